@@ -1,0 +1,98 @@
+# Two commands do everything on a machine that has only Python 3.11 or newer with pip: `make serve` and `make test`.
+# Every path is relative, so a checkout below a folder with spaces in its name works.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:                    # two targets must never install into one environment at once
+
+# Which interpreter makes the environment; empty: the first that works of python3.13, 3.12, 3.11, python3.
+PYTHON ?=
+# Options passed on: `make serve ARGS='--port 9000'`, `make test ARGS='-k traffic'`.
+ARGS ?=
+
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+# Rooms whose tests must reach (almost) every branch, and the least percentage for each of them.
+COVERED := wire domain hosting
+COVERAGE := 95
+
+# Constraints by environment variable are no substitute: they do not reach setuptools in every version of pip.
+# So the build tool is installed first, from the same file, and no isolated (unpinned) build takes place.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: serve
+serve: $(RUNTIME) models  ## Set up what is missing, then serve the sample models on 127.0.0.1:8080
+	@exec $(BIN)/sagebird serve $(ARGS)
+
+.PHONY: test
+test: $(DEV) models  ## Set up what is missing, then run the whole suite and hold its coverage to the limit
+	$(BIN)/pytest --cov=service --cov-report= $(ARGS)
+	@for room in $(COVERED); do \
+	  echo "coverage of $$room by lines and branches, at least $(COVERAGE) %:"; \
+	  $(BIN)/coverage report --include="service/$$room/*" --fail-under=$(COVERAGE) || failed="$$failed $$room"; \
+	done; \
+	[ -z "$$failed" ] || { echo "coverage is below $(COVERAGE) % in:$$failed" >&2; exit 1; }
+
+.PHONY: check
+check: $(DEV)  ## Lint, formatting, types and the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests/test_import_rule.py
+
+.PHONY: bench
+bench: $(DEV) models  ## Measure requests/s, latency, CPU and memory beside a bare server
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+.PHONY: models
+models: $(if $(filter test bench,$(MAKECMDGOALS)),$(DEV),$(RUNTIME))  ## Train the sample models that are missing or out of date
+	@$(BIN)/python models/train_all.py
+
+.PHONY: clean
+clean:  ## Remove the environment, caches and trained samples; data/ stays, it is yours
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f models/*/model.joblib models/*/.built
+	find service tests models -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is started anew when its interpreter is gone or the checkout was moved (its scripts hold the old path).
+ifneq ($(shell cat .venv/.checkout 2>/dev/null; test -x $(BIN)/python && echo usable),$(CURDIR) usable)
+.PHONY: .venv/.checkout
+endif
+
+define FIND_PYTHON
+set -- $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); \
+for python; do \
+  if "$$python" -c 'import sys, venv, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+done; \
+if [ -z "$$found" ]; then \
+  echo "sagebird needs Python 3.11 or newer with the modules venv and pip; none of these is one: $$*." >&2; \
+  echo "Install one, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+  exit 1; \
+fi
+endef
+
+# Where a distribution leaves ensurepip out of its Python, that Python's own pip fills the environment instead.
+.venv/.checkout:
+	@$(FIND_PYTHON); \
+	echo "Making the environment .venv with $$("$$found" --version)"; \
+	rm -rf .venv; \
+	if "$$found" -c 'import ensurepip' 2>/dev/null; then "$$found" -m venv .venv; \
+	else "$$found" -m venv --without-pip .venv && "$$found" -m pip --python $(BIN)/python install --quiet pip; fi
+	@printf '%s\n' "$(CURDIR)" >$@
+
+$(RUNTIME): .venv/.checkout pyproject.toml constraints.txt
+	@echo "Installing sagebird and what it runs with (about a minute the first time)"
+	@$(INSTALL) setuptools
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): .venv/.checkout pyproject.toml constraints.txt
+	@echo "Installing sagebird and what it is tested with (about a minute the first time)"
+	@$(INSTALL) setuptools
+	@$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $(RUNTIME) $@

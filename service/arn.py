@@ -1,0 +1,87 @@
+"""Amazon resource names: how the things of one account and region are named. Nothing is looked up here."""
+
+from dataclasses import dataclass
+
+# Source: botocore's data/partitions.json, regionRegex of each partition; every other region is in `aws`.
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+    "eusc-": "aws-eusc",
+}
+
+
+def find_partition(region: str) -> str:
+    """The partition that a region belongs to: `aws` for all but a few, e.g. `aws-cn` for `cn-north-1`."""
+    for prefix, partition in _PARTITIONS.items():
+        if region.startswith(prefix):
+            return partition
+    return "aws"
+
+
+@dataclass(frozen=True, slots=True)
+class Arns:
+    """Makes the ARNs of one account (12 digits) in one region.
+
+    Names keep their case. Samples of 2018 show ARNs with the name in lower case; whether AWS still does so is
+    not confirmed, so nothing may depend on either (contract C.1, list Y).
+    Source: contract C.1 (tails) and B.4 (log streams).
+    """
+
+    account: str
+    region: str
+
+    def arn(self, kind_tail: str, name: str) -> str:
+        """The ARN of a SageMaker resource; `kind_tail` is the word before its name, as `endpoint-config`."""
+        return f"arn:{self.partition}:sagemaker:{self.region}:{self.account}:{kind_tail}/{name}"
+
+    def model(self, name: str) -> str:
+        """The ARN of a model."""
+        return self.arn("model", name)
+
+    def endpoint_config(self, name: str) -> str:
+        """The ARN of an endpoint configuration."""
+        return self.arn("endpoint-config", name)
+
+    def endpoint(self, name: str) -> str:
+        """The ARN of an endpoint."""
+        return self.arn("endpoint", name)
+
+    def inference_component(self, name: str) -> str:
+        """The ARN of an inference component."""
+        return self.arn("inference-component", name)
+
+    def inference_experiment(self, name: str) -> str:
+        """The ARN of an inference experiment."""
+        return self.arn("inference-experiment", name)
+
+    def inference_recommendations_job(self, name: str) -> str:
+        """The ARN of an inference recommendations job."""
+        return self.arn("inference-recommendations-job", name)
+
+    def transform_job(self, name: str) -> str:
+        """The ARN of a transform job."""
+        return self.arn("transform-job", name)
+
+    def log_stream(self, endpoint: str) -> str:
+        """What a ModelError calls LogStreamArn, although it names the log group (contract B.4)."""
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{log_group(endpoint)}"
+
+    def console_logs_url(self, endpoint: str, region: str | None = None) -> str:
+        """The page that a ModelError's message sends people to; `region` if it is not the one of the ARNs."""
+        place = self.region if region is None else region
+        host = f"https://{place}.console.aws.amazon.com/cloudwatch/home"
+        return f"{host}?region={place}#logEventViewer:group={log_group(endpoint)}"
+
+    @property
+    def partition(self) -> str:
+        """The partition of the region."""
+        return find_partition(self.region)
+
+
+def log_group(endpoint: str) -> str:
+    """The log group of an endpoint's containers (contract E.3)."""
+    return f"/aws/sagemaker/Endpoints/{endpoint}"

@@ -1,0 +1,84 @@
+"""The bit of ASGI that both HTTP edges share: a body read within its limit, a reply written in one go."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from service.errors import PayloadTooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+_DISCARD_FACTOR = 8
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole; there is nobody to answer."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """The request's body.
+
+    Of a body over the limit nothing is kept, but some of it is read away, so that the client is there to hear why
+    when it has sent it all. A client that asks before it sends (`Expect: 100-continue`) is told at once.
+
+    Raises:
+        PayloadTooLarge: the body is over the limit.
+        ClientGone: the connection ended early.
+    """
+    announced = 0
+    expects = False
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            announced = int(value)
+        elif name == b"expect":
+            expects = True
+    if announced > limit_bytes:
+        if not expects:
+            await _discard(receive, limit_bytes * _DISCARD_FACTOR)
+        raise PayloadTooLarge(limit_bytes)
+    message = await _next_part(receive)
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False) and len(body) <= limit_bytes:
+        return body
+    parts = [body]
+    received = len(body)
+    while message.get("more_body", False) and received <= limit_bytes:
+        message = await _next_part(receive)
+        parts.append(message.get("body", b""))
+        received += len(parts[-1])
+    if received > limit_bytes:
+        parts.clear()
+        if message.get("more_body", False):
+            await _discard(receive, limit_bytes * _DISCARD_FACTOR)
+        raise PayloadTooLarge(limit_bytes)
+    return b"".join(parts)
+
+
+async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Write a whole reply; its Content-Length is added."""
+    if status == 204:
+        body = b""
+    else:
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _next_part(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message
+
+
+async def _discard(receive: Receive, most_bytes: int) -> None:
+    discarded = 0
+    more = True
+    while more and discarded < most_bytes:
+        message = await _next_part(receive)
+        discarded += len(message.get("body", b""))
+        more = message.get("more_body", False)

@@ -1,0 +1,124 @@
+"""`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from uuid import uuid4
+
+from service.asgi import ClientGone, Headers, Receive, Scope, Send, read_body, send_reply
+from service.errors import (
+    CallerError,
+    ModelFault,
+    ModelNotReady,
+    ModelTimeout,
+    PayloadTooLarge,
+    SagebirdError,
+    Unavailable,
+    ValidationFault,
+)
+from service.hosting.model import Answer, Call
+from service.invoke.predict import Invocation, Prediction
+from service.log import get_logger
+
+_CONTENT_TYPE = b"content-type"
+_ACCEPT = b"accept"
+_CUSTOM_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+_TARGET_MODEL = b"x-amzn-sagemaker-target-model"
+_TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
+_SESSION_ID = b"x-amzn-sagemaker-session-id"
+_READ = frozenset((_CONTENT_TYPE, _ACCEPT, _CUSTOM_ATTRIBUTES, _TARGET_MODEL, _TARGET_VARIANT, _SESSION_ID))
+_TEXT: Headers = [(_CONTENT_TYPE, b"text/plain; charset=utf-8")]
+
+_STATUSES: tuple[tuple[type[SagebirdError], int], ...] = (
+    (PayloadTooLarge, 413),
+    (ModelTimeout, 504),
+    (ModelNotReady, 429),
+    (Unavailable, 503),
+    (ValidationFault, 400),
+    (CallerError, 400),
+)
+
+
+class InvocationsFace:
+    """An ASGI application for POST /invocations: the default endpoint, its variants, weights and target headers."""
+
+    def __init__(self, predict: Callable[[Invocation], Awaitable[Prediction]], max_body_bytes: int) -> None:
+        self._predict = predict
+        self._max_body_bytes = max_body_bytes
+        self._log = get_logger("sagebird.container")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens; one log line if it failed."""
+        request_id = str(uuid4())
+        try:
+            headers = read_headers(scope)
+            body = await read_body(scope, receive, self._max_body_bytes)
+            prediction = await self._predict(
+                Invocation(None, to_call(headers, body), headers.get(_TARGET_VARIANT))
+            )
+        except ClientGone:
+            return
+        except Exception as error:  # the one place where this face's errors become replies
+            status, message = describe_error(error, request_id)
+            self._note(error, request_id, status)
+            reply_headers = [*_TEXT, (b"connection", b"close")] if status == 413 else [*_TEXT]
+            reply = message.encode()
+        else:
+            status, reply = prediction.answer.status, prediction.answer.body
+            reply_headers = answer_headers(prediction.answer)
+            reply_headers.append((b"x-amzn-invoked-production-variant", prediction.variant.encode("latin-1")))
+        reply_headers.append((b"x-amzn-requestid", request_id.encode()))
+        await send_reply(send, status, reply_headers, reply)
+
+    def _note(self, error: Exception, request_id: str, status: int) -> None:
+        if isinstance(error, SagebirdError):
+            report = self._log.info if status < 500 else self._log.warning
+            report(
+                "request failed",
+                request_id=request_id,
+                path="/invocations",
+                status=status,
+                code=error.code,
+                reason=error.message[:500],
+            )
+        else:
+            self._log.error("request failed", request_id=request_id, path="/invocations", exc_info=error)
+
+
+def read_headers(scope: Scope) -> dict[bytes, str]:
+    """The headers that the container contract knows (contract A.1)."""
+    return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
+
+
+def to_call(headers: Mapping[bytes, str], body: bytes) -> Call:
+    """One call from its headers and body."""
+    get = headers.get
+    return Call(
+        body,
+        get(_CONTENT_TYPE),
+        get(_ACCEPT),
+        get(_CUSTOM_ATTRIBUTES),
+        get(_TARGET_MODEL),
+        get(_SESSION_ID),
+    )
+
+
+def answer_headers(answer: Answer) -> Headers:
+    """The headers that a container sends with an answer; values with control characters are left out."""
+    headers: Headers = [(_CONTENT_TYPE, answer.content_type.encode("latin-1", "replace"))]
+    for name, value in (
+        (_CUSTOM_ATTRIBUTES, answer.custom_attributes),
+        (b"x-amzn-sagemaker-new-session-id", answer.new_session_id),
+        (b"x-amzn-sagemaker-closed-session-id", answer.closed_session_id),
+    ):
+        if value is not None and value.isprintable():
+            headers.append((name, value.encode("latin-1", "replace")))
+    return headers
+
+
+def describe_error(error: Exception, request_id: str) -> tuple[int, str]:
+    """The status and the sentence that a container answers an error with."""
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status, error.message
+    if isinstance(error, ModelFault):
+        return error.status, error.message
+    return 500, f"Internal error; the log has the reason under request id {request_id}."

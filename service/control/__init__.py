@@ -1,0 +1,1 @@
+"""Operations that change what should exist, and the loop that makes statuses follow what does."""

@@ -1,0 +1,187 @@
+"""Reads the endpoints file: YAML -> checked values. Every mistake is named with its place in the file."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from service.errors import StartupError
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_FILE_KEYS = {"default_endpoint", "endpoints"}
+_VARIANT_KEYS = {"model", "models", "weight", "lazy", "pin", "environment"}
+
+
+class DeclarationError(StartupError):
+    """The endpoints file cannot be used; the sentence says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredVariant:
+    """One variant: a model's folder or archive, or a folder of models when `multi`."""
+
+    name: str
+    path: Path
+    multi: bool
+    weight: float
+    lazy: bool
+    pin: bool
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What the endpoints file asks for: the variants of each endpoint, and the default endpoint."""
+
+    endpoints: Mapping[str, tuple[DeclaredVariant, ...]]
+    default_endpoint: str | None = None
+
+
+def read_declaration(file: Path, models: Path) -> Declaration:
+    """Read and check the endpoints file; a missing file declares nothing. Paths in it are relative to `models`.
+
+    Raises:
+        DeclarationError: the first mistake, with its place.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Declaration({})
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"{file} cannot be read: {error}") from None
+    try:
+        document = yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"{file} is not valid YAML: {_one_line(error)}") from None
+    return _Reader(file, models).declaration(document)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses to let a second key silently win over the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key!r} is there twice", problem_mark=key_node.start_mark
+                )
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    file: Path
+    models: Path
+
+    def declaration(self, document: Any) -> Declaration:
+        if document is None:
+            return Declaration({})
+        top = self._mapping(document, "the file", _FILE_KEYS)
+        named = self._mapping(top.get("endpoints") or {}, "endpoints")
+        endpoints = {
+            self._name(name, f"endpoints.{name}"): self._endpoint(body, f"endpoints.{name}")
+            for name, body in named.items()
+        }
+        default = top.get("default_endpoint")
+        if default is not None and default not in endpoints:
+            known = ", ".join(endpoints) or "none is declared"
+            self._refuse("default_endpoint", f"{default!r} is not one of the endpoints below ({known})")
+        return Declaration(endpoints, default)
+
+    def _endpoint(self, body: Any, place: str) -> tuple[DeclaredVariant, ...]:
+        mapping = self._mapping(body, place, {"variants"})
+        named = self._mapping(mapping.get("variants") or {}, f"{place}.variants")
+        if not 1 <= len(named) <= 10:
+            self._refuse(f"{place}.variants", f"must have 1 to 10 variants (has {len(named)})")
+        variants = tuple(
+            self._variant(name, variant, f"{place}.variants.{name}") for name, variant in named.items()
+        )
+        if not any(variant.weight for variant in variants):
+            self._refuse(f"{place}.variants", "every weight is 0, so nothing would get the traffic")
+        if len({variant.multi for variant in variants}) > 1:
+            self._refuse(
+                f"{place}.variants", "mixes `model` and `models`: callers either name a model or they do not"
+            )
+        return variants
+
+    def _variant(self, name: Any, body: Any, place: str) -> DeclaredVariant:
+        mapping = self._mapping(body, place, _VARIANT_KEYS)
+        if ("model" in mapping) == ("models" in mapping):
+            self._refuse(place, "must have either `model` (one model) or `models` (a folder of models)")
+        multi = "models" in mapping
+        key = "models" if multi else "model"
+        return DeclaredVariant(
+            self._name(name, place),
+            self._path(mapping[key], multi, f"{place}.{key}"),
+            multi,
+            self._weight(mapping.get("weight", 1.0), f"{place}.weight"),
+            self._flag(mapping.get("lazy", False), f"{place}.lazy"),
+            self._flag(mapping.get("pin", False), f"{place}.pin"),
+            self._environment(mapping.get("environment") or {}, f"{place}.environment"),
+        )
+
+    def _path(self, value: Any, multi: bool, place: str) -> Path:
+        if not isinstance(value, str) or not value:
+            self._refuse(place, f"must be a path below the models folder (is {value!r})")
+        root = self.models.resolve()
+        path = (root / value).resolve()
+        if not path.is_relative_to(root):
+            self._refuse(place, f"{value!r} lies outside of the models folder {self.models}")
+        if multi and not path.is_dir():
+            self._refuse(place, f"{value!r} is not a folder in {self.models}")
+        if not multi and not path.exists():
+            archives = [path.with_name(path.name + ending) for ending in (".tar.gz", ".tgz")]
+            found = [archive for archive in archives if archive.is_file()]
+            if not found:
+                self._refuse(place, f"there is no {value!r} in {self.models}")
+            return found[0]
+        return path
+
+    def _weight(self, value: Any, place: str) -> float:
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        if not good or not math.isfinite(value) or value < 0:
+            self._refuse(place, f"must be a number of at least 0 (is {value!r})")
+        return float(value)
+
+    def _flag(self, value: Any, place: str) -> bool:
+        if not isinstance(value, bool):
+            self._refuse(place, f"must be true or false (is {value!r})")
+        return value
+
+    def _environment(self, value: Any, place: str) -> Mapping[str, str]:
+        mapping = self._mapping(value, place)
+        for name, text in mapping.items():
+            if not isinstance(name, str) or isinstance(text, dict | list) or text is None:
+                self._refuse(f"{place}.{name}", "must be NAME: value")
+        return {
+            name: "true" if text is True else "false" if text is False else str(text)
+            for name, text in mapping.items()
+        }
+
+    def _name(self, value: Any, place: str) -> str:
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            self._refuse(place, "a name has 1 to 63 letters, digits and inner hyphens")
+        return value
+
+    def _mapping(self, value: Any, place: str, keys: set[str] | None = None) -> dict[Any, Any]:
+        if not isinstance(value, dict):
+            self._refuse(place, f"must be a mapping (is {value!r})")
+        for key in value:
+            if keys is not None and key not in keys:
+                self._refuse(place, f"does not know {key!r}; it may have {', '.join(sorted(keys))}")
+        return value
+
+    def _refuse(self, place: str, reason: str) -> NoReturn:
+        raise DeclarationError(f"{self.file}: {place}: {reason}.")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,190 @@
+"""The endpoints file as ordinary resources, made through the same functions as the API's.
+
+AWS's configurations never change once made, so names carry a hash of what they hold: the same declaration gives
+the same names, and a changed one gives a new configuration that an update moves the endpoint to.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from service.arn import Arns
+from service.clock import Clock
+from service.control.declaration import Declaration, DeclarationError, DeclaredVariant, read_declaration
+from service.control.endpoints import (
+    create_endpoint,
+    delete_endpoint,
+    endpoint_of,
+    save_endpoint,
+    update_endpoint,
+    variants_of,
+)
+from service.control.resources import Resources
+from service.domain.endpoint import Variant
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
+from service.log import get_logger
+from service.store.store import DEFAULT_ENDPOINT, Store
+
+
+class DeclaredFile:
+    """Watches the endpoints file; `look` applies it when it changed."""
+
+    def __init__(self, file: Path, models: Path, store: Store, arns: Arns, clock: Clock) -> None:
+        self._file = file
+        self._models = models
+        self._store = store
+        self._arns = arns
+        self._clock = clock
+        self._seen: tuple[int, int, int] | None = None
+        self._log = get_logger("sagebird.declared")
+
+    def apply(self) -> list[str]:
+        """Apply the file as it is now; returns what changed, a few words each.
+
+        Raises:
+            DeclarationError: the file is wrong; nothing was changed.
+        """
+        self._seen = self._stamp()
+        declaration = read_declaration(self._file, self._models)
+        return apply_declaration(declaration, self._store, self._arns, self._clock)
+
+    def look(self) -> None:
+        """Apply the file if it changed since the last look; a bad edit changes nothing and is logged."""
+        if self._stamp() == self._seen:
+            return
+        try:
+            changes = self.apply()
+        except DeclarationError as error:
+            self._log.error("endpoints file refused, nothing was changed", reason=error.message)
+        else:
+            self._log.info("endpoints file applied", changes=changes)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def apply_declaration(declaration: Declaration, store: Store, arns: Arns, clock: Clock) -> list[str]:
+    """Make the declared resources what the declaration says, all at once; returns what changed.
+
+    Raises:
+        DeclarationError: an endpoint of that name was made by somebody else.
+    """
+    changes: list[str] = []
+    with store.change() as change:
+        resources = Resources(change, arns, clock)
+        kept: set[tuple[Kind, str]] = set()
+        for name, variants in declaration.endpoints.items():
+            config = _declare_config(resources, name, variants, kept)
+            changes += _declare_endpoint(resources, name, config)
+            kept.add((Kind.ENDPOINT, name))
+        for kind in (Kind.ENDPOINT, Kind.ENDPOINT_CONFIG, Kind.MODEL):
+            for resource in resources.all(kind):
+                if resource.declared and (kind, resource.name) not in kept:
+                    changes += _withdraw(resources, resource)
+        if change.fact(DEFAULT_ENDPOINT) != declaration.default_endpoint:
+            change.put_fact(DEFAULT_ENDPOINT, declaration.default_endpoint)
+            changes.append(f"default endpoint is {declaration.default_endpoint}")
+    return changes
+
+
+def _declare_config(
+    resources: Resources, endpoint: str, variants: tuple[DeclaredVariant, ...], kept: set[tuple[Kind, str]]
+) -> str:
+    production_variants = [
+        {
+            "VariantName": variant.name,
+            "ModelName": _declare_model(resources, endpoint, variant, kept),
+            "InitialInstanceCount": 1,
+            "InstanceType": "local",
+            "InitialVariantWeight": variant.weight,
+        }
+        for variant in variants
+    ]
+    extras = {variant.name: {"lazy": variant.lazy, "pin": variant.pin} for variant in variants}
+    name = _hashed_name(endpoint, {"variants": production_variants, "extras": extras})
+    kept.add((Kind.ENDPOINT_CONFIG, name))
+    _ensure(
+        resources,
+        Kind.ENDPOINT_CONFIG,
+        {"EndpointConfigName": name, "ProductionVariants": production_variants},
+        extras,
+    )
+    return name
+
+
+def _declare_model(
+    resources: Resources, endpoint: str, variant: DeclaredVariant, kept: set[tuple[Kind, str]]
+) -> str:
+    container: dict[str, Any] = {
+        "Image": "sagebird/sklearn",
+        "Mode": "MultiModel" if variant.multi else "SingleModel",
+        "ModelDataUrl": variant.path.as_uri() + ("/" if variant.path.is_dir() else ""),
+        "Environment": dict(variant.environment),
+    }
+    name = _hashed_name(f"{endpoint[:24]}-{variant.name[:24]}", container)
+    kept.add((Kind.MODEL, name))
+    _ensure(resources, Kind.MODEL, {"ModelName": name, "PrimaryContainer": container})
+    return name
+
+
+def _ensure(
+    resources: Resources, kind: Kind, document: Mapping[str, Any], state: Mapping[str, Any] | None = None
+) -> None:
+    if any(resource.name == document[kind.row.name_member] for resource in resources.all(kind)):
+        return  # the name holds a hash of the content
+    resource = resources.create(kind, document, declared=True)
+    if state:
+        resources.put(replace(resource, state=state))
+
+
+def _declare_endpoint(resources: Resources, name: str, config: str) -> list[str]:
+    resource = next((known for known in resources.all(Kind.ENDPOINT) if known.name == name), None)
+    if resource is None:
+        create_endpoint(resources, {"EndpointName": name, "EndpointConfigName": config}, declared=True)
+        return [f"endpoint {name} created"]
+    if not resource.declared:
+        raise DeclarationError(
+            f"Endpoint {name} already exists and was made by the API: delete it or rename yours."
+        )
+    endpoint = endpoint_of(resource)
+    latest = endpoint.pending or endpoint.active
+    if latest is not None and latest.config_name == config:
+        return []
+    variants = variants_of(resources, config)
+    if (
+        endpoint.active
+        and not endpoint.busy
+        and _without_weights(endpoint.active.variants) == _without_weights(variants)
+    ):
+        weights = {variant.name: variant.weight for variant in variants}
+        fleet = replace(endpoint.active.with_weights(weights), config_name=config)
+        document = {**resource.document, "EndpointConfigName": config}
+        save_endpoint(resources, replace(resource, document=document), replace(endpoint, active=fleet))
+        return [f"endpoint {name}: new weights"]
+    update_endpoint(resources, name, config, force=True)
+    return [f"endpoint {name} updated"]
+
+
+def _withdraw(resources: Resources, resource: Resource) -> list[str]:
+    if resource.kind is Kind.ENDPOINT:
+        delete_endpoint(resources, resource.name)
+        return [f"endpoint {resource.name} deleted"]
+    resources.delete(resource.kind, resource.name)
+    return []
+
+
+def _without_weights(variants: tuple[Variant, ...]) -> list[Variant]:
+    return [replace(variant, weight=0.0) for variant in variants]
+
+
+def _hashed_name(stem: str, content: Any) -> str:
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{stem[:50].rstrip('-')}-{digest}"

@@ -1,0 +1,1 @@
+"""What SageMaker means: pure values and rules, without I/O, clock reads or async."""

@@ -1,0 +1,125 @@
+"""Every message that AWS prints and botocore's model lacks, one function each, each with its source.
+
+Sentences marked `ours` are worded by sagebird where AWS's own text is not known (contract Y).
+"""
+
+MAX_MESSAGE_CHARS = 2048
+"""Longest Message and OriginalMessage. Source: botocore, shape Message."""
+
+
+MAX_QUOTED_CHARS = 1500
+"""Most of a container's text that a Message quotes, so that what follows the quotation fits in as well. Ours."""
+
+
+def endpoint_not_found(endpoint: str, account: str) -> str:
+    """Source: contract B.4, observed: no ARN, no quotes."""
+    return f"Endpoint {endpoint} of account {account} not found."
+
+
+def no_default_endpoint() -> str:
+    """Ours."""
+    return (
+        "No default endpoint is declared: name one as default_endpoint in the endpoints file, or call "
+        "/endpoints/NAME/invocations."
+    )
+
+
+def target_model_not_supported(endpoint: str) -> str:
+    """Source: contract B.4, observed."""
+    return f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model header."
+
+
+def target_model_missing(endpoint: str) -> str:
+    """Ours."""
+    return (
+        f"Endpoint {endpoint} is a multi-model endpoint: name the model in the "
+        "X-Amzn-SageMaker-Target-Model header."
+    )
+
+
+def target_model_unknown(target_model: str, endpoint: str, reason: str) -> str:
+    """Ours; AWS's own text ends in "failed to download model data … ensure that there is an object"."""
+    return (
+        f"Failed to download model data for target model {target_model!r} of endpoint {endpoint}. "
+        f"Please ensure that there is an object located at that name below the endpoint's model folder: {reason}"
+    )
+
+
+def variant_unknown(variant: str, endpoint: str, known: list[str]) -> str:
+    """Ours."""
+    return f"Variant {variant!r} is not found in endpoint {endpoint}; its variants are {', '.join(known)}."
+
+
+def container_hostname_not_supported(endpoint: str) -> str:
+    """Ours."""
+    return (
+        f"Endpoint {endpoint} is not a multi-container endpoint with direct invocation and does not support "
+        "the target container hostname header."
+    )
+
+
+def inference_component_not_allowed() -> str:
+    """Source: contract B.4, observed; "dont" is AWS's."""
+    return (
+        "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy inference "
+        "components. Please remove the Inference Component Name header and try again."
+    )
+
+
+def no_traffic(endpoint: str) -> str:
+    """Ours; AWS does not say what all-zero weights do."""
+    return (
+        f"Every variant of endpoint {endpoint} has weight 0, so nothing gets its traffic: give one variant a weight "
+        "above 0, or name one in the X-Amzn-SageMaker-Target-Variant header."
+    )
+
+
+def model_not_ready(target_model: str) -> str:
+    """Ours."""
+    return f"Model {target_model} is still being loaded. Wait and try your request again."
+
+
+def model_error(status: int, message: str, console_url: str, account: str, container: str = "primary") -> str:
+    """Source: contract B.4, observed."""
+    side = "client" if 400 <= status < 500 else "server"
+    quoted = message if len(message) <= MAX_QUOTED_CHARS else message[: MAX_QUOTED_CHARS - 1] + "…"
+    return (
+        f'Received {side} error ({status}) from {container} with message "{quoted}". '
+        f"See {console_url} in account {account} for more information."
+    )
+
+
+def answer_unreadable(console_url: str, account: str) -> str:
+    """Source: contract B.4, observed."""
+    return (
+        "Received server error (500) from primary and could not load the entire response body. "
+        f"See {console_url} in account {account} for more information."
+    )
+
+
+def model_timed_out() -> str:
+    """Source: contract B.4, observed; reported with status 0."""
+    return (
+        "Your invocation timed out while waiting for a response from container primary. Review the latency metrics "
+        "for each container in Amazon CloudWatch, resolve the issue, and try again."
+    )
+
+
+def not_found(words: str, arn: str) -> str:
+    """Source: contract C.7, observed."""
+    return f'Could not find {words} "{arn}".'
+
+
+def already_exists(words: str, arn: str) -> str:
+    """Source: contract C.7, observed."""
+    return f'Cannot create already existing {words} "{arn}".'
+
+
+def endpoint_busy(arn: str) -> str:
+    """Source: contract C.7, observed; DeleteEndpoint says "update" too."""
+    return f'Cannot update in-progress endpoint "{arn}".'
+
+
+def operation_not_served(operation: str) -> str:
+    """Ours."""
+    return f"Operation {operation} is not served by sagebird yet."

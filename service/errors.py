@@ -1,0 +1,133 @@
+"""Every exception sagebird raises on purpose.
+
+    SagebirdError
+    ├── CallerError                 the caller can mend the request
+    │   ├── ValidationFault         ValidationError (runtime) / ValidationException (control plane)
+    │   ├── PayloadTooLarge         the body is over the limit
+    │   └── UnknownOperation        no such operation, or one that is not served yet
+    ├── ModelFault                  what a model's container answers instead of a prediction; carries its status
+    │   ├── BadPayload              400: the body is not what its Content-Type says, or the model refuses it
+    │   ├── UnsupportedContentType  415
+    │   ├── NotAcceptable           406
+    │   ├── ModelNotFound           404: no such model below its folder, or not registered
+    │   ├── ModelFailure            500: the model's own code failed, while loading or while predicting
+    │   ├── ModelTooLarge           507: the model does not fit the memory it may use
+    │   └── ModelTimeout            0: no answer in time (the status AWS reports)
+    ├── ModelError                  a ModelFault as the runtime API words it (AWS code ModelError)
+    ├── ModelNotReady               a multi-model endpoint is still loading the target model
+    ├── Unavailable                 too busy or stopping; the same request may work later
+    └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
+
+No HTTP in here: a status on a ModelFault is the container's own, reported by AWS as OriginalStatusCode.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class SagebirdError(Exception):
+    """Root of the tree: `code` is the AWS error code, `members` the extra members of its AWS error shape."""
+
+    code: ClassVar[str] = "InternalFailure"
+
+    def __init__(self, message: str, **members: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.members: Mapping[str, Any] = members
+
+
+class CallerError(SagebirdError):
+    """The caller can mend the request."""
+
+    code = "ValidationError"
+
+
+class ValidationFault(CallerError):
+    """The request breaks a rule; `ErrorCode=` names the rule where AWS does (e.g. NO_SUCH_ENDPOINT)."""
+
+
+class PayloadTooLarge(CallerError):
+    """The body is over the limit; nothing of it was kept."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"HTTP content length exceeded {limit_bytes} bytes.")
+
+
+class UnknownOperation(CallerError):
+    """No such operation, or a modelled one that is not served yet."""
+
+    code = "UnknownOperationException"
+
+
+class ModelFault(SagebirdError):
+    """What a model's container answers instead of a prediction: a status and a text."""
+
+    code = "ModelError"
+    status: int = 500
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        if status is not None:
+            self.status = status
+
+
+class BadPayload(ModelFault):
+    """The body is not what its Content-Type says, or the model refuses it."""
+
+    status = 400
+
+
+class UnsupportedContentType(ModelFault):
+    """The Content-Type is none that the model reads."""
+
+    status = 415
+
+
+class NotAcceptable(ModelFault):
+    """The Accept header names nothing that the model writes."""
+
+    status = 406
+
+
+class ModelNotFound(ModelFault):
+    """No such model below its folder, or none registered under that name."""
+
+    status = 404
+
+
+class ModelFailure(ModelFault):
+    """The model's own code failed, while loading or while predicting."""
+
+
+class ModelTooLarge(ModelFault):
+    """The model does not fit the memory that models may use."""
+
+    status = 507
+
+
+class ModelTimeout(ModelFault):
+    """No answer in time; 0 is the status that AWS reports for it."""
+
+    status = 0
+
+
+class ModelError(SagebirdError):
+    """A ModelFault as the runtime API words it; members as in contract B.4."""
+
+    code = "ModelError"
+
+
+class ModelNotReady(SagebirdError):
+    """A multi-model endpoint is still loading the target model."""
+
+    code = "ModelNotReadyException"
+
+
+class Unavailable(SagebirdError):
+    """Too busy or stopping; the same request may work later."""
+
+    code = "ServiceUnavailable"
+
+
+class StartupError(SagebirdError):
+    """This process can never start as it was asked to: exit code 3 and this one sentence."""

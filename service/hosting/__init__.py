@@ -1,0 +1,1 @@
+"""Turn a model into answers: where its bytes lie, how it is loaded, and how requests reach it."""

@@ -1,0 +1,415 @@
+"""Which models are loaded: least recently used by bytes, one load per model at a time.
+
+Promises, each held by a property test:
+  - no model is loaded twice at once, and no call waits for the load of a model it does not use;
+  - loaded and loading models together hold at most the budget, by their measured sizes;
+  - a model in use is never freed: if it has to go, it takes no new calls and goes with its last one.
+
+One object per process, used from its event loop only; loading and freeing run in threads.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from service.clock import Clock
+from service.hosting.model import LoadedModel
+
+from service.errors import ModelFault, ModelTooLarge
+from service.hosting.gate import Gate
+from service.hosting.memory import give_back
+from service.hosting.source import ModelKey, Observer, Prepared, Source
+
+ResultT = TypeVar("ResultT")
+
+IN_PLACE_S = 0.001
+"""Longest a prediction may hold up the event loop."""
+
+_MAX_FAILURES = 10_000
+"""Failures remembered; beyond, the oldest is forgotten and its model tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long a model that failed to load is left alone: doubling from `first_s` up to `longest_s`."""
+
+    first_s: float = 1.0
+    longest_s: float = 60.0
+
+    def wait_s(self, attempts: int) -> float:
+        """Seconds to wait after that many failures in a row."""
+        return float(min(self.first_s * 2.0 ** min(attempts - 1, 30), self.longest_s))
+
+
+class Entry:
+    """One loaded model and who uses it."""
+
+    __slots__ = (
+        "_costs_s",
+        "_model",
+        "doomed",
+        "gate",
+        "key",
+        "last_used_s",
+        "size_bytes",
+        "users",
+        "version",
+    )
+
+    def __init__(self, key: ModelKey, model: LoadedModel, version: str, now_s: float, gate: Gate) -> None:
+        self.key = key
+        self.version = version
+        self.size_bytes = model.size_bytes
+        self.users = 0
+        self.last_used_s = now_s
+        self.doomed = False
+        self.gate = gate
+        self._model: list[LoadedModel] = [model]
+        self._costs_s: dict[int, float] = {}
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model; only while the entry is pinned."""
+        return self._model[0]
+
+    def runs_in_place(self, body_bytes: int) -> bool:
+        """Whether a call of this size may be answered on the event loop.
+
+        Only built-in code that was measured, on a body of about this size, to hold it up for less than IN_PLACE_S.
+        """
+        model = self._model[0]
+        return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
+
+    def note_cost(self, body_bytes: int, seconds: float) -> None:
+        """Remember what a call of this size took: a moving average that follows within about ten calls."""
+        size_class = body_bytes.bit_length()
+        known_s = self._costs_s.get(size_class)
+        self._costs_s[size_class] = seconds if known_s is None else known_s + 0.2 * (seconds - known_s)
+
+    def surrender(self) -> list[LoadedModel]:
+        """Hand over the only reference to the model."""
+        model, self._model = self._model, []
+        return model
+
+
+@dataclass(slots=True)
+class _Failure:
+    fault: ModelFault
+    attempts: int
+    retry_at_s: float
+    version: str | None
+
+
+class _Load:
+    """A load under way and how many calls wait for it; each of them gets the entry already pinned."""
+
+    __slots__ = ("task", "waiters")
+
+    def __init__(self, task: "asyncio.Task[Entry]") -> None:
+        self.task = task
+        self.waiters = 0
+
+
+@dataclass(slots=True)
+class _Ticket:
+    need_bytes: int
+    granted: asyncio.Future[None]
+
+
+class ModelCache:
+    """Loaded models within a budget of bytes."""
+
+    def __init__(
+        self,
+        source: Source,
+        budget_bytes: int,
+        executor: Executor,
+        clock: Clock,
+        observer: Observer,
+        *,
+        idle_s: float = 0.0,
+        backoff: Backoff | None = None,
+        keep: Callable[[ModelKey], bool] = lambda _key: False,
+        concurrency: int = 4,
+        queue: int = 1000,
+    ) -> None:
+        """Start empty.
+
+        `idle_s` unloads what was not used for so long (0: never); `keep` tells which models are never evicted;
+        `concurrency` calls run and `queue` calls wait at most on one model.
+        """
+        self._concurrency = concurrency
+        self._queue = queue
+        self.budget_bytes = budget_bytes
+        self._source = source
+        self._executor = executor
+        self._clock = clock
+        self._observer = observer
+        self._idle_s = idle_s
+        self._backoff = backoff or Backoff()
+        self._keep = keep
+        self._entries: OrderedDict[ModelKey, Entry] = OrderedDict()
+        self._loads: dict[ModelKey, _Load] = {}
+        self._failures: dict[ModelKey, _Failure] = {}
+        self._tickets: deque[_Ticket] = deque()
+        self._freeing: set[asyncio.Task[None]] = set()
+        self._held_bytes = 0
+        self._leaving_bytes = 0  # the part of the held bytes that is on its way out
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of loaded models, of models on their way out, and promised to models that are being loaded."""
+        return self._held_bytes
+
+    @property
+    def loaded(self) -> list[Entry]:
+        """The loaded models, least recently used first."""
+        return list(self._entries.values())
+
+    def failures(self) -> list[tuple[ModelKey, ModelFault]]:
+        """The models whose last load failed, and why."""
+        return [(key, failure.fault) for key, failure in self._failures.items()]
+
+    def pin(self, key: ModelKey) -> Entry | None:
+        """Take a model that is loaded into use, or None. Every pin needs one `release`."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        entry.users += 1
+        self._entries.move_to_end(key)
+        return entry
+
+    async def acquire(self, key: ModelKey) -> Entry:
+        """Take a model into use, loading it first if need be. Every acquire needs one `release`.
+
+        Raises:
+            ModelFault: it cannot be loaded; the same fault again, without another try, until its back-off is over
+                or its files changed.
+        """
+        entry = self.pin(key)
+        if entry is not None:
+            return entry
+        if key not in self._loads:
+            await self._refuse_while_backing_off(key)
+            entry = self.pin(key)
+            if entry is not None:
+                return entry
+        load = self._loads.get(key) or self._begin_loading(key)
+        load.waiters += 1
+        try:
+            return await asyncio.shield(
+                load.task
+            )  # the load goes on for the others when this caller gives up
+        except asyncio.CancelledError:
+            if load.task.done() and not load.task.cancelled() and load.task.exception() is None:
+                self.release(load.task.result())
+            else:
+                load.waiters -= 1
+            raise
+        except ModelFault as fault:
+            raise copy(fault) from None  # a fault that is kept must not keep the frames of every call it met
+
+    def release(self, entry: Entry) -> None:
+        """End one use of a model."""
+        entry.users -= 1
+        entry.last_used_s = self._clock.monotonic()
+        if entry.users == 0:
+            if entry.doomed:
+                self._free(entry)
+            elif self._tickets:
+                self._serve_tickets()
+            elif self._held_bytes > self.budget_bytes:
+                self._shrink()
+
+    def drop(self, key: ModelKey, reason: str = "dropped") -> bool:
+        """Unload a model as soon as nobody uses it, and forget its failures; the next call loads it anew."""
+        self._failures.pop(key, None)
+        entry = self._entries.get(key)
+        if entry is None:
+            return False
+        self._evict(entry, reason)
+        return True
+
+    def sweep(self) -> None:
+        """Unload what has been idle for too long; call it now and then."""
+        if not self._idle_s:
+            return
+        oldest_s = self._clock.monotonic() - self._idle_s
+        for entry in self.loaded:
+            if entry.users == 0 and entry.last_used_s <= oldest_s and not self._keep(entry.key):
+                self._evict(entry, "idle")
+
+    async def close(self) -> None:
+        """Unload everything; loads under way are abandoned."""
+        for load in self._loads.values():
+            load.task.cancel()
+        for entry in self.loaded:
+            self._evict(entry, "dropped")
+        await asyncio.gather(
+            *(load.task for load in self._loads.values()), *self._freeing, return_exceptions=True
+        )
+
+    async def _refuse_while_backing_off(self, key: ModelKey) -> None:
+        failure = self._failures.get(key)
+        if failure is None or self._clock.monotonic() >= failure.retry_at_s:
+            return
+        try:
+            version = await self._in_thread(self._source.version, key)
+        except ModelFault:
+            version = None
+        if version is None or version == failure.version:
+            raise copy(failure.fault)
+
+    def _begin_loading(self, key: ModelKey) -> _Load:
+        load = _Load(asyncio.create_task(self._load(key)))
+        self._loads[key] = load
+        load.task.add_done_callback(_retrieve)
+        return load
+
+    async def _load(self, key: ModelKey) -> Entry:
+        begun_s = self._clock.monotonic()
+        version: str | None = None
+        try:
+            prepared = await self._in_thread(self._source.prepare, key)
+            version = prepared.version
+            entry = await self._load_into_room(key, prepared)
+        except ModelFault as fault:
+            self._loads.pop(key)
+            self._remember_failure(key, fault, version)
+            self._observer.failed(key, self._clock.monotonic() - begun_s, fault)
+            raise
+        except BaseException:
+            self._loads.pop(key)
+            raise
+        self._failures.pop(key, None)
+        self._entries[key] = entry
+        entry.users = self._loads.pop(key).waiters
+        self._observer.loaded(key, self._clock.monotonic() - begun_s, entry.model)
+        self._shrink()
+        return entry
+
+    async def _load_into_room(self, key: ModelKey, prepared: Prepared) -> Entry:
+        promised_bytes = prepared.estimate_bytes
+        await self._make_room(promised_bytes)
+        try:
+            model = await self._in_thread(prepared.load)
+        except BaseException:
+            self._unhold(promised_bytes)
+            raise
+        gate = Gate(self._concurrency, self._queue)
+        entry = Entry(key, model, prepared.version, self._clock.monotonic(), gate)
+        del model
+        self._held_bytes += entry.size_bytes - promised_bytes
+        if entry.size_bytes > self.budget_bytes:
+            self._leaving_bytes += entry.size_bytes
+            self._free(entry)
+            raise self._too_large(entry.size_bytes)
+        self._serve_tickets()
+        return entry
+
+    async def _make_room(self, need_bytes: int) -> None:
+        """Wait until `need_bytes` fit, in the order of asking, and promise them to the caller."""
+        kept_bytes = sum(entry.size_bytes for entry in self._entries.values() if self._keep(entry.key))
+        if need_bytes + kept_bytes > self.budget_bytes:
+            raise self._too_large(need_bytes, kept_bytes)
+        ticket = _Ticket(need_bytes, asyncio.get_running_loop().create_future())
+        self._tickets.append(ticket)
+        self._serve_tickets()
+        try:
+            await ticket.granted
+        except asyncio.CancelledError:
+            if ticket in self._tickets:
+                self._tickets.remove(ticket)
+            else:
+                self._unhold(need_bytes)
+            raise
+
+    def _serve_tickets(self) -> None:
+        while self._tickets:
+            ticket = self._tickets[0]
+            self._evict_for(ticket.need_bytes)
+            if self._held_bytes + ticket.need_bytes > self.budget_bytes:
+                return
+            self._tickets.popleft()
+            self._held_bytes += ticket.need_bytes
+            if not ticket.granted.done():
+                ticket.granted.set_result(None)
+
+    def _evict_for(self, need_bytes: int) -> None:
+        """Choose who has to go: idle models first, then those in use, each least recently used first."""
+        excess_bytes = self._held_bytes - self._leaving_bytes + need_bytes - self.budget_bytes
+        if excess_bytes <= 0:
+            return
+        candidates = [entry for entry in self._entries.values() if not self._keep(entry.key)]
+        for entry in sorted(candidates, key=lambda entry: entry.users > 0):
+            self._evict(entry, "memory")
+            excess_bytes -= entry.size_bytes
+            if excess_bytes <= 0:
+                return
+
+    def _shrink(self) -> None:
+        """A model turned out larger than its files: let idle ones go until the budget holds again."""
+        for entry in self.loaded:
+            if self._held_bytes - self._leaving_bytes <= self.budget_bytes:
+                return
+            if entry.users == 0 and not self._keep(entry.key):
+                self._evict(entry, "memory")
+
+    def _evict(self, entry: Entry, reason: str) -> None:
+        del self._entries[entry.key]
+        entry.doomed = True
+        self._leaving_bytes += entry.size_bytes
+        self._observer.evicted(entry.key, reason)
+        if entry.users == 0:
+            self._free(entry)
+
+    def _free(self, entry: Entry) -> None:
+        task = asyncio.create_task(self._free_in_thread(entry))
+        self._freeing.add(task)
+        task.add_done_callback(self._freeing.discard)
+
+    async def _free_in_thread(self, entry: Entry) -> None:
+        holder: list[object] = [*entry.surrender()]
+        try:
+            await self._in_thread(give_back, holder)
+        finally:
+            self._leaving_bytes -= entry.size_bytes
+            self._unhold(entry.size_bytes)
+
+    def _unhold(self, size_bytes: int) -> None:
+        self._held_bytes -= size_bytes
+        self._serve_tickets()
+
+    def _remember_failure(self, key: ModelKey, fault: ModelFault, version: str | None) -> None:
+        known = self._failures.pop(key, None)
+        attempts = (known.attempts if known else 0) + 1
+        retry_at_s = self._clock.monotonic() + self._backoff.wait_s(attempts)
+        self._failures[key] = _Failure(copy(fault), attempts, retry_at_s, version)
+        if len(self._failures) > _MAX_FAILURES:
+            self._failures.pop(next(iter(self._failures)))
+
+    def _too_large(self, need_bytes: int, kept_bytes: int = 0) -> ModelTooLarge:
+        kept = f", of which pinned models hold {_megabytes(kept_bytes)}" if kept_bytes else ""
+        return ModelTooLarge(
+            f"The model needs {_megabytes(need_bytes)}, but the models of one gateway process may hold "
+            f"{_megabytes(self.budget_bytes)}{kept}: raise SAGEBIRD_MODEL_MEMORY (it is shared out among the "
+            "gateways) or lower SAGEBIRD_GATEWAYS."
+        )
+
+    async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *arguments))
+
+
+def _retrieve(task: "asyncio.Task[Any]") -> None:
+    """Look at a load's outcome, so that asyncio does not report a failure that nobody waited for any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.0f} MiB"

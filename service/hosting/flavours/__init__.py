@@ -1,0 +1,1 @@
+"""One file for each kind of model that sagebird can load by itself."""

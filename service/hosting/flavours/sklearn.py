@@ -1,0 +1,274 @@
+"""Scikit-learn models (and all that look like them), saved with joblib or pickle.
+
+In here: finding the file, loading it with every failure worded, and predicting from rows or records.
+Not in here: bytes and headers (codec), scripts (handler).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from service.errors import BadPayload, ModelFailure, ModelFault, ModelTooLarge, NotAcceptable
+from service.hosting.codec import Accept
+from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
+from service.hosting.user_code import code_fault, missing_module, plain
+
+LABEL = "predicted_label"
+PROBABILITIES = "probabilities"
+
+_NAMES = ("model.joblib", "model.pkl")
+_SUFFIXES = (".joblib", ".pkl")
+_NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
+_NOT_FOUND_IN = re.compile(r"Can't get attribute '([^']+)' on <module '([^']+)'")
+
+Records = list[dict[str, Any]]
+
+
+def can_load(model_dir: Path) -> bool:
+    """Whether the folder holds a file that this flavour reads."""
+    return bool(_candidates(model_dir))
+
+
+def load(model_dir: Path, environment: Mapping[str, str]) -> "SklearnModel":
+    """Load the folder's model. Raises ModelFault."""
+    file = find_file(model_dir)
+    with listen() as versions:
+        estimator = load_file(file, versions)
+    return SklearnModel(estimator, read_output(environment), drift_sentences(versions))
+
+
+def find_file(model_dir: Path) -> Path:
+    """The folder's model file. Raises ModelFailure when there is none, or no telling which."""
+    candidates = _candidates(model_dir)
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        raise ModelFailure(
+            "no model found: looked for code/inference.py, inference.py, model.joblib, model.pkl, "
+            "or a single *.joblib or *.pkl file, at the top of the model's folder"
+        )
+    names = ", ".join(file.name for file in candidates)
+    raise ModelFailure(f"several model files, and none is named model.joblib or model.pkl: {names}")
+
+
+def _candidates(model_dir: Path) -> list[Path]:
+    for name in _NAMES:
+        if (model_dir / name).is_file():
+            return [model_dir / name]
+    return sorted(
+        file
+        for file in model_dir.glob("*")
+        if file.suffix in _SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
+
+
+def load_file(file: Path, versions: set[str]) -> Any:
+    """Unpickle the file; `versions` is what `listen` fills meanwhile. Raises ModelFault.
+
+    No memory map: it would tie the loaded model to a file that may be replaced while it serves.
+    """
+    try:
+        return joblib.load(file)
+    except MemoryError as error:
+        raise ModelTooLarge(f"{file.name} does not fit into memory") from error
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # edge: unpickling runs the model's own code
+        raise _load_failure(file, versions, error) from error
+
+
+def _load_failure(file: Path, versions: set[str], error: BaseException) -> ModelFault:
+    if isinstance(error, ModelFault):
+        return error
+    said = f"{type(error).__name__}: {plain(str(error)).partition(chr(10))[0]}"
+    if versions:
+        return ModelFailure(f"{file.name} cannot be loaded ({said}): {'; '.join(drift_sentences(versions))}")
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        return _missing_module(file, plain(error.name))
+    lost = _NOT_FOUND_IN.search(plain(str(error)))
+    if lost is not None:
+        return _missing_attribute(file, lost[1], lost[2])
+    return ModelFailure(f"{file.name} cannot be read: it is truncated, or no joblib or pickle file ({said})")
+
+
+def _missing_module(file: Path, name: str) -> ModelFailure:
+    if name.partition(".")[0] == "sklearn":
+        return ModelFailure(
+            f"{file.name} needs {name}, which this server's scikit-learn lacks: "
+            "fit the model again with this version, or install the version it was fitted with"
+        )
+    return ModelFailure(missing_module(file.name, name))
+
+
+def _missing_attribute(file: Path, name: str, module: str) -> ModelFailure:
+    if module == "__main__":
+        return ModelFailure(
+            f"{file.name} was pickled from a script's __main__, which defined {name}: define {name} in a module of "
+            "the model (code/inference.py, or a file beside it), import it from there and save the model again"
+        )
+    return ModelFailure(
+        f"{file.name} needs {name} of the Python module {module!r}, which has no such thing here"
+    )
+
+
+def read_output(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What SAGEMAKER_INFERENCE_OUTPUT asks a model to answer; () when it is not set. Raises ModelFailure."""
+    text = environment.get("SAGEMAKER_INFERENCE_OUTPUT", "")
+    output = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in output:
+        if name not in (LABEL, PROBABILITIES):
+            raise ModelFailure(f"SAGEMAKER_INFERENCE_OUTPUT knows {LABEL} and {PROBABILITIES}, not {name!r}")
+    return output
+
+
+class SklearnModel:
+    """An estimator and how it answers; `estimator` is left as it was loaded."""
+
+    def __init__(self, estimator: Any, output: tuple[str, ...] = (), warnings: tuple[str, ...] = ()) -> None:
+        self.estimator = estimator
+        self.warnings = warnings
+        self._name = type(estimator).__name__
+        self._output = output
+        self._predict: Callable[[Any], Any] = self._method()
+        self._features: int | None = getattr(estimator, "n_features_in_", None)
+        names = getattr(estimator, "feature_names_in_", None)
+        self._columns: tuple[str, ...] | None = None if names is None else tuple(names)
+        self._wants_names = False
+        if PROBABILITIES in output and not hasattr(estimator, "predict_proba"):
+            raise ModelFailure(
+                f"SAGEMAKER_INFERENCE_OUTPUT asks for probabilities, but {self._no_probabilities}"
+            )
+
+    @property
+    def description(self) -> str:
+        """The estimator's class and the package it is from."""
+        package = plain(type(self.estimator).__module__).partition(".")[0]
+        return f"{self._name} ({'scikit-learn' if package == 'sklearn' else package})"
+
+    def predict(self, data: "np.ndarray[Any, Any] | Records", accept: Accept) -> Any:
+        """What the estimator says about rows (n, features) or records, shaped for the accepted media type.
+
+        Raises BadPayload when the estimator refuses the data, NotAcceptable when it cannot say what is asked for.
+        """
+        output = self._output if accept.output is None else accept.output
+        if PROBABILITIES not in output:
+            return self._call(self._predict, data)
+        probabilities = getattr(self.estimator, "predict_proba", None)
+        if probabilities is None:
+            raise NotAcceptable(self._no_probabilities)
+        if LABEL not in output:
+            return _by_record(self._call(probabilities, data))
+        if accept.media_type == "application/x-npy":
+            raise NotAcceptable(
+                "labels and probabilities together do not fit one array: accept JSON, JSON Lines or CSV"
+            )
+        labels = self._call(self._predict, data)
+        return _both(labels, _by_record(self._call(probabilities, data)), accept.media_type)
+
+    @property
+    def _no_probabilities(self) -> str:
+        return f"{self._name} gives no probabilities (it has no predict_proba)"
+
+    def _method(self) -> Callable[[Any], Any]:
+        for name in ("predict", "transform"):
+            method = getattr(self.estimator, name, None)
+            if callable(method):
+                found: Callable[[Any], Any] = method
+                return found
+        raise ModelFailure(
+            f"the model is a {self._name}, which has neither predict nor transform: save a fitted estimator, "
+            "or define predict_fn in code/inference.py"
+        )
+
+    def _call(self, method: Callable[[Any], Any], data: "np.ndarray[Any, Any] | Records") -> Any:
+        by_name = isinstance(data, list)
+        rows = self._frame_of_records(data) if isinstance(data, list) else self._checked(data)
+        try:
+            return _plain_array(method(rows))
+        except (
+            Exception,
+            SystemExit,
+            KeyboardInterrupt,
+        ) as error:  # edge: an estimator may hold the model's own code
+            if not self._wants_names and not by_name and self._columns and _NEEDS_NAMES in str(error):
+                self._wants_names = True  # a ColumnTransformer; from now on its rows get names at once
+                return self._call(method, data)
+            raise self._fault(error, by_name) from error
+
+    def _checked(self, rows: "np.ndarray[Any, Any]") -> Any:
+        """Rows whose number of columns is right, with column names only where the estimator cannot do without."""
+        if self._features is not None and rows.ndim == 2 and rows.shape[1] != self._features:
+            raise BadPayload(
+                f"X has {rows.shape[1]} features, but {self._name} is expecting {self._features} features as input."
+            )
+        if self._columns is None:
+            return rows
+        if self._wants_names:
+            return _frame(rows, self._columns)
+        ignore_missing_names()
+        return rows
+
+    def _frame_of_records(self, records: Records) -> Any:
+        columns = self._columns
+        if columns is None:
+            raise BadPayload(
+                f"records need a model that was fitted with column names, and {self._name} was not: send rows"
+            )
+        expected = frozenset(columns)
+        for number, record in enumerate(records, start=1):
+            if record.keys() != expected:
+                raise BadPayload(_column_fault(number, record, columns))
+        return _frame({name: [record[name] for record in records] for name in columns}, columns)
+
+    def _fault(self, error: BaseException, by_name: bool) -> ModelFault:
+        refused = (
+            (ValueError, TypeError) if by_name else ValueError
+        )  # TypeError: an object in place of a value
+        if isinstance(error, refused) and not isinstance(error, NotFittedError):
+            return BadPayload(plain(str(error)).partition("\n")[0])
+        fault = code_fault(error)
+        if not self.warnings:
+            return fault
+        return type(fault)(f"{'; '.join(self.warnings)}\n{fault.message}", fault.status)
+
+
+def _frame(data: Any, columns: tuple[str, ...]) -> Any:
+    import pandas as pd  # heavy, and only models that are asked by column name need it
+
+    return pd.DataFrame(data, columns=list(columns))
+
+
+def _column_fault(number: int, record: Mapping[str, object], columns: tuple[str, ...]) -> str:
+    missing = next((name for name in columns if name not in record), None)
+    if missing is not None:
+        return f"record {number} lacks the column {missing!r}; the model's columns are {', '.join(columns)}"
+    unknown = next(name for name in record if name not in columns)
+    return f"record {number} has the column {unknown!r}, which the model does not know; it knows {', '.join(columns)}"
+
+
+def _plain_array(prediction: Any) -> Any:
+    """Sparse matrices and data frames, which transformers may return, as arrays."""
+    for method in ("toarray", "to_numpy"):
+        if hasattr(prediction, method):
+            return getattr(prediction, method)()
+    return prediction
+
+
+def _by_record(probabilities: Any) -> Any:
+    """Probabilities (n, classes); of a model with several targets, a list of one (classes,) list each per record."""
+    if not isinstance(probabilities, list):
+        return probabilities
+    return [
+        list(targets) for targets in zip(*(np.asarray(part).tolist() for part in probabilities), strict=True)
+    ]
+
+
+def _both(labels: Any, probabilities: Any, media_type: str) -> Any:
+    pairs = list(zip(np.asarray(labels).tolist(), np.asarray(probabilities).tolist(), strict=True))
+    if media_type == "text/csv":
+        return [[*(label if isinstance(label, list) else [label]), *chances] for label, chances in pairs]
+    objects = [{LABEL: label, PROBABILITIES: chances} for label, chances in pairs]
+    return objects if media_type == "application/jsonlines" else {"predictions": objects}

@@ -1,0 +1,57 @@
+"""How many calls run at once, and how many may wait in line."""
+
+import asyncio
+from collections import deque
+
+from service.errors import Unavailable
+
+
+class Gate:
+    """Lets `limit` callers in at once and `queue` wait, first come first served. For one event loop."""
+
+    __slots__ = ("_line", "_limit", "_queue", "inside")
+
+    def __init__(self, limit: int, queue: int) -> None:
+        self.inside = 0
+        self._limit = limit
+        self._queue = queue
+        self._line: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Callers in line."""
+        return len(self._line)
+
+    async def enter(self) -> None:
+        """Wait for a place. Every enter that returns needs one `leave`.
+
+        Raises:
+            Unavailable: the line is full.
+        """
+        if self.inside < self._limit and not self._line:
+            self.inside += 1
+            return
+        if len(self._line) >= self._queue:
+            raise Unavailable(
+                f"{self.inside} calls run and {len(self._line)} wait for this model, which is all it takes at once: "
+                "send fewer at a time, or raise SAGEBIRD_MODEL_CONCURRENCY or SAGEBIRD_MODEL_QUEUE."
+            )
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()  # the place was given in the very moment the caller left
+            else:
+                self._line.remove(place)
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next in line."""
+        while self._line:
+            place = self._line.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self.inside -= 1

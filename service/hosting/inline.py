@@ -1,0 +1,179 @@
+"""The host that runs models inside the process that takes the calls."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.clock import Clock
+from service.domain.endpoint import ModelSource
+from service.errors import ModelFault
+from service.hosting.artifact import ArtifactStore
+from service.hosting.cache import ModelCache
+from service.hosting.model import Call, LoadedModel, load_model
+from service.hosting.replica import Replica
+from service.hosting.source import ModelKey, Observer
+
+_LOAD_THREADS = 32
+_CALL_THREADS = 256
+_MAX_LOCATED = 10_000
+_COMPRESSED_FACTOR = 4
+_EXAMPLES = {
+    "example.csv": "text/csv",
+    "example.json": "application/json",
+    "example.jsonl": "application/jsonlines",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What one host may use: bytes of models, seconds per call, calls at once and in line per model."""
+
+    budget_bytes: int
+    timeout_s: float = 60.0
+    concurrency: int = 4
+    queue: int = 1000
+    idle_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _PreparedModel:
+    directory: Path
+    environment: tuple[tuple[str, str], ...]
+    version: str
+    estimate_bytes: int
+
+    def load(self) -> LoadedModel:
+        return load_model(self.directory, dict(self.environment))
+
+
+class _ArtifactSource:
+    """Models from the artifact store."""
+
+    def __init__(self, artifacts: ArtifactStore) -> None:
+        self._artifacts = artifacts
+
+    def prepare(self, key: ModelKey) -> _PreparedModel:
+        version = self.version(key)
+        directory = self._artifacts.open(key.path)
+        return _PreparedModel(directory, key.environment, version, estimate_bytes(directory))
+
+    def version(self, key: ModelKey) -> str:
+        return self._artifacts.fingerprint(key.path)
+
+
+class InlineHost:
+    """Gives out replicas that share one cache of models, and keeps house. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        artifacts: ArtifactStore,
+        limits: HostLimits,
+        clock: Clock,
+        observer: Observer,
+        pinned: Iterable[str] = (),
+    ) -> None:
+        """`pinned` names models that are never evicted."""
+        self._artifacts = artifacts
+        self._limits = limits
+        self._pinned_names = frozenset(pinned)
+        self._pinned_keys: set[ModelKey] = set()
+        self._located: OrderedDict[tuple[ModelSource, str | None], ModelKey] = OrderedDict()
+        self._loaders = ThreadPoolExecutor(_LOAD_THREADS, thread_name_prefix="load")
+        self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
+        self.cache = ModelCache(
+            _ArtifactSource(artifacts),
+            limits.budget_bytes,
+            self._loaders,
+            clock,
+            observer,
+            idle_s=limits.idle_s,
+            keep=self._keeps,
+            concurrency=limits.concurrency,
+            queue=limits.queue,
+        )
+
+    def replica(self, source: ModelSource) -> Replica:
+        """A replica of this source; cheap, loads nothing."""
+        return Replica(source, self.locate, self.cache, self._callers, self._limits.timeout_s)
+
+    def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
+        """The files that a call uses. What was found once is not looked up again: a loaded model keeps answering
+        when its archive is deleted, as SageMaker's does (contract A.7).
+
+        Raises:
+            ModelNotFound: nothing there, or a name that leads out of the folder.
+        """
+        known = self._located.get((source, target_model))
+        if known is not None:
+            return known
+        folder = self._artifacts.resolve(source.location)
+        path = self._artifacts.resolve(target_model or "", within=folder) if source.multi else folder
+        key = ModelKey(path, source.environment)
+        self._located[source, target_model] = key
+        if len(self._located) > _MAX_LOCATED:
+            self._located.popitem(last=False)
+        return key
+
+    def pin_models(self, sources: Iterable[ModelSource]) -> None:
+        """Keep exactly the models of these sources loaded, besides those pinned by name."""
+        keys = set()
+        for source in sources:
+            try:
+                keys.add(self.locate(source, None))
+            except ModelFault:
+                continue  # it answers for itself when it is called
+        self._pinned_keys = keys
+
+    def let_go(self, source: ModelSource) -> None:
+        """Unload a source's model once nobody uses it, and look for its files anew when it is called again."""
+        key = self._located.pop((source, None), None)
+        if key is not None:
+            self.cache.drop(key)
+
+    async def warm_up(self, source: ModelSource) -> None:
+        """Load a source's model and have it answer its example request, if it has one. Raises ModelFault."""
+        replica = self.replica(source)
+        path = replica.key().path
+        call = await asyncio.get_running_loop().run_in_executor(self._loaders, example_call, path)
+        await replica.warm_up(call)
+
+    def sweep(self) -> None:
+        """Keep house; call it about once a second."""
+        self.cache.sweep()
+
+    async def close(self) -> None:
+        """Unload everything. Threads that still run user code are left to the end of the process."""
+        await self.cache.close()
+        self._loaders.shutdown(wait=False, cancel_futures=True)
+        self._callers.shutdown(wait=False, cancel_futures=True)
+
+    def _keeps(self, key: ModelKey) -> bool:
+        return key in self._pinned_keys or key.name in self._pinned_names
+
+
+def example_call(folder: Path) -> Call | None:
+    """The example request that lies in a model's folder as example.csv, .json or .jsonl."""
+    for name, content_type in _EXAMPLES.items():
+        file = folder / name
+        if file.is_file():
+            return Call(file.read_bytes(), content_type, None)
+    return None
+
+
+def estimate_bytes(folder: Path) -> int:
+    """Memory that the model in `folder` will hold, as far as its files tell: their sizes, compressed ones times four."""
+    total = 0
+    for file in folder.iterdir():
+        if file.suffix in (".joblib", ".pkl") and file.is_file():
+            total += file.stat().st_size * (_COMPRESSED_FACTOR if _is_compressed(file) else 1)
+    return total
+
+
+def _is_compressed(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return not stream.read(2).startswith(
+            b"\x80"
+        )  # every pickle of protocol 2 and above begins with this byte

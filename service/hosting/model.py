@@ -1,0 +1,280 @@
+"""The one door to loaded models: what a call and an answer are, and how a folder becomes something that answers.
+
+In here: which script or flavour serves a folder, and the thin joins to them.
+Not in here: when a model is loaded and freed (cache), how many calls it takes at once (replica).
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from service.errors import ModelFailure
+from service.hosting.codec import Accept, choose_accept, decode, encode
+from service.hosting.footprint import measure
+from service.hosting.handler import (
+    CUSTOM_ATTRIBUTES,
+    JSON,
+    Context,
+    Handler,
+    UserFunction,
+    read_functions,
+)
+from service.hosting.requirements import check_requirements
+from service.hosting.user_code import UserCode
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as a model's container sees it."""
+
+    body: bytes
+    content_type: str | None
+    accept: str | None
+    custom_attributes: str | None = None
+    target_model: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model's container answers."""
+
+    body: bytes
+    content_type: str
+    custom_attributes: str | None = None
+    status: int = 200
+    new_session_id: str | None = None
+    closed_session_id: str | None = None
+
+
+class LoadedModel(Protocol):
+    """A model that is ready to answer."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether answering runs built-in code only, which may run on the event loop if it is measured to be cheap."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know about it, each with its fix."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it holds."""
+        ...
+
+    def answer(self, call: Call) -> Answer:
+        """Answer one call. Blocking; may run in several threads at once. Raises ModelFault."""
+        ...
+
+
+class Predictor(Protocol):
+    """What a flavour gives: a model without bytes and headers."""
+
+    @property
+    def estimator(self) -> Any:
+        """The object that was loaded."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know about it, each with its fix."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        ...
+
+    def predict(self, data: Any, accept: Accept) -> Any:
+        """The prediction, ready for the codec. Raises ModelFault."""
+        ...
+
+
+class FlavourModel:
+    """A model that built-in code serves; `predictor` is for those who serve it in a faster way."""
+
+    def __init__(
+        self, predictor: Predictor, size_bytes: int, default_accept: str, code: UserCode | None
+    ) -> None:
+        self.predictor = predictor
+        self.size_bytes = size_bytes
+        self._default_accept = default_accept
+        self._code = code  # keeps the modules alive that the estimator's own classes come from
+
+    @property
+    def in_place(self) -> bool:
+        """True unless the estimator is, or holds, objects of the model's own classes."""
+        return self._code is None or not self._code.imported
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know about it, each with its fix."""
+        return self.predictor.warnings
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        return self.predictor.description
+
+    def answer(self, call: Call) -> Answer:
+        """Decode, predict, encode. Raises ModelFault."""
+        accept = choose_accept(call.accept, default=self._default_accept)
+        prediction = self.predictor.predict(decode(call.body, call.content_type), accept)
+        return Answer(encode(prediction, accept.media_type), accept.media_type)
+
+
+class HandlerModel:
+    """A model that a script serves, as far as the script wants to."""
+
+    in_place = False
+
+    def __init__(
+        self,
+        handler: Handler,
+        code: UserCode,
+        model_dir: Path,
+        environment: Mapping[str, str],
+        description: str,
+        size_bytes: int,
+        warnings: tuple[str, ...],
+    ) -> None:
+        self.description = description
+        self.size_bytes = size_bytes
+        self.warnings = warnings
+        self._handler = handler
+        self._code = code  # keeps the script's modules alive
+        self._model_dir = model_dir
+        self._environment = environment
+
+    def answer(self, call: Call) -> Answer:
+        """Let the script's functions answer. Raises ModelFault."""
+        context = Context(self._model_dir, self._environment, _headers(call))
+        body, content_type = self._handler.respond(context, call.body, call.content_type, call.accept)
+        return Answer(body, content_type, context.custom_attributes, context.response_status)
+
+
+def load_model(model_dir: Path, environment: Mapping[str, str]) -> LoadedModel:
+    """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault.
+
+    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in code/, then at the top), then for a model
+    file. Source: contract A.3, A.4.
+    """
+    for file in (model_dir / "code" / "requirements.txt", model_dir / "requirements.txt"):
+        if file.is_file():
+            check_requirements(file)
+            break
+    script = _find_script(model_dir, environment)
+    code = _user_code(model_dir, script)
+    with nullcontext() if code is None else code.importable():
+        if code is not None and script is not None:
+            module = code.run(script)
+            functions = read_functions(module)
+            if functions:
+                return _load_handler(model_dir, environment, code, script, functions)
+        predictor = _load_flavour(model_dir, environment)
+        size_bytes = measure(predictor.estimator, model_dir)
+    return FlavourModel(predictor, size_bytes, _default_accept(environment), code)
+
+
+def _load_handler(
+    model_dir: Path,
+    environment: Mapping[str, str],
+    code: UserCode,
+    script: Path,
+    functions: Mapping[str, UserFunction],
+) -> HandlerModel:
+    from service.hosting.flavours import drift, sklearn  # heavy: the first model pays, not the server's start
+
+    context = Context(model_dir, environment)
+    with drift.listen() as versions:
+        if "pre_model_fn" in functions:
+            functions["pre_model_fn"](context, str(model_dir))
+        if "model_fn" in functions:
+            model = functions["model_fn"](context, str(model_dir))
+        else:
+            model = sklearn.load_file(sklearn.find_file(model_dir), versions)
+        if "model_warmup_fn" in functions:
+            functions["model_warmup_fn"](context, str(model_dir), model)
+    warnings = drift.drift_sentences(versions)
+    return HandlerModel(
+        Handler(
+            functions,
+            model,
+            _default_predict(functions, model, environment, warnings),
+            _default_accept(environment),
+        ),
+        code=code,
+        model_dir=model_dir,
+        environment=environment,
+        description=f"{script.name}: {', '.join(functions)}",
+        size_bytes=measure(model, model_dir),
+        warnings=warnings,
+    )
+
+
+def _default_predict(
+    functions: Mapping[str, UserFunction],
+    model: object,
+    environment: Mapping[str, str],
+    warnings: tuple[str, ...],
+) -> Callable[[Any, Accept], Any] | None:
+    from service.hosting.flavours import sklearn
+
+    if functions.keys() & {"predict_fn", "transform_fn"}:
+        return None
+    return sklearn.SklearnModel(model, sklearn.read_output(environment), warnings).predict
+
+
+def _load_flavour(model_dir: Path, environment: Mapping[str, str]) -> Predictor:
+    from service.hosting.flavours import sklearn
+
+    return sklearn.load(model_dir, environment)
+
+
+def _find_script(model_dir: Path, environment: Mapping[str, str]) -> Path | None:
+    named = environment.get(
+        "SAGEMAKER_PROGRAM", ""
+    )  # the SDK sends an empty name for a model without a script
+    name = PurePosixPath(named if named else "inference.py")
+    if name.is_absolute() or ".." in name.parts:
+        raise ModelFailure(f"SAGEMAKER_PROGRAM must name a script of the model, not {named!r}")
+    for script in (model_dir / "code" / name, model_dir / name):
+        if script.is_file():
+            return script
+    if named:
+        raise ModelFailure(
+            f"SAGEMAKER_PROGRAM names {named}, which is neither in code/ nor at the top of the model"
+        )
+    return None
+
+
+def _user_code(model_dir: Path, script: Path | None) -> UserCode | None:
+    places = [] if script is None else [script.parent]
+    code_dir = model_dir / "code"
+    if code_dir.is_dir() and code_dir not in places:
+        places.append(code_dir)
+    return UserCode(places) if places else None
+
+
+def _default_accept(environment: Mapping[str, str]) -> str:
+    return environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
+
+
+def _headers(call: Call) -> dict[str, str]:
+    headers = {
+        "Content-Type": JSON if call.content_type is None else call.content_type,
+        "Accept": call.accept,
+        CUSTOM_ATTRIBUTES: call.custom_attributes,
+        "X-Amzn-SageMaker-Target-Model": call.target_model,
+    }
+    return {name: value for name, value in headers.items() if value is not None}

@@ -1,0 +1,151 @@
+"""InvokeEndpoint: find the endpoint, pick a variant, ask its replica, count."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from service.arn import Arns
+from service.domain import sentences
+from service.errors import (
+    ModelError,
+    ModelFault,
+    ModelNotFound,
+    ModelNotReady,
+    ModelTimeout,
+    SagebirdError,
+    ValidationFault,
+)
+from service.hosting.model import Answer, Call
+from service.invoke.directory import Directory, Route, Target
+from service.observe.counts import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One request for a prediction, whatever face it came through. `endpoint` None asks for the default one."""
+
+    endpoint: str | None
+    call: Call
+    target_variant: str | None = None
+    target_container_hostname: str | None = None
+    inference_component: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A model's answer and the variant that gave it."""
+
+    answer: Answer
+    variant: str
+
+
+class Predictor:
+    """Answers invocations from the directory of the moment."""
+
+    def __init__(
+        self,
+        directory: Callable[[], Directory],
+        draw: Callable[[], float],
+        registry: Registry,
+        arns: Arns,
+    ) -> None:
+        """`draw` gives numbers in [0, 1) that share out the traffic."""
+        self._directory = directory
+        self._draw = draw
+        self._registry = registry
+        self._arns = arns
+
+    async def predict(self, invocation: Invocation) -> Prediction:
+        """Answer one invocation.
+
+        Raises:
+            ValidationFault: no such endpoint, variant or target model, or headers that do not fit the endpoint.
+            ModelFault: what the model's container would have answered instead.
+            ModelNotReady: the target model is still loading.
+            Unavailable: too many calls wait.
+        """
+        begun_s = perf_counter()
+        try:
+            target = self._choose(invocation)
+        except SagebirdError as error:
+            self._registry.count_refusal(error.code)
+            raise
+        try:
+            answer = await target.replica.invoke(invocation.call)
+        except SagebirdError as error:
+            status_class = error.status // 100 if isinstance(error, ModelFault) else 5
+            target.counter.count_error(perf_counter() - begun_s, error.code, 4 if status_class == 4 else 5)
+            raise self._worded(error, invocation) from None
+        target.counter.count(perf_counter() - begun_s)
+        return Prediction(answer, target.variant.name)
+
+    def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:
+        """A container's refusal as the runtime API words it. Source: contract B.4."""
+        endpoint = invocation.endpoint or self._directory().default or ""
+        message = sentences.model_timed_out() if isinstance(fault, ModelTimeout) else fault.message
+        client_side = 400 <= fault.status < 500
+        return ModelError(
+            sentences.model_error(
+                fault.status, message, self._arns.console_logs_url(endpoint), self._arns.account
+            ),
+            ErrorCode="CLIENT_ERROR_FROM_MODEL" if client_side else "INTERNAL_FAILURE_FROM_MODEL",
+            LogStreamArn=self._arns.log_stream(endpoint),
+            OriginalMessage=message,
+            OriginalStatusCode=fault.status,
+        )
+
+    def unreadable_answer(self, invocation: Invocation) -> ModelError:
+        """The model's answer is larger than a reply may be. Source: contract B.4."""
+        endpoint = invocation.endpoint or self._directory().default or ""
+        url = self._arns.console_logs_url(endpoint)
+        return ModelError(
+            sentences.answer_unreadable(url, self._arns.account),
+            ErrorCode="INTERNAL_FAILURE_FROM_MODEL",
+            LogStreamArn=self._arns.log_stream(endpoint),
+            OriginalStatusCode=500,
+        )
+
+    def _choose(self, invocation: Invocation) -> Target:
+        directory = self._directory()
+        name = invocation.endpoint if invocation.endpoint is not None else directory.default
+        route = directory.routes.get(name) if name is not None else None
+        if route is None:
+            if name is None:
+                raise ValidationFault(sentences.no_default_endpoint(), ErrorCode="NO_SUCH_ENDPOINT")
+            message = sentences.endpoint_not_found(name, self._arns.account)
+            raise ValidationFault(message, ErrorCode="NO_SUCH_ENDPOINT")
+        _check_headers(route, invocation)
+        variant = invocation.target_variant
+        if variant is None:
+            variant = route.traffic.pick(self._draw())
+            if variant is None:
+                raise ValidationFault(sentences.no_traffic(route.endpoint))
+        target = route.targets.get(variant)
+        if target is None:
+            raise ValidationFault(sentences.variant_unknown(variant, route.endpoint, list(route.targets)))
+        return target
+
+    def _worded(self, error: SagebirdError, invocation: Invocation) -> SagebirdError:
+        target_model = invocation.call.target_model
+        endpoint = invocation.endpoint or self._directory().default or ""
+        if isinstance(error, ModelNotFound) and target_model is not None:
+            return ValidationFault(sentences.target_model_unknown(target_model, endpoint, error.message))
+        if isinstance(error, ModelNotReady) and target_model is not None:
+            return ModelNotReady(sentences.model_not_ready(target_model))
+        return error
+
+
+def _check_headers(route: Route, invocation: Invocation) -> None:
+    """Refuse headers that ask for what the endpoint is not."""
+    if invocation.inference_component is not None:
+        raise ValidationFault(sentences.inference_component_not_allowed())
+    if invocation.target_container_hostname is not None:
+        raise ValidationFault(sentences.container_hostname_not_supported(route.endpoint))
+    if route.multi:
+        if invocation.call.target_model is None:
+            raise ValidationFault(sentences.target_model_missing(route.endpoint))
+    elif invocation.call.target_model is not None:
+        raise ValidationFault(
+            sentences.target_model_not_supported(route.endpoint),
+            ErrorCode="TARGET_MODEL_HEADER_NOT_SUPPORTED",
+        )

@@ -1,0 +1,1 @@
+"""Notices what happens and never decides: counts, and how they are shown."""

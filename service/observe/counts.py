@@ -1,0 +1,308 @@
+"""What one process counts, and how the numbers of all processes are kept side by side in files.
+
+Counting is plain addition on the event loop's own objects; whoever wants sums over processes reads the files.
+No metric names and no text formats in here: those are `observe.exposition`.
+"""
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass, field, fields
+from math import isfinite
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, TypeVar
+
+import orjson
+import psutil
+
+from service.log import get_logger
+
+# Upper ends of the latency buckets in seconds, the last one without end; a small model answers in under 1 ms.
+BOUNDS_S = (
+    *(0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02),
+    *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
+)
+# How many models, and how many variants, one process counts by name: callers may name endlessly many.
+MAX_NAMES = 1000
+OTHER = "other"
+# A slot not flushed for so long is dead, even if its process id lives (again); flushes come every 0.5 s.
+STALE_S = 10.0
+
+_FORMAT = 1
+_Key = TypeVar("_Key", bound=Hashable)
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(slots=True)
+class InvocationCounter:
+    """What happened to the requests of one variant; counted from one thread only, the event loop's.
+
+    `buckets` are requests by latency (not cumulative, one more than BOUNDS_S), `seconds` their whole latency
+    and `model_seconds` the model's part of it; `errors` counts by AWS code and class of the status (4 or 5).
+    """
+
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    seconds: float = 0.0
+    model_seconds: float = 0.0
+    errors: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were counted, answered or not."""
+        return sum(self.buckets)
+
+    def count(self, duration_s: float, model_s: float = 0.0) -> None:
+        """Count one answered request: its whole latency, and the model's part of it."""
+        self.buckets[bisect_left(BOUNDS_S, duration_s)] += 1
+        self.seconds += duration_s
+        self.model_seconds += model_s
+
+    def count_error(
+        self, duration_s: float, code: str, status_class: Literal[4, 5], model_s: float = 0.0
+    ) -> None:
+        """Count one failed request too; for a ModelError `status_class` is that of the container's status.
+
+        Source: Invocation4XXErrors and Invocation5XXErrors go by the container (contract E.1).
+        """
+        self.count(duration_s, model_s)
+        _increase(self.errors, (code, status_class), 1)
+
+    def add(self, other: "InvocationCounter") -> None:
+        """Add another process's numbers to these."""
+        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        self.seconds += other.seconds
+        self.model_seconds += other.model_seconds
+        _add(self.errors, other.errors)
+
+
+@dataclass(slots=True)
+class Counts:
+    """Everything that only ever grows; the keys are labels, e.g. (endpoint, variant) or (model, outcome)."""
+
+    invocations: dict[tuple[str, str], InvocationCounter] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)
+    loads: dict[tuple[str, str], int] = field(default_factory=dict)
+    load_seconds: dict[str, float] = field(default_factory=dict)
+    evictions: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, other: "Counts") -> None:
+        """Add another process's counts to these."""
+        # list(), here and in _add, is one step for the interpreter: the event loop may add a key meanwhile.
+        for pair, counter in list(other.invocations.items()):
+            self.invocations.setdefault(pair, InvocationCounter()).add(counter)
+        _add(self.refusals, other.refusals)
+        _add(self.loads, other.loads)
+        _add(self.load_seconds, other.load_seconds)
+        _add(self.evictions, other.evictions)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What one process holds at this moment."""
+
+    cache_bytes: int = 0
+    cache_budget_bytes: int = 0
+    models_loaded: int = 0
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The numbers of one slot at one moment; `live` tells whether a process still stands behind them."""
+
+    slot: str
+    counts: Counts
+    gauges: Gauges
+    live: bool
+
+
+class Registry:
+    """The counts of one process, kept in `directory/<slot>.json`; one process at a time owns a slot.
+
+    A process that takes over a slot goes on from the counts in its file, so that sums never go back;
+    gauges start anew.
+
+    Raises:
+        ValueError: `slot` is not a plain file name.
+    """
+
+    def __init__(self, directory: Path, slot: str) -> None:
+        if not slot.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"slot {slot!r} must consist of letters, digits, - and _")
+        directory.mkdir(parents=True, exist_ok=True)
+        self.slot = slot
+        self._path = directory / f"{slot}.json"
+        self._counts = Counts()
+        if self._path.exists() and (kept := _read(self._path)) is not None:
+            self._counts = kept.counts
+        self._models = set(self._counts.load_seconds) | {model for model, _ in self._counts.evictions}
+        self._gauges: Callable[[], Gauges] = Gauges
+        self._counting = Lock()  # models load and leave on other threads than the event loop's
+        self._flushing = Lock()
+        self._flushed = b""
+
+    def invocation(self, endpoint: str, variant: str) -> InvocationCounter:
+        """The counter of a variant, always the same object: ask per routing snapshot, not per request."""
+        pair = (_make_label(endpoint), _make_label(variant))
+        with self._counting:
+            known = self._counts.invocations
+            return known.setdefault(_bound(pair, known, (OTHER, OTHER)), InvocationCounter())
+
+    def count_refusal(self, code: str) -> None:
+        """Count a request that failed before it reached an endpoint, by AWS code."""
+        with self._counting:
+            _increase(self._counts.refusals, code, 1)
+
+    def count_load(self, model: str, outcome: Literal["loaded", "failed"], seconds: float) -> None:
+        """Count one attempt to load a model and the seconds it took; callable from any thread."""
+        with self._counting:
+            name = self._model(model)
+            _increase(self._counts.loads, (name, outcome), 1)
+            _increase(self._counts.load_seconds, name, seconds)
+
+    def count_eviction(self, model: str, reason: str) -> None:
+        """Count one model unloaded: for memory, idle, changed, deleted; callable from any thread."""
+        with self._counting:
+            _increase(self._counts.evictions, (self._model(model), reason), 1)
+
+    def watch_gauges(self, read: Callable[[], Gauges]) -> None:
+        """Have `read` called for the gauges at every flush, possibly on another thread."""
+        self._gauges = read
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the numbers as they are now."""
+        counts = Counts()
+        with self._counting:
+            counts.add(self._counts)
+        return Snapshot(self.slot, counts, self._gauges(), live=True)
+
+    def flush(self) -> Snapshot:
+        """Write the numbers to the slot's file, all or nothing, and return them; callable from any thread.
+
+        Raises:
+            OSError: the file can not be written.
+        """
+        with self._flushing:
+            snapshot = self.snapshot()
+            data = orjson.dumps(_to_document(snapshot))
+            if data != self._flushed or not _touch(self._path):
+                self._flushed = b""
+                # No fsync: the file has to outlive this process, not the machine; a damaged one is skipped.
+                temporary = self._path.with_suffix(".tmp")
+                temporary.write_bytes(data)
+                temporary.replace(self._path)
+                self._flushed = data
+            return snapshot
+
+    def _model(self, name: str) -> str:
+        bound = _bound(_make_label(name), self._models, OTHER)
+        self._models.add(bound)
+        return bound
+
+
+def read_all(directory: Path) -> list[Snapshot]:
+    """What every slot wrote last, in the order of slots; a damaged file is skipped with a log line."""
+    snapshots = (_read(path) for path in sorted(directory.glob("*.json")))
+    return [snapshot for snapshot in snapshots if snapshot is not None]
+
+
+def _add(into: dict[_Key, _Number], other: dict[_Key, _Number]) -> None:
+    for key, number in list(other.items()):
+        _increase(into, key, number)
+
+
+def _increase(into: dict[_Key, _Number], key: _Key, number: _Number) -> None:
+    into[key] = into[key] + number if key in into else number
+
+
+def _bound(name: _Key, known: Collection[_Key], other: _Key) -> _Key:
+    return name if name in known or len(known) < MAX_NAMES else other
+
+
+def _make_label(name: str) -> str:
+    """A name that any encoder takes: folder names may hold bytes that are no UTF-8 (lone surrogates)."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _touch(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _to_document(snapshot: Snapshot) -> dict[str, Any]:
+    counts, gauges = snapshot.counts, snapshot.gauges
+    return {
+        "format": _FORMAT,
+        "pid": os.getpid(),
+        "bounds_s": BOUNDS_S,
+        "gauges": {gauge.name: getattr(gauges, gauge.name) for gauge in fields(gauges)},
+        "invocations": [
+            [
+                *pair,
+                counter.buckets,
+                counter.seconds,
+                counter.model_seconds,
+                [[*key, number] for key, number in counter.errors.items()],
+            ]
+            for pair, counter in counts.invocations.items()
+        ],
+        "refusals": list(counts.refusals.items()),
+        "loads": [[*key, number] for key, number in counts.loads.items()],
+        "load_seconds": list(counts.load_seconds.items()),
+        "evictions": [[*key, number] for key, number in counts.evictions.items()],
+    }
+
+
+def _read(path: Path) -> Snapshot | None:
+    try:
+        document = orjson.loads(path.read_bytes())
+        fresh = time.time() - path.stat().st_mtime < STALE_S
+        return _from_document(path.stem, document, fresh)
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        get_logger(__name__).warning("metrics file skipped", path=str(path), reason=repr(error))
+        return None
+
+
+def _from_document(slot: str, document: dict[str, Any], fresh: bool) -> Snapshot:
+    if document["format"] != _FORMAT or tuple(document["bounds_s"]) != BOUNDS_S:
+        raise ValueError("written by another version")
+    counts = Counts(
+        invocations={
+            (str(endpoint), str(variant)): _to_counter(*numbers)
+            for endpoint, variant, *numbers in document["invocations"]
+        },
+        refusals={str(code): _whole(number) for code, number in document["refusals"]},
+        loads={(str(model), str(outcome)): _whole(number) for model, outcome, number in document["loads"]},
+        load_seconds={str(model): _seconds(number) for model, number in document["load_seconds"]},
+        evictions={(str(model), str(why)): _whole(number) for model, why, number in document["evictions"]},
+    )
+    gauges = Gauges(**{name: _whole(number) for name, number in document["gauges"].items()})
+    return Snapshot(slot, counts, gauges, live=fresh and psutil.pid_exists(_whole(document["pid"])))
+
+
+def _to_counter(buckets: list[Any], seconds: Any, model_seconds: Any, errors: list[Any]) -> InvocationCounter:
+    if len(buckets) != len(BOUNDS_S) + 1:
+        raise ValueError("not as many buckets as bounds")
+    return InvocationCounter(
+        [_whole(number) for number in buckets],
+        _seconds(seconds),
+        _seconds(model_seconds),
+        {(str(code), _whole(status_class)): _whole(number) for code, status_class, number in errors},
+    )
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"{number!r} is no count")
+    return number
+
+
+def _seconds(number: Any) -> float:
+    if type(number) not in (int, float) or not isfinite(number) or number < 0:
+        raise ValueError(f"{number!r} is no sum of seconds")
+    return float(number)

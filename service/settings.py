@@ -1,0 +1,161 @@
+"""Every knob of sagebird, once: name, default, unit, meaning.
+
+This is the only reader of SAGEBIRD_* variables. A Settings object is made once per process family and never changes.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import psutil
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.errors import StartupError
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+
+
+def parse_size(text: object) -> object:
+    """Read a size in bytes: `500000000`, `500MB`, `2 GiB` (K, M, G, T are powers of 1024) or `50%` of the machine's memory."""
+    if not isinstance(text, str):
+        return text
+    if text.endswith("%"):
+        return int(psutil.virtual_memory().total * float(text[:-1]) / 100)
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("must be a size such as 500MB, 2GB or 50%")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _split(text: object) -> object:
+    if isinstance(text, str):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """What this process family was asked to be; read from SAGEBIRD_* variables, overridden by command-line options."""
+
+    model_config = SettingsConfigDict(env_prefix="SAGEBIRD_", frozen=True, extra="forbid")
+
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. Any other than loopback needs SAGEBIRD_AUTH."
+    )
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    auth: Literal["", "off"] = Field(
+        "",
+        description="`off` says on purpose that anybody who reaches the port may call; needed beyond loopback.",
+    )
+    gateways: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Gateway processes (default: CPU count).",
+    )
+    models: Path = Field(Path("models"), description="Folder of models, only read.")
+    data: Path = Field(
+        Path("data"), description="Folder of state: database, buckets, unpacked archives, logs."
+    )
+    endpoints: Path | None = Field(
+        None, description="File that declares endpoints (default: endpoints.yaml in the models folder)."
+    )
+    account: str = Field("000000000000", pattern=r"^\d{12}$", description="Account number in every ARN.")
+    region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in every ARN.")
+    cors_origins: Names = Field(
+        (), description="Web origins that may call from a browser, comma-separated; `*` for any."
+    )
+    model_memory: Size = Field(
+        default_factory=lambda: int(psutil.virtual_memory().total // 2),
+        gt=0,
+        description="Bytes that loaded models may hold, over all gateways together (default: half of the machine).",
+    )
+    model_idle_s: float = Field(
+        0.0, ge=0, description="Seconds without a call after which a model is unloaded; 0: never."
+    )
+    pinned_models: Names = Field(
+        (), description="Models (folder names) that are never evicted, comma-separated."
+    )
+    model_concurrency: int = Field(
+        4,
+        ge=1,
+        le=1024,
+        description="Calls that run at once on one variant in one gateway; the others wait in line.",
+    )
+    model_queue: int = Field(
+        1000, ge=0, description="Calls that may wait for one variant in one gateway before 503."
+    )
+    model_timeout_s: float = Field(60.0, gt=0, description="Seconds a model may take to answer.")
+    max_body_bytes: Size = Field(
+        6_291_456, gt=0, description="Largest body of a real-time call (SageMaker: 6 MiB)."
+    )
+    archive_max_bytes: Size = Field(
+        20 * 2**30, gt=0, description="Largest unpacked size of one model.tar.gz."
+    )
+    archive_max_members: int = Field(100_000, gt=0, description="Most files in one model.tar.gz.")
+    archive_max_ratio: float = Field(
+        200.0, gt=1, description="Largest ratio of unpacked to packed bytes of a model.tar.gz (above 100 MB)."
+    )
+    drain_s: float = Field(30.0, ge=0, description="Seconds that running calls get to finish after SIGTERM.")
+    warmup_grace_s: float = Field(
+        5.0,
+        ge=0,
+        description="Seconds a starting gateway lets its models warm up before it takes calls anyway.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level logged."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Log lines as json or text; auto: text on a terminal, json elsewhere."
+    )
+
+    @field_validator("models", "data", "endpoints")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _exposed_on_purpose(self) -> "Settings":
+        if self.host not in ("127.0.0.1", "::1", "localhost") and not self.auth:
+            raise ValueError(
+                f"host {self.host} is reachable from other machines: set SAGEBIRD_AUTH=off to allow "
+                "calls without keys on purpose, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def endpoints_file(self) -> Path:
+        """The file of declared endpoints; it need not exist."""
+        return self.endpoints or self.models / "endpoints.yaml"
+
+    @property
+    def gateway_memory_bytes(self) -> int:
+        """What one gateway's models may hold: gateways share no memory, so each has an equal part of the whole."""
+        return self.model_memory // self.gateways
+
+
+def load_settings(**options: Any) -> Settings:
+    """Read settings from the environment; `options` that are not None win.
+
+    Raises:
+        StartupError: a value is not allowed; the sentence names the variable.
+    """
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        raise StartupError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        name = "SAGEBIRD_" + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+        message = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{name}: {message}" + (f" (got {problem['input']!r})" if problem["loc"] else ""))
+    return "; ".join(problems) + "."

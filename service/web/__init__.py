@@ -1,0 +1,1 @@
+"""HTTP edge of the AWS faces and of people's pages."""

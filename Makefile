@@ -7,7 +7,7 @@
 
 # Which interpreter makes the environment; empty: the first that works of python3.13, 3.12, 3.11, python3.
 PYTHON ?=
-# Options passed on: `make serve ARGS='--port 9000'`, `make test ARGS='-k traffic'`.
+# Options passed on: `make serve ARGS='--port 9000'`.
 ARGS ?=
 
 BIN := .venv/bin
@@ -31,7 +31,7 @@ serve: $(RUNTIME) models  ## Set up what is missing, then serve the sample model
 
 .PHONY: test
 test: $(DEV) models  ## Set up what is missing, then run the whole suite and hold its coverage to the limit
-	$(BIN)/pytest --cov=service --cov-report= $(ARGS)
+	$(BIN)/pytest --cov=service --cov-report=
 	@for room in $(COVERED); do \
 	  echo "coverage of $$room by lines and branches, at least $(COVERAGE) %:"; \
 	  $(BIN)/coverage report --include="service/$$room/*" --fail-under=$(COVERAGE) || failed="$$failed $$room"; \
@@ -50,7 +50,7 @@ bench: $(DEV) models  ## Measure requests/s, latency, CPU and memory beside a ba
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
 .PHONY: models
-models: $(if $(filter test bench,$(MAKECMDGOALS)),$(DEV),$(RUNTIME))  ## Train the sample models that are missing or out of date
+models: $(RUNTIME)  ## Train the sample models that are missing or out of date
 	@$(BIN)/python models/train_all.py
 
 .PHONY: clean
@@ -59,39 +59,35 @@ clean:  ## Remove the environment, caches and trained samples; data/ stays, it i
 	rm -f models/*/model.joblib models/*/.built
 	find service tests models -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment is started anew when its interpreter is gone or the checkout was moved (its scripts hold the old path).
-ifneq ($(shell cat .venv/.checkout 2>/dev/null; test -x $(BIN)/python && echo usable),$(CURDIR) usable)
-.PHONY: .venv/.checkout
+# An environment is made anew when its interpreter is gone or the checkout was moved (its scripts hold the old path).
+ifeq "$(shell test -x $(BIN)/python && grep -F ' $(CURDIR)/.venv' .venv/pyvenv.cfg)" ""
+.PHONY: .venv/pyvenv.cfg
 endif
 
-define FIND_PYTHON
-set -- $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); \
-for python; do \
-  if "$$python" -c 'import sys, venv, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
-done; \
-if [ -z "$$found" ]; then \
-  echo "sagebird needs Python 3.11 or newer with the modules venv and pip; none of these is one: $$*." >&2; \
-  echo "Install one, or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
-  exit 1; \
-fi
-endef
+# Debian leaves ensurepip out of its python3 package: there that Python's own pip fills the environment.
+SUITABLE := import sys, venv; from importlib.util import find_spec as has; \
+  sys.exit(sys.version_info < (3, 11) or not (has("ensurepip") or has("pip")))
 
-# Where a distribution leaves ensurepip out of its Python, that Python's own pip fills the environment instead.
-.venv/.checkout:
-	@$(FIND_PYTHON); \
-	echo "Making the environment .venv with $$("$$found" --version)"; \
+.venv/pyvenv.cfg:
+	@set -- $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); \
+	for python; do "$$python" -c '$(SUITABLE)' 2>/dev/null && break; python=; done; \
+	if [ -z "$$python" ]; then \
+	  echo "sagebird needs Python 3.11 or newer with its modules venv and pip; found none among: $$*." >&2; \
+	  echo "Install one, or name one: make $(or $(MAKECMDGOALS),serve) PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making the environment .venv with $$("$$python" --version)"; \
 	rm -rf .venv; \
-	if "$$found" -c 'import ensurepip' 2>/dev/null; then "$$found" -m venv .venv; \
-	else "$$found" -m venv --without-pip .venv && "$$found" -m pip --python $(BIN)/python install --quiet pip; fi
-	@printf '%s\n' "$(CURDIR)" >$@
+	if "$$python" -c 'import ensurepip' 2>/dev/null; then "$$python" -m venv .venv; \
+	else "$$python" -m venv --without-pip .venv && "$$python" -m pip --python .venv install --quiet pip; fi
 
-$(RUNTIME): .venv/.checkout pyproject.toml constraints.txt
+$(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing sagebird and what it runs with (about a minute the first time)"
 	@$(INSTALL) setuptools
 	@$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
-$(DEV): .venv/.checkout pyproject.toml constraints.txt
+$(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing sagebird and what it is tested with (about a minute the first time)"
 	@$(INSTALL) setuptools
 	@$(INSTALL) --no-build-isolation --editable '.[dev]'

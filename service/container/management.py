@@ -144,7 +144,10 @@ async def _guarded(work: Any) -> Response:
 
 
 def _problem(status: int, message: str, name: str | None = None) -> Response:
-    return _json(status, {"code": status, "type": _TYPES.get(status, name or "InternalServerException"), "message": message})
+    return _json(
+        status,
+        {"code": status, "type": _TYPES.get(status, name or "InternalServerException"), "message": message},
+    )
 
 
 def _json(status: int, document: Any) -> Response:

@@ -106,7 +106,10 @@ class Endpoint:
         An endpoint that never served, or failed, is Creating again: there is nothing to fall back on.
         """
         generation = max((fleet.generation for fleet in (self.active, self.pending) if fleet), default=0) + 1
-        serves = self.active is not None and self.status not in (EndpointStatus.FAILED, EndpointStatus.CREATING)
+        serves = self.active is not None and self.status not in (
+            EndpointStatus.FAILED,
+            EndpointStatus.CREATING,
+        )
         status = EndpointStatus.UPDATING if serves else EndpointStatus.CREATING
         return replace(
             self, status=status, pending=Fleet(config_name, generation, variants), failure_reason=""

@@ -167,6 +167,11 @@ class ModelCache:
         return self._held_bytes
 
     @property
+    def in_use(self) -> int:
+        """Calls that hold a model at this moment."""
+        return sum(entry.users for entry in self._entries.values())
+
+    @property
     def loaded(self) -> list[Entry]:
         """The loaded models, least recently used first."""
         return list(self._entries.values())

@@ -1,41 +1,51 @@
-"""Request bytes to rows: CSV, JSON, JSON Lines and npy.
+"""Request bytes to rows and predictions to bytes, in the form that the two header values name.
 
-Every text format has a strict reader that explains what is wrong, and a fast one in front of it that answers
-only where both agree. Nothing is guessed: a blank, a word or a ragged row is refused, never turned into nan.
-The way back, and what the headers say, is in media; what the numbers mean is the model's business.
+The readers of the single media types are in media; no HTTP in here beyond Content-Type and Accept.
 """
 
 import io
-import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from service.errors import BadPayload
-from service.hosting.media import CSV, JSON, JSON_LINES, NPY, quoted, read_content_type
+from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
+from service.hosting.media import CSV, JSON, JSON_LINES, NPY, READERS, Rows, quoted
 
-Matrix: TypeAlias = npt.NDArray[np.float64]
-Rows: TypeAlias = Matrix | list[dict[str, Any]]
-"""(n, features) float64, or n records with the same column names; n and features are at least 1."""
+WRITTEN: Final = (JSON, CSV, JSON_LINES, NPY)
+OUTPUTS: Final = ("predicted_label", "probabilities")
 
 _BOM: Final = b"\xef\xbb\xbf"
-_NUMBER_BYTES: Final = b"0123456789.-+eE "
-_ROW_BYTES: Final = _NUMBER_BYTES + b",[]\t\r\n"
-_NUMBER: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.I)
-_NUMBER_TYPES: Final = frozenset({int, float})
-_NESTED_TYPES: Final = frozenset({dict, list})
-_KINDS: Final = MappingProxyType(
-    {dict: "an object", list: "a list", str: "text", bool: "a truth value", type(None): "null"}
+_ALIASES: Final = MappingProxyType({"application/x-jsonlines": JSON_LINES, "application/jsonl": JSON_LINES})
+_FORM: Final = "application/x-www-form-urlencoded"
+# latin-1 because some Java clients announce it for every text they send.
+_CHARSETS: Final = MappingProxyType(
+    {"": "utf-8", "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "utf-8", "ascii": "utf-8"}
+    | {"iso-8859-1": "latin-1", "latin-1": "latin-1", "latin1": "latin-1"}
 )
-_INT64_MIN: Final = -(2**63)
-_UINT64_MAX: Final = 2**64 - 1
-_COUNTED_DEPTH: Final = 5
+_MAX_HEADER_CHARS: Final = 1024
+_CACHED_HEADERS: Final = 256
+_PARAMETER: Final = re.compile(r';\s*([^\s;="]+)\s*=\s*("[^"]*"|[^;]*)')
+# A comma inside quotes does not end a media range; an unclosed quote runs to the end.
+_RANGE: Final = re.compile(r'(?:[^,"]|"[^"]*"?)+')
+_TO_QUOTE: Final = re.compile(r'[",\r\n]')
+_NPY_KINDS: Final = "biufU"
+_QUALITY: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The chosen media type, spelled as the caller spelled it, and the `output=` names if any were given."""
+
+    media_type: str
+    output: tuple[str, ...] | None = None
 
 
 def decode(body: bytes, content_type: str | None) -> Rows:
@@ -43,346 +53,283 @@ def decode(body: bytes, content_type: str | None) -> Rows:
 
     Raises: UnsupportedContentType (415); BadPayload (400), which names row and column, both from 1.
     """
-    kind = read_content_type(content_type)
+    kind = _content_type(content_type)
     if not body:
-        _refuse_empty()
+        raise BadPayload("The body is empty.")
     if kind.media_type == NPY:
-        return _read_npy(body)
+        return READERS[NPY](body)
     if kind.charset != "utf-8":
         body = body.decode(kind.charset).encode()
-    return _TEXT_READERS[kind.media_type](body.removeprefix(_BOM))
+    return READERS[kind.media_type](body.removeprefix(_BOM))
 
 
-def read_csv_strictly(body: bytes) -> Matrix:
-    """The reader that decides what CSV is: cells of ASCII numbers, quoted or not, blanks around them.
+def choose_accept(accept: str | None, default: str = JSON) -> Accept:
+    """Pick the form of the answer: highest q first, then the header's own order; wildcards prefer `default`.
 
-    Raises: BadPayload.
+    Raises: NotAcceptable.
     """
-    lines = _text(body).split("\n")
-    rows: list[list[float]] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip(" \t"):
-            raise BadPayload(f"Row {number} is blank.")
-        cells = line.split(",")
-        rows.append([_csv_number(cell, number, column, cells) for column, cell in enumerate(cells, 1)])
-        _check_width(len(cells), len(rows[0]), number)
-    return np.array(rows, dtype=np.float64)
+    if accept is None or accept == "*/*":
+        return _choose("", default)
+    if len(accept) > _MAX_HEADER_CHARS:
+        raise NotAcceptable(f"The Accept header is longer than {_MAX_HEADER_CHARS} characters.")
+    return _choose(accept, default)
 
 
-def read_csv_quickly(body: bytes) -> Matrix | None:
-    """What `read_csv_strictly` returns, or None where only that one can tell.
+def encode(prediction: Any, media_type: str) -> bytes:
+    """Write what a model answered: arrays, lists, scalars, dicts, or anything with `to_numpy` or `toarray`.
 
-    Without the bytes of numbers, a clean body is nothing but the separators of equal rows; then its cells are
-    JSON numbers or JSON refuses them. JSON's one disagreement is that it reads -0 as the integer 0.
+    JSON holds the values as scikit-learn gives them; CSV and JSON Lines hold one line per row, the outputs of
+    a multi-output `predict_proba` side by side. nan and infinity are not JSON and never become null: they
+    fail there, and pass in CSV and npy. npy never holds pickled objects.
+
+    Raises: ModelFailure where the form cannot hold the values; NotAcceptable for another media type.
     """
-    columns = (body.count(b",", 0, body.find(b"\n")) if b"\n" in body else body.count(b",")) + 1
-    rows = body.count(b"\n") + 1
-    separators = body.translate(None, _NUMBER_BYTES)
-    if len(separators) != rows * columns - 1 or separators != b"\n".join([b"," * (columns - 1)] * rows):
-        return None
-    flat_body = body.replace(b"\n", b",") if rows > 1 else body
-    if b"-0," in flat_body or b"-0 " in flat_body or flat_body.endswith(b"-0"):
-        return None
+    writer = _WRITERS.get(_canonical(media_type))
+    if writer is None:
+        raise NotAcceptable(f"{quoted(media_type)} cannot be written; ask for {_either(WRITTEN)}.")
     try:
-        flat = orjson.loads(b"[" + flat_body + b"]")
-    except orjson.JSONDecodeError:
-        return None
-    if len(flat) != rows * columns:
-        return None
-    return np.fromiter(flat, np.float64, len(flat)).reshape(rows, columns)
+        return writer(_unwrap(prediction))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ModelFailure(f"The model's answer cannot be written as {media_type}: {error}.") from error
 
 
-def parse_json_strictly(body: bytes) -> Any:
-    """The parser that decides what JSON is: the standard's, plus the literals NaN and Infinity.
+# ---- headers
 
-    Python clients write those two. Integers beyond 64 bits become floats; a name given twice is refused.
 
-    Raises: BadPayload.
-    """
-    try:
-        return json.loads(
-            _text(body), object_pairs_hook=_object, parse_float=_json_float, parse_int=_json_integer
+@dataclass(frozen=True, slots=True)
+class _ContentType:
+    media_type: str
+    charset: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    media_type: str
+    quality: float
+    output: tuple[str, ...] | None
+
+
+def _content_type(header: str | None) -> _ContentType:
+    """What a body is; an absent or blank header means application/json."""
+    if header is None:
+        return _ContentType(JSON, "utf-8")
+    if len(header) > _MAX_HEADER_CHARS:
+        raise UnsupportedContentType(f"The Content-Type is longer than {_MAX_HEADER_CHARS} characters.")
+    return _read_content_type(header)
+
+
+def _canonical(media_type: str) -> str:
+    return _ALIASES.get(media_type, media_type)
+
+
+@lru_cache(maxsize=_CACHED_HEADERS)
+def _read_content_type(header: str) -> _ContentType:
+    media_type, parameters = _parse(header)
+    if media_type == _FORM:
+        raise UnsupportedContentType(
+            f"Content-Type {_FORM} is what curl says when told nothing; say what the body is: "
+            "add -H 'Content-Type: text/csv' or -H 'Content-Type: application/json'."
         )
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise BadPayload(f"The body is not JSON: {error.msg} at {where}.") from error
-    except RecursionError as error:
-        raise BadPayload("The JSON is nested too deeply.") from error
+    known = _canonical(media_type or JSON)
+    if known not in WRITTEN:
+        raise UnsupportedContentType(f"Content-Type {quoted(header)} is not read; send {_either(WRITTEN)}.")
+    if known == CSV:
+        _check_csv_parameters(parameters)
+    charset = _CHARSETS.get(parameters.get("charset", "").lower())
+    if charset is None:
+        raise UnsupportedContentType(f"charset={quoted(parameters['charset'])} is not read; send UTF-8.")
+    return _ContentType(known, charset)
 
 
-def _refuse_empty() -> NoReturn:
-    raise BadPayload("The body is empty.")
+def _check_csv_parameters(parameters: Mapping[str, str]) -> None:
+    if parameters.get("header", "absent").lower() != "absent":
+        raise UnsupportedContentType(
+            "text/csv with a header row is not read; remove the row, or send records as application/json."
+        )
+    if parameters.get("label_size", "0") != "0":
+        raise UnsupportedContentType("text/csv with labels is not read; label_size must be 0.")
 
 
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise BadPayload(f"The body is not UTF-8 text: byte {error.start + 1} is wrong.") from error
-
-
-def _lines(body: bytes) -> bytes:
-    unix = body.replace(b"\r\n", b"\n") if b"\r" in body else body
-    return unix.rstrip(b"\r\n") or _refuse_empty()
-
-
-def _check_width(width: int, expected: int, row: int) -> None:
-    if width != expected:
-        columns = "1 column" if width == 1 else f"{width} columns"
-        raise BadPayload(f"Row {row} has {columns}, but row 1 has {expected}.")
-
-
-# ---- CSV in
-
-
-def _read_csv(body: bytes) -> Matrix:
-    lines = _lines(body)
-    quick = read_csv_quickly(lines)
-    return read_csv_strictly(lines) if quick is None else quick
-
-
-def _csv_number(cell: str, row: int, column: int, cells: list[str]) -> float:
-    text = _bare(cell)
-    if _NUMBER.fullmatch(text):
-        value = float(text)
-        if math.isinf(value) and text[-1].isdigit():
-            raise BadPayload(f"Row {row}, column {column}: {quoted(text)} is too large.")
-        return value
-    if not text:
-        raise BadPayload(f"Row {row}, column {column} is blank.")
-    raise BadPayload(f"Row {row}, column {column}: {quoted(text)} is not a number{_csv_hint(row, cells)}.")
-
-
-def _csv_hint(row: int, cells: list[str]) -> str:
-    if row > 1 or any(_NUMBER.fullmatch(_bare(cell)) for cell in cells):
-        return ""
-    if cells[0].lstrip().startswith(("[", "{")):
-        return "; a JSON body needs Content-Type: application/json"
-    return "; a header row is not accepted"
-
-
-def _bare(cell: str) -> str:
-    text = cell.strip(" \t")
-    return text[1:-1].strip(" \t") if len(text) > 1 and text[0] == text[-1] == '"' else text
-
-
-# ---- JSON in
-
-
-def _read_json(body: bytes) -> Rows:
-    document = _parse_json(body)
-    plain = _holds_plain_rows(body)
-    if isinstance(document, list):
-        if document and type(document[0]) not in (list, dict):
-            return _matrix([document], plain)
-        return _rows(document, plain)
-    if not isinstance(document, dict):
-        raise BadPayload(f"The body is {_kind(document)}; send rows such as [[1, 2], [3, 4]].")
-    if isinstance(document.get("instances"), list):
-        return _rows(_only(document, "instances"), plain)
-    return _rows([document], plain)
-
-
-def _read_json_lines(body: bytes) -> Rows:
-    lines = _lines(body)
-    items = [_parse_json_line(line, number) for number, line in enumerate(lines.split(b"\n"), 1)]
-    return _rows(items, not lines.translate(None, _ROW_BYTES))
-
-
-def _parse_json_line(line: bytes, number: int) -> Any:
-    if not line.strip():
-        raise BadPayload(f"Row {number} is blank.")
-    try:
-        return _parse_json(line)
-    except BadPayload as error:
-        raise BadPayload(f"Row {number}: {error.message}") from error
-
-
-def _parse_json(body: bytes) -> Any:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        if not body.strip():
-            _refuse_empty()
-        return parse_json_strictly(body)
-    # Each name brings a colon, so a name that the fast parser dropped as a duplicate leaves too many of them.
-    if b"{" in body and body.count(b":") != _count_names(document):
-        return parse_json_strictly(body)
-    return document
-
-
-def _count_names(value: Any, depth: int = _COUNTED_DEPTH) -> int:
-    """At most the number of names below: the depth that requests have, and lists that start with an object."""
-    if depth == 0:
-        return 0
-    if type(value) is dict:
-        nested = [item for item in value.values() if type(item) in _NESTED_TYPES]
-        return len(value) + sum(_count_names(item, depth - 1) for item in nested)
-    if value and type(value) is list and type(value[0]) is dict:
-        return sum(_count_names(item, depth - 1) for item in value)
-    return 0
-
-
-def _holds_plain_rows(body: bytes) -> bool:
-    """Whether every list of the document can only hold numbers and lists."""
-    return not body[body.find(b"[") : body.rfind(b"]") + 1].translate(None, _ROW_BYTES)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in members if names.count(name) > 1)
-        raise BadPayload(f"The name {quoted(twice)} is given twice.")
-    for text in (text for pair in pairs for text in pair if isinstance(text, str)):
-        if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise BadPayload(f"{quoted(text)} holds half a character (a lone surrogate).")
-    return members
-
-
-def _json_float(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise BadPayload(f"{quoted(text)} is too large.")
-    return value
-
-
-def _json_integer(text: str) -> int | float:
-    if len(text) > 20:
-        return _json_float(text)
-    value = int(text)
-    return value if _INT64_MIN <= value <= _UINT64_MAX else float(value)
-
-
-def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), "a number")
-
-
-def _only(document: dict[str, Any], name: str) -> Any:
-    other = next((key for key in document if key != name), None)
-    if other is not None:
-        raise BadPayload(f"Only {quoted(name)} may stand in this object; {quoted(other)} is not read.")
-    return document[name]
-
-
-def _rows(items: list[Any], plain: bool) -> Rows:
-    if not items:
-        raise BadPayload("The body holds no rows.")
-    if type(items[0]) is not dict:
-        return _matrix(items, plain)
-    if _features(items[0]) is None:
-        return _records(items)
-    rows = [_features(item) if type(item) is dict else None for item in items]
-    if None in rows:
-        raise BadPayload(f"Row {rows.index(None) + 1} has no list of features, but row 1 has.")
-    return _matrix(rows, plain)
-
-
-def _features(item: dict[str, Any]) -> list[Any] | None:
-    """The dense values of an instance in AWS's built-in algorithms' forms, None where it is a plain record."""
-    if isinstance(item.get("features"), list):
-        return list(_only(item, "features"))
-    data = item.get("data")
-    features = data.get("features") if isinstance(data, dict) else None
-    if not isinstance(features, dict) or not isinstance(features.get("values"), list):
-        return None
-    return list(_only(_only(_only(item, "data"), "features"), "values"))
-
-
-def _matrix(rows: list[Any], plain: bool) -> Matrix:
-    if plain:
-        try:
-            matrix = np.array(rows, dtype=np.float64)
-        except ValueError:
-            return read_rows_strictly(rows)
-        if matrix.ndim == 2 and matrix.size:
-            return matrix
-    return read_rows_strictly(rows)
-
-
-def read_rows_strictly(rows: Sequence[Any]) -> Matrix:
-    """Parsed rows as an array, each a list of numbers of the same length.
-
-    Raises: BadPayload.
-    """
-    for number, row in enumerate(rows, 1):
-        if type(row) is not list:
-            raise BadPayload(f"Row {number} is {_kind(row)}, not a list of numbers.")
-        if not row:
-            raise BadPayload(f"Row {number} has no columns.")
-        if not _NUMBER_TYPES.issuperset(map(type, row)):
-            _refuse_value(row, number)
-        _check_width(len(row), len(rows[0]), number)
-    return np.array(rows, dtype=np.float64)
-
-
-def _refuse_value(row: list[Any], number: int) -> NoReturn:
-    column, value = next((at, value) for at, value in enumerate(row, 1) if type(value) not in _NUMBER_TYPES)
-    where = f"Row {number}, column {column}"
-    if isinstance(value, str):
-        raise BadPayload(f'{where}: {quoted(value)} is not a number; text needs records, {{"name": value}}.')
-    raise BadPayload(f"{where} is {_kind(value)}, not a number.")
-
-
-def _records(items: list[Any]) -> list[dict[str, Any]]:
-    names = items[0].keys()
-    for number, item in enumerate(items, 1):
-        if type(item) is not dict:
-            raise BadPayload(f"Row {number} is {_kind(item)}, but row 1 is a record.")
-        if not item:
-            raise BadPayload(f"Row {number} has no columns.")
-        if item.keys() != names:
-            _refuse_names(item, names, number)
-        if not _NESTED_TYPES.isdisjoint(map(type, item.values())):
-            name, value = next(pair for pair in item.items() if type(pair[1]) in _NESTED_TYPES)
-            where = f"Row {number}, column {quoted(name)}"
-            raise BadPayload(f"{where} is {_kind(value)}; a record holds plain values.")
-    return items
-
-
-def _refuse_names(item: dict[str, Any], names: Set[str], number: int) -> NoReturn:
-    for name in names:
-        if name not in item:
-            raise BadPayload(f"Row {number} lacks column {quoted(name)}, which row 1 has.")
-    added = next(name for name in item if name not in names)
-    raise BadPayload(f"Row {number} has column {quoted(added)}, which row 1 has not.")
-
-
-# ---- npy in
-
-
-def _read_npy(body: bytes) -> Matrix:
-    stream = io.BytesIO(body)
-    shape, fortran_order, dtype = _npy_header(stream)
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise BadPayload(f"The npy array holds {quoted(str(dtype))}; send integers or floats up to 64 bits.")
-    if len(shape) not in (1, 2):
-        raise BadPayload(f"The npy array has {len(shape)} dimensions; send rows and columns.")
-    if min(shape) < 1:
-        raise BadPayload("The npy array holds no rows or no columns.")
-    follows = len(body) - stream.tell()
-    if math.prod(shape) * dtype.itemsize != follows:
-        raise BadPayload(f"The npy header announces another size than the {follows} bytes that follow it.")
-    values = np.frombuffer(body, dtype, offset=stream.tell()).reshape(
-        shape, order="F" if fortran_order else "C"
+@lru_cache(maxsize=_CACHED_HEADERS)
+def _choose(accept: str, default: str) -> Accept:
+    ranges = list(_ranges(accept)) or [_Range("*/*", 1.0, None)]
+    refused = {item.media_type for item in ranges if item.quality == 0}
+    offers = [offer for offer in (default, *WRITTEN, *_ALIASES) if offer not in refused]
+    for wanted in sorted(ranges, key=lambda item: -item.quality):
+        if wanted.quality == 0:
+            continue
+        for offer in offers:
+            if _matches(offer, wanted.media_type):
+                return Accept(offer, wanted.output)
+    raise NotAcceptable(
+        f"Accept {quoted(accept)} names nothing that can be written; ask for {_either(WRITTEN)}."
     )
-    with np.errstate(invalid="ignore"):  # a signalling nan is a nan
-        return np.array(np.atleast_2d(values), dtype=np.float64, order="C")
 
 
-def _npy_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _ranges(accept: str) -> Iterator[_Range]:
+    for text in _RANGE.findall(accept):
+        media_type, parameters = _parse(text)
+        if media_type:
+            yield _Range(media_type, _quality(parameters.get("q")), _outputs(parameters.get("output")))
+
+
+def _parse(text: str) -> tuple[str, dict[str, str]]:
+    media_type = text.partition(";")[0].strip().lower()
+    found = _PARAMETER.finditer(text, text.find(";")) if ";" in text else ()
+    return media_type, {match[1].lower(): match[2].strip().strip('"').strip() for match in found}
+
+
+def _quality(text: str | None) -> float:
+    # A quality that cannot be read is as good as none: the range was asked for.
+    return min(float(text), 1.0) if text is not None and _QUALITY.fullmatch(text) else 1.0
+
+
+def _outputs(text: str | None) -> tuple[str, ...] | None:
+    names = tuple(dict.fromkeys(name for name in re.split(r"[+,\s]+", text or "") if name))
+    unknown = [name for name in names if name not in OUTPUTS]
+    if unknown:
+        raise NotAcceptable(f"output={quoted(unknown[0])} is not known; ask for {_either(OUTPUTS)}.")
+    return names or None
+
+
+def _matches(offer: str, wanted: str) -> bool:
+    return wanted in ("*/*", offer) or (wanted.endswith("/*") and offer.startswith(wanted[:-1]))
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+# ---- answers
+
+
+def _unwrap(value: Any) -> Any:
+    """Data frames, series and sparse matrices as arrays; floats as float64, times and bytes as text."""
+    for method in ("to_numpy", "toarray"):
+        if hasattr(value, method):
+            value = getattr(value, method)()
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind == "f":
+        # Python's float is what scikit-learn's users see: float32 0.1 reads 0.10000000149011612.
+        return value.astype(np.float64, copy=False)
+    if value.dtype.kind == "S":
+        return np.char.decode(value, "utf-8")
+    return value.astype(str) if value.dtype.kind in "MmT" else value
+
+
+def _native(value: Any) -> Any:
+    """The same in Python's own lists, dicts and scalars."""
+    value = _unwrap(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return value.tolist()
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {_native(key): _native(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_native(item) for item in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _outputs_of(value: Any) -> list[npt.NDArray[Any]] | None:
+    """The parts of a multi-output predict_proba, each (n, classes), or None where the answer is none."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    parts = [_unwrap(item) for item in value if hasattr(item, "ndim")]
+    if len(parts) < len(value) or {part.ndim for part in parts} != {2} or len({len(p) for p in parts}) > 1:
+        return None
+    return parts
+
+
+def _by_row(value: Any) -> list[Any]:
+    parts = _outputs_of(value)
+    if parts is not None:
+        return [list(row) for row in zip(*(part.tolist() for part in parts), strict=True)]
+    native = _native(value)
+    return native if isinstance(native, list) else [native]
+
+
+def _dump(value: Any) -> bytes:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.isnative:
+        return orjson.dumps(value, default=_native, option=orjson.OPT_SERIALIZE_NUMPY)
     try:
-        # Version 3 only exists for structured arrays with unusual column names.
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(stream)
-        if version == (2, 0):
-            return np.lib.format.read_array_header_2_0(stream)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadPayload("The body is not an npy array: its header cannot be read.") from error
-    raise BadPayload("The body is an npy array of a version other than 1.0 and 2.0.")
+        return orjson.dumps(value, default=_native, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # Names that are numpy scalars never reach `default`.
+        return orjson.dumps(_native(value), option=orjson.OPT_NON_STR_KEYS)
 
 
-_TEXT_READERS: Final[Mapping[str, Callable[[bytes], Rows]]] = MappingProxyType(
-    {CSV: _read_csv, JSON: _read_json, JSON_LINES: _read_json_lines}
+def _checked(written: bytes, value: Any) -> bytes:
+    """The JSON, unless one of its nulls stands for nan or infinity."""
+    if b"null" in written:
+        for number, row in enumerate(_by_row(value), 1):
+            if not _is_finite(row):
+                raise ModelFailure(
+                    f"The model answered nan or infinity in row {number}, which JSON cannot hold; "
+                    f"ask for Accept: {CSV} or {NPY}."
+                )
+    return written
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (list, dict)):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _write_json(value: Any) -> bytes:
+    return _checked(_dump(value), value)
+
+
+def _write_json_lines(value: Any) -> bytes:
+    rows = _by_row(value)
+    return _checked(b"".join([_dump(row) + b"\n" for row in rows]), rows)
+
+
+def _write_csv(value: Any) -> bytes:
+    parts = _outputs_of(value)
+    if parts is not None:
+        value = np.hstack(parts)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.ndim in (1, 2) and value.size:
+        written = _dump(value)
+        if b"null" not in written:
+            rows = (
+                written[1:-1].replace(b",", b"\n")
+                if value.ndim == 1
+                else written[2:-2].replace(b"],[", b"\n")
+            )
+            return rows + b"\n"
+    return "".join([_csv_line(row) + "\n" for row in _by_row(value)]).encode()
+
+
+def _csv_line(row: Any) -> str:
+    cells = list(row.values()) if isinstance(row, dict) else row if isinstance(row, list) else [row]
+    # A line of one blank cell would read as no line at all.
+    return '""' if cells in ([None], [""]) else ",".join(map(_csv_cell, cells))
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and math.isfinite(value):
+        return orjson.dumps(value).decode()
+    text = _write_json(value).decode() if isinstance(value, (list, dict)) else str(value)
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if _TO_QUOTE.search(text) else text
+
+
+def _write_npy(value: Any) -> bytes:
+    simple = type(value) is np.ndarray and value.dtype.kind in _NPY_KINDS
+    array = value if simple else np.array(_native(value))
+    if array.dtype.kind not in _NPY_KINDS:
+        raise ModelFailure(
+            f"The model's answer cannot be written as {NPY}: its values are of no one simple type."
+        )
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+_WRITERS: Final[Mapping[str, Callable[[Any], bytes]]] = MappingProxyType(
+    {JSON: _write_json, CSV: _write_csv, JSON_LINES: _write_json_lines, NPY: _write_npy}
 )

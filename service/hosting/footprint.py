@@ -1,9 +1,10 @@
 """How much memory a loaded model holds, measured without copying it.
 
-The model is pickled with protocol 5 into a sink that only counts. Arrays are handed over as buffers, without a copy,
-and count as they are; everything else counts twice, because Python objects take about that much more than their
-pickle; single blocks of a megabyte and more count once. Costs a few milliseconds for usual models; what serialises
-itself (some libraries' boosters) pays for that once. What a script keeps in its globals is not seen.
+The model is pickled with protocol 5 into a sink that only counts. Arrays are handed over as buffers, without
+a copy, and count as they are; everything else counts twice, because Python objects take about that much more
+than their pickle; single blocks of a megabyte and more count once. Costs a few milliseconds for usual models;
+what serialises itself (some libraries' boosters) pays for that once. What a script keeps in its globals is
+not seen.
 """
 
 import os

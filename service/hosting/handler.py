@@ -1,11 +1,13 @@
 """The inference.py contract: which functions a script may define, how they are called, what may come back.
 
-Source: contract A.8 (sagemaker-inference-toolkit 2.x, transformer.py). Where it differs, it is kinder on purpose:
-a wrong number of parameters is told when the model loads and not at the first request; the context belongs to the
-request and not to the first request of the worker; what `output_fn` returns need not be text or bytes.
+Source: contract A.8 (sagemaker-inference-toolkit 2.x, transformer.py). Where it differs, it is kinder on
+purpose: a wrong number of parameters is told when the model loads and not at the first request; the context
+belongs to the request and not to the first request of the worker; what `output_fn` returns need not be text
+or bytes.
 
-User code runs inside the server's process, in several threads at once when the replica allows that. `os.environ` is
-not changed for it, because models share the process: the model's own variables are in `context.environment`.
+User code runs inside the server's process, in several threads at once when the replica allows that.
+`os.environ` is not changed for it, because models share the process: the model's own variables are in
+`context.environment`.
 Not in here: where the functions come from (user_code), which model they serve (model).
 """
 
@@ -18,11 +20,11 @@ from typing import Any
 
 from service.errors import BadPayload, ModelFailure, ModelFault
 from service.hosting.codec import Accept, choose_accept, decode, encode
+from service.hosting.media import CSV, JSON
 from service.hosting.user_code import code_fault
 
-JSON = "application/json"
-TEXT_TYPES = frozenset({JSON, "text/csv"})
-"""Exactly these Content-Types give a handler its body as str. Source: sagemaker-inference-toolkit, content_types.py."""
+TEXT_TYPES = frozenset({JSON, CSV})
+"""Exactly these Content-Types give a handler its body as str. Source: inference toolkit, content_types.py."""
 
 ARGUMENTS: Mapping[str, int] = MappingProxyType(
     {
@@ -43,8 +45,8 @@ CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 class Context:
     """What a handler may ask about its request and say about its response.
 
-    Offers what the model servers of AWS offer, where the first argument is the request's index in its batch (always
-    0), and the same without the index. Source: multi-model-server, mms/context.py.
+    Offers what the model servers of AWS offer, where the first argument is the request's index in its batch
+    (always 0), and the same without the index. Source: multi-model-server, mms/context.py.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Context:
     get_request_properties = get_all_request_header
 
     def set_response_header(self, *index_key_value: int | str) -> None:
-        """Add a header to the response, `(key, value)` or `(0, key, value)`; only the custom attributes travel on."""
+        """Add a response header, `(key, value)` or `(0, key, value)`; only custom attributes travel on."""
         key, value = index_key_value[-2:]
         self.response_headers[str(key).lower()] = str(value)
 

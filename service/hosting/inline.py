@@ -117,6 +117,21 @@ class InlineHost:
             self._located.popitem(last=False)
         return key
 
+    def path_of(self, source: ModelSource) -> Path:
+        """The folder or archive of a source. Raises ModelNotFound."""
+        return self._artifacts.resolve(source.location)
+
+    def path_below(self, folder: Path, name: str) -> Path | None:
+        """The folder or archive that a target name stands for, None if there is none."""
+        try:
+            return self._artifacts.resolve(name, within=folder)
+        except ModelFault:
+            return None
+
+    def names_below(self, folder: Path) -> list[str]:
+        """The models that can be called below a folder, scanned now."""
+        return self._artifacts.list_models(folder)
+
     def pin_models(self, sources: Iterable[ModelSource]) -> None:
         """Keep exactly the models of these sources loaded, besides those pinned by name."""
         keys = set()

@@ -1,4 +1,4 @@
-"""The one door to loaded models: what a call and an answer are, and how a folder becomes something that answers.
+"""The one door to loaded models: what a call and an answer are, and how a folder comes to answer.
 
 In here: which script or flavour serves a folder, and the thin joins to them.
 Not in here: when a model is loaded and freed (cache), how many calls it takes at once (replica).
@@ -15,12 +15,12 @@ from service.hosting.codec import Accept, choose_accept, decode, encode
 from service.hosting.footprint import measure
 from service.hosting.handler import (
     CUSTOM_ATTRIBUTES,
-    JSON,
     Context,
     Handler,
     UserFunction,
     read_functions,
 )
+from service.hosting.media import JSON
 from service.hosting.requirements import check_requirements
 from service.hosting.user_code import UserCode
 
@@ -54,7 +54,7 @@ class LoadedModel(Protocol):
 
     @property
     def in_place(self) -> bool:
-        """Whether answering runs built-in code only, which may run on the event loop if it is measured to be cheap."""
+        """Whether only built-in code answers, which may run on the event loop if measured to be cheap."""
         ...
 
     @property
@@ -109,12 +109,10 @@ class FlavourModel:
         self.predictor = predictor
         self.size_bytes = size_bytes
         self._default_accept = default_accept
-        self._code = code  # keeps the modules alive that the estimator's own classes come from
-
-    @property
-    def in_place(self) -> bool:
-        """True unless the estimator is, or holds, objects of the model's own classes."""
-        return self._code is None or not self._code.imported
+        self.in_place = (
+            code is None or not code.imported
+        )  # else it may hold objects of the model's own classes
+        self._code = code  # keeps the modules alive that these classes come from
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -166,8 +164,8 @@ class HandlerModel:
 def load_model(model_dir: Path, environment: Mapping[str, str]) -> LoadedModel:
     """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault.
 
-    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in code/, then at the top), then for a model
-    file. Source: contract A.3, A.4.
+    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in code/, then at the top), then for a
+    model file. Source: contract A.3, A.4.
     """
     for file in (model_dir / "code" / "requirements.txt", model_dir / "requirements.txt"):
         if file.is_file():

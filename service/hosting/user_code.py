@@ -1,17 +1,19 @@
 """A model's own Python code: imported without one model seeing another's modules, and its errors worded.
 
 How models share one process. The files beside a model's script are loaded under a name of that model alone
-(`_sagebird_<32 hex digits>.preprocess`), so nothing of two models can clash, whatever thread loads what. The import
-statements of these files are answered by an `__import__` of their own, at load and in later calls, which finds the
-siblings first; what else they import is shared with the process and stays.
+(`_sagebird_<32 hex digits>.preprocess`), so nothing of two models can clash, whatever thread loads what. The
+import statements of these files are answered by an `__import__` of their own, at load and in later calls,
+which finds the siblings first; what else they import is shared with the process and stays.
 
-Pickles name a class by its plain module (`preprocess.Thing`) and look it up in `sys.modules`, which belongs to
-everybody. While a model loads, such a name leads to an object that answers each loading thread with that thread's
-own module and everybody else with what was there before. So no load ever waits for another one. Plain names are gone
-when the load ends: code that unpickles its own classes in a later call, or in a thread it starts while loading,
-must import them there. `sys.path` is never extended, and what a script adds to it of its own folder is taken back.
+Pickles name a class by its plain module (`preprocess.Thing`) and look it up in `sys.modules`, which belongs
+to everybody. While a model loads, such a name leads to an object that answers each loading thread with that
+thread's own module and everybody else with what was there before. So no load ever waits for another one.
+Plain names are gone when the load ends: code that unpickles its own classes in a later call, or in a thread
+it starts while loading, must import them there. `sys.path` is never extended, and what a script adds to it of
+its own folder is taken back.
 
-No bytecode is read or written: model folders may be read-only, and stale bytecode must not win over a new file.
+No bytecode is read or written: model folders may be read-only, and stale bytecode must not win over a new
+file.
 Not in here: what the functions of a script are called with (handler).
 """
 
@@ -128,7 +130,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder:
-    """Finds modules below a model's private root; it keeps nothing, the parent module's `__path__` tells all."""
+    """Finds modules below a model's private root; the parent's `__path__` tells all, so it keeps nothing."""
 
     @classmethod
     def find_spec(
@@ -211,7 +213,7 @@ def _builtins(root: str, siblings: frozenset[str]) -> dict[str, Any]:
 
 
 def _module_names(folder: str) -> Iterator[str]:
-    """Dotted names of all modules below the folder, without those that a folder alone would hide from the process."""
+    """Dotted names of all modules below the folder."""
     for place, folders, files in os.walk(folder):
         parts = Path(place).relative_to(folder).parts
         found = {name for file in files for name in [_module_name(file)] if name is not None}
@@ -241,9 +243,9 @@ def plain(text: str) -> str:
 def code_fault(error: BaseException, where: str = "the model") -> ModelFault:
     """What a request is answered when the model's own code raised.
 
-    A fault stays what it is; an exception with a `status_code` from 400 to 599 keeps that status and its message;
-    a missing module is named with the fix; anything else is a ModelFailure with AWS's body, the message and then the
-    traceback (of the model's own frames). Source: sagemaker-inference-toolkit, transformer.py.
+    A fault stays what it is; an exception with a `status_code` from 400 to 599 keeps that status and its
+    message; a missing module is named with the fix; anything else is a ModelFailure with AWS's body, the
+    message and then the traceback (without frames of this server). Source: inference toolkit, transformer.py.
     """
     if isinstance(error, ModelFault):
         return error
@@ -259,7 +261,7 @@ def code_fault(error: BaseException, where: str = "the model") -> ModelFault:
 
 def missing_module(where: str, name: str) -> str:
     """The sentence for a module that the model needs and that is not here."""
-    return f"{where} needs the Python module {name!r}, which is not here: put it into code/ of the model or install it"
+    return f"{where} needs the Python module {name!r}, which is not here: put it into code/ or install it"
 
 
 def _message(error: BaseException, report: traceback.TracebackException) -> str:
@@ -285,4 +287,4 @@ def _own_frames(report: traceback.TracebackException) -> str:
 
 
 def _is_own_frame(filename: str) -> bool:
-    return not filename.startswith((_OWN_FOLDER, "<frozen importlib"))
+    return not filename.startswith((_OWN_FOLDER, importlib.__file__, "<frozen importlib"))

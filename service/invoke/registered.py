@@ -68,7 +68,7 @@ class RegisteredModels:
 
     def _forget(self, name: str) -> str | None:
         with self._store.change() as change:
-            known = dict(change.fact(REGISTERED_MODELS) or {})
+            known: dict[str, str] = dict(change.fact(REGISTERED_MODELS) or {})
             url = known.pop(name, None)
             if url is not None:
                 change.put_fact(REGISTERED_MODELS, known)

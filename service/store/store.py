@@ -164,6 +164,9 @@ class Store:
             "reports": [
                 [r.endpoint, r.generation, r.variant, r.state.value, r.reason] for r in report.reports
             ],
+            "models": [
+                [m.name, m.path, m.state, m.size_bytes, m.description, list(m.notes)] for m in report.models
+            ],
         }
         with self._engine.execution_options(writes=True).begin() as connection:
             statement = upsert(gateways).values(values)
@@ -177,7 +180,7 @@ class Store:
                     row.pid,
                     row.revision,
                     tuple(WarmReport(e, g, v, WarmState(state), why) for e, g, v, state, why in row.reports),
-                    tuple(ModelReport(*fields, tuple(notes)) for *fields, notes in row.models),
+                    tuple(ModelReport(n, p, s, b, d, tuple(notes)) for n, p, s, b, d, notes in row.models),
                 )
                 for row in connection.execute(select(gateways))
             ]

@@ -28,5 +28,8 @@ class ControlFace:
             "/endpoints/NAME/invocations."
         )
         body = orjson.dumps({"__type": "UnknownOperationException", "message": message})
-        headers = [(b"content-type", b"application/x-amz-json-1.1"), (b"x-amzn-requestid", str(uuid4()).encode())]
+        headers = [
+            (b"content-type", b"application/x-amz-json-1.1"),
+            (b"x-amzn-requestid", str(uuid4()).encode()),
+        ]
         await send_reply(send, 404, headers, body)

@@ -11,8 +11,8 @@ CodePoints = tuple[tuple[int, int], ...]
 
 LAST = 0x10FFFF
 
-# Planes that hold assigned characters; the rest is unassigned or private use, as Unicode's stability policy says of
-# planes 15 and 16 and its roadmap of planes 4 to 13. Looking at the whole space would take eight times as long.
+# Planes that hold assigned characters. The rest is private use (planes 15 and 16, for good) or unassigned
+# (4 to 13, says Unicode's roadmap); to look at it all would take four times as long.
 _SCANNED = (range(0x40000), range(0xE0000, 0xE1000))
 _UNSCANNED = {
     "Cn": ((0x40000, 0xDFFFF), (0xE1000, 0xEFFFF), (0xFFFFE, 0xFFFFF), (0x10FFFE, 0x10FFFF)),
@@ -24,7 +24,7 @@ _UPPER = ((0x41, 0x5A),)
 _LOWER = ((0x61, 0x7A),)
 _PUNCT = ((0x21, 0x2F), (0x3A, 0x40), (0x5B, 0x60), (0x7B, 0x7E))
 
-# Source: java.util.regex.Pattern, "POSIX character classes (US-ASCII only)" and the java.lang.Character "all" class.
+# Source: java.util.regex.Pattern, "POSIX character classes (US-ASCII only)"; L1 and all are in its code only.
 _NAMED: dict[str, CodePoints] = {
     "Lower": _LOWER,
     "Upper": _UPPER,
@@ -43,13 +43,15 @@ _NAMED: dict[str, CodePoints] = {
     "all": ((0x00, LAST),),
 }
 
-# Source: java.util.regex.Pattern, "Predefined character classes"; ASCII unless UNICODE_CHARACTER_CLASS is set.
+# Source: java.util.regex.Pattern, "Predefined character classes"; of ASCII unless a flag says otherwise.
 PREDEFINED: dict[str, CodePoints] = {
     "d": _DIGIT,
     "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)),
     "s": _NAMED["Space"],
-    "h": ((0x09, 0x09), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x180E, 0x180E), (0x2000, 0x200A))
-    + ((0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)),
+    "h": (
+        *((0x09, 0x09), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x180E, 0x180E)),
+        *((0x2000, 0x200A), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)),
+    ),
     "v": ((0x0A, 0x0D), (0x85, 0x85), (0x2028, 0x2029)),
 }
 
@@ -86,7 +88,7 @@ def intersection(*sets: CodePoints) -> CodePoints:
 
 
 def named(name: str) -> CodePoints:
-    r"""The set that `\p{name}` stands for: a POSIX class, `L1`, `all` or a general category, with or without `Is`.
+    r"""The set that `\p{name}` stands for: a POSIX class, `L1`, `all` or a category (also after `Is`).
 
     Raises: ValueError for scripts, blocks and binary properties: the standard library does not know them.
     """

@@ -1,8 +1,8 @@
 r"""AWS (Java) regular expressions as Python ones. No shapes and no messages in here.
 
-AWS tests a whole value, as Java's `matches()` does. Java and Python differ in their escapes (`\z`, `\p{L}`), in what
-stands between brackets (nesting, `&&`), in `.` and `$` (more line ends than `\n`), in anchors that may be repeated and
-in `\d \w \s`, which are ASCII in Java.
+AWS tests a whole value, as Java's `matches()` does. Java and Python differ in their escapes (`\z`, `\p{L}`),
+in what stands between brackets (nesting, `&&`), in `.` and `$` (more line ends than `\n`), in anchors that
+may be repeated and in `\d \w \s`, which are ASCII in Java.
 """
 
 import re
@@ -18,6 +18,8 @@ _HARMLESS = MappingProxyType(
         # Every value without the three line ends that are neither matched by `.` nor listed in the brackets.
         r".*(?:[ \r\n\t].*)*": r"[^\u0085\u2028\u2029]*",
         r".*(?:[ \r\n\t].*)*.*": r"[^\u0085\u2028\u2029]*",
+        # One turn of the group already takes what two would.
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9]){0,39}?": r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
         # Runs between slashes: at least three characters in all, each run taken whole.
         r"https://([.\-_a-zA-Z0-9]+/?){3,1016}": (
             r"https://(?=([.\-_a-zA-Z0-9]/?){3})([.\-_a-zA-Z0-9]++(?:/|\z)){1,1016}"
@@ -25,8 +27,8 @@ _HARMLESS = MappingProxyType(
     }
 )
 
-# Source: java.util.regex.Pattern without MULTILINE and UNIX_LINES: `$` and `\Z` stand at the end of the input or before
-# a line end that ends it, never between `\r` and `\n`.
+# Source: java.util.regex.Pattern without MULTILINE and UNIX_LINES: `$` and `\Z` stand at the end of the input
+# or before a line end that ends it, never between `\r` and `\n`.
 _BEFORE_LAST_LINE_END = r"(?=(?:\r\n|(?<!\r)\n|[\r\u0085\u2028\u2029])?\Z)"
 
 _ANCHORS = MappingProxyType(
@@ -46,7 +48,7 @@ _REFERENCE = re.compile(r"([1-9])|k<([a-zA-Z][a-zA-Z0-9]*)>")
 def compile_pattern(java_regex: str) -> re.Pattern[str]:
     """The pattern whose `match` succeeds only on the whole of a value that AWS would accept.
 
-    Raises: ValueError for what Python's `re` cannot do (scripts and blocks, flags in mid-pattern, `\\X`, …).
+    Raises: ValueError for what is not translated: scripts and blocks, flags in mid-pattern, graphemes.
     Source: java.util.regex.Pattern.
     """
     text = _HARMLESS.get(java_regex, java_regex)

@@ -1,8 +1,9 @@
-"""Service models as frozen values: operations, shapes, errors. The only importer of botocore; no protocol in here.
+"""Service models as frozen values: operations, shapes, errors. Imports botocore, alone; knows no protocol.
 
-`spec_patches.json` corrects botocore's model before it is read. It is a list of corrections, applied in order:
-`service` (botocore's name), `op` (`add`, `replace` or `remove`), `path` (a JSON pointer into the model; `-` ends a
-list), `value` (not for `remove`) and `why` (one sentence). The operations mean what RFC 6902 says.
+`spec_patches.json` corrects botocore's model before it is read. It is a list of corrections, applied in
+order: `service` (botocore's name), `op` (`add`, `replace` or `remove`), `path` (a JSON pointer into the
+model; `-` ends a list), `value` (not for `remove`) and `why` (one sentence). The operations mean what
+RFC 6902 says.
 """
 
 import json
@@ -39,8 +40,8 @@ class Member:
 class Shape:
     """One shape of the model; compared and hashed by identity, for shapes may hold themselves.
 
-    `minimum` and `maximum` bound a length (string, blob, list, map) or a number. `payload` names the member that is
-    the whole body.
+    `minimum` and `maximum` bound a length (string, blob, list, map) or a number. `payload` names the member
+    that is the whole body.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ErrorShape:
-    """An error that the model declares: `code` is what clients see, `status` the HTTP status it travels with."""
+    """An error that the model declares: `code` is what clients see, `status` its HTTP status."""
 
     name: str
     code: str
@@ -97,7 +98,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Service:
-    """One service; `error_shapes` (by code) holds every declared error, also those that no operation lists."""
+    """One service; `error_shapes` (by code) holds every declared error, even one that no operation lists."""
 
     name: str
     protocol: str
@@ -150,7 +151,7 @@ def _patch_one(model: Any, patch: Mapping[str, Any]) -> None:
         return
     at = int(last) if isinstance(holder, list) else last
     if operation != "add":
-        holder[at]  # noqa: B018 - replace and remove need something there
+        holder[at]  # replace and remove need something there
     if operation == "remove":
         del holder[at]
     elif operation in {"add", "replace"}:
@@ -202,7 +203,7 @@ def _error_shape(name: str, raw: Mapping[str, Any], shapes: "_ShapeTable") -> Er
 
 
 class _ShapeTable:
-    """Builds each shape once, when first asked for; a shape that holds itself meets its own unfinished value."""
+    """Builds each shape once, when first asked for; one that holds itself meets its own unfinished value."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self._raw = raw

@@ -1,8 +1,9 @@
 """What scikit-learn warns about, heard per thread and kept off the process-wide warnings machinery.
 
-Every `predict` of scikit-learn enters `warnings.catch_warnings` (in `check_array`), which swaps the filters and hooks
-of the whole process for a moment: a hook installed at that moment is lost when the other thread leaves. So version
-drift is heard where the notice is made, and not where it is shown, and filters are looked after before each use.
+Every `predict` of scikit-learn enters `warnings.catch_warnings` (in `check_array`), which swaps the filters
+and hooks of the whole process for a moment: a hook installed at that moment is lost when the other thread
+leaves. So version drift is heard where the notice is made, and not where it is shown, and filters are looked
+after before each use.
 """
 
 import re

@@ -5,6 +5,7 @@ Not in here: bytes and headers (codec), scripts (handler).
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,20 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelTooLarge, NotAcceptable
-from service.hosting.codec import Accept
+from service.hosting.codec import OUTPUTS, Accept
 from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
+from service.hosting.media import CSV, JSON, NPY
 from service.hosting.user_code import code_fault, missing_module, plain
 
-LABEL = "predicted_label"
-PROBABILITIES = "probabilities"
+LABEL, PROBABILITIES = OUTPUTS
 
 _NAMES = ("model.joblib", "model.pkl")
 _SUFFIXES = (".joblib", ".pkl")
 _NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
-_NOT_FOUND_IN = re.compile(r"Can't get attribute '([^']+)' on <module '([^']+)'")
+_LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
+    re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
+    re.compile(r"module (?P<shown>'(?P<module>[^']+)') has no attribute '(?P<name>[^']+)'"),
+)
 
 Records = list[dict[str, Any]]
 
@@ -88,9 +92,12 @@ def _load_failure(file: Path, versions: set[str], error: BaseException) -> Model
         return ModelFailure(f"{file.name} cannot be loaded ({said}): {'; '.join(drift_sentences(versions))}")
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         return _missing_module(file, plain(error.name))
-    lost = _NOT_FOUND_IN.search(plain(str(error)))
-    if lost is not None:
-        return _missing_attribute(file, lost[1], lost[2])
+    for pattern in _LOST_NAMES:
+        lost = pattern.search(plain(str(error)))
+        if lost is not None:
+            # under `python -m` __main__ shows itself under another name
+            in_main = lost["shown"] == repr(sys.modules["__main__"])
+            return _missing_attribute(file, lost["name"], "__main__" if in_main else lost["module"])
     return ModelFailure(f"{file.name} cannot be read: it is truncated, or no joblib or pickle file ({said})")
 
 
@@ -106,8 +113,8 @@ def _missing_module(file: Path, name: str) -> ModelFailure:
 def _missing_attribute(file: Path, name: str, module: str) -> ModelFailure:
     if module == "__main__":
         return ModelFailure(
-            f"{file.name} was pickled from a script's __main__, which defined {name}: define {name} in a module of "
-            "the model (code/inference.py, or a file beside it), import it from there and save the model again"
+            f"{file.name} was pickled from a script's __main__, which defined {name}: define {name} in a "
+            "module of the model (code/inference.py or a file beside it), import it from there and save again"
         )
     return ModelFailure(
         f"{file.name} needs {name} of the Python module {module!r}, which has no such thing here"
@@ -151,7 +158,7 @@ class SklearnModel:
     def predict(self, data: "np.ndarray[Any, Any] | Records", accept: Accept) -> Any:
         """What the estimator says about rows (n, features) or records, shaped for the accepted media type.
 
-        Raises BadPayload when the estimator refuses the data, NotAcceptable when it cannot say what is asked for.
+        Raises BadPayload when the estimator refuses the data, NotAcceptable when it cannot say what is asked.
         """
         output = self._output if accept.output is None else accept.output
         if PROBABILITIES not in output:
@@ -160,13 +167,13 @@ class SklearnModel:
         if probabilities is None:
             raise NotAcceptable(self._no_probabilities)
         if LABEL not in output:
-            return _by_record(self._call(probabilities, data))
-        if accept.media_type == "application/x-npy":
+            return self._call(probabilities, data)
+        if accept.media_type == NPY:
             raise NotAcceptable(
                 "labels and probabilities together do not fit one array: accept JSON, JSON Lines or CSV"
             )
         labels = self._call(self._predict, data)
-        return _both(labels, _by_record(self._call(probabilities, data)), accept.media_type)
+        return _both(labels, self._call(probabilities, data), accept.media_type)
 
     @property
     def _no_probabilities(self) -> str:
@@ -187,7 +194,7 @@ class SklearnModel:
         by_name = isinstance(data, list)
         rows = self._frame_of_records(data) if isinstance(data, list) else self._checked(data)
         try:
-            return _plain_array(method(rows))
+            return method(rows)
         except (
             Exception,
             SystemExit,
@@ -199,10 +206,11 @@ class SklearnModel:
             raise self._fault(error, by_name) from error
 
     def _checked(self, rows: "np.ndarray[Any, Any]") -> Any:
-        """Rows whose number of columns is right, with column names only where the estimator cannot do without."""
+        """Rows with the right number of columns, and with names only where the estimator needs them."""
         if self._features is not None and rows.ndim == 2 and rows.shape[1] != self._features:
             raise BadPayload(
-                f"X has {rows.shape[1]} features, but {self._name} is expecting {self._features} features as input."
+                f"X has {rows.shape[1]} features, but {self._name} is expecting {self._features} features "
+                "as input."
             )
         if self._columns is None:
             return rows
@@ -246,29 +254,21 @@ def _column_fault(number: int, record: Mapping[str, object], columns: tuple[str,
     if missing is not None:
         return f"record {number} lacks the column {missing!r}; the model's columns are {', '.join(columns)}"
     unknown = next(name for name in record if name not in columns)
-    return f"record {number} has the column {unknown!r}, which the model does not know; it knows {', '.join(columns)}"
-
-
-def _plain_array(prediction: Any) -> Any:
-    """Sparse matrices and data frames, which transformers may return, as arrays."""
-    for method in ("toarray", "to_numpy"):
-        if hasattr(prediction, method):
-            return getattr(prediction, method)()
-    return prediction
-
-
-def _by_record(probabilities: Any) -> Any:
-    """Probabilities (n, classes); of a model with several targets, a list of one (classes,) list each per record."""
-    if not isinstance(probabilities, list):
-        return probabilities
-    return [
-        list(targets) for targets in zip(*(np.asarray(part).tolist() for part in probabilities), strict=True)
-    ]
+    return f"record {number} has the unknown column {unknown!r}; the model's columns are {', '.join(columns)}"
 
 
 def _both(labels: Any, probabilities: Any, media_type: str) -> Any:
-    pairs = list(zip(np.asarray(labels).tolist(), np.asarray(probabilities).tolist(), strict=True))
-    if media_type == "text/csv":
-        return [[*(label if isinstance(label, list) else [label]), *chances] for label, chances in pairs]
-    objects = [{LABEL: label, PROBABILITIES: chances} for label, chances in pairs]
-    return objects if media_type == "application/jsonlines" else {"predictions": objects}
+    """Label and probabilities of each record: an object, or in CSV the columns side by side."""
+    if media_type == CSV:
+        return np.column_stack([np.asarray(labels, dtype=object), *_by_target(probabilities)]).tolist()
+    chances = [np.asarray(part).tolist() for part in _by_target(probabilities)]
+    by_record = [list(parts) for parts in zip(*chances, strict=True)] if len(chances) > 1 else chances[0]
+    objects = [
+        {LABEL: label, PROBABILITIES: chance}
+        for label, chance in zip(np.asarray(labels).tolist(), by_record, strict=True)
+    ]
+    return {"predictions": objects} if media_type == JSON else objects
+
+
+def _by_target(probabilities: Any) -> list[Any]:
+    return probabilities if isinstance(probabilities, list) else [probabilities]

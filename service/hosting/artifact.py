@@ -1,0 +1,396 @@
+"""Where a model's bytes lie: names to paths inside the allowed roots, archives to unpacked folders.
+
+Names and archives come from strangers: nothing outside the roots is told of or opened, and an archive never
+writes outside its own folder nor more than its limits. What the files mean is the flavours' business.
+"""
+
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, cast
+from urllib.parse import unquote, urlsplit
+
+from service.clock import Clock, SystemClock
+from service.errors import ModelFailure, ModelNotFound
+from service.hosting.media import quoted
+
+_ARCHIVES: Final = (".tar.gz", ".tgz")
+_MODEL_FILES: Final = (".joblib", ".pkl")
+_SCRIPTS: Final = ("inference.py", "code/inference.py")
+_MAX_NAME_CHARS: Final = 1024
+_LISTED_DEPTH: Final = 2
+_OLD_S: Final = 3600.0
+_RATIO_FROM_BYTES: Final = 100 * 2**20
+# One member's headers: pax records and long names are read into memory as a whole.
+_MAX_HEADER_BYTES: Final = 2**20
+_USUAL_HEADER_BYTES: Final = 4096
+_CHUNK_BYTES: Final = 2**18
+_BROKEN: Final = (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error, RecursionError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one archive or folder may hold; the ratio of unpacked to packed bytes counts above 100 MiB."""
+
+    max_bytes: int
+    max_members: int
+    max_ratio: float
+
+
+class _NotAllowed(Exception):
+    """An archive breaks a rule; the text completes the sentence that begins with the archive's name."""
+
+
+class ArtifactStore:
+    """Models below some root folders, and the place where their archives are unpacked.
+
+    Any number of threads and processes may share the place.
+    """
+
+    def __init__(
+        self, roots: Sequence[Path], unpacked: Path, limits: Limits, clock: Clock | None = None
+    ) -> None:
+        self._roots = tuple(roots)
+        self._unpacked = unpacked
+        self._limits = limits
+        self._clock = SystemClock() if clock is None else clock
+
+    def resolve(self, location: str | Path, *, within: Path | None = None) -> Path:
+        """Find a folder or archive by path, file:// address or name; `within` takes names below it only.
+
+        `x.tar.gz` also finds the folder `x`, and `x` the archive, where only the other one exists. The
+        result is free of symbolic links and strictly below a root (and `within`).
+
+        Raises: ModelNotFound, in the same words for what is missing and for what lies outside.
+        """
+        name = str(location)
+        missing = ModelNotFound(f"There is no model {quoted(name)} in the model folder.")
+        if not _is_sound(name, within is not None):
+            raise missing
+        folders = [Path(os.path.realpath(folder)) for folder in self._roots]
+        inside = None if within is None else Path(os.path.realpath(within))
+        for base in [*folders, Path()] if inside is None else [inside]:
+            for candidate in _spellings(base / _local(name, inside is not None)):
+                real = _real(candidate)
+                if real is None or not any(folder in real.parents for folder in folders):
+                    continue
+                if inside is not None and inside not in real.parents:
+                    continue
+                if real.is_dir() or (real.is_file() and candidate.name.endswith(_ARCHIVES)):
+                    return real
+        raise missing
+
+    def fingerprint(self, path: Path) -> str:
+        """Short text that changes when any file of the folder (or the archive) does; reads no contents.
+
+        Raises: ModelNotFound; ModelFailure beyond the limit of files.
+        """
+        seen = sorted(f"{name}\0{size}\0{mtime_ns}" for name, size, mtime_ns in self._entries(path))
+        return hashlib.blake2b("\0".join(seen).encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+    def size_bytes(self, path: Path) -> int:
+        """Bytes of the archive, or of all files of the folder.
+
+        Raises: ModelNotFound; ModelFailure beyond the limit of files.
+        """
+        return sum(size for _, size, _ in self._entries(path))
+
+    def open(self, path: Path) -> Path:
+        """The folder itself, or the folder into which the archive is unpacked, once for each of its versions.
+
+        Versions that nobody opened for an hour are removed when another one is unpacked.
+
+        Raises: ModelNotFound; ModelFailure where the archive is damaged, hostile or over the limits.
+        """
+        if path.is_dir():
+            return path
+        version = self.fingerprint(path)
+        place = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+        target = self._unpacked / place / version
+        try:
+            os.utime(target)  # used now, so not old
+        except (FileNotFoundError, NotADirectoryError):
+            self._unpack(path, version, target)
+        return target
+
+    def list_models(self, folder: Path) -> list[str]:
+        """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.
+
+        Raises: ModelNotFound; ModelFailure where the folder cannot be read.
+        """
+        found, folders = [], [(folder, "")]
+        while folders:
+            place, prefix = folders.pop()
+            for entry in _scan(place):
+                name = prefix + entry.name
+                if entry.name.startswith(".") or not self._is_callable(entry, name, folder):
+                    continue
+                if _is_model(entry):
+                    found.append(name)
+                elif entry.is_dir() and name.count("/") + 1 < _LISTED_DEPTH:
+                    folders.append((Path(entry.path), f"{name}/"))
+        return sorted(found)
+
+    def _is_callable(self, entry: "os.DirEntry[str]", name: str, folder: Path) -> bool:
+        try:
+            return not entry.is_symlink() or bool(self.resolve(name, within=folder))
+        except ModelNotFound:
+            return False
+
+    def _entries(self, path: Path) -> Iterator[tuple[str, int, int]]:
+        """Name, size in bytes and mtime in ns of the archive, or of everything below the folder."""
+        if not path.is_dir():
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise ModelNotFound(f"There is no model {quoted(path.name)} in the model folder.") from error
+            yield "", status.st_size, status.st_mtime_ns
+            return
+        folders, count = [(path, "")], 0
+        while folders:
+            folder, prefix = folders.pop()
+            for entry in _scan(folder):
+                if entry.name == "__pycache__":
+                    continue
+                count += 1
+                if count > self._limits.max_members:
+                    raise ModelFailure(
+                        f"{quoted(path.name)} holds more than {self._limits.max_members} files."
+                    )
+                name = prefix + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((Path(entry.path), f"{name}/"))
+                    yield name, 0, 0
+                else:
+                    yield _entry(entry, name)
+
+    def _unpack(self, path: Path, version: str, target: Path) -> None:
+        parent = target.parent
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            # What was published is gone from here when the context ends, which is no error.
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=parent, ignore_cleanup_errors=True) as name:
+                temporary = Path(name)
+                _extract(path, temporary, self._limits)
+                if self.fingerprint(path) != version:
+                    raise _NotAllowed("changed while it was unpacked; ask again")
+                temporary.chmod(0o755)
+                _publish(temporary, target)
+            self._remove_old(target)
+        except _NotAllowed as error:
+            raise ModelFailure(f"{path.name} {error}.") from error
+        except OSError as error:
+            raise ModelFailure(f"{path.name} could not be unpacked: {error.strerror or error}.") from error
+
+    def _remove_old(self, target: Path) -> None:
+        oldest_ns = (self._clock.now().timestamp() - _OLD_S) * 1e9
+        for entry in _scan(target.parent):
+            if entry.name != target.name and 0 < _entry(entry, "")[2] < oldest_ns:
+                shutil.rmtree(entry.path, ignore_errors=True)  # another process may be at it too
+
+
+# ---- names and folders
+
+
+def _is_sound(name: str, is_target: bool) -> bool:
+    if not name or len(name) > _MAX_NAME_CHARS or "\0" in name:
+        return False
+    if not is_target:
+        scheme, _, _ = name.partition("://")
+        return scheme in (name, "file")
+    parts = PurePosixPath(name).parts
+    return bool(parts) and ".." not in parts and not name.startswith("/")
+
+
+def _local(name: str, is_target: bool) -> str:
+    if is_target or not name.startswith("file:"):
+        return name
+    address = urlsplit(name)
+    # A host other than this one has no files here; the bare root is below no folder.
+    return unquote(address.path) if address.netloc in ("", "localhost") else "/"
+
+
+def _spellings(path: Path) -> Iterator[Path]:
+    yield path
+    suffix = next((suffix for suffix in _ARCHIVES if path.name.endswith(suffix)), None)
+    if suffix is not None:
+        yield Path(str(path).removesuffix(suffix))
+    else:
+        yield from (Path(f"{path}{suffix}") for suffix in _ARCHIVES)
+
+
+def _real(path: Path) -> Path | None:
+    try:
+        return Path(os.path.realpath(path, strict=True))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_model(entry: "os.DirEntry[str]") -> bool:
+    if entry.is_file():
+        return entry.name.endswith(_ARCHIVES)
+    if not entry.is_dir():
+        return False
+    folder = Path(entry.path)
+    return any((folder / script).is_file() for script in _SCRIPTS) or any(
+        inner.name.endswith(_MODEL_FILES) and inner.is_file() for inner in _scan(folder)
+    )
+
+
+def _scan(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except FileNotFoundError as error:
+        raise ModelNotFound(f"There is no model {quoted(folder.name)} in the model folder.") from error
+    except OSError as error:
+        raise ModelFailure(f"{quoted(folder.name)} cannot be read: {error.strerror}.") from error
+
+
+def _entry(entry: "os.DirEntry[str]", name: str) -> tuple[str, int, int]:
+    """Name, size in bytes (0 unless a file) and mtime in ns of what the entry is or leads to."""
+    try:
+        if entry.is_symlink():
+            name = f"{name} -> {os.readlink(entry.path)}"
+        status = entry.stat()
+    except OSError:  # gone meanwhile, or a link to nowhere
+        return name, 0, 0
+    return name, status.st_size if stat.S_ISREG(status.st_mode) else 0, status.st_mtime_ns
+
+
+# ---- archives
+
+
+class _Meter(io.RawIOBase):
+    """A forward-only stream that yields no more bytes than were granted, whatever a header claims."""
+
+    def __init__(self, source: gzip.GzipFile) -> None:
+        super().__init__()
+        self._source = source
+        self._position = 0
+        self._granted = 0
+        self._complaint = ""
+        self.last = b""
+
+    def grant(self, size: int, complaint: str) -> None:
+        """Allow `size` bytes from here on; whoever wants more fails with the complaint."""
+        self._granted = size
+        self._complaint = complaint
+
+    def read(self, size: int = -1, /) -> bytes:
+        most = self._granted + 1
+        self.last = self._source.read(most if size < 0 else min(size, most))
+        self._position += len(self.last)
+        self._granted -= len(self.last)
+        if self._granted < 0:
+            raise _NotAllowed(self._complaint)
+        return self.last
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence != os.SEEK_SET or offset < self._position:
+            raise tarfile.StreamError("a header points backwards")
+        while self._position < offset and self.read(min(offset - self._position, _CHUNK_BYTES)):
+            pass
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+class _Rules:
+    """What was admitted of one archive so far, and whether its next member may be written."""
+
+    def __init__(self, limits: Limits, packed_bytes: int) -> None:
+        self._limits = limits
+        self._packed_bytes = packed_bytes
+        self._bytes = 0
+        self._count = 0
+        self._is_folder: dict[PurePosixPath, bool] = {}
+
+    def admit(self, member: tarfile.TarInfo) -> PurePosixPath:
+        """The member's path below the archive's folder, `.` for that folder itself."""
+        self._count += 1
+        if self._count > self._limits.max_members:
+            raise _NotAllowed(f"holds more than {self._limits.max_members} members")
+        name = _safe_name(member)
+        if name in self._is_folder and not (member.isdir() and self._is_folder[name]):
+            raise _NotAllowed(f"holds {quoted(member.name)} twice")
+        self._is_folder[name] = member.isdir()
+        self._bytes += 0 if member.isdir() else member.size
+        if self._bytes > self._limits.max_bytes:
+            raise _NotAllowed(f"holds more than {self._limits.max_bytes} bytes")
+        if self._bytes > max(_RATIO_FROM_BYTES, self._limits.max_ratio * self._packed_bytes):
+            raise _NotAllowed(f"unpacks to more than {self._limits.max_ratio:g} times its size")
+        return name
+
+
+def _safe_name(member: tarfile.TarInfo) -> PurePosixPath:
+    shown, name = quoted(member.name), PurePosixPath(member.name)
+    if member.issym() or member.islnk():
+        raise _NotAllowed(f"holds {shown}, which is a link; models are plain files and folders")
+    if not (member.isdir() or member.isreg()) or member.issparse() or member.size < 0:
+        raise _NotAllowed(f"holds {shown}, which is neither a plain file nor a folder")
+    if name.is_absolute() or ".." in name.parts or "\\" in member.name or "\0" in member.name:
+        raise _NotAllowed(f"holds {shown}, which lies outside of its folder")
+    if not name.parts and not member.isdir():
+        raise _NotAllowed("holds a file without a name")
+    return name
+
+
+def _extract(path: Path, into: Path, limits: Limits) -> None:
+    try:
+        with path.open("rb") as packed, gzip.GzipFile(fileobj=packed) as stream:
+            rules = _Rules(limits, os.fstat(packed.fileno()).st_size)
+            meter = _Meter(stream)
+            _extract_members(meter, into, rules, limits.max_members)
+            _check_end(meter)
+    except _BROKEN as error:
+        raise _NotAllowed(f"is not a readable gzip tar archive: {error}") from error
+
+
+def _extract_members(meter: _Meter, into: Path, rules: _Rules, max_members: int) -> None:
+    headers_left = _MAX_HEADER_BYTES + _USUAL_HEADER_BYTES * max_members
+    meter.grant(_MAX_HEADER_BYTES, "has a header that is too long")
+    with tarfile.open(fileobj=meter, mode="r:") as archive:
+        while True:
+            start = meter.tell()
+            meter.grant(min(_MAX_HEADER_BYTES, headers_left), "has a header that is too long")
+            member = archive.next()
+            if member is None:
+                break
+            headers_left -= meter.tell() - start
+            target = into / rules.admit(member)
+            (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
+            if member.isreg():
+                meter.grant(member.size, "has a damaged member")
+                content = cast(IO[bytes], archive.extractfile(member))  # None only for what is no plain file
+                with target.open("xb") as file:  # never an existing file, never through a link
+                    shutil.copyfileobj(content, file, _CHUNK_BYTES)
+
+
+def _check_end(meter: _Meter) -> None:
+    """Tarfile takes a damaged header for the end, and gzip checks its sum only when all was read."""
+    if any(meter.last) or len(meter.last) % tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("a header is damaged")
+    meter.grant(_MAX_HEADER_BYTES, "has too much behind its end")
+    while rest := meter.read(_CHUNK_BYTES):
+        if any(rest):
+            raise _NotAllowed("has more files or other bytes behind its end")
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Put the finished folder in its place; whoever comes second leaves the first one's there."""
+    try:
+        temporary.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise

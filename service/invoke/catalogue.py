@@ -1,0 +1,150 @@
+"""What is served, for people: each endpoint with its shares, its models and an example request that works."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.domain.endpoint import Endpoint, Fleet
+from service.errors import ModelFault
+from service.hosting.inline import InlineHost, example_call
+from service.hosting.model import Call
+from service.invoke.directory import Directory
+from service.store.store import GatewayReport, ModelReport, Store
+
+
+@dataclass(frozen=True, slots=True)
+class VariantCard:
+    """One variant: its weight, its share of the traffic in [0, 1], and its model's name."""
+
+    name: str
+    weight: float
+    share: float
+    model: str
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleRequest:
+    """A request that works. `target_model` is set on multi-model endpoints."""
+
+    body: str
+    content_type: str
+    target_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCard:
+    """One endpoint as people see it; `models` are the names that a multi-model one can be called with."""
+
+    name: str
+    status: str
+    failure_reason: str
+    default: bool
+    variants: tuple[VariantCard, ...]
+    models: tuple[str, ...]
+    example: ExampleRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One model that some gateway holds or failed to load, over all gateways."""
+
+    name: str
+    path: str
+    state: str
+    gateways: int
+    size_bytes: int
+    description: str
+    notes: tuple[str, ...]
+
+
+class Catalogue:
+    """Reads the directory, the model folders and the gateways' reports. Its methods block: files and SQL."""
+
+    def __init__(self, store: Store, host: InlineHost, models: Path) -> None:
+        self._store = store
+        self._host = host
+        self._models = models
+
+    def endpoints(self, directory: Directory) -> list[EndpointCard]:
+        """Every endpoint, by name."""
+        return [
+            self._endpoint(endpoint, directory.default == name)
+            for name, endpoint in sorted(directory.endpoints.items())
+        ]
+
+    def models(self) -> list[ModelCard]:
+        """Every model of the models folder, and every other that a gateway holds or failed to load."""
+        cards = merge_reports(self._store.gateways())
+        known = {Path(card.path) for card in cards}
+        for name in self._host.names_below(self._models):
+            path = self._host.path_below(self._models, name)
+            if path is not None and path not in known:
+                cards.append(ModelCard(name, str(path), "on disk", 0, 0, "", ()))
+        return sorted(cards, key=lambda card: (card.name, card.path))
+
+    def _endpoint(self, endpoint: Endpoint, default: bool) -> EndpointCard:
+        fleets = [
+            (fleet, fleet is endpoint.pending) for fleet in (endpoint.active, endpoint.pending) if fleet
+        ]
+        variants = tuple(card for fleet, pending in fleets for card in _variant_cards(fleet, pending))
+        names, example = self._example(fleets[0][0]) if fleets else ((), None)
+        return EndpointCard(
+            endpoint.name, str(endpoint.status), endpoint.failure_reason, default, variants, names, example
+        )
+
+    def _example(self, fleet: Fleet) -> tuple[tuple[str, ...], ExampleRequest | None]:
+        """The callable models of a multi-model endpoint, and the first example request that is found."""
+        source = fleet.variants[0].source
+        try:
+            folder = self._host.path_of(source)
+            if not source.multi:
+                return (), _to_example(example_call(folder))
+            names = tuple(self._host.names_below(folder))
+            for name in names:
+                example = _to_example(example_call(folder / name), name)
+                if example is not None:
+                    return names, example
+        except (ModelFault, OSError):
+            return (), None  # the endpoint's status says what is wrong with it
+        return names, None
+
+
+def merge_reports(gateways: Sequence[GatewayReport]) -> list[ModelCard]:
+    """One card per model and state, over all gateways; the largest size, for copies may differ a little."""
+    merged: dict[tuple[str, str], list[ModelReport]] = {}
+    for gateway in gateways:
+        for report in gateway.models:
+            merged.setdefault((report.path, report.state), []).append(report)
+    return [
+        ModelCard(
+            reports[0].name,
+            path,
+            state,
+            len(reports),
+            max(report.size_bytes for report in reports),
+            reports[0].description,
+            tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        )
+        for (path, state), reports in merged.items()
+    ]
+
+
+def _variant_cards(fleet: Fleet, pending: bool) -> list[VariantCard]:
+    total = sum(variant.weight for variant in fleet.variants)
+    return [
+        VariantCard(
+            variant.name,
+            variant.weight,
+            variant.weight / total if total else 0.0,
+            variant.source.location.rstrip("/").rpartition("/")[2] + ("/*" if variant.source.multi else ""),
+            pending,
+        )
+        for variant in fleet.variants
+    ]
+
+
+def _to_example(call: Call | None, target_model: str | None = None) -> ExampleRequest | None:
+    if call is None or call.content_type is None:
+        return None
+    return ExampleRequest(call.body.decode("utf-8", "replace"), call.content_type, target_model)

@@ -1,0 +1,57 @@
+"""uvicorn, stopped in a way that fails nobody's request."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from service.asgi import App
+
+_LINGER_S = 1.0
+_KEEP_ALIVE_S = 75
+
+
+class Server(uvicorn.Server):
+    """One gateway's HTTP server over a listening socket that it shares with the others."""
+
+    def __init__(self, app: App, drain_s: float, on_drain: Callable[[], None]) -> None:
+        """`on_drain` is called when no new connections are taken any more; answers should then close theirs."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="none",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, round(drain_s)),
+            )
+        )
+        self._on_drain = on_drain
+
+    def stop(self) -> None:
+        """Finish what is in flight, then let `serve` return."""
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process's own role."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections, have busy ones close with their next answer, then close the idle ones.
+
+        uvicorn alone closes idle connections at once, while the next request may already be on its way.
+        """
+        for server in self.servers:
+            server.close()
+        self._on_drain()
+        deadline_s = asyncio.get_running_loop().time() + _LINGER_S
+        while self.server_state.connections and asyncio.get_running_loop().time() < deadline_s:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)

@@ -1,0 +1,77 @@
+"""What must hold before any process starts: readable folders, a data folder of one's own, a free port."""
+
+import errno
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from service.errors import StartupError
+from service.settings import Settings
+
+_BACKLOG = 2048
+
+
+def check_folders(settings: Settings) -> None:
+    """The models folder can be read and the data folder be written. Raises StartupError."""
+    if not settings.models.is_dir() or not os.access(settings.models, os.R_OK | os.X_OK):
+        raise StartupError(
+            f"The models folder {settings.models} is not a folder that can be read (SAGEBIRD_MODELS)."
+        )
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.data):
+            pass
+    except OSError as error:
+        raise StartupError(
+            f"The data folder {settings.data} cannot be written (SAGEBIRD_DATA): {error.strerror}."
+        ) from None
+
+
+@contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """Hold the data folder's lock, so that two servers never share one state. Raises StartupError."""
+    with (data / "serve.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartupError(
+                f"Another sagebird already serves from {data}: stop it, or set SAGEBIRD_DATA to a folder of its own."
+            ) from None
+        yield
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket that gateways inherit, so that a dying one takes no waiting connection with it.
+
+    Raises:
+        StartupError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = (
+            f"port {port} is taken: stop what listens there, or choose another with --port or SAGEBIRD_PORT"
+            if error.errno == errno.EADDRINUSE
+            else str(error.strerror or error)
+        )
+        raise StartupError(f"Cannot listen on {host}:{port}: {reason}.") from None
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def address(listener: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

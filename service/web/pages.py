@@ -1,0 +1,139 @@
+"""Pages for people and for machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from shlex import quote
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+
+from service import __version__
+from service.invoke.catalogue import EndpointCard, ExampleRequest, ModelCard
+from service.web.openapi import describe_api
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def create_pages(
+    endpoints: Callable[[], list[EndpointCard]],
+    models: Callable[[], list[ModelCard]],
+    problems: Callable[[], list[str]],
+    metrics: Callable[[], tuple[bytes, str]],
+) -> FastAPI:
+    """The pages. All four callables may block; they are called in threads.
+
+    `endpoints` and `models` say what is served, `problems` what keeps this gateway from being ready, `metrics` gives
+    the exposition and its Content-Type.
+    """
+    app = FastAPI(title="sagebird", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+
+    @app.get("/healthz", tags=["health"], summary="200 while this process is alive")
+    async def healthz() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @app.get(
+        "/readyz", tags=["health"], summary="200 when every declared model that is not lazy has answered"
+    )
+    async def readyz() -> PlainTextResponse:
+        found = problems()
+        return PlainTextResponse("\n".join(found or ["ready"]) + "\n", 503 if found else 200)
+
+    @app.get("/metrics", tags=["health"], summary="Prometheus metrics, summed over the gateways")
+    def show_metrics() -> Response:
+        body, content_type = metrics()
+        return Response(body, headers={"content-type": content_type})
+
+    @app.get("/status", tags=["people"], summary="Endpoints and models as JSON")
+    def status() -> Response:
+        document = {
+            "version": __version__,
+            "endpoints": [asdict(card) for card in endpoints()],
+            "models": [asdict(card) for card in models()],
+        }
+        return Response(orjson.dumps(document), media_type="application/json")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="sagebird",
+            swagger_js_url="/static/swagger-ui/swagger-ui-bundle.js",
+            swagger_css_url="/static/swagger-ui/swagger-ui.css",
+            swagger_favicon_url="/static/swagger-ui/favicon-32x32.png",
+        )
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi() -> Response:
+        return Response(orjson.dumps(describe_api(app, endpoints())), media_type="application/json")
+
+    @app.get("/", include_in_schema=False)
+    def home(request: Request) -> Response:
+        if "authorization" in request.headers or "X-Amz-Credential" in request.query_params:
+            # boto3's S3 and STS clients come here too when only AWS_ENDPOINT_URL is set
+            return PlainTextResponse("sagebird does not serve this AWS service.\n", 501)
+        host = str(request.base_url).rstrip("/")
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(_page(endpoints(), host))
+        return PlainTextResponse(_text(endpoints(), host))
+
+    return app
+
+
+def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:
+    """The curl command that sends an endpoint's example request."""
+    target = (
+        f" -H 'X-Amzn-SageMaker-Target-Model: {example.target_model}'"
+        if example.target_model is not None
+        else ""
+    )
+    body = quote(example.body.strip("\n"))
+    return f"curl {host}/endpoints/{card.name}/invocations -H 'Content-Type: {example.content_type}'{target} -d {body}"
+
+
+def _text(cards: list[EndpointCard], host: str) -> str:
+    lines = [f"sagebird {__version__} serves {len(cards)} endpoints. Docs: {host}/docs", ""]
+    for card in cards:
+        shares = ", ".join(f"{v.name} {v.share:.0%} ({v.model})" for v in card.variants if not v.pending)
+        lines.append(f"{card.name}{' (default)' if card.default else ''}: {card.status}: {shares}")
+        if card.failure_reason:
+            lines.append(f"  {card.failure_reason}")
+        if card.models:
+            lines.append(f"  models: {', '.join(card.models)}")
+        if card.example is not None:
+            lines.append("  " + curl_line(card, card.example, host))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _page(cards: list[EndpointCard], host: str) -> str:
+    sections = "\n".join(_section(card, host) for card in cards) or "<p>No endpoint is declared yet.</p>"
+    return (
+        (_STATIC / "home.html")
+        .read_text(encoding="utf-8")
+        .format(version=escape(__version__), host=escape(host), sections=sections)
+    )
+
+
+def _section(card: EndpointCard, host: str) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(v.name)}{' <em>(coming)</em>' if v.pending else ''}</td><td>{escape(v.model)}</td>"
+        f'<td class="number">{v.weight:g}</td><td class="number">{v.share:.0%}</td></tr>'
+        for v in card.variants
+    )
+    reason = f'<p class="bad">{escape(card.failure_reason)}</p>' if card.failure_reason else ""
+    names = f"<p>Models: {escape(', '.join(card.models))}</p>" if card.models else ""
+    call = ""
+    if card.example is not None:
+        call = f"<pre><code>{escape(curl_line(card, card.example, host))}</code></pre>"
+    default = ' <span class="tag">default</span>' if card.default else ""
+    return (
+        f'<section><h2>{escape(card.name)}{default} <span class="tag {escape(card.status)}">{escape(card.status)}'
+        f"</span></h2>{reason}<table><thead><tr><th>Variant</th><th>Model</th><th>Weight</th><th>Share</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table>{names}{call}</section>"
+    )

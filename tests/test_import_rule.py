@@ -1,0 +1,404 @@
+"""The house rules, held to the code: who may import whom and what, and how big things may grow.
+
+The tables come first and are the only thing to edit; service/README.md shows rooms and layers to people.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+# Layers from the bottom up; a layer's shelves likewise. A room imports itself and what stands below it, never
+# sideways. Only the ground and the roof have more than one shelf. A room may be listed before it is built.
+LAYERS = (
+    (("errors",), ("arn", "asgi", "clock", "log", "settings")),
+    (("wire", "domain"),),
+    (("store", "objects", "hosting", "observe"),),
+    (("control", "invoke", "jobs"),),
+    (("web", "container"),),
+    (("server", "startup", "supervisor"), ("compose",), ("cli",)),
+)
+
+# Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
+PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "botocore": ("wire/spec.py",),
+        "fastapi": ("web/*", "container/*"),
+        "httpx": ("cli*.py",),
+        "joblib": ("hosting/flavours/*",),
+        "numpy": ("hosting/*",),
+        "orjson": (
+            "wire/*",
+            "store/*",
+            "hosting/*",
+            "observe/*",
+            "control/*",
+            "invoke/*",
+            "web/*",
+            "container/*",
+        ),
+        "packaging": ("hosting/*",),
+        "pandas": (
+            "hosting/flavours/*",
+            "compose.py",
+        ),  # compose: imported once, before the gateways are forked
+        "prometheus_client": ("observe/*",),
+        "psutil": ("settings.py", "hosting/*", "observe/*"),
+        "pydantic": ("settings.py",),
+        "pydantic_settings": ("settings.py",),
+        "rich": ("cli*.py",),
+        "sklearn": ("hosting/flavours/*", "compose.py"),  # compose: as pandas
+        "sqlalchemy": ("store/*",),
+        "starlette": ("web/*", "container/*"),
+        "structlog": ("log.py",),
+        "typer": ("cli*.py",),
+        "uvicorn": ("server.py", "supervisor.py", "compose.py"),
+        "uvloop": ("compose.py",),
+        "yaml": ("control/declar*.py",),
+    }
+)
+
+# (file, module of ours) that a function may import late; anything else is imported at the top of its file.
+DEFERRED = (
+    ("cli.py", "service.compose"),  # commands that only talk to a server never pay for the server's imports
+    ("compose.py", "service.hosting.flavours"),  # imported once, before the gateways are forked, then shared
+    (
+        "hosting/model.py",
+        "service.hosting.flavours",
+    ),  # numeric libraries: the first model pays, not the start
+)
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+
+SERVICE = Path(__file__).resolve().parents[1] / "service"
+_MUTABLE_DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+_MUTABLE_CALLS = frozenset(
+    {"list", "dict", "set", "bytearray", "defaultdict", "deque", "Counter", "OrderedDict"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module: its full dotted name, its line, and whether a function body imports it."""
+
+    module: str
+    line: int
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One parsed file of the package that is checked."""
+
+    path: str  # below the package's folder, with slashes
+    text: str
+    tree: ast.Module
+    imports: tuple[Import, ...]
+
+    @property
+    def module(self) -> str:
+        parts = ["service", *self.path.removesuffix(".py").split("/")]
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    @property
+    def room(self) -> str:
+        return room_of(self.module)
+
+
+def room_of(module: str) -> str:
+    """Return the room of a module of ours: `service.wire.spec` -> `wire`; the package itself has none."""
+    name = module.split(".")[1] if "." in module else ""
+    return "cli" if name.startswith("cli_") else name
+
+
+def read_sources(folder: Path) -> tuple[Source, ...]:
+    """Parse every Python file below `folder`."""
+    files = sorted(file for file in folder.rglob("*.py") if "__pycache__" not in file.parts)
+    modules = {
+        ".".join(["service", *file.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__")
+        for file in files
+    }
+    return tuple(_read_source(folder, file, modules) for file in files)
+
+
+def _read_source(folder: Path, file: Path, modules: set[str]) -> Source:
+    text = file.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    imports = tuple(_imports(tree, modules, late=False))
+    return Source(file.relative_to(folder).as_posix(), text, tree, imports)
+
+
+def _imports(node: ast.AST, modules: set[str], *, late: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(alias.name, child.lineno, late) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            package = "." * child.level + (child.module or "")
+            for alias in (
+                child.names
+            ):  # `from service.wire import shapes` names a module, `import Shape` a thing in one
+                full = f"{package}.{alias.name}"
+                yield Import(full if full in modules else package, child.lineno, late)
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from _imports(child, modules, late=late or inside)
+
+
+def _heights() -> dict[str, tuple[int, int]]:
+    return {
+        room: (layer, shelf)
+        for layer, shelves in enumerate(LAYERS)
+        for shelf, rooms in enumerate(shelves)
+        for room in rooms
+    }
+
+
+def _is_ours(module: str) -> bool:
+    return module == "service" or module.startswith("service.")
+
+
+def check_layers(source: Source) -> Iterator[str]:
+    """Arrows between rooms point down."""
+    heights = _heights()
+    if not source.room:
+        return
+    if source.room not in heights:
+        yield f"{source.path}: room {source.room} has no layer; give it one in LAYERS and service/README.md"
+        return
+    for each in source.imports:
+        room = room_of(each.module)
+        if not _is_ours(each.module) or room in ("", source.room):
+            continue
+        if room not in heights or heights[room] >= heights[source.room]:
+            yield f"{source.path}:{each.line}: {source.room} may not import {each.module}: it is not below it"
+
+
+def check_packages(source: Source) -> Iterator[str]:
+    """Each library is imported by as few files as possible."""
+    for each in source.imports:
+        package = each.module.split(".")[0]
+        if each.module.startswith("."):
+            yield f"{source.path}:{each.line}: relative import; write the full name"
+            continue
+        if _is_ours(each.module) or package in sys.stdlib_module_names:
+            continue
+        allowed = PACKAGES.get(package, ())
+        if not any(fnmatch(source.path, pattern) for pattern in allowed):
+            files = ", ".join(allowed) or "no file"
+            yield f"{source.path}:{each.line}: {package} may be imported by {files} (see PACKAGES)"
+
+
+def check_late_imports(source: Source) -> Iterator[str]:
+    """What a file needs of ours stands at its top."""
+    for each in source.imports:
+        if (
+            each.late
+            and _is_ours(each.module)
+            and not any(_covers(entry, source, each) for entry in DEFERRED)
+        ):
+            yield f"{source.path}:{each.line}: {each.module} is imported inside a function (see DEFERRED)"
+
+
+def _covers(deferred: tuple[str, str], source: Source, late: Import) -> bool:
+    path, module = deferred
+    return source.path == path and (late.module + ".").startswith(module + ".")
+
+
+def check_state(source: Source) -> Iterator[str]:
+    """No module keeps state: nothing mutable under a variable's name, no `global`."""
+    for node in source.tree.body:
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        if value is None or not _is_mutable(value):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]  # type: ignore[attr-defined]  # narrowed through value
+        for name in (target.id for target in targets if isinstance(target, ast.Name)):
+            if name != name.upper() and not name.startswith("__"):
+                yield f"{source.path}:{node.lineno}: {name} is mutable state of a module"
+    for inner in ast.walk(source.tree):
+        if isinstance(inner, ast.Global):
+            yield f"{source.path}:{inner.lineno}: global {inner.names[0]} is mutable state of a module"
+
+
+def _is_mutable(value: ast.expr) -> bool:
+    if isinstance(value, ast.Call):
+        name = value.func.attr if isinstance(value.func, ast.Attribute) else getattr(value.func, "id", "")
+        return name in _MUTABLE_CALLS
+    return isinstance(value, _MUTABLE_DISPLAYS)
+
+
+def check_size(source: Source) -> Iterator[str]:
+    """Files and functions stay small enough to be read in one go."""
+    lines = len(source.text.splitlines())
+    if lines > MAX_FILE_LINES:
+        yield f"{source.path}: {lines} lines, more than {MAX_FILE_LINES}"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                where = f"{source.path}:{node.lineno}"
+                yield f"{where}: {node.name} has {length} lines, more than {MAX_FUNCTION_LINES}"
+
+
+CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
+    check_layers,
+    check_packages,
+    check_late_imports,
+    check_state,
+    check_size,
+)
+
+
+def find_cycle(sources: tuple[Source, ...]) -> list[str]:
+    """Return the modules of one import cycle, or nothing."""
+    known = {source.module for source in sources}
+    graph = {
+        source.module: {
+            each.module for each in source.imports if each.module in known - {source.module} and not each.late
+        }
+        for source in sources
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [str(module) for module in error.args[1]]
+    return []
+
+
+def rooms_of(folder: Path) -> set[str]:
+    """Return the rooms that exist below `folder`."""
+    return {source.room for source in read_sources(folder)} - {""}
+
+
+def rooms_in_table(page: str) -> dict[str, str]:
+    """Read the table `| room | layer | … |`: the first column's names and what the second says of them."""
+    rooms: dict[str, str] = {}
+    in_table = False
+    for line in page.splitlines():
+        cells = [cell.strip(" `*") for cell in line.strip().strip("|").split("|")]
+        if not line.lstrip().startswith("|"):
+            in_table = False
+        elif [cell.lower() for cell in cells[:2]] == ["room", "layer"]:
+            in_table = True
+        elif in_table and not re.fullmatch(r":?-+:?", cells[0]):
+            rooms[re.sub(r"\[(.*?)\].*", r"\1", cells[0]).strip("`/").removesuffix(".py")] = cells[1]
+    return rooms
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_the_code_keeps_the_house_rules(check: Callable[[Source], Iterator[str]]) -> None:
+    violations = [violation for source in read_sources(SERVICE) for violation in check(source)]
+
+    assert not violations, "\n" + "\n".join(violations)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert find_cycle(read_sources(SERVICE)) == []
+
+
+def test_the_map_names_the_rooms_that_exist_and_their_layers() -> None:
+    page = SERVICE / "README.md"
+    assert page.is_file(), "service/README.md is missing: it is the map of the rooms"
+
+    table = rooms_in_table(page.read_text(encoding="utf-8"))
+
+    assert set(table) == rooms_of(SERVICE), (
+        "the table of service/README.md and the rooms below service/ differ"
+    )
+    layers = {room: str(layer) for room, (layer, _) in _heights().items() if room in table}
+    assert table == layers, "the layers of service/README.md and of LAYERS differ"
+
+
+def test_every_exception_from_the_rules_is_in_use() -> None:
+    late = [(source, each) for source in read_sources(SERVICE) for each in source.imports if each.late]
+
+    unused = [entry for entry in DEFERRED if not any(_covers(entry, *each) for each in late)]
+
+    assert unused == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "complaint"),
+    [
+        ("wire/a.py", "import service.hosting", "wire may not import service.hosting"),
+        ("wire/a.py", "from service import domain", "wire may not import service.domain"),
+        ("wire/a.py", "from service.domain.kinds import Kind", "wire may not import service.domain"),
+        (
+            "web/a.py",
+            "def f():\n    from service.container import app",
+            "web may not import service.container",
+        ),
+        ("attic/a.py", "", "room attic has no layer"),
+        ("attic.py", "", "room attic has no layer"),
+        ("settings.py", "import service.clock", "settings may not import service.clock"),
+        ("web/a.py", "import botocore.loaders", "botocore may be imported by wire/spec.py"),
+        ("hosting/handler.py", "import pandas as pd", "pandas may be imported by hosting/flavours/*"),
+        ("store/a.py", "import requests", "requests may be imported by no file"),
+        ("store/a.py", "from . import b", "relative import"),
+        ("web/a.py", "def f():\n    import service.errors", "service.errors is imported inside a function"),
+        ("clock.py", "cache = {}", "cache is mutable state"),
+        ("clock.py", "_seen: set[str] = set()", "_seen is mutable state"),
+        ("clock.py", "def f():\n    global now\n    now = 1", "global now is mutable state"),
+        ("clock.py", "\n" * 401, "401 lines"),
+        ("clock.py", "def f():\n" + "    ...\n" * 50, "f has 51 lines"),
+    ],
+)
+def test_a_broken_rule_is_named(tmp_path: Path, path: str, text: str, complaint: str) -> None:
+    sources = _house(tmp_path, {"domain/__init__.py": "", path: text})
+    (source,) = (source for source in sources if source.path == path)
+
+    violations = [violation for check in CHECKS for violation in check(source)]
+
+    assert any(complaint in violation for violation in violations), violations
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("wire/a.py", "import json\nfrom service.errors import SagebirdError\nfrom service.wire import b"),
+        ("settings.py", "import pydantic\nfrom service.errors import StartupError"),
+        (
+            "cli.py",
+            "import typer\nfrom service.supervisor import Role\ndef f():\n    from service import compose",
+        ),
+        ("cli_models.py", "import rich.table\nfrom service.cli import app"),
+        ("compose.py", "from service.server import Server\nfrom service import __version__"),
+        ("clock.py", "ZONES = {}\n__all__ = []\nnames = ('a',)\ndef f():\n    found = []"),
+    ],
+)
+def test_what_the_rules_allow_is_not_complained_about(tmp_path: Path, path: str, text: str) -> None:
+    sources = _house(tmp_path, {"compose.py": "", path: text})
+    (source,) = (source for source in sources if source.path == path)
+
+    assert [violation for check in CHECKS for violation in check(source)] == []
+
+
+def test_a_circle_of_imports_is_found_and_a_late_import_breaks_it(tmp_path: Path) -> None:
+    circle = {"wire/a.py": "from service.wire.b import B", "wire/b.py": "from service.wire import a"}
+    broken = {**circle, "wire/b.py": "def f():\n    from service.wire import a"}
+
+    assert set(find_cycle(_house(tmp_path / "circle", circle))) == {"service.wire.a", "service.wire.b"}
+    assert find_cycle(_house(tmp_path / "broken", broken)) == []
+
+
+def test_the_table_of_rooms_is_read_from_its_page() -> None:
+    page = (
+        "# Map\n\n| other | layer |\n|---|---|\n| x | 1 |\n\n| room | layer | what |\n| :-- | --- | --- |\n"
+    )
+    page += "| `wire/` | 1 | bytes |\n| [`cli.py`](cli.py) | 5 | people |\n\n| y | 2 |\n"
+
+    assert rooms_in_table(page) == {"wire": "1", "cli": "5"}
+
+
+def _house(folder: Path, files: Mapping[str, str]) -> tuple[Source, ...]:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return read_sources(folder)

@@ -2,8 +2,10 @@
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +15,17 @@ from service.errors import StartupError
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _FILE_KEYS = {"default_endpoint", "endpoints"}
+_YAML_INT = "tag:yaml.org,2002:int"
+_LONGEST_NUMBER = 100
+_YAML_ERRORS = (  # besides its own errors PyYAML lets through what Python says of a value, as of 2024-13-01
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 _VARIANT_KEYS = {"model", "models", "weight", "lazy", "pin", "environment"}
 
 
@@ -42,7 +55,9 @@ class Declaration:
 
 
 def read_declaration(file: Path, models: Path) -> Declaration:
-    """Read and check the endpoints file; a missing file declares nothing. Paths in it are relative to `models`.
+    """Read and check the endpoints file; a missing file declares nothing.
+
+    Paths in it are relative to `models`.
 
     Raises:
         DeclarationError: the first mistake, with its place.
@@ -55,25 +70,31 @@ def read_declaration(file: Path, models: Path) -> Declaration:
         raise DeclarationError(f"{file} cannot be read: {error}") from None
     try:
         document = yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         raise DeclarationError(f"{file} is not valid YAML: {_one_line(error)}") from None
     return _Reader(file, models).declaration(document)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses to let a second key silently win over the first."""
+    """YAML without two traps: a second key that silently wins over the first, and numbers without end."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key!r} is there twice", problem_mark=key_node.start_mark
-                )
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
+        for key, _ in node.value:  # before merge keys (<<) are resolved: what those bring may be overridden
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"{key.value!r} is there twice", problem_mark=key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
+
+    def construct_scalar(self, node: Any) -> Any:
+        value = super().construct_scalar(node)
+        if node.tag == _YAML_INT and len(value) > _LONGEST_NUMBER:
+            raise yaml.MarkedYAMLError(problem="a number is too long", problem_mark=node.start_mark)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +103,21 @@ class _Reader:
     models: Path
 
     def declaration(self, document: Any) -> Declaration:
-        if document is None:
-            return Declaration({})
         top = self._mapping(document, "the file", _FILE_KEYS)
-        named = self._mapping(top.get("endpoints") or {}, "endpoints")
+        named = self._mapping(top.get("endpoints"), "endpoints")
         endpoints = {
             self._name(name, f"endpoints.{name}"): self._endpoint(body, f"endpoints.{name}")
             for name, body in named.items()
         }
         default = top.get("default_endpoint")
-        if default is not None and default not in endpoints:
+        if default is not None and not (isinstance(default, str) and default in endpoints):
             known = ", ".join(endpoints) or "none is declared"
-            self._refuse("default_endpoint", f"{default!r} is not one of the endpoints below ({known})")
+            self._refuse("default_endpoint", f"{_shown(default)} is not one of the endpoints ({known})")
         return Declaration(endpoints, default)
 
     def _endpoint(self, body: Any, place: str) -> tuple[DeclaredVariant, ...]:
         mapping = self._mapping(body, place, {"variants"})
-        named = self._mapping(mapping.get("variants") or {}, f"{place}.variants")
+        named = self._mapping(mapping.get("variants"), f"{place}.variants")
         if not 1 <= len(named) <= 10:
             self._refuse(f"{place}.variants", f"must have 1 to 10 variants (has {len(named)})")
         variants = tuple(
@@ -125,42 +144,41 @@ class _Reader:
             self._weight(mapping.get("weight", 1.0), f"{place}.weight"),
             self._flag(mapping.get("lazy", False), f"{place}.lazy"),
             self._flag(mapping.get("pin", False), f"{place}.pin"),
-            self._environment(mapping.get("environment") or {}, f"{place}.environment"),
+            self._environment(mapping.get("environment"), f"{place}.environment"),
         )
 
     def _path(self, value: Any, multi: bool, place: str) -> Path:
         if not isinstance(value, str) or not value:
-            self._refuse(place, f"must be a path below the models folder (is {value!r})")
+            self._refuse(place, f"must be a path below the models folder (is {_shown(value)})")
         root = self.models.resolve()
-        path = (root / value).resolve()
-        if not path.is_relative_to(root):
-            self._refuse(place, f"{value!r} lies outside of the models folder {self.models}")
-        if multi and not path.is_dir():
-            self._refuse(place, f"{value!r} is not a folder in {self.models}")
-        if not multi and not path.exists():
-            archives = [path.with_name(path.name + ending) for ending in (".tar.gz", ".tgz")]
-            found = [archive for archive in archives if archive.is_file()]
-            if not found:
-                self._refuse(place, f"there is no {value!r} in {self.models}")
-            return found[0]
-        return path
+        try:
+            path = (root / value).resolve()
+            if not path.is_relative_to(root):
+                self._refuse(place, f"{value!r} lies outside of the models folder {self.models}")
+            found = path if path.is_dir() else None if multi else _find_archive(path)
+        except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL, links in a circle
+            self._refuse(place, f"{value!r} cannot be a path: {error}")
+        if found is None:
+            kind = "a folder" if multi else "a model"
+            self._refuse(place, f"{value!r} is not {kind} in {self.models}")
+        return found
 
     def _weight(self, value: Any, place: str) -> float:
         good = isinstance(value, int | float) and not isinstance(value, bool)
         if not good or not math.isfinite(value) or value < 0:
-            self._refuse(place, f"must be a number of at least 0 (is {value!r})")
+            self._refuse(place, f"must be a number of at least 0 (is {_shown(value)})")
         return float(value)
 
     def _flag(self, value: Any, place: str) -> bool:
         if not isinstance(value, bool):
-            self._refuse(place, f"must be true or false (is {value!r})")
+            self._refuse(place, f"must be true or false (is {_shown(value)})")
         return value
 
     def _environment(self, value: Any, place: str) -> Mapping[str, str]:
         mapping = self._mapping(value, place)
         for name, text in mapping.items():
-            if not isinstance(name, str) or isinstance(text, dict | list) or text is None:
-                self._refuse(f"{place}.{name}", "must be NAME: value")
+            if not isinstance(name, str) or not isinstance(text, str | int | float | date):
+                self._refuse(place, f"must have lines as NAME: value (has {_shown({name: text})})")
         return {
             name: "true" if text is True else "false" if text is False else str(text)
             for name, text in mapping.items()
@@ -168,19 +186,34 @@ class _Reader:
 
     def _name(self, value: Any, place: str) -> str:
         if not isinstance(value, str) or not _NAME.fullmatch(value):
-            self._refuse(place, "a name has 1 to 63 letters, digits and inner hyphens")
+            hint = "" if isinstance(value, str) else "; quotes make a text of it"
+            self._refuse(
+                place, f"a name has 1 to 63 letters, digits and inner hyphens (is {_shown(value)}{hint})"
+            )
         return value
 
     def _mapping(self, value: Any, place: str, keys: set[str] | None = None) -> dict[Any, Any]:
+        if value is None:
+            return {}
         if not isinstance(value, dict):
-            self._refuse(place, f"must be a mapping (is {value!r})")
+            self._refuse(place, f"must be a mapping (is {_shown(value)})")
         for key in value:
             if keys is not None and key not in keys:
-                self._refuse(place, f"does not know {key!r}; it may have {', '.join(sorted(keys))}")
+                self._refuse(place, f"does not know {_shown(key)}; it may have {', '.join(sorted(keys))}")
         return value
 
     def _refuse(self, place: str, reason: str) -> NoReturn:
         raise DeclarationError(f"{self.file}: {place}: {reason}.")
+
+
+def _find_archive(path: Path) -> Path | None:
+    candidates = (path, *(path.with_name(path.name + ending) for ending in (".tar.gz", ".tgz")))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _shown(value: Any) -> str:
+    """A value as a sentence shows it: short, however much the file holds."""
+    return reprlib.repr(value)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """The endpoints file as ordinary resources, made through the same functions as the API's.
 
-AWS's configurations never change once made, so names carry a hash of what they hold: the same declaration gives
-the same names, and a changed one gives a new configuration that an update moves the endpoint to.
+AWS's configurations never change once made, so names carry a hash of what they hold: the same declaration
+gives the same names, and a changed one gives a new configuration that an update moves the endpoint to.
 """
 
 import hashlib
@@ -23,11 +23,14 @@ from service.control.endpoints import (
     variants_of,
 )
 from service.control.resources import Resources
-from service.domain.endpoint import Variant
+from service.domain.endpoint import EndpointStatus, Fleet, Variant
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
 from service.store.store import DEFAULT_ENDPOINT, Store
+
+
+_NEVER = (0, 0, 0)
 
 
 class DeclaredFile:
@@ -39,7 +42,7 @@ class DeclaredFile:
         self._store = store
         self._arns = arns
         self._clock = clock
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int] | None = _NEVER
         self._log = get_logger("sagebird.declared")
 
     def apply(self) -> list[str]:
@@ -48,9 +51,15 @@ class DeclaredFile:
         Raises:
             DeclarationError: the file is wrong; nothing was changed.
         """
-        self._seen = self._stamp()
-        declaration = read_declaration(self._file, self._models)
-        return apply_declaration(declaration, self._store, self._arns, self._clock)
+        stamp = self._stamp()
+        try:
+            declaration = read_declaration(self._file, self._models)
+            changes = apply_declaration(declaration, self._store, self._arns, self._clock)
+        except DeclarationError:
+            self._seen = stamp  # any other failure, as a locked database, leaves the file to the next look
+            raise
+        self._seen = stamp
+        return changes
 
     def look(self) -> None:
         """Apply the file if it changed since the last look; a bad edit changes nothing and is logged."""
@@ -91,7 +100,7 @@ def apply_declaration(declaration: Declaration, store: Store, arns: Arns, clock:
                     changes += _withdraw(resources, resource)
         if change.fact(DEFAULT_ENDPOINT) != declaration.default_endpoint:
             change.put_fact(DEFAULT_ENDPOINT, declaration.default_endpoint)
-            changes.append(f"default endpoint is {declaration.default_endpoint}")
+            changes.append(f"default endpoint is {declaration.default_endpoint or 'no longer declared'}")
     return changes
 
 
@@ -138,7 +147,7 @@ def _declare_model(
 def _ensure(
     resources: Resources, kind: Kind, document: Mapping[str, Any], state: Mapping[str, Any] | None = None
 ) -> None:
-    if any(resource.name == document[kind.row.name_member] for resource in resources.all(kind)):
+    if resources.find(kind, document[kind.row.name_member]) is not None:
         return  # the name holds a hash of the content
     resource = resources.create(kind, document, declared=True)
     if state:
@@ -146,7 +155,7 @@ def _ensure(
 
 
 def _declare_endpoint(resources: Resources, name: str, config: str) -> list[str]:
-    resource = next((known for known in resources.all(Kind.ENDPOINT) if known.name == name), None)
+    resource = resources.find(Kind.ENDPOINT, name)
     if resource is None:
         create_endpoint(resources, {"EndpointName": name, "EndpointConfigName": config}, declared=True)
         return [f"endpoint {name} created"]
@@ -155,22 +164,22 @@ def _declare_endpoint(resources: Resources, name: str, config: str) -> list[str]
             f"Endpoint {name} already exists and was made by the API: delete it or rename yours."
         )
     endpoint = endpoint_of(resource)
-    latest = endpoint.pending or endpoint.active
-    if latest is not None and latest.config_name == config:
+    if endpoint.pending is not None and endpoint.pending.config_name == config:
         return []
     variants = variants_of(resources, config)
-    if (
-        endpoint.active
-        and not endpoint.busy
-        and _without_weights(endpoint.active.variants) == _without_weights(variants)
-    ):
-        weights = {variant.name: variant.weight for variant in variants}
-        fleet = replace(endpoint.active.with_weights(weights), config_name=config)
-        document = {**resource.document, "EndpointConfigName": config}
-        save_endpoint(resources, replace(resource, document=document), replace(endpoint, active=fleet))
-        return [f"endpoint {name}: new weights"]
-    update_endpoint(resources, name, config, force=True)
-    return [f"endpoint {name} updated"]
+    if endpoint.busy or not endpoint.active or not _same_models(endpoint.active.variants, variants):
+        update_endpoint(resources, name, config, force=True)
+        return [f"endpoint {name} updated"]
+    fleet = Fleet(config, endpoint.active.generation, variants)
+    failed = endpoint.status is EndpointStatus.FAILED
+    reweighed = replace(endpoint, active=fleet, failure_reason=endpoint.failure_reason if failed else "")
+    if reweighed == endpoint:
+        return []
+    document = {**resource.document, "EndpointConfigName": config}
+    save_endpoint(resources, replace(resource, document=document), reweighed)
+    if fleet == endpoint.active:
+        return [f"endpoint {name}: the update that failed is withdrawn"]
+    return [f"endpoint {name}: new weights"]
 
 
 def _withdraw(resources: Resources, resource: Resource) -> list[str]:
@@ -181,8 +190,11 @@ def _withdraw(resources: Resources, resource: Resource) -> list[str]:
     return []
 
 
-def _without_weights(variants: tuple[Variant, ...]) -> list[Variant]:
-    return [replace(variant, weight=0.0) for variant in variants]
+def _same_models(one: tuple[Variant, ...], other: tuple[Variant, ...]) -> bool:
+    """Whether the variants differ in their weights at most."""
+    return [replace(variant, weight=0.0) for variant in one] == [
+        replace(variant, weight=0.0) for variant in other
+    ]
 
 
 def _hashed_name(stem: str, content: Any) -> str:

@@ -22,14 +22,17 @@ from service.errors import ValidationFault
 def create_endpoint(resources: Resources, document: Mapping[str, Any], *, declared: bool = False) -> Resource:
     """CreateEndpoint: the endpoint is Creating until every gateway has its models warm.
 
+    Generations count on from the store's revision: what gateways still say of a deleted endpoint of the same name
+    must not pass for news of this one.
+
     Raises:
         ValidationFault: the name is taken, or the configuration or one of its models is not there.
     """
     name, config_name = document["EndpointName"], document["EndpointConfigName"]
     variants = variants_of(resources, config_name)
     resource = resources.create(Kind.ENDPOINT, document, declared=declared)
-    endpoint = Endpoint(name, EndpointStatus.CREATING).begin(config_name, variants)
-    return save_endpoint(resources, resource, endpoint)
+    new = Endpoint(name, EndpointStatus.CREATING, generation=resources.revision())
+    return save_endpoint(resources, resource, new.begin(config_name, variants))
 
 
 def update_endpoint(resources: Resources, name: str, config_name: str, *, force: bool = False) -> Resource:
@@ -73,7 +76,7 @@ def save_endpoint(resources: Resources, resource: Resource, endpoint: Endpoint) 
 
 
 def variants_of(resources: Resources, config_name: str) -> tuple[Variant, ...]:
-    """The variants that an endpoint configuration describes. Raises ValidationFault when one part is missing."""
+    """The variants that an endpoint configuration describes. Raises ValidationFault when a part is missing."""
     config = resources.get(Kind.ENDPOINT_CONFIG, config_name)
     return tuple(
         _variant_of(resources, document, config.state) for document in config.document["ProductionVariants"]
@@ -81,7 +84,7 @@ def variants_of(resources: Resources, config_name: str) -> tuple[Variant, ...]:
 
 
 def _variant_of(resources: Resources, document: Mapping[str, Any], extras: Mapping[str, Any]) -> Variant:
-    """A variant from AWS's document; `lazy` and `pin`, which AWS does not know, from the configuration's state."""
+    """A variant from AWS's document; `lazy` and `pin`, unknown to AWS, from the configuration's state."""
     model = resources.get(Kind.MODEL, document["ModelName"])
     container = model.document["PrimaryContainer"]
     source = ModelSource(

@@ -24,6 +24,10 @@ class Resources:
         """The ARN of a resource."""
         return self._arns.arn(kind.row.arn_part, name)
 
+    def revision(self) -> int:
+        """The store's revision that this transaction starts from."""
+        return self._change.revision()
+
     def create(self, kind: Kind, document: Mapping[str, Any], *, declared: bool = False) -> Resource:
         """Make a resource out of the document of its create call.
 
@@ -31,7 +35,7 @@ class Resources:
             ValidationFault: the name is taken.
         """
         name = document[kind.row.name_member]
-        if self._change.get(kind, name) is not None:
+        if self.find(kind, name) is not None:
             raise ValidationFault(sentences.already_exists(kind.row.words, self.arn(kind, name)))
         now = self.clock.now()
         resource = Resource(kind, name, document, created_at=now, modified_at=now, declared=declared)
@@ -44,10 +48,14 @@ class Resources:
         Raises:
             ValidationFault: there is none; never 404 (contract Z1).
         """
-        resource = self._change.get(kind, name)
+        resource = self.find(kind, name)
         if resource is None:
             raise ValidationFault(sentences.not_found(kind.row.words, self.arn(kind, name)))
         return resource
+
+    def find(self, kind: Kind, name: str) -> Resource | None:
+        """Look a resource up that need not be there."""
+        return self._change.get(kind, name)
 
     def all(self, kind: Kind) -> list[Resource]:
         """All resources of a kind, by name."""

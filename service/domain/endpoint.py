@@ -1,13 +1,15 @@
 """What an endpoint is and how its status moves. Pure values and functions: no I/O, no clock, no async.
 
-An endpoint serves its `active` fleet. A change prepares a `pending` fleet beside it; `settle` swaps the two once
-every gateway reports the pending one warm, so that no request ever waits for a deployment.
+An endpoint serves its `active` fleet. A change prepares a `pending` fleet beside it; `settle` swaps the two
+once every gateway reports the pending one warm, so that no request ever waits for a deployment.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from service.domain import sentences
 
 
 class EndpointStatus(StrEnum):
@@ -61,7 +63,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The variants of one endpoint configuration; `generation` counts the fleets of one endpoint."""
+    """The variants of one endpoint configuration; no two fleets of an endpoint have the same `generation`."""
 
     config_name: str
     generation: int
@@ -87,13 +89,17 @@ class WarmReport:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint's fleets and status."""
+    """An endpoint's fleets and status.
+
+    `generation` is that of the fleet prepared last, also if that was given up: gateways may still talk of it.
+    """
 
     name: str
     status: EndpointStatus
     active: Fleet | None = None
     pending: Fleet | None = None
     failure_reason: str = ""
+    generation: int = 0
 
     @property
     def busy(self) -> bool:
@@ -105,40 +111,36 @@ class Endpoint:
 
         An endpoint that never served, or failed, is Creating again: there is nothing to fall back on.
         """
-        generation = max((fleet.generation for fleet in (self.active, self.pending) if fleet), default=0) + 1
-        serves = self.active is not None and self.status not in (
-            EndpointStatus.FAILED,
-            EndpointStatus.CREATING,
-        )
-        status = EndpointStatus.UPDATING if serves else EndpointStatus.CREATING
+        serves = self.status in (EndpointStatus.IN_SERVICE, EndpointStatus.UPDATING)
+        generation = self.generation + 1
         return replace(
-            self, status=status, pending=Fleet(config_name, generation, variants), failure_reason=""
+            self,
+            status=EndpointStatus.UPDATING if serves else EndpointStatus.CREATING,
+            pending=Fleet(config_name, generation, variants),
+            failure_reason="",
+            generation=generation,
         )
 
     def settle(self, gateways: Iterable[Iterable[WarmReport]]) -> "Endpoint":
         """Move the status by what the gateways report; unchanged while any of them is still loading.
 
-        The first fleet that fails still becomes active, so that every call says what is wrong with the model and a
-        mended one heals; a failed update leaves the old fleet serving.
+        The first fleet that fails still becomes active, so that every call says what is wrong with the model and
+        a mended one heals; a failed update leaves the old fleet serving. A model that breaks in service answers
+        for itself: the endpoint stays as it is.
         """
-        fleet = self.pending or self.active
+        fleet = self.active if self.status is EndpointStatus.FAILED else self.pending
         if fleet is None:
             return self
         verdict, reason = judge(self.name, fleet, gateways)
         if verdict is WarmState.LOADING:
             return self
         if verdict is WarmState.WARM:
-            kept = (
-                self.failure_reason
-                if self.pending is None and self.status is EndpointStatus.IN_SERVICE
-                else ""
+            return replace(
+                self, status=EndpointStatus.IN_SERVICE, active=fleet, pending=None, failure_reason=""
             )
-            return Endpoint(self.name, EndpointStatus.IN_SERVICE, fleet, None, kept)
         if self.status is EndpointStatus.UPDATING:
             return replace(self, status=EndpointStatus.IN_SERVICE, pending=None, failure_reason=reason)
-        if self.pending is None and self.status is EndpointStatus.IN_SERVICE:
-            return self  # a model that broke later answers for itself; the endpoint stays in service
-        return Endpoint(self.name, EndpointStatus.FAILED, fleet, None, reason)
+        return replace(self, status=EndpointStatus.FAILED, active=fleet, pending=None, failure_reason=reason)
 
 
 def judge(endpoint: str, fleet: Fleet, gateways: Iterable[Iterable[WarmReport]]) -> tuple[WarmState, str]:
@@ -148,23 +150,31 @@ def judge(endpoint: str, fleet: Fleet, gateways: Iterable[Iterable[WarmReport]])
     """
     eager = {variant.name for variant in fleet.variants if variant.eager}
     answers = [
-        {r.variant: r for r in reports if r.endpoint == endpoint and r.generation == fleet.generation}
+        {
+            report.variant: report
+            for report in reports
+            if (report.endpoint, report.generation) == (endpoint, fleet.generation)
+            and report.variant in eager
+        }
         for reports in gateways
     ]
-    failed = [report for answer in answers for report in answer.values() if report.state is WarmState.FAILED]
-    if failed:
-        return WarmState.FAILED, f"Variant {failed[0].variant}: {failed[0].reason}"
-    if not answers:
-        return WarmState.LOADING, ""
+    for answer in answers:
+        for report in answer.values():
+            if report.state is WarmState.FAILED:
+                return WarmState.FAILED, sentences.variant_failed(report.variant, report.reason)
     warm = all(
         name in answer and answer[name].state is WarmState.WARM for answer in answers for name in eager
     )
-    return (WarmState.WARM if warm else WarmState.LOADING), ""
+    return (WarmState.WARM if answers and warm else WarmState.LOADING), ""
 
 
 def endpoint_to_state(endpoint: Endpoint) -> dict[str, Any]:
-    """The fleets as plain values for the store."""
-    return {"active": _fleet_to_state(endpoint.active), "pending": _fleet_to_state(endpoint.pending)}
+    """What the store keeps of an endpoint beside its name, status and failure reason, as plain values."""
+    return {
+        "active": _fleet_to_state(endpoint.active),
+        "pending": _fleet_to_state(endpoint.pending),
+        "generation": endpoint.generation,
+    }
 
 
 def endpoint_from_state(name: str, status: str, failure_reason: str, state: Mapping[str, Any]) -> Endpoint:
@@ -172,9 +182,10 @@ def endpoint_from_state(name: str, status: str, failure_reason: str, state: Mapp
     return Endpoint(
         name,
         EndpointStatus(status),
-        _fleet_from_state(state.get("active")),
-        _fleet_from_state(state.get("pending")),
+        _fleet_from_state(state["active"]),
+        _fleet_from_state(state["pending"]),
         failure_reason,
+        state["generation"],
     )
 
 

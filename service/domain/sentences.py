@@ -6,9 +6,11 @@ Sentences marked `ours` are worded by sagebird where AWS's own text is not known
 MAX_MESSAGE_CHARS = 2048
 """Longest Message and OriginalMessage. Source: botocore, shape Message."""
 
-
 MAX_QUOTED_CHARS = 1500
-"""Most of a container's text that a Message quotes, so that what follows the quotation fits in as well. Ours."""
+"""Most of a container's text that a Message quotes, so that what follows the quotation fits in too. Ours."""
+
+MAX_FAILURE_REASON_CHARS = 1024
+"""Longest FailureReason. Source: botocore, shape FailureReason."""
 
 
 def endpoint_not_found(endpoint: str, account: str) -> str:
@@ -41,7 +43,8 @@ def target_model_unknown(target_model: str, endpoint: str, reason: str) -> str:
     """Ours; AWS's own text ends in "failed to download model data … ensure that there is an object"."""
     return (
         f"Failed to download model data for target model {target_model!r} of endpoint {endpoint}. "
-        f"Please ensure that there is an object located at that name below the endpoint's model folder: {reason}"
+        "Please ensure that there is an object located at that name below the endpoint's model folder: "
+        f"{reason}"
     )
 
 
@@ -61,16 +64,16 @@ def container_hostname_not_supported(endpoint: str) -> str:
 def inference_component_not_allowed() -> str:
     """Source: contract B.4, observed; "dont" is AWS's."""
     return (
-        "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy inference "
-        "components. Please remove the Inference Component Name header and try again."
+        "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy "
+        "inference components. Please remove the Inference Component Name header and try again."
     )
 
 
 def no_traffic(endpoint: str) -> str:
     """Ours; AWS does not say what all-zero weights do."""
     return (
-        f"Every variant of endpoint {endpoint} has weight 0, so nothing gets its traffic: give one variant a weight "
-        "above 0, or name one in the X-Amzn-SageMaker-Target-Variant header."
+        f"Every variant of endpoint {endpoint} has weight 0, so nothing gets its traffic: give one variant a "
+        "weight above 0, or name one in the X-Amzn-SageMaker-Target-Variant header."
     )
 
 
@@ -82,9 +85,8 @@ def model_not_ready(target_model: str) -> str:
 def model_error(status: int, message: str, console_url: str, account: str, container: str = "primary") -> str:
     """Source: contract B.4, observed."""
     side = "client" if 400 <= status < 500 else "server"
-    quoted = message if len(message) <= MAX_QUOTED_CHARS else message[: MAX_QUOTED_CHARS - 1] + "…"
     return (
-        f'Received {side} error ({status}) from {container} with message "{quoted}". '
+        f'Received {side} error ({status}) from {container} with message "{_cut(message, MAX_QUOTED_CHARS)}". '
         f"See {console_url} in account {account} for more information."
     )
 
@@ -100,8 +102,8 @@ def answer_unreadable(console_url: str, account: str) -> str:
 def model_timed_out() -> str:
     """Source: contract B.4, observed; reported with status 0."""
     return (
-        "Your invocation timed out while waiting for a response from container primary. Review the latency metrics "
-        "for each container in Amazon CloudWatch, resolve the issue, and try again."
+        "Your invocation timed out while waiting for a response from container primary. Review the latency "
+        "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
     )
 
 
@@ -120,6 +122,16 @@ def endpoint_busy(arn: str) -> str:
     return f'Cannot update in-progress endpoint "{arn}".'
 
 
+def variant_failed(variant: str, reason: str) -> str:
+    """Why an endpoint failed: its FailureReason. Ours; cut to what AWS's shape holds."""
+    text = f"Variant {variant}: {reason}".encode("utf-8", "backslashreplace").decode()
+    return _cut(text, MAX_FAILURE_REASON_CHARS)
+
+
 def operation_not_served(operation: str) -> str:
     """Ours."""
     return f"Operation {operation} is not served by sagebird yet."
+
+
+def _cut(text: str, most_chars: int) -> str:
+    return text if len(text) <= most_chars else text[: most_chars - 1] + "…"

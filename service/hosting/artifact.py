@@ -68,7 +68,7 @@ class ArtifactStore:
         """Find a folder or archive by path, file:// address or name; `within` takes names below it only.
 
         `x.tar.gz` also finds the folder `x`, and `x` the archive, where only the other one exists. The
-        result is free of symbolic links and strictly below a root (and `within`).
+        result is free of symbolic links, a root or below one, and strictly below `within`.
 
         Raises: ModelNotFound, in the same words for what is missing and for what lies outside.
         """
@@ -81,7 +81,7 @@ class ArtifactStore:
         for base in [*folders, Path()] if inside is None else [inside]:
             for candidate in _spellings(base / _local(name, inside is not None)):
                 real = _real(candidate)
-                if real is None or not any(folder in real.parents for folder in folders):
+                if real is None or not any(real.is_relative_to(folder) for folder in folders):
                     continue
                 if inside is not None and inside not in real.parents:
                     continue

@@ -40,6 +40,8 @@ ARGUMENTS: Mapping[str, int] = MappingProxyType(
 """Arguments of each function that a script may define, without the optional context at the end."""
 
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+NEW_SESSION = "X-Amzn-SageMaker-New-Session-Id"
+CLOSED_SESSION = "X-Amzn-SageMaker-Closed-Session-Id"
 
 
 class Context:

@@ -158,7 +158,14 @@ class HandlerModel:
         """Let the script's functions answer. Raises ModelFault."""
         context = Context(self._model_dir, self._environment, _headers(call))
         body, content_type = self._handler.respond(context, call.body, call.content_type, call.accept)
-        return Answer(body, content_type, context.custom_attributes, context.response_status)
+        return Answer(
+            body,
+            content_type,
+            context.custom_attributes,
+            context.response_status,
+            context.response_headers.get(NEW_SESSION.lower()),
+            context.response_headers.get(CLOSED_SESSION.lower()),
+        )
 
 
 def load_model(model_dir: Path, environment: Mapping[str, str]) -> LoadedModel:
@@ -274,5 +281,6 @@ def _headers(call: Call) -> dict[str, str]:
         "Accept": call.accept,
         CUSTOM_ATTRIBUTES: call.custom_attributes,
         "X-Amzn-SageMaker-Target-Model": call.target_model,
+        "X-Amzn-SageMaker-Session-Id": call.session_id,
     }
     return {name: value for name, value in headers.items() if value is not None}

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Literal
 
 from service.arn import Arns
 from service.domain import sentences
 from service.errors import (
+    CallerError,
     ModelError,
     ModelFault,
     ModelNotFound,
@@ -73,9 +75,9 @@ class Predictor:
         try:
             answer = await target.replica.invoke(invocation.call)
         except SagebirdError as error:
-            status_class = error.status // 100 if isinstance(error, ModelFault) else 5
-            target.counter.count_error(perf_counter() - begun_s, error.code, 4 if status_class == 4 else 5)
-            raise self._worded(error, invocation) from None
+            worded = self._worded(error, invocation)
+            target.counter.count_error(perf_counter() - begun_s, worded.code, _status_class(worded))
+            raise worded from None
         target.counter.count(perf_counter() - begun_s)
         return Prediction(answer, target.variant.name)
 
@@ -133,6 +135,13 @@ class Predictor:
         if isinstance(error, ModelNotReady) and target_model is not None:
             return ModelNotReady(sentences.model_not_ready(target_model))
         return error
+
+
+def _status_class(error: SagebirdError) -> Literal[4, 5]:
+    """Whose fault an error is. Source: contract E.1, by the container's status."""
+    if isinstance(error, ModelFault):
+        return 4 if 400 <= error.status < 500 else 5
+    return 4 if isinstance(error, CallerError) else 5
 
 
 def _check_headers(route: Route, invocation: Invocation) -> None:

@@ -1,13 +1,16 @@
 """The database: its tables, and how SQLite is opened so that nothing acknowledged is lost."""
 
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     JSON,
+    URL,
     Boolean,
     Column,
+    Connection,
     Engine,
     Float,
     Integer,
@@ -59,16 +62,23 @@ gateways = Table(
 
 
 def open_database(path: Path) -> Engine:
-    """Open (and make) the SQLite database at `path`: write-ahead log, every commit on disk before it is answered.
+    """Open (and make) the SQLite database at `path`: write-ahead log, every commit on disk before it returns.
 
     Readers never wait for the one writer; a second writer waits up to five seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
+    url = URL.create("sqlite", database=str(path))  # a path may hold what means something in the text of a URL
+    engine = create_engine(url, connect_args={"timeout": 5.0})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    metadata.create_all(engine)
+    with begin_write(engine) as connection:
+        metadata.create_all(connection)
     return engine
+
+
+def begin_write(engine: Engine) -> AbstractContextManager[Connection]:
+    """Open a transaction that holds the write lock from its start; leaving it commits, an exception undoes it."""
+    return engine.execution_options(writes=True).begin()
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -77,7 +87,7 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Any) -> None:
+def _begin(connection: Connection) -> None:
     """Take the write lock at the start of a change: a lock taken midway cannot wait its turn in SQLite."""
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
-from service.store.database import facts, gateways, open_database, resources, revisions
+from service.store.database import begin_write, facts, gateways, open_database, resources, revisions
 
 DEFAULT_ENDPOINT = "default_endpoint"
 """The fact that names the endpoint of plain /invocations."""
@@ -37,7 +37,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """What one gateway says of one model: its state is `loaded` or `failed`; `notes` warn, or say why it failed."""
+    """What one gateway says of one model; `state` is `loaded` or `failed`.
+
+    `notes` warn, or say why it failed.
+    """
 
     name: str
     path: str
@@ -64,6 +67,10 @@ class Change:
         self._connection = connection
         self.touched = False
 
+    def revision(self) -> int:
+        """The revision that this transaction starts from; its own, if it changes anything, is the next."""
+        return _revision(self._connection)
+
     def get(self, kind: Kind, name: str) -> Resource | None:
         """The resource as this transaction sees it."""
         return _get(self._connection, kind, name)
@@ -74,7 +81,7 @@ class Change:
 
     def fact(self, name: str) -> Any:
         """The value of a fact, None if there is none."""
-        return self._connection.scalar(select(facts.c.value).where(facts.c.name == name))
+        return _fact(self._connection, name)
 
     def put(self, resource: Resource) -> None:
         """Write a resource, new or changed."""
@@ -87,10 +94,10 @@ class Change:
 
     def remove(self, kind: Kind, name: str) -> None:
         """Remove a resource; it need not exist."""
-        self.touched = True
-        self._connection.execute(
+        removed = self._connection.execute(
             delete(resources).where(resources.c.kind == kind.value, resources.c.name == name)
         )
+        self.touched |= removed.rowcount > 0
 
     def put_fact(self, name: str, value: Any) -> None:
         """Write a fact about the whole installation."""
@@ -108,7 +115,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._engine = open_database(path)
-        with self._engine.execution_options(writes=True).begin() as connection:
+        with begin_write(self._engine) as connection:
             if connection.scalar(select(revisions.c.revision)) is None:
                 connection.execute(insert(revisions).values(id=1, revision=1))
 
@@ -119,7 +126,7 @@ class Store:
     @contextmanager
     def change(self) -> Iterator[Change]:
         """Open a write transaction; leaving it commits, an exception undoes all of it."""
-        with self._engine.execution_options(writes=True).begin() as connection:
+        with begin_write(self._engine) as connection:
             change = Change(connection)
             yield change
             if change.touched:
@@ -128,12 +135,12 @@ class Store:
     def revision(self) -> int:
         """The number that moves with every change."""
         with self._engine.connect() as connection:
-            return int(connection.scalar(select(revisions.c.revision)) or 0)
+            return _revision(connection)
 
     def snapshot(self) -> Snapshot:
         """Everything, as of one revision."""
         with self._engine.connect() as connection:
-            revision = int(connection.scalar(select(revisions.c.revision)) or 0)
+            revision = _revision(connection)
             rows = connection.execute(
                 select(resources).order_by(resources.c.kind, resources.c.name)
             ).mappings()
@@ -154,7 +161,7 @@ class Store:
     def fact(self, name: str) -> Any:
         """The value of a fact, None if there is none."""
         with self._engine.connect() as connection:
-            return connection.scalar(select(facts.c.value).where(facts.c.name == name))
+            return _fact(connection, name)
 
     def report(self, report: GatewayReport) -> None:
         """Write a gateway's word; it does not move the revision."""
@@ -168,7 +175,7 @@ class Store:
                 [m.name, m.path, m.state, m.size_bytes, m.description, list(m.notes)] for m in report.models
             ],
         }
-        with self._engine.execution_options(writes=True).begin() as connection:
+        with begin_write(self._engine) as connection:
             statement = upsert(gateways).values(values)
             connection.execute(statement.on_conflict_do_update(index_elements=["pid"], set_=values))
 
@@ -187,8 +194,16 @@ class Store:
 
     def forget_gateway(self, pid: int) -> None:
         """Drop the word of a gateway that is gone."""
-        with self._engine.execution_options(writes=True).begin() as connection:
+        with begin_write(self._engine) as connection:
             connection.execute(delete(gateways).where(gateways.c.pid == pid))
+
+
+def _revision(connection: Connection) -> int:
+    return connection.execute(select(revisions.c.revision)).scalar_one()
+
+
+def _fact(connection: Connection, name: str) -> Any:
+    return connection.scalar(select(facts.c.value).where(facts.c.name == name))
 
 
 def _get(connection: Connection, kind: Kind, name: str) -> Resource | None:
@@ -208,7 +223,7 @@ def _to_row(resource: Resource) -> dict[str, Any]:
         "name": resource.name,
         "document": dict(resource.document),
         "status": resource.status,
-        "failure_reason": resource.failure_reason[:1024],
+        "failure_reason": resource.failure_reason,
         "state": dict(resource.state),
         "declared": resource.declared,
         "created_at": resource.created_at.timestamp(),

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.invoke.catalogue import EndpointCard
+from service.invoke.catalogue import EndpointCard, ExampleRequest
 
 _REQUEST_TYPES = ("text/csv", "application/json", "application/jsonlines", "application/x-npy")
 _ANSWERS = {
@@ -76,8 +77,17 @@ def _content(card: EndpointCard) -> dict[str, Any]:
     }
     content["application/json"] = {"schema": {}}
     if example is not None:
-        content[example.content_type]["example"] = example.body
+        content[example.content_type]["example"] = _value(example)
     return {name: content[name] for name in types}
+
+
+def _value(example: ExampleRequest) -> Any:
+    if example.content_type != "application/json":
+        return example.body
+    try:
+        return orjson.loads(example.body)
+    except orjson.JSONDecodeError:
+        return example.body
 
 
 def _parameters(card: EndpointCard) -> list[dict[str, Any]]:

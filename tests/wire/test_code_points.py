@@ -2,7 +2,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.wire import code_points as points
@@ -16,6 +16,7 @@ def _members(ranges: points.CodePoints) -> set[int]:
     return {point for low, high in ranges for point in range(low, min(high, 400) + 1)}
 
 
+@settings(deadline=None, derandomize=True)
 @given(_RANGES, _RANGES)
 def test_sets_behave_as_sets(left: points.CodePoints, right: points.CodePoints) -> None:
     everything = set(range(401))

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import ValidationFault
@@ -210,6 +210,7 @@ def test_several_violations_are_counted() -> None:
     assert fault(["a"]).code == "ValidationError"
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.text(max_size=70))
 def test_a_name_passes_exactly_if_botocore_s_rule_holds(runtime: Service, name: str) -> None:
     shape = runtime.operations["InvokeEndpoint"].input

@@ -15,7 +15,7 @@ from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 from botocore.response import StreamingBody
 from botocore.serialize import create_serializer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import SagebirdError, StartupError, ValidationFault
@@ -246,6 +246,7 @@ def test_async_needs_no_body_and_an_empty_one_is_none(runtime: Service) -> None:
     assert asynchronous.read(_ENDPOINT, location, b"") == {**_ENDPOINT, "InputLocation": "s3://b/k"}
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(
@@ -276,6 +277,7 @@ def test_no_bytes_make_reading_raise_anything_unexpected(
             compile_operation(operation).read({"EndpointName": endpoint}, headers, body)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.text(st.characters(max_codepoint=0x17F), max_size=20) | st.text(max_size=20))
 def test_no_text_smuggles_a_header_into_a_reply(invoke: RestJson, text: str) -> None:
     if any(category(character) == "Cc" or ord(character) > 255 for character in text):

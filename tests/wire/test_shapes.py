@@ -10,7 +10,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.wire.shapes import (
@@ -172,6 +172,7 @@ _PLAIN: st.SearchStrategy[dict[str, Any]] = st.deferred(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(_PLAIN)
 def test_writing_and_reading_lose_nothing(everything: Shape, value: dict[str, Any]) -> None:
     assert read_body(compile_reader(everything), write_body(compile_writer(everything), value)) == value
@@ -186,12 +187,14 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True)
 @given(_JSON)
 def test_no_json_breaks_the_reader(everything: Shape, value: Any) -> None:
     with suppress(SerializationFault):
         read_body(compile_reader(everything), json.dumps(value).encode())
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.binary())
 def test_no_bytes_break_the_reader(everything: Shape, body: bytes) -> None:
     with suppress(SerializationFault):

@@ -1,0 +1,145 @@
+"""What tests of the running server share: a real `sagebird serve` on loopback, over real files."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 60.0
+
+
+@dataclass
+class RunningServer:
+    """A `sagebird` process family that a test started."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+    models: Path
+    data: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def children(self) -> list[psutil.Process]:
+        """The gateways and the keeper, oldest first."""
+        return sorted(psutil.Process(self.process.pid).children(), key=lambda child: child.create_time())
+
+    def gateways(self) -> list[int]:
+        """Pids of the processes that answer calls."""
+        keeper = {child.pid for child in self.children() if not _accepts(child)}
+        return [child.pid for child in self.children() if child.pid not in keeper]
+
+    def invoke(self, endpoint: str, body: bytes | str, **headers: str) -> httpx.Response:
+        """POST a prediction; header names with underscores for hyphens."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.post(f"{self.url}/endpoints/{endpoint}/invocations", content=body, headers=named, timeout=30)
+
+    def wait_ready(self, timeout_s: float = START_S) -> None:
+        """Wait until /readyz says 200; fails with the log if it never does."""
+        wait_until(lambda: self.process.poll() is not None or _status(f"{self.url}/readyz") == 200, timeout_s)
+        assert self.process.poll() is None, self.log.read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 40.0) -> int:
+        """Stop the family and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    """Poll until the condition holds; fails when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"gave up after {timeout_s} s"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+StartServer = Callable[..., RunningServer]
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start servers; what a test leaves running is stopped at the end of the session."""
+    servers: list[RunningServer] = []
+
+    def start(
+        models: Path | None = None,
+        data: Path | None = None,
+        *arguments: str,
+        command: str = "serve",
+        gateways: int = 2,
+        wait: bool = True,
+        **environment: str,
+    ) -> RunningServer:
+        """`environment` as SAGEBIRD_* names in lower case; `models` defaults to the samples."""
+        folder = tmp_path_factory.mktemp("server")
+        port = free_port()
+        settings = {f"SAGEBIRD_{name.upper()}": value for name, value in environment.items()}
+        settings |= {
+            "SAGEBIRD_PORT": str(port),
+            "SAGEBIRD_GATEWAYS": str(gateways),
+            "SAGEBIRD_DATA": str(data or folder / "data"),
+        }
+        if command == "serve":
+            settings["SAGEBIRD_MODELS"] = str(models or ROOT / "models")
+        log = folder / "log"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAGEBIRD_")}
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.cli", command, *arguments],
+                cwd=ROOT,
+                env=inherited | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        server = RunningServer(
+            process, f"http://127.0.0.1:{port}", log, models or ROOT / "models", data or folder / "data", settings
+        )
+        servers.append(server)
+        if wait:
+            server.wait_ready()
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.terminate()
+    for server in servers:
+        try:
+            server.process.wait(40)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+
+
+@pytest.fixture(scope="session")
+def samples(start_server: StartServer) -> RunningServer:
+    """One server over the sample models that all tests share; never stop or change it."""
+    return start_server()
+
+
+def _accepts(child: psutil.Process) -> bool:
+    return any(thread for thread in child.net_connections("tcp") if thread.status == psutil.CONN_LISTEN)
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url, timeout=5).status_code
+    except httpx.HTTPError:
+        return 0

@@ -22,8 +22,8 @@ class ClientGone(Exception):
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     """The request's body.
 
-    Of a body over the limit nothing is kept, but some of it is read away, so that the client is there to hear why
-    when it has sent it all. A client that asks before it sends (`Expect: 100-continue`) is told at once.
+    Of a body over the limit nothing is kept, but some of it is read away, so that the client is there to hear
+    why when it has sent it all. A client that asks before it sends (`Expect: 100-continue`) is told at once.
 
     Raises:
         PayloadTooLarge: the body is over the limit.
@@ -35,7 +35,7 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
         if name == b"content-length":
             announced = int(value)
         elif name == b"expect":
-            expects = True
+            expects = value.lower() == b"100-continue"
     if announced > limit_bytes:
         if not expects:
             await _discard(receive, limit_bytes * _DISCARD_FACTOR)
@@ -59,11 +59,11 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
 
 
 async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """Write a whole reply; its Content-Length is added."""
+    """Write a whole reply; its Content-Length is added. 204 has no body."""
     if status == 204:
         body = b""
     else:
-        headers.append((b"content-length", b"%d" % len(body)))
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

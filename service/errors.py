@@ -5,7 +5,7 @@
     │   ├── ValidationFault         ValidationError (runtime) / ValidationException (control plane)
     │   ├── PayloadTooLarge         the body is over the limit
     │   └── UnknownOperation        no such operation, or one that is not served yet
-    ├── ModelFault                  what a model's container answers instead of a prediction; carries its status
+    ├── ModelFault                  what a container answers instead of a prediction; carries its status
     │   ├── BadPayload              400: the body is not what its Content-Type says, or the model refuses it
     │   ├── UnsupportedContentType  415
     │   ├── NotAcceptable           406

@@ -1,10 +1,14 @@
 """Every knob of sagebird, once: name, default, unit, meaning.
 
-This is the only reader of SAGEBIRD_* variables. A Settings object is made once per process family and never changes.
+This is the only reader of SAGEBIRD_* variables. A Settings object is made once per process family and never
+changes.
 """
 
 import os
 import re
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,19 +19,47 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import StartupError
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?:(%)|(?:([kmgt])i?)?b?)", re.IGNORECASE)
+_MEMORY_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),  # version 2 of Linux control groups
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
+)
+
+
+def machine_memory_bytes(limits: Sequence[Path] = _MEMORY_LIMITS) -> int:
+    """The machine's memory, or the container's where that is limited to less.
+
+    `limits` are the files that may hold a container's limit.
+    """
+    sizes = [psutil.virtual_memory().total]
+    for file in limits:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            sizes.append(int(file.read_text(encoding="ascii")))
+    return min(sizes)
 
 
 def parse_size(text: object) -> object:
-    """Read a size in bytes: `500000000`, `500MB`, `2 GiB` (K, M, G, T are powers of 1024) or `50%` of the machine's memory."""
+    """Read a size in bytes: `500000000`, `500MB`, `2 GiB`, or `50%` of the machine's or container's memory.
+
+    K, M, G, T are powers of 1024. What is no text is left to the field.
+
+    Raises:
+        ValueError: it is no size.
+    """
     if not isinstance(text, str):
         return text
-    if text.endswith("%"):
-        return int(psutil.virtual_memory().total * float(text[:-1]) / 100)
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError("must be a size such as 500MB, 2GB or 50%")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    number, percent, unit = Fraction(match[1]), match[2], match[3] or ""
+    return int(number * machine_memory_bytes() / 100) if percent else int(number * _UNITS[unit.lower()])
+
+
+def _count_cpus() -> int:
+    """CPUs that this process may use, which a container or `taskset` can limit to fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _split(text: object) -> object:
@@ -41,7 +73,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """What this process family was asked to be; read from SAGEBIRD_* variables, overridden by command-line options."""
+    """What this process family was asked to be: SAGEBIRD_* variables, overridden by command-line options."""
 
     model_config = SettingsConfigDict(env_prefix="SAGEBIRD_", frozen=True, extra="forbid")
 
@@ -51,13 +83,13 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     auth: Literal["", "off"] = Field(
         "",
-        description="`off` says on purpose that anybody who reaches the port may call; needed beyond loopback.",
+        description="`off` says on purpose that whoever reaches the port may call; needed beyond loopback.",
     )
     gateways: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=_count_cpus,
         ge=1,
         le=256,
-        description="Gateway processes (default: CPU count).",
+        description="Gateway processes (default: CPUs that may be used).",
     )
     models: Path = Field(Path("models"), description="Folder of models, only read.")
     data: Path = Field(
@@ -66,15 +98,18 @@ class Settings(BaseSettings):
     endpoints: Path | None = Field(
         None, description="File that declares endpoints (default: endpoints.yaml in the models folder)."
     )
-    account: str = Field("000000000000", pattern=r"^\d{12}$", description="Account number in every ARN.")
-    region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in every ARN.")
+    account: str = Field("000000000000", pattern=r"^[0-9]{12}$", description="Account number in every ARN.")
+    region: str = Field(
+        "us-east-1", pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]$", description="Region in every ARN."
+    )
     cors_origins: Names = Field(
         (), description="Web origins that may call from a browser, comma-separated; `*` for any."
     )
     model_memory: Size = Field(
-        default_factory=lambda: int(psutil.virtual_memory().total // 2),
+        default_factory=lambda: machine_memory_bytes() // 2,
         gt=0,
-        description="Bytes that loaded models may hold, over all gateways together (default: half of the machine).",
+        description="Bytes that loaded models may hold, over all gateways together (default: half of the "
+        "machine's or container's memory).",
     )
     model_idle_s: float = Field(
         0.0, ge=0, description="Seconds without a call after which a model is unloaded; 0: never."
@@ -118,7 +153,10 @@ class Settings(BaseSettings):
     @field_validator("models", "data", "endpoints")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().absolute()
+        try:
+            return None if path is None else path.expanduser().absolute()
+        except RuntimeError as error:  # ~somebody whom the machine does not know
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _exposed_on_purpose(self) -> "Settings":
@@ -136,7 +174,7 @@ class Settings(BaseSettings):
 
     @property
     def gateway_memory_bytes(self) -> int:
-        """What one gateway's models may hold: gateways share no memory, so each has an equal part of the whole."""
+        """What one gateway's models may hold: gateways share no memory, so each has an equal part."""
         return self.model_memory // self.gateways
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from service.errors import StartupError
@@ -17,7 +17,7 @@ _BACKLOG = 2048
 
 def check_folders(settings: Settings) -> None:
     """The models folder can be read and the data folder be written. Raises StartupError."""
-    if not settings.models.is_dir() or not os.access(settings.models, os.R_OK | os.X_OK):
+    if not os.path.isdir(settings.models) or not os.access(settings.models, os.R_OK | os.X_OK):
         raise StartupError(
             f"The models folder {settings.models} is not a folder that can be read (SAGEBIRD_MODELS)."
         )
@@ -34,13 +34,17 @@ def check_folders(settings: Settings) -> None:
 @contextmanager
 def only_one(data: Path) -> Iterator[None]:
     """Hold the data folder's lock, so that two servers never share one state. Raises StartupError."""
-    with (data / "serve.lock").open("w") as file:
+    path = data / "serve.lock"
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise StartupError(
-                f"Another sagebird already serves from {data}: stop it, or set SAGEBIRD_DATA to a folder of its own."
+                f"Another sagebird already serves from {data}: stop it, or set SAGEBIRD_DATA to a folder of "
+                "this one's own."
             ) from None
+        except OSError as error:
+            raise StartupError(f"{path} cannot be locked (SAGEBIRD_DATA): {error.strerror}.") from None
         yield
 
 
@@ -57,18 +61,21 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host looks like this
         listener.close()
-        reason = (
-            f"port {port} is taken: stop what listens there, or choose another with --port or SAGEBIRD_PORT"
-            if error.errno == errno.EADDRINUSE
-            else str(error.strerror or error)
-        )
-        raise StartupError(f"Cannot listen on {host}:{port}: {reason}.") from None
+        raise StartupError(f"Cannot listen on {host}:{port}: {_reason(error, port)}.") from None
     try:
         yield listener
     finally:
         listener.close()
+
+
+def _reason(error: OSError | UnicodeError, port: int) -> str:
+    if isinstance(error, UnicodeError):
+        return "this cannot be the name of a host"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken: stop what listens there, or choose another with --port or SAGEBIRD_PORT"
+    return str(error.strerror or error)
 
 
 def address(listener: socket.socket) -> str:

@@ -150,17 +150,15 @@ class _Reader:
     def _path(self, value: Any, multi: bool, place: str) -> Path:
         if not isinstance(value, str) or not value:
             self._refuse(place, f"must be a path below the models folder (is {_shown(value)})")
-        root = self.models.resolve()
         try:
-            path = (root / value).resolve()
-            if not path.is_relative_to(root):
-                self._refuse(place, f"{value!r} lies outside of the models folder {self.models}")
-            found = path if path.is_dir() else None if multi else _find_archive(path)
+            found = _find_model(self.models / value, multi)
+            inside = found is None or found.is_relative_to(self.models.resolve())
         except (OSError, ValueError, RuntimeError) as error:  # too long a name, a NUL, links in a circle
             self._refuse(place, f"{value!r} cannot be a path: {error}")
+        if not inside:
+            self._refuse(place, f"{value!r} lies outside of the models folder {self.models}")
         if found is None:
-            kind = "a folder" if multi else "a model"
-            self._refuse(place, f"{value!r} is not {kind} in {self.models}")
+            self._refuse(place, f"there is no {'folder' if multi else 'model'} {value!r} in {self.models}")
         return found
 
     def _weight(self, value: Any, place: str) -> float:
@@ -206,9 +204,12 @@ class _Reader:
         raise DeclarationError(f"{self.file}: {place}: {reason}.")
 
 
-def _find_archive(path: Path) -> Path | None:
-    candidates = (path, *(path.with_name(path.name + ending) for ending in (".tar.gz", ".tgz")))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+def _find_model(path: Path, multi: bool) -> Path | None:
+    """The folder at `path`, or unless `multi` the archive there, its ending given or not; links resolved."""
+    if path.is_dir():
+        return path.resolve()
+    archives = [] if multi else [path, *(Path(f"{path}{ending}") for ending in (".tar.gz", ".tgz"))]
+    return next((archive.resolve() for archive in archives if archive.is_file()), None)
 
 
 def _shown(value: Any) -> str:

@@ -22,8 +22,8 @@ from service.errors import ValidationFault
 def create_endpoint(resources: Resources, document: Mapping[str, Any], *, declared: bool = False) -> Resource:
     """CreateEndpoint: the endpoint is Creating until every gateway has its models warm.
 
-    Generations count on from the store's revision: what gateways still say of a deleted endpoint of the same name
-    must not pass for news of this one.
+    Generations count on from the store's revision: what gateways still say of a deleted endpoint of the same
+    name must not pass for news of this one.
 
     Raises:
         ValidationFault: the name is taken, or the configuration or one of its models is not there.
@@ -76,7 +76,7 @@ def save_endpoint(resources: Resources, resource: Resource, endpoint: Endpoint) 
 
 
 def variants_of(resources: Resources, config_name: str) -> tuple[Variant, ...]:
-    """The variants that an endpoint configuration describes. Raises ValidationFault when a part is missing."""
+    """The variants that an endpoint configuration describes. Raises ValidationFault: a part is missing."""
     config = resources.get(Kind.ENDPOINT_CONFIG, config_name)
     return tuple(
         _variant_of(resources, document, config.state) for document in config.document["ProductionVariants"]

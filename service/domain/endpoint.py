@@ -124,9 +124,9 @@ class Endpoint:
     def settle(self, gateways: Iterable[Iterable[WarmReport]]) -> "Endpoint":
         """Move the status by what the gateways report; unchanged while any of them is still loading.
 
-        The first fleet that fails still becomes active, so that every call says what is wrong with the model and
-        a mended one heals; a failed update leaves the old fleet serving. A model that breaks in service answers
-        for itself: the endpoint stays as it is.
+        The first fleet that fails still becomes active, so that every call says what is wrong with the model
+        and a mended one heals; a failed update leaves the old fleet serving. A model that breaks in service
+        answers for itself: the endpoint stays as it is.
         """
         fleet = self.active if self.status is EndpointStatus.FAILED else self.pending
         if fleet is None:

@@ -85,8 +85,9 @@ def model_not_ready(target_model: str) -> str:
 def model_error(status: int, message: str, console_url: str, account: str, container: str = "primary") -> str:
     """Source: contract B.4, observed."""
     side = "client" if 400 <= status < 500 else "server"
+    quoted = _cut(message, MAX_QUOTED_CHARS)
     return (
-        f'Received {side} error ({status}) from {container} with message "{_cut(message, MAX_QUOTED_CHARS)}". '
+        f'Received {side} error ({status}) from {container} with message "{quoted}". '
         f"See {console_url} in account {account} for more information."
     )
 

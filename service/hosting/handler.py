@@ -82,7 +82,10 @@ class Context:
     get_request_properties = get_all_request_header
 
     def set_response_header(self, *index_key_value: int | str) -> None:
-        """Add a response header, `(key, value)` or `(0, key, value)`; only custom attributes travel on."""
+        """Add a response header, `(key, value)` or `(0, key, value)`.
+
+        Custom attributes and session ids travel on.
+        """
         key, value = index_key_value[-2:]
         self.response_headers[str(key).lower()] = str(value)
 

@@ -14,7 +14,9 @@ from service.errors import ModelFailure
 from service.hosting.codec import Accept, choose_accept, decode, encode
 from service.hosting.footprint import measure
 from service.hosting.handler import (
+    CLOSED_SESSION,
     CUSTOM_ATTRIBUTES,
+    NEW_SESSION,
     Context,
     Handler,
     UserFunction,

@@ -67,7 +67,9 @@ def open_database(path: Path) -> Engine:
     Readers never wait for the one writer; a second writer waits up to five seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    url = URL.create("sqlite", database=str(path))  # a path may hold what means something in the text of a URL
+    url = URL.create(
+        "sqlite", database=str(path)
+    )  # a path may hold what means something in the text of a URL
     engine = create_engine(url, connect_args={"timeout": 5.0})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
@@ -77,7 +79,7 @@ def open_database(path: Path) -> Engine:
 
 
 def begin_write(engine: Engine) -> AbstractContextManager[Connection]:
-    """Open a transaction that holds the write lock from its start; leaving it commits, an exception undoes it."""
+    """Open a transaction that holds the write lock from its start: left it commits, an exception undoes it."""
     return engine.execution_options(writes=True).begin()
 
 

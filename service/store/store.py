@@ -199,7 +199,7 @@ class Store:
 
 
 def _revision(connection: Connection) -> int:
-    return connection.execute(select(revisions.c.revision)).scalar_one()
+    return int(connection.execute(select(revisions.c.revision)).scalar_one())
 
 
 def _fact(connection: Connection, name: str) -> Any:

@@ -49,7 +49,10 @@ def compile_checker(shape: Shape, table: dict[Shape, Checker] | None = None) -> 
 
 def check(checker: Checker, value: Any, path: str = "") -> None:
     """Raises: ValidationFault that lists every violation of the value."""
-    violations = checker(value, path)
+    try:
+        violations = checker(value, path)
+    except RecursionError as error:
+        raise ValidationFault("The request is nested too deeply.") from error
     if violations:
         raise fault(violations)
 

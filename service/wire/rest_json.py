@@ -73,9 +73,7 @@ class RestJson:
                     text = f"{values[name]}, {text}"
                 values[name] = text if parse is None else parse(text)
         self._read_body(body, values)
-        violations = self._check(values, "")
-        if violations:
-            raise constraints.fault(violations)
+        constraints.check(self._check, values)
         return values
 
     def write(self, output: Mapping[str, Any]) -> Reply:

@@ -185,6 +185,14 @@ def test_a_shape_inside_itself_is_checked_at_every_depth(sagemaker: Service) -> 
     ]
 
 
+def test_a_value_nested_without_end_is_refused(sagemaker: Service) -> None:
+    expression: dict[str, Any] = {}
+    for _ in range(5000):
+        expression = {"SubExpressions": [expression]}
+    message = _message(_checker(sagemaker, "Search"), {"Resource": "Model", "SearchExpression": expression})
+    assert message == "The request is nested too deeply."
+
+
 def test_the_checkers_of_all_operations_compile_into_one_table(sagemaker: Service) -> None:
     table: dict[Shape, Checker] = {}
     for operation in sagemaker.operations.values():

@@ -59,7 +59,12 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
 
 
 async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """Write a whole reply; its Content-Length is added. 204 has no body."""
+    """Write a whole reply; its Content-Length is added. 204 has no body, and 413 ends the connection.
+
+    What is left of a body that was too large must not be taken for the next request.
+    """
+    if status == 413:
+        headers = [*headers, (b"connection", b"close")]
     if status == 204:
         body = b""
     else:

@@ -1,9 +1,11 @@
 """The command line: argv -> Settings -> one function of compose; and commands for people, over HTTP."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
 import httpx
 import typer
@@ -13,6 +15,7 @@ from rich.table import Table
 
 from service import __version__, log
 from service.errors import StartupError
+from service.hosting.flavours.preload import limit_threads
 from service.settings import Settings, load_settings
 from service.supervisor import NEVER_STARTS
 
@@ -107,13 +110,11 @@ def container(
 
     SAGEMAKER_BIND_TO_PORT and the other variables of serving containers are understood.
     """
-    import os  # the container contract passes what it has to say as SAGEMAKER_* variables, not as settings
-
     environment = {name: value for name, value in os.environ.items() if name.startswith("SAGEMAKER_")}
-    if port is None and environment.get("SAGEMAKER_BIND_TO_PORT"):
-        port = int(environment["SAGEMAKER_BIND_TO_PORT"])
-    if gateways is None and environment.get("SAGEMAKER_MODEL_SERVER_WORKERS"):
-        gateways = int(environment["SAGEMAKER_MODEL_SERVER_WORKERS"])
+    if port is None:
+        port = _number(environment, "SAGEMAKER_BIND_TO_PORT")
+    if gateways is None:
+        gateways = _number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS")
     settings = load_settings(host=host, port=port, models=model, gateways=gateways, auth=auth)
     compose = _start(settings)
     sys.exit(compose.contain(settings, environment, multi_model, _announce))
@@ -158,9 +159,8 @@ def invoke(
     ):
         if value is not None:
             headers[name] = value
-    response = _call(url, "POST", f"/endpoints/{endpoint}/invocations", content=body, headers=headers)
-    if not response.is_success:
-        _fail(_error_text(response))
+    path = f"/endpoints/{quote(endpoint, safe='')}/invocations"
+    response = _call(url, "POST", path, content=body, headers=headers)
     sys.stdout.buffer.write(response.content)
     if sys.stdout.isatty() and not response.content.endswith(b"\n"):
         sys.stdout.write("\n")
@@ -174,7 +174,7 @@ def endpoints(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the endpoints that a running server has."""
-    cards = _call(url, "GET", "/status").json()["endpoints"]
+    cards = _status(url)["endpoints"]
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return
@@ -203,7 +203,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the models that a running server has: on disk, loaded, or failed and why."""
-    cards = _call(url, "GET", "/status").json()["models"]
+    cards = _status(url)["models"]
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return
@@ -226,6 +226,7 @@ def models(
 def _start(settings: Settings) -> Any:
     """Set logging up and import the roles: what only talks to a server never pays for them."""
     log.configure(settings.log_level, settings.log_format)
+    limit_threads()
     from service import compose
 
     return compose
@@ -247,19 +248,44 @@ def _read_request(file: str) -> bytes:
         _fail(f"{file} cannot be read: {error.strerror}.")
 
 
-def _call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
+def _number(environment: dict[str, str], name: str) -> int | None:
+    """A number that the platform passed, None if it did not. Raises StartupError."""
+    text = environment.get(name, "")
+    if text and not (text.isascii() and text.isdecimal()):
+        raise StartupError(f"{name} must be a whole number (is {text!r}).")
+    return int(text) if text else None
+
+
+def _status(url: str) -> Any:
+    response = _call(url, "GET", "/status")
     try:
-        return httpx.request(method, url.rstrip("/") + path, timeout=75.0, **options)
-    except httpx.HTTPError as error:
+        return response.json()
+    except ValueError:
+        _fail(f"What answers at {url} is no sagebird: name another with --url.")
+
+
+def _call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
+    """Send one request and return its answer; whatever else happens ends the command with a sentence."""
+    try:
+        response = httpx.request(method, url.rstrip("/") + path, timeout=75.0, **options)
+    except UnicodeEncodeError as error:
+        _fail(f"A header can only hold ASCII, not {error.object!r}.")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         _fail(
-            f"No sagebird answers at {url} ({error}): start one with `sagebird serve`, or name another with --url."
+            f"No sagebird answers at {url} ({error}): start one with `sagebird serve`, or name another with "
+            "--url."
         )
+    if not response.is_success:
+        _fail(_error_text(response))
+    return response
 
 
 def _error_text(response: httpx.Response) -> str:
     try:
         document = response.json()
     except ValueError:
+        document = None
+    if not isinstance(document, dict):
         return f"{response.status_code}: {response.text}"
     message = document.get("OriginalMessage") or document.get("Message") or document
     return f"{response.status_code} {response.headers.get('x-amzn-errortype', '')}: {message}"

@@ -1,7 +1,6 @@
 """The only place that builds and joins objects; one function per role."""
 
 import asyncio
-import gc
 import os
 import random
 import signal
@@ -24,6 +23,7 @@ from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.errors import ModelFault, SagebirdError, StartupError
 from service.hosting.artifact import ArtifactStore, Limits
+from service.hosting.flavours.preload import preload
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import keep_big_arrays_apart
 from service.hosting.model import LoadedModel
@@ -40,6 +40,7 @@ from service.startup import address, check_folders, listen, only_one
 from service.store.store import Store
 from service.supervisor import Role, Supervisor
 from service.web.control import ControlFace
+from service.web.cors import allow_origins
 from service.web.gateway import Gateway
 from service.web.pages import create_pages
 from service.web.runtime import RuntimeFace
@@ -53,7 +54,9 @@ _SAGEMAKER_MODELS = Path("/opt/ml/models")
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> int:
-    """The server: gateways and a keeper, until SIGTERM. `announce` is told the address; returns the exit code.
+    """The server: gateways and a keeper, until SIGTERM; returns the exit code.
+
+    `announce` is told the address.
 
     Raises:
         StartupError: it can never start so.
@@ -68,7 +71,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
 def contain(
     settings: Settings, environment: dict[str, str], multi_model: bool, announce: Callable[[str], None]
 ) -> int:
-    """The SageMaker container contract alone, over `settings.models`; its state lives no longer than the process.
+    """The SageMaker container contract alone, over `settings.models`.
+
+    Its state lives no longer than the process.
 
     Raises:
         StartupError: it can never start so.
@@ -136,7 +141,7 @@ async def _gateway(
     settings: Settings, listener: socket.socket, slot: str, parent_pid: int, container: bool
 ) -> int:
     parts = build_gateway(settings, slot, container)
-    server = Server(parts.gateway, settings.drain_s, parts.begin_draining)
+    server = Server(parts.app, settings.drain_s, parts.begin_draining)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     await parts.follower.look()
@@ -167,6 +172,7 @@ class GatewayParts:
     host: InlineHost
     follower: Follower
     gateway: Gateway
+    app: App
 
     def begin_draining(self) -> None:
         """Have every answer close its connection."""
@@ -190,10 +196,14 @@ def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayPart
     registry.watch_gauges(lambda: _gauges(host, limits))
     follower = Follower(store, host, registry, os.getpid())
     predictor = Predictor(
-        lambda: follower.directory, random.Random().random, registry, Arns(settings.account, settings.region)
+        lambda: follower.directory,
+        random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret
+        registry,
+        Arns(settings.account, settings.region),
     )
     gateway = _faces(settings, store, registry, host, follower, predictor, container)
-    return GatewayParts(store, registry, host, follower, gateway)
+    app = allow_origins(gateway, settings.cors_origins) if settings.cors_origins else gateway
+    return GatewayParts(store, registry, host, follower, gateway, app)
 
 
 def _faces(
@@ -206,7 +216,7 @@ def _faces(
     container: bool,
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
-    router = create_router(registered, follower.problems, settings.max_body_bytes)
+    router = create_router(registered, follower.default_problems, settings.max_body_bytes)
     invocations = InvocationsFace(predictor.predict, settings.max_body_bytes)
     if container:
         pages: App = create_app(router)
@@ -265,29 +275,9 @@ async def _flush_metrics(registry: Registry) -> None:
 
 
 async def _leave_with_parent(parent_pid: int, server: Server) -> None:
-    while os.getppid() == parent_pid:
+    while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells a process that its parent went
         await asyncio.sleep(1.0)
     server.stop()
-
-
-def preload() -> None:
-    """Import what every gateway needs before they are forked, so that they share it and start at once.
-
-    Numeric libraries get one thread each unless told otherwise: gateways are the parallelism, and more threads make
-    single predictions slower.
-    """
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-    import pandas  # noqa: F401
-    import sklearn.ensemble
-    import sklearn.linear_model
-    import sklearn.pipeline
-    import sklearn.preprocessing  # noqa: F401
-
-    import service.hosting.flavours.sklearn  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
 
 
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:
@@ -298,13 +288,20 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
     def gateway(slot: str) -> Role:
         return Role(slot, lambda: run_gateway(settings, listener, slot, parent, container))
 
+    def keeper() -> int:
+        listener.close()  # it takes no calls, and must not hold the port when the others are gone
+        return run_keeper(settings, parent, watch_file=not container)
+
     roles = [gateway(f"gateway-{number}") for number in range(settings.gateways)]
-    roles.append(Role("keeper", lambda: run_keeper(settings, parent, watch_file=not container)))
+    roles.append(Role("keeper", keeper))
     return Supervisor(roles, settings.drain_s).run()
 
 
 def _prepare_state(settings: Settings, declare: Callable[[Store], object]) -> None:
-    """Start from a clean slate where one is due, then declare. The store is closed again: children open their own."""
+    """Start from a clean slate where one is due, then declare.
+
+    The store is closed again: children open their own.
+    """
     for file in (settings.data / "metrics").glob("*"):
         file.unlink()
     store = Store(settings.data / "state.db")

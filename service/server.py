@@ -17,7 +17,7 @@ class Server(uvicorn.Server):
     """One gateway's HTTP server over a listening socket that it shares with the others."""
 
     def __init__(self, app: App, drain_s: float, on_drain: Callable[[], None]) -> None:
-        """`on_drain` is called when no new connections are taken any more; answers should then close theirs."""
+        """`on_drain` is called when no new connections are taken any more; answers should close theirs."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -51,7 +51,8 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self._on_drain()
-        deadline_s = asyncio.get_running_loop().time() + _LINGER_S
-        while self.server_state.connections and asyncio.get_running_loop().time() < deadline_s:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + _LINGER_S
+        while self.server_state.connections and loop.time() < deadline_s:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)

@@ -40,8 +40,7 @@ def only_one(data: Path) -> Iterator[None]:
             fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartupError(
-                f"Another sagebird already serves from {data}: stop it, or set SAGEBIRD_DATA to a folder of "
-                "this one's own."
+                f"Another sagebird already serves from {data}: stop it, or set SAGEBIRD_DATA to another."
             ) from None
         except OSError as error:
             raise StartupError(f"{path} cannot be locked (SAGEBIRD_DATA): {error.strerror}.") from None
@@ -74,7 +73,9 @@ def _reason(error: OSError | UnicodeError, port: int) -> str:
     if isinstance(error, UnicodeError):
         return "this cannot be the name of a host"
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken: stop what listens there, or choose another with --port or SAGEBIRD_PORT"
+        return (
+            f"port {port} is taken: stop what listens there, or choose another with --port or SAGEBIRD_PORT"
+        )
     return str(error.strerror or error)
 
 

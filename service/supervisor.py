@@ -7,10 +7,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NoReturn
 
+from service.errors import StartupError
 from service.log import get_logger
 
 NEVER_STARTS = 3
@@ -20,6 +22,7 @@ _HEALTHY_S = 5.0
 _SHORTEST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 10.0
 _KILL_AFTER_S = 2.0
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,14 @@ class _Child:
     pid: int = 0
     started_s: float = 0.0
     due_s: float = 0.0
-    quick_deaths: int = field(default=0)
+    quick_deaths: int = 0
 
 
 class Supervisor:
-    """Runs roles as forked processes until SIGTERM or SIGINT; the process that runs it must have one thread only."""
+    """Runs roles as forked processes until SIGTERM or SIGINT.
+
+    The process that runs it must have one thread only, and no other children that it waits for.
+    """
 
     def __init__(self, roles: Sequence[Role], drain_s: float) -> None:
         """`drain_s` is what children get to finish in when the family is stopped."""
@@ -83,44 +89,57 @@ class Supervisor:
 
     def _start_due(self) -> None:
         for child in self._children:
-            if not child.pid and child.due_s <= time.monotonic() and not self._stops:
-                child.started_s = time.monotonic()
+            if child.pid or child.due_s > time.monotonic() or self._stops:
+                continue
+            child.started_s = time.monotonic()
+            try:
                 child.pid = self._fork(child.role)
+            except OSError as error:  # no memory or no process numbers left: others may give some back
+                wait_s = _postpone(child)
+                self._log.error("process not started", role=child.role.name, reason=str(error), wait_s=wait_s)
 
     def _seconds_to_next(self) -> float | None:
         waits = [child.due_s - time.monotonic() for child in self._children if not child.pid]
         return max(0.0, min(waits)) if waits else None
 
     def _fork(self, role: Role) -> int:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid:
+        _flush()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            pid = os.fork()
+            if not pid:
+                self._become(role, mask)
             return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _become(self, role: Role, mask: Iterable[int]) -> NoReturn:
+        """Be a child process. `mask` is what signals to block once the parent's handlers are gone."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # Ctrl-C reaches the whole group; the supervisor decides
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the supervisor decides
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             random.seed()
             code = role.run()
+        except StartupError as error:
+            code = NEVER_STARTS
+            self._log.error("process can never start", role=role.name, reason=error.message)
         except BaseException:  # the edge of a child process: nothing may return into the parent's code
             self._log.exception("process failed", role=role.name)
         finally:
-            with suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
+            _flush()
             os._exit(code)  # threads that still run user code must not hold up the exit
 
     def _reap(self) -> None:
-        for child in self._children:
-            if child.pid:
-                pid, status = os.waitpid(child.pid, os.WNOHANG)
-                if pid:
-                    self._bury(child, os.waitstatus_to_exitcode(status))
+        """Bury all that ended: children, and the orphans that fall to process 1 of a container."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                for child in self._children:
+                    if child.pid == ended[0]:
+                        self._bury(child, os.waitstatus_to_exitcode(ended[1]))
 
     def _bury(self, child: _Child, code: int) -> None:
         lived_s = time.monotonic() - child.started_s
@@ -131,15 +150,14 @@ class Supervisor:
             self._exit_code = NEVER_STARTS
             self._stops += 1
             return
-        child.quick_deaths = child.quick_deaths + 1 if lived_s < _HEALTHY_S else 0
-        wait_s = (
-            min(_SHORTEST_WAIT_S * 2.0 ** (child.quick_deaths - 1), _LONGEST_WAIT_S)
-            if child.quick_deaths
-            else 0.0
+        if lived_s >= _HEALTHY_S:
+            child.quick_deaths = 0
+            wait_s = 0.0
+        else:
+            wait_s = _postpone(child)
+        self._log.warning(
+            "process replaced", role=child.role.name, pid=pid, ended=_describe_exit(code), wait_s=wait_s
         )
-        child.due_s = time.monotonic() + wait_s
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        self._log.warning("process replaced", role=child.role.name, pid=pid, ended=how, wait_s=wait_s)
 
     def _drain(self, reader: socket.socket) -> None:
         """Ask every child to finish; kill what is left when the time is over, or at the second request."""
@@ -159,6 +177,32 @@ class Supervisor:
             if child.pid:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, number)
+
+
+def back_off_s(quick_deaths: int) -> float:
+    """How long to wait after a role died soon after its start for the nth time in a row; n from 1."""
+    return min(_SHORTEST_WAIT_S * 2.0 ** min(quick_deaths - 1, 20), _LONGEST_WAIT_S)
+
+
+def _postpone(child: _Child) -> float:
+    child.quick_deaths += 1
+    wait_s = back_off_s(child.quick_deaths)
+    child.due_s = time.monotonic() + wait_s
+    return wait_s
+
+
+def _describe_exit(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    names = {number.value: number.name for number in signal.Signals}  # some real-time signals have none
+    return f"killed by {names.get(-code, f'signal {-code}')}"
+
+
+def _flush() -> None:
+    """Empty the streams' buffers, so that no child writes again what is the parent's."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+            stream.flush()
 
 
 def _sleep(reader: socket.socket, seconds: float | None) -> None:

@@ -45,16 +45,13 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "container/*",
         ),
         "packaging": ("hosting/*",),
-        "pandas": (
-            "hosting/flavours/*",
-            "compose.py",
-        ),  # compose: imported once, before the gateways are forked
+        "pandas": ("hosting/flavours/*",),
         "prometheus_client": ("observe/*",),
         "psutil": ("settings.py", "hosting/*", "observe/*"),
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli*.py",),
-        "sklearn": ("hosting/flavours/*", "compose.py"),  # compose: as pandas
+        "sklearn": ("hosting/flavours/*",),
         "sqlalchemy": ("store/*",),
         "starlette": ("web/*", "container/*"),
         "structlog": ("log.py",),
@@ -68,7 +65,6 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 # (file, module of ours) that a function may import late; anything else is imported at the top of its file.
 DEFERRED = (
     ("cli.py", "service.compose"),  # commands that only talk to a server never pay for the server's imports
-    ("compose.py", "service.hosting.flavours"),  # imported once, before the gateways are forked, then shared
     (
         "hosting/model.py",
         "service.hosting.flavours",

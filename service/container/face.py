@@ -38,7 +38,7 @@ _STATUSES: tuple[tuple[type[SagebirdError], int], ...] = (
 
 
 class InvocationsFace:
-    """An ASGI application for POST /invocations: the default endpoint, its variants, weights and target headers."""
+    """An ASGI application for POST /invocations: the default endpoint, its weights and target headers."""
 
     def __init__(self, predict: Callable[[Invocation], Awaitable[Prediction]], max_body_bytes: int) -> None:
         self._predict = predict
@@ -59,8 +59,7 @@ class InvocationsFace:
         except Exception as error:  # the one place where this face's errors become replies
             status, message = describe_error(error, request_id)
             self._note(error, request_id, status)
-            reply_headers = [*_TEXT, (b"connection", b"close")] if status == 413 else [*_TEXT]
-            reply = message.encode()
+            reply_headers, reply = [*_TEXT], message.encode("utf-8", "replace")
         else:
             status, reply = prediction.answer.status, prediction.answer.body
             reply_headers = answer_headers(prediction.answer)
@@ -103,8 +102,9 @@ def to_call(headers: Mapping[bytes, str], body: bytes) -> Call:
 
 def answer_headers(answer: Answer) -> Headers:
     """The headers that a container sends with an answer; values with control characters are left out."""
-    headers: Headers = [(_CONTENT_TYPE, answer.content_type.encode("latin-1", "replace"))]
+    headers: Headers = []
     for name, value in (
+        (_CONTENT_TYPE, answer.content_type),
         (_CUSTOM_ATTRIBUTES, answer.custom_attributes),
         (b"x-amzn-sagemaker-new-session-id", answer.new_session_id),
         (b"x-amzn-sagemaker-closed-session-id", answer.closed_session_id),

@@ -1,7 +1,7 @@
 """`/ping`, `/execution-parameters` and the multi-model `/models` contract (contract A.1, A.5, A.7)."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -15,6 +15,8 @@ from service.hosting.model import Answer, Call
 from service.log import get_logger
 
 _PAGE = 100
+_TOKEN_DIGITS = 9
+_MAX_DOCUMENT_BYTES = 1 << 20
 _TYPES = {
     400: "BadRequestException",
     404: "ModelNotFoundException",
@@ -28,11 +30,11 @@ class Registered(Protocol):
     """The models that the platform asked this container to hold, by the names it gave them."""
 
     def names(self) -> dict[str, str]:
-        """Name -> where the model is."""
+        """Name -> where the model is. Blocks."""
         ...
 
     async def register(self, name: str, url: str) -> None:
-        """Load a model under a name. Raises ModelFault: 404 nothing there, 409 taken, 507 too large, 500 failed."""
+        """Load a model under a name. Raises ModelFault: 404 nothing there, 409 taken, 507 too large, 500."""
         ...
 
     async def unregister(self, name: str) -> None:
@@ -53,8 +55,7 @@ def create_router(
     @router.get("/ping", summary="Health as SageMaker asks for it: 200 when predictions can be answered")
     async def ping() -> Response:
         found = problems()
-        text = "\n".join(found)
-        return Response(text, 503 if found else 200, media_type="text/plain")
+        return Response("\n".join(found), 503 if found else 200, media_type="text/plain")
 
     @router.get("/execution-parameters", summary="What batch transform may send at once")
     async def execution_parameters() -> dict[str, Any]:
@@ -64,53 +65,77 @@ def create_router(
             "MaxPayloadInMB": max(1, max_body_bytes // 2**20),
         }
 
-    @router.get("/models", summary="The models that were registered here")
-    async def list_models(next_page_token: str = "") -> Response:
-        names = sorted(registered.names().items())
-        begin = int(next_page_token) if next_page_token.isdecimal() else 0
-        page = [{"modelName": name, "modelUrl": url} for name, url in names[begin : begin + _PAGE]]
-        document: dict[str, Any] = {"models": page}
+    models = _ModelRoutes(registered, max_body_bytes)
+    for method, path, route, summary in (
+        ("GET", "/models", models.list_all, "The models that were registered here"),
+        ("POST", "/models", models.register, "Load a model: {model_name, url}"),
+        ("GET", "/models/{name:path}", models.describe, "One registered model"),
+        ("DELETE", "/models/{name:path}", models.unregister, "Unload a model"),
+        ("POST", "/models/{name:path}/invoke", models.invoke, "A prediction by one registered model"),
+    ):
+        router.add_api_route(path, route, methods=[method], summary=summary)
+    return router
+
+
+class _ModelRoutes:
+    """The `/models` contract. What reads the store only is no coroutine: FastAPI runs it in a thread."""
+
+    def __init__(self, registered: Registered, max_body_bytes: int) -> None:
+        self._registered = registered
+        self._max_body_bytes = max_body_bytes
+
+    def list_all(self, next_page_token: str = "") -> Response:
+        if next_page_token and not _is_token(next_page_token):
+            return _problem(400, "Parameter next_page_token is none that was given out.")
+        begin = int(next_page_token or 0)
+        names = sorted(self._registered.names().items())
+        document: dict[str, Any] = {
+            "models": [{"modelName": name, "modelUrl": url} for name, url in names[begin : begin + _PAGE]]
+        }
         if begin + _PAGE < len(names):
             document["nextPageToken"] = str(begin + _PAGE)
         return _json(200, document)
 
-    @router.post("/models", summary="Load a model: {model_name, url}")
-    async def register_model(request: Request) -> Response:
-        return await _guarded(_register(registered, request))
-
-    @router.get("/models/{name}", summary="One registered model")
-    async def describe_model(name: str) -> Response:
-        url = registered.names().get(name)
+    def describe(self, name: str) -> Response:
+        url = self._registered.names().get(name)
         if url is None:
             return _problem(404, f"Model not found: {name}")
         return _json(200, {"modelName": name, "modelUrl": url})
 
-    @router.delete("/models/{name}", summary="Unload a model")
-    async def unregister_model(name: str) -> Response:
+    async def register(self, request: Request) -> Response:
+        async def register() -> Response:
+            name, url = _read_registration(
+                await read_body(request.scope, request.receive, _MAX_DOCUMENT_BYTES)
+            )
+            await self._registered.register(name, url)
+            return _json(200, {"status": f'Model "{name}" registered'})
+
+        return await _guarded(register())
+
+    async def unregister(self, name: str) -> Response:
         async def unregister() -> Response:
-            await registered.unregister(name)
+            await self._registered.unregister(name)
             return _json(200, {"status": f'Model "{name}" unregistered'})
 
         return await _guarded(unregister())
 
-    @router.post("/models/{name}/invoke", summary="A prediction by one registered model")
-    async def invoke_model(name: str, request: Request) -> Response:
+    async def invoke(self, name: str, request: Request) -> Response:
         async def invoke() -> Response:
-            body = await read_body(request.scope, request.receive, max_body_bytes)
-            answer = await registered.invoke(name, to_call(read_headers(request.scope), body))
-            response = Response(answer.body, answer.status)
-            response.raw_headers += [
-                (name, value) for name, value in answer_headers(answer) if name != b"content-length"
-            ]
+            body = await read_body(request.scope, request.receive, self._max_body_bytes)
+            answer = await self._registered.invoke(name, to_call(read_headers(request.scope), body))
+            response = Response(b"" if answer.status == 204 else answer.body, answer.status)
+            response.raw_headers += answer_headers(answer)
             return response
 
         return await _guarded(invoke())
 
-    return router
+
+def _is_token(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _TOKEN_DIGITS
 
 
-async def _register(registered: Registered, request: Request) -> Response:
-    body = await read_body(request.scope, request.receive, 1 << 20)
+def _read_registration(body: bytes) -> tuple[str, str]:
+    """Name and place of the model to load. Raises BadPayload, worded as multi-model-server does."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -120,15 +145,13 @@ async def _register(registered: Registered, request: Request) -> Response:
     for member in ("model_name", "url"):
         if not isinstance(document.get(member), str) or not document[member]:
             raise BadPayload(f"Parameter {member} is required.")
-    name = document["model_name"]
-    await registered.register(name, document["url"])
-    return _json(200, {"status": f'Model "{name}" registered'})
+    return document["model_name"], document["url"]
 
 
-async def _guarded(work: Any) -> Response:
+async def _guarded(work: Awaitable[Response]) -> Response:
     """Run the work of one request; its errors become the bodies that multi-model-server sends."""
     try:
-        response: Response = await work
+        return await work
     except ClientGone:
         return Response(status_code=499)
     except Exception as error:  # the one place where these routes' errors become replies
@@ -139,15 +162,15 @@ async def _guarded(work: Any) -> Response:
             log.info("request failed", request_id=request_id, status=status, reason=message[:500])
         else:
             log.error("request failed", request_id=request_id, exc_info=error)
-        return _problem(status, message, error.__class__.__name__ if isinstance(error, ModelFault) else None)
+        kind = error.__class__.__name__ if isinstance(error, ModelFault) else "InternalServerException"
+        return _problem(status, message, kind)
+
+
+def _problem(status: int, message: str, kind: str = "") -> Response:
+    response = _json(status, {"code": status, "type": _TYPES.get(status, kind), "message": message})
+    if status == 413:  # what is left of the body must not be taken for the next request
+        response.headers["connection"] = "close"
     return response
-
-
-def _problem(status: int, message: str, name: str | None = None) -> Response:
-    return _json(
-        status,
-        {"code": status, "type": _TYPES.get(status, name or "InternalServerException"), "message": message},
-    )
 
 
 def _json(status: int, document: Any) -> Response:

@@ -29,7 +29,7 @@ from service.domain.resource import Resource
 from service.log import get_logger
 from service.store.store import DEFAULT_ENDPOINT, Store
 
-
+_Stamp = tuple[int, int, int]
 _NEVER = (0, 0, 0)
 
 
@@ -42,7 +42,8 @@ class DeclaredFile:
         self._store = store
         self._arns = arns
         self._clock = clock
-        self._seen: tuple[int, int, int] | None = _NEVER
+        self._seen: _Stamp | None = _NEVER
+        self._refused: tuple[_Stamp | None, str] | None = None
         self._log = get_logger("sagebird.declared")
 
     def apply(self) -> list[str]:
@@ -52,27 +53,29 @@ class DeclaredFile:
             DeclarationError: the file is wrong; nothing was changed.
         """
         stamp = self._stamp()
-        try:
-            declaration = read_declaration(self._file, self._models)
-            changes = apply_declaration(declaration, self._store, self._arns, self._clock)
-        except DeclarationError:
-            self._seen = stamp  # any other failure, as a locked database, leaves the file to the next look
-            raise
+        declaration = read_declaration(self._file, self._models)
+        changes = apply_declaration(declaration, self._store, self._arns, self._clock)
         self._seen = stamp
         return changes
 
     def look(self) -> None:
-        """Apply the file if it changed since the last look; a bad edit changes nothing and is logged."""
-        if self._stamp() == self._seen:
+        """Apply the file if it changed since it was applied last; a bad edit changes nothing and is logged.
+
+        A refused file is tried again at every look: the model that it names may turn up later.
+        """
+        stamp = self._stamp()
+        if stamp == self._seen:
             return
         try:
             changes = self.apply()
         except DeclarationError as error:
-            self._log.error("endpoints file refused, nothing was changed", reason=error.message)
+            if self._refused != (stamp, error.message):
+                self._log.error("endpoints file refused, nothing was changed", reason=error.message)
+            self._refused = (stamp, error.message)
         else:
             self._log.info("endpoints file applied", changes=changes)
 
-    def _stamp(self) -> tuple[int, int, int] | None:
+    def _stamp(self) -> _Stamp | None:
         try:
             status = self._file.stat()
         except OSError:

@@ -18,17 +18,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from service.clock import Clock
-from service.hosting.model import LoadedModel
-
-from service.errors import ModelFault, ModelTooLarge
+from service.errors import ModelFault, ModelTooLarge, Unavailable
+from service.hosting.entry import Entry
 from service.hosting.gate import Gate
 from service.hosting.memory import give_back
 from service.hosting.source import ModelKey, Observer, Prepared, Source
 
 ResultT = TypeVar("ResultT")
 
-IN_PLACE_S = 0.001
-"""Longest a prediction may hold up the event loop."""
+STOPPING = "The server is stopping."
 
 _MAX_FAILURES = 10_000
 """Failures remembered; beyond, the oldest is forgotten and its model tried again."""
@@ -46,57 +44,6 @@ class Backoff:
         return float(min(self.first_s * 2.0 ** min(attempts - 1, 30), self.longest_s))
 
 
-class Entry:
-    """One loaded model and who uses it."""
-
-    __slots__ = (
-        "_costs_s",
-        "_model",
-        "doomed",
-        "gate",
-        "key",
-        "last_used_s",
-        "size_bytes",
-        "users",
-        "version",
-    )
-
-    def __init__(self, key: ModelKey, model: LoadedModel, version: str, now_s: float, gate: Gate) -> None:
-        self.key = key
-        self.version = version
-        self.size_bytes = model.size_bytes
-        self.users = 0
-        self.last_used_s = now_s
-        self.doomed = False
-        self.gate = gate
-        self._model: list[LoadedModel] = [model]
-        self._costs_s: dict[int, float] = {}
-
-    @property
-    def model(self) -> LoadedModel:
-        """The model; only while the entry is pinned."""
-        return self._model[0]
-
-    def runs_in_place(self, body_bytes: int) -> bool:
-        """Whether a call of this size may be answered on the event loop.
-
-        Only built-in code that was measured, on a body of about this size, to hold it up for less than IN_PLACE_S.
-        """
-        model = self._model[0]
-        return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
-
-    def note_cost(self, body_bytes: int, seconds: float) -> None:
-        """Remember what a call of this size took: a moving average that follows within about ten calls."""
-        size_class = body_bytes.bit_length()
-        known_s = self._costs_s.get(size_class)
-        self._costs_s[size_class] = seconds if known_s is None else known_s + 0.2 * (seconds - known_s)
-
-    def surrender(self) -> list[LoadedModel]:
-        """Hand over the only reference to the model."""
-        model, self._model = self._model, []
-        return model
-
-
 @dataclass(slots=True)
 class _Failure:
     fault: ModelFault
@@ -106,13 +53,23 @@ class _Failure:
 
 
 class _Load:
-    """A load under way and how many calls wait for it; each of them gets the entry already pinned."""
+    """A load under way and how many calls wait for it; each of them gets the entry already pinned.
 
-    __slots__ = ("task", "waiters")
+    Once `stale`, its model was dropped before it was there: it serves those who wait for it and nobody else.
+    """
+
+    __slots__ = ("stale", "task", "waiters")
 
     def __init__(self, task: "asyncio.Task[Entry]") -> None:
         self.task = task
         self.waiters = 0
+        self.stale = False
+
+    @property
+    def entry(self) -> Entry | None:
+        """What was loaded; None before the end and after a failure."""
+        done = self.task.done() and not self.task.cancelled() and self.task.exception() is None
+        return self.task.result() if done else None
 
 
 @dataclass(slots=True)
@@ -140,8 +97,8 @@ class ModelCache:
     ) -> None:
         """Start empty.
 
-        `idle_s` unloads what was not used for so long (0: never); `keep` tells which models are never evicted;
-        `concurrency` calls run and `queue` calls wait at most on one model.
+        `idle_s` unloads what was not used for so long (0: never); `keep` tells which models are never
+        evicted; `concurrency` calls run and `queue` calls wait at most on one model.
         """
         self._concurrency = concurrency
         self._queue = queue
@@ -154,22 +111,24 @@ class ModelCache:
         self._backoff = backoff or Backoff()
         self._keep = keep
         self._entries: OrderedDict[ModelKey, Entry] = OrderedDict()
+        self._doomed: set[Entry] = set()  # evicted, but still in use
         self._loads: dict[ModelKey, _Load] = {}
         self._failures: dict[ModelKey, _Failure] = {}
         self._tickets: deque[_Ticket] = deque()
         self._freeing: set[asyncio.Task[None]] = set()
         self._held_bytes = 0
         self._leaving_bytes = 0  # the part of the held bytes that is on its way out
+        self._closed = False
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of loaded models, of models on their way out, and promised to models that are being loaded."""
+        """Bytes of loaded models, of models on their way out, and promised to models being loaded."""
         return self._held_bytes
 
     @property
     def in_use(self) -> int:
         """Calls that hold a model at this moment."""
-        return sum(entry.users for entry in self._entries.values())
+        return sum(entry.users for entry in (*self._entries.values(), *self._doomed))
 
     @property
     def loaded(self) -> list[Entry]:
@@ -179,6 +138,10 @@ class ModelCache:
     def failures(self) -> list[tuple[ModelKey, ModelFault]]:
         """The models whose last load failed, and why."""
         return [(key, failure.fault) for key, failure in self._failures.items()]
+
+    def is_loaded(self, key: ModelKey) -> bool:
+        """Whether `pin` would find the model."""
+        return key in self._entries
 
     def pin(self, key: ModelKey) -> Entry | None:
         """Take a model that is loaded into use, or None. Every pin needs one `release`."""
@@ -193,31 +156,19 @@ class ModelCache:
         """Take a model into use, loading it first if need be. Every acquire needs one `release`.
 
         Raises:
-            ModelFault: it cannot be loaded; the same fault again, without another try, until its back-off is over
-                or its files changed.
+            ModelFault: it cannot be loaded; the same fault again, without another try, until its back-off is
+                over or its files changed.
+            Unavailable: the cache was closed.
         """
-        entry = self.pin(key)
-        if entry is not None:
-            return entry
-        if key not in self._loads:
+        while True:
             await self._refuse_while_backing_off(key)
             entry = self.pin(key)
             if entry is not None:
                 return entry
-        load = self._loads.get(key) or self._begin_loading(key)
-        load.waiters += 1
-        try:
-            return await asyncio.shield(
-                load.task
-            )  # the load goes on for the others when this caller gives up
-        except asyncio.CancelledError:
-            if load.task.done() and not load.task.cancelled() and load.task.exception() is None:
-                self.release(load.task.result())
-            else:
-                load.waiters -= 1
-            raise
-        except ModelFault as fault:
-            raise copy(fault) from None  # a fault that is kept must not keep the frames of every call it met
+            load = self._loads.get(key) or self._begin_loading(key)
+            if not load.stale:
+                return await self._join(load)
+            await asyncio.wait((load.task,))
 
     def release(self, entry: Entry) -> None:
         """End one use of a model."""
@@ -225,6 +176,7 @@ class ModelCache:
         entry.last_used_s = self._clock.monotonic()
         if entry.users == 0:
             if entry.doomed:
+                self._doomed.discard(entry)
                 self._free(entry)
             elif self._tickets:
                 self._serve_tickets()
@@ -232,8 +184,15 @@ class ModelCache:
                 self._shrink()
 
     def drop(self, key: ModelKey, reason: str = "dropped") -> bool:
-        """Unload a model as soon as nobody uses it, and forget its failures; the next call loads it anew."""
+        """Unload a model as soon as nobody uses it, and forget its failures; the next call loads it anew.
+
+        Returns whether there was one, loaded or being loaded.
+        """
         self._failures.pop(key, None)
+        load = self._loads.get(key)
+        if load is not None:
+            load.stale = True
+            return True
         entry = self._entries.get(key)
         if entry is None:
             return False
@@ -241,7 +200,8 @@ class ModelCache:
         return True
 
     def sweep(self) -> None:
-        """Unload what has been idle for too long; call it now and then."""
+        """Unload what has been idle for too long or exceeds the budget; call it now and then."""
+        self._shrink()
         if not self._idle_s:
             return
         oldest_s = self._clock.monotonic() - self._idle_s
@@ -250,27 +210,50 @@ class ModelCache:
                 self._evict(entry, "idle")
 
     async def close(self) -> None:
-        """Unload everything; loads under way are abandoned."""
-        for load in self._loads.values():
-            load.task.cancel()
+        """Unload everything, for good; loads under way are abandoned."""
+        self._closed = True
+        tasks = [load.task for load in self._loads.values()]
+        for task in tasks:
+            task.cancel()
         for entry in self.loaded:
             self._evict(entry, "dropped")
-        await asyncio.gather(
-            *(load.task for load in self._loads.values()), *self._freeing, return_exceptions=True
-        )
+        await asyncio.gather(*tasks, *self._freeing, return_exceptions=True)
+        self._loads.clear()  # of loads that were cancelled before their first step
 
     async def _refuse_while_backing_off(self, key: ModelKey) -> None:
-        failure = self._failures.get(key)
-        if failure is None or self._clock.monotonic() >= failure.retry_at_s:
-            return
+        while key not in self._loads:
+            failure = self._failures.get(key)
+            if failure is None or self._clock.monotonic() >= failure.retry_at_s:
+                return
+            try:
+                version = await self._in_thread(self._source.version, key)
+            except ModelFault:
+                version = None
+            if version is None or version == failure.version:
+                raise copy(failure.fault)  # the one that is kept must not collect the frames of every call
+            if failure is self._failures.get(key):  # else the new version failed in the meantime as well
+                return
+
+    async def _join(self, load: _Load) -> Entry:
+        load.waiters += 1
         try:
-            version = await self._in_thread(self._source.version, key)
-        except ModelFault:
-            version = None
-        if version is None or version == failure.version:
-            raise copy(failure.fault)
+            await asyncio.wait((load.task,))  # the load goes on for the others when this caller gives up
+        except asyncio.CancelledError:
+            if load.entry is None:
+                load.waiters -= 1
+            else:
+                self.release(load.entry)
+            raise
+        if load.task.cancelled():
+            raise Unavailable(STOPPING)
+        fault = load.task.exception()
+        if isinstance(fault, ModelFault):
+            raise copy(fault)  # of each caller its own, without the frames of the load
+        return load.task.result()
 
     def _begin_loading(self, key: ModelKey) -> _Load:
+        if self._closed:
+            raise Unavailable(STOPPING)
         load = _Load(asyncio.create_task(self._load(key)))
         self._loads[key] = load
         load.task.add_done_callback(_retrieve)
@@ -280,21 +263,26 @@ class ModelCache:
         begun_s = self._clock.monotonic()
         version: str | None = None
         try:
+            version = await self._in_thread(self._source.version, key)
             prepared = await self._in_thread(self._source.prepare, key)
             version = prepared.version
             entry = await self._load_into_room(key, prepared)
         except ModelFault as fault:
-            self._loads.pop(key)
-            self._remember_failure(key, fault, version)
+            if not self._loads.pop(key).stale:
+                self._remember_failure(key, fault, version)
             self._observer.failed(key, self._clock.monotonic() - begun_s, fault)
             raise
         except BaseException:
             self._loads.pop(key)
             raise
+        load = self._loads.pop(key)
         self._failures.pop(key, None)
         self._entries[key] = entry
-        entry.users = self._loads.pop(key).waiters
+        entry.users = load.waiters
         self._observer.loaded(key, self._clock.monotonic() - begun_s, entry.model)
+        if load.stale:
+            self._evict(entry, "dropped")
+        self._serve_tickets()  # only now, because whoever waits for memory may need this model to go again
         self._shrink()
         return entry
 
@@ -314,12 +302,11 @@ class ModelCache:
             self._leaving_bytes += entry.size_bytes
             self._free(entry)
             raise self._too_large(entry.size_bytes)
-        self._serve_tickets()
         return entry
 
     async def _make_room(self, need_bytes: int) -> None:
         """Wait until `need_bytes` fit, in the order of asking, and promise them to the caller."""
-        kept_bytes = sum(entry.size_bytes for entry in self._entries.values() if self._keep(entry.key))
+        kept_bytes = self._kept_bytes()
         if need_bytes + kept_bytes > self.budget_bytes:
             raise self._too_large(need_bytes, kept_bytes)
         ticket = _Ticket(need_bytes, asyncio.get_running_loop().create_future())
@@ -337,6 +324,12 @@ class ModelCache:
     def _serve_tickets(self) -> None:
         while self._tickets:
             ticket = self._tickets[0]
+            kept_bytes = self._kept_bytes()
+            if ticket.need_bytes + kept_bytes > self.budget_bytes:  # pinned models came after it was asked
+                self._tickets.popleft()
+                if not ticket.granted.done():
+                    ticket.granted.set_exception(self._too_large(ticket.need_bytes, kept_bytes))
+                continue
             self._evict_for(ticket.need_bytes)
             if self._held_bytes + ticket.need_bytes > self.budget_bytes:
                 return
@@ -344,6 +337,9 @@ class ModelCache:
             self._held_bytes += ticket.need_bytes
             if not ticket.granted.done():
                 ticket.granted.set_result(None)
+
+    def _kept_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in self._entries.values() if self._keep(entry.key))
 
     def _evict_for(self, need_bytes: int) -> None:
         """Choose who has to go: idle models first, then those in use, each least recently used first."""
@@ -372,8 +368,14 @@ class ModelCache:
         self._observer.evicted(entry.key, reason)
         if entry.users == 0:
             self._free(entry)
+        else:
+            self._doomed.add(entry)
 
     def _free(self, entry: Entry) -> None:
+        if self._closed:  # the threads may be gone
+            entry.surrender()
+            self._count_freed(entry)
+            return
         task = asyncio.create_task(self._free_in_thread(entry))
         self._freeing.add(task)
         task.add_done_callback(self._freeing.discard)
@@ -383,8 +385,11 @@ class ModelCache:
         try:
             await self._in_thread(give_back, holder)
         finally:
-            self._leaving_bytes -= entry.size_bytes
-            self._unhold(entry.size_bytes)
+            self._count_freed(entry)
+
+    def _count_freed(self, entry: Entry) -> None:
+        self._leaving_bytes -= entry.size_bytes
+        self._unhold(entry.size_bytes)
 
     def _unhold(self, size_bytes: int) -> None:
         self._held_bytes -= size_bytes

@@ -9,7 +9,7 @@ from service.errors import Unavailable
 class Gate:
     """Lets `limit` callers in at once and `queue` wait, first come first served. For one event loop."""
 
-    __slots__ = ("_line", "_limit", "_queue", "inside")
+    __slots__ = ("_limit", "_line", "_queue", "inside")
 
     def __init__(self, limit: int, queue: int) -> None:
         self.inside = 0
@@ -33,8 +33,8 @@ class Gate:
             return
         if len(self._line) >= self._queue:
             raise Unavailable(
-                f"{self.inside} calls run and {len(self._line)} wait for this model, which is all it takes at once: "
-                "send fewer at a time, or raise SAGEBIRD_MODEL_CONCURRENCY or SAGEBIRD_MODEL_QUEUE."
+                f"{self.inside} calls run and {len(self._line)} wait for this model, which is all it takes "
+                "at once: send fewer at a time, or raise SAGEBIRD_MODEL_CONCURRENCY or SAGEBIRD_MODEL_QUEUE."
             )
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(place)
@@ -43,7 +43,7 @@ class Gate:
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self.leave()  # the place was given in the very moment the caller left
-            else:
+            elif place in self._line:  # else `leave` has passed it over already
                 self._line.remove(place)
             raise
 

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
-from service.errors import ModelFault
+from service.errors import ModelFailure, ModelFault
 from service.hosting.artifact import ArtifactStore
 from service.hosting.cache import ModelCache
+from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.model import Call, LoadedModel, load_model
 from service.hosting.replica import Replica
 from service.hosting.source import ModelKey, Observer
@@ -19,7 +21,9 @@ from service.hosting.source import ModelKey, Observer
 _LOAD_THREADS = 32
 _CALL_THREADS = 256
 _MAX_LOCATED = 10_000
+_MODEL_SUFFIXES = (".joblib", ".pkl")
 _COMPRESSED_FACTOR = 4
+_PICKLE_MARK = b"\x80"  # the first byte of every pickle of protocol 2 and above
 _EXAMPLES = {
     "example.csv": "text/csv",
     "example.json": "application/json",
@@ -46,7 +50,8 @@ class _PreparedModel:
     estimate_bytes: int
 
     def load(self) -> LoadedModel:
-        return load_model(self.directory, dict(self.environment))
+        with _read_faults(self.directory.name):
+            return load_model(self.directory, dict(self.environment))
 
 
 class _ArtifactSource:
@@ -57,8 +62,9 @@ class _ArtifactSource:
 
     def prepare(self, key: ModelKey) -> _PreparedModel:
         version = self.version(key)
-        directory = self._artifacts.open(key.path)
-        return _PreparedModel(directory, key.environment, version, estimate_bytes(directory))
+        with _read_faults(key.name):
+            directory = self._artifacts.open(key.path)
+            return _PreparedModel(directory, key.environment, version, estimate_bytes(directory))
 
     def version(self, key: ModelKey) -> str:
         return self._artifacts.fingerprint(key.path)
@@ -100,14 +106,17 @@ class InlineHost:
         return Replica(source, self.locate, self.cache, self._callers, self._limits.timeout_s)
 
     def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
-        """The files that a call uses. What was found once is not looked up again: a loaded model keeps answering
-        when its archive is deleted, as SageMaker's does (contract A.7).
+        """The files that a call uses.
+
+        They are not looked up again while their model is loaded: it keeps answering when its archive is
+        deleted, as SageMaker's does (contract A.7).
 
         Raises:
             ModelNotFound: nothing there, or a name that leads out of the folder.
         """
         known = self._located.get((source, target_model))
-        if known is not None:
+        if known is not None and self.cache.is_loaded(known):
+            self._located.move_to_end((source, target_model))
             return known
         folder = self._artifacts.resolve(source.location)
         path = self._artifacts.resolve(target_model or "", within=folder) if source.multi else folder
@@ -143,7 +152,7 @@ class InlineHost:
         self._pinned_keys = keys
 
     def let_go(self, source: ModelSource) -> None:
-        """Unload a source's model once nobody uses it, and look for its files anew when it is called again."""
+        """Unload a source's model once nobody uses it; the next call looks for its files anew."""
         key = self._located.pop((source, None), None)
         if key is not None:
             self.cache.drop(key)
@@ -179,16 +188,26 @@ def example_call(folder: Path) -> Call | None:
 
 
 def estimate_bytes(folder: Path) -> int:
-    """Memory that the model in `folder` will hold, as far as its files tell: their sizes, compressed ones times four."""
-    total = 0
-    for file in folder.iterdir():
-        if file.suffix in (".joblib", ".pkl") and file.is_file():
-            total += file.stat().st_size * (_COMPRESSED_FACTOR if _is_compressed(file) else 1)
-    return total
+    """Memory that the model in `folder` will hold, as far as its files tell.
+
+    Their sizes, of compressed ones times four.
+    """
+    total = sum(_estimate_of(file) for file in folder.iterdir() if file.suffix in _MODEL_SUFFIXES)
+    return max(total, SMALLEST_BYTES)
 
 
-def _is_compressed(file: Path) -> bool:
+def _estimate_of(file: Path) -> int:
+    if not file.is_file():
+        return 0
     with file.open("rb") as stream:
-        return not stream.read(2).startswith(
-            b"\x80"
-        )  # every pickle of protocol 2 and above begins with this byte
+        is_plain = stream.read(1) == _PICKLE_MARK
+    return file.stat().st_size * (1 if is_plain else _COMPRESSED_FACTOR)
+
+
+@contextmanager
+def _read_faults(name: str) -> Iterator[None]:
+    """Word what the file system refuses, so that it is remembered like any other failed load."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelFailure(f"The files of model {name} cannot be read: {error}.") from error

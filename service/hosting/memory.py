@@ -1,43 +1,57 @@
 """What the process holds in memory, and how freed memory really goes back to the machine."""
 
 import ctypes
-import ctypes.util
 import gc
 import sys
 import weakref
+from collections.abc import Iterator
+from pathlib import PurePath
+from types import FunctionType, ModuleType
 
 _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD_BYTES = 1 << 20
-
-
-def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(ctypes.util.find_library("c")) if sys.platform == "linux" else None
+_WITNESS_DEPTH = 2
+"""From a loaded model over what answers for it to the object that was in its file."""
 
 
 def keep_big_arrays_apart() -> bool:
-    """Make glibc give every block of 1 MiB and more its own mapping, which goes back to the machine when freed.
+    """Make glibc give every block of 1 MiB and more its own mapping, which goes back when it is freed.
 
-    By itself glibc raises that threshold up to 32 MiB as blocks are freed, and then a freed model stays in the heap.
+    By itself glibc raises that threshold up to 32 MiB as blocks are freed, and freed models stay in the heap.
     Returns False where there is no glibc. Source: mallopt(3), "dynamic mmap threshold".
     """
-    libc = _libc()
-    mallopt = getattr(libc, "mallopt", None)
+    mallopt = getattr(_libc(), "mallopt", None)
     return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES))
 
 
 def give_back(holder: list[object]) -> None:
     """Drop the one object in `holder` and return its memory to the machine. Blocking: milliseconds.
 
-    The caller passes the list, so that it need not hold a reference of its own. Garbage is collected only when the
-    object outlives its last reference, that is when it sits in a cycle.
+    The caller passes the list, so that it need not hold a reference of its own. Garbage is collected, which
+    holds up every thread, only when the object or what its attributes hold outlives the last reference to it,
+    that is when it sits in a cycle.
     """
-    try:
-        alive = weakref.ref(holder[0])
-    except TypeError:  # an object that takes no weak reference cannot say that it is gone
-        alive = None
+    witnesses = list(_witnesses(holder[0], _WITNESS_DEPTH))
     holder.clear()
-    if alive is None or alive() is not None:
+    if not witnesses or any(witness() is not None for witness in witnesses):
         gc.collect()
     trim = getattr(_libc(), "malloc_trim", None)
     if trim is not None:
-        trim(0)
+        trim(ctypes.c_size_t(0))
+
+
+def _witnesses(thing: object, depth: int) -> Iterator[weakref.ref[object]]:
+    """Weak references to a thing and to what its attributes hold, as far as these take one."""
+    try:
+        yield weakref.ref(thing)
+    except TypeError:
+        return
+    if depth:
+        for value in getattr(thing, "__dict__", {}).values():
+            if not isinstance(value, type | ModuleType | FunctionType | PurePath):  # these are often shared
+                yield from _witnesses(value, depth - 1)
+
+
+def _libc() -> ctypes.CDLL | None:
+    """What the process itself is linked with; to search for the library's file would start a program."""
+    return ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -1,18 +1,21 @@
 """One copy of one variant: from a call to its model's answer, within limits of time and of calls at once.
 
-Built-in models that were measured to be quick answer in place, on the event loop, where a thread would cost more
-than the prediction. Everything else, and all user code, runs in threads. A call that times out is answered at
-once, but its thread is not interrupted and keeps its place until it is done, as a container does (contract A.1).
+Built-in models that were measured to be quick answer in place, on the event loop, where a thread would cost
+more than the prediction. Everything else, and all user code, runs in threads. A call that times out is
+answered at once: if it still waits in line it leaves the line; if it runs, its thread is not interrupted and
+keeps its place until it is done, as a container does (contract A.1).
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from time import perf_counter
 
 from service.domain.endpoint import ModelSource
-from service.errors import ModelNotReady, ModelTimeout
-from service.hosting.cache import Entry, ModelCache
+from service.errors import ModelNotReady, ModelTimeout, Unavailable
+from service.hosting.cache import STOPPING, ModelCache
+from service.hosting.entry import Entry
 from service.hosting.model import Answer, Call
 from service.hosting.source import ModelKey
 
@@ -28,7 +31,7 @@ class Replica:
         executor: Executor,
         timeout_s: float,
     ) -> None:
-        """`locate` finds a model's files; `timeout_s` bounds waiting, loading and predicting together."""
+        """`locate` finds a model's files; `timeout_s` bounds loading, waiting and predicting together."""
         self.source = source
         self._locate = locate
         self._cache = cache
@@ -37,15 +40,14 @@ class Replica:
         self._key: ModelKey | None = None
 
     def key(self, target_model: str | None = None) -> ModelKey:
-        """The model that a call with this target would use.
+        """The model that a call with this target would use if it were loaded now.
 
         Raises:
             ModelNotFound: no such model below the source's folder.
         """
         if self.source.multi:
             return self._locate(self.source, target_model)
-        if self._key is None:
-            self._key = self._locate(self.source, None)
+        self._key = self._locate(self.source, None)
         return self._key
 
     async def invoke(self, call: Call) -> Answer:
@@ -54,29 +56,35 @@ class Replica:
         Raises:
             ModelFault: the model's own refusal or failure, a load that failed, or no answer in time.
             ModelNotReady: the target model is still loading when the time is over.
-            Unavailable: too many calls are waiting.
+            Unavailable: too many calls are waiting, or the server stops.
         """
-        key = self.key(call.target_model)
+        key = self.key(call.target_model) if self._key is None else self._key
+        timeout_s = self._timeout_s
         entry = self._cache.pin(key)
         if entry is None:
-            entry = await self._load(key)
+            begun_s = perf_counter()
+            entry = await self._load(call.target_model)
+            timeout_s -= perf_counter() - begun_s
         if entry.runs_in_place(len(call.body)):
             return self._answer_in_place(entry, call)
-        return await self._answer_in_thread(entry, call)
+        return await self._answer_in_thread(entry, call, timeout_s)
 
     async def warm_up(self, call: Call | None) -> None:
-        """Load the model and, given an example call, have it answer once. Raises ModelFault."""
-        key = self.key()
-        entry = await self._cache.acquire(key)
+        """Load the model and, given an example call, have it answer once. Raises ModelFault, Unavailable."""
+        entry = await self._cache.acquire(self.key())
         if call is None:
             self._cache.release(entry)
         else:
-            await self._answer_in_thread(entry, call)
+            await self._answer_in_thread(entry, call, self._timeout_s)
 
-    async def _load(self, key: ModelKey) -> Entry:
+    async def _load(self, target_model: str | None) -> Entry:
+        key = self.key(target_model)  # looked up anew, since the files may lie elsewhere by now
         try:
-            return await asyncio.wait_for(self._cache.acquire(key), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s) as limit:
+                return await self._cache.acquire(key)
         except TimeoutError:
+            if not limit.expired():
+                raise  # the source's own
             if self.source.multi:
                 raise ModelNotReady(f"Model {key.name} is still being loaded.") from None
             raise ModelTimeout(f"Model {key.name} is still being loaded.") from None
@@ -89,35 +97,56 @@ class Replica:
             entry.note_cost(len(call.body), perf_counter() - begun_s)
             self._cache.release(entry)
 
-    async def _answer_in_thread(self, entry: Entry, call: Call) -> Answer:
-        """Run the call in a thread. The pin on `entry` is released when the thread is done, not when time is up."""
-        task = asyncio.ensure_future(self._pass_gate(entry, call))
-        task.add_done_callback(_retrieve)
-        done, _ = await asyncio.wait((task,), timeout=self._timeout_s)
-        if not done:
-            raise ModelTimeout(f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds.")
-        return task.result()
+    async def _answer_in_thread(self, entry: Entry, call: Call, timeout_s: float) -> Answer:
+        """Run the call in a thread. The pin on `entry` goes when the thread is done, not when time is up."""
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                await self._enter(entry)
+                return await _outcome(self._start(entry, call))
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the model's own
+            raise ModelTimeout(
+                f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds."
+            ) from None
 
-    async def _pass_gate(self, entry: Entry, call: Call) -> Answer:
+    async def _enter(self, entry: Entry) -> None:
         try:
             await entry.gate.enter()
-            try:
-                loop = asyncio.get_running_loop()
-                answer, seconds = await loop.run_in_executor(self._executor, _timed_answer, entry, call)
-                entry.note_cost(len(call.body), seconds)
-                return answer
-            finally:
-                entry.gate.leave()
-        finally:
+        except BaseException:
             self._cache.release(entry)
+            raise
+
+    def _start(self, entry: Entry, call: Call) -> "asyncio.Future[tuple[Answer, float]]":
+        loop = asyncio.get_running_loop()
+        try:
+            running = loop.run_in_executor(self._executor, _timed_answer, entry, call)
+        except RuntimeError as error:  # the threads were shut down while the call stood in line
+            self._leave(entry)
+            raise Unavailable(STOPPING) from error
+        running.add_done_callback(partial(self._finish, entry, len(call.body)))
+        return running
+
+    def _finish(self, entry: Entry, body_bytes: int, running: "asyncio.Future[tuple[Answer, float]]") -> None:
+        if not running.cancelled() and running.exception() is None:
+            entry.note_cost(body_bytes, running.result()[1])
+        self._leave(entry)
+
+    def _leave(self, entry: Entry) -> None:
+        entry.gate.leave()
+        self._cache.release(entry)
+
+
+async def _outcome(running: "asyncio.Future[tuple[Answer, float]]") -> Answer:
+    try:
+        answer, _ = await asyncio.shield(running)  # when the caller gives up, the thread goes on
+    except asyncio.CancelledError:
+        if running.cancelled():  # the threads were shut down before one took it up
+            raise Unavailable(STOPPING) from None
+        raise
+    return answer
 
 
 def _timed_answer(entry: Entry, call: Call) -> tuple[Answer, float]:
     begun_s = perf_counter()
     return entry.model.answer(call), perf_counter() - begun_s
-
-
-def _retrieve(task: "asyncio.Task[Answer]") -> None:
-    """Look at the outcome, so that asyncio does not report a fault that came after the time-out."""
-    if not task.cancelled():
-        task.exception()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.endpoint import Endpoint, Fleet
+from service.domain.traffic import Traffic
 from service.errors import ModelFault
 from service.hosting.inline import InlineHost, example_call
 from service.hosting.model import Call
@@ -131,12 +132,12 @@ def merge_reports(gateways: Sequence[GatewayReport]) -> list[ModelCard]:
 
 
 def _variant_cards(fleet: Fleet, pending: bool) -> list[VariantCard]:
-    total = sum(variant.weight for variant in fleet.variants)
+    shares = Traffic([(variant.name, variant.weight) for variant in fleet.variants]).shares()
     return [
         VariantCard(
             variant.name,
             variant.weight,
-            variant.weight / total if total else 0.0,
+            shares[variant.name],
             variant.source.location.rstrip("/").rpartition("/")[2] + ("/*" if variant.source.multi else ""),
             pending,
         )

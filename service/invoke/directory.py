@@ -1,4 +1,4 @@
-"""Where each request goes: an immutable snapshot of the endpoints, replaced whole when the store's revision moves."""
+"""Where each request goes: an immutable snapshot of the endpoints, replaced whole when the store moves on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint's variants and how its traffic is shared out; callers of a `multi` one name a target model."""
+    """One endpoint's variants, how they share traffic; callers of a `multi` one name a target model."""
 
     endpoint: str
     targets: Mapping[str, Target]
@@ -34,8 +34,8 @@ class Route:
 class Directory:
     """All endpoints at one revision.
 
-    `routes` has those that take requests, `default` names the one that is called without a name, `registered` maps
-    the names of the multi-model container contract to where their models are.
+    `routes` has those that take requests, `default` names the one that is called without a name, `registered`
+    maps the names of the multi-model container contract to where their models are.
     """
 
     revision: int

@@ -1,9 +1,9 @@
-"""Keeps one gateway in step with the store: swaps its directory, warms its models up, and reports how that went."""
+"""Keeps one gateway in step with the store: swaps its directory, warms models up, reports how that went."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from service.domain.endpoint import EndpointStatus, ModelSource, WarmReport, WarmState
+from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmReport, WarmState
 from service.errors import ModelFault
 from service.hosting.inline import InlineHost
 from service.invoke.directory import EMPTY, Directory, build_directory
@@ -71,16 +71,29 @@ class Follower:
 
     def problems(self) -> list[str]:
         """What keeps this gateway from being ready, one sentence each; empty when it is ready."""
+        return self._problems(self.directory.endpoints.values())
+
+    def default_problems(self) -> list[str]:
+        """What keeps the default endpoint from answering, one sentence each; empty if there is none."""
+        default = self.directory.endpoints.get(self.directory.default or "")
+        return self._problems([] if default is None else [default])
+
+    def _problems(self, endpoints: Iterable[Endpoint]) -> list[str]:
         if self.directory is EMPTY:
             return ["The endpoints are not read yet."]
         problems = []
-        for endpoint in self.directory.endpoints.values():
+        for endpoint in endpoints:
             if endpoint.status in (EndpointStatus.CREATING, EndpointStatus.FAILED):
                 reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
                 problems.append(f"Endpoint {endpoint.name} is {endpoint.status}{reason}.")
-        for (name, _generation, variant), report in self._states.items():
-            if report.state is not WarmState.WARM:
-                problems.append(f"Variant {variant} of endpoint {name} is {report.state}: {report.reason}")
+            # While an update is being prepared, the fleet that serves is the one that counts.
+            fleet = endpoint.active or endpoint.pending
+            for (name, generation, variant), report in self._states.items():
+                counts = fleet is not None and (name, generation) == (endpoint.name, fleet.generation)
+                if counts and report.state is not WarmState.WARM:
+                    problems.append(
+                        f"Variant {variant} of endpoint {name} is {report.state}: {report.reason}"
+                    )
         return problems
 
     def _models(self) -> tuple[ModelReport, ...]:

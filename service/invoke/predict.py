@@ -24,7 +24,7 @@ from service.observe.counts import Registry
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One request for a prediction, whatever face it came through. `endpoint` None asks for the default one."""
+    """One request for a prediction, through whatever face; `endpoint` None asks for the default one."""
 
     endpoint: str | None
     call: Call
@@ -61,7 +61,7 @@ class Predictor:
         """Answer one invocation.
 
         Raises:
-            ValidationFault: no such endpoint, variant or target model, or headers that do not fit the endpoint.
+            ValidationFault: no such endpoint, variant or target model, or headers that do not fit it.
             ModelFault: what the model's container would have answered instead.
             ModelNotReady: the target model is still loading.
             Unavailable: too many calls wait.

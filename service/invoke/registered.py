@@ -32,7 +32,7 @@ class RegisteredModels:
         """Load a model and remember its name.
 
         Raises:
-            ModelFault: 409 the name is taken, 404 nothing is there, 507 it does not fit, 500 it cannot be loaded.
+            ModelFault: 409 the name is taken, 404 nothing there, 507 it does not fit, 500 it does not load.
         """
         if len(name) > _MAX_NAME_CHARS:
             raise BadPayload(f"model_name has more than {_MAX_NAME_CHARS} characters.")

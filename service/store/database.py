@@ -79,7 +79,7 @@ def open_database(path: Path) -> Engine:
 
 
 def begin_write(engine: Engine) -> AbstractContextManager[Connection]:
-    """Open a transaction that holds the write lock from its start: left it commits, an exception undoes it."""
+    """Open a transaction that holds the write lock from its start; an exception undoes all of it."""
     return engine.execution_options(writes=True).begin()
 
 

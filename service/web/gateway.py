@@ -1,4 +1,4 @@
-"""The front door: predictions go straight to their face, everything else to the pages. No framework in between."""
+"""The front door: predictions go straight to their face, the rest to the pages. No framework in between."""
 
 from service.asgi import App, Message, Receive, Scope, Send
 
@@ -7,7 +7,11 @@ class Gateway:
     """The ASGI application of one gateway process."""
 
     def __init__(self, runtime: App, invocations: App, control: App, pages: App) -> None:
-        """`runtime` has what is below /endpoints/, `invocations` POST /invocations, `control` POST / and `pages` the rest."""
+        """Take the four faces.
+
+        `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
+        `pages` the rest.
+        """
         self.draining = False
         self._runtime = runtime
         self._invocations = invocations

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own routes, and one path per endpoint with an example request that works."""
+"""The OpenAPI document: FastAPI's own routes, and a path per endpoint with an example request that works."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def describe_api(app: FastAPI, cards: list[EndpointCard]) -> dict[str, Any]:
         title=app.title,
         version=app.version,
         routes=app.routes,
-        description="Predictions by your models, as SageMaker's runtime API answers them. No key is needed here.",
+        description="Predictions by your models, as SageMaker's runtime API answers them.",
     )
     paths = {f"/endpoints/{card.name}/invocations": {"post": _invoke(card)} for card in cards}
     for card in cards:
@@ -107,8 +107,7 @@ def _parameters(card: EndpointCard) -> list[dict[str, Any]]:
                 required=True,
             ),
         )
-    accept = _header("X-Amzn-SageMaker-Custom-Attributes", "Passed to the model's own code")
-    return [*parameters, accept]
+    return [*parameters, _header("X-Amzn-SageMaker-Custom-Attributes", "Passed to the model's own code")]
 
 
 def _header(

@@ -1,4 +1,4 @@
-"""Pages for people and for machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz."""
+"""Pages for people and machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,8 +27,8 @@ def create_pages(
 ) -> FastAPI:
     """The pages. All four callables may block; they are called in threads.
 
-    `endpoints` and `models` say what is served, `problems` what keeps this gateway from being ready, `metrics` gives
-    the exposition and its Content-Type.
+    `endpoints` and `models` say what is served, `problems` what keeps this gateway from being ready,
+    `metrics` gives the exposition and its Content-Type.
     """
     app = FastAPI(title="sagebird", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -87,13 +87,12 @@ def create_pages(
 
 def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:
     """The curl command that sends an endpoint's example request."""
-    target = (
-        f" -H 'X-Amzn-SageMaker-Target-Model: {example.target_model}'"
-        if example.target_model is not None
-        else ""
-    )
+    headers = [f"Content-Type: {example.content_type}"]
+    if example.target_model is not None:
+        headers.append(f"X-Amzn-SageMaker-Target-Model: {example.target_model}")
+    options = "".join(f" -H {quote(header)}" for header in headers)
     body = quote(example.body.strip("\n"))
-    return f"curl {host}/endpoints/{card.name}/invocations -H 'Content-Type: {example.content_type}'{target} -d {body}"
+    return f"curl {host}/endpoints/{card.name}/invocations{options} -d {body}"
 
 
 def _text(cards: list[EndpointCard], host: str) -> str:
@@ -132,8 +131,9 @@ def _section(card: EndpointCard, host: str) -> str:
     if card.example is not None:
         call = f"<pre><code>{escape(curl_line(card, card.example, host))}</code></pre>"
     default = ' <span class="tag">default</span>' if card.default else ""
+    status = escape(card.status)
     return (
-        f'<section><h2>{escape(card.name)}{default} <span class="tag {escape(card.status)}">{escape(card.status)}'
-        f"</span></h2>{reason}<table><thead><tr><th>Variant</th><th>Model</th><th>Weight</th><th>Share</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table>{names}{call}</section>"
+        f'<section><h2>{escape(card.name)}{default} <span class="tag {status}">{status}</span></h2>{reason}'
+        "<table><thead><tr><th>Variant</th><th>Model</th><th>Weight</th><th>Share</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>{names}{call}</section>"
     )

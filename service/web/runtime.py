@@ -92,7 +92,8 @@ class RuntimeFace:
 
 
 def _endpoint_name(scope: Scope) -> str:
-    name, _, action = scope["path"][len(_PREFIX) :].partition("/")
+    # From the right: a name that holds a slash is a name that AWS's own words refuse, not another path.
+    name, _, action = scope["path"][len(_PREFIX) :].rpartition("/")
     operation = _OPERATIONS.get(action)
     if operation is None or scope["method"] != "POST":
         raise UnknownOperation(f"There is nothing at {scope['method']} {scope['path']}.")

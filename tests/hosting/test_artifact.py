@@ -131,8 +131,14 @@ def test_a_target_name_that_leaves_the_folder_is_not_found(
         store.resolve(name, within=root)
 
 
+def test_a_root_is_a_location_but_no_target_name(store: ArtifactStore) -> None:
+    root = store.resolve(".")
+    with pytest.raises(ModelNotFound):
+        store.resolve(".", within=root)
+
+
 @pytest.mark.parametrize(
-    "location", ["s3://bucket/m", "file://elsewhere/models", "http://x/y", "/", ".", "file:///%00"]
+    "location", ["s3://bucket/m", "file://elsewhere/models", "http://x/y", "/", "file:///%00"]
 )
 def test_a_location_that_is_no_local_path_below_a_root_is_not_found(
     store: ArtifactStore, location: str

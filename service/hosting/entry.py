@@ -1,0 +1,62 @@
+"""One loaded model: who uses it, and what a call of it costs.
+
+Not in here: when it comes and goes (cache).
+"""
+
+from service.hosting.gate import Gate
+from service.hosting.model import LoadedModel
+from service.hosting.source import ModelKey
+
+IN_PLACE_S = 0.001
+"""Longest a prediction may hold up the event loop."""
+
+
+class Entry:
+    """One loaded model and who uses it."""
+
+    __slots__ = (
+        "_costs_s",
+        "_model",
+        "doomed",
+        "gate",
+        "key",
+        "last_used_s",
+        "size_bytes",
+        "users",
+        "version",
+    )
+
+    def __init__(self, key: ModelKey, model: LoadedModel, version: str, now_s: float, gate: Gate) -> None:
+        self.key = key
+        self.version = version
+        self.size_bytes = model.size_bytes
+        self.users = 0
+        self.last_used_s = now_s
+        self.doomed = False
+        self.gate = gate
+        self._model: list[LoadedModel] = [model]
+        self._costs_s: dict[int, float] = {}
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model; only while the entry is pinned."""
+        return self._model[0]
+
+    def runs_in_place(self, body_bytes: int) -> bool:
+        """Whether a call of this size may be answered on the event loop.
+
+        Only built-in code that was measured, on a body of about this size, to take less than IN_PLACE_S.
+        """
+        model = self._model[0]
+        return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
+
+    def note_cost(self, body_bytes: int, seconds: float) -> None:
+        """Remember what a call of this size took: a moving average that follows within about ten calls."""
+        size_class = body_bytes.bit_length()
+        known_s = self._costs_s.get(size_class)
+        self._costs_s[size_class] = seconds if known_s is None else known_s + 0.2 * (seconds - known_s)
+
+    def surrender(self) -> list[LoadedModel]:
+        """Hand over the only reference to the model."""
+        model, self._model = self._model, []
+        return model

@@ -1,0 +1,36 @@
+"""What every process that hosts models imports sooner or later, imported once before they are forked.
+
+This file itself imports nothing heavy.
+"""
+
+import gc
+import importlib
+import os
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_MODULES = (
+    "pandas",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+    "service.hosting.flavours.sklearn",
+)
+
+
+def limit_threads() -> None:
+    """Give numeric libraries one thread each unless told otherwise; call it before any of them is imported.
+
+    Processes are the parallelism here, more threads make single predictions slower, and a process that has threads
+    must not be forked.
+    """
+    for variable in _THREADS:
+        os.environ.setdefault(variable, "1")
+
+
+def preload() -> None:
+    """Import the heavy libraries, so that forked processes share them and start at once."""
+    for name in _MODULES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what is shared stays shared: the collector never writes to it again

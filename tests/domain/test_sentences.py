@@ -1,0 +1,118 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.arn import Arns
+from service.domain import sentences
+from service.domain.kinds import Kind
+
+ACCOUNT = "000000000000"
+URL = Arns(ACCOUNT, "us-east-1").console_logs_url("iris")
+
+
+@pytest.mark.provenance("observed")
+def test_an_unknown_endpoint_is_named_without_arn_and_quotes() -> None:
+    assert sentences.endpoint_not_found("iris", ACCOUNT) == "Endpoint iris of account 000000000000 not found."
+
+
+@pytest.mark.provenance("observed")
+def test_a_target_model_needs_a_multi_model_endpoint() -> None:
+    assert sentences.target_model_not_supported("iris") == (
+        "Endpoint iris is not a multi-model endpoint and does not support target model header."
+    )
+
+
+@pytest.mark.provenance("observed")
+def test_an_inference_component_is_not_allowed_in_awss_own_spelling() -> None:
+    assert sentences.inference_component_not_allowed() == (
+        "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy "
+        "inference components. Please remove the Inference Component Name header and try again."
+    )
+
+
+@pytest.mark.provenance("observed")
+@pytest.mark.parametrize(
+    ("status", "side"), [(400, "client"), (499, "client"), (500, "server"), (0, "server"), (399, "server")]
+)
+def test_a_model_error_says_whose_fault_it_is(status: int, side: str) -> None:
+    assert sentences.model_error(status, "bad input", URL, ACCOUNT) == (
+        f'Received {side} error ({status}) from primary with message "bad input". '
+        "See https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1"
+        "#logEventViewer:group=/aws/sagemaker/Endpoints/iris in account 000000000000 for more information."
+    )
+
+
+@pytest.mark.provenance("observed")
+def test_a_model_error_names_its_container() -> None:
+    assert "error (500) from container-2 with" in sentences.model_error(500, "", URL, ACCOUNT, "container-2")
+
+
+@pytest.mark.provenance("observed")
+def test_a_model_that_takes_too_long_is_worded_as_aws_does() -> None:
+    text = sentences.model_error(0, sentences.model_timed_out(), URL, ACCOUNT)
+
+    assert text.startswith(
+        'Received server error (0) from primary with message "Your invocation timed out while waiting for a '
+        "response from container primary. Review the latency metrics for each container in Amazon "
+        'CloudWatch, resolve the issue, and try again.". See https://'
+    )
+
+
+@pytest.mark.provenance("observed")
+def test_an_answer_that_cannot_be_read_is_worded_as_aws_does() -> None:
+    assert sentences.answer_unreadable(URL, ACCOUNT) == (
+        "Received server error (500) from primary and could not load the entire response body. "
+        f"See {URL} in account 000000000000 for more information."
+    )
+
+
+@pytest.mark.provenance("botocore")
+@given(st.text(max_size=4000) | st.integers(1400, 4000).map(lambda count: "x" * count))
+def test_a_message_never_outgrows_awss_shape(text: str) -> None:
+    arns = Arns(ACCOUNT, "eusc-de-east-1")
+    longest = sentences.model_error(400, text, arns.console_logs_url("n" * 63), ACCOUNT, "c" * 63)
+
+    assert len(longest) <= sentences.MAX_MESSAGE_CHARS
+    quoted = text if len(text) <= sentences.MAX_QUOTED_CHARS else text[: sentences.MAX_QUOTED_CHARS - 1] + "…"
+    assert f'with message "{quoted}". See' in longest
+
+
+@pytest.mark.provenance("observed")
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Kind.MODEL, "model"),
+        (Kind.ENDPOINT_CONFIG, "endpoint configuration"),
+        (Kind.ENDPOINT, "endpoint"),
+    ],
+)
+def test_the_control_plane_names_things_by_kind_and_arn(kind: Kind, words: str) -> None:
+    arn = Arns(ACCOUNT, "us-east-1").arn(kind.row.arn_part, "x")
+
+    assert arn == f"arn:aws:sagemaker:us-east-1:000000000000:{kind.value}/x"
+    assert sentences.not_found(kind.row.words, arn) == f'Could not find {words} "{arn}".'
+    assert sentences.already_exists(kind.row.words, arn) == f'Cannot create already existing {words} "{arn}".'
+
+
+@pytest.mark.provenance("observed")
+def test_a_busy_endpoint_cannot_be_updated() -> None:
+    assert sentences.endpoint_busy("arn:x") == 'Cannot update in-progress endpoint "arn:x".'
+
+
+@pytest.mark.provenance("guess")
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        (sentences.no_default_endpoint(), ["default_endpoint", "/endpoints/NAME/invocations"]),
+        (sentences.target_model_missing("iris"), ["iris", "X-Amzn-SageMaker-Target-Model"]),
+        (sentences.target_model_unknown("m", "iris", "not a file"), ["'m'", "iris", ": not a file"]),
+        (sentences.variant_unknown("v", "iris", ["a", "b"]), ["'v'", "iris", "a, b."]),
+        (sentences.container_hostname_not_supported("iris"), ["iris", "hostname"]),
+        (sentences.no_traffic("iris"), ["iris", "weight 0", "X-Amzn-SageMaker-Target-Variant"]),
+        (sentences.model_not_ready("m"), ["m", "being loaded"]),
+        (sentences.operation_not_served("CreateAlgorithm"), ["CreateAlgorithm"]),
+        (sentences.variant_failed("a", "no such file"), ["Variant a: no such file"]),
+    ],
+)
+def test_sentences_of_our_own_name_what_to_mend(sentence: str, words: list[str]) -> None:
+    assert all(word in sentence for word in words)

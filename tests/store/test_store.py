@@ -1,0 +1,359 @@
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from service.domain.endpoint import WarmReport, WarmState
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
+from service.store.database import begin_write, open_database
+from service.store.store import GatewayReport, ModelReport, Store
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
+
+WRITER = """
+import sys
+from pathlib import Path
+from service.store.store import Store
+
+path, rounds = Path(sys.argv[1]), int(sys.argv[2])
+sys.stdin.readline()
+store = Store(path)
+for number in range(1, rounds + 1):
+    with store.change() as change:
+        total = (change.fact("total") or 0) + 1
+        change.put_fact("total", total)
+        change.put_fact("copy", total)
+    print(number, flush=True)
+"""
+
+STUCK_WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
+from service.store.store import Store
+
+store = Store(Path(sys.argv[1]))
+now = datetime.now(UTC)
+with store.change() as change:
+    change.put(Resource(Kind.MODEL, "half", {}, now, now))
+    change.put_fact("half", True)
+    print("inside", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def model(name: str, **document: object) -> Resource:
+    return Resource(Kind.MODEL, name, {"ModelName": name, **document}, NOON, NOON)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store(path)
+    yield opened
+    opened.close()
+
+
+def test_a_resource_comes_back_as_it_was_put(store: Store) -> None:
+    resource = Resource(
+        Kind.ENDPOINT,
+        "iris",
+        {"EndpointName": "iris", "Tags": [{"Key": "ü"}]},
+        NOON,
+        NOON.replace(year=2027),
+        status="Failed",
+        failure_reason="why \0 not",
+        state={"active": None, "weight": 0.1},
+        declared=True,
+    )
+
+    with store.change() as change:
+        change.put(resource)
+        assert change.get(Kind.ENDPOINT, "iris") == resource
+
+    assert store.get(Kind.ENDPOINT, "iris") == resource
+    assert store.get(Kind.MODEL, "iris") is None
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 499_999, 999_999])
+@pytest.mark.parametrize("year", [1970, 2026, 2150])
+def test_times_come_back_to_the_microsecond(store: Store, year: int, microsecond: int) -> None:
+    time = NOON.replace(year=year, microsecond=microsecond)
+
+    with store.change() as change:
+        change.put(replace(model("m"), created_at=time))
+
+    assert [resource.created_at for resource in store.of_kind(Kind.MODEL)] == [time]
+
+
+def test_resources_of_a_kind_come_by_name(store: Store) -> None:
+    with store.change() as change:
+        for name in ("b", "a", "C"):
+            change.put(model(name))
+        change.put(Resource(Kind.ENDPOINT, "e", {}, NOON, NOON))
+        assert [resource.name for resource in change.of_kind(Kind.MODEL)] == ["C", "a", "b"]
+
+    assert [resource.name for resource in store.of_kind(Kind.MODEL)] == ["C", "a", "b"]
+    assert [resource.name for resource in store.snapshot().of_kind(Kind.MODEL)] == ["C", "a", "b"]
+
+
+def test_a_resource_put_again_is_changed(store: Store) -> None:
+    with store.change() as change:
+        change.put(model("m"))
+    with store.change() as change:
+        change.put(replace(model("m"), status="InService"))
+
+    assert [resource.status for resource in store.of_kind(Kind.MODEL)] == ["InService"]
+
+
+def test_the_revision_moves_once_per_change(store: Store) -> None:
+    before = store.revision()
+
+    with store.change() as change:
+        assert change.revision() == before
+        change.put(model("a"))
+        change.put(model("b"))
+        change.put_fact("x", 1)
+    assert store.revision() == before + 1
+
+    with store.change() as change:
+        change.remove(Kind.MODEL, "a")
+    assert store.revision() == before + 2
+
+    with store.change() as change:
+        change.put_fact("x", 2)
+    assert store.revision() == before + 3
+
+
+def test_the_revision_stays_when_nothing_changed(store: Store) -> None:
+    with store.change() as change:
+        change.put_fact("x", {"a": [1]})
+    before = store.revision()
+
+    with store.change() as change:
+        change.put_fact("x", {"a": [1]})
+        change.put_fact("never", None)
+        change.remove(Kind.MODEL, "nobody")
+    store.report(GatewayReport(1, before, ()))
+    store.forget_gateway(1)
+
+    assert store.revision() == before
+
+
+def test_a_failed_change_changes_nothing(store: Store) -> None:
+    with store.change() as change:
+        change.put(model("kept"))
+        change.put_fact("x", 1)
+    before = store.snapshot()
+
+    def fail() -> None:
+        with store.change() as change:
+            change.put(model("new"))
+            change.remove(Kind.MODEL, "kept")
+            change.put_fact("x", 2)
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
+
+    assert store.snapshot() == before
+
+
+def test_a_change_the_database_refuses_changes_nothing(store: Store) -> None:
+    before = store.snapshot()
+    bad = replace(model("bad"), status=None)  # type: ignore[arg-type]  # what no caller may pass
+
+    def fail() -> None:
+        with store.change() as change:
+            change.put(model("good"))
+            change.put(bad)
+
+    with pytest.raises(IntegrityError):
+        fail()
+
+    assert store.snapshot() == before
+
+
+def test_others_see_a_change_when_it_is_whole(store: Store) -> None:
+    before = store.snapshot()
+
+    with store.change() as change:
+        change.put(model("m"))
+        assert store.snapshot() == before
+        assert store.get(Kind.MODEL, "m") is None
+
+    assert store.snapshot().revision == before.revision + 1
+
+
+def test_facts_are_remembered(store: Store) -> None:
+    with store.change() as change:
+        assert change.fact("default_endpoint") is None
+        change.put_fact("default_endpoint", "iris")
+        change.put_fact("registered_models", {"a": "file:///m/a"})
+        assert change.fact("default_endpoint") == "iris"
+    assert store.fact("default_endpoint") == "iris"
+    assert store.snapshot().facts == {
+        "default_endpoint": "iris",
+        "registered_models": {"a": "file:///m/a"},
+    }
+
+    with store.change() as change:
+        change.put_fact("default_endpoint", None)
+
+    assert store.fact("default_endpoint") is None
+
+
+def test_everything_outlives_the_process(path: Path, store: Store) -> None:
+    with store.change() as change:
+        change.put(model("m"))
+    before = store.snapshot()
+    store.close()
+
+    again = Store(path)
+    assert again.snapshot() == before
+    again.close()
+
+
+def test_a_gateways_word_replaces_its_last_one(store: Store) -> None:
+    first = GatewayReport(7, 1, (WarmReport("iris", 1, "a", WarmState.LOADING, "being loaded"),))
+    second = GatewayReport(
+        7,
+        2,
+        (WarmReport("iris", 1, "a", WarmState.WARM),),
+        (
+            ModelReport("a", "/m/a", "loaded", 12, "LogisticRegression", ("drift",)),
+            ModelReport("b", "/m/\udcff", "failed", 0, "", ("why", "how")),
+        ),
+    )
+    other = GatewayReport(8, 1, ())
+
+    for report in (first, other, second):
+        store.report(report)
+    assert store.gateways() == [second, other]
+
+    store.forget_gateway(7)
+    store.forget_gateway(9)
+    assert store.gateways() == [other]
+
+
+@pytest.mark.parametrize("name", ["a?mode=memory&x=1", "100%20", "a#b", "näme", ":memory:"])
+def test_the_data_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name / "deeper" / "state.db"
+
+    store = Store(path)
+    store.close()
+
+    assert path.is_file()
+
+
+def test_a_commit_is_on_disk_before_it_returns(path: Path) -> None:
+    engine = open_database(path)
+
+    with begin_write(engine) as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    engine.dispose()
+
+
+def test_a_writer_holds_the_lock_from_its_start(path: Path, store: Store) -> None:
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        with store.change(), pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_threads_that_write_at_once_all_land(store: Store) -> None:
+    before = store.revision()
+
+    def write() -> None:
+        for _ in range(20):
+            with store.change() as change:
+                change.put_fact("total", (change.fact("total") or 0) + 1)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert store.fact("total") == 80
+    assert store.revision() == before + 80
+
+
+def test_processes_that_write_at_once_all_land(path: Path) -> None:
+    writers = [start(WRITER, path, 25) for _ in range(3)]
+    for writer in writers:  # they open, and make, the database at once as well
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
+
+    store = Store(path)
+    assert store.fact("total") == 75
+    assert store.revision() == 1 + 75
+    store.close()
+
+
+def test_a_writer_killed_inside_a_change_leaves_the_last_state(path: Path, store: Store) -> None:
+    with store.change() as change:
+        change.put(model("kept"))
+    before = store.snapshot()
+
+    writer = start(STUCK_WRITER, path)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "inside\n"
+    writer.kill()
+    writer.communicate()
+
+    assert store.snapshot() == before
+    with store.change() as change:  # the lock went with it
+        change.put(model("next"))
+    assert store.revision() == before.revision + 1
+
+
+def test_a_writer_killed_at_work_loses_nothing_that_it_was_told_is_done(path: Path) -> None:
+    writer = start(WRITER, path, 1_000_000)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write("\n")
+    writer.stdin.flush()
+    done = 0
+    while done < 10:
+        done = int(writer.stdout.readline())
+    writer.kill()
+    rest, _ = writer.communicate()
+    done = max([done, *map(int, rest.split("\n")[:-1])])
+
+    store = Store(path)
+    facts = store.snapshot().facts
+    assert facts["total"] == facts["copy"]
+    assert facts["total"] in (done, done + 1)  # the last may have died between its commit and its word
+    assert store.revision() == 1 + facts["total"]
+    store.close()

@@ -1,0 +1,137 @@
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.asgi import ClientGone, Headers, Message, read_body, send_reply
+from service.errors import PayloadTooLarge
+
+GONE: Message = {"type": "http.disconnect"}
+
+
+class Client:
+    """Sends messages one after the other, and counts how many were asked for."""
+
+    def __init__(self, *messages: Message) -> None:
+        self._messages = list(messages)
+        self.asked = 0
+
+    async def receive(self) -> Message:
+        self.asked += 1
+        return self._messages.pop(0) if self._messages else GONE
+
+
+def body(*parts: bytes) -> Iterator[Message]:
+    for number, part in enumerate(parts, 1):
+        yield {"type": "http.request", "body": part, "more_body": number < len(parts)}
+
+
+def read(client: Client, limit: int, headers: Headers | None = None) -> bytes:
+    return asyncio.run(read_body({"type": "http", "headers": headers or []}, client.receive, limit))
+
+
+def announce(size: int) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % size
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=6), st.integers(0, 60), st.booleans())
+def test_a_body_comes_whole_or_not_at_all(parts: list[bytes], limit: int, announced: bool) -> None:
+    whole = b"".join(parts)
+    headers = [(b"x-other", b"1"), announce(len(whole))] if announced else []
+
+    if len(whole) <= limit:
+        assert read(Client(*body(*parts)), limit, headers) == whole
+    else:
+        with pytest.raises(PayloadTooLarge, match=f"exceeded {limit} bytes"):
+            read(Client(*body(*parts)), limit, headers)
+
+
+def test_a_request_without_body_is_empty() -> None:
+    assert read(Client({"type": "http.request"}), 10) == b""
+
+
+def test_a_body_that_is_announced_too_large_is_read_away_first() -> None:
+    client = Client(*body(b"x" * 10, b"x" * 10, b"x"))
+
+    with pytest.raises(PayloadTooLarge):
+        read(client, 15, [announce(21)])
+
+    assert client.asked == 3
+
+
+def test_a_client_that_asks_first_is_told_at_once() -> None:
+    client = Client()
+
+    with pytest.raises(PayloadTooLarge):
+        read(client, 15, [announce(21), (b"expect", b"100-Continue")])
+
+    assert client.asked == 0
+
+
+def test_any_other_expectation_is_not_a_question() -> None:
+    client = Client(*body(b"x" * 21))
+
+    with pytest.raises(PayloadTooLarge):
+        read(client, 15, [announce(21), (b"expect", b"something")])
+
+    assert client.asked == 1
+
+
+@pytest.mark.parametrize("headers", [[], [announce(10**12)]])
+def test_not_all_of_an_endless_body_is_read_away(headers: Headers) -> None:
+    client = Client(*body(*[b"x" * 10] * 1000))
+
+    with pytest.raises(PayloadTooLarge):
+        read(client, 10, headers)
+
+    assert client.asked <= 11
+
+
+@pytest.mark.parametrize(
+    ("sent", "limit", "headers"),
+    [
+        ([], 10, []),
+        ([b"x"], 10, []),
+        ([b"x" * 6, b"x" * 6], 10, []),
+        ([b"x"], 10, [announce(1000)]),
+    ],
+)
+def test_a_client_that_leaves_early_gets_no_answer(sent: list[bytes], limit: int, headers: Headers) -> None:
+    messages: list[Message] = [{"type": "http.request", "body": part, "more_body": True} for part in sent]
+
+    with pytest.raises(ClientGone):
+        read(Client(*messages, GONE), limit, headers)
+
+
+def reply(status: int, headers: Headers, content: bytes) -> list[Message]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(send_reply(send, status, headers, content))
+    return sent
+
+
+def test_a_reply_says_how_long_it_is() -> None:
+    headers: Headers = [(b"content-type", b"text/csv")]
+
+    assert reply(200, headers, b"1\n") == [
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"text/csv"), (b"content-length", b"2")],
+        },
+        {"type": "http.response.body", "body": b"1\n"},
+    ]
+    assert headers == [(b"content-type", b"text/csv")]
+
+
+@pytest.mark.provenance("documented")
+def test_no_content_has_neither_body_nor_length() -> None:
+    assert reply(204, [], b"ignored") == [
+        {"type": "http.response.start", "status": 204, "headers": []},
+        {"type": "http.response.body", "body": b""},
+    ]

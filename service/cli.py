@@ -130,7 +130,7 @@ def worker() -> None:
 
 @app.command()
 def invoke(
-    endpoint: Annotated[str, typer.Argument(help="Name of the endpoint.")],
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")],
     file: Annotated[
         str, typer.Argument(metavar="[FILE|-]", help="The request; - reads standard input.")
     ] = "-",
@@ -259,9 +259,12 @@ def _number(environment: dict[str, str], name: str) -> int | None:
 def _status(url: str) -> Any:
     response = _call(url, "GET", "/status")
     try:
-        return response.json()
+        document = response.json()
     except ValueError:
+        document = None
+    if not isinstance(document, dict) or not {"endpoints", "models"} <= document.keys():
         _fail(f"What answers at {url} is no sagebird: name another with --url.")
+    return document
 
 
 def _call(url: str, method: str, path: str, **options: Any) -> httpx.Response:

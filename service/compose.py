@@ -294,7 +294,8 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
 
     roles = [gateway(f"gateway-{number}") for number in range(settings.gateways)]
     roles.append(Role("keeper", keeper))
-    return Supervisor(roles, settings.drain_s).run()
+    # Closed here too, or clients that connect while the gateways drain would wait for nobody.
+    return Supervisor(roles, settings.drain_s, listener.close).run()
 
 
 def _prepare_state(settings: Settings, declare: Callable[[Store], object]) -> None:

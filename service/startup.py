@@ -60,7 +60,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host looks like this
+    except (OSError, TypeError) as error:  # TypeError: Python's word for what cannot be the name of a host
         listener.close()
         raise StartupError(f"Cannot listen on {host}:{port}: {_reason(error, port)}.") from None
     try:
@@ -69,13 +69,11 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.close()
 
 
-def _reason(error: OSError | UnicodeError, port: int) -> str:
-    if isinstance(error, UnicodeError):
+def _reason(error: OSError | TypeError, port: int) -> str:
+    if not isinstance(error, OSError):
         return "this cannot be the name of a host"
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} is taken: stop what listens there, or choose another with --port or SAGEBIRD_PORT"
-        )
+        return f"port {port} is taken: stop what listens there, or choose another (--port, SAGEBIRD_PORT)"
     return str(error.strerror or error)
 
 

@@ -48,10 +48,16 @@ class Supervisor:
     The process that runs it must have one thread only, and no other children that it waits for.
     """
 
-    def __init__(self, roles: Sequence[Role], drain_s: float) -> None:
-        """`drain_s` is what children get to finish in when the family is stopped."""
+    def __init__(
+        self, roles: Sequence[Role], drain_s: float, on_drain: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run nothing yet.
+
+        `drain_s` is what children get to finish in when the family is stopped; `on_drain` is called just before.
+        """
         self._children = [_Child(role) for role in roles]
         self._drain_s = drain_s
+        self._on_drain = on_drain
         self._stops = 0
         self._exit_code = 0
         self._log = get_logger("sagebird.supervisor")
@@ -161,6 +167,7 @@ class Supervisor:
 
     def _drain(self, reader: socket.socket) -> None:
         """Ask every child to finish; kill what is left when the time is over, or at the second request."""
+        self._on_drain()
         self._signal_all(signal.SIGTERM)
         deadline_s = time.monotonic() + self._drain_s + _KILL_AFTER_S
         first_stops = self._stops

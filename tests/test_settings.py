@@ -63,7 +63,7 @@ def test_a_percentage_is_of_the_memory() -> None:
         "%",
         "5%B",
         "1 2",
-        "٣",
+        "\N{ARABIC-INDIC DIGIT THREE}",
         "9" * 5000,
     ],
 )
@@ -181,14 +181,14 @@ def test_settings_never_change() -> None:
     settings = load_settings()
 
     with pytest.raises(ValidationError):
-        settings.port = 1  # type: ignore[misc]  # what this is about
+        settings.port = 1
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"port": 70_000}, "SAGEBIRD_PORT: Input should be less than or equal to 65535 (got 70000)."),
-        ({"model_memory": "0%"}, "SAGEBIRD_MODEL_MEMORY: Input should be greater than 0 (got '0%')."),
+        ({"model_memory": "0%"}, "SAGEBIRD_MODEL_MEMORY: Input should be greater than 0 (got 0)."),
         (
             {"model_memory": "lots"},
             "SAGEBIRD_MODEL_MEMORY: must be a size such as 500MB, 2GB or 50% (got 'lots').",
@@ -216,7 +216,7 @@ def test_a_bad_value_is_named_with_its_variable(options: dict[str, Any], sentenc
     ("name", "value"),
     [
         ("ACCOUNT", "12345678901"),
-        ("ACCOUNT", "٠" * 12),
+        ("ACCOUNT", "\N{ARABIC-INDIC DIGIT ZERO}" * 12),
         ("ACCOUNT", "000000000000\n"),
         ("REGION", "Europe"),
         ("REGION", "us-east-1\n"),

@@ -261,7 +261,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -
           many: {variants: {all: {models: many}}}
         """
     )
+    # Two at once: each of the two clients leaves one call in the stuck model.
     server = start_server(
-        models, gateways=1, model_timeout_s=str(TIMEOUT_S), model_concurrency="1", model_queue="0"
+        models, gateways=1, model_timeout_s=str(TIMEOUT_S), model_concurrency="2", model_queue="0"
     )
     return Stage(server, folder)

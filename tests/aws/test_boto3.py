@@ -51,18 +51,22 @@ def test_each_error_reaches_boto3_with_code_message_and_members(
 
 @pytest.mark.provenance("documented")
 def test_a_full_queue_is_service_unavailable(stage: Stage, runtime: Any) -> None:
-    gate = stage.folder / "busy-gate"
-    first = threading.Thread(
-        target=stage.server.invoke, args=("busy", json.dumps({"wait_for": str(gate), "text": "done"}))
-    )
-    first.start()
+    gates = [stage.folder / "busy-1", stage.folder / "busy-2"]
+    calls = [
+        threading.Thread(target=stage.server.invoke, args=("busy", json.dumps({"wait_for": str(gate)})))
+        for gate in gates
+    ]
+    for call in calls:
+        call.start()
     try:
-        wait_until((stage.folder / "busy-gate.reached").exists)
+        wait_until(lambda: all(Path(f"{gate}.reached").exists() for gate in gates))
         with pytest.raises(ClientError) as caught:
             runtime.invoke_endpoint(EndpointName="busy", Body=b"{}")
     finally:
-        gate.touch()
-        first.join(30)
+        for gate in gates:
+            gate.touch()
+        for call in calls:
+            call.join(30)
     assert caught.value.response["Error"]["Code"] == "ServiceUnavailable"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
 

@@ -400,7 +400,9 @@ def test_pinned_models_stay_and_the_sentence_names_what_they_hold() -> None:
             await it.use("b")
             assert it.loaded() == ["kept", "b"]
             it.plan("two", size_bytes=2 * MIB)
-            with pytest.raises(ModelTooLarge, match="may hold 3 MiB, of which pinned models hold 2 MiB: raise"):
+            with pytest.raises(
+                ModelTooLarge, match="may hold 3 MiB, of which pinned models hold 2 MiB: raise"
+            ):
                 await it.take("two")
             assert it.loaded() == ["kept", "b"]
 

@@ -1,4 +1,4 @@
-"""What tests of the process family share: small models with answers of their own, and who holds which connection."""
+"""What tests of the process family share: models with answers of their own, and who holds what connection."""
 
 import http.client
 import json

@@ -1,0 +1,129 @@
+"""Starts what is measured, as processes of their own, and reads their CPU time and memory."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_START_S = 60.0
+_SAMPLE_S = 0.02
+
+
+class Family:
+    """A process and its children; leaving the `with` block ends it."""
+
+    def __init__(self, arguments: list[str], log: Path, ready_path: str, **environment: str) -> None:
+        """Start `python ARGUMENTS` with the given variables and SAGEBIRD_PORT, and wait for its 200."""
+        self.port = _free_port()
+        self.log = log
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAGEBIRD_")}
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=inherited | environment | {"SAGEBIRD_PORT": str(self.port)},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+            )
+        self._wait_ready(f"http://127.0.0.1:{self.port}{ready_path}")
+
+    def __enter__(self) -> "Family":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(60)
+
+    def processes(self) -> list[psutil.Process]:
+        """The process and its children."""
+        process = psutil.Process(self.process.pid)
+        return [process, *process.children(recursive=True)]
+
+    def gateways(self) -> list[psutil.Process]:
+        """The children that hold the port."""
+        return [child for child in self.processes()[1:] if _listens(child)]
+
+    def cpu_s(self) -> float:
+        """User and system seconds that all processes used so far."""
+        times = [process.cpu_times() for process in self.processes()]
+        return sum(time.user + time.system for time in times)
+
+    def memory_bytes(self) -> int:
+        """Proportional set size of all processes: shared pages count once."""
+        return memory_bytes(self.process.pid)
+
+    def _wait_ready(self, url: str) -> None:
+        deadline_s = time.monotonic() + _START_S
+        while time.monotonic() < deadline_s:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"it left with {self.process.returncode}: {self.log.read_text()}")
+            with suppress(URLError, ConnectionError, TimeoutError), urlopen(url, timeout=5):  # noqa: S310
+                return
+            time.sleep(0.02)
+        self.process.kill()
+        raise RuntimeError(f"it was not ready within {_START_S:g} s: {self.log.read_text()}")
+
+
+class MemoryWatch:
+    """Samples the memory of a family until the `with` block is left."""
+
+    def __init__(self, pid: int) -> None:
+        self.samples_bytes: list[int] = []
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "MemoryWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that was seen."""
+        return max(self.samples_bytes)
+
+    def _watch(self) -> None:
+        while not self._over.wait(_SAMPLE_S):
+            self.samples_bytes.append(memory_bytes(self._pid))
+
+
+def memory_bytes(pid: int) -> int:
+    """Proportional set size of a process and its children: shared pages count once."""
+    total = 0
+    process = psutil.Process(pid)
+    for member in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # it left a moment ago
+            total += member.memory_full_info().pss
+    return total
+
+
+def _listens(process: psutil.Process) -> bool:
+    return any(place.status == psutil.CONN_LISTEN for place in process.net_connections("tcp"))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

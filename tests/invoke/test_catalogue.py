@@ -1,0 +1,74 @@
+import asyncio
+
+from service.domain.endpoint import Fleet, ModelSource, Variant
+from service.invoke.catalogue import Catalogue, merge_reports
+from service.invoke.catalogue import _variant_cards as variant_cards
+from service.store.store import GatewayReport, ModelReport
+from tests.invoke.conftest import Open
+
+
+def test_endpoints_are_shown_with_shares_models_and_an_example(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(
+                """
+                default_endpoint: iris
+                endpoints:
+                  iris: {variants: {a: {model: iris-logistic, weight: 9}, b: {model: iris-forest}}}
+                  all: {variants: {v: {models: ./}}}
+                  bad: {variants: {v: {model: broken}}}
+                """
+            )
+            await here.settle()
+            catalogue = Catalogue(here.store, here.host, here.models)
+            every, bad, iris = catalogue.endpoints(here.follower.directory)
+            assert (every.name, bad.name, iris.name) == ("all", "bad", "iris")
+            assert [(v.name, v.share, v.model) for v in iris.variants] == [
+                ("a", 0.9, "iris-logistic"),
+                ("b", 0.1, "iris-forest"),
+            ]
+            assert iris.default is True
+            assert iris.example is not None
+            assert iris.example.body.startswith("5.1,3.5")
+            assert every.models == ("broken", "iris-forest", "iris-logistic")
+            assert every.variants[0].model == "models/*"
+            assert every.example is not None
+            assert every.example.target_model == "iris-forest"
+            assert bad.status == "Failed"
+            assert "cannot be read" in bad.failure_reason
+            assert bad.example is None
+            states = {card.name: card.state for card in catalogue.models()}
+            assert states == {"broken": "failed", "iris-forest": "loaded", "iris-logistic": "loaded"}
+
+    asyncio.run(run())
+
+
+def test_models_on_disk_are_shown_before_anything_is_loaded_and_a_lost_folder_breaks_nothing(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            catalogue = Catalogue(here.store, here.host, here.models)
+            assert {card.state for card in catalogue.models()} == {"on disk"}
+            here.declare("endpoints: {e: {variants: {v: {model: broken, lazy: true}}}}")
+            await here.settle()
+            (here.models / "broken" / "model.joblib").unlink()
+            (here.models / "broken").rmdir()
+            (card,) = catalogue.endpoints(here.follower.directory)
+            assert (card.models, card.example) == ((), None)
+
+    asyncio.run(run())
+
+
+def test_reports_of_several_gateways_are_one_card_per_model_and_state() -> None:
+    def report(pid: int, state: str, size: int, *notes: str) -> GatewayReport:
+        return GatewayReport(pid, 1, (), (ModelReport("m", "/m", state, size, "what", notes),))
+
+    cards = merge_reports([report(1, "loaded", 5, "a"), report(2, "loaded", 7, "a", "b"), report(3, "failed", 0)])
+    assert [(card.state, card.gateways, card.size_bytes, card.notes) for card in cards] == [
+        ("loaded", 2, 7, ("a", "b")),
+        ("failed", 1, 0, ()),
+    ]
+
+
+def test_shares_of_huge_weights_are_still_shares() -> None:
+    variants = tuple(Variant(name, 1.7e308, ModelSource(f"/{name}")) for name in "ab")
+    assert [card.share for card in variant_cards(Fleet("c", 1, variants), pending=False)] == [0.5, 0.5]

@@ -1,0 +1,126 @@
+import asyncio
+import shutil
+
+from service.invoke.follow import Follower
+from service.store.store import Store
+from tests.invoke.conftest import Open, World
+
+_GOOD = "default_endpoint: iris\nendpoints: {iris: {variants: {v: {model: iris-logistic}}}}"
+_BAD = "default_endpoint: iris\nendpoints: {iris: {variants: {v: {model: broken}}}}"
+
+
+def _loaded(here: World) -> set[str]:
+    return {entry.key.name for entry in here.host.cache.loaded}
+
+
+def test_a_gateway_is_not_ready_before_it_has_read_the_endpoints(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            assert here.follower.problems() == ["The endpoints are not read yet."]
+            assert here.follower.default_problems() == ["The endpoints are not read yet."]
+            here.declare(_GOOD)
+            await here.follower.look()
+            assert "Endpoint iris is Creating." in here.follower.problems()
+            await here.settle()
+            assert here.follower.problems() == []
+            assert _loaded(here) == {"iris-logistic"}
+
+    asyncio.run(run())
+
+
+def test_a_failed_model_is_a_problem_with_its_reason_until_it_is_mended(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_BAD)
+            await here.settle()
+            assert "cannot be read" in " ".join(here.follower.problems())
+            assert here.follower.problems() == here.follower.default_problems()
+            (report,) = here.store.gateways()
+            assert {model.state for model in report.models} == {"failed"}
+
+            shutil.copy(here.models / "iris-logistic" / "model.joblib", here.models / "broken" / "model.joblib")
+            follower = asyncio.create_task(here.follower.run())
+            while here.follower.problems():
+                await here.settle()
+                await asyncio.sleep(0.05)
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_an_update_that_is_being_prepared_or_fails_leaves_the_gateway_ready(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            await here.settle()
+            here.declare(_BAD)
+            await here.follower.look()
+            await here.follower.warm()
+            assert here.follower.problems() == []
+            await here.settle()
+            assert here.follower.problems() == []
+            assert here.follower.directory.endpoints["iris"].failure_reason
+
+    asyncio.run(run())
+
+
+def test_another_endpoints_problem_is_none_of_the_default_ones(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD.replace("}}}}", "}}}, other: {variants: {v: {model: broken}}}}"))
+            await here.settle()
+            assert here.follower.default_problems() == []
+            assert "other" in " ".join(here.follower.problems())
+            here.declare("endpoints: {other: {variants: {v: {model: broken}}}}")
+            await here.settle()
+            assert here.follower.directory.default is None
+            assert here.follower.default_problems() == []
+
+    asyncio.run(run())
+
+
+def test_models_that_no_endpoint_names_any_more_are_unloaded(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            await here.settle()
+            here.declare(_GOOD.replace("iris-logistic", "iris-forest"))
+            await here.settle()
+            assert _loaded(here) == {"iris-forest"}
+            here.declare("endpoints: {}")
+            await here.settle()
+            assert _loaded(here) == set()
+            assert here.follower.problems() == []
+
+    asyncio.run(run())
+
+
+def test_a_look_that_fails_does_not_end_the_following(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            store = _Locked(here.models.parent / "state.db")
+            follower = Follower(store, here.host, here.registry, 2)
+            following = asyncio.create_task(follower.run())
+            while not follower.directory.endpoints:
+                await asyncio.sleep(0.01)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await follower.close()
+            store.close()
+            assert store.refusals == 0
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+class _Locked(Store):
+    """A store that cannot be read the first two times."""
+
+    refusals = 2
+
+    def revision(self) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError("the disk is busy")
+        return super().revision()

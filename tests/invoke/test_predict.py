@@ -1,0 +1,153 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.errors import (
+    BadPayload,
+    ModelError,
+    ModelFailure,
+    ModelFault,
+    ModelTimeout,
+    SagebirdError,
+    ValidationFault,
+)
+from service.hosting.model import Call
+from service.invoke.predict import Invocation, Prediction
+from tests.invoke.conftest import ROW, Open, World
+
+_FILE = """
+default_endpoint: iris
+endpoints:
+  iris: {variants: {a: {model: iris-logistic, weight: 3}, b: {model: iris-forest, weight: 1}, c: {model: iris-forest, weight: 0}}}
+  all: {variants: {v: {models: ./}}}
+"""
+
+
+def _call(body: bytes = ROW, target_model: str | None = None) -> Call:
+    return Call(body, "text/csv", None, target_model=target_model)
+
+
+def _with(world: Open, act: Callable[[World], Any], text: str = _FILE) -> Any:
+    async def run() -> Any:
+        async with world() as here:
+            here.declare(text)
+            await here.settle()
+            return await act(here)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(("drawn", "variant"), [(0.0, "a"), (0.7499, "a"), (0.75, "b"), (0.9999, "b")])
+def test_the_number_drawn_picks_the_variant(world: Open, drawn: float, variant: str) -> None:
+    async def act(here: World) -> Prediction:
+        here.draws.append(drawn)
+        return await here.predictor().predict(Invocation("iris", _call()))
+
+    found = _with(world, act)
+    assert (found.variant, found.answer.body) == (variant, b"[0]")
+
+
+def test_no_name_is_the_default_endpoint_and_a_target_variant_draws_nothing(world: Open) -> None:
+    async def act(here: World) -> Prediction:
+        return await here.predictor().predict(Invocation(None, _call(), "c"))
+
+    assert _with(world, act).variant == "c"
+
+
+@pytest.mark.parametrize(
+    ("invocation", "words", "code"),
+    [
+        (Invocation("nobody", _call()), "Endpoint nobody of account 000000000000 not found.", "NO_SUCH_ENDPOINT"),
+        (Invocation("", _call()), "Endpoint  of account", "NO_SUCH_ENDPOINT"),
+        (Invocation("iris", _call(), "nobody"), "its variants are a, b, c.", None),
+        (Invocation("iris", _call(), ""), "Variant '' is not found", None),
+        (
+            Invocation("iris", _call(target_model="m")),
+            "is not a multi-model endpoint",
+            "TARGET_MODEL_HEADER_NOT_SUPPORTED",
+        ),
+        (Invocation("iris", _call(), target_container_hostname="h"), "is not a multi-container endpoint", None),
+        (Invocation("iris", _call(), inference_component="i"), "Inference Component Name header is not", None),
+        (Invocation("all", _call()), "Endpoint all is a multi-model endpoint: name the model", None),
+        (Invocation("all", _call(target_model="nobody"), "v"), "Failed to download model data", None),
+    ],
+)
+def test_what_does_not_fit_the_endpoint_is_the_callers_fault(
+    world: Open, invocation: Invocation, words: str, code: str | None
+) -> None:
+    async def act(here: World) -> ValidationFault:
+        here.draws.append(0.0)
+        with pytest.raises(ValidationFault) as caught:
+            await here.predictor().predict(invocation)
+        return caught.value
+
+    fault = _with(world, act)
+    assert words in fault.message
+    assert fault.members.get("ErrorCode") == code
+
+
+def test_without_a_default_endpoint_a_call_without_a_name_says_how_to_get_one(world: Open) -> None:
+    async def act(here: World) -> str:
+        with pytest.raises(ValidationFault) as caught:
+            await here.predictor().predict(Invocation(None, _call()))
+        return caught.value.message
+
+    assert "default_endpoint" in _with(world, act, "endpoints: {}")
+
+
+def test_calls_errors_and_refusals_are_counted_where_they_belong(world: Open) -> None:
+    async def act(here: World) -> Any:
+        here.draws.extend([0.0, 0.0])
+        predictor = here.predictor()
+        await predictor.predict(Invocation("iris", _call()))
+        with pytest.raises(BadPayload):
+            await predictor.predict(Invocation("iris", _call(b"junk")))
+        with pytest.raises(ValidationFault):
+            await predictor.predict(Invocation("nobody", _call()))
+        return here.registry.snapshot().counts
+
+    counts = _with(world, act)
+    counter = counts.invocations["iris", "a"]
+    assert (counter.requests, counter.errors) == (2, {("ModelError", 4): 1})
+    assert counts.refusals == {"ValidationError": 1}
+
+
+def test_a_model_that_failed_to_load_says_why_on_every_call(world: Open) -> None:
+    async def act(here: World) -> list[str]:
+        messages = []
+        for _ in range(3):
+            here.draws.append(0.0)
+            with pytest.raises(ModelFailure) as caught:
+                await here.predictor().predict(Invocation("all", _call(target_model="broken")))
+            messages.append(caught.value.message)
+        here.draws.append(0.0)
+        await here.predictor().predict(Invocation("all", _call(target_model="iris-forest")))
+        return messages
+
+    assert all("model.joblib cannot be read" in message for message in _with(world, act))
+
+
+@pytest.mark.provenance("observed")
+@pytest.mark.parametrize(
+    ("fault", "begins", "code", "status"),
+    [
+        (BadPayload("no"), 'Received client error (400) from primary with message "no". See https://', "CLIENT", 400),
+        (ModelFailure("no"), 'Received server error (500) from primary with message "no". See', "INTERNAL", 500),
+        (ModelFault("no", 399), "Received server error (399)", "INTERNAL", 399),
+        (ModelTimeout("internal words"), 'Received server error (0) from primary with message "Your', "INTERNAL", 0),
+    ],
+)
+def test_a_models_fault_is_worded_as_aws_words_it(
+    world: Open, fault: ModelFault, begins: str, code: str, status: int
+) -> None:
+    async def act(here: World) -> ModelError:
+        return here.predictor().as_model_error(fault, Invocation(None, _call()))
+
+    error = _with(world, act)
+    assert error.message.startswith(begins)
+    assert error.message.endswith("/aws/sagemaker/Endpoints/iris in account 000000000000 for more information.")
+    assert error.members["ErrorCode"].startswith(code)
+    assert error.members["OriginalStatusCode"] == status
+    assert isinstance(error, SagebirdError)

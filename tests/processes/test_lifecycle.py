@@ -1,0 +1,184 @@
+"""Start, stop and start again."""
+
+import signal
+import socket
+import threading
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import pytest
+
+from tests.bench.load import Load
+from tests.conftest import RunningServer, StartServer, wait_until
+from tests.processes.family import declare, endless, events, make_model, port, shot, status, variants
+
+SLOW = """
+import time
+from pathlib import Path
+
+def predict_fn(data, model):
+    Path({started!r}).touch()
+    time.sleep(1)
+    return model.predict(data)
+"""
+
+
+class Call:
+    """A prediction that is asked for in a thread."""
+
+    def __init__(self, server: RunningServer, endpoint: str) -> None:
+        """Ask."""
+        self.response: httpx.Response | None = None
+        self._thread = threading.Thread(target=self._ask, args=(server, endpoint))
+        self._thread.start()
+
+    def answer(self) -> httpx.Response:
+        """Wait for the answer."""
+        self._thread.join(30)
+        assert self.response is not None
+        return self.response
+
+    def _ask(self, server: RunningServer, endpoint: str) -> None:
+        self.response = server.invoke(endpoint, "1", Content_Type="text/csv")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_family_finishes_what_is_in_flight(
+    start_server: StartServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    started = tmp_path / "started"
+    make_model(tmp_path / "models" / "slow", 4, SLOW.format(started=str(started)))
+    declare(tmp_path / "models", variants("slow", slow=1))
+    server = start_server(tmp_path / "models")
+    call = Call(server, "slow")
+    wait_until(started.exists)
+
+    code = server.stop(number, timeout_s=5)
+
+    assert call.answer().status_code == 200
+    assert call.answer().text == "[4.0]"
+    assert code == 0
+
+
+def test_stopped_family_under_load_answers_every_request_that_came_before(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    make_model(tmp_path / "models" / "one", 1)
+    declare(tmp_path / "models", variants("one", one=1))
+    server = start_server(tmp_path / "models")
+    with Load(endless(server, shot("one", 1), 16)) as load:
+        stopped_s = monotonic()
+        code = server.stop()
+        outcome = load.stop()
+
+    assert code == 0
+    assert [failure for failure in outcome.failures if failure.started_s < stopped_s] == []
+
+
+def test_stopped_family_leaves_no_process_behind(start_server: StartServer, tmp_path: Path) -> None:
+    make_model(tmp_path / "models" / "one", 1)
+    server = start_server(tmp_path / "models")
+    children = server.children()
+
+    server.stop()
+
+    assert [child for child in children if child.is_running()] == []
+
+
+def test_second_request_to_stop_ends_a_family_that_still_works(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    code = SLOW.format(started=str(started)).replace("sleep(1)", "sleep(60)")
+    make_model(tmp_path / "models" / "endless", 4, code)
+    declare(tmp_path / "models", variants("endless", endless=1).replace("weight: 1", "weight: 1, lazy: true"))
+    server = start_server(tmp_path / "models")
+    sender = httpx.Client(timeout=30)
+    thread = threading.Thread(
+        target=_ask_in_vain, args=(sender, f"{server.url}/endpoints/endless/invocations")
+    )
+    thread.start()
+    wait_until(started.exists)
+
+    server.process.send_signal(signal.SIGINT)
+    wait_until(lambda: refuses(server))
+    server.process.send_signal(signal.SIGINT)
+
+    assert server.process.wait(10) == 0
+    thread.join(30)
+    sender.close()
+
+
+def refuses(server: RunningServer) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port(server))) != 0
+
+
+def _ask_in_vain(sender: httpx.Client, url: str) -> None:
+    with pytest.raises(httpx.HTTPError):
+        sender.post(url, content="1", headers={"Content-Type": "text/csv"})
+
+
+def test_endpoints_come_back_after_a_restart(start_server: StartServer, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    make_model(models / "one", 1)
+    make_model(models / "two", 2)
+    declare(models, variants("both", one=3, two=1))
+    before = start_server(models)
+    seen = status(before)["endpoints"]
+    before.stop()
+
+    after = start_server(models, before.data)
+
+    assert status(after)["endpoints"] == seen
+    assert after.invoke("both", "1", Content_Type="text/csv").status_code == 200
+
+
+def test_edits_made_while_nothing_ran_are_there_after_the_start(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    make_model(models / "one", 1)
+    make_model(models / "two", 2)
+    declare(models, variants("old", one=1))
+    before = start_server(models)
+    before.stop()
+    declare(models, variants("new", two=1))
+
+    after = start_server(models, before.data)
+
+    assert after.invoke("new", "1", Content_Type="text/csv").text == "[2.0]"
+    wait_until(lambda: after.invoke("old", "1", Content_Type="text/csv").status_code == 400)
+
+
+def test_second_server_over_the_same_data_never_starts(start_server: StartServer, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    first = start_server(tmp_path / "models")
+
+    second = start_server(first.models, first.data, wait=False)
+
+    assert second.process.wait(30) == 3
+    assert "Another sagebird already serves" in second.log.read_text()
+    assert first.process.poll() is None
+
+
+def test_server_without_endpoints_file_starts_and_says_nothing_is_declared(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+
+    server = start_server(tmp_path / "models")
+
+    assert status(server)["endpoints"] == []
+    assert events(server, "endpoint settled") == []
+
+
+def test_server_whose_endpoints_file_is_wrong_never_starts(start_server: StartServer, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    declare(tmp_path / "models", variants("both", missing=1))
+
+    server = start_server(tmp_path / "models", wait=False)
+
+    assert server.process.wait(30) == 3
+    assert "endpoints.both.variants.missing" in server.log.read_text()

@@ -1,0 +1,95 @@
+"""The front door and the control face behind it: who gets which request, and what draining adds."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from service.asgi import App, Message, Receive, Scope, Send
+from service.web.control import ControlFace
+from service.web.gateway import Gateway
+
+
+def _named(name: bytes) -> App:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-face", name)]})
+        await send({"type": "http.response.body", "body": name})
+
+    return app
+
+
+def _gateway() -> Gateway:
+    return Gateway(*(_named(name) for name in (b"runtime", b"invocations", b"control", b"pages")))
+
+
+def _ask(app: App, method: str, path: str, body: bytes = b"", **headers: bytes) -> list[Message]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    raw = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "headers": raw}
+    asyncio.run(_call(app, scope, receive, send))
+    return sent
+
+
+async def _call(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "face"),
+    [
+        ("POST", "/endpoints/e/invocations", b"runtime"),
+        ("GET", "/endpoints/e", b"runtime"),
+        ("GET", "/endpoints", b"pages"),
+        ("POST", "/invocations", b"invocations"),
+        ("GET", "/invocations", b"pages"),
+        ("POST", "/invocations/", b"pages"),
+        ("POST", "/", b"control"),
+        ("GET", "/", b"pages"),
+        ("POST", "/models", b"pages"),
+    ],
+)
+def test_each_request_goes_to_its_face(method: str, path: str, face: bytes) -> None:
+    assert _ask(_gateway(), method, path)[1]["body"] == face
+
+
+def test_while_draining_every_answer_closes_its_connection() -> None:
+    gateway = _gateway()
+    assert (b"connection", b"close") not in _ask(gateway, "GET", "/")[0]["headers"]
+    gateway.draining = True
+    for method, path in (("GET", "/"), ("POST", "/"), ("POST", "/invocations"), ("POST", "/endpoints/e/x")):
+        sent = _ask(gateway, method, path)
+        assert (b"connection", b"close") in sent[0]["headers"]
+        assert len(sent[0]["headers"]) == 2
+
+
+@pytest.mark.provenance("botocore")
+def test_an_operation_that_is_not_served_is_refused_by_name() -> None:
+    start, body = _ask(ControlFace(), "POST", "/", b"{}", x_amz_target=b"SageMaker.CreateModel")
+    assert start["status"] == 404
+    headers = dict(start["headers"])
+    assert headers[b"content-type"] == b"application/x-amz-json-1.1"
+    assert headers[b"x-amzn-requestid"]
+    assert orjson.loads(body["body"]) == {
+        "__type": "UnknownOperationException",
+        "message": "Operation CreateModel is not served by sagebird yet.",
+    }
+
+
+def test_a_post_without_a_target_is_told_where_predictions_go() -> None:
+    _, body = _ask(ControlFace(), "POST", "/", b"5.1,3.5")
+    assert "/endpoints/NAME/invocations" in orjson.loads(body["body"])["message"]
+
+
+def test_a_body_over_the_limit_is_413() -> None:
+    start, body = _ask(ControlFace(), "POST", "/", b"7" * 1_048_577)
+    assert start["status"] == 413
+    assert (b"connection", b"close") in start["headers"]
+    assert body["body"] == b"HTTP content length exceeded 1048576 bytes."

@@ -1,0 +1,260 @@
+"""Pages for people and machines: over a real server, and with names that want to be markup."""
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import joblib
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sklearn.dummy import DummyClassifier
+
+from service.invoke.catalogue import EndpointCard, ExampleRequest, ModelCard, VariantCard
+from service.web.pages import create_pages, curl_line
+from tests.conftest import RunningServer, StartServer, wait_until
+
+_ROW = "5.1,3.5,1.4,0.2"
+
+
+def _get(server: RunningServer, path: str, **headers: str) -> httpx.Response:
+    return httpx.get(server.url + path, headers=headers, timeout=10)
+
+
+def test_a_browser_gets_a_page_that_says_what_is_served(samples: RunningServer) -> None:
+    answer = _get(samples, "/", accept="text/html,application/xhtml+xml")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    for word in ("iris", "logistic", "90%", "catalogue", "digits", "bird-strike", samples.url, "curl"):
+        assert word in answer.text
+
+
+def test_curl_gets_text_whose_commands_work(samples: RunningServer) -> None:
+    answer = _get(samples, "/")
+    assert answer.headers["content-type"].startswith("text/plain")
+    commands = [line.strip() for line in answer.text.splitlines() if line.strip().startswith("curl ")]
+    assert len(commands) == 3
+    for command in commands:
+        words = shlex.split(command)
+        done = subprocess.run(
+            [*words[:1], "--silent", "--fail", "--max-time", "20", *words[1:]], capture_output=True, check=False
+        )
+        assert done.returncode == 0, command
+        assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/", {"authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request"}),
+        ("/?X-Amz-Credential=x%2F20260101%2Fus-east-1%2Fs3%2Faws4_request", {}),
+    ],
+)
+def test_a_signed_call_is_not_mistaken_for_a_browser(
+    samples: RunningServer, path: str, headers: dict[str, str]
+) -> None:
+    answer = _get(samples, path, accept="text/html", **headers)
+    assert answer.status_code == 501
+    assert "<html" not in answer.text
+
+
+def test_docs_need_nothing_from_elsewhere(samples: RunningServer) -> None:
+    page = _get(samples, "/docs")
+    assert page.status_code == 200
+    assets = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.text)
+    assert len(assets) >= 3
+    for asset in assets:
+        assert asset.startswith("/static/"), asset
+        found = _get(samples, asset)
+        assert found.status_code == 200
+        assert found.content
+    assert not re.findall(r"https?://", page.text)
+
+
+def test_the_page_needs_nothing_from_elsewhere(samples: RunningServer) -> None:
+    page = _get(samples, "/", accept="text/html").text
+    assert not [url for url in re.findall(r"https?://[^\s<\"']+", page) if not url.startswith(samples.url)]
+
+
+def test_status_tells_endpoints_and_models(samples: RunningServer) -> None:
+    document = _get(samples, "/status").json()
+    cards = {card["name"]: card for card in document["endpoints"]}
+    assert set(cards) == {"iris", "bird-strike", "catalogue"}
+    assert cards["iris"]["default"] is True
+    assert {v["name"]: v["share"] for v in cards["iris"]["variants"]} == {"logistic": 0.9, "forest": 0.1}
+    assert "digits" in cards["catalogue"]["models"]
+    states = {card["name"]: card["state"] for card in document["models"]}
+    assert states["iris-logistic"] == "loaded"
+    assert states.keys() >= {"iris-forest", "bird-strike", "digits", "diabetes", "breast-cancer"}
+
+
+def test_health_and_readiness_of_a_good_server(samples: RunningServer) -> None:
+    assert (_get(samples, "/healthz").status_code, _get(samples, "/healthz").text) == (200, "ok\n")
+    assert (_get(samples, "/readyz").status_code, _get(samples, "/readyz").text) == (200, "ready\n")
+
+
+# ---- a server of our own
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -> Iterator[RunningServer]:
+    """A model that is fine, one that fails, and one that fails but is lazy."""
+    models = tmp_path_factory.mktemp("odd")
+    for name in ("fine", "broken", "sleeping", "<b>bold & 'quoted'"):
+        (models / name).mkdir()
+        (models / name / "model.joblib").write_bytes(b"no model")
+    joblib.dump(DummyClassifier().fit([[0]], [0]), models / "fine" / "model.joblib")
+    (models / "endpoints.yaml").write_text(
+        """
+        endpoints:
+          fine: {variants: {v: {model: fine}}}
+          broken: {variants: {v: {model: broken}}}
+          sleeping: {variants: {v: {model: sleeping, lazy: true}}}
+          all: {variants: {v: {models: ./}}}
+        """
+    )
+    server = start_server(models, wait=False)
+    wait_until(lambda: "is Failed" in _text_of(server, "/readyz"), 60)
+    yield server
+    server.stop()
+
+
+def _text_of(server: RunningServer, path: str) -> str:
+    try:
+        return _get(server, path).text
+    except httpx.HTTPError:
+        return ""
+
+
+def test_readyz_is_503_with_reasons_while_a_declared_model_fails_and_lazy_ones_do_not_matter(
+    odd: RunningServer,
+) -> None:
+    answer = _get(odd, "/readyz")
+    assert answer.status_code == 503
+    assert "Endpoint broken is Failed" in answer.text
+    assert "model.joblib cannot be read" in answer.text
+    assert "sleeping" not in answer.text
+    assert "fine" not in answer.text
+    assert odd.invoke("fine", "[[0]]").content == b"[0]"
+    assert odd.invoke("sleeping", "[[0]]").json()["OriginalStatusCode"] == 500
+
+
+def test_names_of_folders_are_text_on_the_page(odd: RunningServer) -> None:
+    page = _get(odd, "/", accept="text/html").text
+    assert "<b>bold" not in page
+    assert "&lt;b&gt;bold &amp; &#x27;quoted&#x27;" in page
+    assert "Endpoint broken" in page or "cannot be read" in page
+
+
+def _invocations(server: RunningServer) -> float:
+    total = 0.0
+    for family in text_string_to_metric_families(_get(server, "/metrics").text):
+        if family.name == "sagebird_invocations":
+            total += sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
+    return total
+
+
+def test_metrics_sum_every_gateways_calls_and_survive_its_death(odd: RunningServer) -> None:
+    before, calls = _invocations(odd), 200
+    for _ in range(calls):  # one connection each, so that every gateway gets some
+        assert odd.invoke("fine", "[[0]]").status_code == 200
+    wait_until(lambda: _invocations(odd) == before + calls, 2)
+
+    victim = odd.gateways()[0]
+    os.kill(victim, signal.SIGKILL)
+    seen = []
+
+    def replaced() -> bool:
+        try:
+            seen.append(_invocations(odd))
+        except httpx.HTTPError:  # the connection was the victim's
+            return False
+        alive = odd.gateways()
+        return len(alive) == 2 and victim not in alive and len(seen) > 20
+
+    wait_until(replaced, 30)
+    assert min(seen) >= before + calls
+    for _ in range(20):
+        assert odd.invoke("fine", "[[0]]").status_code == 200
+    wait_until(lambda: _invocations(odd) == before + calls + 20, 5)
+
+
+def test_metrics_count_errors_by_code_and_unknown_endpoints_apart(odd: RunningServer) -> None:
+    odd.invoke("fine", "junk")
+    odd.invoke("nobody", "junk")
+    odd.invoke("<script>", "junk")
+
+    def told() -> bool:
+        families = {f.name: f for f in text_string_to_metric_families(_get(odd, "/metrics").text)}
+        errors = families["sagebird_invocation_errors"].samples
+        refused = families["sagebird_refused_requests"].samples
+        return any(
+            sample.labels.get("endpoint") == "fine" and sample.labels["code"] == "ModelError" for sample in errors
+        ) and any(sample.labels["code"] == "ValidationError" for sample in refused)
+
+    wait_until(told, 5)
+    assert "script" not in _get(odd, "/metrics").text
+
+
+# ---- the pages by themselves
+
+_EVIL = "a'; touch /tmp/x; '"
+
+
+def _card(example: ExampleRequest | None) -> EndpointCard:
+    variants = (VariantCard("v", 1.0, 1.0, "<img src=x>"), VariantCard("w", 0.0, 0.0, "m", pending=True))
+    return EndpointCard("e", "Failed", "<script>alert(1)</script>", True, variants, (_EVIL,), example)
+
+
+def _ask(path: str, accept: str, cards: list[EndpointCard]) -> httpx.Response:
+    models = [ModelCard("m", "/m", "loaded", 1, 5, "", ())]
+    app = create_pages(lambda: cards, lambda: models, lambda: ["one", "two"], lambda: (b"# none\n", "text/plain"))
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://pages:1") as client:
+            return await client.get(path, headers={"accept": accept}, timeout=10)
+
+    return asyncio.run(ask())
+
+
+def test_everything_that_is_shown_is_escaped() -> None:
+    card = _card(ExampleRequest("<i>{}</i>\n", "text/csv", _EVIL))
+    page = _ask("/", "text/html", [card]).text
+    assert not re.search(r"<(script|img|i)\b", page)
+    assert "<em>(coming)</em>" in page
+
+
+def test_the_curl_line_is_one_shell_command_whatever_the_names(tmp_path: Path) -> None:
+    line = curl_line(_card(None), ExampleRequest('{"a": "it\'s"}\n', "application/json", _EVIL), "http://h")
+    assert shlex.split(line) == [
+        "curl",
+        "http://h/endpoints/e/invocations",
+        "-H",
+        "Content-Type: application/json",
+        "-H",
+        f"X-Amzn-SageMaker-Target-Model: {_EVIL}",
+        "-d",
+        '{"a": "it\'s"}',
+    ]
+
+
+def test_text_tells_what_failed_and_the_callable_models() -> None:
+    text = _ask("/", "*/*", [_card(None)]).text
+    assert "e (default): Failed: v 100% (<img src=x>)" in text
+    assert "<script>alert(1)</script>" in text  # plain text: nothing to escape
+    assert f"models: {_EVIL}" in text
+
+
+def test_no_endpoints_is_said_so() -> None:
+    assert "No endpoint is declared yet." in _ask("/", "text/html", []).text
+
+
+def test_readyz_lists_every_problem() -> None:
+    answer = _ask("/readyz", "*/*", [])
+    assert (answer.status_code, answer.text) == (503, "one\ntwo\n")

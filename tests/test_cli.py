@@ -1,4 +1,4 @@
-"""The command line as people and scripts meet it: help, tables, exit codes, and one sentence for each refusal."""
+"""The command line as people and scripts meet it: help, tables, exit codes, one sentence for each refusal."""
 
 import http.server
 import json
@@ -79,7 +79,14 @@ def test_invoke_sends_a_file_by_its_ending(samples: RunningServer, tmp_path: Pat
 
 def test_invoke_reads_standard_input_and_passes_headers_on(samples: RunningServer) -> None:
     done = _run(
-        "invoke", "iris", "--target-variant", "forest", "--accept", "text/csv", stdin=_ROW, SAGEBIRD_URL=samples.url
+        "invoke",
+        "iris",
+        "--target-variant",
+        "forest",
+        "--accept",
+        "text/csv",
+        stdin=_ROW,
+        SAGEBIRD_URL=samples.url,
     )
     assert (done.returncode, done.stdout) == (0, b"0\n")
     assert done.stderr == b"variant forest, text/csv\n"
@@ -168,7 +175,7 @@ def test_a_stranger_on_the_port_is_told_apart(stranger: str) -> None:
 
 
 def _never_starts(*arguments: str, **environment: str) -> str:
-    return _sentence(_run(*arguments, **environment), 3)
+    return _sentence(_run(*arguments, stdin=b"", **environment), 3)
 
 
 def test_a_taken_port_is_exit_code_3(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the server answers is what scikit-learn says: every sample model, every format, one gateway and two."""
+"""What the server answers is what scikit-learn says: every sample model, every format, 1 and 2 gateways."""
 
 import importlib.util
 import io
@@ -94,7 +94,7 @@ def _call(
 
 
 def _csv(rows: pd.DataFrame) -> str:
-    return rows.to_csv(header=False, index=False)
+    return str(rows.to_csv(header=False, index=False))
 
 
 def _npy(array: Any) -> bytes:
@@ -226,7 +226,10 @@ def species(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer)
     for name in ("big", "small", "idle"):
         forest = RandomForestClassifier(n_estimators=5, random_state=len(name))
         (models / name).mkdir()
-        joblib.dump(forest.fit(rows, np.array(["setosa", "värsicolor", "vir,ginica"])[numbers]), models / name / "m.pkl")
+        joblib.dump(
+            forest.fit(rows, np.array(["setosa", "värsicolor", "vir,ginica"])[numbers]),
+            models / name / "m.pkl",
+        )
     (models / "endpoints.yaml").write_text(
         """
         default_endpoint: species
@@ -250,9 +253,12 @@ def test_text_labels_come_out_as_scikit_learn_gives_them(species: RunningServer)
     body = _npy(rows)
     headers = {"Content_Type": "application/x-npy", "X_Amzn_SageMaker_Target_Variant": "Big"}
     assert species.invoke("species", body, **headers).json() == labels
-    assert np.load(
-        io.BytesIO(species.invoke("species", body, Accept="application/x-npy", **headers).content)
-    ).tolist() == labels
+    assert (
+        np.load(
+            io.BytesIO(species.invoke("species", body, Accept="application/x-npy", **headers).content)
+        ).tolist()
+        == labels
+    )
     lines = species.invoke("species", body, Accept="text/csv", **headers).content.decode()
     assert pd.read_csv(io.StringIO(lines), header=None)[0].tolist() == labels
     both = species.invoke(
@@ -266,7 +272,9 @@ def test_traffic_is_shared_by_weight_and_weight_zero_gets_none(species: RunningS
     calls, z = 2000, 5.0
     with httpx.Client(base_url=species.url, timeout=10, headers={"Content-Type": "text/csv"}) as client:
         variants = Counter(
-            client.post("/invocations", content="5.1,3.5,1.4,0.2").headers["x-amzn-invoked-production-variant"]
+            client.post("/invocations", content="5.1,3.5,1.4,0.2").headers[
+                "x-amzn-invoked-production-variant"
+            ]
             for _ in range(calls)
         )
     assert set(variants) == {"Big", "Small"}

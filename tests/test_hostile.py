@@ -1,4 +1,4 @@
-"""Bodies and connections that mean harm: each is refused with a sentence, none is a 500, the server goes on."""
+"""Bodies and connections that mean harm: each is refused with a sentence, and the server goes on."""
 
 import io
 import json
@@ -96,7 +96,12 @@ _BODIES: list[tuple[str, str, bytes, str]] = [
     ("npy-code", "application/x-npy", _npy("__import__('os').system('true')"), "cannot be read"),
     ("npy-deep", "application/x-npy", _npy("(" * 9_000), "cannot be read"),
     ("npy-pickle", "application/x-npy", _pickled(), "send integers or floats"),
-    ("npy-3d", "application/x-npy", _npy("{'descr':'<f8','fortran_order':False,'shape':(1,1,1)}", b"x" * 8), "3 dim"),
+    (
+        "npy-3d",
+        "application/x-npy",
+        _npy("{'descr':'<f8','fortran_order':False,'shape':(1,1,1)}", b"x" * 8),
+        "3 dim",
+    ),
     ("form", "application/x-www-form-urlencoded", _ROW, "-H 'Content-Type: text/csv'"),
     ("unknown-type", "image/png", b"\x89PNG", "'image/png' is not read"),
     ("strange-charset", "text/csv; charset=utf-7", _ROW, "'utf-7' is not read"),
@@ -192,7 +197,9 @@ def test_a_client_that_asks_first_with_too_much_is_refused_before_it_sends(
         connection.sendall(
             _head(path, b"Content-Length: 7000000000", b"Expect: 100-continue", b"Content-Type: text/csv")
         )
-        answer = _read_all(connection)  # to its end: the connection is closed, so nothing is mistaken for a body
+        answer = _read_all(
+            connection
+        )  # to its end: the connection is closed, so nothing is mistaken for a body
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b" 100 " not in answer
 
@@ -260,7 +267,8 @@ def test_a_hostile_path_leads_nowhere(target: RunningServer, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../iris-logistic", "/etc/passwd", "iris-logistic/../digits", "..", ".", "a\\..\\b", "%2e%2e/x", "~"]
+    "name",
+    ["../iris-logistic", "/etc/passwd", "iris-logistic/../digits", "..", ".", "a\\..\\b", "%2e%2e/x", "~"],
 )
 def test_a_target_model_cannot_leave_its_folder(target: RunningServer, name: str) -> None:
     answer = target.invoke("catalogue", _ROW, Content_Type="text/csv", X_Amzn_SageMaker_Target_Model=name)
@@ -288,8 +296,12 @@ def test_no_bytes_are_a_server_error(
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["instances", "features", "data", "values", "a"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["instances", "features", "data", "values", "a"]), inner, max_size=3
+        )
+    ),
     max_leaves=12,
 )
 

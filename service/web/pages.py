@@ -32,7 +32,15 @@ def create_pages(
     """
     app = FastAPI(title="sagebird", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    _add_health(app, problems, metrics)
+    _add_docs(app, endpoints)
+    _add_overview(app, endpoints, models)
+    return app
 
+
+def _add_health(
+    app: FastAPI, problems: Callable[[], list[str]], metrics: Callable[[], tuple[bytes, str]]
+) -> None:
     @app.get("/healthz", tags=["health"], summary="200 while this process is alive")
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
@@ -49,15 +57,8 @@ def create_pages(
         body, content_type = metrics()
         return Response(body, headers={"content-type": content_type})
 
-    @app.get("/status", tags=["people"], summary="Endpoints and models as JSON")
-    def status() -> Response:
-        document = {
-            "version": __version__,
-            "endpoints": [asdict(card) for card in endpoints()],
-            "models": [asdict(card) for card in models()],
-        }
-        return Response(orjson.dumps(document), media_type="application/json")
 
+def _add_docs(app: FastAPI, endpoints: Callable[[], list[EndpointCard]]) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return get_swagger_ui_html(
@@ -72,6 +73,19 @@ def create_pages(
     def openapi() -> Response:
         return Response(orjson.dumps(describe_api(app, endpoints())), media_type="application/json")
 
+
+def _add_overview(
+    app: FastAPI, endpoints: Callable[[], list[EndpointCard]], models: Callable[[], list[ModelCard]]
+) -> None:
+    @app.get("/status", tags=["people"], summary="Endpoints and models as JSON")
+    def status() -> Response:
+        document = {
+            "version": __version__,
+            "endpoints": [asdict(card) for card in endpoints()],
+            "models": [asdict(card) for card in models()],
+        }
+        return Response(orjson.dumps(document), media_type="application/json")
+
     @app.get("/", include_in_schema=False)
     def home(request: Request) -> Response:
         if "authorization" in request.headers or "X-Amz-Credential" in request.query_params:
@@ -81,8 +95,6 @@ def create_pages(
         if "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(_page(endpoints(), host))
         return PlainTextResponse(_text(endpoints(), host))
-
-    return app
 
 
 def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:

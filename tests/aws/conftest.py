@@ -1,4 +1,4 @@
-"""A server whose models do what a test tells them, and every error of contract B.4 as a request that earns it."""
+"""A server whose models do what they are told, and each error of contract B.4 as a request that earns it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,8 +181,8 @@ CASES = [
         {"EndpointName": "actor", "InferenceComponentName": "part"},
         400,
         "ValidationError",
-        "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy inference "
-        "components. Please remove the Inference Component Name header and try again.",
+        "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy "
+        "inference components. Please remove the Inference Component Name header and try again.",
     ),
     Case(
         "unknown-variant",

@@ -1,4 +1,4 @@
-"""The runtime API as the real aws command line sees it: predictions, and every error of contract B.4 that applies."""
+"""The runtime API as the real aws command line sees it: predictions, and each error of contract B.4."""
 
 import json
 import os
@@ -32,9 +32,9 @@ def _invoke(
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
-    command = [_AWS, "sagemaker-runtime", "invoke-endpoint", *options, "--body", f"fileb://{payload}", answer]
+    command = [str(_AWS), "sagemaker-runtime", "invoke-endpoint", *options, "--body", f"fileb://{payload}"]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*command, str(answer)], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     return done, answer
 
@@ -61,7 +61,10 @@ def test_a_prediction_is_written_to_the_file_and_its_variant_printed(
     request = {"EndpointName": "iris", "ContentType": "text/csv", "TargetVariant": "forest"}
     done, answer = _invoke(samples.url, tmp_path, request, b"5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"ContentType": "application/json", "InvokedProductionVariant": "forest"}
+    assert json.loads(done.stdout) == {
+        "ContentType": "application/json",
+        "InvokedProductionVariant": "forest",
+    }
     assert answer.read_bytes() == b"[0,2]"
 
 

@@ -40,7 +40,9 @@ def test_one_model_answers_invocations_and_nothing_else_is_there(start_server: S
     assert _get(f"{server.url}/execution-parameters") == 200
     for path in ("/", "/docs", "/status", "/metrics", "/nothing"):
         assert _get(f"{server.url}{path}") == 404
-    assert httpx.post(f"{server.url}/endpoints/model/invocations", content=_ROW, timeout=10).status_code == 404
+    assert (
+        httpx.post(f"{server.url}/endpoints/model/invocations", content=_ROW, timeout=10).status_code == 404
+    )
     assert server.stop() == 0
 
 

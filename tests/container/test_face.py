@@ -1,4 +1,4 @@
-"""`/ping`, `/invocations` and `/execution-parameters` over real sockets, and the face's words by themselves."""
+"""`/ping`, `/invocations` and `/execution-parameters` over real sockets, and the face's own words."""
 
 import os
 import shutil
@@ -177,7 +177,12 @@ def test_a_call_is_made_of_the_headers_that_the_contract_knows() -> None:
         ]
     }
     call = to_call(read_headers(scope), b"1")
-    assert (call.body, call.content_type, call.accept, call.session_id) == (b"1", "text/csv", "*/*", "NEW_SESSION")
+    assert (call.body, call.content_type, call.accept, call.session_id) == (
+        b"1",
+        "text/csv",
+        "*/*",
+        "NEW_SESSION",
+    )
     assert call.custom_attributes == "café"
     assert call.target_model is None
     assert b"authorization" not in read_headers(scope)

@@ -1,5 +1,6 @@
 """The multi-model `/models` contract (A.7) over two gateways, and its routes by themselves."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,9 @@ def test_a_model_is_registered_described_listed_invoked_and_unregistered(
     assert _problem(client.get("/models/9f2b")) == (404, "ModelNotFoundException", "Model not found: 9f2b")
 
 
-def test_after_unregistering_every_gateway_forgets_the_name(client: httpx.Client, holder: RunningServer) -> None:
+def test_after_unregistering_every_gateway_forgets_the_name(
+    client: httpx.Client, holder: RunningServer
+) -> None:
     assert _register(client, "gone", holder.models / "iris-logistic").status_code == 200
     assert client.delete("/models/gone").status_code == 200
     misses = 0
@@ -151,7 +154,10 @@ def test_a_model_that_cannot_be_loaded_is_500_with_its_reason(
 
 @pytest.mark.provenance("documented")
 def test_a_model_that_does_not_fit_is_507(client: httpx.Client, holder: RunningServer) -> None:
-    assert _problem(_register(client, "a", holder.models / "huge"))[:2] == (507, "InsufficientStorageException")
+    assert _problem(_register(client, "a", holder.models / "huge"))[:2] == (
+        507,
+        "InsufficientStorageException",
+    )
 
 
 def test_an_unknown_model_is_404_for_every_verb(client: httpx.Client) -> None:
@@ -179,7 +185,9 @@ def test_a_refused_request_to_a_model_keeps_the_containers_status(
 
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "é", "<b>", "../up", "a/invoke"])
-def test_a_name_may_hold_what_a_url_must_escape(client: httpx.Client, holder: RunningServer, name: str) -> None:
+def test_a_name_may_hold_what_a_url_must_escape(
+    client: httpx.Client, holder: RunningServer, name: str
+) -> None:
     url = str(holder.models / "iris-logistic")
     assert _register(client, name, url).status_code == 200
     path = "/models/" + "".join(f"%{byte:02X}" for byte in name.encode())
@@ -220,8 +228,6 @@ def _app(shelf: _Shelf) -> httpx.AsyncClient:
 
 
 def _ask(shelf: _Shelf, method: str, path: str, **options: Any) -> httpx.Response:
-    import asyncio
-
     async def ask() -> httpx.Response:
         async with _app(shelf) as client:
             return await client.request(method, path, **options)

@@ -1,8 +1,6 @@
 import asyncio
 
-from service.domain.endpoint import Fleet, ModelSource, Variant
 from service.invoke.catalogue import Catalogue, merge_reports
-from service.invoke.catalogue import _variant_cards as variant_cards
 from service.store.store import GatewayReport, ModelReport
 from tests.invoke.conftest import Open
 
@@ -43,7 +41,9 @@ def test_endpoints_are_shown_with_shares_models_and_an_example(world: Open) -> N
     asyncio.run(run())
 
 
-def test_models_on_disk_are_shown_before_anything_is_loaded_and_a_lost_folder_breaks_nothing(world: Open) -> None:
+def test_models_on_disk_are_shown_before_anything_is_loaded_and_a_lost_folder_breaks_nothing(
+    world: Open,
+) -> None:
     async def run() -> None:
         async with world() as here:
             catalogue = Catalogue(here.store, here.host, here.models)
@@ -62,13 +62,22 @@ def test_reports_of_several_gateways_are_one_card_per_model_and_state() -> None:
     def report(pid: int, state: str, size: int, *notes: str) -> GatewayReport:
         return GatewayReport(pid, 1, (), (ModelReport("m", "/m", state, size, "what", notes),))
 
-    cards = merge_reports([report(1, "loaded", 5, "a"), report(2, "loaded", 7, "a", "b"), report(3, "failed", 0)])
+    cards = merge_reports(
+        [report(1, "loaded", 5, "a"), report(2, "loaded", 7, "a", "b"), report(3, "failed", 0)]
+    )
     assert [(card.state, card.gateways, card.size_bytes, card.notes) for card in cards] == [
         ("loaded", 2, 7, ("a", "b")),
         ("failed", 1, 0, ()),
     ]
 
 
-def test_shares_of_huge_weights_are_still_shares() -> None:
-    variants = tuple(Variant(name, 1.7e308, ModelSource(f"/{name}")) for name in "ab")
-    assert [card.share for card in variant_cards(Fleet("c", 1, variants), pending=False)] == [0.5, 0.5]
+def test_shares_of_huge_weights_are_still_shares(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            huge = "{model: iris-logistic, weight: 1.7e+308}"
+            here.declare(f"endpoints: {{e: {{variants: {{a: {huge}, b: {huge}}}}}}}")
+            await here.settle()
+            (card,) = Catalogue(here.store, here.host, here.models).endpoints(here.follower.directory)
+            assert [variant.share for variant in card.variants] == [0.5, 0.5]
+
+    asyncio.run(run())

@@ -3,6 +3,7 @@ import shutil
 
 from service.invoke.follow import Follower
 from service.store.store import Store
+from tests.conftest import wait_until
 from tests.invoke.conftest import Open, World
 
 _GOOD = "default_endpoint: iris\nendpoints: {iris: {variants: {v: {model: iris-logistic}}}}"
@@ -38,7 +39,9 @@ def test_a_failed_model_is_a_problem_with_its_reason_until_it_is_mended(world: O
             (report,) = here.store.gateways()
             assert {model.state for model in report.models} == {"failed"}
 
-            shutil.copy(here.models / "iris-logistic" / "model.joblib", here.models / "broken" / "model.joblib")
+            shutil.copy(
+                here.models / "iris-logistic" / "model.joblib", here.models / "broken" / "model.joblib"
+            )
             follower = asyncio.create_task(here.follower.run())
             while here.follower.problems():
                 await here.settle()
@@ -103,8 +106,7 @@ def test_a_look_that_fails_does_not_end_the_following(world: Open) -> None:
             store = _Locked(here.models.parent / "state.db")
             follower = Follower(store, here.host, here.registry, 2)
             following = asyncio.create_task(follower.run())
-            while not follower.directory.endpoints:
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(wait_until, lambda: follower.directory.endpoints)
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             await follower.close()

@@ -20,7 +20,11 @@ from tests.invoke.conftest import ROW, Open, World
 _FILE = """
 default_endpoint: iris
 endpoints:
-  iris: {variants: {a: {model: iris-logistic, weight: 3}, b: {model: iris-forest, weight: 1}, c: {model: iris-forest, weight: 0}}}
+  iris:
+    variants:
+      a: {model: iris-logistic, weight: 3}
+      b: {model: iris-forest, weight: 1}
+      c: {model: iris-forest, weight: 0}
   all: {variants: {v: {models: ./}}}
 """
 
@@ -59,7 +63,11 @@ def test_no_name_is_the_default_endpoint_and_a_target_variant_draws_nothing(worl
 @pytest.mark.parametrize(
     ("invocation", "words", "code"),
     [
-        (Invocation("nobody", _call()), "Endpoint nobody of account 000000000000 not found.", "NO_SUCH_ENDPOINT"),
+        (
+            Invocation("nobody", _call()),
+            "Endpoint nobody of account 000000000000 not found.",
+            "NO_SUCH_ENDPOINT",
+        ),
         (Invocation("", _call()), "Endpoint  of account", "NO_SUCH_ENDPOINT"),
         (Invocation("iris", _call(), "nobody"), "its variants are a, b, c.", None),
         (Invocation("iris", _call(), ""), "Variant '' is not found", None),
@@ -68,8 +76,16 @@ def test_no_name_is_the_default_endpoint_and_a_target_variant_draws_nothing(worl
             "is not a multi-model endpoint",
             "TARGET_MODEL_HEADER_NOT_SUPPORTED",
         ),
-        (Invocation("iris", _call(), target_container_hostname="h"), "is not a multi-container endpoint", None),
-        (Invocation("iris", _call(), inference_component="i"), "Inference Component Name header is not", None),
+        (
+            Invocation("iris", _call(), target_container_hostname="h"),
+            "is not a multi-container endpoint",
+            None,
+        ),
+        (
+            Invocation("iris", _call(), inference_component="i"),
+            "Inference Component Name header is not",
+            None,
+        ),
         (Invocation("all", _call()), "Endpoint all is a multi-model endpoint: name the model", None),
         (Invocation("all", _call(target_model="nobody"), "v"), "Failed to download model data", None),
     ],
@@ -133,10 +149,25 @@ def test_a_model_that_failed_to_load_says_why_on_every_call(world: Open) -> None
 @pytest.mark.parametrize(
     ("fault", "begins", "code", "status"),
     [
-        (BadPayload("no"), 'Received client error (400) from primary with message "no". See https://', "CLIENT", 400),
-        (ModelFailure("no"), 'Received server error (500) from primary with message "no". See', "INTERNAL", 500),
+        (
+            BadPayload("no"),
+            'Received client error (400) from primary with message "no". See https://',
+            "CLIENT",
+            400,
+        ),
+        (
+            ModelFailure("no"),
+            'Received server error (500) from primary with message "no". See',
+            "INTERNAL",
+            500,
+        ),
         (ModelFault("no", 399), "Received server error (399)", "INTERNAL", 399),
-        (ModelTimeout("internal words"), 'Received server error (0) from primary with message "Your', "INTERNAL", 0),
+        (
+            ModelTimeout("internal words"),
+            'Received server error (0) from primary with message "Your',
+            "INTERNAL",
+            0,
+        ),
     ],
 )
 def test_a_models_fault_is_worded_as_aws_words_it(
@@ -147,7 +178,9 @@ def test_a_models_fault_is_worded_as_aws_words_it(
 
     error = _with(world, act)
     assert error.message.startswith(begins)
-    assert error.message.endswith("/aws/sagemaker/Endpoints/iris in account 000000000000 for more information.")
+    assert error.message.endswith(
+        "/aws/sagemaker/Endpoints/iris in account 000000000000 for more information."
+    )
     assert error.members["ErrorCode"].startswith(code)
     assert error.members["OriginalStatusCode"] == status
     assert isinstance(error, SagebirdError)

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from service.invoke.catalogue import EndpointCard, ExampleRequest, VariantCard
 from service.web.openapi import describe_api
@@ -111,8 +112,6 @@ def test_required_headers_and_choices_are_told(document: dict[str, Any]) -> None
 
 
 def _describe(*cards: EndpointCard) -> dict[str, Any]:
-    from fastapi import FastAPI
-
     return describe_api(FastAPI(title="t", version="0"), list(cards))
 
 

@@ -42,7 +42,9 @@ def test_curl_gets_text_whose_commands_work(samples: RunningServer) -> None:
     for command in commands:
         words = shlex.split(command)
         done = subprocess.run(
-            [*words[:1], "--silent", "--fail", "--max-time", "20", *words[1:]], capture_output=True, check=False
+            [*words[:1], "--silent", "--fail", "--max-time", "20", *words[1:]],
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, command
         assert done.stdout
@@ -194,7 +196,8 @@ def test_metrics_count_errors_by_code_and_unknown_endpoints_apart(odd: RunningSe
         errors = families["sagebird_invocation_errors"].samples
         refused = families["sagebird_refused_requests"].samples
         return any(
-            sample.labels.get("endpoint") == "fine" and sample.labels["code"] == "ModelError" for sample in errors
+            sample.labels.get("endpoint") == "fine" and sample.labels["code"] == "ModelError"
+            for sample in errors
         ) and any(sample.labels["code"] == "ValidationError" for sample in refused)
 
     wait_until(told, 5)
@@ -213,7 +216,9 @@ def _card(example: ExampleRequest | None) -> EndpointCard:
 
 def _ask(path: str, accept: str, cards: list[EndpointCard]) -> httpx.Response:
     models = [ModelCard("m", "/m", "loaded", 1, 5, "", ())]
-    app = create_pages(lambda: cards, lambda: models, lambda: ["one", "two"], lambda: (b"# none\n", "text/plain"))
+    app = create_pages(
+        lambda: cards, lambda: models, lambda: ["one", "two"], lambda: (b"# none\n", "text/plain")
+    )
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)

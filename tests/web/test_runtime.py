@@ -42,6 +42,7 @@ class _Reply:
 
 
 Ask = Callable[..., _Reply]
+_ANSWER = Answer(b"1", "text/csv")
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def ask(tmp_path: Any) -> Ask:
     registry = Registry(tmp_path, "test")
 
     def ask(
-        outcome: Answer | Exception = Answer(b"1", "text/csv"),
+        outcome: Answer | Exception = _ANSWER,
         path: str = "/endpoints/e/invocations",
         method: str = "POST",
         headers: tuple[tuple[bytes, bytes], ...] = (),
@@ -110,9 +111,7 @@ def test_an_answer_carries_variant_type_length_and_request_id(ask: Ask) -> None:
     ],
 )
 @pytest.mark.provenance("botocore")
-def test_each_error_has_the_status_of_the_model(
-    ask: Ask, error: Exception, status: int, code: bytes
-) -> None:
+def test_each_error_has_the_status_of_the_model(ask: Ask, error: Exception, status: int, code: bytes) -> None:
     reply = ask(error)
     assert (reply.status, reply.headers[b"x-amzn-errortype"]) == (status, code)
     assert orjson.loads(reply.body)["Message"]

@@ -18,7 +18,6 @@ from service.log import get_logger
 NEVER_STARTS = 3
 """Exit code of a process that can never start as it was asked to; it is not replaced."""
 
-_HEALTHY_S = 5.0
 _SHORTEST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 10.0
 _KILL_AFTER_S = 2.0
@@ -49,15 +48,21 @@ class Supervisor:
     """
 
     def __init__(
-        self, roles: Sequence[Role], drain_s: float, on_drain: Callable[[], None] = lambda: None
+        self,
+        roles: Sequence[Role],
+        drain_s: float,
+        on_drain: Callable[[], None] = lambda: None,
+        healthy_s: float = 5.0,
     ) -> None:
         """Run nothing yet.
 
-        `drain_s` is what children get to finish in when the family is stopped; `on_drain` is called just before.
+        `drain_s` is what children get to finish in when the family is stopped; `on_drain` is called first.
+        A child that lived for `healthy_s` is replaced as soon as it dies, a younger one after a back-off.
         """
         self._children = [_Child(role) for role in roles]
         self._drain_s = drain_s
         self._on_drain = on_drain
+        self._healthy_s = healthy_s
         self._stops = 0
         self._exit_code = 0
         self._log = get_logger("sagebird.supervisor")
@@ -156,7 +161,7 @@ class Supervisor:
             self._exit_code = NEVER_STARTS
             self._stops += 1
             return
-        if lived_s >= _HEALTHY_S:
+        if lived_s >= self._healthy_s:
             child.quick_deaths = 0
             wait_s = 0.0
         else:

@@ -129,6 +129,13 @@ def test_a_reply_says_how_long_it_is() -> None:
     assert headers == [(b"content-type", b"text/csv")]
 
 
+def test_too_large_a_body_ends_the_connection() -> None:
+    """What is left of it would be taken for the next request."""
+    start, _ = reply(413, [], b"too large")
+
+    assert start["headers"] == [(b"connection", b"close"), (b"content-length", b"9")]
+
+
 @pytest.mark.provenance("documented")
 def test_no_content_has_neither_body_nor_length() -> None:
     assert reply(204, [], b"ignored") == [

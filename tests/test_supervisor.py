@@ -127,6 +127,10 @@ if "early" in names:
 if "refused" in names:
     names.remove("refused")
     refuse_first_fork()
+healthy_s = 5.0
+if "healthy" in names:
+    names.remove("healthy")
+    healthy_s = 0.0
 if "mute" in names:
     names.remove("mute")
     sys.stdout = open(os.devnull, "w")
@@ -134,7 +138,7 @@ if "mute" in names:
 
 before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
 roles = [Role(name, globals()[name]) for name in names]
-code = Supervisor(roles, drain_s, lambda: say("closing", "family")).run()
+code = Supervisor(roles, drain_s, lambda: say("closing", "family"), healthy_s).run()
 after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
 say("restored" if before == after and signal.set_wakeup_fd(-1) == -1 else "changed", "family")
 sys.exit(code)
@@ -184,6 +188,18 @@ class Family:
         assert self.pids("restored", "family") == [self.process.pid], self._log.read_text()
         return code
 
+    def stop(self) -> None:
+        """Have nothing left of it, whatever it does."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
 
 StartFamily = Callable[..., Family]
 
@@ -198,11 +214,7 @@ def start(tmp_path: Path) -> Iterator[StartFamily]:
 
     yield run
     for family in families:
-        if family.process.poll() is None:
-            os.killpg(family.process.pid, signal.SIGKILL)
-        family.process.wait()
-        assert family.process.stdin is not None
-        family.process.stdin.close()
+        family.stop()
 
 
 def test_a_killed_process_is_replaced_and_the_others_notice_nothing(start: StartFamily) -> None:
@@ -230,6 +242,16 @@ def test_a_role_that_keeps_dying_is_started_ever_later(start: StartFamily) -> No
     assert len(family.pids("started", "steady")) == 1
     family.signal()
     assert family.end() == 0
+
+
+def test_a_role_that_lived_for_a_while_is_replaced_at_once(start: StartFamily) -> None:
+    family = start("healthy", "steady")
+
+    for times in (1, 2, 3):
+        os.kill(family.wait_for("started", "steady", times)[-1], signal.SIGKILL)
+    family.wait_for("started", "steady", 4)
+
+    assert [event["wait_s"] for event in family.events("process replaced")] == [0.0, 0.0, 0.0]
 
 
 def test_the_back_off_doubles_up_to_its_limit() -> None:

@@ -105,7 +105,7 @@ def test_ping_is_503_while_the_default_endpoints_model_fails_and_200_after(
     ping = httpx.get(f"{server.url}/ping", timeout=5)
     assert ping.status_code == 503
     assert "model.joblib cannot be read" in ping.text
-    assert server.invoke("other", _ROW, Content_Type="text/csv").status_code == 200
+    wait_until(lambda: server.invoke("other", _ROW, Content_Type="text/csv").status_code == 200, 20)
 
     finished = tmp_path / "new"
     shutil.copy(sample, finished)

@@ -335,20 +335,10 @@ def test_a_value_is_shown_shortly_however_big_it_is(models: Path) -> None:
     assert len(refusal(models, bomb)) < 1000
 
 
-NAMES = st.sampled_from(
-    ["iris", "a", "b", "model", "models", "variants", "endpoints", "weight", "environment"]
-)
-VALUES = (
-    NAMES
-    | st.sampled_from(["one", "packed", "./", "../..", "deep", "", "\0", "/"])
-    | st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=4)
-    | st.dates()
-    | st.binary(max_size=3)
-)
+NAMES = st.sampled_from("iris a b model models variants endpoints weight environment".split())
+PATHS = st.sampled_from(["one", "packed", "./", "../..", "deep", "", "\0", "/"])
+NUMBERS = st.integers() | st.floats() | st.booleans()
+VALUES = NAMES | PATHS | NUMBERS | st.none() | st.dates() | st.text(max_size=4) | st.binary(max_size=3)
 TREES: st.SearchStrategy[Any] = st.recursive(
     VALUES,
     lambda inner: (
@@ -357,22 +347,9 @@ TREES: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=15,
 )
-VARIANTS = st.dictionaries(
-    NAMES,
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "model": VALUES,
-            "models": VALUES,
-            "weight": VALUES,
-            "lazy": VALUES,
-            "pin": VALUES,
-            "environment": TREES,
-        },
-    )
-    | TREES,
-    max_size=3,
-)
+FIELDS = dict.fromkeys(["model", "models", "weight", "lazy", "pin"], VALUES)
+VARIANT = st.fixed_dictionaries({}, optional={"environment": TREES, **FIELDS})
+VARIANTS = st.dictionaries(NAMES, VARIANT | TREES, max_size=3)
 DOCUMENTS = TREES | st.fixed_dictionaries(
     {"endpoints": st.dictionaries(NAMES, st.fixed_dictionaries({"variants": VARIANTS}) | TREES, max_size=3)},
     optional={"default_endpoint": VALUES | TREES},

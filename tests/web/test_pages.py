@@ -121,16 +121,18 @@ def odd(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -> 
         """
     )
     server = start_server(models, wait=False)
-    wait_until(lambda: "is Failed" in _text_of(server, "/readyz"), 60)
+    wait_until(lambda: _settled(server), 60)
     yield server
     server.stop()
 
 
-def _text_of(server: RunningServer, path: str) -> str:
+def _settled(server: RunningServer) -> bool:
+    """Whether every gateway that is met knows that `broken` failed and has nothing else to wait for."""
     try:
-        return _get(server, path).text
+        texts = [_get(server, "/readyz").text for _ in range(20)]
     except httpx.HTTPError:
-        return ""
+        return False
+    return all("Endpoint broken is Failed" in text and "fine" not in text for text in texts)
 
 
 def test_readyz_is_503_with_reasons_while_a_declared_model_fails_and_lazy_ones_do_not_matter(
@@ -163,8 +165,10 @@ def _invocations(server: RunningServer) -> float:
 
 def test_metrics_sum_every_gateways_calls_and_survive_its_death(odd: RunningServer) -> None:
     before, calls = _invocations(odd), 200
-    for _ in range(calls):  # one connection each, so that every gateway gets some
-        assert odd.invoke("fine", "[[0]]").status_code == 200
+    one_each = httpx.Limits(max_keepalive_connections=0)  # so that every gateway gets some
+    with httpx.Client(base_url=odd.url, limits=one_each, timeout=10) as client:
+        for _ in range(calls):
+            assert client.post("/endpoints/fine/invocations", content="[[0]]").status_code == 200
     wait_until(lambda: _invocations(odd) == before + calls, 2)
 
     victim = odd.gateways()[0]

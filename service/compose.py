@@ -200,6 +200,7 @@ def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayPart
         random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret
         registry,
         Arns(settings.account, settings.region),
+        follower.catch_up,
     )
     gateway = _faces(settings, store, registry, host, follower, predictor, container)
     app = allow_origins(gateway, settings.cors_origins) if settings.cors_origins else gateway

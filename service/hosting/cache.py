@@ -178,8 +178,6 @@ class ModelCache:
             if entry.doomed:
                 self._doomed.discard(entry)
                 self._free(entry)
-            elif self._tickets:
-                self._serve_tickets()
             elif self._held_bytes > self.budget_bytes:
                 self._shrink()
 

@@ -9,6 +9,8 @@ from pathlib import PurePath
 from types import FunctionType, ModuleType
 
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+_ARENAS = 2
 _MMAP_THRESHOLD_BYTES = 1 << 20
 _WITNESS_DEPTH = 2
 """From a loaded model over what answers for it to the object that was in its file."""
@@ -18,10 +20,14 @@ def keep_big_arrays_apart() -> bool:
     """Make glibc give every block of 1 MiB and more its own mapping, which goes back when it is freed.
 
     By itself glibc raises that threshold up to 32 MiB as blocks are freed, and freed models stay in the heap.
-    Returns False where there is no glibc. Source: mallopt(3), "dynamic mmap threshold".
+    It also opens up to eight arenas per CPU for the threads that load and predict, each with leftovers of its
+    own; two do, for these threads hold Python's lock most of the time.
+    Returns False where there is no glibc. Source: mallopt(3), "dynamic mmap threshold" and M_ARENA_MAX.
     """
     mallopt = getattr(_libc(), "mallopt", None)
-    return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES))
+    return bool(
+        mallopt and mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES) and mallopt(_M_ARENA_MAX, _ARENAS)
+    )
 
 
 def give_back(holder: list[object]) -> None:

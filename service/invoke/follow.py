@@ -31,6 +31,7 @@ class Follower:
         self._states: dict[_WarmKey, WarmReport] = {}
         self._warming: dict[_WarmKey, asyncio.Task[None]] = {}
         self._reported: GatewayReport | None = None
+        self._following = asyncio.Lock()
         self._log = get_logger("sagebird.gateway")
 
     async def run(self) -> None:
@@ -49,14 +50,19 @@ class Follower:
 
     async def look(self) -> None:
         """Look at the store once: follow a new revision, then report what changed."""
-        revision = await asyncio.to_thread(self._store.revision)
-        if revision != self.directory.revision:
-            await self._follow()
+        await self.catch_up()
         states = tuple(self._states.values())
         report = GatewayReport(self._pid, self.directory.revision, states, self._models())
         if report != self._reported:
             await asyncio.to_thread(self._store.report, report)
             self._reported = report
+
+    async def catch_up(self) -> None:
+        """Have the directory show at least what the store holds at this moment."""
+        async with self._following:
+            revision = await asyncio.to_thread(self._store.revision)
+            if revision != self.directory.revision:
+                await self._follow()
 
     async def warm(self) -> None:
         """Wait until everything that is being warmed up has answered or failed."""

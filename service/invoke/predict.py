@@ -1,6 +1,6 @@
 """InvokeEndpoint: find the endpoint, pick a variant, ask its replica, count."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal
@@ -50,8 +50,14 @@ class Predictor:
         draw: Callable[[], float],
         registry: Registry,
         arns: Arns,
+        catch_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`draw` gives numbers in [0, 1) that share out the traffic."""
+        """Answer nothing yet.
+
+        `draw` gives numbers in [0, 1) that share out the traffic; `catch_up` brings the directory up to date
+        before a request is refused, for another gateway may already answer it.
+        """
+        self._catch_up = catch_up
         self._directory = directory
         self._draw = draw
         self._registry = registry
@@ -68,7 +74,7 @@ class Predictor:
         """
         begun_s = perf_counter()
         try:
-            target = self._choose(invocation)
+            target = await self._find(invocation)
         except SagebirdError as error:
             self._registry.count_refusal(error.code)
             raise
@@ -106,6 +112,18 @@ class Predictor:
             LogStreamArn=self._arns.log_stream(endpoint),
             OriginalStatusCode=500,
         )
+
+    async def _find(self, invocation: Invocation) -> Target:
+        directory = self._directory()
+        try:
+            return self._choose(invocation)
+        except ValidationFault:
+            if self._catch_up is None:
+                raise
+            await self._catch_up()
+            if self._directory() is directory:
+                raise
+        return self._choose(invocation)
 
     def _choose(self, invocation: Invocation) -> Target:
         directory = self._directory()

@@ -1,6 +1,7 @@
 """Starts what is measured, as processes of their own, and reads their CPU time and memory."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent.parent
 _START_S = 60.0
 _SAMPLE_S = 0.02
+_ANONYMOUS = re.compile(r"^Pss_(?:Anon|Shmem): +([0-9]+) kB$", re.MULTILINE)
 
 
 class Family:
@@ -83,7 +85,7 @@ class Family:
 
 
 class MemoryWatch:
-    """Samples the memory of a family until the `with` block is left."""
+    """Samples the memory that models can be in, of a whole family, until the `with` block is left."""
 
     def __init__(self, pid: int) -> None:
         self.samples_bytes: list[int] = []
@@ -106,7 +108,7 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE_S):
-            self.samples_bytes.append(memory_bytes(self._pid))
+            self.samples_bytes.append(models_memory_bytes(self._pid))
 
 
 def memory_bytes(pid: int) -> int:
@@ -116,6 +118,20 @@ def memory_bytes(pid: int) -> int:
     for member in [process, *process.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):  # it left a moment ago
             total += member.memory_full_info().pss
+    return total
+
+
+def models_memory_bytes(pid: int) -> int:
+    """The part of the proportional set size that models can be in: what no file stands behind.
+
+    Pages of libraries are shared with whatever else runs, so their part changes with what others do.
+    """
+    total = 0
+    process = psutil.Process(pid)
+    for member in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):  # it left a moment ago
+            rollup = Path(f"/proc/{member.pid}/smaps_rollup").read_text()
+            total += sum(int(size) << 10 for size in _ANONYMOUS.findall(rollup))
     return total
 
 

@@ -151,8 +151,8 @@ class Rig:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(HANG_S):
-            while not condition():
-                await asyncio.sleep(0.001)
+            while not condition():  # threads are at work, which set no asyncio.Event
+                await asyncio.sleep(0.001)  # noqa: ASYNC110
 
 
 def key_of(name: str) -> ModelKey:
@@ -597,7 +597,7 @@ def test_a_failed_load_is_repeated_word_for_word_until_its_back_off_is_over() ->
                 loads = len(it.source.loading)
                 for before_s in (0.0, wait_s - 0.001):
                     it.clock.advance(before_s)
-                    with pytest.raises(ModelFailure, match="^broken$") as fault:
+                    with pytest.raises(ModelFailure, match=r"^broken$") as fault:
                         await it.take("a")
                     assert fault.value.status == 512
                 assert len(it.source.loading) == loads + 1
@@ -718,7 +718,7 @@ def test_each_caller_gets_a_fault_of_its_own_without_the_frames_of_the_load() ->
             callers = [it.begin("a") for _ in range(3)]
             await it.until(lambda: it.source.loading == ["a"])
             gate.set()
-            faults = [outcome for outcome in await asyncio.gather(*callers, return_exceptions=True)]
+            faults = await asyncio.gather(*callers, return_exceptions=True)
             assert len({id(fault) for fault in faults}) == 3
             for fault in faults:
                 assert isinstance(fault, ModelFailure)
@@ -814,7 +814,7 @@ def test_the_back_off_doubles_up_to_its_longest() -> None:
 
 def entry_of(in_place: bool = True) -> Entry:
     model = FakeModel(1)
-    model.in_place = in_place  # type: ignore[misc]  # a fake may change its mind
+    model.in_place = in_place
     return Entry(key_of("a"), model, "1", 0.0, Gate(1, 1))
 
 

@@ -1,7 +1,7 @@
 """The promises of the model cache under random schedules.
 
-Hypothesis decides what the callers do and which thread gets on next: the executor is a list of jobs, each done
-when its turn comes, so every interleaving of loads, unloads and calls can happen and any failure repeats itself.
+Hypothesis decides what the callers do and which thread gets on next: the executor is a list of jobs, each
+done when its turn comes, so every interleaving of loads, unloads and calls can happen, and failures repeat.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ class FakePrepared:
 
 
 class FakeSource:
-    """Loads as the next job's `outcome`, `estimate_bytes` and `size_bytes` say, and complains of broken promises."""
+    """Loads as `outcome`, `estimate_bytes` and `size_bytes` say, and complains of broken promises."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
@@ -231,7 +231,8 @@ class World:
             await self.work(0)
         cache = self.cache
         assert (cache.held_bytes, cache._leaving_bytes, cache.in_use) == (0, 0, 0)
-        assert not (cache._entries or cache._loads or cache._tickets or cache._freeing or cache._doomed)
+        leftovers = [cache._entries, cache._loads, cache._tickets, cache._freeing, cache._doomed]
+        assert not any(leftovers)
         assert not self.source.alive
         await cache.close()
 
@@ -264,6 +265,13 @@ class Schedules(RuleBasedStateMachine):
         source.estimate_bytes = estimate
         source.size_bytes = estimate if self.exact else size
         self.loop.run_until_complete(self.world.work(index, give_up_after))
+
+    @precondition(lambda self: self.world.threads.jobs)
+    @rule(indexes=st.lists(st.integers(0, 7), min_size=2, max_size=8), size=st.integers(2, 5))
+    def work_on(self, indexes: list[int], size: int) -> None:
+        for index in indexes:
+            if self.world.threads.jobs:
+                self.work(index, "ok", size, size, None)
 
     @precondition(lambda self: self.world.callers)
     @rule(index=st.integers(0, 7))
@@ -336,7 +344,7 @@ class Surprises(Schedules):
 
 _SETTINGS = settings(
     max_examples=150,
-    stateful_step_count=40,
+    stateful_step_count=50,
     deadline=None,
     derandomize=True,
     database=None,

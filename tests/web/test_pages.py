@@ -169,7 +169,7 @@ def test_metrics_sum_every_gateways_calls_and_survive_its_death(odd: RunningServ
     with httpx.Client(base_url=odd.url, limits=one_each, timeout=10) as client:
         for _ in range(calls):
             assert client.post("/endpoints/fine/invocations", content="[[0]]").status_code == 200
-    wait_until(lambda: _invocations(odd) == before + calls, 2)
+    wait_until(lambda: _invocations(odd) == before + calls)
 
     victim = odd.gateways()[0]
     os.kill(victim, signal.SIGKILL)
@@ -187,7 +187,7 @@ def test_metrics_sum_every_gateways_calls_and_survive_its_death(odd: RunningServ
     assert min(seen) >= before + calls
     for _ in range(20):
         assert odd.invoke("fine", "[[0]]").status_code == 200
-    wait_until(lambda: _invocations(odd) == before + calls + 20, 5)
+    wait_until(lambda: _invocations(odd) == before + calls + 20)
 
 
 def test_metrics_count_errors_by_code_and_unknown_endpoints_apart(odd: RunningServer) -> None:
@@ -204,7 +204,7 @@ def test_metrics_count_errors_by_code_and_unknown_endpoints_apart(odd: RunningSe
             for sample in errors
         ) and any(sample.labels["code"] == "ValidationError" for sample in refused)
 
-    wait_until(told, 5)
+    wait_until(told)
     assert "script" not in _get(odd, "/metrics").text
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from service.clock import SystemClock
+from service.control.reconcile import reconcile
 from service.errors import (
     BadPayload,
     ModelError,
@@ -14,8 +16,8 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.model import Call
-from service.invoke.predict import Invocation, Prediction
-from tests.invoke.conftest import ROW, Open, World
+from service.invoke.predict import Invocation, Prediction, Predictor
+from tests.invoke.conftest import ARNS, ROW, Open, World
 
 _FILE = """
 default_endpoint: iris
@@ -184,3 +186,28 @@ def test_a_models_fault_is_worded_as_aws_words_it(
     assert error.members["ErrorCode"].startswith(code)
     assert error.members["OriginalStatusCode"] == status
     assert isinstance(error, SagebirdError)
+
+
+def test_a_request_is_only_refused_after_catching_up_with_the_store(world: Open) -> None:
+    async def check() -> None:
+        async with world() as gateway:
+            predictor = Predictor(
+                lambda: gateway.follower.directory,
+                lambda: 0.5,
+                gateway.registry,
+                ARNS,
+                gateway.follower.catch_up,
+            )
+            gateway.declare("endpoints: {iris: {variants: {a: {model: iris-logistic}}}}")
+            await gateway.follower.look()
+            await gateway.follower.warm()
+            await gateway.follower.look()
+            reconcile(gateway.store, ARNS, SystemClock(), lambda pid: True)  # in service; not looked since
+
+            prediction = await predictor.predict(Invocation("iris", Call(ROW, "text/csv", None)))
+
+            assert prediction.variant == "a"
+            with pytest.raises(ValidationFault):
+                await predictor.predict(Invocation("nobody", Call(ROW, "text/csv", None)))
+
+    asyncio.run(check())

@@ -21,8 +21,8 @@ _MODULES = (
 def limit_threads() -> None:
     """Give numeric libraries one thread each unless told otherwise; call it before any of them is imported.
 
-    Processes are the parallelism here, more threads make single predictions slower, and a process that has threads
-    must not be forked.
+    Processes are the parallelism here, more threads make single predictions slower, and a process that has
+    threads must not be forked.
     """
     for variable in _THREADS:
         os.environ.setdefault(variable, "1")

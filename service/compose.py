@@ -23,7 +23,7 @@ from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.errors import ModelFault, SagebirdError, StartupError
 from service.hosting.artifact import ArtifactStore, Limits
-from service.hosting.flavours.preload import preload
+from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import keep_big_arrays_apart
 from service.hosting.model import LoadedModel
@@ -127,6 +127,7 @@ def run_gateway(
 ) -> int:
     """One gateway process, until SIGTERM or until the parent is gone."""
     keep_big_arrays_apart()
+    reseed()
     try:
         import uvloop  # not on every platform
 

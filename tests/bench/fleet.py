@@ -13,7 +13,7 @@ _ROW = ",".join(["0.5"] * _COLUMNS)
 
 
 def make_fleet(models: Path, count: int, size_bytes: int) -> None:
-    """`count` nearest-neighbour models of about `size_bytes` each, behind the multi-model endpoint `fleet`."""
+    """`count` nearest-neighbour models of about `size_bytes` each, behind the multi-model endpoint fleet."""
     rows = size_bytes // (_COLUMNS * 8 + 8)
     random = np.random.default_rng(0)
     for number in range(count):

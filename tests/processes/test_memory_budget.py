@@ -26,15 +26,15 @@ def test_models_beyond_the_budget_answer_rightly_within_it(
     make_fleet(tmp_path / "big", MODELS, BIG_BYTES)
     budget_bytes = FIT * file_bytes(tmp_path / "big") + (1 << 20)
     small = start_server(tmp_path / "small", gateways=gateways, model_memory=str(budget_bytes))
-    call_all(small, 1000)
+    call_all(small, 600)
     code_bytes = models_memory_bytes(small.process.pid)
     small.stop()
     big = start_server(tmp_path / "big", gateways=gateways, model_memory=str(budget_bytes))
 
     with MemoryWatch(big.process.pid) as watch:
-        outcome = call_all(big, 1000)
+        outcome = call_all(big, 600)
 
-    assert outcome.answers == 1000, outcome.reasons()
+    assert outcome.answers == 600, outcome.reasons()
     assert outcome.failures == ()
     assert loads(big, "model-00") > 1
     assert watch.peak_bytes - code_bytes <= MARGIN * budget_bytes

@@ -34,3 +34,8 @@ def preload() -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is shared stays shared: the collector never writes to it again
+
+
+def reseed() -> None:
+    """Give a forked process random numbers of its own: numpy's global state is a copy of its parent's."""
+    importlib.import_module("numpy").random.seed()

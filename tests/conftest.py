@@ -41,7 +41,8 @@ class RunningServer:
     def invoke(self, endpoint: str, body: bytes | str, **headers: str) -> httpx.Response:
         """POST a prediction; header names with underscores for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx.post(f"{self.url}/endpoints/{endpoint}/invocations", content=body, headers=named, timeout=30)
+        url = f"{self.url}/endpoints/{endpoint}/invocations"
+        return httpx.post(url, content=body, headers=named, timeout=30)
 
     def wait_ready(self, timeout_s: float = START_S) -> None:
         """Wait until /readyz says 200; fails with the log if it never does."""
@@ -109,9 +110,9 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )
-        server = RunningServer(
-            process, f"http://127.0.0.1:{port}", log, models or ROOT / "models", data or folder / "data", settings
-        )
+        url = f"http://127.0.0.1:{port}"
+        models, data = models or ROOT / "models", data or folder / "data"
+        server = RunningServer(process, url, log, models, data, settings)
         servers.append(server)
         if wait:
             server.wait_ready()

@@ -1,4 +1,4 @@
-"""Prints the coverage of some rooms by statements and by branches, and fails if one misses the limit by branches.
+"""Prints the coverage of some rooms by statements and by branches; fails if one misses its limit by branches.
 
 Usage: coverage_by_room.py COVERAGE_JSON PERCENT ROOM...
 """

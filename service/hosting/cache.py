@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from service.clock import Clock
 from service.errors import ModelFault, ModelTooLarge, Unavailable
 from service.hosting.entry import Entry
+from service.hosting.failures import Backoff, Failures
 from service.hosting.gate import Gate
 from service.hosting.memory import give_back
 from service.hosting.source import ModelKey, Observer, Prepared, Source
@@ -27,29 +28,6 @@ from service.hosting.source import ModelKey, Observer, Prepared, Source
 ResultT = TypeVar("ResultT")
 
 STOPPING = "The server is stopping."
-
-_MAX_FAILURES = 10_000
-"""Failures remembered; beyond, the oldest is forgotten and its model tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long a model that failed to load is left alone: doubling from `first_s` up to `longest_s`."""
-
-    first_s: float = 1.0
-    longest_s: float = 60.0
-
-    def wait_s(self, attempts: int) -> float:
-        """Seconds to wait after that many failures in a row."""
-        return float(min(self.first_s * 2.0 ** min(attempts - 1, 30), self.longest_s))
-
-
-@dataclass(slots=True)
-class _Failure:
-    fault: ModelFault
-    attempts: int
-    retry_at_s: float
-    version: str | None
 
 
 class _Load:
@@ -108,12 +86,11 @@ class ModelCache:
         self._clock = clock
         self._observer = observer
         self._idle_s = idle_s
-        self._backoff = backoff or Backoff()
         self._keep = keep
         self._entries: OrderedDict[ModelKey, Entry] = OrderedDict()
         self._doomed: set[Entry] = set()  # evicted, but still in use
         self._loads: dict[ModelKey, _Load] = {}
-        self._failures: dict[ModelKey, _Failure] = {}
+        self._failures = Failures(clock, backoff or Backoff())
         self._tickets: deque[_Ticket] = deque()
         self._freeing: set[asyncio.Task[None]] = set()
         self._held_bytes = 0
@@ -137,7 +114,7 @@ class ModelCache:
 
     def failures(self) -> list[tuple[ModelKey, ModelFault]]:
         """The models whose last load failed, and why."""
-        return [(key, failure.fault) for key, failure in self._failures.items()]
+        return list(self._failures)
 
     def is_loaded(self, key: ModelKey) -> bool:
         """Whether `pin` would find the model."""
@@ -186,7 +163,7 @@ class ModelCache:
 
         Returns whether there was one, loaded or being loaded.
         """
-        self._failures.pop(key, None)
+        self._failures.forget(key)
         load = self._loads.get(key)
         if load is not None:
             load.stale = True
@@ -220,8 +197,8 @@ class ModelCache:
 
     async def _refuse_while_backing_off(self, key: ModelKey) -> None:
         while key not in self._loads:
-            failure = self._failures.get(key)
-            if failure is None or self._clock.monotonic() >= failure.retry_at_s:
+            failure = self._failures.waiting(key)
+            if failure is None:
                 return
             try:
                 version = await self._in_thread(self._source.version, key)
@@ -267,14 +244,14 @@ class ModelCache:
             entry = await self._load_into_room(key, prepared)
         except ModelFault as fault:
             if not self._loads.pop(key).stale:
-                self._remember_failure(key, fault, version)
+                self._failures.remember(key, fault, version)
             self._observer.failed(key, self._clock.monotonic() - begun_s, fault)
             raise
         except BaseException:
             self._loads.pop(key)
             raise
         load = self._loads.pop(key)
-        self._failures.pop(key, None)
+        self._failures.forget(key)
         self._entries[key] = entry
         entry.users = load.waiters
         self._observer.loaded(key, self._clock.monotonic() - begun_s, entry.model)
@@ -392,14 +369,6 @@ class ModelCache:
     def _unhold(self, size_bytes: int) -> None:
         self._held_bytes -= size_bytes
         self._serve_tickets()
-
-    def _remember_failure(self, key: ModelKey, fault: ModelFault, version: str | None) -> None:
-        known = self._failures.pop(key, None)
-        attempts = (known.attempts if known else 0) + 1
-        retry_at_s = self._clock.monotonic() + self._backoff.wait_s(attempts)
-        self._failures[key] = _Failure(copy(fault), attempts, retry_at_s, version)
-        if len(self._failures) > _MAX_FAILURES:
-            self._failures.pop(next(iter(self._failures)))
 
     def _too_large(self, need_bytes: int, kept_bytes: int = 0) -> ModelTooLarge:
         kept = f", of which pinned models hold {_megabytes(kept_bytes)}" if kept_bytes else ""

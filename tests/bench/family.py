@@ -15,9 +15,12 @@ from urllib.request import urlopen
 
 import psutil
 
+from tests.bench.load import Load, Plan
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 _START_S = 60.0
 _SAMPLE_S = 0.02
+_TRIES = 30
 _ANONYMOUS = re.compile(r"^Pss_(?:Anon|Shmem): +([0-9]+) kB$", re.MULTILINE)
 
 
@@ -109,6 +112,25 @@ class MemoryWatch:
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE_S):
             self.samples_bytes.append(models_memory_bytes(self._pid))
+
+
+def client_ports(gateway: psutil.Process) -> set[int]:
+    """The clients' ports of the connections that a gateway holds."""
+    return {place.raddr.port for place in gateway.net_connections("tcp") if place.raddr}
+
+
+def load_on_all(plan: Plan, gateways: list[psutil.Process]) -> Load:
+    """A load that every gateway has a part of.
+
+    They accept from one queue, so that one of them may get all connections: then it is begun anew.
+    """
+    for _ in range(_TRIES):
+        load = Load(plan)
+        if all(client_ports(gateway) for gateway in gateways):
+            return load
+        load.stop()
+        load.__exit__()
+    raise RuntimeError(f"one of the gateways got no connection in {_TRIES} tries")
 
 
 def memory_bytes(pid: int) -> int:

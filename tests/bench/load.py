@@ -7,6 +7,7 @@ early, after the answers that are under way. Times are those of time.monotonic()
 
 import asyncio
 import json
+import os
 import random
 import re
 import signal
@@ -209,9 +210,11 @@ class _Run:
             sys.stdout.flush()
 
     async def watch(self) -> None:
-        """Fail what gets no answer in time."""
+        """Fail what gets no answer in time; leave with whoever started this, who may have been killed."""
+        parent = os.getppid()
         while True:
             await asyncio.sleep(0.2)
+            self.stopping = self.stopping or os.getppid() != parent
             oldest_s = monotonic() - self.plan.timeout_s
             for connection in list(self.connections):
                 if connection.waits and connection.started_s < oldest_s:

@@ -1,5 +1,6 @@
 """More models than memory, slow loads, and gateways that die: the full-size figures."""
 
+import json
 import signal
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ import joblib
 import psutil
 from sklearn.dummy import DummyRegressor
 
-from tests.bench.family import ROOT, Family, MemoryWatch, models_memory_bytes
+from tests.bench.family import ROOT, Family, MemoryWatch, client_ports, load_on_all, models_memory_bytes
 from tests.bench.fleet import file_bytes, make_fleet, shots_at_fleet
 from tests.bench.load import Load, Outcome, Plan, Shot, carry_out, percentile
 from tests.bench.speed import Note
@@ -43,7 +44,8 @@ def measure_budget(folder: Path, note: Note) -> dict[str, Any]:
         with _serve(folder / f"fleet-{gateways}", models, gateways, **memory) as family:
             before_bytes = models_memory_bytes(family.process.pid)
             with MemoryWatch(family.process.pid) as watch:
-                outcome = carry_out(Plan(family.port, shots_at_fleet(_MODELS), 16, count=_REQUESTS))
+                plan = Plan(family.port, shots_at_fleet(_MODELS), 16, count=_REQUESTS, fresh=True)
+                outcome = carry_out(plan)  # connections anew, so that all gateways get calls
             results[f"{gateways} gateways"] = {
                 "right answers": outcome.answers,
                 "failures": outcome.reasons(),
@@ -52,6 +54,7 @@ def measure_budget(folder: Path, note: Note) -> dict[str, Any]:
                 "budget MiB": budget_bytes / 2**20,
                 "most memory MiB": (watch.peak_bytes - before_bytes) / 2**20,
                 "memory / budget": (watch.peak_bytes - before_bytes) / budget_bytes,
+                "models held at the end": _held(family.port),
                 "samples": len(watch.samples_bytes),
             }
     return results
@@ -89,10 +92,10 @@ def measure_deaths(folder: Path, note: Note) -> dict[str, Any]:
 
 def _death(family: Family, number: signal.Signals) -> dict[str, Any]:
     carry_out(Plan(family.port, (_IRIS,), 8, count=200))
-    with Load(Plan(family.port, (_IRIS,), 32, samples=True)) as load:
+    with load_on_all(Plan(family.port, (_IRIS,), 32, samples=True), family.gateways()) as load:
         victim = family.gateways()[0]
         sleep(0.5)
-        own = {place.raddr.port for place in victim.net_connections("tcp") if place.raddr}
+        own = client_ports(victim)
         killed_s = monotonic()
         victim.send_signal(number)
         while victim.is_running() and victim.status() != psutil.STATUS_ZOMBIE:
@@ -138,6 +141,14 @@ def _delay(family: Family) -> dict[str, float]:
 
 def _failures(outcome: Outcome) -> int:
     return len(outcome.failures)
+
+
+def _held(port: int) -> int:
+    """Models that the gateways hold, one in two gateways counting twice."""
+    sleep(1.0)  # gateways report five times a second
+    with urlopen(f"http://127.0.0.1:{port}/status", timeout=60) as response:
+        cards = json.load(response)["models"]
+    return sum(card["gateways"] for card in cards if card["state"] == "loaded")
 
 
 def _call_slow(port: int) -> None:

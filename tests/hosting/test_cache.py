@@ -16,8 +16,9 @@ import pytest
 
 from service.clock import ManualClock
 from service.errors import ModelFailure, ModelFault, ModelNotFound, ModelTooLarge, Unavailable
-from service.hosting.cache import Backoff, ModelCache
+from service.hosting.cache import ModelCache
 from service.hosting.entry import IN_PLACE_S, Entry
+from service.hosting.failures import Backoff
 from service.hosting.gate import Gate
 from service.hosting.model import Answer, Call, LoadedModel
 from service.hosting.source import ModelKey, Prepared
@@ -151,8 +152,8 @@ class Rig:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(HANG_S):
-            while not condition():  # threads are at work, which set no asyncio.Event
-                await asyncio.sleep(0.001)  # noqa: ASYNC110
+            while not condition():  # noqa: ASYNC110 - threads are at work, which set no asyncio.Event
+                await asyncio.sleep(0.001)
 
 
 def key_of(name: str) -> ModelKey:

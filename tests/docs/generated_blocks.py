@@ -1,0 +1,130 @@
+"""The parts of documents that the code says itself: `python tests/docs/generated_blocks.py` writes them anew.
+
+Each stands in its document between `<!-- NAME: ... -->` and `<!-- /NAME -->`.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from service.cli import app
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+BAR = "\\|"  # a bar inside a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One generated part: its name, the document it stands in, and what makes it."""
+
+    name: str
+    document: Path
+    render: Callable[[], str]
+
+    def shown(self) -> str | None:
+        """What the document has now; None if the markers are missing."""
+        found = self._pattern.search(self.document.read_text(encoding="utf-8"))
+        return found[2] if found else None
+
+    def write(self) -> None:
+        """Put what the code says between the markers."""
+        text = self.document.read_text(encoding="utf-8")
+        new = self._pattern.sub(lambda found: f"{found[1]}{self.render()}{found[3]}", text)
+        self.document.write_text(new, encoding="utf-8")
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(rf"(<!-- {self.name}: .*? -->\n)(.*?)(<!-- /{self.name} -->)", re.DOTALL)
+
+
+def settings_table() -> str:
+    """Every setting as its variable, its default and its meaning."""
+    return _table(
+        ("variable", "default", "meaning"),
+        (
+            (f"`SAGEBIRD_{name.upper()}`", _default(field), str(field.description))
+            for name, field in Settings.model_fields.items()
+        ),
+    )
+
+
+def commands_table() -> str:
+    """Every command of the command line with its arguments and options."""
+    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+    return _table(
+        ("command", "options", "what it does"),
+        (
+            (
+                f"`{' '.join(['sagebird', name, *_arguments(command)])}`",
+                " ".join(_options(command)),
+                _first_paragraph(command.help),
+            )
+            for name, command in commands.items()
+        ),
+    )
+
+
+def files_table() -> str:
+    """Every file below service/ with the first line of its docstring."""
+    folder = ROOT / "service"
+    files = (file for file in sorted(folder.rglob("*.py")) if file.name != "__init__.py")
+    return _table(
+        ("file", "what lives there"),
+        ((f"`{file.relative_to(folder).as_posix()}`", _first_line(file)) for file in files),
+    )
+
+
+BLOCKS = (
+    Block("commands", ROOT / "README.md", commands_table),
+    Block("settings", ROOT / "README.md", settings_table),
+    Block("files", ROOT / "service" / "README.md", files_table),
+)
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', BAR) for cell in line)} |\n" for line in lines)
+
+
+def _default(field: Any) -> str:
+    if field.default_factory is not None:
+        return "by the machine"
+    if isinstance(field.default, Path):
+        return f"`./{field.default}`"
+    if isinstance(field.default, float):
+        return f"`{field.default:g}`"
+    return f"`{field.default}`" if field.default not in (None, "", ()) else ""
+
+
+def _arguments(command: Any) -> list[str]:
+    return [
+        parameter.metavar or parameter.name.upper()
+        for parameter in command.params
+        if parameter.param_type_name == "argument"
+    ]
+
+
+def _options(command: Any) -> list[str]:
+    return [f"`{parameter.opts[0]}`" for parameter in command.params if parameter.param_type_name == "option"]
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def _first_line(file: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    return (docstring or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    for block in BLOCKS:
+        block.write()
+        sys.stdout.write(f"{block.document.relative_to(ROOT)}: {block.name}\n")

@@ -1,126 +1,160 @@
-"""README.md does what it says: its console blocks are run, its tables compared with the code."""
+"""README.md does what it says: it is followed from top to bottom, as a newcomer would, over a copy of the samples."""
 
-import os
 import re
-import subprocess
-import sys
+import shlex
+import shutil
+import time
 from collections.abc import Iterator
-from importlib.util import module_from_spec, spec_from_file_location
+from dataclasses import dataclass
+from difflib import unified_diff
 from pathlib import Path
-from types import ModuleType
 
+import httpx
 import pytest
+import yaml
 
-from service.cli import app
-from service.settings import Settings
-from tests.conftest import ROOT, RunningServer
+from tests.conftest import ROOT, RunningServer, StartServer
+from tests.docs.markdown import Fenced, read_blocks, read_steps
+from tests.docs.terminal import Terminal
 
-DOCUMENTS = sorted(
-    path for path in ROOT.glob("**/*.md") if not {".venv", "data"} & set(path.relative_to(ROOT).parts)
-)
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
 CARDS = sorted(path.parent.name for path in (ROOT / "models").glob("*/README.md"))
+ORIGIN = "http://localhost:3000"
+_PATIENCE_S = 10.0
+_LONG_NUMBER = re.compile(r"-?[0-9]+\.[0-9]{10,}(?:e-?[0-9]+)?")
+_FILE_NAME = re.compile(r"# (models/[\w/.-]+)\n")
 
 
-def sessions() -> list[str]:
-    """The console blocks: commands behind `$ `, each with the output that follows it."""
-    return re.findall(r"^```console\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do: a command or a Python program, and what it prints."""
+
+    command: str
+    output: str
 
 
-def steps(session: str) -> Iterator[tuple[str, str]]:
-    """Pairs of a command, which goes on to where its last quote ends, and what it must print."""
-    for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
-        lines = part.splitlines()
-        end = 1
-        while "\n".join(lines[:end]).count("'") % 2:
-            end += 1
-        yield "\n".join(lines[:end]), "\n".join(lines[end:])
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Somebody who follows the page in a folder of their own, with the server running."""
+
+    terminal: Terminal
+    server: RunningServer
+
+    def do(self, step: Step) -> str:
+        """Do it and return what it printed.
+
+        What follows a change of the models folder is tried until the server has seen the change, as people do.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            printed = self.terminal.type(step.command)
+            if rounded(printed) == rounded(step.output) or time.monotonic() > deadline:
+                return printed
+
+    def stamp(self) -> dict[Path, int]:
+        """What tells whether the models folder was changed."""
+        return {path: path.stat().st_mtime_ns for path in self.server.models.rglob("*.*")}
 
 
-@pytest.mark.parametrize("number", range(len(sessions())))
-def test_console_blocks_print_what_they_say(number: int, samples: RunningServer, tmp_path: Path) -> None:
-    script, expected = ["cd " + str(tmp_path)], ""
-    (tmp_path / "models").symlink_to(ROOT / "models")
-    for command, output in steps(sessions()[number]):
-        script.append(command)
-        expected += output + "\n" if output else ""
-    result = run("\n".join(script), samples)
-
-    assert separate(result) == separate(expected)
+@pytest.fixture(scope="module")
+def reader(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """The server serves a copy of the samples: the page adds models and edits endpoints.yaml."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    server = start_server(folder / "models", cors_origins=ORIGIN)
+    return Reader(Terminal(folder, server.url), server)
 
 
-def test_there_are_console_blocks_for_curl_and_the_aws_clients() -> None:
-    commands = [command for session in sessions() for command, _ in steps(session)]
+def test_everything_that_readme_shows_is_printed(reader: Reader) -> None:
+    failures = []
+    before = reader.stamp()
+    for step in steps(read_blocks(README)):
+        after = reader.stamp()
+        printed = reader.do(step) if after != before else reader.terminal.type(step.command)
+        before = after
+        if rounded(printed) != rounded(step.output):
+            difference = unified_diff(step.output.splitlines(), printed.splitlines(), "README.md", "printed", n=99)
+            failures.append(f"$ {step.command}\n" + "\n".join(difference))
 
-    for word in ("curl ", "aws sagemaker-runtime", "boto3", "sagebird invoke"):
+    assert not failures, "\n\n".join(["", *failures])
+
+
+def test_readme_shows_every_way_to_call() -> None:
+    commands = [step.command for step in steps(read_blocks(README))]
+
+    for word in ("curl ", "aws sagemaker-runtime", "import boto3", "sagebird invoke", "sagebird endpoints"):
         assert any(word in command for command in commands), word
 
 
+def test_the_page_in_a_browser_may_do_what_its_example_does(reader: Reader) -> None:
+    (example,) = (block.text for block in read_blocks(README) if block.language == "js")
+    headers = yaml.safe_load(re.findall(r"headers: ({.*})", example)[0])
+    url = re.findall(r'fetch\("(.*?)"', example)[0].replace("http://localhost:8080", reader.server.url)
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": ",".join(headers).lower()}
+
+    preflight = httpx.options(url, headers={"Origin": ORIGIN, **asked})
+    body = re.findall(r'body: "(.*?)"', example)[0]
+    answer = httpx.post(url, content=body, headers={"Origin": ORIGIN, **headers})
+
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == ORIGIN
+    assert (answer.status_code, answer.json()) == (200, [0])
+    readable = answer.headers["access-control-expose-headers"].lower()
+    assert re.findall(r'get\("(.*?)"\)', example)[0] in readable
+    assert f"SAGEBIRD_CORS_ORIGINS={ORIGIN} make serve" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        line
+        for block in read_blocks(README)
+        if block.language == "sh"
+        for line in block.text.splitlines()
+    ],
+)
+def test_what_readme_sets_up_is_there(line: str) -> None:
+    words = [word for word in shlex.split(line) if "=" not in word]
+
+    match words:
+        case ["make", target]:
+            assert re.search(rf"^{target}:.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        case ["docker", "compose", "up" | "down", *_]:
+            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+            assert {"server", "worker"} <= set(services)
+        case ["pip", "install", "--constraint", constraints, *packages]:
+            pinned = (ROOT / constraints).read_text(encoding="utf-8")
+            assert all(f"\n{package}==" in pinned for package in packages)
+        case [".", script]:
+            assert script == ".venv/bin/activate"  # made by make serve
+        case _:
+            pytest.fail(f"nothing checks this line of README.md: {line}")
+
+
 @pytest.mark.parametrize("card", CARDS)
-def test_the_curl_lines_of_model_cards_work(card: str, samples: RunningServer) -> None:
-    text = (ROOT / "models" / card / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = re.findall(r"^curl .*$", text, re.MULTILINE)
+def test_the_calls_of_a_model_card_work(card: str, samples: RunningServer) -> None:
+    calls = [block.text for block in read_blocks(ROOT / "models" / card / "README.md") if block.language == "sh"]
+    counted = "curl() { command curl -s -o /dev/null -w '%{http_code}\\n' \"$@\"; }\n"
 
-    assert lines
-    for line in lines:
-        status = run(f"cd {ROOT}; {line} -s -o /dev/null -w '%{{http_code}}'", samples)
-        assert status == "200", line
+    statuses = Terminal(ROOT, samples.url).type(counted + "\n".join(calls)).split()
 
-
-def test_the_settings_table_is_that_of_the_code() -> None:
-    table = load(ROOT / "tests" / "docs" / "settings_table.py")
-
-    assert table.shown() == table.render(), "run: python tests/docs/settings_table.py"
-    assert all(f"`SAGEBIRD_{name.upper()}`" in TEXT for name in Settings.model_fields)
+    assert statuses == ["200"] * "\n".join(calls).count("curl ")
+    assert len(statuses) >= 2
 
 
-def test_every_command_is_named() -> None:
-    for command in app.registered_commands:
-        name = command.name or command.callback.__name__  # type: ignore[union-attr]  # every command has one
-        assert re.search(rf"\b{name}\b", TEXT), name
+def steps(blocks: list[Fenced]) -> Iterator[Step]:
+    """What the page asks to do, in order: console commands, Python programs, Python files to write."""
+    for number, block in enumerate(blocks):
+        if block.language == "console":
+            yield from (Step(*pair) for pair in read_steps(block.text))
+        elif block.language == "python":
+            named = _FILE_NAME.match(block.text)
+            target = f"cat > {named[1]}" if named else "python -"
+            following = blocks[number + 1] if number + 1 < len(blocks) else None
+            output = following.text if following is not None and following.language == "text" else ""
+            yield Step(f"{target} <<'END'\n{block.text}END", output.strip("\n"))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")):
-        assert "://" in target or (document.parent / target).exists(), target
-
-
-def test_make_targets_and_compose_services_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-
-    for target in re.findall(r"\bmake ([a-z]+)", TEXT):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    assert (ROOT / "docker-compose.yml").is_file()
-
-
-def run(script: str, server: RunningServer) -> str:
-    """Run shell lines against the test's server, which has another port than the one in the documents."""
-    port = server.url.rpartition(":")[2]
-    script = script.replace(":8080", f":{port}").replace("localhost:", "127.0.0.1:")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    result = subprocess.run(
-        ["bash", "-c", script],
-        env={**os.environ, "PATH": path, "SAGEBIRD_URL": server.url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return result.stdout
-
-
-def separate(output: str) -> str:
-    """Outputs without their line ends: curl's bodies have none, and a console shows one."""
-    return re.sub(r"\s+", "", output)
-
-
-def load(file: Path) -> ModuleType:
-    """Import a script by its path."""
-    spec = spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def rounded(text: str) -> str:
+    """The text with its long numbers cut to nine digits: the last ones differ from processor to processor."""
+    return _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.9g}", text)

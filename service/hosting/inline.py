@@ -44,13 +44,14 @@ class HostLimits:
 
 @dataclass(frozen=True, slots=True)
 class _PreparedModel:
+    name: str
     directory: Path
     environment: tuple[tuple[str, str], ...]
     version: str
     estimate_bytes: int
 
     def load(self) -> LoadedModel:
-        with _read_faults(self.directory.name):
+        with _read_faults(self.name):
             return load_model(self.directory, dict(self.environment))
 
 
@@ -64,7 +65,7 @@ class _ArtifactSource:
         version = self.version(key)
         with _read_faults(key.name):
             directory = self._artifacts.open(key.path)
-            return _PreparedModel(directory, key.environment, version, estimate_bytes(directory))
+            return _PreparedModel(key.name, directory, key.environment, version, estimate_bytes(directory))
 
     def version(self, key: ModelKey) -> str:
         return self._artifacts.fingerprint(key.path)

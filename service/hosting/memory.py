@@ -3,8 +3,10 @@
 import ctypes
 import gc
 import sys
+import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import PurePath
 from types import FunctionType, ModuleType
 
@@ -12,6 +14,7 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _ARENAS = 2
 _MMAP_THRESHOLD_BYTES = 1 << 20
+_COLLECTING = threading.Lock()  # a collection that begins while another one runs does nothing and returns
 _WITNESS_DEPTH = 2
 """From a loaded model over what answers for it to the object that was in its file."""
 
@@ -40,7 +43,8 @@ def give_back(holder: list[object]) -> None:
     witnesses = list(_witnesses(holder[0], _WITNESS_DEPTH))
     holder.clear()
     if not witnesses or any(witness() is not None for witness in witnesses):
-        gc.collect()
+        with _COLLECTING:
+            gc.collect()
     trim = getattr(_libc(), "malloc_trim", None)
     if trim is not None:
         trim(ctypes.c_size_t(0))
@@ -48,10 +52,8 @@ def give_back(holder: list[object]) -> None:
 
 def _witnesses(thing: object, depth: int) -> Iterator[weakref.ref[object]]:
     """Weak references to a thing and to what its attributes hold, as far as these take one."""
-    try:
+    with suppress(TypeError):
         yield weakref.ref(thing)
-    except TypeError:
-        return
     if depth:
         for value in getattr(thing, "__dict__", {}).values():
             if not isinstance(value, type | ModuleType | FunctionType | PurePath):  # these are often shared

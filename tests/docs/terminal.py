@@ -32,7 +32,7 @@ class Terminal:
         if command.startswith("export "):
             self.exported.append(self._as_here(command))
         shown = self._run(["bash", "-c", script])
-        return _ESCAPES.sub("", shown).replace("\r\n", "\n").replace(self._address, "localhost:8080").strip("\n")
+        return _ESCAPES.sub("", shown).replace("\r", "").replace(self._address, "localhost:8080").strip("\n")
 
     @property
     def _address(self) -> str:

@@ -1,4 +1,4 @@
-"""README.md does what it says: it is followed from top to bottom, as a newcomer would, over a copy of the samples."""
+"""README.md does what it says: a newcomer follows it from top to bottom, over a copy of the samples."""
 
 import re
 import shlex
@@ -43,7 +43,7 @@ class Reader:
     def do(self, step: Step) -> str:
         """Do it and return what it printed.
 
-        What follows a change of the models folder is tried until the server has seen the change, as people do.
+        It is tried until the server has seen the change of the models folder that came before.
         """
         deadline = time.monotonic() + _PATIENCE_S
         while True:
@@ -73,7 +73,9 @@ def test_everything_that_readme_shows_is_printed(reader: Reader) -> None:
         printed = reader.do(step) if after != before else reader.terminal.type(step.command)
         before = after
         if rounded(printed) != rounded(step.output):
-            difference = unified_diff(step.output.splitlines(), printed.splitlines(), "README.md", "printed", n=99)
+            difference = unified_diff(
+                step.output.splitlines(), printed.splitlines(), "README.md", "printed", n=99
+            )
             failures.append(f"$ {step.command}\n" + "\n".join(difference))
 
     assert not failures, "\n\n".join(["", *failures])
@@ -90,7 +92,10 @@ def test_the_page_in_a_browser_may_do_what_its_example_does(reader: Reader) -> N
     (example,) = (block.text for block in read_blocks(README) if block.language == "js")
     headers = yaml.safe_load(re.findall(r"headers: ({.*})", example)[0])
     url = re.findall(r'fetch\("(.*?)"', example)[0].replace("http://localhost:8080", reader.server.url)
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": ",".join(headers).lower()}
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ",".join(headers).lower(),
+    }
 
     preflight = httpx.options(url, headers={"Origin": ORIGIN, **asked})
     body = re.findall(r'body: "(.*?)"', example)[0]
@@ -106,25 +111,27 @@ def test_the_page_in_a_browser_may_do_what_its_example_does(reader: Reader) -> N
 
 @pytest.mark.parametrize(
     "line",
-    [
-        line
-        for block in read_blocks(README)
-        if block.language == "sh"
-        for line in block.text.splitlines()
-    ],
+    [line for block in read_blocks(README) if block.language == "sh" for line in block.text.splitlines()],
 )
 def test_what_readme_sets_up_is_there(line: str) -> None:
     words = [word for word in shlex.split(line) if "=" not in word]
 
     match words:
         case ["make", target]:
-            assert re.search(rf"^{target}:.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+            assert re.search(
+                rf"^{target}:.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+            )
         case ["docker", "compose", "up" | "down", *_]:
             services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
             assert {"server", "worker"} <= set(services)
         case ["pip", "install", "--constraint", constraints, *packages]:
             pinned = (ROOT / constraints).read_text(encoding="utf-8")
             assert all(f"\n{package}==" in pinned for package in packages)
+        case ["git", "restore", file]:
+            assert (ROOT / file).is_file()
+        case ["rm", "-r", *paths]:
+            typed = "\n".join(step.command for step in steps(read_blocks(README)))
+            assert all(path.removesuffix(".bak") in typed for path in paths)
         case [".", script]:
             assert script == ".venv/bin/activate"  # made by make serve
         case _:
@@ -133,7 +140,9 @@ def test_what_readme_sets_up_is_there(line: str) -> None:
 
 @pytest.mark.parametrize("card", CARDS)
 def test_the_calls_of_a_model_card_work(card: str, samples: RunningServer) -> None:
-    calls = [block.text for block in read_blocks(ROOT / "models" / card / "README.md") if block.language == "sh"]
+    calls = [
+        block.text for block in read_blocks(ROOT / "models" / card / "README.md") if block.language == "sh"
+    ]
     counted = "curl() { command curl -s -o /dev/null -w '%{http_code}\\n' \"$@\"; }\n"
 
     statuses = Terminal(ROOT, samples.url).type(counted + "\n".join(calls)).split()

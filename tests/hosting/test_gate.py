@@ -77,6 +77,23 @@ def test_a_caller_that_gives_up_as_its_turn_comes_passes_the_turn_on() -> None:
     asyncio.run(run())
 
 
+def test_a_caller_that_gives_up_just_before_its_turn_is_passed_over() -> None:
+    async def run() -> None:
+        gate = Gate(limit=1, queue=5)
+        await gate.enter()
+        first, second = (asyncio.create_task(gate.enter()) for _ in range(2))
+        await _settle()
+        first.cancel()  # it stands in line until the loop gets to it …
+        gate.leave()  # … and the place is given away before that
+        await asyncio.wait_for(second, 5)
+        assert (await asyncio.gather(first, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+        assert (gate.inside, gate.waiting) == (1, 0)
+        gate.leave()
+        assert gate.inside == 0
+
+    asyncio.run(run())
+
+
 async def _settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)

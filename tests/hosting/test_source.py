@@ -1,0 +1,28 @@
+"""What makes two calls share a model, and how people call it."""
+
+from pathlib import Path
+
+import pytest
+
+from service.hosting.source import ModelKey
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/models/iris", "iris"),
+        ("/models/iris.tar.gz", "iris"),
+        ("/models/iris.tgz", "iris"),
+        ("/models/team/iris-1.2", "iris-1.2"),
+        ("/models/iris.tar.gz.old", "iris.tar.gz.old"),
+    ],
+)
+def test_a_model_is_called_by_its_folder_or_archive_without_the_ending(path: str, name: str) -> None:
+    assert ModelKey(Path(path)).name == name
+
+
+def test_the_same_files_in_another_environment_are_another_model() -> None:
+    plain, told = ModelKey(Path("/m/a")), ModelKey(Path("/m/a"), (("OUTPUT", "probabilities"),))
+
+    assert plain == ModelKey(Path("/m/a"))
+    assert len({plain, told, ModelKey(Path("/m/a"))}) == 2

@@ -23,6 +23,7 @@ from service.hosting.entry import Entry
 from service.hosting.failures import Backoff, Failures
 from service.hosting.gate import Gate
 from service.hosting.memory import give_back
+from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey, Observer, Prepared, Source
 
 ResultT = TypeVar("ResultT")
@@ -264,14 +265,15 @@ class ModelCache:
     async def _load_into_room(self, key: ModelKey, prepared: Prepared) -> Entry:
         promised_bytes = prepared.estimate_bytes
         await self._make_room(promised_bytes)
+        # The model is no thread's result: the thread would cling to it for a while.
+        box: list[LoadedModel] = []
         try:
-            model = await self._in_thread(prepared.load)
+            await self._in_thread(_load_into, box, prepared)
         except BaseException:
             self._unhold(promised_bytes)
             raise
         gate = Gate(self._concurrency, self._queue)
-        entry = Entry(key, model, prepared.version, self._clock.monotonic(), gate)
-        del model
+        entry = Entry(key, box.pop(), prepared.version, self._clock.monotonic(), gate)
         self._held_bytes += entry.size_bytes - promised_bytes
         if entry.size_bytes > self.budget_bytes:
             self._leaving_bytes += entry.size_bytes
@@ -380,6 +382,10 @@ class ModelCache:
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *arguments))
+
+
+def _load_into(box: list[LoadedModel], prepared: Prepared) -> None:
+    box.append(prepared.load())
 
 
 def _retrieve(task: "asyncio.Task[Any]") -> None:

@@ -571,6 +571,21 @@ def test_closing_frees_everything_and_tells_those_who_wait() -> None:
     run(test())
 
 
+def test_closing_tells_those_who_wait_for_the_memory_of_a_model_in_use() -> None:
+    async def test() -> None:
+        async with rig(budget=1) as it:
+            entry = await it.take("busy")
+            waiting = it.begin("other")
+            await it.until(lambda: entry.doomed)
+            await it.cache.close()
+            with pytest.raises(Unavailable):
+                await waiting
+            it.cache.release(entry)
+            assert it.cache.held_bytes == 0
+
+    run(test())
+
+
 def test_a_model_in_use_when_the_cache_is_closed_goes_with_its_last_call_without_threads() -> None:
     async def test() -> None:
         with ThreadPoolExecutor(1) as executor:

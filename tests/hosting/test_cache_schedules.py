@@ -53,9 +53,9 @@ class JobList(Executor):
         self.loads_begun: list[int] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        owner = getattr(getattr(fn, "func", None), "__self__", None)
-        if isinstance(owner, FakePrepared):
-            self.loads_begun.append(owner.number)
+        for argument in getattr(fn, "args", ()):
+            if isinstance(argument, FakePrepared):
+                self.loads_begun.append(argument.number)
         future: Future[Any] = Future()
         self.jobs.append((future, partial(fn, *args, **kwargs)))
         return future

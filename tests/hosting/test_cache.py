@@ -24,7 +24,7 @@ from service.hosting.model import Answer, Call, LoadedModel
 from service.hosting.source import ModelKey, Prepared
 
 MIB = 2**20
-HANG_S = 60.0  # far above what any test takes: reached only by a waiter that hangs
+HANG_S = 20.0  # far above what any test takes: reached only by a waiter that hangs
 
 
 class FakeModel:

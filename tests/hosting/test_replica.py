@@ -28,7 +28,7 @@ from service.hosting.model import Answer, Call, LoadedModel
 from service.hosting.replica import Replica
 from service.hosting.source import ModelKey, Prepared
 
-HANG_S = 60.0  # far above what any test takes: reached only by what hangs
+HANG_S = 20.0  # far above what any test takes: reached only by what hangs
 SOON_S = 0.05
 """A time-out that every test of time-outs waits for."""
 

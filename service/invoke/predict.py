@@ -84,6 +84,9 @@ class Predictor:
             worded = self._worded(error, invocation)
             target.counter.count_error(perf_counter() - begun_s, worded.code, _status_class(worded))
             raise worded from None
+        except Exception:  # a bug of ours or of a library: counted here, worded and logged at the edge
+            target.counter.count_error(perf_counter() - begun_s, SagebirdError.code, 5)
+            raise
         target.counter.count(perf_counter() - begun_s)
         return Prediction(answer, target.variant.name)
 

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -211,3 +212,21 @@ def test_a_request_is_only_refused_after_catching_up_with_the_store(world: Open)
                 await predictor.predict(Invocation("nobody", Call(ROW, "text/csv", None)))
 
     asyncio.run(check())
+
+
+def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) -> None:
+    class _Bug:
+        async def invoke(self, call: Call) -> None:
+            raise ZeroDivisionError
+
+    async def act(here: World) -> dict[tuple[str, int], int]:
+        directory = here.follower.directory
+        target = replace(directory.routes["iris"].targets["a"], replica=_Bug())  # type: ignore[arg-type]  # a bug
+        route = replace(directory.routes["iris"], targets={"a": target})
+        broken = replace(directory, routes={"iris": route})
+        predictor = Predictor(lambda: broken, lambda: 0.0, here.registry, ARNS)
+        with pytest.raises(ZeroDivisionError):
+            await predictor.predict(Invocation("iris", _call()))
+        return target.counter.errors
+
+    assert _with(world, act) == {("InternalFailure", 5): 1}

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -50,6 +51,9 @@ CONTAINER_ENDPOINT = "model"
 
 _KEEPER_LOOK_S = 0.2
 _FLUSH_S = 0.5
+# How long a thread that burns CPU in Python (a model being loaded, user code) may keep the event loop waiting.
+# Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
+_SWITCH_S = 0.0005
 _SAGEMAKER_MODELS = Path("/opt/ml/models")
 
 
@@ -128,6 +132,7 @@ def run_gateway(
     """One gateway process, until SIGTERM or until the parent is gone."""
     keep_big_arrays_apart()
     reseed()
+    sys.setswitchinterval(_SWITCH_S)
     try:
         import uvloop  # not on every platform
 

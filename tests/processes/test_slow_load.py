@@ -46,11 +46,14 @@ class Slow:
         """Let the load end; what the callers got."""
         self.gate.touch()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(300)
         return self.answers
 
     def _call(self) -> None:
-        self.answers.append(self.server.invoke("slow", "1", Content_Type="text/csv"))
+        # Longer than anything here takes on a busy machine: how long a load lasts is the test's own doing.
+        url = f"{self.server.url}/endpoints/slow/invocations"
+        headers = {"Content-Type": "text/csv"}
+        self.answers.append(httpx.post(url, content="1", headers=headers, timeout=300))
 
 
 @pytest.fixture(params=[SLEEPING, BURNING], ids=["sleeping", "burning"])
@@ -61,7 +64,7 @@ def slow(request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Pa
     make_model(tmp_path / "models" / "slow", 2, WAITING.format(pass_time=request.param, **places))
     lazy = variants("slow", slow=1).replace("weight: 1", "weight: 1, lazy: true").removeprefix("endpoints:\n")
     declare(tmp_path / "models", variants("quick", quick=1) + lazy)
-    slow = Slow(start_server(tmp_path / "models", gateways=1), tmp_path, callers=3)
+    slow = Slow(start_server(tmp_path / "models", gateways=1, model_timeout_s="300"), tmp_path, callers=3)
     yield slow
     slow.let_go()
 
@@ -69,10 +72,10 @@ def slow(request: pytest.FixtureRequest, start_server: StartServer, tmp_path: Pa
 def test_everything_else_answers_while_a_model_is_being_loaded(slow: Slow) -> None:
     pages = ("/healthz", "/readyz", "/status", "/metrics")
 
-    outcome = carry_out(Plan(port(slow.server), (shot("quick", 1),), 4, count=200))
+    outcome = carry_out(Plan(port(slow.server), (shot("quick", 1),), 4, count=100))
     codes = [httpx.get(slow.server.url + page, timeout=30).status_code for page in pages]
 
-    assert (outcome.answers, outcome.failures) == (200, ())
+    assert (outcome.answers, outcome.failures) == (100, ())
     assert codes == [200, 200, 200, 200]
     assert slow.answers == []
 

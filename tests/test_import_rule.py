@@ -31,7 +31,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "botocore": ("wire/spec.py",),
         "fastapi": ("web/*", "container/*"),
-        "httpx": ("cli/*",),
+        "httpx": ("cli/*", "hosting/remote.py"),
         "joblib": ("hosting/flavours/*",),
         "numpy": ("hosting/*",),
         "orjson": (
@@ -51,6 +51,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),
+        "simdjson": ("hosting/csv_block.py",),
         "sklearn": ("hosting/flavours/*",),
         "sqlalchemy": ("store/*",),
         "starlette": ("web/*", "container/*"),

@@ -41,6 +41,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "observe/*",
             "control/*",
             "invoke/*",
+            "jobs/*",
             "web/*",
             "container/*",
         ),

@@ -4,7 +4,6 @@ The only client of containers; who retries, and how often, is decided by who cal
 """
 
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Final
 
 import httpx
@@ -26,12 +25,8 @@ class RemoteModel:
         self._client = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)))
         self._timeout_s = timeout_s
 
-    def __enter__(self) -> "RemoteModel":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the connections."""
         self._client.close()
 
     def ping(self) -> None:

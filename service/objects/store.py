@@ -51,8 +51,11 @@ class Sink(Protocol):
         ...
 
     @property
-    def identity(self) -> tuple[int, int]:
-        """Device and inode, which stay the file's own when it gets its name."""
+    def identity(self) -> tuple[int, int, int, int]:
+        """Device, inode, size in bytes and time of change in ns: the file's own, also under its final name.
+
+        Raises ObjectFault.
+        """
         ...
 
 
@@ -210,10 +213,11 @@ class _File:
         self._target = target
 
     @property
-    def identity(self) -> tuple[int, int]:
-        """Device and inode."""
+    def identity(self) -> tuple[int, int, int, int]:
+        """Device, inode, size in bytes and time of change in ns. Raises ObjectFault."""
+        self.finish()
         status = os.fstat(self._file.fileno())
-        return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def write(self, data: bytes, /) -> None:
         """Add bytes. Raises ObjectFault."""

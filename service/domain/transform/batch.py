@@ -6,12 +6,12 @@ from service.domain.transform.options import LINE
 from service.domain.transform.split import Chunks, RecordError, too_large
 
 
-def batch_records(records: Iterable[bytes], limit_bytes: int, single: bool) -> Iterator[list[bytes]]:
-    """Lists of whole records: one each, or as many as fit the limit (0: no limit), never fewer than one."""
+def batch_records(records: Iterable[bytes], limit_bytes: int, most: int = 0) -> Iterator[list[bytes]]:
+    """Lists of as many whole records as fit the limit, at least one and at most `most`; 0: no limit."""
     held: list[bytes] = []
     size = 0
     for record in records:
-        if held and (single or (limit_bytes and size + len(record) > limit_bytes)):
+        if held and (len(held) == most or (limit_bytes and size + len(record) > limit_bytes)):
             yield held
             held, size = [], 0
         held.append(record)
@@ -20,18 +20,22 @@ def batch_records(records: Iterable[bytes], limit_bytes: int, single: bool) -> I
         yield held
 
 
-def batch_lines(chunks: Chunks, limit_bytes: int) -> Iterator[bytes]:
-    """The bodies that `batch_records` would make of lines, found without looking at every line.
+def batch_lines(chunks: Chunks, target_bytes: int, limit_bytes: int) -> Iterator[bytes]:
+    """Bodies of as many whole lines as fit the target, found without looking at every line.
 
-    Raises RecordError for a line over the limit, with its number counted from the body's first line.
+    A line over the target is a body of its own. 0 is no target and no limit.
+
+    Raises: RecordError for a line over the limit; its number counts from the first line of that body.
     """
     held = bytearray()
     for chunk in chunks:
         held += chunk
-        while limit_bytes and len(held) > limit_bytes:
-            end = held.rfind(b"\n", 0, limit_bytes) + 1
+        while target_bytes and len(held) > target_bytes:
+            end = held.rfind(b"\n", 0, target_bytes) + 1 or held.find(b"\n", target_bytes) + 1
+            if limit_bytes and (end or len(held)) > limit_bytes:
+                raise RecordError(1, too_large(end or len(held), limit_bytes))
             if not end:
-                raise RecordError(1, too_large(len(held), limit_bytes))
+                break
             yield bytes(held[:end])
             del held[:end]
     if held:

@@ -1,4 +1,4 @@
-"""What a job reads: its inputs with the names of their outputs, and each cut into batches of whole records."""
+"""What a job reads: inputs with the names of their outputs, and each cut into batches of whole records."""
 
 import os
 from collections.abc import Iterator

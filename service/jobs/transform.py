@@ -1,7 +1,7 @@
 """One batch transform job, from its inputs to its outputs: cut, work, assemble, give the output its name.
 
-In here: the order of things, and what is written when. How records are cut is in inputs, what becomes of a batch
-in work, who does it in crew. Forking and threads are the crew's; this runs in one thread.
+In here: the order of things, and what is written when. How records are cut is in inputs, what becomes of a
+batch in work, who does it in crew. Processes and threads are the crew's; this runs in one thread.
 """
 
 import base64
@@ -91,10 +91,12 @@ class _Run:
     folders: set[Path] = field(default_factory=set)
     rows: int = 0
     size_bytes: int = 0
+    total_bytes: int = 0
     stopped: bool = False
 
     def run(self) -> Outcome:
         begun_s = self.watch.clock.monotonic()
+        self.total_bytes = sum(given.size_bytes for given in self.job.inputs)
         remove_abandoned(self.job.target)
         self._skip_done()
         results = self.job.crew.results(self._items())
@@ -153,12 +155,15 @@ class _Run:
             current = _Open(given, self.watch.clock.monotonic(), ExitStack())
         if item.fault is not None:
             number = current.records + item.number if item.number else None
-            return self._fail(current, item.file, number, item.fault)
+            self._fail(current, item.file, number, item.fault)
+            return None
         if isinstance(result, Failed):
             number = None if result.number is None else current.records + result.number
-            return self._fail(current, item.file, number, result.reason)
+            self._fail(current, item.file, number, result.reason)
+            return None
         if result is None:
-            return self._finish(current, item.file)
+            self._finish(current, item.file)
+            return None
         self._add(current, result)
         self.rows += result.records
         if isinstance(item.batch, Spans):
@@ -230,9 +235,8 @@ class _Run:
         return self.stopped
 
     def _tell(self, current: _Open | None) -> None:
-        total = sum(given.size_bytes for given in self.job.inputs)
         read = self.size_bytes + (0 if current is None else current.size_bytes)
-        self.watch.tell(Progress(len(self.reports), len(self.job.inputs), self.rows, read, total))
+        self.watch.tell(Progress(len(self.reports), len(self.job.inputs), self.rows, read, self.total_bytes))
 
     def _outcome(self, seconds: float) -> Outcome:
         files = tuple(self.reports[index] for index in sorted(self.reports))

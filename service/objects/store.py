@@ -211,6 +211,7 @@ class _File:
     def __init__(self, file: BinaryIO, target: Path) -> None:
         self._file = file
         self._target = target
+        self._finished = False
 
     @property
     def identity(self) -> tuple[int, int, int, int]:
@@ -221,6 +222,7 @@ class _File:
 
     def write(self, data: bytes, /) -> None:
         """Add bytes. Raises ObjectFault."""
+        self._finished = False
         try:
             self._file.write(data)
         except OSError as error:
@@ -228,11 +230,14 @@ class _File:
 
     def finish(self) -> None:
         """Bring everything to the disk. Raises ObjectFault."""
+        if self._finished:
+            return
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _cannot_write(self._target, error) from error
+        self._finished = True
 
 
 def _list_path(path: Path, address: str) -> Listing:

@@ -15,7 +15,7 @@ from rich.table import Table
 from service.cli.refusal import fail
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-_TYPES = {
+CONTENT_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
     ".jsonl": "application/jsonlines",
@@ -47,7 +47,7 @@ def invoke(
 ) -> None:
     """Send one request to an endpoint; the answer goes to standard output, its variant to standard error."""
     body = _read_request(file)
-    headers = {"Content-Type": content_type or _TYPES.get(Path(file).suffix, "text/csv")}
+    headers = {"Content-Type": content_type or CONTENT_TYPES.get(Path(file).suffix, "text/csv")}
     for name, value in (
         ("Accept", accept),
         ("X-Amzn-SageMaker-Target-Model", target_model),

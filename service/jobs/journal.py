@@ -1,8 +1,8 @@
 """What of a job is done, on disk, so that a job that is begun again goes on where it stopped.
 
 A line is written before an output gets its name, and holds what only that very file is: device, inode, size
-and time of change. Who reads the journal believes a line only if the output is that file. So an output is never
-written twice, and never taken for done when it is not, wherever the process was killed.
+and time of change. Who reads the journal believes a line only if the output is that file. So an output is
+never written twice, and never taken for done when it is not, wherever the process was killed.
 """
 
 import os

@@ -1,10 +1,9 @@
-"""The command line: argv -> Settings -> one function of compose; and commands for people, over HTTP."""
+"""The commands that talk to a running server over HTTP: invoke, endpoints, models."""
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import httpx
@@ -13,11 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service import __version__, log
-from service.errors import StartupError
-from service.hosting.flavours.preload import limit_threads
-from service.settings import Settings, load_settings
-from service.supervisor import NEVER_STARTS
+from service.cli.refusal import fail
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _TYPES = {
@@ -27,108 +22,9 @@ _TYPES = {
     ".jsonlines": "application/jsonlines",
     ".npy": "application/x-npy",
 }
-
-app = typer.Typer(
-    help="SageMaker hosting without SageMaker: endpoints that boto3, the aws CLI and curl call unchanged.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-Host = Annotated[
-    str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)
-]
-Port = Annotated[
-    int | None, typer.Option(help="Port; 0 takes a free one.  [default: 8080]", show_default=False)
-]
-Auth = Annotated[
-    str | None,
-    typer.Option(
-        help="`off` allows calls without keys on purpose; needed beyond 127.0.0.1.", show_default=False
-    ),
-]
-Gateways = Annotated[
-    int | None, typer.Option(help="Gateway processes.  [default: one per CPU]", show_default=False)
-]
 Url = Annotated[str, typer.Option(envvar="SAGEBIRD_URL", help="Where the server is.")]
 
 
-def main() -> None:
-    """Run the command line; "can never start" ends with exit code 3 and one sentence."""
-    try:
-        app()
-    except StartupError as error:
-        sys.stderr.write(f"sagebird: {error.message}\n")
-        sys.exit(NEVER_STARTS)
-
-
-@app.callback(invoke_without_command=True)
-def show_version(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
-) -> None:
-    """Options of the command itself."""
-    if version:
-        typer.echo(f"sagebird {__version__}")
-        raise typer.Exit
-
-
-@app.command()
-def serve(
-    host: Host = None,
-    port: Port = None,
-    models: Annotated[
-        Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)
-    ] = None,
-    gateways: Gateways = None,
-    auth: Auth = None,
-) -> None:
-    """Serve the endpoints that endpoints.yaml declares, until Ctrl-C or SIGTERM.
-
-    Every setting is also a variable: SAGEBIRD_PORT, SAGEBIRD_MODEL_MEMORY, … (the README lists them).
-    """
-    settings = load_settings(host=host, port=port, models=models, data=data, gateways=gateways, auth=auth)
-    compose = _start(settings)
-    sys.exit(compose.serve(settings, _announce))
-
-
-@app.command()
-def container(
-    model: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("/opt/ml/model"),
-    host: Host = None,
-    port: Port = None,
-    gateways: Gateways = None,
-    auth: Auth = None,
-    multi_model: Annotated[
-        bool, typer.Option(envvar="SAGEMAKER_MULTI_MODEL", help="Start empty; models come by POST /models.")
-    ] = False,
-) -> None:
-    """Serve one model as a SageMaker container does: /ping, /invocations, /models. Keeps no state.
-
-    SAGEMAKER_BIND_TO_PORT and the other variables of serving containers are understood.
-    """
-    environment = {name: value for name, value in os.environ.items() if name.startswith("SAGEMAKER_")}
-    if port is None:
-        port = _number(environment, "SAGEMAKER_BIND_TO_PORT")
-    if gateways is None:
-        gateways = _number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS")
-    settings = load_settings(host=host, port=port, models=model, gateways=gateways, auth=auth)
-    compose = _start(settings)
-    sys.exit(compose.contain(settings, environment, multi_model, _announce))
-
-
-@app.command()
-def worker() -> None:
-    """Run batch jobs only. Idle for now: batch transform is not served yet."""
-    settings = load_settings()
-    compose = _start(settings)
-    sys.exit(compose.work(settings))
-
-
-@app.command()
 def invoke(
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")],
     file: Annotated[
@@ -168,7 +64,6 @@ def invoke(
     sys.stderr.write(f"variant {variant}, {response.headers.get('content-type', '')}\n")
 
 
-@app.command()
 def endpoints(
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
@@ -197,7 +92,6 @@ def endpoints(
             console.print(f"{card['name']}: {card['failure_reason']}", markup=False, style="red")
 
 
-@app.command()
 def models(
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
@@ -223,37 +117,13 @@ def models(
             console.print(f"{card['name']}: {note}", markup=False, style="yellow")
 
 
-def _start(settings: Settings) -> Any:
-    """Set logging up and import the roles: what only talks to a server never pays for them."""
-    log.configure(settings.log_level, settings.log_format)
-    limit_threads()
-    from service import compose
-
-    return compose
-
-
-def _announce(address: str) -> None:
-    sys.stderr.write(
-        f"sagebird {__version__} on {address} (page: {address}/  docs: {address}/docs  stop: Ctrl-C)\n"
-    )
-    sys.stderr.flush()
-
-
 def _read_request(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read()
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        _fail(f"{file} cannot be read: {error.strerror}.")
-
-
-def _number(environment: dict[str, str], name: str) -> int | None:
-    """A number that the platform passed, None if it did not. Raises StartupError."""
-    text = environment.get(name, "")
-    if text and not (text.isascii() and text.isdecimal()):
-        raise StartupError(f"{name} must be a whole number (is {text!r}).")
-    return int(text) if text else None
+        fail(f"{file} cannot be read: {error.strerror}.")
 
 
 def _status(url: str) -> Any:
@@ -263,7 +133,7 @@ def _status(url: str) -> Any:
     except ValueError:
         document = None
     if not isinstance(document, dict) or not {"endpoints", "models"} <= document.keys():
-        _fail(f"What answers at {url} is no sagebird: name another with --url.")
+        fail(f"What answers at {url} is no sagebird: name another with --url.")
     return document
 
 
@@ -272,14 +142,14 @@ def _call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
     try:
         response = httpx.request(method, url.rstrip("/") + path, timeout=75.0, **options)
     except UnicodeEncodeError as error:
-        _fail(f"A header can only hold ASCII, not {error.object!r}.")
+        fail(f"A header can only hold ASCII, not {error.object!r}.")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        _fail(
+        fail(
             f"No sagebird answers at {url} ({error}): start one with `sagebird serve`, or name another with "
             "--url."
         )
     if not response.is_success:
-        _fail(_error_text(response))
+        fail(_error_text(response))
     return response
 
 
@@ -292,12 +162,3 @@ def _error_text(response: httpx.Response) -> str:
         return f"{response.status_code}: {response.text}"
     message = document.get("OriginalMessage") or document.get("Message") or document
     return f"{response.status_code} {response.headers.get('x-amzn-errortype', '')}: {message}"
-
-
-def _fail(message: str) -> NoReturn:
-    sys.stderr.write(f"sagebird: {message}\n")
-    raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -22,8 +22,10 @@ from service.container.management import create_router
 from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
+from service.control.resources import Context
 from service.errors import ModelFault, SagebirdError, StartupError
-from service.hosting.artifact import ArtifactStore, Limits
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import keep_big_arrays_apart
@@ -51,7 +53,7 @@ CONTAINER_ENDPOINT = "model"
 
 _KEEPER_LOOK_S = 0.2
 _FLUSH_S = 0.5
-# How long a thread that burns CPU in Python (a model being loaded, user code) may keep the event loop waiting.
+# How long a thread that burns CPU in Python (a model being loaded, user code) may hold up the event loop.
 # Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
 _SWITCH_S = 0.0005
 _SAGEMAKER_MODELS = Path("/opt/ml/models")
@@ -87,8 +89,8 @@ def contain(
         check_folders(settings)
         declaration = Declaration({}) if multi_model else _container_declaration(settings.models, environment)
         with listen(settings.host, settings.port) as listener:
-            arns, clock = Arns(settings.account, settings.region), SystemClock()
-            _prepare_state(settings, lambda store: apply_declaration(declaration, store, arns, clock))
+            context = _context(settings)
+            _prepare_state(settings, lambda store: apply_declaration(declaration, store, context))
             announce(address(listener))
             return _supervise(settings, listener, container=True)
 
@@ -104,22 +106,21 @@ def work(settings: Settings) -> int:
 
 def declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
-    arns = Arns(settings.account, settings.region)
-    return DeclaredFile(settings.endpoints_file, settings.models, store, arns, SystemClock())
+    return DeclaredFile(settings.endpoints_file, settings.models, store, _context(settings))
 
 
 def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
     """Follow the endpoints file and settle endpoints until SIGTERM, or until the parent is gone."""
     stop = _stop_event()
     store = Store(settings.data / "state.db")
-    arns, clock = Arns(settings.account, settings.region), SystemClock()
+    context = _context(settings)
     declared = declared_file(settings, store)
     logger = log.get_logger("sagebird.keeper")
     while not stop.wait(_KEEPER_LOOK_S) and os.getppid() == parent_pid:
         try:
             if watch_file:
                 declared.look()
-            reconcile(store, arns, clock, _is_alive)
+            reconcile(store, context, _is_alive)
         except Exception:  # the edge of a loop that must outlive one bad look
             logger.exception("keeper could not do its round")
     store.close()
@@ -265,10 +266,14 @@ def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:
     return Gauges(host.cache.held_bytes, limits.budget_bytes, len(host.cache.loaded), host.cache.in_use)
 
 
+def _context(settings: Settings) -> Context:
+    return Context(Arns(settings.account, settings.region), SystemClock(), _artifacts(settings).version_of)
+
+
 def _artifacts(settings: Settings) -> ArtifactStore:
     roots = [settings.models, settings.data, *([_SAGEMAKER_MODELS] if _SAGEMAKER_MODELS.is_dir() else [])]
     limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
-    return ArtifactStore(roots, settings.data / "unpacked", limits)
+    return ArtifactStore(roots, settings.data / "unpacked", limits, buckets=settings.data / "s3")
 
 
 async def _flush_metrics(registry: Registry) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from service.domain.endpoint import Endpoint, Fleet, ModelSource, Variant, endpoint_from_state
+from service.domain.endpoint import Endpoint, Fleet, ModelSource, Variant
+from service.domain.endpoint_state import endpoint_from_state
 from service.domain.kinds import Kind
 from service.domain.traffic import Traffic
 from service.hosting.replica import Replica

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server
 from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one
+from service.store.migrate import upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor
 from service.web.control import ControlFace
@@ -52,6 +54,8 @@ CONTAINER_ENDPOINT = "model"
 """The endpoint that the container role serves its one model behind."""
 
 _KEEPER_LOOK_S = 0.2
+_KEEPER_QUICK_LOOK_S = 0.04  # for a while after a change, when gateways have news of it
+_KEEPER_QUICK_FOR_S = 3.0
 _FLUSH_S = 0.5
 # How long a thread that burns CPU in Python (a model being loaded, user code) may hold up the event loop.
 # Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
@@ -85,7 +89,7 @@ def contain(
         StartupError: it can never start so.
     """
     with tempfile.TemporaryDirectory(prefix="sagebird-") as data:
-        settings = settings.model_copy(update={"data": Path(data)})
+        settings = settings.model_copy(update={"data": Path(data), "database": ""})
         check_folders(settings)
         declaration = Declaration({}) if multi_model else _container_declaration(settings.models, environment)
         with listen(settings.host, settings.port) as listener:
@@ -112,15 +116,21 @@ def declared_file(settings: Settings, store: Store) -> DeclaredFile:
 def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
     """Follow the endpoints file and settle endpoints until SIGTERM, or until the parent is gone."""
     stop = _stop_event()
-    store = Store(settings.data / "state.db")
+    store = Store(settings.state)
     context = _context(settings)
     declared = declared_file(settings, store)
     logger = log.get_logger("sagebird.keeper")
-    while not stop.wait(_KEEPER_LOOK_S) and os.getppid() == parent_pid:
+    seen, quick_until_s = 0, 0.0
+    while os.getppid() == parent_pid:
+        quick = time.monotonic() < quick_until_s
+        if stop.wait(_KEEPER_QUICK_LOOK_S if quick else _KEEPER_LOOK_S):
+            break
         try:
             if watch_file:
                 declared.look()
             reconcile(store, context, _is_alive)
+            if (revision := store.revision()) != seen:
+                seen, quick_until_s = revision, time.monotonic() + _KEEPER_QUICK_FOR_S
         except Exception:  # the edge of a loop that must outlive one bad look
             logger.exception("keeper could not do its round")
     store.close()
@@ -188,7 +198,7 @@ class GatewayParts:
 
 def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayParts:
     """Build one gateway's parts and join them. Must be called on its event loop."""
-    store = Store(settings.data / "state.db")
+    store = Store(settings.state)
     registry = Registry(settings.data / "metrics", slot)
     limits = HostLimits(
         settings.gateway_memory_bytes,
@@ -311,13 +321,14 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
 
 
 def _prepare_state(settings: Settings, declare: Callable[[Store], object]) -> None:
-    """Start from a clean slate where one is due, then declare.
+    """Start from a clean slate and with the tables of this version, then declare.
 
     The store is closed again: children open their own.
     """
     for file in (settings.data / "metrics").glob("*"):
         file.unlink()
-    store = Store(settings.data / "state.db")
+    upgrade_tables(settings.state)
+    store = Store(settings.state)
     try:
         for gateway in store.gateways():
             store.forget_gateway(gateway.pid)

@@ -4,19 +4,19 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from service.control.resources import Reading
 from service.domain import sentences
 from service.domain.kinds import Kind
-from service.domain.resource import Listing, Resource
+from service.domain.listing import Listing, Order, Place
+from service.domain.resource import Resource
 from service.errors import ValidationFault
 
 DEFAULT_RESULTS = 10
 """Source: contract C.2."""
 
-_Order = Literal["name", "created_at", "modified_at", "status"]
-_ORDERS: Mapping[str, _Order] = {"Name": "name", "CreationTime": "created_at", "Status": "status"}
+_ORDERS: Mapping[str, Order] = {"Name": "name", "CreationTime": "created_at", "Status": "status"}
 _FILTERS = (
     "NameContains",
     "StatusEquals",
@@ -61,8 +61,7 @@ def list_resources(
         ]
     }
     if len(found) > most:
-        last = found[most - 1]
-        answer["NextToken"] = _write_token(_plain(getattr(last, order)), last.name, question)
+        answer["NextToken"] = _write_token(listing.place_of(found[most - 1]), question)
     return answer
 
 
@@ -84,13 +83,13 @@ def _plain(value: Any) -> Any:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-def _write_token(value: str | float, name: str, question: list[Any]) -> str:
+def _write_token(place: Place, question: list[Any]) -> str:
     """The place of the last row of a page. It holds its question, so that it answers no other."""
-    text = json.dumps([value, name, question], separators=(",", ":"))
+    text = json.dumps([*place, question], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode("ascii")
 
 
-def _read_token(token: str | None, question: list[Any]) -> tuple[str | float, str] | None:
+def _read_token(token: str | None, question: list[Any]) -> Place | None:
     if token is None:
         return None
     try:

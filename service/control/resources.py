@@ -8,7 +8,8 @@ from service.arn import Arns
 from service.clock import Clock
 from service.domain import sentences
 from service.domain.kinds import Kind
-from service.domain.resource import Listing, Resource
+from service.domain.listing import Listing
+from service.domain.resource import Resource
 from service.errors import ValidationFault
 from service.store.store import Change, View
 

@@ -206,8 +206,8 @@ def test_the_checkers_of_all_operations_compile_into_one_table(sagemaker: Servic
 def test_text_far_over_its_limit_is_not_matched(shape_of: ShapeOf) -> None:
     shape = shape_of(In={"type": "string", "max": 3, "min": 1, "pattern": "a*", "enum": ["aaa"]})
     checker = compile_checker(shape)
-    assert len(checker("b" * 16_384, "x")) == 3
-    assert len(checker("b" * 16_385, "x")) == 2
+    assert len(checker("b" * 1024, "x")) == 3
+    assert len(checker("b" * 1025, "x")) == 2
     assert checker("aaa", "x") == []
     unlimited = compile_checker(shape_of(In={"type": "string", "pattern": "a*"}))
     assert len(unlimited("b" * 20_000, "x")) == 1

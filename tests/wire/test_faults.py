@@ -20,7 +20,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.wire.faults import fault_reply
-from service.wire.rest_json import Reply
+from service.wire.reply import Reply
 from service.wire.shapes import SerializationFault
 from service.wire.spec import Service
 

@@ -23,11 +23,6 @@ _MAX_NAME_CHARS = 128
 _JSON_1_0 = b"application/x-amz-json-1.0"
 
 
-async def refuse(operation: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """A `Call` that serves nothing: every modelled operation is refused by its name."""
-    raise UnknownOperation(sentences.operation_not_served(operation))
-
-
 class ControlFace:
     """An ASGI application for POST /.
 

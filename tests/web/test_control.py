@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from service.arn import Arns
 from service.asgi import Message
 from service.domain import sentences
-from service.errors import ValidationFault
-from service.web.control import ControlFace, refuse
+from service.errors import UnknownOperation, ValidationFault
+from service.web.control import ControlFace
 from service.wire.json_rpc import JsonRpcService
 from service.wire.spec import load_service
 from tests.web.bad_requests import BadRequest, bad_requests
@@ -47,7 +47,7 @@ class _Operations:
             case "DeleteEndpoint":
                 raise ValidationFault('Could not find endpoint "arn".')
             case _:
-                return await refuse(operation, fields)
+                raise UnknownOperation(sentences.operation_not_served(operation))
 
 
 @pytest.fixture(scope="module")
@@ -234,8 +234,10 @@ def test_a_failed_request_leaves_one_log_line_with_its_id(url: str, caplog: pyte
     assert (event["status"], event["code"]) == (400, "ValidationException")
 
 
-def test_a_client_that_leaves_early_is_not_answered(sagemaker: JsonRpcService) -> None:
-    face = ControlFace(sagemaker, refuse, Arns(_ACCOUNT, "us-east-1"), _LIMIT_BYTES)
+def test_a_client_that_leaves_early_is_not_answered(
+    sagemaker: JsonRpcService, operations: _Operations
+) -> None:
+    face = ControlFace(sagemaker, operations.call, Arns(_ACCOUNT, "us-east-1"), _LIMIT_BYTES)
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}

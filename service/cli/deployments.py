@@ -28,7 +28,9 @@ def deploy(
     path: Annotated[
         str, typer.Argument(metavar="PATH", help="A model's folder, its model.tar.gz, or an s3:// address.")
     ],
-    name: Annotated[str, typer.Option(help="Name of the endpoint; a known one is updated.")],
+    name: Annotated[
+        str, typer.Option(help="Name of the endpoint; a known one is updated, a failed one is made anew.")
+    ],
     variant: Annotated[
         str | None,
         typer.Option(
@@ -66,6 +68,10 @@ def deploy(
         stamp = f"{shipment.version[:8]}-{time.time_ns() // 1_000_000 % 16**8:x}"
         others = _other_variants(url, known, shown) if known and variant is not None else []
         config = _put(url, name, stamp, container, new, others)
+        if known and known["EndpointStatus"] == "Failed":  # nothing else can be done with it
+            operate(url, "DeleteEndpoint", {"EndpointName": name})
+            _wait_gone(url, name)
+            known = None
         change = "UpdateEndpoint" if known else "CreateEndpoint"
         operate(url, change, {"EndpointName": name, "EndpointConfigName": config})
     except Refused as refused:
@@ -172,6 +178,7 @@ def delete(
         fail(refused.message)
     if wait:
         _wait_gone(url, endpoint)
+        typer.echo(f"{endpoint} is deleted")
 
 
 def _delete_config(url: str, config: str) -> None:
@@ -255,4 +262,3 @@ def _wait_gone(url: str, endpoint: str) -> None:
                 time.sleep(_LOOK_S)
         except Refused as refused:
             fail(refused.message)
-    typer.echo(f"{endpoint} is deleted")

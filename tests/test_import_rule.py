@@ -29,6 +29,7 @@ LAYERS = (
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py",),
         "fastapi": ("web/*", "container/*"),
         "httpx": ("cli/*", "hosting/remote.py"),

@@ -7,7 +7,9 @@ import typer
 
 from service import __version__
 from service.cli.calls import endpoints, invoke, models
+from service.cli.deployments import delete, deploy, describe, weights
 from service.cli.roles import container, serve, worker
+from service.cli.transform import transform
 from service.errors import StartupError
 from service.supervisor import NEVER_STARTS
 
@@ -39,5 +41,17 @@ def show_version(
         raise typer.Exit
 
 
-for _command in (serve, container, worker, invoke, endpoints, models):
+for _command in (
+    serve,
+    container,
+    worker,
+    transform,
+    deploy,
+    invoke,
+    endpoints,
+    describe,
+    weights,
+    delete,
+    models,
+):
     app.command()(_command)

@@ -3,18 +3,17 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
-import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from service.cli.refusal import fail
+from service.cli.server import DEFAULT_URL, Url, call, status
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 CONTENT_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
@@ -22,7 +21,6 @@ CONTENT_TYPES = {
     ".jsonlines": "application/jsonlines",
     ".npy": "application/x-npy",
 }
-Url = Annotated[str, typer.Option(envvar="SAGEBIRD_URL", help="Where the server is.")]
 
 
 def invoke(
@@ -56,7 +54,7 @@ def invoke(
         if value is not None:
             headers[name] = value
     path = f"/endpoints/{quote(endpoint, safe='')}/invocations"
-    response = _call(url, "POST", path, content=body, headers=headers)
+    response = call(url, "POST", path, content=body, headers=headers)
     sys.stdout.buffer.write(response.content)
     if sys.stdout.isatty() and not response.content.endswith(b"\n"):
         sys.stdout.write("\n")
@@ -69,7 +67,7 @@ def endpoints(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the endpoints that a running server has."""
-    cards = _status(url)["endpoints"]
+    cards = status(url)["endpoints"]
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return
@@ -97,7 +95,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the models that a running server has: on disk, loaded, or failed and why."""
-    cards = _status(url)["models"]
+    cards = status(url)["models"]
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return
@@ -124,41 +122,3 @@ def _read_request(file: str) -> bytes:
         return Path(file).read_bytes()
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}.")
-
-
-def _status(url: str) -> Any:
-    response = _call(url, "GET", "/status")
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict) or not {"endpoints", "models"} <= document.keys():
-        fail(f"What answers at {url} is no sagebird: name another with --url.")
-    return document
-
-
-def _call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
-    """Send one request and return its answer; whatever else happens ends the command with a sentence."""
-    try:
-        response = httpx.request(method, url.rstrip("/") + path, timeout=75.0, **options)
-    except UnicodeEncodeError as error:
-        fail(f"A header can only hold ASCII, not {error.object!r}.")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        fail(
-            f"No sagebird answers at {url} ({error}): start one with `sagebird serve`, or name another with "
-            "--url."
-        )
-    if not response.is_success:
-        fail(_error_text(response))
-    return response
-
-
-def _error_text(response: httpx.Response) -> str:
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        return f"{response.status_code}: {response.text}"
-    message = document.get("OriginalMessage") or document.get("Message") or document
-    return f"{response.status_code} {response.headers.get('x-amzn-errortype', '')}: {message}"

@@ -127,7 +127,7 @@ def transform(
         timeout_s=timeout_s,
         max_retries=max_retries,
     )
-    order = Order(model, source, target, options, quarantine=quarantine, report=report)
+    order = Order(model, source, target, options, {}, quarantine, report, _type_by_ending)
     _carry_out(order, models, data)
 
 
@@ -143,7 +143,7 @@ def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:
         with bar:
             outcome = run_order(order, workshop, Watch(SystemClock(), NoJournal(), tell=bar.tell))
     except KeyboardInterrupt:
-        sys.stderr.write(f"sagebird: stopped after {bar.files} files; they are whole, nothing else was written.\n")
+        sys.stderr.write(f"sagebird: stopped; {bar.files} files are whole, nothing else was written.\n")
         raise typer.Exit(_INTERRUPTED) from None
     except SagebirdError as error:
         fail(error.message)
@@ -160,6 +160,10 @@ def _read_environment(pairs: Sequence[str]) -> dict[str, str]:
             fail(f"--environment {pair}: write NAME=VALUE.")
         environment[name] = value
     return environment
+
+
+def _type_by_ending(name: str) -> str | None:
+    return CONTENT_TYPES.get(Path(name).suffix)
 
 
 # ---- what is shown

@@ -17,11 +17,11 @@ from typing import BinaryIO, Final, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from service.errors import ObjectFault
+from service.s3uri import S3Uri, parse_s3_uri
 
 CHUNK_BYTES: Final = 2**18
 
 _PART: Final = ".sagebird-part"
-_S3: Final = "s3://"
 _FILE: Final = "file:"
 _BROKEN_GZIP: Final = (gzip.BadGzipFile, EOFError, zlib.error)
 
@@ -73,10 +73,11 @@ class ObjectStore:
 
         Raises: ObjectFault.
         """
-        if address.startswith(_S3):
-            listing = self._list_bucket(address)
-        else:
+        uri = parse_s3_uri(address)
+        if uri is None:
             listing = _list_path(self.locate(address), address)
+        else:
+            listing = self._list_bucket(uri, address)
         if below is None:
             return listing
         return Listing(
@@ -85,10 +86,12 @@ class ObjectStore:
 
     def locate(self, address: str) -> Path:
         """The file or folder that an address means; it need not exist. Raises ObjectFault."""
-        if address.startswith(_S3):
-            bucket, _, key = address.removeprefix(_S3).partition("/")
-            self._check_key(address, bucket, key)
-            return self._buckets / bucket / key if key else self._buckets / bucket
+        uri = parse_s3_uri(address)
+        if uri is not None:
+            _check_key(uri.key, address)
+            return self._buckets / uri.bucket / uri.key
+        if address.startswith("s3:"):
+            raise ObjectFault(f"{address} names no bucket.")
         if not self._allow_paths:
             raise ObjectFault(f"{address} is no address of an object: it must begin with s3://.")
         if "://" in address and not address.startswith(_FILE):
@@ -103,12 +106,12 @@ class ObjectStore:
         """A whole object. Raises ObjectFault."""
         return b"".join(read_chunks(self.locate(address)))
 
-    def _list_bucket(self, address: str) -> Listing:
-        bucket, _, prefix = address.removeprefix(_S3).partition("/")
-        self._check_key(address, bucket, prefix)
-        root = self._buckets / bucket
+    def _list_bucket(self, uri: S3Uri, address: str) -> Listing:
+        prefix = uri.key
+        _check_key(prefix, address)
+        root = self._buckets / uri.bucket
         if not root.is_dir():
-            raise ObjectFault(f"There is no bucket {bucket}: it would be the folder {root}.")
+            raise ObjectFault(f"There is no bucket {uri.bucket}: it would be the folder {root}.")
         start = prefix[: prefix.rfind("/") + 1]
         found = (
             Entry(start + name, path, size)
@@ -116,14 +119,6 @@ class ObjectStore:
             if (start + name).startswith(prefix)
         )
         return _listing(prefix, found, f"No object's key begins with {address}.")
-
-    @staticmethod
-    def _check_key(address: str, bucket: str, key: str) -> None:
-        parts = key.removesuffix("/").split("/") if key else []
-        if not bucket or bucket in (".", "..") or "\0" in address or "\\" in bucket:
-            raise ObjectFault(f"{address} names no bucket.")
-        if any(part in ("", ".", "..") for part in parts):
-            raise ObjectFault(f"{address}: a key with empty, . or .. between its slashes is not kept here.")
 
 
 def read_chunks(path: Path, *, unpack: bool = False, size: int = CHUNK_BYTES) -> Iterator[bytes]:
@@ -203,6 +198,12 @@ def _remove_if_abandoned(path: Path) -> None:
     with suppress(OSError), path.open("rb") as file:  # locked by its writer, or gone meanwhile
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
+
+
+def _check_key(key: str, address: str) -> None:
+    parts = key.removesuffix("/").split("/") if key else []
+    if "\0" in key or any(part in ("", ".", "..") for part in parts):
+        raise ObjectFault(f"{address}: a key with empty, . or .. between its slashes is not kept here.")
 
 
 class _File:

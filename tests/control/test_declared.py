@@ -99,7 +99,7 @@ def test_a_declaration_becomes_ordinary_resources(place: Place) -> None:
     assert container["ModelDataUrl"] == (place.models / "one").as_uri() + "/"
     assert container["Mode"] == "SingleModel"
     assert place.store.fact(DEFAULT_ENDPOINT) == "iris"
-    assert all(resource.declared for resource in place.store.snapshot().resources)
+    assert all(resource.declared for resource in place.store.changes_since(0).changed)
     assert place.endpoint().status is EndpointStatus.CREATING
 
 
@@ -125,16 +125,16 @@ endpoints:
 
 def test_applying_twice_changes_nothing(place: Place) -> None:
     place.apply(AB)
-    before = place.store.snapshot()
+    before = place.store.changes_since(0)
 
     assert place.declared.apply() == []
     assert place.watcher().apply() == []
     place.answer(WarmState.WARM)
-    served = place.store.snapshot()
+    served = place.store.changes_since(0)
     assert place.declared.apply() == []
 
     assert served.revision == before.revision + 1
-    assert place.store.snapshot() == served
+    assert place.store.changes_since(0) == served
 
 
 def test_other_weights_keep_the_loaded_models(place: Place) -> None:
@@ -247,7 +247,7 @@ def test_a_deleted_file_declares_nothing(place: Place) -> None:
 
     place.declared.look()
 
-    assert place.store.snapshot().resources == ()
+    assert place.store.changes_since(0).changed == ()
 
 
 def test_a_file_deleted_while_nobody_looked_declares_nothing(place: Place) -> None:
@@ -256,7 +256,7 @@ def test_a_file_deleted_while_nobody_looked_declares_nothing(place: Place) -> No
 
     place.watcher().look()
 
-    assert place.store.snapshot().resources == ()
+    assert place.store.changes_since(0).changed == ()
 
 
 def make_by_api(place: Place) -> None:
@@ -271,28 +271,28 @@ def make_by_api(place: Place) -> None:
 
 def test_what_the_api_made_is_not_the_files_to_change(place: Place) -> None:
     make_by_api(place)
-    before = place.store.snapshot()
+    before = place.store.changes_since(0)
 
     with pytest.raises(DeclarationError, match="Endpoint iris already exists and was made by the API"):
         place.apply("endpoints: {early: {variants: {v: {model: one}}}, iris: {variants: {v: {model: one}}}}")
-    assert place.store.snapshot() == before
+    assert place.store.changes_since(0) == before
 
     place.apply("endpoints: {other: {variants: {v: {model: one}}}}")
     place.apply("")
-    assert place.store.snapshot().resources == before.resources
+    assert place.store.changes_since(0).changed == before.changed
 
 
 def test_a_bad_edit_changes_nothing_and_is_logged_once(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.apply(AB)
-    before = place.store.snapshot()
+    before = place.store.changes_since(0)
     place.write(AB.replace("weight: 9", "weight: nine"))
 
     place.declared.look()
     place.declared.look()
 
-    assert place.store.snapshot() == before
+    assert place.store.changes_since(0) == before
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "endpoints.iris.variants.a.weight: must be a number" in record.getMessage()
@@ -348,7 +348,7 @@ def test_names_made_up_are_names_that_aws_would_take(place: Place) -> None:
         f"{long[:-1]}y: {{variants: {{v{'-' * 24}x: {{model: one}}}}}}}}"
     )
 
-    for resource in place.store.snapshot().resources:
+    for resource in place.store.changes_since(0).changed:
         assert NAME.fullmatch(resource.name)
     assert len(place.names(Kind.ENDPOINT)) == 2
     assert len(place.names(Kind.ENDPOINT_CONFIG)) == 1  # alike in all that counts, so shared

@@ -13,7 +13,8 @@ from service.clock import SystemClock
 from service.control.declaration import read_declaration
 from service.control.declared import apply_declaration
 from service.control.reconcile import reconcile
-from service.hosting.artifact import ArtifactStore, Limits
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey

@@ -1,6 +1,7 @@
 """The rules of endpoint configurations that generic resources lack: what production variants must hold."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from service.control.resources import Reading, Resources
@@ -49,6 +50,8 @@ def _check_capacity(variant: Mapping[str, Any]) -> None:
         raise ValidationFault(sentences.variant_capacity(name))
     if counted and not ("InitialInstanceCount" in variant and "InstanceType" in variant):
         raise ValidationFault(sentences.variant_capacity(name))
+    if not isfinite(variant.get("InitialVariantWeight", 1.0)):
+        raise ValidationFault(sentences.weight_finite(name))
     serverless = variant.get("ServerlessConfig")
     if serverless is not None:
         if serverless["MemorySizeInMB"] % _MEMORY_STEP_MB:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from service.control.deployables import shown_of, variants_of
@@ -174,6 +175,8 @@ def _with_capacity(variant: Variant, desired: Mapping[str, Any]) -> Variant:
     if not desired.keys() & {"DesiredWeight", "DesiredInstanceCount", "ServerlessUpdateConfig"}:
         raise ValidationFault(sentences.nothing_desired(variant.name))
     changed = replace(variant, weight=desired.get("DesiredWeight", variant.weight))
+    if not isfinite(changed.weight):
+        raise ValidationFault(sentences.weight_finite(variant.name))
     if "DesiredInstanceCount" in desired:
         if variant.most_calls is not None:
             raise ValidationFault(sentences.is_serverless(variant.name))

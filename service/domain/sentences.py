@@ -187,6 +187,11 @@ def variant_capacity(variant: str) -> str:
     )
 
 
+def weight_finite(variant: str) -> str:
+    """Ours."""
+    return f'The weight of variant "{variant}" must be a finite number.'
+
+
 def variant_model_missing(variant: str) -> str:
     """Ours; without a model a configuration is one for inference components and has a role."""
     return (

@@ -1,6 +1,7 @@
 """The rules of endpoint configurations that generic resources lack: what production variants must hold."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from service.control.resources import Reading, Resources
@@ -23,6 +24,8 @@ def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> d
         if variant["VariantName"] in names:
             raise ValidationFault(sentences.variant_twice(variant["VariantName"]))
         names.add(variant["VariantName"])
+        if not isfinite(variant.get("InitialVariantWeight", 1.0)):
+            raise ValidationFault(sentences.weight_not_finite(variant["VariantName"]))
         _check_capacity(variant)
         _check_model(resources, variant, with_role="ExecutionRoleArn" in fields)
     if "ShadowProductionVariants" in fields and len(variants) != 2:

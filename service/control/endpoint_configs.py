@@ -45,9 +45,7 @@ def describe_endpoint_config(resources: Reading, fields: Mapping[str, Any]) -> d
 
 def _check_capacity(variant: Mapping[str, Any]) -> None:
     name = variant["VariantName"]
-    counted = "InitialInstanceCount" in variant or (
-        "InstanceType" in variant and "InstancePools" not in variant
-    )
+    counted = "InitialInstanceCount" in variant or "InstanceType" in variant
     if counted + ("ServerlessConfig" in variant) + ("InstancePools" in variant) != 1:
         raise ValidationFault(sentences.variant_capacity(name))
     if counted and not ("InitialInstanceCount" in variant and "InstanceType" in variant):

@@ -187,11 +187,6 @@ def variant_capacity(variant: str) -> str:
     )
 
 
-def weight_finite(variant: str) -> str:
-    """Ours."""
-    return f'The weight of variant "{variant}" must be a finite number.'
-
-
 def variant_model_missing(variant: str) -> str:
     """Ours; without a model a configuration is one for inference components and has a role."""
     return (
@@ -211,6 +206,16 @@ def serverless_memory(variant: str, memory_mb: int) -> str:
 def serverless_provisioned(variant: str) -> str:
     """Ours."""
     return f'ProvisionedConcurrency of production variant "{variant}" must not exceed its MaxConcurrency.'
+
+
+def weight_not_finite(variant: str) -> str:
+    """Ours; JSON has numbers that no double holds, and AWS's model sets no maximum."""
+    return f'The weight of variant "{variant}" must be a finite number.'
+
+
+def serverless_conversion(arn: str) -> str:
+    """Ours; the rule is documented, contract C.11."""
+    return f'Cannot turn endpoint "{arn}" from instances to serverless or back: create another endpoint.'
 
 
 def one_shadow() -> str:

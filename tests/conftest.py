@@ -97,6 +97,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         folder = tmp_path_factory.mktemp("server")
         port = free_port()
         settings = {f"SAGEBIRD_{name.upper()}": value for name, value in environment.items()}
+        settings.setdefault("SAGEBIRD_WORKERS", "0")  # who tests batch jobs asks for some
         settings |= {
             "SAGEBIRD_PORT": str(port),
             "SAGEBIRD_GATEWAYS": str(gateways),

@@ -194,6 +194,17 @@ def remove_abandoned(folder: Path) -> None:
                 _remove_if_abandoned(Path(place, name))
 
 
+def remove_unfinished(path: Path, inode: int) -> None:
+    """Remove the unfinished write of `path` whose file is this one, whoever is at it: it never gets its name.
+
+    To be called before `path` itself is looked at: what was finished meanwhile is there then.
+    """
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name.endswith(_PART) and entry.inode() == inode:
+                Path(entry.path).unlink(missing_ok=True)
+
+
 def _remove_if_abandoned(path: Path) -> None:
     with suppress(OSError), path.open("rb") as file:  # locked by its writer, or gone meanwhile
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,8 @@ from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.control.registry import SERVED, Operations
 from service.control.resources import Context, Resources
-from service.control.transform_jobs import Drop, create_drop_job
+from service.control.transform_jobs import create_drop_job
+from service.domain.transform.job import Drop
 from service.errors import ModelFault, SagebirdError, StartupError
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
@@ -38,7 +39,6 @@ from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
-from service.jobs.inbox import Dropped
 from service.jobs.role import do_jobs
 from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
@@ -47,7 +47,7 @@ from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one
 from service.store.migrate import upgrade_tables
 from service.store.store import Store
-from service.supervisor import Role, Supervisor
+from service.supervisor import Role, Supervisor, is_alive
 from service.web.control import ControlFace
 from service.web.cors import allow_origins
 from service.web.gateway import Gateway
@@ -137,7 +137,7 @@ def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
         try:
             if watch_file:
                 declared.look()
-            reconcile(store, context, _is_alive)
+            reconcile(store, context, is_alive)
             if (revision := store.revision()) != seen:
                 seen, quick_until_s = revision, time.monotonic() + _KEEPER_QUICK_FOR_S
         except Exception:  # the edge of a loop that must outlive one bad look
@@ -153,10 +153,8 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
     store, context = Store(settings.state), _context(settings)
 
-    def order(dropped: Dropped) -> None:
-        place = dropped.path.as_uri(), (settings.outbox / dropped.model).as_uri()
+    def order(drop: Drop) -> None:
         with store.change() as change:
-            drop = Drop(dropped.job, dropped.model, dropped.path.name, *place)
             create_drop_job(Resources(change, context), drop)
 
     def orphaned() -> bool:
@@ -394,13 +392,3 @@ def _stop_event() -> threading.Event:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     return stop
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -4,7 +4,7 @@ Jobs are only written down here, each with its first task; workers do them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from service.control.deployables import container_location, containers_of, obstacle_of
@@ -14,7 +14,7 @@ from service.domain import sentences
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.document import options_of
-from service.domain.transform.job import JobState, JobStatus
+from service.domain.transform.job import Drop, JobState, JobStatus
 from service.domain.transform.options import (
     CSV,
     GZIP,
@@ -29,17 +29,6 @@ from service.errors import ModelFault, ResourceInUse, ValidationFault
 
 _TYPES: Final = {".csv": CSV, ".json": JSON, ".jsonl": JSON_LINES, ".jsonlines": JSON_LINES}
 _FOR_DROPS: Final = "local"
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """A file of the drop folder: the model that its folder is named after, the file's name and addresses."""
-
-    job: str
-    model: str
-    name: str
-    source: str
-    target: str
 
 
 def create_transform_job(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:

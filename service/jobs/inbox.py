@@ -9,13 +9,12 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
-from service.domain.transform.job import JobStatus
+from service.domain.transform.job import Drop, JobStatus
 from service.errors import ResourceInUse, SagebirdError
 from service.log import get_logger
 from service.objects.store import replacing
@@ -32,21 +31,13 @@ _PART: Final = ".part"
 _Identity = tuple[int, int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A file of the drop folder that is fully written."""
-
-    job: str
-    model: str
-    path: Path
-
-
 class Inbox:
     """Watches the drop folder on behalf of one worker."""
 
-    def __init__(self, folder: Path, store: Store, order: Callable[[Dropped], None]) -> None:
+    def __init__(self, folder: Path, outbox: Path, store: Store, order: Callable[[Drop], None]) -> None:
         """`order` makes the job of a file; it raises ResourceInUse where another worker was faster."""
         self._folder = folder
+        self._outbox = outbox
         self._store = store
         self._order = order
         self._seen: dict[Path, _Identity] = {}
@@ -66,20 +57,21 @@ class Inbox:
         settled = [(path, one) for path, one in seen.items() if self._seen.get(path) == one]
         self._seen = seen
         for path, identity in settled:
-            dropped = Dropped(_job_name(path, identity), path.parent.name, path)
             try:
-                self._follow(dropped)
+                self._follow(path, _job_name(path, identity))
             except SagebirdError as error:
                 self._log.warning("dropped file waits", file=str(path), reason=error.message)
 
-    def _follow(self, dropped: Dropped) -> None:
-        job = self._store.get(Kind.TRANSFORM_JOB, dropped.job)
+    def _follow(self, path: Path, name: str) -> None:
+        job = self._store.get(Kind.TRANSFORM_JOB, name)
         if job is None:
+            model = path.parent.name
+            target = self._outbox / model
             with suppress(ResourceInUse):
-                self._order(dropped)
-                self._log.info("file dropped", file=str(dropped.path), job=dropped.job)
+                self._order(Drop(name, model, path.name, path.as_uri(), target.as_uri()))
+                self._log.info("file dropped", file=str(path), job=name)
         elif JobStatus(job.status).is_final:
-            self._clear_away(dropped.path, job)
+            self._clear_away(path, job)
 
     def _clear_away(self, path: Path, job: Resource) -> None:
         """Move a file whose job has ended; where it failed, a file beside it says why."""

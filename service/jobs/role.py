@@ -1,11 +1,12 @@
-"""A worker's parts, joined to one process's work: jobs in the main thread, the drop folder in one beside it."""
+"""A worker's parts, joined: jobs in the main thread, the drop folder in one beside it."""
 
 import threading
 from collections.abc import Callable
 
 from service.clock import SystemClock
+from service.domain.transform.job import Drop
 from service.hosting.artifact import ArtifactStore
-from service.jobs.inbox import Dropped, Inbox
+from service.jobs.inbox import Inbox
 from service.jobs.place import Places
 from service.jobs.worker import Bench, Worker
 from service.log import get_logger
@@ -17,7 +18,7 @@ def do_jobs(
     settings: Settings,
     store: Store,
     artifacts: ArtifactStore,
-    order: Callable[[Dropped], None],
+    order: Callable[[Drop], None],
     stop: threading.Event,
     orphaned: Callable[[], bool],
 ) -> None:
@@ -31,7 +32,7 @@ def do_jobs(
 
     places = Places(settings.data, settings.data / "s3", settings.inbox, settings.outbox)
     bench = Bench(places, artifacts, settings.models, settings.worker_processes)
-    inbox = Inbox(settings.inbox, store, order)
+    inbox = Inbox(settings.inbox, settings.outbox, store, order)
     watcher = threading.Thread(
         target=inbox.run, args=(lambda seconds: stop.wait(seconds) or leaving(),), name="inbox", daemon=True
     )

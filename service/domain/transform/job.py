@@ -63,3 +63,18 @@ class JobState:
     def ended(self) -> datetime | None:
         """When the job got its last status, aware in UTC; None for not yet."""
         return datetime.fromtimestamp(self.ended_at, UTC) if self.ended_at else None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A file of the drop folder and the name of the job that it is to be made.
+
+    Its folder is named after the `model`; `source` and `target` are addresses of the file and of the folder
+    of its output.
+    """
+
+    job: str
+    model: str
+    name: str
+    source: str
+    target: str

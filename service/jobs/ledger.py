@@ -10,7 +10,7 @@ from pathlib import Path
 from service.clock import Clock
 from service.jobs.journal import Identity
 from service.jobs.outcome import FileReport
-from service.objects.store import remove_unfinished
+from service.objects.store import identity_of, remove_unfinished
 from service.store.results import Result
 from service.store.tasks import Lease, TaskQueue
 
@@ -30,9 +30,9 @@ class Ledger:
         noted = self._known.get(name)
         if noted is None:
             return None
-        if noted.error is None and _identity(output) != noted.identity:
-            remove_unfinished(output, noted.identity[1])
-            if _identity(output) != noted.identity:
+        if noted.error is None and identity_of(output) != noted.identity:
+            remove_unfinished(output, noted.identity)
+            if identity_of(output) != noted.identity:
                 return None
         return report_of(noted)
 
@@ -53,11 +53,3 @@ class Ledger:
 def report_of(noted: Result) -> FileReport:
     """What was noted of an input, as jobs tell it."""
     return FileReport(noted.name, noted.rows_in, noted.rows_out, noted.rejected, noted.seconds, noted.error)
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -61,7 +61,7 @@ def reader(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) 
     """The server serves a copy of the samples: the page adds models and edits endpoints.yaml."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
-    server = start_server(folder / "models", cors_origins=ORIGIN)
+    server = start_server(folder / "models", folder / "data", cors_origins=ORIGIN, workers="1")
     return Reader(Terminal(folder, server.url), server)
 
 

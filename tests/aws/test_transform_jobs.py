@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
@@ -86,7 +87,8 @@ def test_joined_and_filtered_answers_are_those_of_scikit_learn(server: RunningSe
     model = joblib.load(bucket / "model" / "model.joblib")
     for name in ("a.csv", "b.csv", "deeper/c.csv"):
         given = [line.split(",") for line in (bucket / "in" / name).read_text().splitlines()]
-        answers = model.predict(np.array([row[1:] for row in given], float))
+        flowers = np.array([row[1:] for row in given], float)
+        answers = model.predict(pd.DataFrame(flowers, columns=model.feature_names_in_))
         wanted = [f"{row[0]},{answer}" for row, answer in zip(given, answers, strict=True)]
         assert (bucket / "joined" / f"{name}.out").read_text().splitlines() == wanted
 

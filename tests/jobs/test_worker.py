@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +153,26 @@ def test_an_output_that_cannot_be_written_fails_the_job(house: House) -> None:
     assert house.job().status == "Failed"
     assert "cannot be written" in house.job().failure_reason
     assert house.job().failure_reason.count(".csv") == 1
+
+
+def test_a_full_disk_fails_the_job_with_the_file_and_leaves_nothing(house: House) -> None:
+    code = (house.model / "inference.py").read_text()
+    (house.model / "inference.py").write_text(code.replace('answer + "\\n"', 'answer * 200 + "\\n"'))
+    house.put("a.csv", *[12345] * 20_000)
+    house.put("b.csv", 1)
+    house.order()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * 2**20, before[1]))
+
+    try:
+        house.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert house.job().status == "Failed"
+    assert house.job().failure_reason.endswith("out/a.csv.out cannot be written: File too large.")
+    assert "a.csv.out" not in house.outputs()
+    assert not list((house.bucket / "out").glob(".*"))
 
 
 def test_a_bad_job_does_not_end_the_others(house: House) -> None:

@@ -24,6 +24,7 @@ from service.errors import ModelFault, ModelTimeout, ObjectFault
 from service.hosting.codec import choose_accept
 from service.hosting.flavours.preload import reseed
 from service.hosting.media import JSON
+from service.hosting.memory import keep_freed_memory
 from service.hosting.model import Call, load_model
 from service.hosting.remote import RemoteModel
 from service.jobs.work import Ask, BatchWork, Done, Failed
@@ -163,6 +164,7 @@ def serve(connection: Connection, recruit: Recruit) -> None:
     """The life of a member in a process of its own; ends when the other end of the connection is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the crew
     reseed()
+    keep_freed_memory()
     try:
         work, _, profile = recruit.enlist()
     except ModelFault as fault:

@@ -39,9 +39,9 @@ def keep_big_arrays_apart() -> bool:
 def keep_freed_memory() -> bool:
     """Make glibc keep what is freed for what comes next, instead of giving it back and asking for it again.
 
-    For a process that does the same work over and over, with blocks of some MiB: the machine clears every page
-    that it hands out anew, which costs as much as reading the block does. Returns False where there is no glibc.
-    Source: mallopt(3).
+    For a process that does the same work over and over, with blocks of some MiB: the machine clears every
+    page that it hands out anew, which costs as much as reading the block does. Returns False where there is
+    no glibc. Source: mallopt(3).
     """
     mallopt = getattr(_libc(), "mallopt", None)
     return bool(

@@ -93,6 +93,7 @@ class BatchWork:
         self._single = not as_blocks and options.strategy(container) == SINGLE_RECORD
         content, accept = media_type(options.content_type), media_type(options.accept)
         self._strict = strict_lines and options.split_type == LINE and content in (CSV, JSON_LINES)
+        self._text = options.split_type == LINE
         self._a_line_each = as_blocks
         self._rows_are_lines = accept in (CSV, JSON_LINES)
         self._one_document = accept == JSON
@@ -139,8 +140,7 @@ class BatchWork:
             return self._done(assemble(answer, self._options.assemble_with), body, records)
         records = self._records(body) if records is None else records
         filtered = records if self._filter is None else [*_each(self._filter, records)]
-        many = len(filtered) > 1
-        answer = ask(b"\n".join(filtered) + b"\n" if many else filtered[0])
+        answer = ask(filtered[0] if self._single or not self._text else b"\n".join(filtered) + b"\n")
         if self._make is None:
             return self._done(assemble(answer, self._options.assemble_with), body, records)
         answers = self._answers(answer, len(records))
@@ -181,6 +181,8 @@ class BatchWork:
             found = [answer.strip()]
         else:
             found = [line.removesuffix(b"\r") for line in read_lines(answer)]
+        if expected == 1 and not found:
+            found = [b""]  # the answer to a blank record may be blank
         if len(found) == expected or not self._options.joins:
             return found
         raise ModelFailure(

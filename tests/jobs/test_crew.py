@@ -185,7 +185,7 @@ def test_closing_ends_all_processes_whatever_they_are_at(bench: Bench) -> None:
     next(results)
     members = [psutil.Process(member._process.pid) for member in crew._members]
 
-    results.close()  # type: ignore[attr-defined]  # it is a generator
+    results.close()
     crew.close()
 
     assert len(members) == 2

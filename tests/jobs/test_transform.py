@@ -704,5 +704,5 @@ def test_ten_thousand_small_files_all_land(bench: Bench) -> None:
     outcome = bench.run(processes=2, **CSV)
 
     assert (outcome.status, len(outcome.files)) == ("Completed", 10_000)
-    assert bench.out("00000.csv"), bench.out("09999.csv") == (b"0\n", b"2\n")
+    assert (bench.out("00000.csv"), bench.out("09999.csv")) == (b"0\n", b"2\n")
     assert len(bench.written()) == 10_000

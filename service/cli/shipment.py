@@ -1,7 +1,6 @@
 """Brings a model's files to where the server finds them: a bucket's folder below its data folder."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from service.s3uri import parse_s3_uri
 
 BUCKET = "sagebird-deployments"
 _ARCHIVES = (".tar.gz", ".tgz")
+_MARKS = ("*.joblib", "*.pkl", "inference.py", "code/inference.py")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
 
 
@@ -30,23 +30,25 @@ def ship(path: str, name: str, data: Path) -> Shipment:
     """
     if parse_s3_uri(path) is not None:
         return Shipment({"ModelDataUrl": path}, hashlib.sha256(path.encode()).hexdigest()[:8])
-    source = Path(path)
+    source = Path(path).absolute()
     is_archive = source.is_file() and source.name.endswith(_ARCHIVES)
-    if not is_archive and not source.is_dir():
-        fail(f"{path} is no model: name its folder, its .tar.gz archive, or an s3:// address.")
+    if not is_archive and not any(next(source.glob(pattern), None) for pattern in _MARKS):
+        fail(
+            f"{path} is no model: name an s3:// address, a .tar.gz archive, or a folder with a .joblib or "
+            ".pkl file or an inference.py."
+        )
     try:
         version = _fingerprint(source)
         place = data / "s3" / BUCKET / name / version
         if not place.exists():
-            _copy(source, place, is_archive)
+            _copy(source, place)
     except OSError as error:
-        fail(
-            f"{path} cannot be copied to the data folder {data}: {error.strerror} (name another with --data)."
-        )
-    address = f"s3://{BUCKET}/{name}/{version}/"
+        why = error.strerror or error
+        fail(f"{path} cannot be copied to the data folder {data}: {why} (name another with --data).")
+    address = f"s3://{BUCKET}/{name}/{version}/{source.name}"
     if is_archive:
-        return Shipment({"ModelDataUrl": f"{address}model.tar.gz"}, version)
-    files = {"S3Uri": address, "S3DataType": "S3Prefix", "CompressionType": "None"}
+        return Shipment({"ModelDataUrl": address}, version)
+    files = {"S3Uri": f"{address}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     return Shipment({"ModelDataSource": {"S3DataSource": files}}, version)
 
 
@@ -60,14 +62,14 @@ def _fingerprint(source: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _copy(source: Path, place: Path, is_archive: bool) -> None:
+def _copy(source: Path, place: Path) -> None:
+    """Copy the model into a new folder at `place`, under its own name."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=place.parent, ignore_cleanup_errors=True) as folder:
         copy = Path(folder) / "copy"
-        if is_archive:
-            copy.mkdir()
-            shutil.copy2(source, copy / "model.tar.gz")
+        copy.mkdir(mode=0o755)
+        if source.is_dir():
+            shutil.copytree(source, copy / source.name, ignore=_LEFT_OUT)
         else:
-            shutil.copytree(source, copy, ignore=_LEFT_OUT)
-        copy.chmod(0o755)
-        os.replace(copy, place)
+            shutil.copy2(source, copy / source.name)
+        copy.replace(place)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from service.control.endpoints import endpoint_of, save_endpoint
 from service.control.resources import Context, Resources
-from service.domain.endpoint import UNSETTLED, Endpoint, GatewayState
+from service.domain.endpoint import UNSETTLED, Endpoint, EndpointStatus, GatewayState
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
@@ -25,13 +25,21 @@ def reconcile(store: Store, context: Context, is_alive: Callable[[int], bool]) -
         resources = Resources(change, context)
         for resource in change.of_kind(Kind.ENDPOINT, UNSETTLED):
             moved += _settle(resources, resource, gateways)
-    log = get_logger("sagebird.keeper")
     for resource in moved:
-        report = log.warning if resource.failure_reason else log.info
-        report(
+        _note(resource)
+    return len(moved)
+
+
+def _note(resource: Resource) -> None:
+    log = get_logger("sagebird.keeper")
+    if resource.status == EndpointStatus.DELETING:
+        log.info("endpoint deleted", endpoint=resource.name)
+    elif resource.failure_reason:
+        log.warning(
             "endpoint settled", endpoint=resource.name, status=resource.status, reason=resource.failure_reason
         )
-    return len(moved)
+    else:
+        log.info("endpoint settled", endpoint=resource.name, status=resource.status)
 
 
 def _living_gateways(store: Store, is_alive: Callable[[int], bool]) -> list[GatewayState]:

@@ -328,5 +328,27 @@ def operation_not_served(operation: str) -> str:
     return f"Operation {operation} is not served by sagebird yet."
 
 
+def operation_unknown(operation: str) -> str:
+    """Ours."""
+    return f"SageMaker has no operation {operation!r}."
+
+
+def target_missing() -> str:
+    """Ours; for people who send a prediction to the wrong path."""
+    return (
+        "POST / is the AWS control plane and needs an X-Amz-Target header such as SageMaker.ListEndpoints; "
+        "predictions go to /endpoints/NAME/invocations."
+    )
+
+
+def service_not_served(operation: str, service: str) -> str:
+    """Ours; `service` as its clients name it in their requests."""
+    return (
+        f"sagebird does not serve {operation} of {service}: it stands in for sagemaker and "
+        "sagemaker-runtime, and answers GetCallerIdentity of sts. Point only those clients at it, e.g. by "
+        "AWS_ENDPOINT_URL_SAGEMAKER and AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME instead of AWS_ENDPOINT_URL."
+    )
+
+
 def _cut(text: str, most_chars: int) -> str:
     return text if len(text) <= most_chars else text[: most_chars - 1] + "…"

@@ -102,6 +102,7 @@ class ControlPlane(RuleBasedStateMachine):
     def no_config(self, config: str) -> str:
         return "" if config in self.configs else "Could not find endpoint configuration"
 
+    @precondition(lambda self: len(self.configs) < len(CONFIGS))
     @rule(config=configs)
     def create_config(self, config: str) -> None:
         refused = "Cannot create already existing" if config in self.configs else ""
@@ -125,9 +126,17 @@ class ControlPlane(RuleBasedStateMachine):
         named=st.sampled_from(["a", "b"]),
         weight=weights,
         retain=st.booleans(),
+        waits=st.booleans(),
     )
-    def change(self, what: str, name: str, config: str, named: str, weight: float, retain: bool) -> None:
-        """Any change of an endpoint: one rule, so that hypothesis never leaves one out for a whole run."""
+    def change(
+        self, what: str, name: str, config: str, named: str, weight: float, retain: bool, waits: bool
+    ) -> None:
+        """Any change of an endpoint, by a caller that waits for what is under way or one that does not.
+
+        One rule, so that hypothesis never leaves one of them out for a whole run.
+        """
+        if waits:
+            self.all_is_well(3)
         match what:
             case "create":
                 self.create(name, config)

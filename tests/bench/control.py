@@ -1,6 +1,7 @@
 """The control plane over one keep-alive connection, with no client library between bench and server."""
 
 import http.client
+import io
 import json
 import tarfile
 import time
@@ -112,14 +113,21 @@ def variant(name: str, model: str, weight: float = 1.0, instances: int = 1) -> d
     }
 
 
-def put_model(data: Path, name: str, answer: float) -> str:
-    """Put a model.tar.gz into a bucket of a data folder; it answers `[answer]`. Returns its URI."""
+def put_model(data: Path, name: str, answer: float, code: str = "") -> str:
+    """Put a model.tar.gz into a bucket of a data folder; it answers `[answer]`. Returns its URI.
+
+    `code` becomes its inference.py.
+    """
     folder = data / "s3" / BUCKET / name
     folder.mkdir(parents=True, exist_ok=True)
     model = DummyRegressor(strategy="constant", constant=float(answer)).fit([[0.0]], [0.0])
     joblib.dump(model, folder / "model.joblib")
     with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
         archive.add(folder / "model.joblib", "model.joblib")
+        if code:
+            script = tarfile.TarInfo("inference.py")
+            script.size = len(code.encode())
+            archive.addfile(script, io.BytesIO(code.encode()))
     (folder / "model.joblib").unlink()
     return f"s3://{BUCKET}/{name}/model.tar.gz"
 

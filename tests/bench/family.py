@@ -87,7 +87,9 @@ class Family:
         raise RuntimeError(f"it was not ready within {_START_S:g} s: {self.log.read_text()}")
 
 
-def serve(folder: Path, models: Path, gateways: int, **environment: str) -> Family:
+def serve(
+    folder: Path, models: Path, gateways: int, ready_path: str = "/readyz", **environment: str
+) -> Family:
     """`sagebird serve` with its data and its log below `folder`, which is made unless it is there."""
     folder.mkdir(exist_ok=True)
     variables = {
@@ -95,7 +97,7 @@ def serve(folder: Path, models: Path, gateways: int, **environment: str) -> Fami
         "SAGEBIRD_DATA": str(folder / "data"),
         "SAGEBIRD_GATEWAYS": str(gateways),
     }
-    return Family(["-m", "service.cli", "serve"], folder / "log", "/readyz", **variables, **environment)
+    return Family(["-m", "service.cli", "serve"], folder / "log", ready_path, **variables, **environment)
 
 
 class MemoryWatch:

@@ -98,10 +98,9 @@ def test_tags_are_those_of_something_that_is_there(control: Control, operation: 
         "ListTags": {},
         "DeleteTags": {"TagKeys": ["a"]},
     }
+    more = members[operation]
 
-    assert (
-        control.refusal(operation, ResourceArn=ARN, **members[operation]) == f'Could not find model "{ARN}".'
-    )
+    assert control.refusal(operation, ResourceArn=ARN, **more) == f'Could not find model "{ARN}".'
 
 
 @pytest.mark.provenance("guess")

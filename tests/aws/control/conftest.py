@@ -75,9 +75,7 @@ class Account:
         """Put an archive (by its ending) or a prefix of files into the bucket; its address."""
         target = self.server.data / "s3" / BUCKET / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        contents = {
-            name: text.encode() if isinstance(text, str) else text for name, text in files.items()
-        }
+        contents = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
         if key.endswith(".tar.gz"):
             whole = target.with_suffix(".part")
             with tarfile.open(whole, "w:gz") as archive:

@@ -147,9 +147,7 @@ def test_a_serverless_variant_changes_its_concurrency(account: Account) -> None:
     endpoint = account.endpoint(variant("v", account.model("v"), ServerlessConfig=config))
     account.sagemaker.update_endpoint_weights_and_capacities(
         EndpointName=endpoint,
-        DesiredWeightsAndCapacities=[
-            {"VariantName": "v", "ServerlessUpdateConfig": {"MaxConcurrency": 7}}
-        ],
+        DesiredWeightsAndCapacities=[{"VariantName": "v", "ServerlessUpdateConfig": {"MaxConcurrency": 7}}],
     )
     account.wait(endpoint)
     (found,) = account.describe(endpoint)["ProductionVariants"]

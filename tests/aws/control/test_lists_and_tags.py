@@ -48,9 +48,7 @@ def _names(account: Account, kind: str, **members: Any) -> list[str]:
 
 @pytest.mark.provenance("documented")
 @pytest.mark.parametrize("kind", _LISTS)
-def test_a_page_has_ten_of_the_newest_first(
-    account: Account, many: dict[str, list[str]], kind: str
-) -> None:
+def test_a_page_has_ten_of_the_newest_first(account: Account, many: dict[str, list[str]], kind: str) -> None:
     assert _names(account, kind) == many[kind][::-1][:10]
 
 

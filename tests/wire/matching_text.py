@@ -24,7 +24,7 @@ def matching_texts(pattern: re.Pattern[str], shortest: float, longest: float) ->
         text = _Writer(random.Random(seed), seed).write(parsed)
         if shortest <= len(text) <= longest and pattern.match(text) is not None:
             found.add(text)
-        if len(found) == 4:
+        if len(found) == 3 or (found and seed > 10):
             break
     return found
 

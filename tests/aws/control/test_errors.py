@@ -16,7 +16,7 @@ _DETECTED = "1 validation error detected: "
 
 @dataclass(frozen=True)
 class Refused:
-    """A call that must be refused; the message as a whole, or what it begins with when it ends in an ellipsis."""
+    """A call that must be refused; a message that ends in an ellipsis is only what it begins with."""
 
     name: str
     operation: str
@@ -227,8 +227,8 @@ CASES = [
         "foreign-arn",
         "list_tags",
         {"ResourceArn": arn("domain/d-1")},
-        f'"{arn("domain/d-1")}" is not the ARN of a model, endpoint configuration or endpoint of this account '
-        "and region.",
+        f'"{arn("domain/d-1")}" is not the ARN of a model, endpoint configuration or endpoint of this '
+        "account and region.",
         source="guess",
     ),
 ]

@@ -16,7 +16,7 @@ _LISTS = {
 
 @pytest.fixture(scope="module")
 def many(account: Account) -> dict[str, list[str]]:
-    """Twelve models, configurations and endpoints, in the order of their making; the endpoints may still load."""
+    """Twelve models, configurations and endpoints, by kind, in the order of their making."""
     made: dict[str, list[str]] = {kind: [] for kind in _LISTS}
     model = account.model("shared")
     described = account.sagemaker.describe_model(ModelName=model)["PrimaryContainer"]
@@ -83,7 +83,7 @@ def test_lists_are_sorted_both_ways(account: Account, many: dict[str, list[str]]
 def test_lists_are_filtered_by_the_time_of_making(
     account: Account, many: dict[str, list[str]], kind: str
 ) -> None:
-    operation, list_member, name_member, _ = _LISTS[kind]
+    operation, list_member, _, _ = _LISTS[kind]
     every = getattr(account.sagemaker, operation)(
         NameContains="page-", SortOrder="Ascending", MaxResults=100
     )[list_member]

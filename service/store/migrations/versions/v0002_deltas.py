@@ -28,8 +28,8 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger, nullable=False),
     )
     op.create_index("removals_by_revision", "removals", ["revision"])
-    op.create_index("resources_by_creation", "resources", ["kind", "created_at", "name"])
-    op.create_index("resources_by_change", "resources", ["kind", "modified_at", "name"])
+    op.create_index("resources_by_creation", "resources", ["kind", "created_at", "name", "status"])
+    op.create_index("resources_by_change", "resources", ["kind", "modified_at", "name", "status"])
     op.create_index("resources_by_status", "resources", ["kind", "status", "name"])
     op.create_index("resources_by_revision", "resources", ["revision"])
 

@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,11 @@ from service.container.management import create_router
 from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
+from service.control.registry import SERVED, Operations
+from service.control.resources import Context
 from service.errors import ModelFault, SagebirdError, StartupError
-from service.hosting.artifact import ArtifactStore, Limits
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import keep_big_arrays_apart
@@ -46,12 +50,18 @@ from service.web.cors import allow_origins
 from service.web.gateway import Gateway
 from service.web.pages import create_pages
 from service.web.runtime import RuntimeFace
+from service.wire.json_rpc import JsonRpcService
+from service.wire.spec import load_service
 
 CONTAINER_ENDPOINT = "model"
 """The endpoint that the container role serves its one model behind."""
 
 _KEEPER_LOOK_S = 0.2
+_KEEPER_QUICK_LOOK_S = 0.04  # for a while after a change, when gateways have news of it
+_KEEPER_QUICK_FOR_S = 3.0
 _FLUSH_S = 0.5
+# The largest member of any operation's model is a pipeline's definition of 1 MiB.
+_MAX_CONTROL_BODY_BYTES = 2 << 20
 # How long a thread that burns CPU in Python (a model being loaded, user code) may hold up the event loop.
 # Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
 _SWITCH_S = 0.0005
@@ -88,8 +98,8 @@ def contain(
         check_folders(settings)
         declaration = Declaration({}) if multi_model else _container_declaration(settings.models, environment)
         with listen(settings.host, settings.port) as listener:
-            arns, clock = Arns(settings.account, settings.region), SystemClock()
-            _prepare_state(settings, lambda store: apply_declaration(declaration, store, arns, clock))
+            context = _context(settings)
+            _prepare_state(settings, lambda store: apply_declaration(declaration, store, context))
             announce(address(listener))
             return _supervise(settings, listener, container=True)
 
@@ -105,22 +115,27 @@ def work(settings: Settings) -> int:
 
 def declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
-    arns = Arns(settings.account, settings.region)
-    return DeclaredFile(settings.endpoints_file, settings.models, store, arns, SystemClock())
+    return DeclaredFile(settings.endpoints_file, settings.models, store, _context(settings))
 
 
 def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
     """Follow the endpoints file and settle endpoints until SIGTERM, or until the parent is gone."""
     stop = _stop_event()
     store = Store(settings.state)
-    arns, clock = Arns(settings.account, settings.region), SystemClock()
+    context = _context(settings)
     declared = declared_file(settings, store)
     logger = log.get_logger("sagebird.keeper")
-    while not stop.wait(_KEEPER_LOOK_S) and os.getppid() == parent_pid:
+    seen, quick_until_s = 0, 0.0
+    while os.getppid() == parent_pid:
+        quick = time.monotonic() < quick_until_s
+        if stop.wait(_KEEPER_QUICK_LOOK_S if quick else _KEEPER_LOOK_S):
+            break
         try:
             if watch_file:
                 declared.look()
-            reconcile(store, arns, clock, _is_alive)
+            reconcile(store, context, _is_alive)
+            if (revision := store.revision()) != seen:
+                seen, quick_until_s = revision, time.monotonic() + _KEEPER_QUICK_FOR_S
         except Exception:  # the edge of a loop that must outlive one bad look
             logger.exception("keeper could not do its round")
     store.close()
@@ -128,9 +143,9 @@ def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
 
 
 def run_gateway(
-    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, container: bool
+    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, sagemaker: JsonRpcService | None
 ) -> int:
-    """One gateway process, until SIGTERM or until the parent is gone."""
+    """One gateway process, until SIGTERM or until the parent is gone; without `sagemaker` a container's."""
     keep_big_arrays_apart()
     reseed()
     sys.setswitchinterval(_SWITCH_S)
@@ -141,13 +156,13 @@ def run_gateway(
     except ImportError:
         factory = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_gateway(settings, listener, slot, parent_pid, container))
+        return runner.run(_gateway(settings, listener, slot, parent_pid, sagemaker))
 
 
 async def _gateway(
-    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, container: bool
+    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, sagemaker: JsonRpcService | None
 ) -> int:
-    parts = build_gateway(settings, slot, container)
+    parts = build_gateway(settings, slot, sagemaker)
     server = Server(parts.app, settings.drain_s, parts.begin_draining)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
@@ -186,8 +201,11 @@ class GatewayParts:
         self.gateway.draining = True
 
 
-def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayParts:
-    """Build one gateway's parts and join them. Must be called on its event loop."""
+def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | None) -> GatewayParts:
+    """Build one gateway's parts and join them. Must be called on its event loop.
+
+    `sagemaker` is the control plane's protocol; the container role has none.
+    """
     store = Store(settings.state)
     registry = Registry(settings.data / "metrics", slot)
     limits = HostLimits(
@@ -209,7 +227,7 @@ def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayPart
         Arns(settings.account, settings.region),
         follower.catch_up,
     )
-    gateway = _faces(settings, store, registry, host, follower, predictor, container)
+    gateway = _faces(settings, store, registry, host, follower, predictor, sagemaker)
     app = allow_origins(gateway, settings.cors_origins) if settings.cors_origins else gateway
     return GatewayParts(store, registry, host, follower, gateway, app)
 
@@ -221,12 +239,12 @@ def _faces(
     host: InlineHost,
     follower: Follower,
     predictor: Predictor,
-    container: bool,
+    sagemaker: JsonRpcService | None,
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
     router = create_router(registered, follower.default_problems, settings.max_body_bytes)
     invocations = InvocationsFace(predictor.predict, settings.max_body_bytes)
-    if container:
+    if sagemaker is None:
         pages: App = create_app(router)
         return Gateway(runtime=pages, invocations=invocations, control=pages, pages=pages)
     catalogue = Catalogue(store, host, settings.models)
@@ -237,7 +255,10 @@ def _faces(
         lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
     )
     people.include_router(router)
-    return Gateway(RuntimeFace(predictor, settings.max_body_bytes), invocations, ControlFace(), people)
+    arns = Arns(settings.account, settings.region)
+    operations = Operations(store, _context(settings))
+    control = ControlFace(sagemaker, operations.call, arns, _MAX_CONTROL_BODY_BYTES)
+    return Gateway(RuntimeFace(predictor, settings.max_body_bytes), invocations, control, people)
 
 
 class _HostObserver:
@@ -266,10 +287,14 @@ def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:
     return Gauges(host.cache.held_bytes, limits.budget_bytes, len(host.cache.loaded), host.cache.in_use)
 
 
+def _context(settings: Settings) -> Context:
+    return Context(Arns(settings.account, settings.region), SystemClock(), _artifacts(settings).version_of)
+
+
 def _artifacts(settings: Settings) -> ArtifactStore:
     roots = [settings.models, settings.data, *([_SAGEMAKER_MODELS] if _SAGEMAKER_MODELS.is_dir() else [])]
     limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
-    return ArtifactStore(roots, settings.data / "unpacked", limits)
+    return ArtifactStore(roots, settings.data / "unpacked", limits, buckets=settings.data / "s3")
 
 
 async def _flush_metrics(registry: Registry) -> None:
@@ -290,11 +315,15 @@ async def _leave_with_parent(parent_pid: int, server: Server) -> None:
 
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:
     """Fork the family and keep it alive."""
+    # Before preload(), which sets apart what all processes share: the model is 11 MB.
+    sagemaker = None if container else JsonRpcService(load_service("sagemaker"))
+    if sagemaker is not None:
+        sagemaker.prepare(SERVED)
     preload()
     parent = os.getpid()
 
     def gateway(slot: str) -> Role:
-        return Role(slot, lambda: run_gateway(settings, listener, slot, parent, container))
+        return Role(slot, lambda: run_gateway(settings, listener, slot, parent, sagemaker))
 
     def keeper() -> int:
         listener.close()  # it takes no calls, and must not hold the port when the others are gone

@@ -4,14 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from service.domain.endpoint import (
-    Endpoint,
-    EndpointStatus,
-    Fleet,
-    ModelSource,
-    Variant,
-    endpoint_from_state,
-)
+from service.domain.endpoint import UNSETTLED, Endpoint, Fleet, ModelSource, Variant
+from service.domain.endpoint_state import endpoint_from_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.traffic import Traffic
@@ -20,7 +14,6 @@ from service.observe.counts import InvocationCounter, Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
 
 _Value = TypeVar("_Value")
-_UNSETTLED = (EndpointStatus.CREATING, EndpointStatus.UPDATING, EndpointStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +56,8 @@ EMPTY = Directory(0, {}, {})
 
 
 def fleets_of(endpoint: Endpoint | None) -> tuple[Fleet, ...]:
-    """The fleets of an endpoint that serve or are about to."""
-    if endpoint is None or endpoint.status is EndpointStatus.DELETING:
-        return ()
-    return tuple(fleet for fleet in (endpoint.active, endpoint.pending) if fleet is not None)
+    """The fleets of an endpoint, if there is one, that serve or are about to."""
+    return () if endpoint is None else endpoint.fleets
 
 
 def next_directory(
@@ -114,24 +105,26 @@ def _endpoint(known: Endpoint | None, resource: Resource) -> Endpoint:
 
 
 def _is_unsettled(endpoint: Endpoint) -> bool:
-    return endpoint.pending is not None or endpoint.status in _UNSETTLED
+    return endpoint.pending is not None or endpoint.status in UNSETTLED
 
 
 def _route(
     before: Directory, endpoint: Endpoint, replica: Callable[[ModelSource], Replica], registry: Registry
 ) -> Route | None:
     """The endpoint's route, None if it takes no requests."""
-    name, fleet = endpoint.name, endpoint.active
-    if fleet is None or endpoint.status is EndpointStatus.DELETING:
+    name, fleet = endpoint.name, endpoint.serving
+    if fleet is None:
         return None
     previous = before.routes.get(name)
-    if previous is not None and before.endpoints[name].active == fleet:
+    if previous is not None and before.endpoints[name].serving == fleet:
         return previous
     targets = {
         variant.name: _target(previous, variant)
         or Target(variant, replica(variant.source), registry.invocation(name, variant.name))
         for variant in fleet.variants
     }
+    for target in targets.values():
+        target.replica.scale(target.variant.instances, target.variant.most_calls)
     traffic = Traffic([(variant.name, variant.weight) for variant in fleet.variants])
     return Route(name, targets, traffic, any(variant.source.multi for variant in fleet.variants))
 

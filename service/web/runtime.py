@@ -6,12 +6,14 @@ from uuid import uuid4
 
 from service.asgi import ClientGone, Receive, Scope, Send, read_body, send_reply
 from service.domain import sentences
-from service.errors import CallerError, ModelFault, SagebirdError, UnknownOperation
+from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
 from service.invoke.predict import Invocation, Prediction, Predictor
 from service.log import get_logger
+from service.web.failures import note_failure
 from service.wire.faults import fault_reply
-from service.wire.rest_json import Reply, compile_operation
+from service.wire.reply import Reply
+from service.wire.rest_json import compile_operation
 from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"
@@ -41,7 +43,8 @@ class RuntimeFace:
             return
         except Exception as error:  # the one place where the runtime's errors become replies
             reply = fault_reply(error, self._service, request_id)
-            self._note(error, scope, request_id, reply.status)
+            code = error.code if isinstance(error, SagebirdError) else ""
+            note_failure(self._log, error, request_id, reply.status, code, path=scope["path"])
         else:
             reply.headers.append((b"x-amzn-requestid", request_id.encode()))
         await send_reply(send, reply.status, reply.headers, reply.body)
@@ -75,20 +78,6 @@ class RuntimeFace:
                 output[member] = value
         reply = self._invoke_endpoint.write(output)
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
-
-    def _note(self, error: Exception, scope: Scope, request_id: str, status: int) -> None:
-        if not isinstance(error, SagebirdError):
-            self._log.error("request failed", request_id=request_id, path=scope["path"], exc_info=error)
-            return
-        report = self._log.info if isinstance(error, CallerError) else self._log.warning
-        report(
-            "request failed",
-            request_id=request_id,
-            path=scope["path"],
-            status=status,
-            code=error.code,
-            reason=error.message[:500],
-        )
 
 
 def _endpoint_name(scope: Scope) -> str:

@@ -37,7 +37,9 @@ def open_engine(location: Location) -> Engine:
 
 def describe(location: Location) -> str:
     """The database's place for people, without its password."""
-    return str(location) if isinstance(location, Path) else make_url(location).render_as_string()
+    if isinstance(location, Path):
+        return str(location)
+    return make_url(location).difference_update_query(["password"]).render_as_string()
 
 
 @contextmanager
@@ -135,7 +137,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _open_postgres(text: str) -> Engine:
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise StartupError("SAGEBIRD_DATABASE is no URL such as postgresql://user@host/name.") from None
     if url.drivername not in _POSTGRES:
         raise StartupError(

@@ -77,7 +77,7 @@ def _filters(listing: Listing, dialect: str) -> list[ColumnElement[bool]]:
 
 
 def _name_contains(part: str, dialect: str) -> ColumnElement[bool]:
-    """Both forms fold the case of ASCII alone: SQLite's LIKE, and Postgres's ILIKE where text sorts by code."""
+    """Both fold the case of ASCII alone: SQLite's LIKE, and Postgres's ILIKE for text that sorts by code."""
     for special in "/%_":
         part = part.replace(special, "/" + special)
     like = resources.c.name.ilike if dialect == "postgresql" else resources.c.name.like

@@ -20,11 +20,13 @@ from time import perf_counter
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from service.clock import SystemClock
-from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, Variant, endpoint_to_state
+from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, Variant
+from service.domain.endpoint_state import endpoint_to_state
 from service.domain.kinds import Kind
 from service.domain.listing import Listing
 from service.domain.resource import Resource
-from service.hosting.artifact import ArtifactStore, Limits
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey
@@ -111,7 +113,10 @@ def _measure_calls(store: Store, count: int) -> None:
         return None
 
     middle = {"name": "endpoint-05000", "status": "InService"}
-    calls = {"get": lambda: store.get(Kind.ENDPOINT, name()), "revision": store.revision}
+    calls: dict[str, Callable[[], object]] = {
+        "get": lambda: store.get(Kind.ENDPOINT, name()),
+        "revision": store.revision,
+    }
     calls |= {
         f"page by {order}, {'down' if descending else 'up'}, {where}": page(
             Listing(

@@ -1,6 +1,8 @@
 import asyncio
 import shutil
+from collections.abc import Collection
 
+from service.domain.kinds import Kind
 from service.invoke.follow import Follower
 from service.store.store import Delta, Store
 from tests.conftest import wait_until
@@ -121,8 +123,8 @@ class _Locked(Store):
 
     refusals = 2
 
-    def changes_since(self, revision: int) -> Delta:
+    def changes_since(self, revision: int, kinds: Collection[Kind] = tuple(Kind)) -> Delta:
         if self.refusals:
             self.refusals -= 1
             raise OSError("the disk is busy")
-        return super().changes_since(revision)
+        return super().changes_since(revision, kinds)

@@ -1,37 +1,28 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command as alembic
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import inspect, text
 
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.errors import StartupError
-from service.store.database import Location, begin_rebuild, open_engine
+from service.store.database import Location
 from service.store.migrate import MIGRATIONS, STEPS, upgrade_tables
 from service.store.store import Delta, Store
 from service.store.tables import metadata
+from tests.store.older import connected, make_old, migrate
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-OLD_ROWS = (
-    "INSERT INTO resources (kind, name, document, status, failure_reason, state, declared, created_at,"
-    " modified_at) VALUES ('model', 'm', '{\"a\": 1}', 'Failed', 'it said \"no\"', '{}', '1', 1.5, 2.5)",
-    "INSERT INTO facts (name, value) VALUES ('default_endpoint', '\"iris\"')",
-    "INSERT INTO revisions (id, revision) VALUES (1, 7)",
-    "INSERT INTO gateways (pid, revision, reports, models) VALUES (1, 7, '[]', '[]')",
-)
 
 OPENING = """
 import sys
@@ -44,34 +35,6 @@ for _ in range(2):  # new, then as it is
     Store(Path(sys.argv[1])).close()
 print("alembic" in sys.modules)
 """
-
-
-@contextmanager
-def connected(location: Location) -> Iterator[Connection]:
-    engine = open_engine(location)
-    try:
-        with begin_rebuild(engine) as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def migrate(location: Location, step: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with connected(location) as connection:
-        config.attributes["connection"] = connection
-        alembic.upgrade(config, step)
-
-
-def make_old(location: Location, *, stamped: bool = True) -> None:
-    """A database of the first step, with something in it."""
-    migrate(location, STEPS[0])
-    with connected(location) as connection:
-        for statement in OLD_ROWS:
-            connection.execute(text(statement))
-        if not stamped:
-            connection.execute(text("DROP TABLE alembic_version"))
 
 
 def tables_of(location: Location) -> dict[str, Any]:

@@ -21,6 +21,12 @@ _INSTANCE_TYPE = "ml.m5.large"  # AWS wants one; here every type is this machine
 _IN_PROGRESS = ("Creating", "Updating", "Deleting")
 
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
+Environment = Annotated[
+    list[str] | None, typer.Option("--environment", "-e", help="NAME=VALUE for the model; again for more.")
+]
+Data = Annotated[
+    Path, typer.Option(envvar="SAGEBIRD_DATA", help="The server's data folder; the model is copied there.")
+]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
 
 
@@ -28,7 +34,9 @@ def deploy(
     path: Annotated[
         str, typer.Argument(metavar="PATH", help="A model's folder, its model.tar.gz, or an s3:// address.")
     ],
-    name: Annotated[str, typer.Option(help="Name of the endpoint; a known one is updated.")],
+    name: Annotated[
+        str, typer.Option(help="Name of the endpoint; a known one is updated, a failed one is made anew.")
+    ],
     variant: Annotated[
         str | None,
         typer.Option(
@@ -39,33 +47,29 @@ def deploy(
     weight: Annotated[float, typer.Option(min=0, help="The variant's part of the traffic.")] = 1.0,
     instances: Annotated[int, typer.Option(min=1, help="Instances: calls at once, times so many.")] = 1,
     image: Annotated[str, typer.Option(help="Container image to stand in for.")] = "sagebird/sklearn",
-    environment: Annotated[
-        list[str] | None,
-        typer.Option("--environment", "-e", help="NAME=VALUE for the model; again for more."),
-    ] = None,
-    data: Annotated[
-        Path,
-        typer.Option(envvar="SAGEBIRD_DATA", help="The server's data folder; the model is copied there."),
-    ] = Path("data"),
+    environment: Environment = None,
+    data: Data = Path("data"),
     wait: Wait = True,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Serve a model: make the model, a configuration and the endpoint, and wait until it answers."""
     told = dict(_assignment(text, "--environment") for text in environment or ())
-    shown = _ALL_TRAFFIC if variant is None else variant
     new = {
-        "VariantName": shown,
+        "VariantName": _ALL_TRAFFIC if variant is None else variant,
         "InitialInstanceCount": instances,
         "InstanceType": _INSTANCE_TYPE,
         "InitialVariantWeight": weight,
     }
     try:
         known = _find(url, name)
-        shipment = ship(path, f"{name}-{shown}", data)
+        shipment = ship(path, f"{name}-{new['VariantName']}", data)
         container = {"Image": image, **shipment.container, **({"Environment": told} if told else {})}
-        stamp = f"{shipment.version[:8]}-{time.time_ns() // 1_000_000 % 16**8:x}"
-        others = _other_variants(url, known, shown) if known and variant is not None else []
-        config = _put(url, name, stamp, container, new, others)
+        others = _other_variants(url, known, variant) if known and variant is not None else []
+        config = _put(url, name, shipment.version, container, [*others, new])
+        if known and known["EndpointStatus"] == "Failed":  # nothing else can be done with it
+            operate(url, "DeleteEndpoint", {"EndpointName": name})
+            _wait_gone(url, name)
+            known = None
         change = "UpdateEndpoint" if known else "CreateEndpoint"
         operate(url, change, {"EndpointName": name, "EndpointConfigName": config})
     except Refused as refused:
@@ -78,18 +82,15 @@ def deploy(
 
 
 def _put(
-    url: str,
-    endpoint: str,
-    stamp: str,
-    container: Mapping[str, Any],
-    new: Mapping[str, Any],
-    others: list[dict[str, Any]],
+    url: str, endpoint: str, version: str, container: Mapping[str, Any], variants: list[dict[str, Any]]
 ) -> str:
-    """Make the model of the new variant and a configuration of all variants; the configuration's name."""
+    """Make the model of the last variant and a configuration of all of them; the configuration's name."""
+    *others, new = variants
+    stamp = f"{version[:8]}-{time.time_ns() // 1_000_000 % 16**8:x}"
     model, config = f"{endpoint[:20]}-{new['VariantName'][:16]}-{stamp}", f"{endpoint[:36]}-{stamp}"
     operate(url, "CreateModel", {"ModelName": model, "PrimaryContainer": container})
-    variants = [*others, {**new, "ModelName": model}]
-    operate(url, "CreateEndpointConfig", {"EndpointConfigName": config, "ProductionVariants": variants})
+    production = [*others, {**new, "ModelName": model}]
+    operate(url, "CreateEndpointConfig", {"EndpointConfigName": config, "ProductionVariants": production})
     return config
 
 
@@ -172,6 +173,7 @@ def delete(
         fail(refused.message)
     if wait:
         _wait_gone(url, endpoint)
+        typer.echo(f"{endpoint} is deleted")
 
 
 def _delete_config(url: str, config: str) -> None:
@@ -255,4 +257,3 @@ def _wait_gone(url: str, endpoint: str) -> None:
                 time.sleep(_LOOK_S)
         except Refused as refused:
             fail(refused.message)
-    typer.echo(f"{endpoint} is deleted")

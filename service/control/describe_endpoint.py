@@ -46,14 +46,7 @@ def describe_endpoint(resources: Reading, fields: Mapping[str, Any]) -> dict[str
 
 
 def _variant(variant: Variant, fleet: Fleet, endpoint: Endpoint, resource: Resource) -> dict[str, Any]:
-    capacity = _current_capacity(variant, endpoint)
-    shown = _shown(variant, fleet, resource)
-    serverless = variant.shown.get("ServerlessConfig")
-    shown |= {"CurrentWeight": capacity.weight, "DesiredWeight": variant.weight}
-    if serverless is None:
-        shown |= {"CurrentInstanceCount": capacity.instances, "DesiredInstanceCount": variant.instances}
-    else:
-        shown |= {"CurrentServerlessConfig": serverless, "DesiredServerlessConfig": serverless}
+    shown = _shown(variant, fleet, resource) | _capacity(variant, _current_capacity(variant, endpoint))
     if endpoint.status in _VARIANT_STATUS:
         shown["VariantStatus"] = [
             {"Status": _VARIANT_STATUS[endpoint.status], "StartTime": resource.modified_at}
@@ -68,15 +61,28 @@ def _pending(fleet: Fleet, resource: Resource) -> dict[str, Any]:
         "ProductionVariants": [
             {
                 **_shown(variant, fleet, resource),
-                "CurrentWeight": 0.0,
-                "DesiredWeight": variant.weight,
-                "CurrentInstanceCount": 0,
-                "DesiredInstanceCount": variant.instances,
+                **_capacity(variant, _nothing(variant)),
                 "VariantStatus": [{"Status": "Creating", "StartTime": _begun_at(fleet, resource)}],
             }
             for variant in fleet.variants
         ],
     }
+
+
+def _capacity(variant: Variant, current: Capacity) -> dict[str, Any]:
+    shown: dict[str, Any] = {"CurrentWeight": current.weight, "DesiredWeight": variant.weight}
+    if variant.serverless is None:
+        shown |= {"CurrentInstanceCount": current.instances, "DesiredInstanceCount": variant.instances}
+    else:
+        shown["DesiredServerlessConfig"] = variant.serverless
+        if current.serverless is not None:
+            shown["CurrentServerlessConfig"] = current.serverless
+    return shown
+
+
+def _nothing(variant: Variant) -> Capacity:
+    """What a variant has that does not run yet."""
+    return Capacity(variant.name, 0.0, 0)
 
 
 def _shown(variant: Variant, fleet: Fleet, resource: Resource) -> dict[str, Any]:
@@ -95,11 +101,11 @@ def _shown(variant: Variant, fleet: Fleet, resource: Resource) -> dict[str, Any]
 
 def _current_capacity(variant: Variant, endpoint: Endpoint) -> Capacity:
     if endpoint.active is None:  # nothing runs yet
-        return Capacity(variant.name, 0.0, 0)
+        return _nothing(variant)
     for capacity in endpoint.before:
         if capacity.variant == variant.name:
             return capacity
-    return Capacity(variant.name, variant.weight, variant.instances)
+    return Capacity.of(variant)
 
 
 def _begun_at(fleet: Fleet, resource: Resource) -> datetime:

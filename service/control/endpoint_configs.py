@@ -1,6 +1,7 @@
 """The rules of endpoint configurations that generic resources lack: what production variants must hold."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from service.control.resources import Reading, Resources
@@ -23,6 +24,8 @@ def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> d
         if variant["VariantName"] in names:
             raise ValidationFault(sentences.variant_twice(variant["VariantName"]))
         names.add(variant["VariantName"])
+        if not isfinite(variant.get("InitialVariantWeight", 1.0)):
+            raise ValidationFault(sentences.weight_not_finite(variant["VariantName"]))
         _check_capacity(variant)
         _check_model(resources, variant, with_role="ExecutionRoleArn" in fields)
     if "ShadowProductionVariants" in fields and len(variants) != 2:
@@ -42,9 +45,7 @@ def describe_endpoint_config(resources: Reading, fields: Mapping[str, Any]) -> d
 
 def _check_capacity(variant: Mapping[str, Any]) -> None:
     name = variant["VariantName"]
-    counted = "InitialInstanceCount" in variant or (
-        "InstanceType" in variant and "InstancePools" not in variant
-    )
+    counted = "InitialInstanceCount" in variant or "InstanceType" in variant
     if counted + ("ServerlessConfig" in variant) + ("InstancePools" in variant) != 1:
         raise ValidationFault(sentences.variant_capacity(name))
     if counted and not ("InitialInstanceCount" in variant and "InstanceType" in variant):

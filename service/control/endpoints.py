@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from service.control.deployables import shown_of, variants_of
@@ -44,7 +45,8 @@ def update_endpoint(resources: Resources, fields: Mapping[str, Any]) -> dict[str
     Weights and counts start from the new configuration unless they are to be retained (contract Z13).
 
     Raises:
-        ValidationFault: no such endpoint or configuration, a change is under way, or the endpoint is Failed.
+        ValidationFault: no such endpoint or configuration, a change is under way, the endpoint is Failed, or
+            it would turn from instances to serverless or back.
     """
     _check_deployment(fields)
     resource, endpoint = _open(resources, fields["EndpointName"])
@@ -52,6 +54,8 @@ def update_endpoint(resources: Resources, fields: Mapping[str, Any]) -> dict[str
         raise ValidationFault(sentences.endpoint_failed(resources.arn(Kind.ENDPOINT, resource.name)))
     config = resources.get(Kind.ENDPOINT_CONFIG, fields[CONFIG])
     variants = _retained(variants_of(resources, config), endpoint.active, fields)
+    if _ways_to_run(variants) != _ways_to_run(endpoint.active.variants):
+        raise ValidationFault(sentences.serverless_conversion(resources.arn(Kind.ENDPOINT, resource.name)))
     document = dict(resource.document)
     if DEPLOYMENT in fields:
         document[DEPLOYMENT] = fields[DEPLOYMENT]
@@ -161,6 +165,11 @@ def _retained(
     )
 
 
+def _ways_to_run(variants: Iterable[Variant]) -> set[bool]:
+    """Whether on instances, serverless, or both. AWS converts neither into the other (contract C.11)."""
+    return {variant.serverless is not None for variant in variants}
+
+
 def _by_variant(desired: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for one in desired:
@@ -173,17 +182,20 @@ def _by_variant(desired: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, 
 def _with_capacity(variant: Variant, desired: Mapping[str, Any]) -> Variant:
     if not desired.keys() & {"DesiredWeight", "DesiredInstanceCount", "ServerlessUpdateConfig"}:
         raise ValidationFault(sentences.nothing_desired(variant.name))
-    changed = replace(variant, weight=desired.get("DesiredWeight", variant.weight))
+    weight = desired.get("DesiredWeight", variant.weight)
+    if not isfinite(weight):
+        raise ValidationFault(sentences.weight_not_finite(variant.name))
+    changed = replace(variant, weight=weight)
     if "DesiredInstanceCount" in desired:
-        if variant.most_calls is not None:
+        if variant.serverless is not None:
             raise ValidationFault(sentences.is_serverless(variant.name))
         if desired["DesiredInstanceCount"] < 1:
             raise ValidationFault(sentences.instance_count(variant.name))
         changed = replace(changed, instances=desired["DesiredInstanceCount"])
     if "ServerlessUpdateConfig" in desired:
-        if variant.most_calls is None:
+        if variant.serverless is None:
             raise ValidationFault(sentences.not_serverless(variant.name))
-        serverless = {**variant.shown["ServerlessConfig"], **desired["ServerlessUpdateConfig"]}
+        serverless = {**variant.serverless, **desired["ServerlessUpdateConfig"]}
         if serverless.get("ProvisionedConcurrency", 0) > serverless["MaxConcurrency"]:
             raise ValidationFault(sentences.serverless_provisioned(variant.name))
         shown = {**variant.shown, "ServerlessConfig": serverless}

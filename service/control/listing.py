@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from service.control.resources import Reading
@@ -96,6 +97,17 @@ def _read_token(token: str | None, question: list[Any]) -> Place | None:
         value, name, asked = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
     except (ValueError, TypeError, RecursionError):
         raise ValidationFault(sentences.bad_token("it is none that a list call gave")) from None
-    if asked != question or not isinstance(name, str) or not isinstance(value, str | int | float):
+    if asked != question:
         raise ValidationFault(sentences.bad_token("it belongs to a call with other filters or another order"))
+    if not _is_place(value, name, question):
+        raise ValidationFault(sentences.bad_token("it is none that a list call gave"))
     return value, name
+
+
+def _is_place(value: Any, name: Any, question: list[Any]) -> bool:
+    """Whether a token that anybody may have made up names what a database can compare."""
+    if not (isinstance(name, str) and name.isascii() and name.isprintable()):
+        return False
+    if question[1] == "created_at":
+        return isinstance(value, float) and isfinite(value)
+    return isinstance(value, str) and value.isascii() and value.isprintable()

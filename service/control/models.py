@@ -22,9 +22,9 @@ def create_model(resources: Resources, fields: Mapping[str, Any]) -> dict[str, A
         ValidationFault: the name is taken, the containers break a rule, or a model that could run here has no
             data where it says.
     """
-    if ("PrimaryContainer" in fields) == ("Containers" in fields):
-        raise ValidationFault(sentences.one_of("PrimaryContainer", "Containers"))
     containers = containers_of(fields)
+    if not containers or {"PrimaryContainer", "Containers"} <= fields.keys():
+        raise ValidationFault(sentences.one_of("PrimaryContainer", "Containers"))
     for container in containers:
         _check_container(container)
     _check_environment(containers)

@@ -2,6 +2,7 @@
 
 from service.control.resources import Resources
 from service.domain import sentences
+from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.errors import ValidationFault
 
@@ -10,6 +11,11 @@ EDITABLE = "editable_endpoints"
 
 
 def check_editable(resources: Resources, resource: Resource) -> None:
-    """Raises ValidationFault if the resource is the endpoints file's to change."""
-    if resource.declared and resource.name not in (resources.fact(EDITABLE) or ()):
+    """Raises ValidationFault if the resource is the endpoints file's to change.
+
+    Declared models and configurations always are: a declared endpoint needs them when it is made anew.
+    """
+    if not resource.declared:
+        return
+    if resource.kind is not Kind.ENDPOINT or resource.name not in (resources.fact(EDITABLE) or ()):
         raise ValidationFault(sentences.declared_is_the_files(resource.kind.row.words, resource.name))

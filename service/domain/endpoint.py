@@ -83,6 +83,11 @@ class Variant:
         """Whether the variant must be warm before it takes traffic."""
         return not self.lazy and not self.source.multi and not self.obstacle
 
+    @property
+    def serverless(self) -> Mapping[str, Any] | None:
+        """Its ServerlessConfig, in AWS spelling, None if it has instances."""
+        return self.shown.get("ServerlessConfig")
+
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
@@ -100,11 +105,20 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a variant had of traffic and instances before the change that is under way."""
+    """What a variant had of traffic and instances before the change that is under way.
+
+    `serverless` is its ServerlessConfig, in AWS spelling, None if it has instances.
+    """
 
     variant: str
     weight: float
     instances: int
+    serverless: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @classmethod
+    def of(cls, variant: Variant) -> "Capacity":
+        """What a variant has."""
+        return cls(variant.name, variant.weight, variant.instances, variant.serverless)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +203,7 @@ class Endpoint:
         """Give the active fleet other weights and counts, not other models, in force at `awaited`."""
         if self.active is None:
             raise ValueError(f"endpoint {self.name} has no fleet")
-        before = tuple(Capacity(v.name, v.weight, v.instances) for v in self.active.variants)
+        before = tuple(Capacity.of(variant) for variant in self.active.variants)
         return replace(
             self,
             status=EndpointStatus.UPDATING,

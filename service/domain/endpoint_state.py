@@ -14,7 +14,7 @@ def endpoint_to_state(endpoint: Endpoint) -> dict[str, Any]:
         "pending": _fleet_to_state(endpoint.pending),
         "generation": endpoint.generation,
         "awaited": endpoint.awaited,
-        "before": [[one.variant, one.weight, one.instances] for one in endpoint.before],
+        "before": [[one.variant, one.weight, one.instances, one.serverless] for one in endpoint.before],
         "heals": endpoint.heals,
     }
 

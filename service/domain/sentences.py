@@ -208,6 +208,16 @@ def serverless_provisioned(variant: str) -> str:
     return f'ProvisionedConcurrency of production variant "{variant}" must not exceed its MaxConcurrency.'
 
 
+def weight_not_finite(variant: str) -> str:
+    """Ours; JSON has numbers that no double holds, and AWS's model sets no maximum."""
+    return f'The weight of variant "{variant}" must be a finite number.'
+
+
+def serverless_conversion(arn: str) -> str:
+    """Ours; the rule is documented, contract C.11."""
+    return f'Cannot turn endpoint "{arn}" from instances to serverless or back: create another endpoint.'
+
+
 def one_shadow() -> str:
     """Ours; the rule is documented, contract C.4."""
     return (

@@ -1,13 +1,13 @@
 """Keeps one gateway in step with the store: swaps its directory, has models warmed up, reports on it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmState
 from service.domain.kinds import Kind
 from service.hosting.inline import InlineHost
-from service.invoke.directory import EMPTY, Directory, fleets_of, next_directory
+from service.invoke.directory import EMPTY, Directory, next_directory
 from service.invoke.warming import Warming
 from service.log import get_logger
 from service.observe.counts import Registry
@@ -100,19 +100,23 @@ class Follower:
     def _problems(self, endpoints: Iterable[Endpoint]) -> list[str]:
         if self.directory is EMPTY:
             return ["The endpoints are not read yet."]
-        problems = []
-        for endpoint in endpoints:
-            if endpoint.status in (EndpointStatus.CREATING, EndpointStatus.FAILED):
-                reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
-                problems.append(f"Endpoint {endpoint.name} is {endpoint.status}{reason}.")
-            # While an update is being prepared, the fleet that serves is the one that counts.
-            for fleet in fleets_of(endpoint)[:1]:
-                problems += [
-                    f"Variant {report.variant} of endpoint {endpoint.name} is {report.state}: {report.reason}"
-                    for report in self._warming.reports([endpoint])
-                    if report.generation == fleet.generation and report.state is not WarmState.WARM
-                ]
-        return problems
+        return [problem for endpoint in endpoints for problem in self._problems_of(endpoint)]
+
+    def _problems_of(self, endpoint: Endpoint) -> Iterator[str]:
+        """A declared endpoint has to be there; one that was made by the API speaks for itself.
+
+        Of the latter only what it served before a restart counts, until it was tried once.
+        """
+        if endpoint.heals and endpoint.status in (EndpointStatus.CREATING, EndpointStatus.FAILED):
+            reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
+            yield f"Endpoint {endpoint.name} is {endpoint.status}{reason}."
+        # While an update is being prepared, the fleet that serves is the one that counts.
+        fleet = endpoint.serving or (endpoint.pending if endpoint.heals else None)
+        cold = (WarmState.LOADING, WarmState.FAILED) if endpoint.heals else (WarmState.LOADING,)
+        for report in self._warming.reports([endpoint]):
+            if fleet is not None and report.generation == fleet.generation and report.state in cold:
+                variant = f"Variant {report.variant} of endpoint {endpoint.name}"
+                yield f"{variant} is {report.state}: {report.reason}"
 
     def _models(self) -> tuple[ModelReport, ...]:
         loaded = [

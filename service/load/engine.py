@@ -189,7 +189,8 @@ class Engine(ABC):
                 _, connection = await connecting
         except OSError as error:  # TimeoutError and ssl.SSLError are OSErrors too
             self._in_flight -= 1
-            self.fail(due_s, "NoConnection", str(error) or type(error).__name__)
+            late = f"none within {self._plan.timeout_s:g} s of when the request was due"
+            self.fail(due_s, "NoConnection", late if isinstance(error, TimeoutError) else str(error))
             self.gone(failed=True)
             self.settle()
             return

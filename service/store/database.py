@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from service.errors import StartupError
+from service.errors import StartupError, Unavailable
 from service.store.tables import revisions
 
 Location = Path | str
@@ -35,6 +36,30 @@ def open_engine(location: Location) -> Engine:
 def describe(location: Location) -> str:
     """The database's place for people, without its password."""
     return str(location) if isinstance(location, Path) else make_url(location).render_as_string()
+
+
+@contextmanager
+def said_busy() -> Iterator[None]:
+    """Have what waited too long for its turn, or found no server, say so.
+
+    Raises:
+        Unavailable: the same transaction may work later.
+    """
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise Unavailable("The database has too many callers at once: try again.") from error
+    except OperationalError as error:
+        if not _passes(error.orig):
+            raise
+        raise Unavailable("The database is busy or away: try again.") from error
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether trying again may help. Postgres's driver counts nothing else among operational errors."""
+    if not isinstance(error, sqlite3.Error):
+        return True
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @contextmanager

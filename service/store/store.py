@@ -11,7 +11,7 @@ from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.domain.listing import Listing
 from service.domain.resource import Resource
-from service.store.database import Location, begin_read, begin_write, open_engine, upsert
+from service.store.database import Location, begin_read, begin_write, open_engine, said_busy, upsert
 from service.store.migrate import check_tables
 from service.store.rows import from_row, page_of, to_row
 from service.store.tables import facts, gateways, removals, resources, revisions
@@ -148,7 +148,10 @@ class Change(View):
 
 
 class Store:
-    """State that outlives processes. Safe to use from several processes; one object per process."""
+    """State that outlives processes. Safe to use from several processes; one object per process.
+
+    Every function raises Unavailable when the database is busy for too long, or away.
+    """
 
     def __init__(self, location: Location) -> None:
         """Open the database; an empty one gets its tables.
@@ -166,13 +169,13 @@ class Store:
     @contextmanager
     def view(self) -> Iterator[View]:
         """Open a read transaction."""
-        with begin_read(self._engine) as connection:
+        with said_busy(), begin_read(self._engine) as connection:
             yield View(connection)
 
     @contextmanager
     def change(self) -> Iterator[Change]:
         """Open a write transaction; leaving it commits, an exception undoes all of it."""
-        with begin_write(self._engine) as connection:
+        with said_busy(), begin_write(self._engine) as connection:
             change = Change(connection)
             yield change
             change.finish()
@@ -202,7 +205,7 @@ class Store:
 
         That is everything when `revision` is 0, too long ago, or not one of this database.
         """
-        with begin_read(self._engine) as connection:
+        with said_busy(), begin_read(self._engine) as connection:
             now, forgotten = connection.execute(select(revisions.c.revision, revisions.c.forgotten)).one()
             if revision == now:
                 return Delta(now, complete=False)
@@ -232,12 +235,12 @@ class Store:
             ],
         }
         # A power cut ends the gateways too: nobody reads their last word then.
-        with begin_write(self._engine, durable=False) as connection:
+        with said_busy(), begin_write(self._engine, durable=False) as connection:
             upsert(connection, gateways, row)
 
     def gateways(self) -> list[GatewayReport]:
         """The last word of every gateway that was not forgotten, by pid."""
-        with begin_read(self._engine) as connection:
+        with said_busy(), begin_read(self._engine) as connection:
             return [
                 GatewayReport(
                     row.pid,
@@ -250,7 +253,7 @@ class Store:
 
     def forget_gateway(self, pid: int) -> None:
         """Drop the word of a gateway that is gone."""
-        with begin_write(self._engine, durable=False) as connection:
+        with said_busy(), begin_write(self._engine, durable=False) as connection:
             connection.execute(delete(gateways).where(gateways.c.pid == pid))
 
 

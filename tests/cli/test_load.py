@@ -13,7 +13,9 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from typer.testing import CliRunner
 
+from service.cli import app
 from tests.conftest import ROOT, RunningServer
 from tests.load.stub import Asked, Reply, Stub, serving
 
@@ -138,10 +140,10 @@ def test_refused_requests_are_counted_with_their_message_and_end_with_1(
     ],
 )
 def test_what_makes_no_sense_is_exit_code_2(arguments: tuple[str, ...], words: str) -> None:
-    done = _run("e", *arguments, COLUMNS="300")
+    done = CliRunner(env=_environment(COLUMNS="300")).invoke(app, ["load", "e", *arguments])
 
-    assert done.returncode == 2, done.stdout
-    assert words in done.stderr
+    assert done.exit_code == 2, done.output
+    assert words in done.output
 
 
 def test_a_header_of_two_lines_is_exit_code_2(stub: Stub) -> None:

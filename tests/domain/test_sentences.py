@@ -116,3 +116,11 @@ def test_a_busy_endpoint_cannot_be_updated() -> None:
 )
 def test_sentences_of_our_own_name_what_to_mend(sentence: str, words: list[str]) -> None:
     assert all(word in sentence for word in words)
+
+
+def test_who_misses_the_control_plane_is_told_where_to_go() -> None:
+    assert sentences.operation_unknown("Fly") == "SageMaker has no operation 'Fly'."
+    assert "/endpoints/NAME/invocations" in sentences.target_missing()
+    text = sentences.service_not_served("GetRole", "iam")
+    assert text.startswith("sagebird does not serve GetRole of iam: ")
+    assert "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME" in text

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
+from service.errors import Unavailable
 from service.store.database import Location
 from service.store.store import Delta, GatewayReport, ModelReport, Store
 
@@ -320,3 +321,17 @@ def test_a_writer_killed_at_work_loses_nothing_that_it_was_told_is_done(location
     assert facts["total"] in (done, done + 1)  # the last may have died between its commit and its word
     assert store.revision() == 1 + facts["total"]
     store.close()
+
+
+def test_who_waits_too_long_for_a_turn_is_told_to_come_again(location: Location, store: Store) -> None:
+    other = Store(location)
+    before = store.changes_since(0)
+
+    with other.change(), pytest.raises(Unavailable, match="busy"), store.change() as change:
+        change.put_fact("a", 1)
+
+    assert store.changes_since(0) == before
+    with store.change() as change:
+        change.put_fact("a", 1)
+    assert other.fact("a") == 1
+    other.close()

@@ -100,7 +100,7 @@ def linear_axis(unit: str, low: float, high: float, exact: bool = False) -> Axis
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step * power for step in _STEPS if step * power >= rough * (1 - 1e-9))
     count = math.floor(span / step + 1e-9) if exact else math.ceil(span / step - 1e-9)
-    ticks = [(low + number * step, f"{low + number * step:g}") for number in range(count + 1)]
+    ticks = [(low + number * step, f"{low + number * step:,.9g}") for number in range(count + 1)]
     return Axis(unit, low, low + span if exact else ticks[-1][0], ticks)
 
 
@@ -115,4 +115,4 @@ def logarithmic_axis(unit: str, values: Sequence[float]) -> Axis:
     ticks = [value for value in every if start <= value <= end]
     if len(ticks) > _MOST_TICKS + 2:  # decades alone say enough
         ticks = [value for value in ticks if math.log10(value).is_integer()]
-    return Axis(unit, start, end, [(value, f"{value:g}") for value in ticks], logarithmic=True)
+    return Axis(unit, start, end, [(value, f"{value:,.9g}") for value in ticks], logarithmic=True)

@@ -329,7 +329,7 @@ class OpenLoop(Engine):
 
     def backlog(self) -> int:
         """By how late the next one is."""
-        late_s = monotonic() - self._due_s
+        late_s = min(monotonic(), self._end_s) - self._due_s
         return math.ceil(late_s * (self._plan.rate or 0) / self._parts) if late_s > 0 and self._starved else 0
 
     def pump(self) -> None:

@@ -64,11 +64,15 @@ def draw(report: Mapping[str, Any]) -> str:
         how = f"open loop, {plan['rate']:g} requests/s due, latency counted from when each was due"
     else:
         how = f"closed loop, {plan['connections']} callers"
-    subtitle = f"{report['url']} · {how} · {report['duration_s']:.3g} s from {report['began'][:19]} UTC"
+    subtitle = f"{report['url']} · {how} · {report['duration_s']:.3g} s from {report['began'][:19].replace('T', ' at ')} UTC"
     charts = (
         ("Latency over time", "p50 as a line, p99 dashed", _over_time(report)),
         ("Latency by percentile", "how many of the answers came within the time", _by_percentile(report)),
-        ("Answers per second", "failed requests dashed in red", _per_second(report)),
+        (
+            "Answers per second",
+            "by when the requests were due; failed ones dashed in red",
+            _per_second(report),
+        ),
     )
     return _PAGE.format(
         title=escape(f"Load on {report['endpoint']}"),
@@ -177,10 +181,15 @@ def _row(figures: Mapping[str, Any], colour: str | None) -> str:
         weighed,
         f'<span class="bad">{failed}</span>' if figures["failed"] else failed,
         f"{figures['answers_per_second']:,.1f}",
-        *(f"{latency[name] * 1e3:,.2f}" for name in _TIMES.values()),
+        *(_milliseconds(latency[name]) for name in _TIMES.values()),
     ]
     kind = ' class="total"' if colour is None else ""
     return f"<tr{kind}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _milliseconds(time_s: float) -> str:
+    time_ms = time_s * 1e3
+    return f"{time_ms:,.0f}" if time_ms >= 100 else f"{time_ms:.2f}"
 
 
 def _notes(report: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -84,7 +85,7 @@ def test_a_folder_is_transformed_and_summed_up(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert (folder / "out" / "a.csv.out").read_text() == "0\n2\n"
     assert written(folder) == ["_report.json", "a.csv.out", "b.csv.out"]
-    assert "Completed: 2 of 2 files, 3 rows in, 3 rows out, " in done.stdout
+    assert re.search(r"Completed after .* rows/s\): 2 of 2 files, 3 rows in, 3 rows out\n", done.stdout)
     assert json.loads((folder / "out" / "_report.json").read_text())["rows_out"] == 3
 
 
@@ -110,7 +111,7 @@ def test_a_bad_record_is_told_and_the_command_fails(folder: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr == "sagebird: 1 of 2 files failed: b.csv, record 2: column 1: 'x' is not a number.\n"
-    assert "Failed: 1 of 2 files" in done.stdout
+    assert re.search(r"Failed after .*: 1 of 2 files", done.stdout)
     assert written(folder) == ["a.csv.out"]
 
 

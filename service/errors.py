@@ -23,6 +23,7 @@
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── Unavailable                 too busy or stopping; the same request may work later
+    ├── LoadRefused                 a load test cannot be carried out as it was asked for
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
 
 No HTTP in here: a status on a ModelFault is the container's own, reported by AWS as OriginalStatusCode.
@@ -180,6 +181,10 @@ class Unavailable(SagebirdError):
     """Too busy or stopping; the same request may work later."""
 
     code = "ServiceUnavailable"
+
+
+class LoadRefused(SagebirdError):
+    """A load test cannot be carried out as it was asked for; the message says why in a sentence."""
 
 
 class StartupError(SagebirdError):

@@ -9,6 +9,7 @@ from service import __version__
 from service.cli.calls import endpoints, invoke, models
 from service.cli.deployments import delete, deploy, describe, weights
 from service.cli.jobs import jobs
+from service.cli.load import load
 from service.cli.roles import container, serve, worker
 from service.cli.transform import transform
 from service.errors import StartupError
@@ -50,6 +51,7 @@ for _command in (
     jobs,
     deploy,
     invoke,
+    load,
     endpoints,
     describe,
     weights,

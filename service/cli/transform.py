@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import log
-from service.cli.calls import CONTENT_TYPES
+from service.cli.media import known_type
 from service.cli.refusal import fail
 from service.clock import Clock, SystemClock
 from service.domain.transform.options import NONE, S3_PREFIX, TransformOptions
@@ -127,7 +127,7 @@ def transform(
         timeout_s=timeout_s,
         max_retries=max_retries,
     )
-    order = Order(model, source, target, options, {}, quarantine, report, _type_by_ending)
+    order = Order(model, source, target, options, {}, quarantine, report, known_type)
     _carry_out(order, models, data)
 
 
@@ -160,10 +160,6 @@ def _read_environment(pairs: Sequence[str]) -> dict[str, str]:
             fail(f"--environment {pair}: write NAME=VALUE.")
         environment[name] = value
     return environment
-
-
-def _type_by_ending(name: str) -> str | None:
-    return CONTENT_TYPES.get(Path(name).suffix)
 
 
 # ---- what is shown
@@ -238,8 +234,8 @@ def _summarize(outcome: Outcome) -> None:
     per_second = rows / outcome.seconds if outcome.seconds else 0.0
     whole = len(outcome.files) - len(outcome.failed)
     console.print(
-        f"{outcome.status}: {whole:,} of {len(outcome.files):,} files, {rows:,} rows in, "
-        f"{outcome.rows_out:,} rows out, {outcome.seconds:.2f} s, {per_second:,.0f} rows/s",
+        f"{outcome.status} after {outcome.seconds:.2f} s ({per_second:,.0f} rows/s): {whole:,} of "
+        f"{len(outcome.files):,} files, {rows:,} rows in, {outcome.rows_out:,} rows out",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -22,11 +22,11 @@ _REFUSALS = (ValueError, TypeError, RuntimeError)
 def read_csv_block(body: bytes) -> npt.NDArray[np.float64] | None:
     """What `media.read_csv_strictly` returns, (n, features) float64, or None where only that one can tell.
 
-    `body` has no newline at its end. Costs some 40 ns per number of ten characters.
+    A newline at the end of `body` is none of a blank row. Costs some 40 ns per number of ten characters.
     """
     if not body or any(mark in body for mark in _DOUBTFUL):
         return None
-    characters = np.frombuffer(body, np.uint8)
+    characters = np.frombuffer(body, np.uint8, len(body) - body.endswith(b"\n"))
     newlines = np.flatnonzero(characters == _NEWLINE)
     columns = _columns(characters, newlines)
     if columns is None:
@@ -39,22 +39,29 @@ def read_csv_block(body: bytes) -> npt.NDArray[np.float64] | None:
         return None
     if numbers.size == 0 or (not numbers.all() and _holds_negative_zero(listed)):
         return None
-    return numbers.reshape(-1, columns).copy()
+    return numbers.reshape(-1, columns)
+
+
+def count_newlines(body: bytes) -> int:
+    """Newlines in a body, several times faster than `bytes.count`."""
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == _NEWLINE))
 
 
 def _columns(characters: _Characters, newlines: npt.NDArray[np.intp]) -> int | None:
     """How many columns every row has, None where rows differ."""
+    # One bit per character, in words of 64: how many commas lie before a place is a sum over the words before
+    # it and a count of bits in its own. Much cheaper than to list where the commas are.
+    bits = np.packbits(characters == _COMMA, bitorder="little")
+    words = np.zeros(len(characters) // 64 + 1, np.uint64)
+    words.view(np.uint8)[: len(bits)] = bits
+    sums = np.cumsum(np.bitwise_count(words), dtype=np.int64)
     ends = np.append(newlines, len(characters))
-    commas = np.flatnonzero(characters == _COMMA)
-    per_row, rest = divmod(len(commas), len(ends))
-    if rest:
+    at, below = ends >> 6, (np.uint64(1) << (ends & 63).astype(np.uint64)) - np.uint64(1)
+    before = sums[at] - np.bitwise_count(words[at] & ~below)
+    per_row = before[0]
+    if (before != per_row * np.arange(1, len(ends) + 1)).any():
         return None
-    if per_row:
-        by_row = commas.reshape(-1, per_row)
-        # Every row's commas lie before its end and behind the end of the row before.
-        if (by_row[:, -1] > ends).any() or (by_row[1:, 0] < newlines).any():
-            return None
-    return per_row + 1
+    return int(per_row) + 1
 
 
 def _listed(characters: _Characters, newlines: npt.NDArray[np.intp]) -> _Characters:

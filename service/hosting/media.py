@@ -135,8 +135,10 @@ def _check_width(width: int, expected: int, row: int) -> None:
 
 
 def _read_csv(body: bytes) -> Matrix:
+    if len(body) >= _BLOCK_BYTES and (block := read_csv_block(body)) is not None:
+        return block
     lines = _lines(body)
-    quick = read_csv_block(lines) if len(lines) >= _BLOCK_BYTES else read_csv_quickly(lines)
+    quick = read_csv_quickly(lines) if len(lines) < _BLOCK_BYTES else read_csv_block(lines)
     return read_csv_strictly(lines) if quick is None else quick
 
 

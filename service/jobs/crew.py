@@ -5,7 +5,7 @@ Both hand results back in the order of the batches, hold few of them at a time, 
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +38,9 @@ class Item:
     number: int | None = None  # the bad record of a fault, from 1, counted from the file's next batch on
 
 
+Results = Generator[tuple[Item, Result | None], None, None]
+
+
 class Crew(Protocol):
     """Works on batches."""
 
@@ -46,7 +49,7 @@ class Crew(Protocol):
         """What is known of the model."""
         ...
 
-    def results(self, items: Iterator[Item]) -> Iterator[tuple[Item, Result | None]]:
+    def results(self, items: Iterator[Item]) -> Results:
         """Each item with what became of its batch, in order; takes items only a few ahead."""
         ...
 
@@ -64,7 +67,7 @@ class ThreadCrew:
         self._count = options.concurrency(self.profile.parameters)
         self._pool = ThreadPoolExecutor(self._count)
 
-    def results(self, items: Iterator[Item]) -> Iterator[tuple[Item, Result | None]]:
+    def results(self, items: Iterator[Item]) -> Results:
         """In order, at most twice as many ahead as there are threads."""
         waiting: deque[tuple[Item, Future[Result] | None]] = deque()
         for item in items:
@@ -104,7 +107,7 @@ class ProcessCrew:
             self.close()
             raise
 
-    def results(self, items: Iterator[Item]) -> Iterator[tuple[Item, Result | None]]:
+    def results(self, items: Iterator[Item]) -> Results:
         """In order, a few ahead of the one that is waited for. Raises BrokenOff; close the crew then."""
         waiting: deque[_Waiting] = deque()
         window, more = 2 * len(self._members) + _SPARE, True

@@ -24,6 +24,7 @@ from service.errors import ModelFault, ModelTimeout, ObjectFault
 from service.hosting.codec import choose_accept
 from service.hosting.flavours.preload import reseed
 from service.hosting.media import JSON
+from service.hosting.memory import keep_freed_memory
 from service.hosting.model import Call, load_model
 from service.hosting.remote import RemoteModel
 from service.jobs.work import Ask, BatchWork, Done, Failed
@@ -87,7 +88,6 @@ class LocalRecruit:
 
     def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
-        os.environ.update(self.environment)  # the process is this job's alone
         model = load_model(self.model_dir, self.environment)
         options = self.options
         if model.in_place and options.content_type is not None:
@@ -134,7 +134,11 @@ class RemoteRecruit:
     def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
         """Ping the container and ask what it can do. Raises ModelUnreachable."""
         remote = RemoteModel(self.url, self.options.timeout_s)
-        remote.ping()
+        try:
+            remote.ping()
+        except ModelFault:
+            remote.close()
+            raise
         parameters = _parameters(remote.execution_parameters())
         call = Call(b"", self.options.content_type, self.options.accept)
 
@@ -163,6 +167,9 @@ def serve(connection: Connection, recruit: Recruit) -> None:
     """The life of a member in a process of its own; ends when the other end of the connection is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the crew
     reseed()
+    keep_freed_memory()
+    if isinstance(recruit, LocalRecruit):
+        os.environ.update(recruit.environment)  # the process is this job's alone
     try:
         work, _, profile = recruit.enlist()
     except ModelFault as fault:

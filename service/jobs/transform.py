@@ -101,7 +101,7 @@ class _Run:
         results = self.job.crew.results(self._items())
         current: _Open | None = None
         try:
-            with closing(results):  # type: ignore[type-var]  # both crews give generators
+            with closing(results):
                 for item, result in results:
                     current = self._step(current, item, result)
                     if self._stops():

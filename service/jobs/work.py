@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from service.domain.transform.batch import assemble, count_lines, read_lines
+from service.domain.transform.batch import assemble, read_lines
 from service.domain.transform.jsonpath import PathError, compile_path
 from service.domain.transform.options import (
     CSV,
@@ -24,6 +24,7 @@ from service.domain.transform.options import (
 from service.domain.transform.records import FORMS, input_filter, output_maker
 from service.domain.transform.split import SPLITTERS, payload
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
+from service.hosting.csv_block import count_newlines
 
 Ask = Callable[[bytes], bytes]
 """A request's body in, the answer's body out. Raises ModelFault."""
@@ -92,6 +93,8 @@ class BatchWork:
         self._single = not as_blocks and options.strategy(container) == SINGLE_RECORD
         content, accept = media_type(options.content_type), media_type(options.accept)
         self._strict = strict_lines and options.split_type == LINE and content in (CSV, JSON_LINES)
+        self._text = options.split_type == LINE
+        self._a_line_each = as_blocks
         self._rows_are_lines = accept in (CSV, JSON_LINES)
         self._one_document = accept == JSON
         filtered, made = compile_path(options.input_filter), compile_path(options.output_filter)
@@ -137,8 +140,7 @@ class BatchWork:
             return self._done(assemble(answer, self._options.assemble_with), body, records)
         records = self._records(body) if records is None else records
         filtered = records if self._filter is None else [*_each(self._filter, records)]
-        many = len(filtered) > 1
-        answer = ask(b"\n".join(filtered) + b"\n" if many else filtered[0])
+        answer = ask(filtered[0] if self._single or not self._text else b"\n".join(filtered) + b"\n")
         if self._make is None:
             return self._done(assemble(answer, self._options.assemble_with), body, records)
         answers = self._answers(answer, len(records))
@@ -166,7 +168,12 @@ class BatchWork:
         return body
 
     def _done(self, output: bytes, body: bytes, records: list[bytes] | None) -> Done:
-        count = self._count(body) if records is None else len(records)
+        if records is not None:
+            count = len(records)
+        elif self._a_line_each and b'"' not in output:
+            count = count_lines(output)  # much less to read than the body
+        else:
+            count = self._count(body)
         return Done(output, count, count_lines(output) if self._rows_are_lines else count)
 
     def _answers(self, answer: bytes, expected: int) -> list[bytes]:
@@ -174,6 +181,8 @@ class BatchWork:
             found = [answer.strip()]
         else:
             found = [line.removesuffix(b"\r") for line in read_lines(answer)]
+        if expected == 1 and not found:
+            found = [b""]  # the answer to a blank record may be blank
         if len(found) == expected or not self._options.joins:
             return found
         raise ModelFailure(
@@ -253,6 +262,11 @@ class BatchWork:
 
     def _kept(self, records: list[bytes]) -> list[bytes] | None:
         return records if self._filter is not None or self._make is not None else None
+
+
+def count_lines(body: bytes) -> int:
+    """How many lines a body holds; the last one need not end in a newline."""
+    return count_newlines(body) + (not body.endswith(b"\n") and bool(body))
 
 
 def _each(change: Callable[..., bytes], *columns: Sequence[bytes]) -> Iterator[bytes]:

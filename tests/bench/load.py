@@ -1,4 +1,7 @@
-"""A closed-loop HTTP load generator: keep-alive connections over raw sockets, every answer checked.
+"""A closed-loop HTTP load generator: keep-alive connections, every answer checked.
+
+The connections are those of `sagebird load`; what this adds for tests is answers that are known beforehand,
+connections that come back whatever happens, and a time for every failure.
 
 Run as a program, so that it shares no event loop with what it measures: it reads a Plan (JSON) from standard
 input, writes `running` once every connection had an answer, and at the end an Outcome (JSON). SIGTERM ends it
@@ -9,16 +12,16 @@ import asyncio
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)")
+from service.load.connection import Answer, Connection
+
 _RETRY_S = 0.02
 
 
@@ -43,7 +46,8 @@ class Shot:
 class Plan:
     """What to send: `shots` at random, over `concurrency` connections, for `duration_s` or `count` requests.
 
-    `fresh` makes a new connection for each request; `samples` asks for the time of every answer.
+    `fresh` makes a new connection for each request; `samples` asks for the time of every answer and for what
+    it was.
     """
 
     port: int
@@ -69,7 +73,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. `samples` are (when sent, seconds to the answer) pairs, if they were asked for."""
+    """What came of it.
+
+    `samples` are (when sent, seconds to the answer) pairs, if they were asked for, and `given` says for
+    each of them which of its shot's `answers` came.
+    """
 
     answers: int
     elapsed_s: float
@@ -79,6 +87,7 @@ class Outcome:
     failures: tuple[Failure, ...]
     reconnects: int
     samples: tuple[tuple[float, float], ...] = ()
+    given: tuple[int, ...] = ()
 
     @property
     def per_second(self) -> float:
@@ -132,7 +141,8 @@ class Load:
         self._process.wait(30)
         failures = tuple(Failure(**failure) for failure in document.pop("failures"))
         samples = tuple((sent_s, took_s) for sent_s, took_s in document.pop("samples"))
-        return Outcome(failures=failures, samples=samples, **document)
+        given = tuple(document.pop("given"))
+        return Outcome(failures=failures, samples=samples, given=given, **document)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -154,8 +164,9 @@ class _Run:
     stopping: bool = False
     starts_s: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
+    given: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    connections: set["_Connection"] = field(default_factory=set)
+    connections: set["_Caller"] = field(default_factory=set)
     connecting: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -164,7 +175,7 @@ class _Run:
         self.random = random.Random(0)
         self.end_s = monotonic() + plan.duration_s
 
-    def next(self) -> tuple[bytes, frozenset[bytes]] | None:
+    def next(self) -> tuple[bytes, dict[bytes, int]] | None:
         """The next request and its right answers, None when it is over."""
         if self.stopping or self.sent >= self.plan.count or monotonic() >= self.end_s:
             return None
@@ -183,7 +194,7 @@ class _Run:
             begun_s = monotonic()
             try:
                 await asyncio.get_running_loop().create_connection(
-                    lambda: _Connection(self), self.plan.host, self.plan.port
+                    lambda: _Caller(self), self.plan.host, self.plan.port
                 )
                 return
             except OSError as error:
@@ -197,10 +208,11 @@ class _Run:
         if not self.open and not self.done.done():
             self.done.set_result(None)
 
-    def note_answer(self, started_s: float) -> None:
-        """Count a right answer."""
+    def note_answer(self, started_s: float, which: int) -> None:
+        """Count a right answer, the one of that number."""
         self.starts_s.append(started_s)
         self.latencies_s.append(monotonic() - started_s)
+        self.given.append(which)
 
     def note_first_answer(self) -> None:
         """Count a connection that works; tell when all of the first ones do."""
@@ -217,7 +229,7 @@ class _Run:
             self.stopping = self.stopping or os.getppid() != parent
             oldest_s = monotonic() - self.plan.timeout_s
             for connection in list(self.connections):
-                if connection.waits and connection.started_s < oldest_s:
+                if connection.waits and connection.sent_s < oldest_s:
                     connection.fail("no answer in time")
                     connection.transport.abort()
 
@@ -231,47 +243,44 @@ class _Run:
             failures=tuple(self.failures),
             reconnects=self.reconnects,
             samples=tuple(zip(self.starts_s, self.latencies_s, strict=True)) if self.plan.samples else (),
+            given=tuple(self.given) if self.plan.samples else (),
         )
 
 
-class _Connection(asyncio.Protocol):
+class _Caller(Connection):
     """Sends a request, waits for its whole answer, checks it, sends the next."""
 
-    transport: asyncio.Transport
-
     def __init__(self, run: _Run) -> None:
-        self.started_s = 0.0
-        self.waits = False
+        super().__init__(self, kept_bytes=sys.maxsize)
         self._run = run
-        self._received = b""
-        self._rights: frozenset[bytes] = frozenset()
+        self._rights: dict[bytes, int] = {}
         self._fresh = True
         self._port = 0
         self._over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         self._port = transport.get_extra_info("sockname")[1]
         self._run.connections.add(self)
-        self._send()
+        self._go_on()
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        end = self._received.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self._received[:end].lower()
-        length = _LENGTH.search(head)
-        whole = end + 4 + (int(length[1]) if length else 0)
-        if len(self._received) >= whole:
-            status, body = self._received[9:12], self._received[end + 4 : whole]
-            self._received = self._received[whole:]
-            self._take(status, body, closing=b"\r\nconnection: close" in head)
+    def answered(self, connection: Connection, answer: Answer) -> None:
+        if answer.status != 200 or answer.body not in self._rights:
+            self.fail(f"{answer.status}: {answer.body[:300]!r}")
+        else:
+            self._run.note_answer(self.sent_s, self._rights[answer.body])
+        if self._fresh:
+            self._fresh = False
+            self._run.note_first_answer()
+        if self.closing:
+            self.transport.close()
+        else:
+            self._go_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def lost(self, connection: Connection, reason: str) -> None:
         self._run.connections.discard(self)
         if self.waits:
-            self.fail(f"connection lost after {len(self._received)} bytes: {exc!r}")
+            self.fail(f"connection lost: {reason}")
         if not self._over:
             self._run.reconnects += 1
             self._run.connect()
@@ -279,38 +288,21 @@ class _Connection(asyncio.Protocol):
 
     def fail(self, reason: str) -> None:
         self.waits = False
-        self._run.failures.append(Failure(self._port, self.started_s, monotonic(), reason))
+        self._run.failures.append(Failure(self._port, self.sent_s, monotonic(), reason))
 
-    def _send(self) -> None:
+    def _go_on(self) -> None:
         shot = self._run.next()
         if shot is None:
             self._over = True
             self.transport.close()
             return
         wire, self._rights = shot
-        self.waits = True
-        self.started_s = monotonic()
-        self.transport.write(wire)
-
-    def _take(self, status: bytes, body: bytes, closing: bool) -> None:
-        if not self.waits or self._received:
-            self.fail("an answer that nobody asked for")
-        elif status != b"200" or body not in self._rights:
-            self.fail(f"{status.decode()}: {body[:300]!r}")
-        else:
-            self.waits = False
-            self._run.note_answer(self.started_s)
-        if self._fresh:
-            self._fresh = False
-            self._run.note_first_answer()
-        if closing:
-            self.transport.close()
-        else:
-            self._send()
+        self.sent_s = monotonic()
+        self.send(wire)
 
 
-def _rights(shot: Shot) -> frozenset[bytes]:
-    return frozenset(answer.encode() for answer in shot.answers)
+def _rights(shot: Shot) -> dict[bytes, int]:
+    return {answer.encode(): number for number, answer in enumerate(shot.answers)}
 
 
 async def _carry_out(plan: Plan) -> Outcome:

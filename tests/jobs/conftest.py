@@ -1,139 +1,177 @@
-"""A data folder with a bucket, a model that does what its rows say, and workers over one store."""
+"""What tests of jobs share: a folder of inputs, a container on a socket, and a way to run a job."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.clock import Clock, ManualClock
-from service.domain.kinds import Kind
-from service.domain.resource import Resource
-from service.domain.transform.job import JobState
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
-from service.jobs.place import Places
-from service.jobs.worker import Bench, Worker
-from service.store.store import Store
+from service.clock import SystemClock
+from service.domain.transform.options import TransformOptions, check_options
+from service.jobs.crew import Crew, ProcessCrew, ThreadCrew
+from service.jobs.inputs import find_inputs
+from service.jobs.journal import Journal, NoJournal
+from service.jobs.member import LocalRecruit, RemoteRecruit
+from service.jobs.outcome import Outcome, Progress
+from service.jobs.transform import Job, Watch, run_transform
+from service.objects.store import ObjectStore
+from tests.conftest import ROOT
+from tests.jobs.house import House
 
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+IRIS = ROOT / "models" / "iris-logistic"
 
-# Doubles a row's first number. `bad` is refused, `die` ends the process, `wait` waits for a file.
-_CODE = """
-import os
-import time
-from pathlib import Path
-
-
-def model_fn(model_dir):
-    return Path(model_dir)
-
-
+ECHO = """
+def model_fn(model_dir): return None
 def transform_fn(model, data, content_type, accept):
-    text = data if isinstance(data, str) else data.decode()
-    answers = []
-    for number, line in enumerate(text.splitlines(), 1):
-        first = line.split(",")[0]
-        if first == "bad":
-            raise ValueError("this row is bad")
-        if first == "die":
-            os._exit(1)
-        if first == "wait":
-            (model / "reached").touch()
-            while not (model / "go").exists():
-                time.sleep(0.01)
-            first = "0"
-        answers.append(f"{float(first) * 2:g}")
-    return "".join(answer + "\\n" for answer in answers), "text/csv"
+    return data, accept
 """
 
 
-class House:
-    """The folders and the store; times are those of `clock`."""
+@dataclass
+class Bench:
+    """A folder with inputs below `in`, and jobs over it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.data = folder / "data"
-        self.bucket = self.data / "s3" / "bucket"
-        self.models = folder / "models"
-        self.model = self.models / "doubles"
-        self.model.mkdir(parents=True)
-        (self.model / "inference.py").write_text(_CODE)
-        self.clock = ManualClock(NOON)
-        self.store = Store(self.data / "state.db")
-        self.places = Places(self.data, self.data / "s3", self.data / "inbox", self.data / "outbox")
-        artifacts = ArtifactStore(
-            [self.models, self.data], self.data / "unpacked", Limits(2**30, 1000, 100.0)
-        )
-        self.bench = Bench(self.places, artifacts, self.models, 1)
+    folder: Path
+    told: list[Progress] = field(default_factory=list)
 
-    def put(self, name: str, *rows: object) -> None:
-        """Write an input of these rows."""
-        path = self.bucket / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{row}\n" for row in rows))
+    def put(self, name: str, data: bytes | str) -> None:
+        """Make an input."""
+        file = self.folder / "in" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data.encode() if isinstance(data, str) else data)
 
-    def outputs(self) -> dict[str, str]:
-        """The texts of all files below the output's folder, by name."""
-        folder = self.bucket / "out"
-        return {
-            str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()
-        }
+    def model(self, script: str) -> Path:
+        """A model that this inference.py is."""
+        place = self.folder / "model"
+        place.mkdir(exist_ok=True)
+        (place / "inference.py").write_text(script)
+        return place
 
-    def order(self, name: str = "job", location: str = "doubles", **more: Any) -> None:
-        """Make a job over everything below in/."""
-        document: Mapping[str, Any] = {
-            "TransformJobName": name,
-            "ModelName": "doubles",
-            "TransformInput": {
-                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/in/"}},
-                "ContentType": "text/csv",
-                "SplitType": "Line",
-            },
-            "TransformOutput": {"S3OutputPath": "s3://bucket/out", "Accept": "text/csv"},
-            **more,
-        }
-        now = self.clock.now()
-        state = JobState(location).write()
-        with self.store.change() as change:
-            change.put(
-                Resource(Kind.TRANSFORM_JOB, name, document, now, now, status="InProgress", state=state)
-            )
-            change.tasks.add(name, now)
+    def run(
+        self,
+        model: Path | str = IRIS,
+        *,
+        processes: int = 0,
+        quarantine: bool = False,
+        report: bool = False,
+        journal: Journal | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        source: str = "",
+        target: str = "out",
+        **options: Any,
+    ) -> Outcome:
+        """Run a job with the model in this process, in processes, or at an address."""
+        wanted = TransformOptions(**options)
+        check_options(wanted)
+        store = ObjectStore(self.folder / "s3", allow_paths=True)
+        place = store.locate(str(self.folder / target))
+        inputs = find_inputs(store, source or str(self.folder / "in"), place, wanted)
+        with closing(_crew(model, wanted, quarantine, processes)) as crew:
+            job = Job(inputs, place, wanted, crew, isinstance(model, str), quarantine, report)
+            return run_transform(job, Watch(SystemClock(), journal or NoJournal(), stop, self.told.append))
 
-    def stop(self, name: str = "job") -> None:
-        """What StopTransformJob does."""
-        with self.store.change() as change:
-            job = change.get(Kind.TRANSFORM_JOB, name)
-            assert job is not None
-            change.put(replace(job, status="Stopping"))
-            change.tasks.stop(name, self.clock.now())
+    def out(self, name: str, target: str = "out") -> bytes:
+        """What was written for an input."""
+        return (self.folder / target / f"{name}.out").read_bytes()
 
-    def worker(self, leaving: Callable[[], bool] = lambda: False, clock: Clock | None = None) -> Worker:
-        """One more worker."""
-        return Worker(self.store, self.bench, clock or self.clock, leaving)
+    def written(self, target: str = "out") -> list[str]:
+        """All files of the output, hidden ones too."""
+        place = self.folder / target
+        return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
 
-    def finish(self, worker: Worker | None = None) -> None:
-        """Work until nothing is left."""
-        worker = worker or self.worker()
-        while worker.step():
-            pass
 
-    def job(self, name: str = "job") -> Resource:
-        """The job as the store has it."""
-        found = self.store.get(Kind.TRANSFORM_JOB, name)
-        assert found is not None
-        return found
+def _crew(model: Path | str, options: TransformOptions, quarantine: bool, processes: int) -> Crew:
+    if isinstance(model, str):
+        return ThreadCrew(RemoteRecruit(model, options, quarantine), options)
+    recruit = LocalRecruit(model, options.container_environment(), options, quarantine)
+    return ProcessCrew(recruit, processes) if processes else ThreadCrew(recruit, options)
 
-    def state(self, name: str = "job") -> JobState:
-        """What is known of the job beside its document."""
-        return JobState.read(self.job(name).state)
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """A bench of one's own."""
+    return Bench(tmp_path)
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """An empty house."""
-    house = House(tmp_path)
-    yield house
-    house.store.close()
+    one = House(tmp_path)
+    yield one
+    one.store.close()
+
+
+@dataclass
+class Container:
+    """A container as SageMaker's contract has it; `answer` makes (status, body) of a request's body."""
+
+    url: str
+    answer: Callable[[bytes], tuple[int, bytes]] = lambda body: (200, body)
+    parameters: bytes | None = None
+    healthy: bool = True
+    calls: list[tuple[str, str, bytes, dict[str, str]]] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def bodies(self) -> list[bytes]:
+        """The requests' bodies."""
+        return [body for method, _, body, _ in self.calls if method == "POST"]
+
+
+@pytest.fixture
+def container() -> Iterator[Container]:
+    """A running container that answers with what it was sent."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            state.calls.append(("GET", self.path, b"", dict(self.headers)))
+            if self.path == "/ping":
+                self._reply(200 if state.healthy else 503, b"")
+            else:
+                self._reply(404 if state.parameters is None else 200, state.parameters or b"")
+
+        def do_POST(self) -> None:
+            with state.lock:
+                state.at_once += 1
+                state.most_at_once = max(state.most_at_once, state.at_once)
+            body = self._body()
+            state.calls.append(("POST", self.path, body, dict(self.headers)))
+            status, answer = state.answer(body)
+            with state.lock:
+                state.at_once -= 1
+            self._reply(status, answer)
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+
+        def _reply(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state = Container(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -6,7 +6,7 @@ from service.clock import SystemClock
 from service.jobs.heart import BEAT_S, SILENT_S, Heart
 from service.store.tasks import Lease
 from tests.conftest import wait_until
-from tests.jobs.conftest import House
+from tests.jobs.house import House
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from service.control.transform_jobs import create_drop_job
 from service.domain.kinds import Kind
 from service.domain.transform.job import Drop
 from service.jobs.inbox import Inbox
-from tests.jobs.conftest import House
+from tests.jobs.house import House
 
 
 class DropFolder:

@@ -8,7 +8,7 @@ from service.jobs.ledger import Ledger
 from service.jobs.outcome import FileReport
 from service.objects.store import replacing
 from service.store.tasks import Lease, TaskInput
-from tests.jobs.conftest import House
+from tests.jobs.house import House
 
 REPORT = FileReport("a.csv", 3, 2, 1, 0.5)
 

@@ -15,7 +15,7 @@ from service.domain.transform.job import JobState
 from service.jobs.heart import SILENT_S
 from service.jobs.worker import MOST_ATTEMPTS
 from tests.conftest import wait_until
-from tests.jobs.conftest import House
+from tests.jobs.house import House
 
 
 def test_a_job_is_done_and_says_so(house: House) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, StartServer, wait_until
-from tests.jobs.conftest import House
+from tests.jobs.house import House
 
 PATIENCE_S = 180.0
 

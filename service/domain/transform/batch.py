@@ -42,11 +42,6 @@ def batch_lines(chunks: Chunks, target_bytes: int, limit_bytes: int) -> Iterator
         yield bytes(held)
 
 
-def count_lines(body: bytes) -> int:
-    """How many lines a body holds; the last one need not end in a newline."""
-    return body.count(b"\n") + (not body.endswith(b"\n") and bool(body))
-
-
 def read_lines(body: bytes) -> list[bytes]:
     """The lines of a body, without their newlines."""
     lines = body.split(b"\n")

@@ -23,6 +23,7 @@ from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.errors import ModelFault, SagebirdError, StartupError
+from service.fastpath import fast_protocol
 from service.hosting.artifact import ArtifactStore, Limits
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
@@ -51,8 +52,8 @@ CONTAINER_ENDPOINT = "model"
 
 _KEEPER_LOOK_S = 0.2
 _FLUSH_S = 0.5
-# How long a thread that burns CPU in Python (a model being loaded, user code) may keep the event loop waiting.
-# Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
+# How long a thread that burns CPU in Python (a model being loaded, user code) may keep the event loop
+# waiting. Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
 _SWITCH_S = 0.0005
 _SAGEMAKER_MODELS = Path("/opt/ml/models")
 
@@ -147,7 +148,8 @@ async def _gateway(
     settings: Settings, listener: socket.socket, slot: str, parent_pid: int, container: bool
 ) -> int:
     parts = build_gateway(settings, slot, container)
-    server = Server(parts.app, settings.drain_s, parts.begin_draining)
+    protocol = fast_protocol(parts.gateway, settings.max_body_bytes) if settings.fast_path else None
+    server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     await parts.follower.look()
@@ -224,10 +226,10 @@ def _faces(
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
     router = create_router(registered, follower.default_problems, settings.max_body_bytes)
-    invocations = InvocationsFace(predictor.predict, settings.max_body_bytes)
+    invocations = InvocationsFace(predictor, settings.max_body_bytes)
     if container:
         pages: App = create_app(router)
-        return Gateway(runtime=pages, invocations=invocations, control=pages, pages=pages)
+        return Gateway(pages, invocations, pages, pages, answer_now=invocations.answer_now)
     catalogue = Catalogue(store, host, settings.models)
     people = create_pages(
         lambda: catalogue.endpoints(follower.directory),
@@ -236,7 +238,15 @@ def _faces(
         lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
     )
     people.include_router(router)
-    return Gateway(RuntimeFace(predictor, settings.max_body_bytes), invocations, ControlFace(), people)
+    runtime = RuntimeFace(predictor, settings.max_body_bytes)
+    return Gateway(
+        runtime,
+        invocations,
+        ControlFace(),
+        people,
+        invoke_now=runtime.invoke_now,
+        answer_now=invocations.answer_now,
+    )
 
 
 class _HostObserver:

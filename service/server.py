@@ -16,19 +16,29 @@ _KEEP_ALIVE_S = 75
 class Server(uvicorn.Server):
     """One gateway's HTTP server over a listening socket that it shares with the others."""
 
-    def __init__(self, app: App, drain_s: float, on_drain: Callable[[], None]) -> None:
-        """`on_drain` is called when no new connections are taken any more; answers should close theirs."""
+    def __init__(
+        self,
+        app: App,
+        drain_s: float,
+        on_drain: Callable[[], None],
+        protocol: type[asyncio.Protocol] | None = None,
+        keep_alive_s: float = _KEEP_ALIVE_S,
+    ) -> None:
+        """`on_drain` is called when no new connections are taken any more; answers should close theirs.
+
+        `protocol` speaks HTTP on each connection, uvicorn's own if None.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol or "httptools",
                 loop="none",
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]  # seconds for call_later
                 timeout_graceful_shutdown=max(1, round(drain_s)),
             )
         )

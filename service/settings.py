@@ -137,6 +137,11 @@ class Settings(BaseSettings):
     archive_max_ratio: float = Field(
         200.0, gt=1, description="Largest ratio of unpacked to packed bytes of a model.tar.gz (above 100 MB)."
     )
+    fast_path: bool = Field(
+        True,
+        description="Answer quick predictions from the HTTP parser's callback; `off` sends everything "
+        "through ASGI.",
+    )
     drain_s: float = Field(30.0, ge=0, description="Seconds that running calls get to finish after SIGTERM.")
     warmup_grace_s: float = Field(
         5.0,

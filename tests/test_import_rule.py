@@ -23,7 +23,7 @@ LAYERS = (
     (("store", "objects", "hosting", "observe"),),
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
-    (("server", "startup", "supervisor"), ("compose",), ("cli",)),
+    (("fastpath", "server", "startup", "supervisor"), ("compose",), ("cli",)),
 )
 
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
@@ -56,7 +56,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "starlette": ("web/*", "container/*"),
         "structlog": ("log.py",),
         "typer": ("cli*.py",),
-        "uvicorn": ("server.py", "supervisor.py", "compose.py"),
+        "uvicorn": ("fastpath.py", "server.py", "supervisor.py", "compose.py"),
         "uvloop": ("compose.py",),
         "yaml": ("control/declar*.py",),
     }

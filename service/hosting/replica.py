@@ -50,6 +50,21 @@ class Replica:
         self._key = self._locate(self.source, None)
         return self._key
 
+    def answer_now(self, call: Call) -> Answer | None:
+        """Answer a call at once if its model is loaded and known to be quick, else None: `invoke` it.
+
+        Raises:
+            ModelFault: the model's own refusal or failure, or no such model.
+        """
+        key = self.key(call.target_model) if self._key is None else self._key
+        entry = self._cache.pin(key)
+        if entry is None:
+            return None
+        if not entry.runs_in_place(len(call.body)):
+            self._cache.release(entry)
+            return None
+        return self._answer_in_place(entry, call)
+
     async def invoke(self, call: Call) -> Answer:
         """Answer one call.
 

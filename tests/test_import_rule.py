@@ -51,6 +51,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli*.py",),
+        "scipy": ("hosting/flavours/*",),
         "sklearn": ("hosting/flavours/*",),
         "sqlalchemy": ("store/*",),
         "starlette": ("web/*", "container/*"),

@@ -51,10 +51,18 @@ class Entry:
         return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
 
     def note_cost(self, body_bytes: int, seconds: float) -> None:
-        """Remember what a call of this size took: a moving average that follows within about ten calls."""
+        """Remember what a call of this size took.
+
+        A quicker one is believed at once: it is the others that waited for a processor or for the
+        interpreter. A slower one counts for a part, so that a real change is followed within about ten calls.
+        """
         size_class = body_bytes.bit_length()
-        known_s = self._costs_s.get(size_class)
-        self._costs_s[size_class] = seconds if known_s is None else known_s + 0.2 * (seconds - known_s)
+        known_s = self._costs_s.get(size_class, seconds)
+        self._costs_s[size_class] = seconds if seconds < known_s else known_s + 0.2 * (seconds - known_s)
+
+    def forget_costs(self) -> None:
+        """Measure anew: the model answers in another way from now on."""
+        self._costs_s.clear()
 
     def surrender(self) -> list[LoadedModel]:
         """Hand over the only reference to the model."""

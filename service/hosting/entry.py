@@ -10,6 +10,9 @@ from service.hosting.source import ModelKey
 IN_PLACE_S = 0.001
 """Longest a prediction may hold up the event loop."""
 
+_RISE = 0.2
+_OUTLIER = 8
+
 
 class Entry:
     """One loaded model and who uses it."""
@@ -54,11 +57,13 @@ class Entry:
         """Remember what a call of this size took.
 
         A quicker one is believed at once: it is the others that waited for a processor or for the
-        interpreter. A slower one counts for a part, so that a real change is followed within about ten calls.
+        interpreter. Of a slower one only a part counts, so that it takes some of them to be believed.
         """
         size_class = body_bytes.bit_length()
         known_s = self._costs_s.get(size_class, seconds)
-        self._costs_s[size_class] = seconds if seconds < known_s else known_s + 0.2 * (seconds - known_s)
+        if seconds > known_s:
+            seconds = known_s + _RISE * (min(seconds, _OUTLIER * known_s) - known_s)
+        self._costs_s[size_class] = seconds
 
     def forget_costs(self) -> None:
         """Measure anew: the model answers in another way from now on."""

@@ -89,6 +89,12 @@ def _truncated(estimator: Any) -> Methods:
     return _transform(lambda rows: rows @ weights)
 
 
+def _function(estimator: Any) -> Methods:
+    if estimator.func is not None:
+        raise NotCompilable("the FunctionTransformer calls a function of the model's own")
+    return _transform(lambda rows: rows)
+
+
 _SELECTORS = (
     *("VarianceThreshold", "SelectKBest", "SelectPercentile", "SelectFpr", "SelectFdr", "SelectFwe"),
     *("GenericUnivariateSelect", "SelectFromModel", "SequentialFeatureSelector"),
@@ -101,6 +107,7 @@ BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
         "MaxAbsScaler": _max_abs_scaler,
         "RobustScaler": _robust_scaler,
         "SimpleImputer": _imputer,
+        "FunctionTransformer": _function,
         **dict.fromkeys(_SELECTORS, _selection),
         "PCA": _projection,
         "IncrementalPCA": _projection,

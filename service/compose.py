@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import log
+from service.accepting import Balance
 from service.arn import Arns
 from service.asgi import App
 from service.clock import SystemClock
@@ -128,9 +129,23 @@ def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
     return 0
 
 
-def run_gateway(
-    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, container: bool
-) -> int:
+@dataclass(frozen=True, slots=True)
+class GatewayPlace:
+    """What tells one gateway process from the others of its family, and what it shares with them."""
+
+    listener: socket.socket
+    balance: Balance
+    number: int
+    parent_pid: int
+    container: bool
+
+    @property
+    def slot(self) -> str:
+        """Its name."""
+        return f"gateway-{self.number}"
+
+
+def run_gateway(settings: Settings, place: GatewayPlace) -> int:
     """One gateway process, until SIGTERM or until the parent is gone."""
     keep_big_arrays_apart()
     reseed()
@@ -142,26 +157,25 @@ def run_gateway(
     except ImportError:
         factory = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_gateway(settings, listener, slot, parent_pid, container))
+        return runner.run(_gateway(settings, place))
 
 
-async def _gateway(
-    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, container: bool
-) -> int:
-    parts = build_gateway(settings, slot, container)
+async def _gateway(settings: Settings, place: GatewayPlace) -> int:
+    parts = build_gateway(settings, place.slot, place.container)
     protocol = fast_protocol(parts.gateway, settings.max_body_bytes) if settings.fast_path else None
-    server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol)
+    balance = (place.balance, place.number) if settings.gateways > 1 else None
+    server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol, balance=balance)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     await parts.follower.look()
     tasks = [
         asyncio.create_task(parts.follower.run()),
         asyncio.create_task(_flush_metrics(parts.registry)),
-        asyncio.create_task(_leave_with_parent(parent_pid, server)),
+        asyncio.create_task(_leave_with_parent(place.parent_pid, server)),
     ]
     with_grace = asyncio.wait([asyncio.create_task(parts.follower.warm())], timeout=settings.warmup_grace_s)
     await with_grace  # calls wait in the socket's queue meanwhile, instead of on a model
-    await server.serve([listener])
+    await server.serve([place.listener])
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -319,14 +333,17 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
     preload()
     parent = os.getpid()
 
-    def gateway(slot: str) -> Role:
-        return Role(slot, lambda: run_gateway(settings, listener, slot, parent, container))
+    balance = Balance(settings.gateways)
+
+    def gateway(number: int) -> Role:
+        place = GatewayPlace(listener, balance, number, parent, container)
+        return Role(place.slot, lambda: run_gateway(settings, place))
 
     def keeper() -> int:
         listener.close()  # it takes no calls, and must not hold the port when the others are gone
         return run_keeper(settings, parent, watch_file=not container)
 
-    roles = [gateway(f"gateway-{number}") for number in range(settings.gateways)]
+    roles = [gateway(number) for number in range(settings.gateways)]
     roles.append(Role("keeper", keeper))
     # Closed here too, or clients that connect while the gateways drain would wait for nobody.
     return Supervisor(roles, settings.drain_s, listener.close).run()

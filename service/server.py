@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from service.accepting import Acceptor, Balance, CountedConnections
 from service.asgi import App
 
 _LINGER_S = 1.0
@@ -23,10 +24,12 @@ class Server(uvicorn.Server):
         on_drain: Callable[[], None],
         protocol: type[asyncio.Protocol] | None = None,
         keep_alive_s: float = _KEEP_ALIVE_S,
+        balance: tuple[Balance, int] | None = None,
     ) -> None:
         """`on_drain` is called when no new connections are taken any more; answers should close theirs.
 
-        `protocol` speaks HTTP on each connection, uvicorn's own if None.
+        `protocol` speaks HTTP on each connection, uvicorn's own if None; `balance`, with this process's place
+        in it, shares out the connections among several processes.
         """
         super().__init__(
             uvicorn.Config(
@@ -43,6 +46,8 @@ class Server(uvicorn.Server):
             )
         )
         self._on_drain = on_drain
+        self._balance = balance
+        self._acceptor: Acceptor | None = None
 
     def stop(self) -> None:
         """Finish what is in flight, then let `serve` return."""
@@ -53,6 +58,23 @@ class Server(uvicorn.Server):
         """Leave signals to the process's own role."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        if self._balance is None or not sockets:
+            await super().startup(sockets)
+            return
+        balance, place = self._balance
+        connections = CountedConnections(balance, place)
+        self.server_state.connections = connections
+        self._acceptor = Acceptor(sockets[0], self._make_protocol, balance, place, connections)
+        self._acceptor.start()
+        self.servers = []
+        self.started = True
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections, have busy ones close with their next answer, then close the idle ones.
 
@@ -60,6 +82,8 @@ class Server(uvicorn.Server):
         """
         for server in self.servers:
             server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         self._on_drain()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _LINGER_S

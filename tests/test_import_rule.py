@@ -23,7 +23,7 @@ LAYERS = (
     (("store", "objects", "hosting", "observe"),),
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
-    (("fastpath", "server", "startup", "supervisor"), ("compose",), ("cli",)),
+    (("accepting", "fastpath", "startup", "supervisor"), ("server",), ("compose",), ("cli",)),
 )
 
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.

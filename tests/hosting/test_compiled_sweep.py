@@ -1,4 +1,4 @@
-"""All classifiers and regressors of scikit-learn: served, they answer as scikit-learn does, compiled or not."""
+"""All classifiers and regressors of scikit-learn: served, they answer as scikit-learn does."""
 
 from typing import Any
 

@@ -10,6 +10,7 @@ import asyncio
 import mmap
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from service.log import get_logger
@@ -39,10 +40,29 @@ class Balance:
         """Take no part any more."""
         self._counts[place] = _AWAY
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether there is more than one process."""
+        return len(self._counts) > 1
+
     def is_ahead(self, place: int, connections: int) -> bool:
         """Whether another process should rather take the next connection than this one."""
         others = [count for at, count in enumerate(self._counts) if at != place and count != _AWAY]
         return bool(others) and connections >= min(others) + 1 + connections // _LEAD_PART
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One process of a family of gateways: its number in it, from 0, and what it shares with the others."""
+
+    listener: socket.socket
+    balance: Balance
+    number: int
+
+    @property
+    def slot(self) -> str:
+        """Its name."""
+        return f"gateway-{self.number}"
 
 
 class CountedConnections(set[Any]):
@@ -70,17 +90,15 @@ class Acceptor:
 
     def __init__(
         self,
-        listener: socket.socket,
+        place: Place,
         protocol: Callable[[], asyncio.Protocol],
-        balance: Balance,
-        place: int,
         connections: CountedConnections,
     ) -> None:
         """`protocol` speaks on each connection and puts itself into `connections`."""
-        self._listener = listener
+        self._listener = place.listener
+        self._balance = place.balance
+        self._place = place.number
         self._protocol = protocol
-        self._balance = balance
-        self._place = place
         self._connections = connections
         self._opening: set[asyncio.Task[None]] = set()
         self._left = 0

@@ -66,6 +66,10 @@ class Arns:
         """The ARN of a transform job."""
         return self.arn("transform-job", name)
 
+    def root_user(self) -> str:
+        """The account itself as a caller. Source: AWS's answer of GetCallerIdentity to the root user."""
+        return f"arn:{self.partition}:iam::{self.account}:root"
+
     def log_stream(self, endpoint: str) -> str:
         """What a ModelError calls LogStreamArn, although it names the log group (contract B.4)."""
         return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{log_group(endpoint)}"

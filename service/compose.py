@@ -8,12 +8,13 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from service import log
-from service.accepting import Balance
+from service.accepting import Balance, Place
 from service.arn import Arns
 from service.asgi import App
 from service.clock import SystemClock
@@ -23,15 +24,16 @@ from service.container.management import create_router
 from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
-from service.errors import ModelFault, SagebirdError, StartupError
+from service.control.registry import SERVED, Operations
+from service.control.resources import Context
+from service.errors import SagebirdError, StartupError
+from service.events import ModelEvents
 from service.fastpath import fast_protocol
-from service.hosting.artifact import ArtifactStore, Limits
-from service.hosting.compiled import Verdict
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import keep_big_arrays_apart
-from service.hosting.model import LoadedModel
-from service.hosting.source import ModelKey
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
@@ -41,6 +43,7 @@ from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server
 from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one
+from service.store.migrate import upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor
 from service.web.control import ControlFace
@@ -48,14 +51,20 @@ from service.web.cors import allow_origins
 from service.web.gateway import Gateway
 from service.web.pages import create_pages
 from service.web.runtime import RuntimeFace
+from service.wire.json_rpc import JsonRpcService
+from service.wire.spec import load_service
 
 CONTAINER_ENDPOINT = "model"
 """The endpoint that the container role serves its one model behind."""
 
 _KEEPER_LOOK_S = 0.2
+_KEEPER_QUICK_LOOK_S = 0.04  # for a while after a change, when gateways have news of it
+_KEEPER_QUICK_FOR_S = 3.0
 _FLUSH_S = 0.5
-# How long a thread that burns CPU in Python (a model being loaded, user code) may keep the event loop
-# waiting. Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
+# The largest member of any operation's model is a pipeline's definition of 1 MiB.
+_MAX_CONTROL_BODY_BYTES = 2 << 20
+# How long a thread that burns CPU in Python (a model being loaded, user code) may hold up the event loop.
+# Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
 _SWITCH_S = 0.0005
 _SAGEMAKER_MODELS = Path("/opt/ml/models")
 
@@ -86,12 +95,12 @@ def contain(
         StartupError: it can never start so.
     """
     with tempfile.TemporaryDirectory(prefix="sagebird-") as data:
-        settings = settings.model_copy(update={"data": Path(data)})
+        settings = settings.model_copy(update={"data": Path(data), "database": ""})
         check_folders(settings)
         declaration = Declaration({}) if multi_model else _container_declaration(settings.models, environment)
         with listen(settings.host, settings.port) as listener:
-            arns, clock = Arns(settings.account, settings.region), SystemClock()
-            _prepare_state(settings, lambda store: apply_declaration(declaration, store, arns, clock))
+            context = _context(settings)
+            _prepare_state(settings, lambda store: apply_declaration(declaration, store, context))
             announce(address(listener))
             return _supervise(settings, listener, container=True)
 
@@ -107,46 +116,35 @@ def work(settings: Settings) -> int:
 
 def declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
-    arns = Arns(settings.account, settings.region)
-    return DeclaredFile(settings.endpoints_file, settings.models, store, arns, SystemClock())
+    return DeclaredFile(settings.endpoints_file, settings.models, store, _context(settings))
 
 
 def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
     """Follow the endpoints file and settle endpoints until SIGTERM, or until the parent is gone."""
     stop = _stop_event()
-    store = Store(settings.data / "state.db")
-    arns, clock = Arns(settings.account, settings.region), SystemClock()
+    store = Store(settings.state)
+    context = _context(settings)
     declared = declared_file(settings, store)
     logger = log.get_logger("sagebird.keeper")
-    while not stop.wait(_KEEPER_LOOK_S) and os.getppid() == parent_pid:
+    seen, quick_until_s = 0, 0.0
+    while os.getppid() == parent_pid:
+        quick = time.monotonic() < quick_until_s
+        if stop.wait(_KEEPER_QUICK_LOOK_S if quick else _KEEPER_LOOK_S):
+            break
         try:
             if watch_file:
                 declared.look()
-            reconcile(store, arns, clock, _is_alive)
+            reconcile(store, context, _is_alive)
+            if (revision := store.revision()) != seen:
+                seen, quick_until_s = revision, time.monotonic() + _KEEPER_QUICK_FOR_S
         except Exception:  # the edge of a loop that must outlive one bad look
             logger.exception("keeper could not do its round")
     store.close()
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayPlace:
-    """What tells one gateway process from the others of its family, and what it shares with them."""
-
-    listener: socket.socket
-    balance: Balance
-    number: int
-    parent_pid: int
-    container: bool
-
-    @property
-    def slot(self) -> str:
-        """Its name."""
-        return f"gateway-{self.number}"
-
-
-def run_gateway(settings: Settings, place: GatewayPlace) -> int:
-    """One gateway process, until SIGTERM or until the parent is gone."""
+def run_gateway(settings: Settings, place: Place, parent_pid: int, sagemaker: JsonRpcService | None) -> int:
+    """One gateway process, until SIGTERM or until the parent is gone; without `sagemaker` a container's."""
     keep_big_arrays_apart()
     reseed()
     sys.setswitchinterval(_SWITCH_S)
@@ -157,21 +155,22 @@ def run_gateway(settings: Settings, place: GatewayPlace) -> int:
     except ImportError:
         factory = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_gateway(settings, place))
+        return runner.run(_gateway(settings, place, parent_pid, sagemaker))
 
 
-async def _gateway(settings: Settings, place: GatewayPlace) -> int:
-    parts = build_gateway(settings, place.slot, place.container)
+async def _gateway(
+    settings: Settings, place: Place, parent_pid: int, sagemaker: JsonRpcService | None
+) -> int:
+    parts = build_gateway(settings, place.slot, sagemaker)
     protocol = fast_protocol(parts.gateway, settings.max_body_bytes) if settings.fast_path else None
-    balance = (place.balance, place.number) if settings.gateways > 1 else None
-    server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol, balance=balance)
+    server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol, place)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     await parts.follower.look()
     tasks = [
         asyncio.create_task(parts.follower.run()),
         asyncio.create_task(_flush_metrics(parts.registry)),
-        asyncio.create_task(_leave_with_parent(place.parent_pid, server)),
+        asyncio.create_task(_leave_with_parent(parent_pid, server)),
     ]
     with_grace = asyncio.wait([asyncio.create_task(parts.follower.warm())], timeout=settings.warmup_grace_s)
     await with_grace  # calls wait in the socket's queue meanwhile, instead of on a model
@@ -202,9 +201,12 @@ class GatewayParts:
         self.gateway.draining = True
 
 
-def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayParts:
-    """Build one gateway's parts and join them. Must be called on its event loop."""
-    store = Store(settings.data / "state.db")
+def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | None) -> GatewayParts:
+    """Build one gateway's parts and join them. Must be called on its event loop.
+
+    `sagemaker` is the control plane's protocol; the container role has none.
+    """
+    store = Store(settings.state)
     registry = Registry(settings.data / "metrics", slot)
     limits = HostLimits(
         settings.gateway_memory_bytes,
@@ -214,7 +216,7 @@ def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayPart
         settings.model_idle_s,
         settings.compile,
     )
-    observer = _HostObserver(registry)
+    observer = ModelEvents(registry)
     host = InlineHost(
         _artifacts(settings), limits, SystemClock(), observer, settings.pinned_models, observer.compiled
     )
@@ -227,7 +229,7 @@ def build_gateway(settings: Settings, slot: str, container: bool) -> GatewayPart
         Arns(settings.account, settings.region),
         follower.catch_up,
     )
-    gateway = _faces(settings, store, registry, host, follower, predictor, container)
+    gateway = _faces(settings, store, registry, host, follower, predictor, sagemaker)
     app = allow_origins(gateway, settings.cors_origins) if settings.cors_origins else gateway
     return GatewayParts(store, registry, host, follower, gateway, app)
 
@@ -239,12 +241,12 @@ def _faces(
     host: InlineHost,
     follower: Follower,
     predictor: Predictor,
-    container: bool,
+    sagemaker: JsonRpcService | None,
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
     router = create_router(registered, follower.default_problems, settings.max_body_bytes)
     invocations = InvocationsFace(predictor, settings.max_body_bytes)
-    if container:
+    if sagemaker is None:
         pages: App = create_app(router)
         return Gateway(pages, invocations, pages, pages, answer_now=invocations.answer_now)
     catalogue = Catalogue(store, host, settings.models)
@@ -255,61 +257,32 @@ def _faces(
         lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
     )
     people.include_router(router)
+    arns = Arns(settings.account, settings.region)
+    operations = Operations(store, _context(settings))
+    control = ControlFace(sagemaker, operations.call, arns, _MAX_CONTROL_BODY_BYTES)
     runtime = RuntimeFace(predictor, settings.max_body_bytes)
     return Gateway(
         runtime,
         invocations,
-        ControlFace(),
+        control,
         people,
         invoke_now=runtime.invoke_now,
         answer_now=invocations.answer_now,
     )
 
 
-class _HostObserver:
-    """Tells the metrics and the log what happens to models."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._log = log.get_logger("sagebird.models")
-
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
-        self._registry.count_load(key.name, "loaded", seconds)
-        self._log.info("model loaded", model=key.name, ms=round(seconds * 1e3), bytes=model.size_bytes)
-        for warning in model.warnings:
-            self._log.warning("model may be off", model=key.name, reason=warning)
-
-    def compiled(self, key: ModelKey, verdict: Verdict) -> None:
-        self._log.info(
-            "model compiled" if verdict.compiled else "model not compiled", model=key.name, **_speeds(verdict)
-        )
-
-    def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:
-        self._registry.count_load(key.name, "failed", seconds)
-        self._log.warning("model not loaded", model=key.name, reason=fault.message[:1000])
-
-    def evicted(self, key: ModelKey, reason: str) -> None:
-        self._registry.count_eviction(key.name, reason)
-        self._log.info("model unloaded", model=key.name, reason=reason)
-
-
-def _speeds(verdict: Verdict) -> dict[str, str]:
-    """What came of compiling, and microseconds per row before and after, one row at a time."""
-    fields = {
-        f"{method}_us": f"{measured[0][1] * 1e6:.0f} -> {measured[0][2] * 1e6:.0f}"
-        for method, measured in verdict.speeds.items()
-    }
-    return fields | ({"reason": "; ".join(verdict.reasons)} if verdict.reasons else {})
-
-
 def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:
     return Gauges(host.cache.held_bytes, limits.budget_bytes, len(host.cache.loaded), host.cache.in_use)
+
+
+def _context(settings: Settings) -> Context:
+    return Context(Arns(settings.account, settings.region), SystemClock(), _artifacts(settings).version_of)
 
 
 def _artifacts(settings: Settings) -> ArtifactStore:
     roots = [settings.models, settings.data, *([_SAGEMAKER_MODELS] if _SAGEMAKER_MODELS.is_dir() else [])]
     limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
-    return ArtifactStore(roots, settings.data / "unpacked", limits)
+    return ArtifactStore(roots, settings.data / "unpacked", limits, buckets=settings.data / "s3")
 
 
 async def _flush_metrics(registry: Registry) -> None:
@@ -330,14 +303,17 @@ async def _leave_with_parent(parent_pid: int, server: Server) -> None:
 
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:
     """Fork the family and keep it alive."""
+    # Before preload(), which sets apart what all processes share: the model is 11 MB.
+    sagemaker = None if container else JsonRpcService(load_service("sagemaker"))
+    if sagemaker is not None:
+        sagemaker.prepare(SERVED)
     preload()
     parent = os.getpid()
-
     balance = Balance(settings.gateways)
 
     def gateway(number: int) -> Role:
-        place = GatewayPlace(listener, balance, number, parent, container)
-        return Role(place.slot, lambda: run_gateway(settings, place))
+        place = Place(listener, balance, number)
+        return Role(place.slot, lambda: run_gateway(settings, place, parent, sagemaker))
 
     def keeper() -> int:
         listener.close()  # it takes no calls, and must not hold the port when the others are gone
@@ -350,13 +326,14 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
 
 
 def _prepare_state(settings: Settings, declare: Callable[[Store], object]) -> None:
-    """Start from a clean slate where one is due, then declare.
+    """Start from a clean slate and with the tables of this version, then declare.
 
     The store is closed again: children open their own.
     """
     for file in (settings.data / "metrics").glob("*"):
         file.unlink()
-    store = Store(settings.data / "state.db")
+    upgrade_tables(settings.state)
+    store = Store(settings.state)
     try:
         for gateway in store.gateways():
             store.forget_gateway(gateway.pid)

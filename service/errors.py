@@ -4,6 +4,9 @@
     ├── CallerError                 the caller can mend the request
     │   ├── ValidationFault         ValidationError (runtime) / ValidationException (control plane)
     │   ├── PayloadTooLarge         the body is over the limit
+    │   ├── ResourceInUse           a resource of that name exists, or is busy
+    │   ├── ResourceNotFound        no resource of that name
+    │   ├── ResourceLimitExceeded   a quota is reached
     │   └── UnknownOperation        no such operation, or one that is not served yet
     ├── ModelFault                  what a container answers instead of a prediction; carries its status
     │   ├── BadPayload              400: the body is not what its Content-Type says, or the model refuses it
@@ -51,6 +54,24 @@ class PayloadTooLarge(CallerError):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"HTTP content length exceeded {limit_bytes} bytes.")
+
+
+class ResourceInUse(CallerError):
+    """A resource of that name exists already, or is in use. Most operations say so in a ValidationFault."""
+
+    code = "ResourceInUse"
+
+
+class ResourceNotFound(CallerError):
+    """There is no resource of that name. Most operations say so in a ValidationFault (contract C.7)."""
+
+    code = "ResourceNotFound"
+
+
+class ResourceLimitExceeded(CallerError):
+    """The account has as many of these as its quota allows."""
+
+    code = "ResourceLimitExceeded"
 
 
 class UnknownOperation(CallerError):

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.asgi import App, Headers, Receive, Scope, Send, send_reply
-from service.wire.rest_json import Reply
+from service.wire.reply import Reply
 
 Answerer = Callable[[Headers, bytes], Reply | Awaitable[Reply]]
 """Takes headers (lower-case names) and body; the reply, or what is left to await for it. Raises nothing."""

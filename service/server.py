@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from service.accepting import Acceptor, Balance, CountedConnections
+from service.accepting import Acceptor, CountedConnections, Place
 from service.asgi import App
 
 _LINGER_S = 1.0
@@ -23,13 +23,13 @@ class Server(uvicorn.Server):
         drain_s: float,
         on_drain: Callable[[], None],
         protocol: type[asyncio.Protocol] | None = None,
+        place: Place | None = None,
         keep_alive_s: float = _KEEP_ALIVE_S,
-        balance: tuple[Balance, int] | None = None,
     ) -> None:
         """`on_drain` is called when no new connections are taken any more; answers should close theirs.
 
-        `protocol` speaks HTTP on each connection, uvicorn's own if None; `balance`, with this process's place
-        in it, shares out the connections among several processes.
+        `protocol` speaks HTTP on each connection, uvicorn's own if None; `place` is this process's among
+        those that share the connections.
         """
         super().__init__(
             uvicorn.Config(
@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
             )
         )
         self._on_drain = on_drain
-        self._balance = balance
+        self._place = place
         self._acceptor: Acceptor | None = None
 
     def stop(self) -> None:
@@ -60,13 +60,13 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections."""
-        if self._balance is None or not sockets:
+        place = self._place
+        if place is None or not place.balance.is_shared:
             await super().startup(sockets)
             return
-        balance, place = self._balance
-        connections = CountedConnections(balance, place)
+        connections = CountedConnections(place.balance, place.number)
         self.server_state.connections = connections
-        self._acceptor = Acceptor(sockets[0], self._make_protocol, balance, place, connections)
+        self._acceptor = Acceptor(place, self._make_protocol, connections)
         self._acceptor.start()
         self.servers = []
         self.started = True

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     data: Path = Field(
         Path("data"), description="Folder of state: database, buckets, unpacked archives, logs."
     )
+    database: str = Field(
+        "",
+        description="URL of a Postgres database for the state, as `postgresql://user:password@host/name`; "
+        "needs `sagebird[postgres]` (default: SQLite, in the data folder).",
+    )
     endpoints: Path | None = Field(
         None, description="File that declares endpoints (default: endpoints.yaml in the models folder)."
     )
@@ -181,6 +186,11 @@ class Settings(BaseSettings):
     def endpoints_file(self) -> Path:
         """The file of declared endpoints; it need not exist."""
         return self.endpoints or self.models / "endpoints.yaml"
+
+    @property
+    def state(self) -> Path | str:
+        """Where the state is kept: the file of a SQLite database, or the URL of another."""
+        return self.database or self.data / "state.db"
 
     @property
     def gateway_memory_bytes(self) -> int:

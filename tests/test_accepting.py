@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.accepting import Acceptor, Balance, CountedConnections
+from service.accepting import Acceptor, Balance, CountedConnections, Place
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ def test_a_connection_that_nobody_else_takes_is_taken_after_all() -> None:
             balance = Balance(2)
             balance.note(1, 0)  # one that is busy, or dead
             connections = CountedConnections(balance, 0)
-            acceptor = Acceptor(listener, lambda: _Silent(connections), balance, 0, connections)
+            place = Place(listener, balance, 0)
+            acceptor = Acceptor(place, lambda: _Silent(connections), connections)
             acceptor.start()
             clients = [socket.create_connection(listener.getsockname()) for _ in range(5)]
             async with asyncio.timeout(20):

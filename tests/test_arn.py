@@ -29,6 +29,12 @@ def test_a_name_keeps_its_case() -> None:
     assert ARNS.endpoint("DEMO-x").endswith(":endpoint/DEMO-x")
 
 
+@pytest.mark.provenance("documented")
+def test_the_account_itself_is_its_root_user() -> None:
+    assert ARNS.root_user() == "arn:aws:iam::123456789012:root"
+    assert Arns("123456789012", "cn-north-1").root_user() == "arn:aws-cn:iam::123456789012:root"
+
+
 @pytest.mark.provenance("observed")
 def test_the_log_stream_of_an_error_names_the_log_group_of_the_endpoint() -> None:
     expected = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/sagemaker/Endpoints/churn"

@@ -36,6 +36,9 @@ def test_every_error_has_a_code_that_awss_clients_know() -> None:
     assert {found.code for found in CLASSES} == {
         "InternalFailure",
         "ValidationError",
+        "ResourceInUse",
+        "ResourceNotFound",
+        "ResourceLimitExceeded",
         "UnknownOperationException",
         "ModelError",
         "ModelNotReadyException",

@@ -18,20 +18,21 @@ import pytest
 # Layers from the bottom up; a layer's shelves likewise. A room imports itself and what stands below it, never
 # sideways. Only the ground and the roof have more than one shelf. A room may be listed before it is built.
 LAYERS = (
-    (("errors",), ("arn", "asgi", "clock", "log", "settings")),
+    (("errors",), ("arn", "asgi", "clock", "log", "s3uri", "settings")),
     (("wire", "domain"),),
     (("store", "objects", "hosting", "observe"),),
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
-    (("accepting", "fastpath", "startup", "supervisor"), ("server",), ("compose",), ("cli",)),
+    (("accepting", "events", "fastpath", "startup", "supervisor"), ("server",), ("compose",), ("cli",)),
 )
 
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py",),
         "fastapi": ("web/*", "container/*"),
-        "httpx": ("cli*.py",),
+        "httpx": ("cli/*",),
         "joblib": ("hosting/flavours/*",),
         "numpy": ("hosting/*",),
         "orjson": (
@@ -50,13 +51,13 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "psutil": ("settings.py", "hosting/*", "observe/*"),
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
-        "rich": ("cli*.py",),
+        "rich": ("cli/*",),
         "scipy": ("hosting/flavours/*",),
         "sklearn": ("hosting/flavours/*",),
         "sqlalchemy": ("store/*",),
         "starlette": ("web/*", "container/*"),
         "structlog": ("log.py",),
-        "typer": ("cli*.py",),
+        "typer": ("cli/*",),
         "uvicorn": ("fastpath.py", "server.py", "supervisor.py", "compose.py"),
         "uvloop": ("compose.py",),
         "yaml": ("control/declar*.py",),
@@ -65,7 +66,10 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 # (file, module of ours) that a function may import late; anything else is imported at the top of its file.
 DEFERRED = (
-    ("cli.py", "service.compose"),  # commands that only talk to a server never pay for the server's imports
+    (
+        "cli/roles.py",
+        "service.compose",
+    ),  # commands that only talk to a server never pay for the server's imports
     (
         "hosting/model.py",
         "service.hosting.flavours",
@@ -112,8 +116,7 @@ class Source:
 
 def room_of(module: str) -> str:
     """Return the room of a module of ours: `service.wire.spec` -> `wire`; the package itself has none."""
-    name = module.split(".")[1] if "." in module else ""
-    return "cli" if name.startswith("cli_") else name
+    return module.split(".")[1] if "." in module else ""
 
 
 def read_sources(folder: Path) -> tuple[Source, ...]:
@@ -362,10 +365,10 @@ def test_a_broken_rule_is_named(tmp_path: Path, path: str, text: str, complaint:
         ("wire/a.py", "import json\nfrom service.errors import SagebirdError\nfrom service.wire import b"),
         ("settings.py", "import pydantic\nfrom service.errors import StartupError"),
         (
-            "cli.py",
+            "cli/roles.py",
             "import typer\nfrom service.supervisor import Role\ndef f():\n    from service import compose",
         ),
-        ("cli_models.py", "import rich.table\nfrom service.cli import app"),
+        ("cli/calls.py", "import rich.table\nfrom service.cli import refusal"),
         ("compose.py", "from service.server import Server\nfrom service import __version__"),
         ("clock.py", "ZONES = {}\n__all__ = []\nnames = ('a',)\ndef f():\n    found = []"),
     ],

@@ -16,7 +16,7 @@ from service.errors import (
 from service.hosting.model import Answer, Call
 from service.invoke.predict import Invocation, Prediction, Predictor
 from service.log import get_logger
-from service.wire.rest_json import Reply
+from service.wire.reply import Reply
 
 _CONTENT_TYPE = b"content-type"
 _ACCEPT = b"accept"

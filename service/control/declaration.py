@@ -48,10 +48,14 @@ class DeclaredVariant:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What the endpoints file asks for: the variants of each endpoint, and the default endpoint."""
+    """What the endpoints file asks for: the variants of each endpoint, and the default endpoint.
+
+    `api_edits` names the endpoints that the API may change as well.
+    """
 
     endpoints: Mapping[str, tuple[DeclaredVariant, ...]]
     default_endpoint: str | None = None
+    api_edits: frozenset[str] = frozenset()
 
 
 def read_declaration(file: Path, models: Path) -> Declaration:
@@ -109,14 +113,15 @@ class _Reader:
             self._name(name, f"endpoints.{name}"): self._endpoint(body, f"endpoints.{name}")
             for name, body in named.items()
         }
+        api_edits = frozenset(name for name, body in named.items() if self._is_editable(name, body))
         default = top.get("default_endpoint")
         if default is not None and not (isinstance(default, str) and default in endpoints):
             known = ", ".join(endpoints) or "none is declared"
             self._refuse("default_endpoint", f"{_shown(default)} is not one of the endpoints ({known})")
-        return Declaration(endpoints, default)
+        return Declaration(endpoints, default, api_edits)
 
     def _endpoint(self, body: Any, place: str) -> tuple[DeclaredVariant, ...]:
-        mapping = self._mapping(body, place, {"variants"})
+        mapping = self._mapping(body, place, {"variants", "api_edits"})
         named = self._mapping(mapping.get("variants"), f"{place}.variants")
         if not 1 <= len(named) <= 10:
             self._refuse(f"{place}.variants", f"must have 1 to 10 variants (has {len(named)})")
@@ -130,6 +135,10 @@ class _Reader:
                 f"{place}.variants", "mixes `model` and `models`: callers either name a model or they do not"
             )
         return variants
+
+    def _is_editable(self, name: str, body: Any) -> bool:
+        place = f"endpoints.{name}"
+        return self._flag(self._mapping(body, place).get("api_edits", False), f"{place}.api_edits")
 
     def _variant(self, name: Any, body: Any, place: str) -> DeclaredVariant:
         mapping = self._mapping(body, place, _VARIANT_KEYS)

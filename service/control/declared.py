@@ -11,23 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.arn import Arns
-from service.clock import Clock
 from service.control.declaration import Declaration, DeclarationError, DeclaredVariant, read_declaration
+from service.control.deployables import shown_of, variants_of
 from service.control.endpoints import (
+    CONFIG,
     create_endpoint,
-    delete_endpoint,
     endpoint_of,
+    prepare_fleet,
+    remove_endpoint,
     save_endpoint,
-    update_endpoint,
-    variants_of,
 )
-from service.control.resources import Resources
+from service.control.ownership import EDITABLE
+from service.control.resources import Context, Resources
 from service.domain.endpoint import EndpointStatus, Fleet, Variant
+from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
 from service.store.store import DEFAULT_ENDPOINT, Store
+
+DECLARED_CONFIGS = "declared_configs"
+"""The fact that maps each declared endpoint to its configuration as it was declared last."""
 
 _Stamp = tuple[int, int, int]
 _NEVER = (0, 0, 0)
@@ -36,12 +40,11 @@ _NEVER = (0, 0, 0)
 class DeclaredFile:
     """Watches the endpoints file; `look` applies it when it changed."""
 
-    def __init__(self, file: Path, models: Path, store: Store, arns: Arns, clock: Clock) -> None:
+    def __init__(self, file: Path, models: Path, store: Store, context: Context) -> None:
         self._file = file
         self._models = models
         self._store = store
-        self._arns = arns
-        self._clock = clock
+        self._context = context
         self._seen: _Stamp | None = _NEVER
         self._refused: tuple[_Stamp | None, str] | None = None
         self._log = get_logger("sagebird.declared")
@@ -54,7 +57,7 @@ class DeclaredFile:
         """
         stamp = self._stamp()
         declaration = read_declaration(self._file, self._models)
-        changes = apply_declaration(declaration, self._store, self._arns, self._clock)
+        changes = apply_declaration(declaration, self._store, self._context)
         self._seen = stamp
         return changes
 
@@ -83,24 +86,31 @@ class DeclaredFile:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def apply_declaration(declaration: Declaration, store: Store, arns: Arns, clock: Clock) -> list[str]:
+def apply_declaration(declaration: Declaration, store: Store, context: Context) -> list[str]:
     """Make the declared resources what the declaration says, all at once; returns what changed.
+
+    An endpoint that the API may change is only touched when its declaration is another than last time.
 
     Raises:
         DeclarationError: an endpoint of that name was made by somebody else.
     """
     changes: list[str] = []
     with store.change() as change:
-        resources = Resources(change, arns, clock)
+        resources = Resources(change, context)
+        before: Mapping[str, str] = change.fact(DECLARED_CONFIGS) or {}
+        configs: dict[str, str] = {}
         kept: set[tuple[Kind, str]] = set()
         for name, variants in declaration.endpoints.items():
-            config = _declare_config(resources, name, variants, kept)
-            changes += _declare_endpoint(resources, name, config)
+            config = configs[name] = _declare_config(resources, name, variants, kept)
+            if not (name in declaration.api_edits and before.get(name) == config):
+                changes += _declare_endpoint(resources, name, config)
             kept.add((Kind.ENDPOINT, name))
         for kind in (Kind.ENDPOINT, Kind.ENDPOINT_CONFIG, Kind.MODEL):
             for resource in resources.all(kind):
                 if resource.declared and (kind, resource.name) not in kept:
                     changes += _withdraw(resources, resource)
+        change.put_fact(DECLARED_CONFIGS, configs)
+        change.put_fact(EDITABLE, sorted(declaration.api_edits))
         if change.fact(DEFAULT_ENDPOINT) != declaration.default_endpoint:
             change.put_fact(DEFAULT_ENDPOINT, declaration.default_endpoint)
             changes.append(f"default endpoint is {declaration.default_endpoint or 'no longer declared'}")
@@ -136,7 +146,7 @@ def _declare_model(
     resources: Resources, endpoint: str, variant: DeclaredVariant, kept: set[tuple[Kind, str]]
 ) -> str:
     container: dict[str, Any] = {
-        "Image": "sagebird/sklearn",
+        "Image": BUILT_IN,
         "Mode": "MultiModel" if variant.multi else "SingleModel",
         "ModelDataUrl": variant.path.as_uri() + ("/" if variant.path.is_dir() else ""),
         "Environment": dict(variant.environment),
@@ -150,44 +160,51 @@ def _declare_model(
 def _ensure(
     resources: Resources, kind: Kind, document: Mapping[str, Any], state: Mapping[str, Any] | None = None
 ) -> None:
-    if resources.find(kind, document[kind.row.name_member]) is not None:
+    if resources.find(kind, document[kind.row.name]) is not None:
         return  # the name holds a hash of the content
     resource = resources.create(kind, document, declared=True)
     if state:
         resources.put(replace(resource, state=state))
 
 
-def _declare_endpoint(resources: Resources, name: str, config: str) -> list[str]:
+def _declare_endpoint(resources: Resources, name: str, config_name: str) -> list[str]:
     resource = resources.find(Kind.ENDPOINT, name)
+    if resource is not None and resource.status == EndpointStatus.DELETING:
+        resources.delete(Kind.ENDPOINT, name)
+        resource = None
     if resource is None:
-        create_endpoint(resources, {"EndpointName": name, "EndpointConfigName": config}, declared=True)
+        create_endpoint(resources, {"EndpointName": name, CONFIG: config_name}, declared=True)
         return [f"endpoint {name} created"]
     if not resource.declared:
         raise DeclarationError(
             f"Endpoint {name} already exists and was made by the API: delete it or rename yours."
         )
     endpoint = endpoint_of(resource)
-    if endpoint.pending is not None and endpoint.pending.config_name == config:
+    if endpoint.pending is not None and endpoint.pending.config_name == config_name:
         return []
+    config = resources.get(Kind.ENDPOINT_CONFIG, config_name)
     variants = variants_of(resources, config)
-    if endpoint.busy or not endpoint.active or not _same_models(endpoint.active.variants, variants):
-        update_endpoint(resources, name, config, force=True)
+    if endpoint.pending or not endpoint.active or not _same_models(endpoint.active.variants, variants):
+        prepare_fleet(resources, resource, config, variants)
         return [f"endpoint {name} updated"]
-    fleet = Fleet(config, endpoint.active.generation, variants)
+    fleet = Fleet(
+        config_name, endpoint.active.generation, variants, endpoint.active.begun_at, shown_of(config)
+    )
     failed = endpoint.status is EndpointStatus.FAILED
     reweighed = replace(endpoint, active=fleet, failure_reason=endpoint.failure_reason if failed else "")
     if reweighed == endpoint:
         return []
-    document = {**resource.document, "EndpointConfigName": config}
-    save_endpoint(resources, replace(resource, document=document), reweighed)
+    save_endpoint(resources, resource, reweighed)
     if fleet == endpoint.active:
         return [f"endpoint {name}: the update that failed is withdrawn"]
     return [f"endpoint {name}: new weights"]
 
 
 def _withdraw(resources: Resources, resource: Resource) -> list[str]:
+    if resource.status == EndpointStatus.DELETING:
+        return []
     if resource.kind is Kind.ENDPOINT:
-        delete_endpoint(resources, resource.name)
+        remove_endpoint(resources, resource)
         return [f"endpoint {resource.name} deleted"]
     resources.delete(resource.kind, resource.name)
     return []

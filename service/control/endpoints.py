@@ -1,25 +1,27 @@
 """The rules of endpoints that generic resources lack: fleets, weights, what may happen when."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
-from service.control.resources import Resources
+from service.control.deployables import shown_of, variants_of
+from service.control.ownership import check_editable
+from service.control.resources import Reading, Resources
 from service.domain import sentences
-from service.domain.endpoint import (
-    Endpoint,
-    EndpointStatus,
-    ModelSource,
-    Variant,
-    endpoint_from_state,
-    endpoint_to_state,
-)
+from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, Variant, retain, unknown_variants
+from service.domain.endpoint_state import endpoint_from_state, endpoint_to_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.errors import ValidationFault
 
+CONFIG = "EndpointConfigName"
+DEPLOYMENT = "DeploymentConfig"
 
-def create_endpoint(resources: Resources, document: Mapping[str, Any], *, declared: bool = False) -> Resource:
+
+def create_endpoint(
+    resources: Resources, fields: Mapping[str, Any], *, declared: bool = False
+) -> dict[str, Any]:
     """CreateEndpoint: the endpoint is Creating until every gateway has its models warm.
 
     Generations count on from the store's revision: what gateways still say of a deleted endpoint of the same
@@ -28,33 +30,86 @@ def create_endpoint(resources: Resources, document: Mapping[str, Any], *, declar
     Raises:
         ValidationFault: the name is taken, or the configuration or one of its models is not there.
     """
-    name, config_name = document["EndpointName"], document["EndpointConfigName"]
-    variants = variants_of(resources, config_name)
-    resource = resources.create(Kind.ENDPOINT, document, declared=declared)
-    new = Endpoint(name, EndpointStatus.CREATING, generation=resources.revision())
-    return save_endpoint(resources, resource, new.begin(config_name, variants))
+    _check_deployment(fields)
+    config = resources.get(Kind.ENDPOINT_CONFIG, fields[CONFIG])
+    resource = resources.create(Kind.ENDPOINT, fields, declared=declared)
+    new = Endpoint(resource.name, EndpointStatus.CREATING, generation=resources.revision(), heals=declared)
+    begun = new.begin(config.name, variants_of(resources, config), resource.created_at, shown_of(config))
+    save_endpoint(resources, resource, begun)
+    return _answer(resources, resource.name)
 
 
-def update_endpoint(resources: Resources, name: str, config_name: str, *, force: bool = False) -> Resource:
+def update_endpoint(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
     """UpdateEndpoint: prepare the fleet of another configuration while the old one serves.
 
-    `force` lets a newer declaration replace a change that is still under way.
+    Weights and counts start from the new configuration unless they are to be retained (contract Z13).
 
     Raises:
-        ValidationFault: no such endpoint or configuration, or a change is under way.
+        ValidationFault: no such endpoint or configuration, a change is under way, the endpoint is Failed, or
+            it would turn from instances to serverless or back.
     """
-    resource = resources.get(Kind.ENDPOINT, name)
-    endpoint = endpoint_of(resource)
-    if endpoint.busy and not force:
-        raise ValidationFault(sentences.endpoint_busy(resources.arn(Kind.ENDPOINT, name)))
-    document = {**resource.document, "EndpointConfigName": config_name}
-    changed = endpoint.begin(config_name, variants_of(resources, config_name))
-    return save_endpoint(resources, replace(resource, document=document), changed)
+    _check_deployment(fields)
+    resource, endpoint = _open(resources, fields["EndpointName"])
+    if endpoint.status is EndpointStatus.FAILED or endpoint.active is None:
+        raise ValidationFault(sentences.endpoint_failed(resources.arn(Kind.ENDPOINT, resource.name)))
+    config = resources.get(Kind.ENDPOINT_CONFIG, fields[CONFIG])
+    variants = _retained(variants_of(resources, config), endpoint.active, fields)
+    if _ways_to_run(variants) != _ways_to_run(endpoint.active.variants):
+        raise ValidationFault(sentences.serverless_conversion(resources.arn(Kind.ENDPOINT, resource.name)))
+    document = dict(resource.document)
+    if DEPLOYMENT in fields:
+        document[DEPLOYMENT] = fields[DEPLOYMENT]
+    elif not fields.get("RetainDeploymentConfig", False):
+        document.pop(DEPLOYMENT, None)
+    prepare_fleet(resources, replace(resource, document=document), config, variants)
+    return _answer(resources, resource.name)
 
 
-def delete_endpoint(resources: Resources, name: str) -> None:
-    """DeleteEndpoint. Raises ValidationFault when there is none."""
-    resources.delete(Kind.ENDPOINT, name)
+def prepare_fleet(
+    resources: Resources, resource: Resource, config: Resource, variants: tuple[Variant, ...]
+) -> Resource:
+    """Have an endpoint go over to the fleet of a configuration, whatever it is at."""
+    endpoint = endpoint_of(resource).begin(config.name, variants, resources.clock.now(), shown_of(config))
+    return save_endpoint(resources, resource, endpoint)
+
+
+def update_weights_and_capacities(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """UpdateEndpointWeightsAndCapacities: other shares and counts for the fleet that serves.
+
+    Every gateway has them within a second; the endpoint is Updating until then (contract Z12).
+
+    Raises:
+        ValidationFault: no such endpoint or variant, a variant twice, a change under way, or it is Failed.
+    """
+    resource, endpoint = _open(resources, fields["EndpointName"])
+    fleet = endpoint.active
+    if endpoint.status is EndpointStatus.FAILED or fleet is None:
+        raise ValidationFault(sentences.endpoint_failed(resources.arn(Kind.ENDPOINT, resource.name)))
+    desired = _by_variant(fields["DesiredWeightsAndCapacities"])
+    unknown = unknown_variants(fleet, desired)
+    if unknown:
+        raise ValidationFault(sentences.variants_unknown(unknown, fleet.config_name))
+    variants = tuple(
+        _with_capacity(variant, desired[variant.name]) if variant.name in desired else variant
+        for variant in fleet.variants
+    )
+    save_endpoint(resources, resource, endpoint.scale(variants, resources.next_revision()))
+    return _answer(resources, resource.name)
+
+
+def delete_endpoint(resources: Resources, fields: Mapping[str, Any]) -> None:
+    """DeleteEndpoint: it takes no more requests, and is gone once every gateway knows.
+
+    Raises:
+        ValidationFault: there is none, or a change is under way: "Cannot update" says AWS here too.
+    """
+    resource, _ = _open(resources, fields["EndpointName"])
+    remove_endpoint(resources, resource)
+
+
+def remove_endpoint(resources: Resources, resource: Resource) -> None:
+    """Delete an endpoint, whatever it is at."""
+    save_endpoint(resources, resource, endpoint_of(resource).remove(resources.next_revision()))
 
 
 def endpoint_of(resource: Resource) -> Endpoint:
@@ -75,28 +130,74 @@ def save_endpoint(resources: Resources, resource: Resource, endpoint: Endpoint) 
     return changed
 
 
-def variants_of(resources: Resources, config_name: str) -> tuple[Variant, ...]:
-    """The variants that an endpoint configuration describes. Raises ValidationFault: a part is missing."""
-    config = resources.get(Kind.ENDPOINT_CONFIG, config_name)
-    return tuple(
-        _variant_of(resources, document, config.state) for document in config.document["ProductionVariants"]
+def _open(resources: Resources, name: str) -> tuple[Resource, Endpoint]:
+    """An endpoint that the caller may change now."""
+    resource = resources.get(Kind.ENDPOINT, name)
+    check_editable(resources, resource)
+    endpoint = endpoint_of(resource)
+    if endpoint.busy:
+        raise ValidationFault(sentences.endpoint_busy(resources.arn(Kind.ENDPOINT, name)))
+    return resource, endpoint
+
+
+def _answer(resources: Reading, name: str) -> dict[str, Any]:
+    return {"EndpointArn": resources.arn(Kind.ENDPOINT, name)}
+
+
+def _check_deployment(fields: Mapping[str, Any]) -> None:
+    if {"BlueGreenUpdatePolicy", "RollingUpdatePolicy"} <= fields.get(DEPLOYMENT, {}).keys():
+        raise ValidationFault(sentences.both_update_policies())
+
+
+def _retained(
+    variants: tuple[Variant, ...], current: Fleet, fields: Mapping[str, Any]
+) -> tuple[Variant, ...]:
+    excluded = {one["VariantPropertyType"] for one in fields.get("ExcludeRetainedVariantProperties", ())}
+    if not fields.get("RetainAllVariantProperties", False):
+        if excluded:
+            raise ValidationFault(sentences.exclusions_without_retaining())
+        return variants
+    return retain(
+        variants,
+        current,
+        weights="DesiredWeight" not in excluded,
+        instances="DesiredInstanceCount" not in excluded,
     )
 
 
-def _variant_of(resources: Resources, document: Mapping[str, Any], extras: Mapping[str, Any]) -> Variant:
-    """A variant from AWS's document; `lazy` and `pin`, unknown to AWS, from the configuration's state."""
-    model = resources.get(Kind.MODEL, document["ModelName"])
-    container = model.document["PrimaryContainer"]
-    source = ModelSource(
-        container["ModelDataUrl"],
-        container.get("Mode") == "MultiModel",
-        tuple(sorted(container.get("Environment", {}).items())),
-    )
-    own = extras.get(document["VariantName"], {})
-    return Variant(
-        document["VariantName"],
-        document.get("InitialVariantWeight", 1.0),
-        source,
-        lazy=own.get("lazy", False),
-        pin=own.get("pin", False),
-    )
+def _ways_to_run(variants: Iterable[Variant]) -> set[bool]:
+    """Whether on instances, serverless, or both. AWS converts neither into the other (contract C.11)."""
+    return {variant.serverless is not None for variant in variants}
+
+
+def _by_variant(desired: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for one in desired:
+        if one["VariantName"] in found:
+            raise ValidationFault(sentences.variant_twice(one["VariantName"]))
+        found[one["VariantName"]] = one
+    return found
+
+
+def _with_capacity(variant: Variant, desired: Mapping[str, Any]) -> Variant:
+    if not desired.keys() & {"DesiredWeight", "DesiredInstanceCount", "ServerlessUpdateConfig"}:
+        raise ValidationFault(sentences.nothing_desired(variant.name))
+    weight = desired.get("DesiredWeight", variant.weight)
+    if not isfinite(weight):
+        raise ValidationFault(sentences.weight_not_finite(variant.name))
+    changed = replace(variant, weight=weight)
+    if "DesiredInstanceCount" in desired:
+        if variant.serverless is not None:
+            raise ValidationFault(sentences.is_serverless(variant.name))
+        if desired["DesiredInstanceCount"] < 1:
+            raise ValidationFault(sentences.instance_count(variant.name))
+        changed = replace(changed, instances=desired["DesiredInstanceCount"])
+    if "ServerlessUpdateConfig" in desired:
+        if variant.serverless is None:
+            raise ValidationFault(sentences.not_serverless(variant.name))
+        serverless = {**variant.serverless, **desired["ServerlessUpdateConfig"]}
+        if serverless.get("ProvisionedConcurrency", 0) > serverless["MaxConcurrency"]:
+            raise ValidationFault(sentences.serverless_provisioned(variant.name))
+        shown = {**variant.shown, "ServerlessConfig": serverless}
+        changed = replace(changed, most_calls=serverless["MaxConcurrency"], shown=shown)
+    return changed

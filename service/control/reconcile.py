@@ -1,54 +1,67 @@
 """Makes statuses follow what the gateways report. The keeper's work."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
-from service.arn import Arns
-from service.clock import Clock
 from service.control.endpoints import endpoint_of, save_endpoint
-from service.control.resources import Resources
-from service.domain.endpoint import Endpoint, WarmReport
+from service.control.resources import Context, Resources
+from service.domain.endpoint import UNSETTLED, Endpoint, EndpointStatus, GatewayState
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
 from service.store.store import Store
 
 
-def reconcile(store: Store, arns: Arns, clock: Clock, is_alive: Callable[[int], bool]) -> int:
+def reconcile(store: Store, context: Context, is_alive: Callable[[int], bool]) -> int:
     """Settle every endpoint by the reports of the gateways that are alive; returns how many moved.
 
     The reports of gateways that are gone are forgotten.
     """
-    reports = _living_reports(store, is_alive)
-    if not any(_settle(resource, reports) for resource in store.of_kind(Kind.ENDPOINT)):
+    gateways = _living_gateways(store, is_alive)
+    unsettled = store.of_kind(Kind.ENDPOINT, UNSETTLED)
+    if not any(_moves(resource, gateways, store.revision() + 1) for resource in unsettled):
         return 0  # the usual case takes no write lock
+    moved: list[Resource] = []
     with store.change() as change:
-        resources = Resources(change, arns, clock)
-        settled = [
-            save_endpoint(resources, resource, endpoint)
-            for resource in resources.all(Kind.ENDPOINT)
-            if (endpoint := _settle(resource, reports)) is not None
-        ]
+        resources = Resources(change, context)
+        for resource in change.of_kind(Kind.ENDPOINT, UNSETTLED):
+            moved += _settle(resources, resource, gateways)
+    for resource in moved:
+        _note(resource)
+    return len(moved)
+
+
+def _note(resource: Resource) -> None:
     log = get_logger("sagebird.keeper")
-    for resource in settled:
-        report = log.warning if resource.failure_reason else log.info
-        report(
+    if resource.status == EndpointStatus.DELETING:
+        log.info("endpoint deleted", endpoint=resource.name)
+    elif resource.failure_reason:
+        log.warning(
             "endpoint settled", endpoint=resource.name, status=resource.status, reason=resource.failure_reason
         )
-    return len(settled)
+    else:
+        log.info("endpoint settled", endpoint=resource.name, status=resource.status)
 
 
-def _living_reports(store: Store, is_alive: Callable[[int], bool]) -> list[tuple[WarmReport, ...]]:
-    reports = []
+def _living_gateways(store: Store, is_alive: Callable[[int], bool]) -> list[GatewayState]:
+    found = []
     for gateway in store.gateways():
         if is_alive(gateway.pid):
-            reports.append(gateway.reports)
+            found.append(GatewayState(gateway.revision, gateway.reports))
         else:
             store.forget_gateway(gateway.pid)
-    return reports
+    return found
 
 
-def _settle(resource: Resource, reports: Iterable[Iterable[WarmReport]]) -> Endpoint | None:
-    """The endpoint as the reports move it, None if they do not."""
+def _moves(resource: Resource, gateways: Sequence[GatewayState], revision: int) -> bool:
     endpoint = endpoint_of(resource)
-    settled = endpoint.settle(reports)
-    return None if settled == endpoint else settled
+    return endpoint.is_gone(gateways) or endpoint.settle(gateways, revision) != endpoint
+
+
+def _settle(resources: Resources, resource: Resource, gateways: Sequence[GatewayState]) -> list[Resource]:
+    """Move one endpoint as far as the reports allow; the resource if it moved."""
+    endpoint = endpoint_of(resource)
+    if endpoint.is_gone(gateways):
+        resources.delete(Kind.ENDPOINT, resource.name)
+        return [resource]
+    settled: Endpoint = endpoint.settle(gateways, resources.next_revision())
+    return [] if settled == endpoint else [save_endpoint(resources, resource, settled)]

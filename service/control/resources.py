@@ -1,46 +1,51 @@
-"""Create, look up, list and delete for any row of domain.kinds, written once."""
+"""Create, describe, list and delete for any row of domain.kinds, written once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from service.arn import Arns
 from service.clock import Clock
 from service.domain import sentences
 from service.domain.kinds import Kind
+from service.domain.listing import Listing
 from service.domain.resource import Resource
 from service.errors import ValidationFault
-from service.store.store import Change
+from service.store.store import Change, View
+
+TAGS = "Tags"
+"""The member of create calls that is kept beside the document: describe calls do not repeat it."""
 
 
-class Resources:
-    """Resources within one transaction of the store."""
+def follow_files(_location: str) -> str:
+    """The version of every model whose files are followed as they change: none."""
+    return ""
 
-    def __init__(self, change: Change, arns: Arns, clock: Clock) -> None:
-        self._change = change
-        self._arns = arns
-        self.clock = clock
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What operations need beside the store.
+
+    `version_of` gives the fingerprint of the model files at a location and raises ModelFault where there are
+    none. Blocking.
+    """
+
+    arns: Arns
+    clock: Clock
+    version_of: Callable[[str], str] = follow_files
+
+
+class Reading:
+    """Resources within one transaction of the store that reads."""
+
+    def __init__(self, view: View, context: Context) -> None:
+        self._view = view
+        self.context = context
+        self.clock = context.clock
 
     def arn(self, kind: Kind, name: str) -> str:
         """The ARN of a resource."""
-        return self._arns.arn(kind.row.arn_part, name)
-
-    def revision(self) -> int:
-        """The store's revision that this transaction starts from."""
-        return self._change.revision()
-
-    def create(self, kind: Kind, document: Mapping[str, Any], *, declared: bool = False) -> Resource:
-        """Make a resource out of the document of its create call.
-
-        Raises:
-            ValidationFault: the name is taken.
-        """
-        name = document[kind.row.name_member]
-        if self.find(kind, name) is not None:
-            raise ValidationFault(sentences.already_exists(kind.row.words, self.arn(kind, name)))
-        now = self.clock.now()
-        resource = Resource(kind, name, document, created_at=now, modified_at=now, declared=declared)
-        self._change.put(resource)
-        return resource
+        return self.context.arns.arn(kind.row.arn_part, name)
 
     def get(self, kind: Kind, name: str) -> Resource:
         """Look a resource up.
@@ -55,15 +60,78 @@ class Resources:
 
     def find(self, kind: Kind, name: str) -> Resource | None:
         """Look a resource up that need not be there."""
-        return self._change.get(kind, name)
+        return self._view.get(kind, name)
 
     def all(self, kind: Kind) -> list[Resource]:
         """All resources of a kind, by name."""
-        return self._change.of_kind(kind)
+        return self._view.of_kind(kind)
+
+    def page(self, kind: Kind, listing: Listing) -> list[Resource]:
+        """One page of the resources of a kind."""
+        return self._view.page(kind, listing)
+
+    def fact(self, name: str) -> Any:
+        """The value of a fact, None if there is none."""
+        return self._view.fact(name)
+
+    def described(self, kind: Kind, name: str) -> dict[str, Any]:
+        """What a describe call answers: the document of the create call, the ARN and the time.
+
+        Raises:
+            ValidationFault: there is none.
+        """
+        resource = self.get(kind, name)
+        return {
+            **resource.document,
+            kind.row.arn: self.arn(kind, resource.name),
+            "CreationTime": resource.created_at,
+        }
+
+
+class Resources(Reading):
+    """Resources within one transaction of the store that writes."""
+
+    def __init__(self, change: Change, context: Context) -> None:
+        super().__init__(change, context)
+        self._change = change
+
+    def revision(self) -> int:
+        """The store's revision that this transaction starts from."""
+        return self._change.revision()
+
+    def next_revision(self) -> int:
+        """The revision that what this transaction writes is written in."""
+        return self._change.next_revision()
+
+    def create(self, kind: Kind, document: Mapping[str, Any], *, declared: bool = False) -> Resource:
+        """Make a resource out of the document of its create call.
+
+        Raises:
+            ValidationFault: the name is taken, or a tag is given twice.
+        """
+        name = document[kind.row.name]
+        if self.find(kind, name) is not None:
+            raise ValidationFault(sentences.already_exists(kind.row.words, self.arn(kind, name)))
+        now = self.clock.now()
+        resource = Resource(
+            kind,
+            name,
+            {member: value for member, value in document.items() if member != TAGS},
+            created_at=now,
+            modified_at=now,
+            declared=declared,
+            tags=to_tags(document.get(TAGS, [])),
+        )
+        self._change.put(resource)
+        return resource
 
     def put(self, resource: Resource) -> None:
         """Write a changed resource."""
         self._change.put(resource)
+
+    def put_fact(self, name: str, value: Any) -> None:
+        """Write a fact about the whole installation."""
+        self._change.put_fact(name, value)
 
     def delete(self, kind: Kind, name: str) -> None:
         """Remove a resource.
@@ -73,3 +141,13 @@ class Resources:
         """
         self.get(kind, name)
         self._change.remove(kind, name)
+
+
+def to_tags(pairs: list[Mapping[str, str]]) -> dict[str, str]:
+    """AWS's list of Key and Value as a mapping. Raises ValidationFault: a key is there twice."""
+    tags: dict[str, str] = {}
+    for pair in pairs:
+        if pair["Key"] in tags:
+            raise ValidationFault(sentences.tag_twice(pair["Key"]))
+        tags[pair["Key"]] = pair["Value"]
+    return tags

@@ -1,11 +1,14 @@
 """What an endpoint is and how its status moves. Pure values and functions: no I/O, no clock, no async.
 
 An endpoint serves its `active` fleet. A change prepares a `pending` fleet beside it; `settle` swaps the two
-once every gateway reports the pending one warm, so that no request ever waits for a deployment.
+once every gateway reports the pending one warm, so that no request ever waits for a deployment. A change
+counts as done when every gateway follows the revision that it was `awaited` in: who sees InService meets
+nothing of before, whichever gateway answers.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +25,15 @@ class EndpointStatus(StrEnum):
     DELETING = "Deleting"
 
 
+UNSETTLED = (
+    EndpointStatus.CREATING,
+    EndpointStatus.UPDATING,
+    EndpointStatus.FAILED,  # a declared one may heal
+    EndpointStatus.DELETING,
+)
+"""The statuses that what gateways report can move."""
+
+
 class WarmState(StrEnum):
     """What one gateway says of one variant that it was asked to make ready."""
 
@@ -34,19 +46,25 @@ class WarmState(StrEnum):
 class ModelSource:
     """Where a model's bytes are and what its code is told.
 
-    `location` is a path or URI of a folder or archive, or of a folder of models when `multi`.
+    `location` is a path or URI of a folder or archive, or of a folder of models when `multi`. Sources of
+    different `version` never share a loaded model: it is the fingerprint of the files when they were
+    deployed, "" for a source that follows its files.
     """
 
     location: str
     multi: bool = False
     environment: tuple[tuple[str, str], ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One production variant: a share of the traffic (`weight` over the sum) answered by one model source.
 
-    `lazy` models load on first use and do not hold up readiness; `pin` keeps them loaded.
+    `lazy` models load on first use and do not hold up readiness; `pin` keeps them loaded. `instances` copies
+    each take calls of their own; `most_calls` limits the calls at once of all of them (serverless). An
+    `obstacle` says why the variant can never run here. `image` and `shown`, in AWS spelling, are what
+    DescribeEndpoint repeats.
     """
 
     name: str
@@ -54,26 +72,53 @@ class Variant:
     source: ModelSource
     lazy: bool = False
     pin: bool = False
+    instances: int = 1
+    most_calls: int | None = None
+    obstacle: str = ""
+    image: str = ""
+    shown: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def eager(self) -> bool:
         """Whether the variant must be warm before it takes traffic."""
-        return not self.lazy and not self.source.multi
+        return not self.lazy and not self.source.multi and not self.obstacle
+
+    @property
+    def serverless(self) -> Mapping[str, Any] | None:
+        """Its ServerlessConfig, in AWS spelling, None if it has instances."""
+        return self.shown.get("ServerlessConfig")
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The variants of one endpoint configuration; no two fleets of an endpoint have the same `generation`."""
+    """The variants of one endpoint configuration; no two fleets of an endpoint have the same `generation`.
+
+    `shown` is what DescribeEndpoint repeats of the configuration, in AWS spelling.
+    """
 
     config_name: str
     generation: int
     variants: tuple[Variant, ...]
+    begun_at: datetime | None = None
+    shown: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def with_weights(self, weights: Mapping[str, float]) -> "Fleet":
-        """The same fleet, the same loaded models, other shares."""
-        return replace(
-            self, variants=tuple(replace(v, weight=weights.get(v.name, v.weight)) for v in self.variants)
-        )
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a variant had of traffic and instances before the change that is under way.
+
+    `serverless` is its ServerlessConfig, in AWS spelling, None if it has instances.
+    """
+
+    variant: str
+    weight: float
+    instances: int
+    serverless: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @classmethod
+    def of(cls, variant: Variant) -> "Capacity":
+        """What a variant has."""
+        return cls(variant.name, variant.weight, variant.instances, variant.serverless)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +133,20 @@ class WarmReport:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayState:
+    """What one living gateway says: the store's revision that it follows, and its warm reports."""
+
+    revision: int
+    reports: tuple[WarmReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """An endpoint's fleets and status.
 
     `generation` is that of the fleet prepared last, also if that was given up: gateways may still talk of it.
+    `awaited` is the revision that every gateway must follow for the change to be done; `before` what variants
+    had until then. One that `heals` answers and is tried again while it is Failed.
     """
 
     name: str
@@ -100,13 +155,34 @@ class Endpoint:
     pending: Fleet | None = None
     failure_reason: str = ""
     generation: int = 0
+    awaited: int | None = None
+    before: tuple[Capacity, ...] = ()
+    heals: bool = False
 
     @property
     def busy(self) -> bool:
-        """Whether a change is under way, so that another has to wait."""
-        return self.pending is not None
+        """Whether a change is under way, so that another has to wait. Source: contract C.6."""
+        return self.status in (EndpointStatus.CREATING, EndpointStatus.UPDATING, EndpointStatus.DELETING)
 
-    def begin(self, config_name: str, variants: tuple[Variant, ...]) -> "Endpoint":
+    @property
+    def serving(self) -> Fleet | None:
+        """The fleet that takes requests, None if there is none."""
+        refused = self.status is EndpointStatus.FAILED and not self.heals
+        return None if refused or self.status is EndpointStatus.DELETING else self.active
+
+    @property
+    def fleets(self) -> tuple[Fleet, ...]:
+        """The fleets whose models are to be ready: the one that serves, and the one that is prepared."""
+        found = (self.serving, self.pending)
+        return tuple(fleet for fleet in found if fleet is not None)
+
+    def begin(
+        self,
+        config_name: str,
+        variants: tuple[Variant, ...],
+        begun_at: datetime | None = None,
+        shown: Mapping[str, Any] | None = None,
+    ) -> "Endpoint":
         """Prepare a new fleet beside the one that serves; a fleet that was still pending is dropped.
 
         An endpoint that never served, or failed, is Creating again: there is nothing to fall back on.
@@ -116,38 +192,83 @@ class Endpoint:
         return replace(
             self,
             status=EndpointStatus.UPDATING if serves else EndpointStatus.CREATING,
-            pending=Fleet(config_name, generation, variants),
+            pending=Fleet(config_name, generation, variants, begun_at, {} if shown is None else shown),
             failure_reason="",
             generation=generation,
+            awaited=None,
+            before=(),
         )
 
-    def settle(self, gateways: Iterable[Iterable[WarmReport]]) -> "Endpoint":
-        """Move the status by what the gateways report; unchanged while any of them is still loading.
+    def scale(self, variants: tuple[Variant, ...], awaited: int) -> "Endpoint":
+        """Give the active fleet other weights and counts, not other models, in force at `awaited`."""
+        if self.active is None:
+            raise ValueError(f"endpoint {self.name} has no fleet")
+        before = tuple(Capacity.of(variant) for variant in self.active.variants)
+        return replace(
+            self,
+            status=EndpointStatus.UPDATING,
+            active=replace(self.active, variants=variants),
+            failure_reason="",
+            awaited=awaited,
+            before=before,
+        )
 
-        The first fleet that fails still becomes active, so that every call says what is wrong with the model
-        and a mended one heals; a failed update leaves the old fleet serving. A model that breaks in service
-        answers for itself: the endpoint stays as it is.
+    def remove(self, awaited: int) -> "Endpoint":
+        """Take no more requests; gone once every gateway follows `awaited`."""
+        return replace(self, status=EndpointStatus.DELETING, pending=None, awaited=awaited)
+
+    def is_gone(self, gateways: Sequence[GatewayState]) -> bool:
+        """Whether nothing of a deleted endpoint is left in any gateway."""
+        return self.status is EndpointStatus.DELETING and self._is_followed(gateways)
+
+    def settle(self, gateways: Sequence[GatewayState], revision: int) -> "Endpoint":
+        """Move the status by what the gateways report; unchanged while any of them is still at it.
+
+        `revision` is the one that the result is written in. A failed update leaves the old fleet serving, as
+        if nothing had been asked. A first fleet that fails becomes the active one of an endpoint that heals,
+        so that every call says what is wrong with the model and a mended one serves. A model that breaks in
+        service answers for itself: the endpoint stays as it is.
         """
-        fleet = self.active if self.status is EndpointStatus.FAILED else self.pending
-        if fleet is None:
-            return self
-        verdict, reason = judge(self.name, fleet, gateways)
+        if self.pending is not None:
+            return self._settle_fleet(self.pending, gateways, revision)
+        if self.status is EndpointStatus.FAILED and self.heals and self.active is not None:
+            return self._settle_fleet(self.active, gateways, revision)
+        if self.status in (EndpointStatus.CREATING, EndpointStatus.UPDATING) and self._is_followed(gateways):
+            return replace(self, status=EndpointStatus.IN_SERVICE, awaited=None, before=())
+        return self
+
+    def _settle_fleet(self, fleet: Fleet, gateways: Sequence[GatewayState], revision: int) -> "Endpoint":
+        verdict, reason = judge(self.name, fleet, [gateway.reports for gateway in gateways])
         if verdict is WarmState.LOADING:
             return self
         if verdict is WarmState.WARM:
+            status = EndpointStatus.UPDATING if self._has_served else EndpointStatus.CREATING
             return replace(
-                self, status=EndpointStatus.IN_SERVICE, active=fleet, pending=None, failure_reason=""
+                self, status=status, active=fleet, pending=None, failure_reason="", awaited=revision
             )
-        if self.status is EndpointStatus.UPDATING:
+        if self._has_served:
             return replace(self, status=EndpointStatus.IN_SERVICE, pending=None, failure_reason=reason)
         return replace(self, status=EndpointStatus.FAILED, active=fleet, pending=None, failure_reason=reason)
+
+    @property
+    def _has_served(self) -> bool:
+        return self.status is EndpointStatus.UPDATING
+
+    def _is_followed(self, gateways: Sequence[GatewayState]) -> bool:
+        awaited = self.awaited
+        if awaited is None or not gateways:
+            return False
+        return all(gateway.revision >= awaited for gateway in gateways)
 
 
 def judge(endpoint: str, fleet: Fleet, gateways: Iterable[Iterable[WarmReport]]) -> tuple[WarmState, str]:
     """Whether all gateways have every eager variant of `fleet` warm, or one has failed it and why.
 
-    No gateway at all counts as still loading.
+    A variant with an obstacle fails whatever they say. No gateway at all counts as still loading.
     """
+    for variant in fleet.variants:
+        if variant.obstacle:
+            return WarmState.FAILED, sentences.variant_failed(variant.name, variant.obstacle)
     eager = {variant.name for variant in fleet.variants if variant.eager}
     answers = [
         {
@@ -168,59 +289,24 @@ def judge(endpoint: str, fleet: Fleet, gateways: Iterable[Iterable[WarmReport]])
     return (WarmState.WARM if answers and warm else WarmState.LOADING), ""
 
 
-def endpoint_to_state(endpoint: Endpoint) -> dict[str, Any]:
-    """What the store keeps of an endpoint beside its name, status and failure reason, as plain values."""
-    return {
-        "active": _fleet_to_state(endpoint.active),
-        "pending": _fleet_to_state(endpoint.pending),
-        "generation": endpoint.generation,
-    }
-
-
-def endpoint_from_state(name: str, status: str, failure_reason: str, state: Mapping[str, Any]) -> Endpoint:
-    """The reverse of `endpoint_to_state`."""
-    return Endpoint(
-        name,
-        EndpointStatus(status),
-        _fleet_from_state(state["active"]),
-        _fleet_from_state(state["pending"]),
-        failure_reason,
-        state["generation"],
-    )
-
-
-def _fleet_to_state(fleet: Fleet | None) -> dict[str, Any] | None:
-    if fleet is None:
-        return None
-    return {
-        "config_name": fleet.config_name,
-        "generation": fleet.generation,
-        "variants": [
-            {
-                "name": variant.name,
-                "weight": variant.weight,
-                "location": variant.source.location,
-                "multi": variant.source.multi,
-                "environment": dict(variant.source.environment),
-                "lazy": variant.lazy,
-                "pin": variant.pin,
-            }
-            for variant in fleet.variants
-        ],
-    }
-
-
-def _fleet_from_state(state: Mapping[str, Any] | None) -> Fleet | None:
-    if state is None:
-        return None
-    variants = (
-        Variant(
-            variant["name"],
-            variant["weight"],
-            ModelSource(variant["location"], variant["multi"], tuple(sorted(variant["environment"].items()))),
-            variant["lazy"],
-            variant["pin"],
+def retain(
+    variants: tuple[Variant, ...], current: Fleet, *, weights: bool, instances: bool
+) -> tuple[Variant, ...]:
+    """New variants with the weights and counts that their namesakes have now. Source: contract C.11."""
+    now = {variant.name: variant for variant in current.variants}
+    return tuple(
+        replace(
+            variant,
+            weight=now[variant.name].weight if weights else variant.weight,
+            instances=now[variant.name].instances if instances else variant.instances,
         )
-        for variant in state["variants"]
+        if variant.name in now
+        else variant
+        for variant in variants
     )
-    return Fleet(state["config_name"], state["generation"], tuple(variants))
+
+
+def unknown_variants(fleet: Fleet, names: Collection[str]) -> list[str]:
+    """The names that are no variant of the fleet, in order of asking."""
+    known = {variant.name for variant in fleet.variants}
+    return [name for name in names if name not in known]

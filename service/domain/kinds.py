@@ -1,4 +1,4 @@
-"""The table of kinds: how AWS names each in ARNs and in sentences."""
+"""The table of kinds: how AWS names each in ARNs, in sentences and in lists."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -6,11 +6,21 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """What differs between kinds: ARN part, the words in AWS's sentences, the member that holds the name."""
+    """What differs between kinds, in AWS spelling.
+
+    ARN part, the words in AWS's sentences, the member that holds the name, the one that holds the ARN, and
+    the member that a list of them is in. A `status` member exists for kinds that have one; `modified` tells
+    whether summaries say when a resource was changed last.
+    Source: contract C.1 and C.2.
+    """
 
     arn_part: str
     words: str
-    name_member: str
+    name: str
+    arn: str
+    list: str
+    status: str | None = None
+    modified: bool = False
 
 
 class Kind(Enum):
@@ -27,7 +37,21 @@ class Kind(Enum):
 
 
 _TABLE = {
-    Kind.MODEL: KindRow("model", "model", "ModelName"),
-    Kind.ENDPOINT_CONFIG: KindRow("endpoint-config", "endpoint configuration", "EndpointConfigName"),
-    Kind.ENDPOINT: KindRow("endpoint", "endpoint", "EndpointName"),
+    Kind.MODEL: KindRow("model", "model", "ModelName", "ModelArn", "Models"),
+    Kind.ENDPOINT_CONFIG: KindRow(
+        "endpoint-config",
+        "endpoint configuration",
+        "EndpointConfigName",
+        "EndpointConfigArn",
+        "EndpointConfigs",
+    ),
+    Kind.ENDPOINT: KindRow(
+        "endpoint",
+        "endpoint",
+        "EndpointName",
+        "EndpointArn",
+        "Endpoints",
+        status="EndpointStatus",
+        modified=True,
+    ),
 }

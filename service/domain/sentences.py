@@ -129,9 +129,225 @@ def variant_failed(variant: str, reason: str) -> str:
     return _cut(text, MAX_FAILURE_REASON_CHARS)
 
 
+def variants_unknown(variants: list[str], config: str) -> str:
+    """Source: contract C.7, observed."""
+    names = ", ".join(variants)
+    return f'The variant name(s) "{names}" is/are not present within endpoint configuration "{config}".'
+
+
+def variant_twice(variant: str) -> str:
+    """Source: contract C.7, observed."""
+    return f'The variant name "{variant}" was non-unique within the request.'
+
+
+def container_source() -> str:
+    """Source: contract C.7, observed."""
+    return "Specify one of either Image and Model Data URL or ModelPackageName in container definition."
+
+
+def model_data_missing(location: str) -> str:
+    """Source: contract C.7, observed."""
+    return f"Could not find model data at {location}."
+
+
+def model_data_not_downloaded(location: str) -> str:
+    """Source: contract C.7, observed."""
+    return (
+        f'Failed to download model data for container "container_1" from URL: "{location}". Please ensure '
+        "that there is an object located at the URL and that the role passed to CreateModel has permissions "
+        "to download the object."
+    )
+
+
+def only_one_of(member: str, other: str) -> str:
+    """Ours."""
+    return f"Specify either {member} or {other}, not both."
+
+
+def one_of(member: str, other: str) -> str:
+    """Ours."""
+    return f"Specify one of {member} and {other}."
+
+
+def too_much_environment(limit_bytes: int) -> str:
+    """Ours."""
+    return f"The Environment of all containers may have {limit_bytes} bytes, names and values together."
+
+
+def multi_model_needs_data() -> str:
+    """Ours."""
+    return "A container of Mode MultiModel needs a ModelDataUrl: the prefix that its models lie below."
+
+
+def variant_capacity(variant: str) -> str:
+    """Ours."""
+    return (
+        f'Production variant "{variant}" needs exactly one of InitialInstanceCount with InstanceType, '
+        "ServerlessConfig, or InstancePools."
+    )
+
+
+def variant_model_missing(variant: str) -> str:
+    """Ours; without a model a configuration is one for inference components and has a role."""
+    return (
+        f'Production variant "{variant}" needs a ModelName; only a configuration for inference components, '
+        "which has an ExecutionRoleArn, goes without."
+    )
+
+
+def serverless_memory(variant: str, memory_mb: int) -> str:
+    """Ours; the values are documented, contract G."""
+    return (
+        f'MemorySizeInMB of production variant "{variant}" must be a multiple of 1024 from 1024 to 6144 '
+        f"(is {memory_mb})."
+    )
+
+
+def serverless_provisioned(variant: str) -> str:
+    """Ours."""
+    return f'ProvisionedConcurrency of production variant "{variant}" must not exceed its MaxConcurrency.'
+
+
+def weight_not_finite(variant: str) -> str:
+    """Ours; JSON has numbers that no double holds, and AWS's model sets no maximum."""
+    return f'The weight of variant "{variant}" must be a finite number.'
+
+
+def serverless_conversion(arn: str) -> str:
+    """Ours; the rule is documented, contract C.11."""
+    return f'Cannot turn endpoint "{arn}" from instances to serverless or back: create another endpoint.'
+
+
+def one_shadow() -> str:
+    """Ours; the rule is documented, contract C.4."""
+    return (
+        "An endpoint configuration with a shadow variant has one production variant and one shadow variant."
+    )
+
+
+def instance_count(variant: str) -> str:
+    """Ours."""
+    return f'DesiredInstanceCount of variant "{variant}" must be at least 1.'
+
+
+def nothing_desired(variant: str) -> str:
+    """Ours."""
+    return f'Give variant "{variant}" a DesiredWeight, a DesiredInstanceCount or a ServerlessUpdateConfig.'
+
+
+def not_serverless(variant: str) -> str:
+    """Ours."""
+    return (
+        f'Variant "{variant}" is not serverless: it takes a DesiredInstanceCount, not a '
+        "ServerlessUpdateConfig."
+    )
+
+
+def is_serverless(variant: str) -> str:
+    """Ours."""
+    return (
+        f'Variant "{variant}" is serverless: it takes a ServerlessUpdateConfig, not a DesiredInstanceCount.'
+    )
+
+
+def endpoint_failed(arn: str) -> str:
+    """Ours; that a Failed endpoint can only be deleted is documented, contract C.6."""
+    return f'Cannot update failed endpoint "{arn}": delete it and create it anew.'
+
+
+def exclusions_without_retaining() -> str:
+    """Ours."""
+    return "ExcludeRetainedVariantProperties needs RetainAllVariantProperties to be true."
+
+
+def both_update_policies() -> str:
+    """Ours; the rule is documented, contract C.11."""
+    return "A DeploymentConfig has either a BlueGreenUpdatePolicy or a RollingUpdatePolicy, not both."
+
+
+def declared_is_the_files(words: str, name: str) -> str:
+    """Ours."""
+    return (
+        f'The {words} "{name}" is declared in the endpoints file, which decides on it: change it there, or '
+        "let the API change the endpoint by `api_edits: true`."
+    )
+
+
+def image_cannot_run(image: str) -> str:
+    """Ours."""
+    return (
+        f"the image {image} cannot run here: sagebird runs sagebird/sklearn and AWS's scikit-learn images "
+        "(…/sagemaker-scikit-learn:VERSION)."
+    )
+
+
+def no_image() -> str:
+    """Ours."""
+    return "a model package cannot run here: name an Image (sagebird/sklearn) and where the model's data is."
+
+
+def pipeline_cannot_run(containers: int) -> str:
+    """Ours."""
+    return f"a model of {containers} containers cannot run here yet: sagebird runs one container per model."
+
+
+def no_model_data() -> str:
+    """Ours."""
+    return "the model has no data: name its archive or folder as ModelDataUrl or ModelDataSource."
+
+
+def components_cannot_run() -> str:
+    """Ours."""
+    return "inference components cannot run here yet: name a model."
+
+
+def bad_token(reason: str) -> str:
+    """Source: contract C.2 (moto's wording)."""
+    return f'Invalid pagination token because "{reason}".'
+
+
+def bad_arn(arn: str) -> str:
+    """Ours."""
+    return (
+        f'"{arn}" is not the ARN of a model, endpoint configuration or endpoint of this account and region.'
+    )
+
+
+def tag_twice(key: str) -> str:
+    """Ours."""
+    return f'The tag key "{key}" is given twice.'
+
+
+def too_many_tags(most: int) -> str:
+    """Ours; the limit is the model's."""
+    return f"A resource has at most {most} tags."
+
+
 def operation_not_served(operation: str) -> str:
     """Ours."""
     return f"Operation {operation} is not served by sagebird yet."
+
+
+def operation_unknown(operation: str) -> str:
+    """Ours."""
+    return f"SageMaker has no operation {operation!r}."
+
+
+def target_missing() -> str:
+    """Ours; for people who send a prediction to the wrong path."""
+    return (
+        "POST / is the AWS control plane and needs an X-Amz-Target header such as SageMaker.ListEndpoints; "
+        "predictions go to /endpoints/NAME/invocations."
+    )
+
+
+def service_not_served(operation: str, service: str) -> str:
+    """Ours; `service` as its clients name it in their requests."""
+    return (
+        f"sagebird does not serve {operation} of {service}: it stands in for sagemaker and "
+        "sagemaker-runtime, and answers GetCallerIdentity of sts. Point only those clients at it, e.g. by "
+        "AWS_ENDPOINT_URL_SAGEMAKER and AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME instead of AWS_ENDPOINT_URL."
+    )
 
 
 def _cut(text: str, most_chars: int) -> str:

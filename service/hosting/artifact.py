@@ -1,27 +1,24 @@
 """Where a model's bytes lie: names to paths inside the allowed roots, archives to unpacked folders.
 
 Names and archives come from strangers: nothing outside the roots is told of or opened, and an archive never
-writes outside its own folder nor more than its limits. What the files mean is the flavours' business.
+writes outside its own folder nor more than its limits (archive). What the files mean, flavours know.
 """
 
-import gzip
 import hashlib
-import io
 import os
 import shutil
 import stat
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, cast
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from service.clock import Clock, SystemClock
 from service.errors import ModelFailure, ModelNotFound
+from service.hosting.archive import Limits, NotAllowedError, extract
 from service.hosting.media import quoted
+from service.s3uri import S3Uri, parse_s3_uri
 
 _ARCHIVES: Final = (".tar.gz", ".tgz")
 _MODEL_FILES: Final = (".joblib", ".pkl")
@@ -29,25 +26,6 @@ _SCRIPTS: Final = ("inference.py", "code/inference.py")
 _MAX_NAME_CHARS: Final = 1024
 _LISTED_DEPTH: Final = 2
 _OLD_S: Final = 3600.0
-_RATIO_FROM_BYTES: Final = 100 * 2**20
-# One member's headers: pax records and long names are read into memory as a whole.
-_MAX_HEADER_BYTES: Final = 2**20
-_USUAL_HEADER_BYTES: Final = 4096
-_CHUNK_BYTES: Final = 2**18
-_BROKEN: Final = (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error, RecursionError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one archive or folder may hold; the ratio of unpacked to packed bytes counts above 100 MiB."""
-
-    max_bytes: int
-    max_members: int
-    max_ratio: float
-
-
-class _NotAllowed(Exception):
-    """An archive breaks a rule; the text completes the sentence that begins with the archive's name."""
 
 
 class ArtifactStore:
@@ -57,15 +35,24 @@ class ArtifactStore:
     """
 
     def __init__(
-        self, roots: Sequence[Path], unpacked: Path, limits: Limits, clock: Clock | None = None
+        self,
+        roots: Sequence[Path],
+        unpacked: Path,
+        limits: Limits,
+        clock: Clock | None = None,
+        buckets: Path | None = None,
     ) -> None:
+        """`buckets` holds a folder per bucket; without it no s3:// address is found."""
         self._roots = tuple(roots)
+        self._buckets = buckets
         self._unpacked = unpacked
         self._limits = limits
         self._clock = SystemClock() if clock is None else clock
 
     def resolve(self, location: str | Path, *, within: Path | None = None) -> Path:
-        """Find a folder or archive by path, file:// address or name; `within` takes names below it only.
+        """Find a folder or archive by path, file:// or s3:// address or name.
+
+        `within` takes names below it only; `s3://bucket/key` is the key below the bucket's folder.
 
         `x.tar.gz` also finds the folder `x`, and `x` the archive, where only the other one exists. The
         result is free of symbolic links, a root or below one, and strictly below `within`.
@@ -74,6 +61,9 @@ class ArtifactStore:
         """
         name = str(location)
         missing = ModelNotFound(f"There is no model {quoted(name)} in the model folder.")
+        found = parse_s3_uri(name) if within is None else None
+        if found is not None:
+            return self._in_bucket(found, missing)
         if not _is_sound(name, within is not None):
             raise missing
         folders = [Path(os.path.realpath(folder)) for folder in self._roots]
@@ -88,6 +78,32 @@ class ArtifactStore:
                 if real.is_dir() or (real.is_file() and candidate.name.endswith(_ARCHIVES)):
                     return real
         raise missing
+
+    def _in_bucket(self, uri: S3Uri, missing: ModelNotFound) -> Path:
+        """A model in a bucket's folder: a key is a name below it, and no key at all the folder itself."""
+        if self._buckets is None:
+            raise missing
+        bucket = self._buckets / uri.bucket
+        key = uri.key.rstrip("/")
+        if key:
+            try:
+                return self.resolve(key, within=bucket)
+            except ModelNotFound:
+                raise missing from None
+        real = _real(bucket)
+        if real is None or not real.is_dir() or not self._is_allowed(real):
+            raise missing
+        return real
+
+    def _is_allowed(self, real: Path) -> bool:
+        return any(real.is_relative_to(os.path.realpath(root)) for root in self._roots)
+
+    def version_of(self, location: str) -> str:
+        """The fingerprint of the model at a location.
+
+        Raises: ModelNotFound; ModelFailure beyond the limit of files.
+        """
+        return self.fingerprint(self.resolve(location))
 
     def fingerprint(self, path: Path) -> str:
         """Short text that changes when any file of the folder (or the archive) does; reads no contents.
@@ -180,13 +196,13 @@ class ArtifactStore:
             # What was published is gone from here when the context ends, which is no error.
             with tempfile.TemporaryDirectory(prefix=".new-", dir=parent, ignore_cleanup_errors=True) as name:
                 temporary = Path(name)
-                _extract(path, temporary, self._limits)
+                extract(path, temporary, self._limits)
                 if self.fingerprint(path) != version:
-                    raise _NotAllowed("changed while it was unpacked; ask again")
+                    raise NotAllowedError("changed while it was unpacked; ask again")
                 temporary.chmod(0o755)
                 _publish(temporary, target)
             self._remove_old(target)
-        except _NotAllowed as error:
+        except NotAllowedError as error:
             raise ModelFailure(f"{path.name} {error}.") from error
         except OSError as error:
             raise ModelFailure(f"{path.name} could not be unpacked: {error.strerror or error}.") from error
@@ -265,126 +281,6 @@ def _entry(entry: "os.DirEntry[str]", name: str) -> tuple[str, int, int]:
     except OSError:  # gone meanwhile, or a link to nowhere
         return name, 0, 0
     return name, status.st_size if stat.S_ISREG(status.st_mode) else 0, status.st_mtime_ns
-
-
-# ---- archives
-
-
-class _Meter(io.RawIOBase):
-    """A forward-only stream that yields no more bytes than were granted, whatever a header claims."""
-
-    def __init__(self, source: gzip.GzipFile) -> None:
-        super().__init__()
-        self._source = source
-        self._position = 0
-        self._granted = 0
-        self._complaint = ""
-        self.last = b""
-
-    def grant(self, size: int, complaint: str) -> None:
-        """Allow `size` bytes from here on; whoever wants more fails with the complaint."""
-        self._granted = size
-        self._complaint = complaint
-
-    def read(self, size: int = -1, /) -> bytes:
-        most = self._granted + 1
-        self.last = self._source.read(most if size < 0 else min(size, most))
-        self._position += len(self.last)
-        self._granted -= len(self.last)
-        if self._granted < 0:
-            raise _NotAllowed(self._complaint)
-        return self.last
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        if whence != os.SEEK_SET or offset < self._position:
-            raise tarfile.StreamError("a header points backwards")
-        while self._position < offset and self.read(min(offset - self._position, _CHUNK_BYTES)):
-            pass
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-
-class _Rules:
-    """What was admitted of one archive so far, and whether its next member may be written."""
-
-    def __init__(self, limits: Limits, packed_bytes: int) -> None:
-        self._limits = limits
-        self._packed_bytes = packed_bytes
-        self._bytes = 0
-        self._count = 0
-        self._is_folder: dict[PurePosixPath, bool] = {}
-
-    def admit(self, member: tarfile.TarInfo) -> PurePosixPath:
-        """The member's path below the archive's folder, `.` for that folder itself."""
-        self._count += 1
-        if self._count > self._limits.max_members:
-            raise _NotAllowed(f"holds more than {self._limits.max_members} members")
-        name = _safe_name(member)
-        if name in self._is_folder and not (member.isdir() and self._is_folder[name]):
-            raise _NotAllowed(f"holds {quoted(member.name)} twice")
-        self._is_folder[name] = member.isdir()
-        self._bytes += 0 if member.isdir() else member.size
-        if self._bytes > self._limits.max_bytes:
-            raise _NotAllowed(f"holds more than {self._limits.max_bytes} bytes")
-        if self._bytes > max(_RATIO_FROM_BYTES, self._limits.max_ratio * self._packed_bytes):
-            raise _NotAllowed(f"unpacks to more than {self._limits.max_ratio:g} times its size")
-        return name
-
-
-def _safe_name(member: tarfile.TarInfo) -> PurePosixPath:
-    shown, name = quoted(member.name), PurePosixPath(member.name)
-    if member.issym() or member.islnk():
-        raise _NotAllowed(f"holds {shown}, which is a link; models are plain files and folders")
-    if not (member.isdir() or member.isreg()) or member.issparse() or member.size < 0:
-        raise _NotAllowed(f"holds {shown}, which is neither a plain file nor a folder")
-    if name.is_absolute() or ".." in name.parts or "\\" in member.name or "\0" in member.name:
-        raise _NotAllowed(f"holds {shown}, which lies outside of its folder")
-    if not name.parts and not member.isdir():
-        raise _NotAllowed("holds a file without a name")
-    return name
-
-
-def _extract(path: Path, into: Path, limits: Limits) -> None:
-    try:
-        with path.open("rb") as packed, gzip.GzipFile(fileobj=packed) as stream:
-            rules = _Rules(limits, os.fstat(packed.fileno()).st_size)
-            meter = _Meter(stream)
-            _extract_members(meter, into, rules, limits.max_members)
-            _check_end(meter)
-    except _BROKEN as error:
-        raise _NotAllowed(f"is not a readable gzip tar archive: {error}") from error
-
-
-def _extract_members(meter: _Meter, into: Path, rules: _Rules, max_members: int) -> None:
-    headers_left = _MAX_HEADER_BYTES + _USUAL_HEADER_BYTES * max_members
-    meter.grant(_MAX_HEADER_BYTES, "has a header that is too long")
-    with tarfile.open(fileobj=meter, mode="r:") as archive:
-        while True:
-            start = meter.tell()
-            meter.grant(min(_MAX_HEADER_BYTES, headers_left), "has a header that is too long")
-            member = archive.next()
-            if member is None:
-                break
-            headers_left -= meter.tell() - start
-            target = into / rules.admit(member)
-            (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
-            if member.isreg():
-                meter.grant(member.size, "has a damaged member")
-                content = cast(IO[bytes], archive.extractfile(member))  # None only for what is no plain file
-                with target.open("xb") as file:  # never an existing file, never through a link
-                    shutil.copyfileobj(content, file, _CHUNK_BYTES)
-
-
-def _check_end(meter: _Meter) -> None:
-    """Tarfile takes a damaged header for the end, and gzip checks its sum only when all was read."""
-    if any(meter.last) or len(meter.last) % tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("a header is damaged")
-    meter.grant(_MAX_HEADER_BYTES, "has too much behind its end")
-    while rest := meter.read(_CHUNK_BYTES):
-        if any(rest):
-            raise _NotAllowed("has more files or other bytes behind its end")
 
 
 def _publish(temporary: Path, target: Path) -> None:

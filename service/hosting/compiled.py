@@ -28,7 +28,7 @@ _OFF = frozenset({"off", "no", "false", "0"})
 _TOLERANCE = 1e-6
 _SINGLE_ROWS = 48
 _SIZES = (1, 8, 64, 256)
-_TIMED_S = 0.02
+_TIMED_S = 0.005
 _FLOAT64 = np.dtype(np.float64)
 # The square of the largest number that float32 holds: below it a sum of squares has nothing larger in it.
 _LIMIT = float(np.finfo(np.float32).max) ** 2

@@ -48,10 +48,18 @@ class Gate:
             raise
 
     def leave(self) -> None:
-        """Give the place to the next in line."""
-        while self._line:
+        """Give the place to the next in line, unless fewer may be inside by now."""
+        self.inside -= 1
+        self._admit()
+
+    def resize(self, limit: int) -> None:
+        """Let another number of callers in from now on; who is inside stays."""
+        self._limit = limit
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._line and self.inside < self._limit:
             place = self._line.popleft()
             if not place.done():
                 place.set_result(None)
-                return
-        self.inside -= 1
+                self.inside += 1

@@ -17,8 +17,9 @@ from service.hosting.compiled import Verdict
 from service.hosting.compiler import Compiler
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.model import Call, LoadedModel, load_model
-from service.hosting.replica import Replica
+from service.hosting.replica import CallLimits, Replica
 from service.hosting.source import ModelKey, Observer
+from service.s3uri import parse_s3_uri
 
 _LOAD_THREADS = 32
 _CALL_THREADS = 256
@@ -108,7 +109,7 @@ class InlineHost:
     ) -> None:
         """`pinned` names models that are never evicted; `compiled` is told what came of compiling each."""
         self._artifacts = artifacts
-        self._limits = limits
+        self._call_limits = CallLimits(limits.timeout_s, limits.concurrency, limits.queue)
         self._pinned_names = frozenset(pinned)
         self._pinned_keys: set[ModelKey] = set()
         self._located: OrderedDict[tuple[ModelSource, str | None], ModelKey] = OrderedDict()
@@ -130,7 +131,7 @@ class InlineHost:
 
     def replica(self, source: ModelSource) -> Replica:
         """A replica of this source; cheap, loads nothing."""
-        return Replica(source, self.locate, self.cache, self._callers, self._limits.timeout_s)
+        return Replica(source, self.locate, self.cache, self._callers, self._call_limits)
 
     def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
         """The files that a call uses.
@@ -147,7 +148,7 @@ class InlineHost:
             return known
         folder = self._artifacts.resolve(source.location)
         path = self._artifacts.resolve(target_model or "", within=folder) if source.multi else folder
-        key = ModelKey(path, source.environment)
+        key = ModelKey(path, source.environment, source.version, _address(source, target_model))
         self._located[source, target_model] = key
         if len(self._located) > _MAX_LOCATED:
             self._located.popitem(last=False)
@@ -213,6 +214,13 @@ class InlineHost:
 
     def _keeps(self, key: ModelKey) -> bool:
         return key in self._pinned_keys or key.name in self._pinned_names
+
+
+def _address(source: ModelSource, target_model: str | None) -> str:
+    """What a model in a bucket is called by, "" for one below the models folder."""
+    if parse_s3_uri(source.location) is None:
+        return ""
+    return f"{source.location.rstrip('/')}/{target_model or ''}" if source.multi else source.location
 
 
 def example_call(folder: Path) -> Call | None:

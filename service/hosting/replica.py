@@ -9,6 +9,7 @@ keeps its place until it is done, as a container does (contract A.1).
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
@@ -16,12 +17,25 @@ from service.domain.endpoint import ModelSource
 from service.errors import ModelNotReady, ModelTimeout, Unavailable
 from service.hosting.cache import STOPPING, ModelCache
 from service.hosting.entry import Entry
+from service.hosting.gate import Gate
 from service.hosting.model import Answer, Call
 from service.hosting.source import ModelKey
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds of one replica: seconds of loading, waiting and predicting; calls at once; calls in line."""
+
+    timeout_s: float
+    concurrency: int = 4
+    queue: int = 1000
+
+
 class Replica:
-    """Answers calls for one model source."""
+    """Answers calls for one model source, as one instance or as several with calls at once of their own.
+
+    Calls of several models behind one source (multi) are counted per model instead.
+    """
 
     def __init__(
         self,
@@ -29,15 +43,22 @@ class Replica:
         locate: Callable[[ModelSource, str | None], ModelKey],
         cache: ModelCache,
         executor: Executor,
-        timeout_s: float,
+        limits: CallLimits,
     ) -> None:
-        """`locate` finds a model's files; `timeout_s` bounds loading, waiting and predicting together."""
+        """`locate` finds a model's files; `limits` are those of one instance."""
         self.source = source
         self._locate = locate
         self._cache = cache
         self._executor = executor
-        self._timeout_s = timeout_s
+        self._timeout_s = limits.timeout_s
+        self._concurrency = limits.concurrency
+        self._gate = Gate(limits.concurrency, limits.queue)
         self._key: ModelKey | None = None
+
+    def scale(self, instances: int, most_calls: int | None = None) -> None:
+        """Be so many instances from now on; `most_calls` limits the calls at once of all of them."""
+        calls = instances * self._concurrency
+        self._gate.resize(calls if most_calls is None else min(calls, most_calls))
 
     def key(self, target_model: str | None = None) -> ModelKey:
         """The model that a call with this target would use if it were loaded now.
@@ -116,8 +137,9 @@ class Replica:
         """Run the call in a thread. The pin on `entry` goes when the thread is done, not when time is up."""
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                await self._enter(entry)
-                return await _outcome(self._start(entry, call))
+                gate = entry.gate if self.source.multi else self._gate
+                await self._enter(entry, gate)
+                return await _outcome(self._start(entry, gate, call))
         except TimeoutError:
             if not limit.expired():
                 raise  # the model's own
@@ -125,30 +147,36 @@ class Replica:
                 f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds."
             ) from None
 
-    async def _enter(self, entry: Entry) -> None:
+    async def _enter(self, entry: Entry, gate: Gate) -> None:
         try:
-            await entry.gate.enter()
+            await gate.enter()
         except BaseException:
             self._cache.release(entry)
             raise
 
-    def _start(self, entry: Entry, call: Call) -> "asyncio.Future[tuple[Answer, float]]":
+    def _start(self, entry: Entry, gate: Gate, call: Call) -> "asyncio.Future[tuple[Answer, float]]":
         loop = asyncio.get_running_loop()
         try:
             running = loop.run_in_executor(self._executor, _timed_answer, entry, call)
         except RuntimeError as error:  # the threads were shut down while the call stood in line
-            self._leave(entry)
+            self._leave(entry, gate)
             raise Unavailable(STOPPING) from error
-        running.add_done_callback(partial(self._finish, entry, len(call.body)))
+        running.add_done_callback(partial(self._finish, entry, gate, len(call.body)))
         return running
 
-    def _finish(self, entry: Entry, body_bytes: int, running: "asyncio.Future[tuple[Answer, float]]") -> None:
+    def _finish(
+        self,
+        entry: Entry,
+        gate: Gate,
+        body_bytes: int,
+        running: "asyncio.Future[tuple[Answer, float]]",
+    ) -> None:
         if not running.cancelled() and running.exception() is None:
             entry.note_cost(body_bytes, running.result()[1])
-        self._leave(entry)
+        self._leave(entry, gate)
 
-    def _leave(self, entry: Entry) -> None:
-        entry.gate.leave()
+    def _leave(self, entry: Entry, gate: Gate) -> None:
+        gate.leave()
         self._cache.release(entry)
 
 

@@ -1,6 +1,6 @@
 """What the model cache needs from outside: where models come from, and who is told what happens to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -10,15 +10,22 @@ from service.hosting.model import LoadedModel
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """What makes two calls share one loaded model: the same files, told the same environment."""
+    """What makes two calls share one loaded model: the same files, told the same environment.
+
+    `version` keeps deployments of one archive apart that was another one in between. `address` is what the
+    caller knows the files by where their path says nothing: that of an object in a bucket.
+    """
 
     path: Path
     environment: tuple[tuple[str, str], ...] = ()
+    version: str = ""
+    address: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
-        """How people call the model: its folder or archive without the ending."""
-        return self.path.name.removesuffix(".tar.gz").removesuffix(".tgz")
+        """How people call the model: its address, or its folder or archive, without the ending."""
+        called = self.address.rstrip("/") or self.path.name
+        return called.removesuffix(".tar.gz").removesuffix(".tgz")
 
 
 class Prepared(Protocol):

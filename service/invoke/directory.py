@@ -1,14 +1,19 @@
 """Where each request goes: an immutable snapshot of the endpoints, replaced whole when the store moves on."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from service.domain.endpoint import Endpoint, Fleet, ModelSource, Variant, endpoint_from_state
+from service.domain.endpoint import UNSETTLED, Endpoint, Fleet, ModelSource, Variant
+from service.domain.endpoint_state import endpoint_from_state
 from service.domain.kinds import Kind
+from service.domain.resource import Resource
 from service.domain.traffic import Traffic
 from service.hosting.replica import Replica
 from service.observe.counts import InvocationCounter, Registry
-from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Snapshot
+from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Directory:
     """All endpoints at one revision.
 
     `routes` has those that take requests, `default` names the one that is called without a name, `registered`
-    maps the names of the multi-model container contract to where their models are.
+    maps the names of the multi-model container contract to where their models are, `unsettled` has those
+    endpoints, few of many, that wait for gateways or failed.
     """
 
     revision: int
@@ -43,43 +49,89 @@ class Directory:
     routes: Mapping[str, Route]
     default: str | None = None
     registered: Mapping[str, str] = field(default_factory=dict)
-
-    def fleets(self) -> list[tuple[Endpoint, Fleet]]:
-        """Every fleet that serves or is about to."""
-        return [
-            (endpoint, fleet)
-            for endpoint in self.endpoints.values()
-            for fleet in (endpoint.active, endpoint.pending)
-            if fleet is not None
-        ]
+    unsettled: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
 EMPTY = Directory(0, {}, {})
 
 
-def build_directory(
-    snapshot: Snapshot, replica: Callable[[ModelSource], Replica], registry: Registry
+def fleets_of(endpoint: Endpoint | None) -> tuple[Fleet, ...]:
+    """The fleets of an endpoint, if there is one, that serve or are about to."""
+    return () if endpoint is None else endpoint.fleets
+
+
+def next_directory(
+    before: Directory, delta: Delta, replica: Callable[[ModelSource], Replica], registry: Registry
 ) -> Directory:
-    """Compile a snapshot of the store into routes."""
-    endpoints = {
-        resource.name: endpoint_from_state(
-            resource.name, resource.status, resource.failure_reason, resource.state
-        )
-        for resource in snapshot.of_kind(Kind.ENDPOINT)
-    }
-    routes = {
-        name: _route(name, endpoint.active, replica, registry)
-        for name, endpoint in endpoints.items()
-        if endpoint.active is not None
-    }
-    default = snapshot.facts.get(DEFAULT_ENDPOINT)
-    return Directory(snapshot.revision, endpoints, routes, default, snapshot.facts.get(REGISTERED_MODELS, {}))
+    """The directory after a delta of the store; what did not change is taken over as it is."""
+    facts = delta.facts if delta.complete else {**_facts(before), **delta.facts}
+    endpoints = {} if delta.complete else dict(before.endpoints)
+    routes = {} if delta.complete else dict(before.routes)
+    unsettled = {} if delta.complete else dict(before.unsettled)
+    for kind, name in delta.removed:
+        if kind is Kind.ENDPOINT:
+            for table in (endpoints, routes, unsettled):
+                table.pop(name, None)
+    for resource in delta.changed:
+        if resource.kind is Kind.ENDPOINT:
+            name = resource.name
+            endpoint = endpoints[name] = _endpoint(before.endpoints.get(name), resource)
+            _place(unsettled, name, endpoint if _is_unsettled(endpoint) else None)
+            _place(routes, name, _route(before, endpoint, replica, registry))
+    return Directory(
+        delta.revision,
+        endpoints,
+        routes,
+        facts.get(DEFAULT_ENDPOINT),
+        facts.get(REGISTERED_MODELS, {}),
+        unsettled,
+    )
 
 
-def _route(name: str, fleet: Fleet, replica: Callable[[ModelSource], Replica], registry: Registry) -> Route:
+def _facts(directory: Directory) -> dict[str, Any]:
+    return {DEFAULT_ENDPOINT: directory.default, REGISTERED_MODELS: directory.registered}
+
+
+def _place(table: dict[str, _Value], name: str, value: _Value | None) -> None:
+    if value is None:
+        table.pop(name, None)
+    else:
+        table[name] = value
+
+
+def _endpoint(known: Endpoint | None, resource: Resource) -> Endpoint:
+    endpoint = endpoint_from_state(resource.name, resource.status, resource.failure_reason, resource.state)
+    return known if known is not None and endpoint == known else endpoint
+
+
+def _is_unsettled(endpoint: Endpoint) -> bool:
+    return endpoint.pending is not None or endpoint.status in UNSETTLED
+
+
+def _route(
+    before: Directory, endpoint: Endpoint, replica: Callable[[ModelSource], Replica], registry: Registry
+) -> Route | None:
+    """The endpoint's route, None if it takes no requests."""
+    name, fleet = endpoint.name, endpoint.serving
+    if fleet is None:
+        return None
+    previous = before.routes.get(name)
+    if previous is not None and before.endpoints[name].serving == fleet:
+        return previous
     targets = {
-        variant.name: Target(variant, replica(variant.source), registry.invocation(name, variant.name))
+        variant.name: _target(previous, variant)
+        or Target(variant, replica(variant.source), registry.invocation(name, variant.name))
         for variant in fleet.variants
     }
+    for target in targets.values():
+        target.replica.scale(target.variant.instances, target.variant.most_calls)
     traffic = Traffic([(variant.name, variant.weight) for variant in fleet.variants])
     return Route(name, targets, traffic, any(variant.source.multi for variant in fleet.variants))
+
+
+def _target(previous: Route | None, variant: Variant) -> Target | None:
+    """The target that serves the variant already, None where its model is another: a replica keeps state."""
+    known = None if previous is None else previous.targets.get(variant.name)
+    if known is None or known.variant.source != variant.source:
+        return None
+    return known if known.variant == variant else replace(known, variant=variant)

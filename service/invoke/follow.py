@@ -1,21 +1,28 @@
-"""Keeps one gateway in step with the store: swaps its directory, warms models up, reports how that went."""
+"""Keeps one gateway in step with the store: swaps its directory, has models warmed up, reports on it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmReport, WarmState
-from service.errors import ModelFault
+from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmState
+from service.domain.kinds import Kind
 from service.hosting.inline import InlineHost
-from service.invoke.directory import EMPTY, Directory, build_directory
+from service.invoke.directory import EMPTY, Directory, next_directory
+from service.invoke.warming import Warming
 from service.log import get_logger
 from service.observe.counts import Registry
-from service.store.store import GatewayReport, ModelReport, Store
+from service.store.store import Delta, GatewayReport, ModelReport, Store
 
 LOOK_S = 0.2
-"""Seconds between two looks at the store's revision; a change is everywhere within 1 s."""
+"""Seconds between two looks at the store while nothing happens; a change is everywhere within 1 s."""
 
-_RETRY_LOOKS = 5
-_WarmKey = tuple[str, int, str]
+QUICK_LOOK_S = 0.03
+"""Seconds between two looks for a while after a change: one change seldom comes alone."""
+
+QUICK_FOR_S = 3.0
+_RETRY_S = 1.0
+_LONGEST_REST_S = 0.5
+_BUSY_SHARE = 4  # a look is followed by a rest that many times as long, if the store is slow
 
 
 class Follower:
@@ -27,32 +34,40 @@ class Follower:
         self._host = host
         self._registry = registry
         self._pid = pid
-        self._sources: Mapping[_WarmKey, ModelSource] = {}
-        self._states: dict[_WarmKey, WarmReport] = {}
-        self._warming: dict[_WarmKey, asyncio.Task[None]] = {}
+        self._warming = Warming(host)
         self._reported: GatewayReport | None = None
         self._following = asyncio.Lock()
+        self._quick_until_s = 0.0  # on the event loop's clock
         self._log = get_logger("sagebird.gateway")
 
     async def run(self) -> None:
         """Follow until cancelled; a look that fails is logged and tried again."""
-        looks = 0
+        clock = asyncio.get_running_loop().time
+        next_look_s = next_retry_s = clock()
         while True:
+            begun_s = clock()
             try:
-                await self.look()
-                if looks % _RETRY_LOOKS == 0:
-                    self._retry_failed()
+                await self.look(quick=begun_s < next_look_s)
+                if begun_s >= next_retry_s:
+                    next_retry_s = begun_s + _RETRY_S
+                    self._warming.retry_failed()
                     self._host.sweep()
             except Exception:  # the edge of a loop that must outlive one bad look
                 self._log.exception("could not follow the store")
-            looks += 1
-            await asyncio.sleep(LOOK_S)
+            if begun_s >= next_look_s:
+                next_look_s = begun_s + LOOK_S
+            await self._rest(clock() - begun_s)
 
-    async def look(self) -> None:
-        """Look at the store once: follow a new revision, then report what changed."""
+    async def look(self, *, quick: bool = False) -> None:
+        """Look at the store once: follow a new revision, then report what changed.
+
+        A `quick` look leaves out to see which models are loaded.
+        """
         await self.catch_up()
-        states = tuple(self._states.values())
-        report = GatewayReport(self._pid, self.directory.revision, states, self._models())
+        directory = self.directory
+        models = self._reported.models if quick and self._reported is not None else self._models()
+        states = tuple(self._warming.reports(directory.unsettled.values()))
+        report = GatewayReport(self._pid, directory.revision, states, models)
         if report != self._reported:
             await asyncio.to_thread(self._store.report, report)
             self._reported = report
@@ -60,24 +75,22 @@ class Follower:
     async def catch_up(self) -> None:
         """Have the directory show at least what the store holds at this moment."""
         async with self._following:
-            revision = await asyncio.to_thread(self._store.revision)
-            if revision != self.directory.revision:
-                await self._follow()
+            delta = await asyncio.to_thread(self._store.changes_since, self.directory.revision)
+            if delta.revision != self.directory.revision:
+                self._follow(delta)
 
     async def warm(self) -> None:
         """Wait until everything that is being warmed up has answered or failed."""
-        while self._warming:
-            await asyncio.wait(list(self._warming.values()))
+        await self._warming.wait()
 
     async def close(self) -> None:
         """Stop warming up."""
-        for task in self._warming.values():
-            task.cancel()
-        await asyncio.gather(*self._warming.values(), return_exceptions=True)
+        await self._warming.close()
 
     def problems(self) -> list[str]:
         """What keeps this gateway from being ready, one sentence each; empty when it is ready."""
-        return self._problems(self.directory.endpoints.values())
+        names = self._warming.cold_endpoints() | self.directory.unsettled.keys()
+        return self._problems(self.directory.endpoints[name] for name in sorted(names))
 
     def default_problems(self) -> list[str]:
         """What keeps the default endpoint from answering, one sentence each; empty if there is none."""
@@ -87,20 +100,23 @@ class Follower:
     def _problems(self, endpoints: Iterable[Endpoint]) -> list[str]:
         if self.directory is EMPTY:
             return ["The endpoints are not read yet."]
-        problems = []
-        for endpoint in endpoints:
-            if endpoint.status in (EndpointStatus.CREATING, EndpointStatus.FAILED):
-                reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
-                problems.append(f"Endpoint {endpoint.name} is {endpoint.status}{reason}.")
-            # While an update is being prepared, the fleet that serves is the one that counts.
-            fleet = endpoint.active or endpoint.pending
-            for (name, generation, variant), report in self._states.items():
-                counts = fleet is not None and (name, generation) == (endpoint.name, fleet.generation)
-                if counts and report.state is not WarmState.WARM:
-                    problems.append(
-                        f"Variant {variant} of endpoint {name} is {report.state}: {report.reason}"
-                    )
-        return problems
+        return [problem for endpoint in endpoints for problem in self._problems_of(endpoint)]
+
+    def _problems_of(self, endpoint: Endpoint) -> Iterator[str]:
+        """A declared endpoint has to be there; one that was made by the API speaks for itself.
+
+        Of the latter only what it served before a restart counts, until it was tried once.
+        """
+        if endpoint.heals and endpoint.status in (EndpointStatus.CREATING, EndpointStatus.FAILED):
+            reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
+            yield f"Endpoint {endpoint.name} is {endpoint.status}{reason}."
+        # While an update is being prepared, the fleet that serves is the one that counts.
+        fleet = endpoint.serving or (endpoint.pending if endpoint.heals else None)
+        cold = (WarmState.LOADING, WarmState.FAILED) if endpoint.heals else (WarmState.LOADING,)
+        for report in self._warming.reports([endpoint]):
+            if fleet is not None and report.generation == fleet.generation and report.state in cold:
+                variant = f"Variant {report.variant} of endpoint {endpoint.name}"
+                yield f"{variant} is {report.state}: {report.reason}"
 
     def _models(self) -> tuple[ModelReport, ...]:
         loaded = [
@@ -120,65 +136,26 @@ class Follower:
         ]
         return tuple(sorted([*loaded, *failed[:100]], key=lambda report: report.name))
 
-    async def _follow(self) -> None:
-        snapshot = await asyncio.to_thread(self._store.snapshot)
+    def _follow(self, delta: Delta) -> None:
         before = self.directory
-        self.directory = build_directory(snapshot, self._host.replica, self._registry)
-        wanted = self._sources = {
-            (endpoint.name, fleet.generation, variant.name): variant.source
-            for endpoint, fleet in self.directory.fleets()
-            for variant in fleet.variants
-            if variant.eager
-        }
-        for key in [key for key in self._states if key not in wanted]:
-            del self._states[key]
-            if key in self._warming:
-                self._warming[key].cancel()
-        for key in wanted:
-            if key not in self._states:
-                self._begin_warming(key)
-        self._host.pin_models(
-            variant.source
-            for _, fleet in self.directory.fleets()
-            for variant in fleet.variants
-            if variant.pin and not variant.source.multi
+        after = self.directory = next_directory(before, delta, self._host.replica, self._registry)
+        names = {resource.name for resource in delta.changed if resource.kind is Kind.ENDPOINT}
+        names |= {name for kind, name in delta.removed if kind is Kind.ENDPOINT}
+        if delta.complete:
+            names |= before.endpoints.keys()
+        self._warming.follow(
+            (name, before.endpoints.get(name), after.endpoints.get(name)) for name in sorted(names)
         )
-        self._let_go(before)
+        for name, location in before.registered.items():
+            if after.registered.get(name) != location:
+                self._warming.let_go(ModelSource(location))
+        self._quick_until_s = asyncio.get_running_loop().time() + QUICK_FOR_S
 
-    def _let_go(self, before: Directory) -> None:
-        """Unload, once nobody uses them, the models that no endpoint names any more."""
-        still = {variant.source for _, fleet in self.directory.fleets() for variant in fleet.variants}
-        gone = {variant.source for _, fleet in before.fleets() for variant in fleet.variants} - still
-        gone |= {
-            ModelSource(location)
-            for name, location in before.registered.items()
-            if self.directory.registered.get(name) != location
-        }
-        for source in gone:
-            if not source.multi:
-                self._host.let_go(source)
-
-    def _begin_warming(self, key: _WarmKey) -> None:
-        name, generation, variant = key
-        self._states.setdefault(key, WarmReport(name, generation, variant, WarmState.LOADING, "being loaded"))
-        task = asyncio.create_task(self._warm_up(key, self._sources[key]))
-        self._warming[key] = task
-        task.add_done_callback(lambda _: self._warming.pop(key, None))
-
-    async def _warm_up(self, key: _WarmKey, source: ModelSource) -> None:
-        name, generation, variant_name = key
-        state, reason = WarmState.WARM, ""
-        try:
-            await self._host.warm_up(source)
-        except ModelFault as fault:
-            state, reason = WarmState.FAILED, fault.message
-        except Exception as error:  # the edge to user code
-            self._log.exception("warm-up failed", endpoint=name, variant=variant_name)
-            state, reason = WarmState.FAILED, repr(error)
-        if key in self._states:
-            self._states[key] = WarmReport(name, generation, variant_name, state, reason[:1000])
-
-    def _retry_failed(self) -> None:
-        for key, report in self._states.items():
-            if report.state is WarmState.FAILED and key not in self._warming:
-                self._begin_warming(key)
+    async def _rest(self, look_s: float) -> None:
+        """Rest until the next look is due or a warm-up has ended, but leave a slow store in peace."""
+        await asyncio.sleep(max(QUICK_LOOK_S, min(_BUSY_SHARE * look_s, _LONGEST_REST_S)))
+        if asyncio.get_running_loop().time() >= self._quick_until_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S - QUICK_LOOK_S):
+                    await self._warming.news.wait()
+        self._warming.news.clear()

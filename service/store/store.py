@@ -1,19 +1,20 @@
-"""The store's functions: read and change resources, facts and gateways' reports."""
+"""The store's functions: read and change resources, facts and gateways' reports; follow what changed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Delete, Select, Table, delete, select, update
 
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
+from service.domain.listing import Listing
 from service.domain.resource import Resource
-from service.store.database import begin_write, facts, gateways, open_database, resources, revisions
+from service.store.database import Location, begin_read, begin_write, open_engine, said_busy, upsert
+from service.store.migrate import check_tables
+from service.store.rows import from_row, page_of, to_row
+from service.store.tables import facts, gateways, removals, resources, revisions
 
 DEFAULT_ENDPOINT = "default_endpoint"
 """The fact that names the endpoint of plain /invocations."""
@@ -21,18 +22,23 @@ DEFAULT_ENDPOINT = "default_endpoint"
 REGISTERED_MODELS = "registered_models"
 """The fact that maps names of the multi-model container contract to where their models are."""
 
+KEPT_REVISIONS = 10_000
+"""How many revisions long a removal is remembered, so that who follows the store hears of it alone."""
+
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything at one revision."""
+class Delta:
+    """What was written or removed after some revision, as of `revision`.
+
+    `complete` means that this is everything there is: forget the rest. A resource is in `changed` or in
+    `removed`, never in both.
+    """
 
     revision: int
-    resources: tuple[Resource, ...]
-    facts: Mapping[str, Any]
-
-    def of_kind(self, kind: Kind) -> list[Resource]:
-        """The resources of one kind, by name."""
-        return [resource for resource in self.resources if resource.kind is kind]
+    complete: bool
+    changed: tuple[Resource, ...] = ()
+    removed: tuple[tuple[Kind, str], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,112 +66,165 @@ class GatewayReport:
     models: tuple[ModelReport, ...] = ()
 
 
-class Change:
-    """One write transaction: all of it becomes visible, with one new revision, or none of it."""
+class View:
+    """One transaction of the store: what it reads is one consistent picture."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.touched = False
 
     def revision(self) -> int:
-        """The revision that this transaction starts from; its own, if it changes anything, is the next."""
-        return _revision(self._connection)
+        """The revision of the picture."""
+        return int(self._connection.execute(select(revisions.c.revision)).scalar_one())
 
     def get(self, kind: Kind, name: str) -> Resource | None:
-        """The resource as this transaction sees it."""
-        return _get(self._connection, kind, name)
+        """One resource, None if there is none of that name."""
+        statement = select(resources).where(resources.c.kind == kind.value, resources.c.name == name)
+        row = self._connection.execute(statement).mappings().first()
+        return None if row is None else from_row(row)
 
-    def of_kind(self, kind: Kind) -> list[Resource]:
-        """All resources of one kind as this transaction sees them."""
-        return _of_kind(self._connection, kind)
+    def of_kind(self, kind: Kind, statuses: Collection[str] | None = None) -> list[Resource]:
+        """All resources of one kind, or those in one of `statuses`, by name."""
+        statement = select(resources).where(resources.c.kind == kind.value).order_by(resources.c.name)
+        if statuses is not None:
+            statement = statement.where(resources.c.status.in_(sorted(statuses)))
+        return [from_row(row) for row in self._connection.execute(statement).mappings()]
+
+    def page(self, kind: Kind, listing: Listing) -> list[Resource]:
+        """One page of the resources of a kind."""
+        return [from_row(row) for row in self._connection.execute(page_of(kind, listing)).mappings()]
 
     def fact(self, name: str) -> Any:
         """The value of a fact, None if there is none."""
-        return _fact(self._connection, name)
+        return self._connection.scalar(select(facts.c.value).where(facts.c.name == name))
+
+
+class Change(View):
+    """One write transaction: all of it becomes visible, with one new revision, or none of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._starts_from = super().revision()
+        self.touched = False
+
+    def revision(self) -> int:
+        """The revision that this transaction starts from."""
+        return self._starts_from
+
+    def next_revision(self) -> int:
+        """The revision that this transaction leads to, if it changes anything."""
+        return self._starts_from + 1
 
     def put(self, resource: Resource) -> None:
-        """Write a resource, new or changed."""
+        """Write a resource, new or changed, at this transaction's revision."""
         self.touched = True
-        values = _to_row(resource)
-        statement = upsert(resources).values(values)
-        self._connection.execute(
-            statement.on_conflict_do_update(index_elements=["kind", "name"], set_=values)
-        )
+        row = to_row(resource, self.next_revision())
+        upsert(self._connection, resources, row)
+        self._connection.execute(_row_of(removals, resource.kind, resource.name))
 
     def remove(self, kind: Kind, name: str) -> None:
         """Remove a resource; it need not exist."""
-        removed = self._connection.execute(
-            delete(resources).where(resources.c.kind == kind.value, resources.c.name == name)
-        )
-        self.touched |= removed.rowcount > 0
+        if self._connection.execute(_row_of(resources, kind, name)).rowcount > 0:
+            self.touched = True
+            row = {"kind": kind.value, "name": name, "revision": self.next_revision()}
+            upsert(self._connection, removals, row)
 
     def put_fact(self, name: str, value: Any) -> None:
         """Write a fact about the whole installation."""
-        if self.fact(name) == value:
+        if self.fact(name) != value:
+            self.touched = True
+            row = {"name": name, "value": value, "revision": self.next_revision()}
+            upsert(self._connection, facts, row)
+
+    def finish(self) -> None:
+        """Move the revision if anything changed, and forget removals that are long ago."""
+        if not self.touched:
             return
-        self.touched = True
-        statement = upsert(facts).values(name=name, value=value)
-        self._connection.execute(
-            statement.on_conflict_do_update(index_elements=["name"], set_={"value": value})
-        )
+        revision = self.next_revision()
+        values = {"revision": revision}
+        long_ago = removals.c.revision <= revision - KEPT_REVISIONS
+        if self._connection.execute(delete(removals).where(long_ago)).rowcount > 0:
+            values["forgotten"] = revision - KEPT_REVISIONS
+        self._connection.execute(update(revisions).values(values))
 
 
 class Store:
-    """State that outlives processes. Safe to use from several processes; one object per process."""
+    """State that outlives processes. Safe to use from several processes; one object per process.
 
-    def __init__(self, path: Path) -> None:
-        self._engine = open_database(path)
-        with begin_write(self._engine) as connection:
-            if connection.scalar(select(revisions.c.revision)) is None:
-                connection.execute(insert(revisions).values(id=1, revision=1))
+    Every function raises Unavailable when the database is busy for too long, or away.
+    """
+
+    def __init__(self, location: Location) -> None:
+        """Open the database; an empty one gets its tables.
+
+        Raises:
+            StartupError: it cannot be opened, or its tables are not those that this version works with.
+        """
+        self._engine = open_engine(location)
+        check_tables(self._engine, location)
 
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
 
     @contextmanager
+    def view(self) -> Iterator[View]:
+        """Open a read transaction."""
+        with said_busy(), begin_read(self._engine) as connection:
+            yield View(connection)
+
+    @contextmanager
     def change(self) -> Iterator[Change]:
         """Open a write transaction; leaving it commits, an exception undoes all of it."""
-        with begin_write(self._engine) as connection:
+        with said_busy(), begin_write(self._engine) as connection:
             change = Change(connection)
             yield change
-            if change.touched:
-                connection.execute(update(revisions).values(revision=revisions.c.revision + 1))
+            change.finish()
 
     def revision(self) -> int:
         """The number that moves with every change."""
-        with self._engine.connect() as connection:
-            return _revision(connection)
-
-    def snapshot(self) -> Snapshot:
-        """Everything, as of one revision."""
-        with self._engine.connect() as connection:
-            revision = _revision(connection)
-            rows = connection.execute(
-                select(resources).order_by(resources.c.kind, resources.c.name)
-            ).mappings()
-            found = tuple(_from_row(row) for row in rows)
-            known = {row.name: row.value for row in connection.execute(select(facts))}
-            return Snapshot(revision, found, known)
+        with self.view() as view:
+            return view.revision()
 
     def get(self, kind: Kind, name: str) -> Resource | None:
         """One resource, None if there is none of that name."""
-        with self._engine.connect() as connection:
-            return _get(connection, kind, name)
+        with self.view() as view:
+            return view.get(kind, name)
 
-    def of_kind(self, kind: Kind) -> list[Resource]:
-        """All resources of one kind, by name."""
-        with self._engine.connect() as connection:
-            return _of_kind(connection, kind)
+    def of_kind(self, kind: Kind, statuses: Collection[str] | None = None) -> list[Resource]:
+        """All resources of one kind, or those in one of `statuses`, by name."""
+        with self.view() as view:
+            return view.of_kind(kind, statuses)
 
     def fact(self, name: str) -> Any:
         """The value of a fact, None if there is none."""
-        with self._engine.connect() as connection:
-            return _fact(connection, name)
+        with self.view() as view:
+            return view.fact(name)
+
+    def changes_since(self, revision: int) -> Delta:
+        """What was written or removed after `revision`.
+
+        That is everything when `revision` is 0, too long ago, or not one of this database.
+        """
+        with said_busy(), begin_read(self._engine) as connection:
+            now, forgotten = connection.execute(select(revisions.c.revision, revisions.c.forgotten)).one()
+            if revision == now:
+                return Delta(now, complete=False)
+            complete = not max(1, forgotten) <= revision < now
+            since = 0 if complete else revision
+            gone = () if complete else connection.execute(_removed_after(since))
+            changed = connection.execute(_changed_after(since)).mappings()
+            known = connection.execute(select(facts).where(facts.c.revision > since))
+            return Delta(
+                now,
+                complete,
+                tuple(from_row(row) for row in changed),
+                tuple((Kind(kind), name) for kind, name in gone),
+                {row.name: row.value for row in known},
+            )
 
     def report(self, report: GatewayReport) -> None:
         """Write a gateway's word; it does not move the revision."""
-        values = {
+        row = {
             "pid": report.pid,
             "revision": report.revision,
             "reports": [
@@ -175,13 +234,13 @@ class Store:
                 [m.name, m.path, m.state, m.size_bytes, m.description, list(m.notes)] for m in report.models
             ],
         }
-        with begin_write(self._engine) as connection:
-            statement = upsert(gateways).values(values)
-            connection.execute(statement.on_conflict_do_update(index_elements=["pid"], set_=values))
+        # A power cut ends the gateways too: nobody reads their last word then.
+        with said_busy(), begin_write(self._engine, durable=False) as connection:
+            upsert(connection, gateways, row)
 
     def gateways(self) -> list[GatewayReport]:
-        """The last word of every gateway that was not forgotten."""
-        with self._engine.connect() as connection:
+        """The last word of every gateway that was not forgotten, by pid."""
+        with said_busy(), begin_read(self._engine) as connection:
             return [
                 GatewayReport(
                     row.pid,
@@ -189,57 +248,24 @@ class Store:
                     tuple(WarmReport(e, g, v, WarmState(state), why) for e, g, v, state, why in row.reports),
                     tuple(ModelReport(n, p, s, b, d, tuple(notes)) for n, p, s, b, d, notes in row.models),
                 )
-                for row in connection.execute(select(gateways))
+                for row in connection.execute(select(gateways).order_by(gateways.c.pid))
             ]
 
     def forget_gateway(self, pid: int) -> None:
         """Drop the word of a gateway that is gone."""
-        with begin_write(self._engine) as connection:
+        with said_busy(), begin_write(self._engine, durable=False) as connection:
             connection.execute(delete(gateways).where(gateways.c.pid == pid))
 
 
-def _revision(connection: Connection) -> int:
-    return int(connection.execute(select(revisions.c.revision)).scalar_one())
+def _row_of(table: Table, kind: Kind, name: str) -> Delete:
+    return delete(table).where(table.c.kind == kind.value, table.c.name == name)
 
 
-def _fact(connection: Connection, name: str) -> Any:
-    return connection.scalar(select(facts.c.value).where(facts.c.name == name))
+def _changed_after(revision: int) -> Select[Any]:
+    changed = select(resources).where(resources.c.revision > revision)
+    return changed.order_by(resources.c.kind, resources.c.name)
 
 
-def _get(connection: Connection, kind: Kind, name: str) -> Resource | None:
-    statement = select(resources).where(resources.c.kind == kind.value, resources.c.name == name)
-    row = connection.execute(statement).mappings().first()
-    return None if row is None else _from_row(row)
-
-
-def _of_kind(connection: Connection, kind: Kind) -> list[Resource]:
-    statement = select(resources).where(resources.c.kind == kind.value).order_by(resources.c.name)
-    return [_from_row(row) for row in connection.execute(statement).mappings()]
-
-
-def _to_row(resource: Resource) -> dict[str, Any]:
-    return {
-        "kind": resource.kind.value,
-        "name": resource.name,
-        "document": dict(resource.document),
-        "status": resource.status,
-        "failure_reason": resource.failure_reason,
-        "state": dict(resource.state),
-        "declared": resource.declared,
-        "created_at": resource.created_at.timestamp(),
-        "modified_at": resource.modified_at.timestamp(),
-    }
-
-
-def _from_row(row: RowMapping) -> Resource:
-    return Resource(
-        kind=Kind(row["kind"]),
-        name=row["name"],
-        document=row["document"],
-        created_at=datetime.fromtimestamp(row["created_at"], UTC),
-        modified_at=datetime.fromtimestamp(row["modified_at"], UTC),
-        status=row["status"],
-        failure_reason=row["failure_reason"],
-        state=row["state"],
-        declared=row["declared"],
-    )
+def _removed_after(revision: int) -> Select[Any]:
+    gone = select(removals.c.kind, removals.c.name).where(removals.c.revision > revision)
+    return gone.order_by(removals.c.kind, removals.c.name)

@@ -1,44 +1,101 @@
-"""The control face, `POST /` with X-Amz-Target: no operation is served yet, and each says so by name."""
+"""The control face, `POST /`: JSON calls by X-Amz-Target, and the one STS call that tools make."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from uuid import uuid4
 
-import orjson
-
+from service.arn import Arns
 from service.asgi import ClientGone, Receive, Scope, Send, read_body, send_reply
 from service.domain import sentences
-from service.errors import PayloadTooLarge
+from service.errors import SagebirdError, UnknownOperation
 from service.log import get_logger
+from service.web.failures import note_failure
+from service.wire import query, sigv4
+from service.wire.faults import error_code, json_fault_reply, query_fault_reply
+from service.wire.json_rpc import JsonRpcService
+from service.wire.query import QueryCall
+from service.wire.reply import Reply
 
-_MAX_BODY_BYTES = 1 << 20
+Call = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
+"""Operation name and its members, parsed and checked, to the members of its output."""
+
+_MAX_NAME_CHARS = 128
+_JSON_1_0 = b"application/x-amz-json-1.0"
 
 
 class ControlFace:
-    """An ASGI application for POST /. JSON 1.1 clients read the code from the body only (contract 0.3)."""
+    """An ASGI application for POST /.
 
-    def __init__(self) -> None:
+    A request is checked in this order: size, target, JSON, constraints; only then is it called.
+    """
+
+    def __init__(self, service: JsonRpcService, call: Call, arns: Arns, max_body_bytes: int) -> None:
+        self._service = service
+        self._call = call
+        self._arns = arns
+        self._max_body_bytes = max_body_bytes
         self._log = get_logger("sagebird.control")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse the operation by name."""
+        """Answer one request, whatever happens; one log line if it failed."""
         request_id = str(uuid4())
-        headers = [(b"x-amzn-requestid", request_id.encode())]
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        target = headers.get(b"x-amz-target", b"").decode("latin-1")
+        form: QueryCall | None = None
         try:
-            await read_body(scope, receive, _MAX_BODY_BYTES)
+            body = await read_body(scope, receive, self._max_body_bytes)
+            if not target:
+                form = query.read_call(headers.get(b"content-type", b""), body)
+            if form is None:
+                reply = await self._answer(target, headers, body)
+            else:
+                reply = self._answer_query(form, headers, request_id)
         except ClientGone:
             return
-        except PayloadTooLarge as error:
-            self._log.info("request failed", request_id=request_id, path="/", reason=error.message)
-            await send_reply(send, 413, [*headers, (b"content-type", b"text/plain")], error.message.encode())
-            return
-        target = dict(scope["headers"]).get(b"x-amz-target", b"").decode("latin-1")
-        operation = target.rpartition(".")[2]
-        message = (
-            sentences.operation_not_served(operation)
-            if operation
-            else "POST / is the AWS control plane and needs an X-Amz-Target header; predictions go to "
-            "/endpoints/NAME/invocations."
-        )
-        self._log.info("request failed", request_id=request_id, path="/", reason=message[:500])
-        body = orjson.dumps({"__type": "UnknownOperationException", "message": message})
-        headers.append((b"content-type", b"application/x-amz-json-1.1"))
-        await send_reply(send, 404, headers, body)
+        except Exception as error:  # the one place where the control plane's errors become replies
+            reply = self._to_fault(error, form, headers, request_id)
+            place = {"path": "/", "operation": (form.action if form else target)[:_MAX_NAME_CHARS]}
+            code = error_code(error, self._service.spec) if isinstance(error, SagebirdError) else ""
+            note_failure(self._log, error, request_id, reply.status, code, **place)
+        else:
+            reply.headers.append((b"x-amzn-RequestId", request_id.encode()))
+        await send_reply(send, reply.status, reply.headers, reply.body)
+
+    async def _answer(self, target: str, headers: Mapping[bytes, bytes], body: bytes) -> Reply:
+        if not target:
+            raise UnknownOperation(sentences.target_missing())
+        prefix, _, name = target.rpartition(".")
+        name = name[:_MAX_NAME_CHARS]
+        if prefix != self._service.target_prefix:
+            raise UnknownOperation(sentences.service_not_served(name, _service_name(headers, prefix)))
+        operation = self._service.operation(name)
+        if operation is None:
+            raise UnknownOperation(sentences.operation_unknown(name))
+        output = await self._call(name, operation.read(body))
+        return operation.write({} if output is None else output)
+
+    def _answer_query(self, form: QueryCall, headers: Mapping[bytes, bytes], request_id: str) -> Reply:
+        if form != QueryCall("GetCallerIdentity", query.STS_VERSION):
+            service = _service_name(headers, f"the API of {form.version}")
+            raise UnknownOperation(sentences.service_not_served(form.action, service))
+        account = self._arns.account
+        identity = {"Arn": self._arns.root_user(), "UserId": account, "Account": account}
+        return query.write_result(form, identity, request_id)
+
+    def _to_fault(
+        self, error: Exception, form: QueryCall | None, headers: Mapping[bytes, bytes], request_id: str
+    ) -> Reply:
+        if form is not None:
+            return query_fault_reply(error, form, request_id)
+        # The other services that share POST / speak the same protocol, some in its older version.
+        sent = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        content_type = _JSON_1_0 if sent == _JSON_1_0 else self._service.content_type
+        return json_fault_reply(error, self._service.spec, request_id, content_type)
+
+
+def _service_name(headers: Mapping[bytes, bytes], otherwise: str) -> str:
+    """The service that a request was signed for, which is how its client calls it; else `otherwise`."""
+    scope = sigv4.read_scope(headers.get(b"authorization", b"").decode("latin-1"))
+    if scope is not None and scope.service != "sagemaker":
+        return scope.service
+    return otherwise[:_MAX_NAME_CHARS] or "an unnamed service"

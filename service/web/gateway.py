@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from service.asgi import App, Headers, Message, Receive, Scope, Send
-from service.wire.rest_json import Reply
+from service.wire.reply import Reply
 
 Answerer = Callable[[Headers, bytes], Reply | Awaitable[Reply]]
 """Takes headers (lower-case names) and body; the reply, or what is left to await for it."""

@@ -5,12 +5,14 @@ from typing import Any
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.domain import sentences
-from service.errors import CallerError, ModelFault, SagebirdError, UnknownOperation
+from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
 from service.invoke.predict import Invocation, Prediction, Predictor
 from service.log import get_logger
+from service.web.failures import note_failure
 from service.wire.faults import fault_reply
-from service.wire.rest_json import Reply, compile_operation
+from service.wire.reply import Reply
+from service.wire.rest_json import compile_operation
 from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"
@@ -81,7 +83,8 @@ class RuntimeFace:
         if isinstance(error, ModelFault) and invocation is not None:
             error = self._predictor.as_model_error(error, invocation)
         reply = fault_reply(error, self._service, request_id)
-        self._note(error, path, request_id, reply.status)
+        code = error.code if isinstance(error, SagebirdError) else ""
+        note_failure(self._log, error, request_id, reply.status, code, path=path)
         return reply
 
     def _to_reply(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Reply:
@@ -103,20 +106,6 @@ class RuntimeFace:
         reply = self._invoke_endpoint.write(output)
         reply.headers.append((b"x-amzn-requestid", request_id.encode()))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
-
-    def _note(self, error: Exception, path: str, request_id: str, status: int) -> None:
-        if not isinstance(error, SagebirdError):
-            self._log.error("request failed", request_id=request_id, path=path, exc_info=error)
-            return
-        report = self._log.info if isinstance(error, CallerError) else self._log.warning
-        report(
-            "request failed",
-            request_id=request_id,
-            path=path,
-            status=status,
-            code=error.code,
-            reason=error.message[:500],
-        )
 
 
 def _endpoint_name(scope: Scope) -> str:

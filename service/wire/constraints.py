@@ -7,6 +7,7 @@ Map keys and list items follow the map value's example: a guess.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -25,8 +26,13 @@ _NESTED = frozenset({"structure", "list", "map"})
 _NULL = "Member must not be null"
 
 # A value over its own length limit and over this one is not matched too: its violation is already known,
-# and no expression should work through megabytes on a stranger's behalf.
-_MAX_MATCHED_CHARS = 16_384
+# and no expression should work through megabytes on a stranger's behalf. Likewise a message says how many
+# violations there are, but does not repeat megabytes to whom they came from. AWS's own limits are not known.
+_MAX_MATCHED_CHARS = 1024
+_MAX_ECHOED_CHARS = 4096
+_MAX_ECHOED_ELEMENTS = 256
+_MAX_VIOLATIONS = 1000
+_MAX_MESSAGE_CHARS = 65_536
 
 
 def compile_checker(shape: Shape, table: dict[Shape, Checker] | None = None) -> Checker:
@@ -58,10 +64,11 @@ def check(checker: Checker, value: Any, path: str = "") -> None:
 
 
 def fault(violations: list[str]) -> ValidationFault:
-    """AWS's sentence about one or more violations."""
+    """AWS's sentence about one or more violations; of very many it lists those that come first."""
     count = len(violations)
     errors = "1 validation error" if count == 1 else f"{count} validation errors"
-    return ValidationFault(f"{errors} detected: {'; '.join(violations)}")
+    text = f"{errors} detected: {'; '.join(violations[:_MAX_VIOLATIONS])}"
+    return ValidationFault(_cut(text, _MAX_MESSAGE_CHARS))
 
 
 def wire_path(member: str) -> str:
@@ -156,6 +163,8 @@ def _elements(holder: Shape, element: Shape, words: str, table: dict[Shape, Chec
         found: list[str] = []
         good = True
         for tail, one in elements:
+            if len(found) >= _MAX_VIOLATIONS:
+                break
             if one is None:
                 found.append(_violation("Value null", f"{path}.{tail}", _NULL))
             elif nested:
@@ -172,9 +181,11 @@ def _elements(holder: Shape, element: Shape, words: str, table: dict[Shape, Chec
 def _list(shape: Shape, table: dict[Shape, Checker]) -> Checker:
     own = _scalar(shape, table)
     items = _elements(shape, shape.item.shape, "Member", table)
+    most = None if shape.maximum is None else int(shape.maximum)
 
     def check_list(value: Any, path: str) -> list[str]:
-        numbered = ((f"{index}.member", one) for index, one in enumerate(value, 1))
+        # Items beyond the list's limit were not even read: the list itself is refused.
+        numbered = ((f"{index}.member", one) for index, one in enumerate(islice(value, most), 1))
         return own(value, path) + items(value, numbered, path)
 
     return check_list
@@ -224,7 +235,7 @@ def _echo(shape: Shape) -> Callable[[Any], str]:
     """How a violation begins; what is sensitive, or holds something sensitive, is not repeated."""
     if _is_secret(shape, set()):
         return lambda value: "Value"
-    return lambda value: f"Value '{_render(value)}'"
+    return lambda value: f"Value '{_cut(_render(value), _MAX_ECHOED_CHARS)}'"
 
 
 def _is_secret(shape: Shape, seen: set[Shape]) -> bool:
@@ -243,10 +254,15 @@ def _render(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}={_render(one)}" for key, one in value.items()) + "}"
+        entries = islice(value.items(), _MAX_ECHOED_ELEMENTS)
+        return "{" + ", ".join(f"{key}={_render(one)}" for key, one in entries) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_render, value)) + "]"
+        return "[" + ", ".join(map(_render, islice(value, _MAX_ECHOED_ELEMENTS))) + "]"
     return "null" if value is None else str(value)
+
+
+def _cut(text: str, most_chars: int) -> str:
+    return text if len(text) <= most_chars else text[: most_chars - 1] + "…"
 
 
 _COMPILERS: Mapping[str, Callable[[Shape, dict[Shape, Checker]], Checker]] = MappingProxyType(

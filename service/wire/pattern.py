@@ -12,7 +12,14 @@ from types import MappingProxyType
 from service.wire import code_points as points
 from service.wire.code_points import CodePoints
 
-# Patterns of AWS that backtrack exponentially on a hostile value, and an equal that does not.
+_SEMANTIC_VERSION = (
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
+    r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$"
+)
+_IMAGE_VERSION = rf"(^\d+$)|(^\d+.\d+$)|({_SEMANTIC_VERSION})"
+
+# Patterns of AWS that backtrack too much on a hostile value, and an equal that does not.
 _HARMLESS = MappingProxyType(
     {
         # Every value without the three line ends that are neither matched by `.` nor listed in the brackets.
@@ -20,6 +27,8 @@ _HARMLESS = MappingProxyType(
         r".*(?:[ \r\n\t].*)*.*": r"[^\u0085\u2028\u2029]*",
         # One turn of the group already takes what two would.
         r"[a-z0-9]([-a-z0-9]*[a-z0-9]){0,39}?": r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+        # The first two alternatives as one: a whole number, or two with one other character in between.
+        _IMAGE_VERSION: rf"(?:\d+(?:[^0-9\n\r\u0085\u2028\u2029]\d+)?)|(?:{_SEMANTIC_VERSION})",
         # Runs between slashes: at least three characters in all, each run taken whole.
         r"https://([.\-_a-zA-Z0-9]+/?){3,1016}": (
             r"https://(?=([.\-_a-zA-Z0-9]/?){3})([.\-_a-zA-Z0-9]++(?:/|\z)){1,1016}"

@@ -13,20 +13,12 @@ from typing import Any
 from service.errors import StartupError, ValidationFault
 from service.wire import constraints, shapes
 from service.wire.constraints import Checker
+from service.wire.reply import Reply
 from service.wire.shapes import Reader, Writer
 from service.wire.spec import Member, Operation, Shape
 
 _JSON = (b"Content-Type", b"application/json")
 _EVENT_STREAM = (b"Content-Type", b"application/vnd.amazon.eventstream")
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP answer; header names as AWS spells them."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

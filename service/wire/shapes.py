@@ -22,8 +22,10 @@ Reader = Callable[[Any, str], Any]
 Writer = Callable[[Any], Any]
 """Plain value to a JSON value."""
 
-_ReaderTable = dict[tuple[Shape, str | None], Reader]
-_WriterTable = dict[tuple[Shape, str | None], Writer]
+ReaderTable = dict[tuple[Shape, str | None], Reader]
+"""What is compiled already, by shape and timestamp format."""
+WriterTable = dict[tuple[Shape, str | None], Writer]
+"""What is compiled already, by shape and timestamp format."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECIMAL = re.compile(r"-?\d{1,19}", re.ASCII)
@@ -56,7 +58,7 @@ class SerializationFault(CallerError):
     code = "SerializationException"
 
 
-def compile_reader(shape: Shape, table: _ReaderTable | None = None) -> Reader:
+def compile_reader(shape: Shape, table: ReaderTable | None = None) -> Reader:
     """The function that turns a shape's JSON value into a plain one; unknown members and nulls are left out.
 
     It raises SerializationFault, naming the member, for a JSON value of the wrong type. `table` keeps what is
@@ -65,7 +67,7 @@ def compile_reader(shape: Shape, table: _ReaderTable | None = None) -> Reader:
     return _reader(shape, None, {} if table is None else table)
 
 
-def compile_writer(shape: Shape, table: _WriterTable | None = None) -> Writer:
+def compile_writer(shape: Shape, table: WriterTable | None = None) -> Writer:
     """The function that turns a shape's plain value into a JSON one; None and unknown members are left out.
 
     A timestamp may be given as a datetime or as epoch seconds.
@@ -99,9 +101,23 @@ def _parse(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        return json.loads(bytes(body).decode("utf-8"), parse_constant=_refuse_constant)
+        text = bytes(body).decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_once_each, parse_constant=_refuse_constant)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode(
+                "utf-8"
+            )  # half a character is none: no UTF-8 can hold it
     except ValueError as error:
         raise SerializationFault("The request body is not valid JSON.") from error
+    return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Which of two values would count is anybody's guess, so neither does."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -111,7 +127,7 @@ def _refuse_constant(name: str) -> NoReturn:
 # Reading
 
 
-def _reader(shape: Shape, timestamp_format: str | None, table: _ReaderTable) -> Reader:
+def _reader(shape: Shape, timestamp_format: str | None, table: ReaderTable) -> Reader:
     key = (shape, timestamp_format)
     known = table.get(key)
     if known is not None:
@@ -133,7 +149,7 @@ def _reader(shape: Shape, timestamp_format: str | None, table: _ReaderTable) -> 
     return table[key]
 
 
-def _structure_reader(shape: Shape, table: _ReaderTable) -> Reader:
+def _structure_reader(shape: Shape, table: ReaderTable) -> Reader:
     entries = [
         (member.wire_name, member.name, wire_path(member.name), _member_reader(member, table))
         for member in shape.members.values()
@@ -157,25 +173,29 @@ def _structure_reader(shape: Shape, table: _ReaderTable) -> Reader:
     return read_structure
 
 
-def _member_reader(member: Member, table: _ReaderTable) -> Reader:
+def _member_reader(member: Member, table: ReaderTable) -> Reader:
     return _reader(member.shape, member.timestamp_format, table)
 
 
-def _list_reader(shape: Shape, table: _ReaderTable) -> Reader:
+def _list_reader(shape: Shape, table: ReaderTable) -> Reader:
     read = _member_reader(shape.item, table)
+    most = None if shape.maximum is None else int(shape.maximum)
 
     def read_list(value: Any, path: str) -> list[Any]:
         if not isinstance(value, list):
             raise _mismatch(value, "list", path)
-        # Nulls stay: the checker names them by their place.
-        return [
-            None if one is None else read(one, f"{path}.{index}.member") for index, one in enumerate(value, 1)
+        # Nulls stay: the checker names them by their place. What is beyond the list's limit stays as it came:
+        # the checker refuses the list for its length, and nobody works through a stranger's million items.
+        known = value if most is None or len(value) <= most else value[:most]
+        found = [
+            None if one is None else read(one, f"{path}.{index}.member") for index, one in enumerate(known, 1)
         ]
+        return found if known is value else found + value[len(known) :]
 
     return read_list
 
 
-def _map_reader(shape: Shape, table: _ReaderTable) -> Reader:
+def _map_reader(shape: Shape, table: ReaderTable) -> Reader:
     read = _member_reader(shape.value, table)
 
     def read_map(value: Any, path: str) -> dict[str, Any]:
@@ -227,9 +247,12 @@ def _read_double(value: Any, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _mismatch(value, "double", path)
     try:
-        return float(value)
+        found = float(value)
     except OverflowError:
         raise _mismatch(value, "double", path) from None
+    if not math.isfinite(found):  # 1e999
+        raise _mismatch(value, "double", path)
+    return found
 
 
 def _read_blob(value: Any, path: str) -> bytes:
@@ -274,7 +297,7 @@ _SCALAR_READERS: Mapping[str, Reader] = MappingProxyType(
 # Writing
 
 
-def _writer(shape: Shape, timestamp_format: str | None, table: _WriterTable) -> Writer:
+def _writer(shape: Shape, timestamp_format: str | None, table: WriterTable) -> Writer:
     key = (shape, timestamp_format)
     known = table.get(key)
     if known is not None:
@@ -300,7 +323,7 @@ def _writer(shape: Shape, timestamp_format: str | None, table: _WriterTable) -> 
     return table[key]
 
 
-def _structure_writer(shape: Shape, table: _WriterTable) -> Writer:
+def _structure_writer(shape: Shape, table: WriterTable) -> Writer:
     entries = [
         (member.name, member.wire_name, _member_writer(member, table))
         for member in shape.members.values()
@@ -311,7 +334,7 @@ def _structure_writer(shape: Shape, table: _WriterTable) -> Writer:
     }
 
 
-def _member_writer(member: Member, table: _WriterTable) -> Writer:
+def _member_writer(member: Member, table: WriterTable) -> Writer:
     return _writer(member.shape, member.timestamp_format, table)
 
 

@@ -87,6 +87,19 @@ class Family:
         raise RuntimeError(f"it was not ready within {_START_S:g} s: {self.log.read_text()}")
 
 
+def serve(
+    folder: Path, models: Path, gateways: int, ready_path: str = "/readyz", **environment: str
+) -> Family:
+    """`sagebird serve` with its data and its log below `folder`, which is made unless it is there."""
+    folder.mkdir(exist_ok=True)
+    variables = {
+        "SAGEBIRD_MODELS": str(models),
+        "SAGEBIRD_DATA": str(folder / "data"),
+        "SAGEBIRD_GATEWAYS": str(gateways),
+    }
+    return Family(["-m", "service.cli", "serve"], folder / "log", ready_path, **variables, **environment)
+
+
 class MemoryWatch:
     """Samples the memory that models can be in, of a whole family, until the `with` block is left."""
 

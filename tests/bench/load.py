@@ -43,7 +43,8 @@ class Shot:
 class Plan:
     """What to send: `shots` at random, over `concurrency` connections, for `duration_s` or `count` requests.
 
-    `fresh` makes a new connection for each request; `samples` asks for the time of every answer.
+    `fresh` makes a new connection for each request; `samples` asks for the time of every answer and for what
+    it was.
     """
 
     port: int
@@ -69,7 +70,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. `samples` are (when sent, seconds to the answer) pairs, if they were asked for."""
+    """What came of it.
+
+    `samples` are (when sent, seconds to the answer) pairs, if they were asked for, and `given` says for
+    each of them which of its shot's `answers` came.
+    """
 
     answers: int
     elapsed_s: float
@@ -79,6 +84,7 @@ class Outcome:
     failures: tuple[Failure, ...]
     reconnects: int
     samples: tuple[tuple[float, float], ...] = ()
+    given: tuple[int, ...] = ()
 
     @property
     def per_second(self) -> float:
@@ -132,7 +138,8 @@ class Load:
         self._process.wait(30)
         failures = tuple(Failure(**failure) for failure in document.pop("failures"))
         samples = tuple((sent_s, took_s) for sent_s, took_s in document.pop("samples"))
-        return Outcome(failures=failures, samples=samples, **document)
+        given = tuple(document.pop("given"))
+        return Outcome(failures=failures, samples=samples, given=given, **document)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -154,6 +161,7 @@ class _Run:
     stopping: bool = False
     starts_s: list[float] = field(default_factory=list)
     latencies_s: list[float] = field(default_factory=list)
+    given: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     connections: set["_Connection"] = field(default_factory=set)
     connecting: set[asyncio.Task[None]] = field(default_factory=set)
@@ -164,7 +172,7 @@ class _Run:
         self.random = random.Random(0)
         self.end_s = monotonic() + plan.duration_s
 
-    def next(self) -> tuple[bytes, frozenset[bytes]] | None:
+    def next(self) -> tuple[bytes, dict[bytes, int]] | None:
         """The next request and its right answers, None when it is over."""
         if self.stopping or self.sent >= self.plan.count or monotonic() >= self.end_s:
             return None
@@ -197,10 +205,11 @@ class _Run:
         if not self.open and not self.done.done():
             self.done.set_result(None)
 
-    def note_answer(self, started_s: float) -> None:
-        """Count a right answer."""
+    def note_answer(self, started_s: float, which: int) -> None:
+        """Count a right answer, the one of that number."""
         self.starts_s.append(started_s)
         self.latencies_s.append(monotonic() - started_s)
+        self.given.append(which)
 
     def note_first_answer(self) -> None:
         """Count a connection that works; tell when all of the first ones do."""
@@ -231,6 +240,7 @@ class _Run:
             failures=tuple(self.failures),
             reconnects=self.reconnects,
             samples=tuple(zip(self.starts_s, self.latencies_s, strict=True)) if self.plan.samples else (),
+            given=tuple(self.given) if self.plan.samples else (),
         )
 
 
@@ -244,7 +254,7 @@ class _Connection(asyncio.Protocol):
         self.waits = False
         self._run = run
         self._received = b""
-        self._rights: frozenset[bytes] = frozenset()
+        self._rights: dict[bytes, int] = {}
         self._fresh = True
         self._port = 0
         self._over = False
@@ -299,7 +309,7 @@ class _Connection(asyncio.Protocol):
             self.fail(f"{status.decode()}: {body[:300]!r}")
         else:
             self.waits = False
-            self._run.note_answer(self.started_s)
+            self._run.note_answer(self.started_s, self._rights[body])
         if self._fresh:
             self._fresh = False
             self._run.note_first_answer()
@@ -309,8 +319,8 @@ class _Connection(asyncio.Protocol):
             self._send()
 
 
-def _rights(shot: Shot) -> frozenset[bytes]:
-    return frozenset(answer.encode() for answer in shot.answers)
+def _rights(shot: Shot) -> dict[bytes, int]:
+    return {answer.encode(): number for number, answer in enumerate(shot.answers)}
 
 
 async def _carry_out(plan: Plan) -> Outcome:

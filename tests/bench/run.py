@@ -53,7 +53,7 @@ def _measure(folder: Path, options: argparse.Namespace, figures: dict[str, Any])
             ("one gateway of two dies at concurrency 32", measure_deaths),
         ):
             figures[title] = measure(folder, _note)
-            _show_figures(title, figures[title])
+            show_figures(title, figures[title])
 
 
 def _options() -> argparse.Namespace:
@@ -100,13 +100,14 @@ def _show_speed(speed: Mapping[str, Any], options: argparse.Namespace) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _show_figures(title: str, cases: Mapping[str, Mapping[str, Any]]) -> None:
+def show_figures(title: str, cases: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print a table of figures, case by case."""
     lines = ["", title]
     for case, figures in cases.items():
         lines.append(f"  {case}")
         for name, value in figures.items():
             shown = f"{value:.2f}" if isinstance(value, float) else str(value)
-            lines.append(f"    {name:40} {shown:>12}")
+            lines.append(f"    {name:50} {shown:>12}")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 

@@ -12,7 +12,15 @@ import joblib
 import psutil
 from sklearn.dummy import DummyRegressor
 
-from tests.bench.family import ROOT, Family, MemoryWatch, client_ports, load_on_all, models_memory_bytes
+from tests.bench.family import (
+    ROOT,
+    Family,
+    MemoryWatch,
+    client_ports,
+    load_on_all,
+    models_memory_bytes,
+    serve,
+)
 from tests.bench.fleet import file_bytes, make_fleet, shots_at_fleet
 from tests.bench.load import Load, Outcome, Plan, Shot, carry_out, percentile
 from tests.bench.speed import Note
@@ -41,7 +49,7 @@ def measure_budget(folder: Path, note: Note) -> dict[str, Any]:
     for gateways in (1, 2):
         note(f"{_REQUESTS} requests over {_MODELS} models, {gateways} gateways, memory for {_FIT}")
         memory = {"SAGEBIRD_MODEL_MEMORY": str(budget_bytes)}
-        with _serve(folder / f"fleet-{gateways}", models, gateways, **memory) as family:
+        with serve(folder / f"fleet-{gateways}", models, gateways, **memory) as family:
             before_bytes = models_memory_bytes(family.process.pid)
             with MemoryWatch(family.process.pid) as watch:
                 plan = Plan(family.port, shots_at_fleet(_MODELS), 16, count=_REQUESTS, fresh=True)
@@ -75,7 +83,7 @@ def measure_slow_loads(folder: Path, note: Note) -> dict[str, Any]:
             "  slow: {variants: {v: {model: slow, weight: 1, lazy: true}}}\n"
         )
         note(f"a load that takes {_LOAD_S:g} s, {name}")
-        with _serve(folder / f"{name}-data", models, 1) as family:
+        with serve(folder / f"{name}-data", models, 1) as family:
             results[name] = _delay(family)
     return results
 
@@ -85,7 +93,7 @@ def measure_deaths(folder: Path, note: Note) -> dict[str, Any]:
     results = {}
     for number in (signal.SIGKILL, signal.SIGTERM):
         note(f"{number.name} of one gateway at concurrency 32")
-        with _serve(folder / number.name, ROOT / "models", 2) as family:
+        with serve(folder / number.name, ROOT / "models", 2) as family:
             results[number.name] = _death(family, number)
     return results
 
@@ -156,17 +164,6 @@ def _call_slow(port: int) -> None:
     request = Request(url, b"1", {"Content-Type": "text/csv"})
     with urlopen(request, timeout=60) as response:  # noqa: S310
         response.read()
-
-
-def _serve(folder: Path, models: Path, gateways: int, **environment: str) -> Family:
-    folder.mkdir()
-    variables = {
-        "SAGEBIRD_MODELS": str(models),
-        "SAGEBIRD_DATA": str(folder / "data"),
-        "SAGEBIRD_GATEWAYS": str(gateways),
-    }
-    log = folder / "log"
-    return Family(["-m", "service.cli", "serve"], log, "/readyz", **variables, **environment)
 
 
 def _save(folder: Path, answer: float) -> None:

@@ -11,7 +11,7 @@ from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, read_bo
 from service.errors import PayloadTooLarge
 from service.fastpath import Answerer, fast_protocol
 from service.server import Server
-from service.wire.rest_json import Reply
+from service.wire.reply import Reply
 
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0
@@ -101,7 +101,9 @@ class Running:
         self.front = FrontDoor()
         app: App = self.front
         protocol = fast_protocol(self.front, LIMIT_BYTES) if self.fast else None
-        self._server = Server(app, self._drain_s, self._begin_draining, protocol, self._keep_alive_s)
+        self._server = Server(
+            app, self._drain_s, self._begin_draining, protocol, keep_alive_s=self._keep_alive_s
+        )
         self._loop.call_soon(self._ready.set)
         await self._server.serve([self._listener])
 

@@ -2,27 +2,19 @@ import logging
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from service.arn import Arns
-from service.clock import ManualClock
 from service.control.declaration import DeclarationError
 from service.control.declared import DeclaredFile
-from service.control.endpoints import create_endpoint, endpoint_of
-from service.control.reconcile import reconcile
-from service.control.resources import Resources
-from service.domain.endpoint import Endpoint, EndpointStatus, WarmReport, WarmState
+from service.domain.endpoint import Endpoint, EndpointStatus, WarmState
 from service.domain.kinds import Kind
-from service.store.store import DEFAULT_ENDPOINT, GatewayReport, Store
+from service.store.store import DEFAULT_ENDPOINT, Store
+from tests.control.conftest import Control, variant
 
-ARNS = Arns("000000000000", "us-east-1")
-CLOCK = ManualClock(datetime(2026, 1, 2, 12, tzinfo=UTC))
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 AB = """
@@ -38,19 +30,28 @@ ONLY_B = "endpoints: {iris: {variants: {b: {model: two}}}}"
 
 
 class Place:
-    """A models folder, its endpoints file and a store, with a gateway that has everything warm when asked."""
+    """A models folder and its endpoints file beside a control plane."""
 
-    def __init__(self, folder: Path) -> None:
-        self.models = folder / "models"
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.models = control.folder / "models"
         for name in ("one", "two"):
             (self.models / name).mkdir(parents=True)
         self.file = self.models / "endpoints.yaml"
-        self.database = folder / "state.db"
-        self.store = Store(self.database)
         self.declared = self.watcher()
 
+    @property
+    def store(self) -> Store:
+        return self.control.store
+
     def watcher(self) -> DeclaredFile:
-        return DeclaredFile(self.file, self.models, self.store, ARNS, CLOCK)
+        return DeclaredFile(self.file, self.models, self.store, self.control.context)
+
+    def restart(self) -> None:
+        """As after a stop: the store is opened anew and the file applied once, before anything else."""
+        self.control.reopen()
+        self.declared = self.watcher()
+        self.declared.apply()
 
     def apply(self, text: str) -> list[str]:
         self.write(text)
@@ -62,29 +63,18 @@ class Place:
         new.replace(self.file)  # another inode, so a change even within one tick of the file system's clock
 
     def endpoint(self, name: str = "iris") -> Endpoint:
-        resource = self.store.get(Kind.ENDPOINT, name)
-        assert resource is not None
-        return endpoint_of(resource)
+        return self.control.endpoint(name)
 
     def answer(self, state: WarmState, reason: str = "") -> None:
-        words = [
-            WarmReport(resource.name, fleet.generation, variant.name, state, reason)
-            for resource in self.store.of_kind(Kind.ENDPOINT)
-            if (fleet := endpoint_of(resource).pending) is not None
-            for variant in fleet.variants
-        ]
-        self.store.report(GatewayReport(1, self.store.revision(), tuple(words)))
-        reconcile(self.store, ARNS, CLOCK, lambda _pid: True)
+        self.control.settle(state, reason)
 
     def names(self, kind: Kind) -> list[str]:
-        return [resource.name for resource in self.store.of_kind(kind)]
+        return self.control.names(kind)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
-    yield made
-    made.store.close()
+def place(control: Control) -> Place:
+    return Place(control)
 
 
 def test_a_declaration_becomes_ordinary_resources(place: Place) -> None:
@@ -99,7 +89,7 @@ def test_a_declaration_becomes_ordinary_resources(place: Place) -> None:
     assert container["ModelDataUrl"] == (place.models / "one").as_uri() + "/"
     assert container["Mode"] == "SingleModel"
     assert place.store.fact(DEFAULT_ENDPOINT) == "iris"
-    assert all(resource.declared for resource in place.store.snapshot().resources)
+    assert all(resource.declared for resource in place.store.changes_since(0).changed)
     assert place.endpoint().status is EndpointStatus.CREATING
 
 
@@ -125,16 +115,16 @@ endpoints:
 
 def test_applying_twice_changes_nothing(place: Place) -> None:
     place.apply(AB)
-    before = place.store.snapshot()
+    before = place.store.changes_since(0)
 
     assert place.declared.apply() == []
     assert place.watcher().apply() == []
     place.answer(WarmState.WARM)
-    served = place.store.snapshot()
+    served = place.store.changes_since(0)
     assert place.declared.apply() == []
 
-    assert served.revision == before.revision + 1
-    assert place.store.snapshot() == served
+    assert served.revision == before.revision + 2  # warm, then followed
+    assert place.store.changes_since(0) == served
 
 
 def test_other_weights_keep_the_loaded_models(place: Place) -> None:
@@ -152,9 +142,7 @@ def test_other_weights_keep_the_loaded_models(place: Place) -> None:
     assert after.active.generation == before.active.generation
     assert [variant.weight for variant in after.active.variants] == [0.0, 1.0]
     assert place.names(Kind.ENDPOINT_CONFIG) == [after.active.config_name]
-    resource = place.store.get(Kind.ENDPOINT, "iris")
-    assert resource is not None
-    assert resource.document["EndpointConfigName"] == after.active.config_name
+    assert place.control.describe()["EndpointConfigName"] == after.active.config_name
 
 
 def test_other_models_are_prepared_while_the_old_ones_serve(place: Place) -> None:
@@ -217,15 +205,21 @@ def test_a_failed_update_that_still_stands_is_tried_again(place: Place) -> None:
     assert place.declared.apply() == ["endpoint iris updated"]
 
 
-def test_a_failed_endpoint_keeps_saying_why(place: Place) -> None:
+def test_a_failed_endpoint_keeps_saying_why_and_takes_requests(place: Place) -> None:
     place.apply(AB)
     place.answer(WarmState.FAILED, "broken")
 
+    assert place.endpoint().serving is not None
     assert place.declared.apply() == []
     assert place.apply(AB.replace("weight: 9", "weight: 5")) == ["endpoint iris: new weights"]
 
     assert place.endpoint().status is EndpointStatus.FAILED
     assert place.endpoint().failure_reason == "Variant a: broken"
+
+    place.answer(WarmState.WARM)
+
+    assert place.endpoint().status is EndpointStatus.IN_SERVICE
+    assert place.endpoint().failure_reason == ""
 
 
 def test_what_is_declared_no_more_is_removed_with_all_it_needed(place: Place) -> None:
@@ -235,6 +229,9 @@ def test_what_is_declared_no_more_is_removed_with_all_it_needed(place: Place) ->
     changes = place.apply("endpoints: {other: {variants: {v: {model: one}}}}")
 
     assert changes == ["endpoint iris deleted", "default endpoint is no longer declared"]
+    assert place.endpoint().status is EndpointStatus.DELETING
+    assert place.declared.apply() == []
+    place.answer(WarmState.WARM)
     assert place.names(Kind.ENDPOINT) == ["other"]
     assert [name.rpartition("-")[0] for name in place.names(Kind.ENDPOINT_CONFIG)] == ["other"]
     assert [name.rpartition("-")[0] for name in place.names(Kind.MODEL)] == ["other-v"]
@@ -246,8 +243,9 @@ def test_a_deleted_file_declares_nothing(place: Place) -> None:
     place.file.unlink()
 
     place.declared.look()
+    place.answer(WarmState.WARM)
 
-    assert place.store.snapshot().resources == ()
+    assert place.store.changes_since(0).changed == ()
 
 
 def test_a_file_deleted_while_nobody_looked_declares_nothing(place: Place) -> None:
@@ -255,44 +253,44 @@ def test_a_file_deleted_while_nobody_looked_declares_nothing(place: Place) -> No
     place.file.unlink()
 
     place.watcher().look()
+    place.answer(WarmState.WARM)
 
-    assert place.store.snapshot().resources == ()
+    assert place.store.changes_since(0).changed == ()
 
 
 def make_by_api(place: Place) -> None:
-    with place.store.change() as change:
-        resources = Resources(change, ARNS, CLOCK)
-        container = {"ModelDataUrl": "file:///m/one"}
-        resources.create(Kind.MODEL, {"ModelName": "own", "PrimaryContainer": container})
-        variants = [{"VariantName": "a", "ModelName": "own"}]
-        resources.create(Kind.ENDPOINT_CONFIG, {"EndpointConfigName": "own", "ProductionVariants": variants})
-        create_endpoint(resources, {"EndpointName": "iris", "EndpointConfigName": "own"})
+    place.control.create_model("own")
+    place.control.create_config("own", variant(model="own"))
+    place.control.create_endpoint("iris", "own")
 
 
 def test_what_the_api_made_is_not_the_files_to_change(place: Place) -> None:
     make_by_api(place)
-    before = place.store.snapshot()
+    before = place.store.changes_since(0)
 
     with pytest.raises(DeclarationError, match="Endpoint iris already exists and was made by the API"):
         place.apply("endpoints: {early: {variants: {v: {model: one}}}, iris: {variants: {v: {model: one}}}}")
-    assert place.store.snapshot() == before
+    assert place.store.changes_since(0) == before
 
     place.apply("endpoints: {other: {variants: {v: {model: one}}}}")
     place.apply("")
-    assert place.store.snapshot().resources == before.resources
+    place.answer(WarmState.WARM)
+    place.control.call("DeleteEndpoint", EndpointName="iris")
+    place.answer(WarmState.WARM)
+    assert place.names(Kind.ENDPOINT) == []
 
 
 def test_a_bad_edit_changes_nothing_and_is_logged_once(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.apply(AB)
-    before = place.store.snapshot()
+    before = place.store.changes_since(0)
     place.write(AB.replace("weight: 9", "weight: nine"))
 
     place.declared.look()
     place.declared.look()
 
-    assert place.store.snapshot() == before
+    assert place.store.changes_since(0) == before
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "endpoints.iris.variants.a.weight: must be a number" in record.getMessage()
@@ -330,7 +328,7 @@ def test_a_refused_file_is_tried_again_when_what_it_names_turns_up(
 def test_an_edit_outlives_a_locked_database(place: Place) -> None:
     place.store.close()
     place.write(AB)
-    with closing(sqlite3.connect(place.database, isolation_level=None)) as other:
+    with closing(sqlite3.connect(place.control.folder / "state.db", isolation_level=None)) as other:
         other.execute("ALTER TABLE resources RENAME TO away")
         with pytest.raises(OperationalError):
             place.declared.look()
@@ -348,11 +346,199 @@ def test_names_made_up_are_names_that_aws_would_take(place: Place) -> None:
         f"{long[:-1]}y: {{variants: {{v{'-' * 24}x: {{model: one}}}}}}}}"
     )
 
-    for resource in place.store.snapshot().resources:
+    for resource in place.store.changes_since(0).changed:
         assert NAME.fullmatch(resource.name)
     assert len(place.names(Kind.ENDPOINT)) == 2
     assert len(place.names(Kind.ENDPOINT_CONFIG)) == 1  # alike in all that counts, so shared
+    place.answer(WarmState.WARM)
     assert place.apply(f"endpoints: {{{long}: {{variants: {{v{'-' * 24}x: {{model: one}}}}}}}}") == [
         f"endpoint {long[:-1]}y deleted"
     ]
     assert len(place.names(Kind.ENDPOINT_CONFIG)) == 1
+
+
+def test_what_is_declared_again_before_it_is_gone_is_made_anew(place: Place) -> None:
+    place.apply(ONLY_A)
+    place.answer(WarmState.WARM)
+    before = place.endpoint().generation
+    place.apply("")
+    assert place.endpoint().status is EndpointStatus.DELETING
+
+    assert place.apply(ONLY_A) == ["endpoint iris created"]
+
+    assert place.endpoint().status is EndpointStatus.CREATING
+    assert place.endpoint().generation > before
+    place.answer(WarmState.WARM)
+    assert place.endpoint().status is EndpointStatus.IN_SERVICE
+
+
+# Who decides
+
+EDITABLE = AB.replace("  iris:\n", "  iris:\n    api_edits: true\n")
+
+
+def own_config(place: Place) -> None:
+    place.control.create_model("own")
+    place.control.create_config("own", variant("v", model="own"))
+
+
+def config_of(place: Place) -> str:
+    return str(place.control.describe()["EndpointConfigName"])
+
+
+@pytest.mark.provenance("guess")
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "UpdateEndpoint",
+        "UpdateEndpointWeightsAndCapacities",
+        "DeleteEndpoint",
+        "DeleteModel",
+        "DeleteEndpointConfig",
+    ],
+)
+def test_what_is_declared_is_the_files_to_change(place: Place, operation: str) -> None:
+    place.apply(AB)
+    place.answer(WarmState.WARM)
+    own_config(place)
+    model = next(name for name in place.names(Kind.MODEL) if name != "own")
+    asked: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "UpdateEndpoint": ("endpoint", "iris", {"EndpointConfigName": "own"}),
+        "UpdateEndpointWeightsAndCapacities": (
+            "endpoint",
+            "iris",
+            {"DesiredWeightsAndCapacities": [{"VariantName": "a", "DesiredWeight": 1}]},
+        ),
+        "DeleteEndpoint": ("endpoint", "iris", {}),
+        "DeleteModel": ("model", model, {}),
+        "DeleteEndpointConfig": ("endpoint configuration", config_of(place), {}),
+    }
+    words, name, fields = asked[operation]
+    member = {"model": "ModelName", "endpoint": "EndpointName"}.get(words, "EndpointConfigName")
+
+    sentence = place.control.refusal(operation, **{member: name}, **fields)
+
+    assert sentence == (
+        f'The {words} "{name}" is declared in the endpoints file, which decides on it: change it there, or '
+        "let the API change the endpoint by `api_edits: true`."
+    )
+
+
+def test_models_and_configurations_of_an_editable_endpoint_stay_the_files(place: Place) -> None:
+    place.apply(EDITABLE)
+    place.answer(WarmState.WARM)
+
+    for model in place.names(Kind.MODEL):
+        assert "is declared in" in place.control.refusal("DeleteModel", ModelName=model)
+    assert "is declared in" in place.control.refusal(
+        "DeleteEndpointConfig", EndpointConfigName=config_of(place)
+    )
+
+
+def test_the_name_of_an_editable_endpoint_frees_nothing_of_another_kind(place: Place) -> None:
+    place.apply(AB)
+    (model, _) = place.names(Kind.MODEL)
+    place.apply(f"{AB}  {model}: {{api_edits: true, variants: {{v: {{model: one}}}}}}\n")
+
+    assert "is declared in" in place.control.refusal("DeleteModel", ModelName=model)
+
+
+def test_what_the_api_changed_stays_until_the_declaration_changes(place: Place) -> None:
+    place.apply(EDITABLE)
+    place.answer(WarmState.WARM)
+    own_config(place)
+    place.control.call("UpdateEndpoint", EndpointName="iris", EndpointConfigName="own")
+    place.answer(WarmState.WARM)
+
+    place.restart()
+    assert place.declared.apply() == []
+    assert place.apply(EDITABLE + "  other: {variants: {v: {model: one}}}\n") == ["endpoint other created"]
+    place.answer(WarmState.WARM)
+    assert config_of(place) == "own"
+
+    assert place.apply(EDITABLE.replace("weight: 9", "weight: 8")) == [
+        "endpoint iris updated",
+        "endpoint other deleted",
+    ]
+    place.answer(WarmState.WARM)
+    assert list(place.control.variants()) == ["a", "b"]
+
+
+def test_weights_that_the_api_set_stay_until_the_file_alone_decides_again(place: Place) -> None:
+    place.apply(EDITABLE)
+    place.answer(WarmState.WARM)
+    place.control.call(
+        "UpdateEndpointWeightsAndCapacities",
+        EndpointName="iris",
+        DesiredWeightsAndCapacities=[{"VariantName": "a", "DesiredWeight": 0}],
+    )
+    place.answer(WarmState.WARM)
+
+    place.restart()
+    assert place.control.variants()["a"]["CurrentWeight"] == 0
+
+    assert place.apply(AB) == ["endpoint iris: new weights"]
+    assert place.control.variants()["a"]["CurrentWeight"] == 9
+
+
+def test_what_the_api_deleted_stays_away_until_the_declaration_changes(place: Place) -> None:
+    place.apply(EDITABLE)
+    place.answer(WarmState.WARM)
+    place.control.call("DeleteEndpoint", EndpointName="iris")
+    assert place.declared.apply() == []
+    place.restart()
+    place.answer(WarmState.WARM)
+    assert place.names(Kind.ENDPOINT) == []
+
+    place.restart()
+    assert place.names(Kind.ENDPOINT) == []
+
+    assert place.apply(EDITABLE.replace("weight: 9", "weight: 8")) == ["endpoint iris created"]
+
+
+def test_a_change_of_the_api_that_is_under_way_gives_way_to_the_file(place: Place) -> None:
+    place.apply(EDITABLE)
+    place.answer(WarmState.WARM)
+    own_config(place)
+    place.control.call("UpdateEndpoint", EndpointName="iris", EndpointConfigName="own")
+
+    assert place.apply(AB) == ["endpoint iris updated"]
+
+    place.answer(WarmState.WARM)
+    assert list(place.control.variants()) == ["a", "b"]
+
+
+def test_a_failed_editable_endpoint_can_be_deleted_by_the_api(place: Place) -> None:
+    place.apply(EDITABLE)
+    place.answer(WarmState.FAILED, "broken")
+    own_config(place)
+
+    assert "Cannot update failed" in place.control.refusal(
+        "UpdateEndpoint", EndpointName="iris", EndpointConfigName="own"
+    )
+    place.control.call("DeleteEndpoint", EndpointName="iris")
+    place.answer(WarmState.WARM)
+    assert place.names(Kind.ENDPOINT) == []
+
+
+def test_tags_can_be_put_on_what_is_declared_and_stay(place: Place) -> None:
+    place.apply(AB)
+    place.answer(WarmState.WARM)
+    arn = place.control.describe()["EndpointArn"]
+    place.control.call("AddTags", ResourceArn=arn, Tags=[{"Key": "team", "Value": "birds"}])
+
+    place.restart()
+    place.apply(AB.replace("weight: 9", "weight: 8"))
+
+    assert place.control.call("ListTags", ResourceArn=arn) == {"Tags": [{"Key": "team", "Value": "birds"}]}
+
+
+@pytest.mark.provenance("botocore")
+def test_what_is_declared_is_listed_as_the_model_allows(place: Place) -> None:
+    place.apply(AB)
+    place.answer(WarmState.WARM)
+
+    for kind in Kind:
+        row = kind.row
+        listed = place.control.call(f"List{row.list}", SortBy="Name", SortOrder="Ascending")[row.list]
+        assert [one[row.name] for one in listed] == place.names(kind)

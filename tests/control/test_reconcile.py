@@ -1,166 +1,188 @@
 import logging
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import pytest
 
-from service.arn import Arns
-from service.clock import ManualClock
-from service.control.endpoints import create_endpoint, endpoint_of
 from service.control.reconcile import reconcile
-from service.control.resources import Resources
-from service.domain.endpoint import Endpoint, WarmReport, WarmState
+from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.store.store import GatewayReport, Store
-
-ARNS = Arns("000000000000", "us-east-1")
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+from tests.control.conftest import NOON, Control
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "state.db")
-    yield opened
-    opened.close()
+@pytest.fixture(autouse=True)
+def _model(control: Control) -> None:
+    control.create_model()
+    control.create_config()
+    control.clock.advance(3600)
 
 
-def declare(store: Store, *names: str) -> None:
-    with store.change() as change:
-        resources = Resources(change, ARNS, ManualClock(NOON))
-        container = {"ModelDataUrl": "file:///m/one"}
-        resources.create(Kind.MODEL, {"ModelName": "one", "PrimaryContainer": container})
-        variants = [{"VariantName": "a", "ModelName": "one"}]
-        config = {"EndpointConfigName": "config", "ProductionVariants": variants}
-        resources.create(Kind.ENDPOINT_CONFIG, config)
-        for name in names:
-            create_endpoint(resources, {"EndpointName": name, "EndpointConfigName": "config"})
-
-
-def endpoint(store: Store, name: str = "iris") -> Endpoint:
-    resource = store.get(Kind.ENDPOINT, name)
-    assert resource is not None
-    return endpoint_of(resource)
-
-
-def report(store: Store, pid: int, state: WarmState, reason: str = "", name: str = "iris") -> None:
-    known = endpoint(store, name)
+def report(
+    control: Control, pid: int, state: WarmState, reason: str = "", name: str = "iris", revision: int = 0
+) -> None:
+    known = control.endpoint(name)
     fleet = known.pending or known.active
     assert fleet is not None
-    store.report(GatewayReport(pid, 1, (WarmReport(name, fleet.generation, "a", state, reason),)))
+    word = WarmReport(name, fleet.generation, "a", state, reason)
+    control.store.report(GatewayReport(pid, revision, (word,)))
 
 
-def look(store: Store, *alive: int) -> int:
-    return reconcile(store, ARNS, ManualClock(NOON + timedelta(hours=1)), lambda pid: pid in alive)
+def follow(control: Control, *pids: int) -> None:
+    for pid in pids:
+        control.store.report(GatewayReport(pid, control.store.revision(), ()))
 
 
-def test_an_endpoint_is_in_service_when_every_living_gateway_has_it_warm(store: Store) -> None:
-    declare(store, "iris")
-    report(store, 1, WarmState.WARM)
-    report(store, 2, WarmState.LOADING)
-    assert look(store, 1, 2) == 0
-    assert endpoint(store).status == "Creating"
+def status(control: Control, name: str = "iris") -> str:
+    return control.endpoint(name).status.value
 
-    report(store, 2, WarmState.WARM)
-    assert look(store, 1, 2) == 1
 
-    resource = store.get(Kind.ENDPOINT, "iris")
+def test_an_endpoint_is_in_service_when_every_gateway_has_it_warm_and_follows(control: Control) -> None:
+    control.create_endpoint()
+    report(control, 1, WarmState.WARM)
+    report(control, 2, WarmState.LOADING)
+    assert control.keep([1, 2]) == 0
+    assert status(control) == "Creating"
+
+    report(control, 2, WarmState.WARM)
+    assert control.keep([1, 2]) == 1
+    assert status(control) == "Creating"
+    assert control.endpoint().serving is not None
+    assert control.endpoint().awaited == control.store.revision()
+
+    follow(control, 1)
+    assert control.keep([1, 2]) == 0
+    follow(control, 2)
+    assert control.keep([1, 2]) == 1
+
+    resource = control.store.get(Kind.ENDPOINT, "iris")
     assert resource is not None
     assert resource.status == "InService"
     assert resource.modified_at == NOON + timedelta(hours=1)
 
 
-def test_nothing_to_settle_leaves_the_revision_alone(store: Store) -> None:
-    declare(store, "iris")
-    report(store, 1, WarmState.WARM)
-    look(store, 1)
-    before = store.revision()
+def test_nothing_to_settle_leaves_the_revision_alone(control: Control) -> None:
+    control.create_endpoint()
+    control.settle()
+    before = control.store.revision()
 
-    assert look(store, 1) == 0
-    assert look(store) == 0
-    assert store.revision() == before
-
-
-def test_a_dead_gateways_word_does_not_count_and_is_forgotten(store: Store) -> None:
-    declare(store, "iris")
-    report(store, 1, WarmState.FAILED, "out of memory")
-    report(store, 2, WarmState.WARM)
-
-    assert look(store, 2) == 1
-
-    assert endpoint(store).status == "InService"
-    assert [gateway.pid for gateway in store.gateways()] == [2]
+    assert control.keep() == 0
+    assert control.keep([]) == 0
+    assert control.store.revision() == before
 
 
-def test_without_gateways_nothing_moves(store: Store) -> None:
-    declare(store, "iris")
-    report(store, 1, WarmState.WARM)
+def test_a_dead_gateways_word_does_not_count_and_is_forgotten(control: Control) -> None:
+    control.create_endpoint()
+    report(control, 1, WarmState.FAILED, "out of memory")
+    report(control, 2, WarmState.WARM)
 
-    assert look(store) == 0
-    assert endpoint(store).status == "Creating"
+    assert control.keep([2]) == 1
+
+    assert control.endpoint().active is not None
+    assert [gateway.pid for gateway in control.store.gateways()] == [2]
 
 
-def test_what_settled_is_logged_with_its_reason(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gateway_that_died_is_not_waited_for(control: Control) -> None:
+    control.create_endpoint()
+    report(control, 1, WarmState.WARM)
+    report(control, 2, WarmState.WARM)
+    control.keep()
+    follow(control, 2)
+
+    assert control.keep([2]) == 1
+    assert status(control) == "InService"
+
+
+def test_without_gateways_nothing_moves(control: Control) -> None:
+    control.create_endpoint()
+    report(control, 1, WarmState.WARM)
+
+    assert control.keep([]) == 0
+    assert status(control) == "Creating"
+    control.settle()
+    control.call("DeleteEndpoint", EndpointName="iris")
+    assert control.keep([]) == 0
+    assert status(control) == "Deleting"
+
+
+def test_what_settled_is_logged_with_its_reason(control: Control, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    declare(store, "bad", "good")
-    report(store, 1, WarmState.FAILED, "no such file", name="bad")
-    assert look(store, 1) == 1
-    report(store, 1, WarmState.WARM, name="good")
-    assert look(store, 1) == 1
+    control.create_endpoint("bad")
+    control.create_endpoint("good")
+    report(control, 1, WarmState.FAILED, "no such file", name="bad")
+    assert control.keep() == 1
+    report(control, 1, WarmState.WARM, name="good")
+    assert control.keep() == 1
 
-    bad, good = caplog.records
+    bad, good = (record for record in caplog.records if "endpoint settled" in record.getMessage())
     assert bad.levelname == "WARNING"
     assert "Variant a: no such file" in bad.getMessage()
     assert good.levelname == "INFO"
-    assert endpoint(store, "bad").status == "Failed"
+    assert status(control, "bad") == "Failed"
 
 
 @pytest.mark.parametrize("reason", ["x" * 5000, "bad name \udcff", "nul \0"])
-def test_a_reason_of_any_length_and_spelling_settles_once(store: Store, reason: str) -> None:
-    declare(store, "iris")
-    report(store, 1, WarmState.FAILED, reason)
+def test_a_reason_of_any_length_and_spelling_settles_once(control: Control, reason: str) -> None:
+    control.create_endpoint()
+    report(control, 1, WarmState.FAILED, reason)
 
-    assert look(store, 1) == 1
-    before = store.revision()
-    assert look(store, 1) == 0
+    assert control.keep() == 1
+    before = control.store.revision()
+    assert control.keep() == 0
 
-    assert store.revision() == before
-    assert endpoint(store).status == "Failed"
-    assert 0 < len(endpoint(store).failure_reason) <= 1024
+    assert control.store.revision() == before
+    assert status(control) == "Failed"
+    assert 0 < len(control.endpoint().failure_reason) <= 1024
 
 
-def test_several_endpoints_settle_in_one_change(store: Store) -> None:
-    declare(store, "one", "two", "three")
+def test_several_endpoints_settle_in_one_change(control: Control) -> None:
+    for name in ("one", "two", "three"):
+        control.create_endpoint(name)
     words = [
         WarmReport(name, fleet.generation, "a", WarmState.WARM)
         for name in ("one", "two")
-        if (fleet := endpoint(store, name).pending) is not None
+        if (fleet := control.endpoint(name).pending) is not None
     ]
-    store.report(GatewayReport(1, 1, tuple(words)))
-    before = store.revision()
+    control.store.report(GatewayReport(1, 1, tuple(words)))
+    before = control.store.revision()
 
-    assert look(store, 1) == 2
-    assert store.revision() == before + 1
-    assert [endpoint(store, name).status for name in ("one", "two", "three")] == [
+    assert control.keep() == 2
+    assert control.store.revision() == before + 1
+    follow(control, 1)
+    assert control.keep() == 2
+    assert control.store.revision() == before + 2
+    assert [status(control, name) for name in ("one", "two", "three")] == [
         "InService",
         "InService",
         "Creating",
     ]
 
 
-def test_what_another_keeper_settled_meanwhile_is_left_alone(store: Store, tmp_path: Path) -> None:
-    declare(store, "iris")
-    report(store, 1, WarmState.WARM)
-    other = Store(tmp_path / "state.db")
+def test_endpoints_that_are_gone_are_removed_in_the_same_round(control: Control) -> None:
+    control.create_endpoint("gone")
+    control.settle()
+    control.create_endpoint("new")
+    control.call("DeleteEndpoint", EndpointName="gone")
+    control.report()
+    before = control.store.revision()
+
+    assert control.keep() == 2
+    assert control.store.revision() == before + 1
+    assert control.names(Kind.ENDPOINT) == ["new"]
+
+
+def test_what_another_keeper_settled_meanwhile_is_left_alone(control: Control) -> None:
+    control.create_endpoint()
+    report(control, 1, WarmState.WARM)
+    other = Store(control.folder / "state.db")
     asked: list[int] = []
 
     def is_alive(pid: int) -> bool:
         if not asked:  # the other one is quicker, between this one's reading and writing
             asked.append(pid)
-            look(other, 1)
+            reconcile(other, control.context, lambda _pid: True)
         return True
 
-    before = store.revision()
-    assert reconcile(store, ARNS, ManualClock(NOON), is_alive) == 0
-    assert store.revision() == before + 1
+    before = control.store.revision()
+    assert reconcile(control.store, control.context, is_alive) == 0
+    assert control.store.revision() == before + 1
     other.close()

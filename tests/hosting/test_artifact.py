@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import ModelFailure, ModelNotFound
-from service.hosting.artifact import ArtifactStore, Limits
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 
 LIMITS = Limits(max_bytes=1_000_000, max_members=20, max_ratio=100)
 
@@ -61,6 +62,71 @@ def refusal(store: ArtifactStore, path: Path) -> str:
     with pytest.raises(ModelFailure) as caught:
         store.open(path)
     return caught.value.message
+
+
+# ---- buckets
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    folder = tmp_path / "data" / "s3" / "bucket"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def bucketed(tmp_path: Path, root: Path, bucket: Path) -> ArtifactStore:
+    data = tmp_path / "data"
+    return ArtifactStore([root, data], tmp_path / "unpacked", LIMITS, buckets=data / "s3")
+
+
+def test_objects_and_prefixes_lie_below_their_buckets_folder(bucketed: ArtifactStore, bucket: Path) -> None:
+    (bucket / "iris" / "1").mkdir(parents=True)
+    packed = put(bucket / "iris", b"", "model.tar.gz")
+
+    assert bucketed.resolve("s3://bucket/iris/model.tar.gz") == packed
+    assert bucketed.resolve("https://bucket.s3.amazonaws.com/iris/model.tar.gz") == packed
+    assert bucketed.resolve("s3://bucket/iris/1/") == bucket / "iris" / "1"
+    assert bucketed.resolve("s3://bucket") == bucket
+    assert bucketed.resolve("s3://bucket/") == bucket
+
+
+def test_a_buckets_address_never_leads_out_of_the_bucket(
+    bucketed: ArtifactStore, bucket: Path, root: Path, tmp_path: Path
+) -> None:
+    (root / "secret").mkdir()
+    (bucket.parent / "other" / "model").mkdir(parents=True)
+    (bucket / "link").symlink_to(root / "secret")
+    (tmp_path / "elsewhere").mkdir()
+    (bucket.parent / "linked").symlink_to(tmp_path / "elsewhere")
+    for location in [
+        "s3://bucket/../other/model",
+        "s3://bucket/../../../models/secret",
+        "s3://bucket/link",
+        "s3://linked/",
+        "s3://linked",
+        "s3://bucket//etc",
+        "s3://nobody/model",
+        "s3://bucket/nothing",
+        "s3://../data",
+    ]:
+        with pytest.raises(ModelNotFound, match=r"There is no model '.+' in the model folder"):
+            bucketed.resolve(location)
+
+
+def test_without_buckets_no_address_is_found(store: ArtifactStore) -> None:
+    with pytest.raises(ModelNotFound):
+        store.resolve("s3://bucket/iris")
+
+
+def test_the_version_of_a_location_changes_with_its_files(bucketed: ArtifactStore, bucket: Path) -> None:
+    put(bucket, b"1")
+    first = bucketed.version_of("s3://bucket/m.tar.gz")
+    assert bucketed.version_of("s3://bucket/m.tar.gz") == first
+    put(bucket, b"22")
+    assert bucketed.version_of("s3://bucket/m.tar.gz") != first
+    with pytest.raises(ModelNotFound):
+        bucketed.version_of("s3://bucket/x.tar.gz")
 
 
 # ---- resolve

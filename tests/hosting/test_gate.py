@@ -94,6 +94,27 @@ def test_a_caller_that_gives_up_just_before_its_turn_is_passed_over() -> None:
     asyncio.run(run())
 
 
+def test_a_wider_gate_lets_those_in_line_in_and_a_narrower_one_waits_for_those_inside() -> None:
+    async def run() -> None:
+        gate = Gate(limit=1, queue=5)
+        await gate.enter()
+        callers = [asyncio.create_task(gate.enter()) for _ in range(3)]
+        await _settle()
+        gate.resize(3)
+        await _settle()
+        assert (gate.inside, gate.waiting) == (3, 1)
+        gate.resize(1)
+        for inside in (2, 1):
+            gate.leave()
+            await _settle()
+            assert (gate.inside, gate.waiting) == (inside, 1)
+        gate.leave()
+        await asyncio.gather(*callers)
+        assert (gate.inside, gate.waiting) == (1, 0)
+
+    asyncio.run(run())
+
+
 async def _settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)

@@ -20,7 +20,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from service.clock import ManualClock
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelNotFound, Unavailable
-from service.hosting.artifact import ArtifactStore, Limits
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.inline import HostLimits, InlineHost, estimate_bytes, example_call
 from service.hosting.model import Answer, Call, LoadedModel

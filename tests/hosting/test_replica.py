@@ -25,7 +25,7 @@ from service.errors import (
 from service.hosting.cache import ModelCache
 from service.hosting.entry import IN_PLACE_S
 from service.hosting.model import Answer, Call, LoadedModel
-from service.hosting.replica import Replica
+from service.hosting.replica import CallLimits, Replica
 from service.hosting.source import ModelKey, Prepared
 
 HANG_S = 20.0  # far above what any test takes: reached only by what hangs
@@ -69,8 +69,16 @@ class Rig:
         self.cache = ModelCache(_Source(self), 10, loads, clock, _Observer(), **options)
         self.calls = calls
 
-    def replica(self, timeout_s: float = HANG_S, *, multi: bool = False) -> Replica:
-        return Replica(ModelSource("a", multi=multi), self.locate, self.cache, self.calls, timeout_s)
+    def replica(
+        self, timeout_s: float = HANG_S, *, multi: bool = False, concurrency: int = 4, queue: int = 1000
+    ) -> Replica:
+        return Replica(
+            ModelSource("a", multi=multi),
+            self.locate,
+            self.cache,
+            self.calls,
+            CallLimits(timeout_s, concurrency, queue),
+        )
 
     def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
         if target_model == "missing":
@@ -274,7 +282,7 @@ def test_a_call_that_times_out_is_answered_while_its_thread_keeps_its_place_and_
         async with rig() as it:
             it.answer = stuck = Stuck()
             with pytest.raises(ModelTimeout, match=r"Model a gave no answer within 0\.05 seconds\."):
-                await it.replica(SOON_S).invoke(a_call())
+                await it.replica(SOON_S, multi=True).invoke(a_call())
             await stuck.has_begun()
             (entry,) = it.cache.loaded
             assert (entry.users, entry.gate.inside) == (1, 1)
@@ -312,10 +320,10 @@ def test_a_call_that_times_out_in_line_leaves_the_line() -> None:
     async def test() -> None:
         async with rig(concurrency=1) as it:
             it.answer = stuck = Stuck()
-            first = asyncio.create_task(it.replica().invoke(a_call()))
+            first = asyncio.create_task(it.replica(multi=True).invoke(a_call()))
             await stuck.has_begun()
             with pytest.raises(ModelTimeout):
-                await it.replica(SOON_S).invoke(a_call())
+                await it.replica(SOON_S, multi=True).invoke(a_call())
             (entry,) = it.cache.loaded
             assert (entry.users, entry.gate.inside, entry.gate.waiting) == (1, 1, 0)
             stuck.may_end.set()
@@ -378,11 +386,12 @@ def test_a_load_beyond_the_time_limit_goes_on_and_a_later_call_finds_it(
 # ---- too many calls, and the end
 
 
-def test_a_full_line_is_refused_and_leaves_no_pin() -> None:
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_full_line_is_refused_and_leaves_no_pin(multi: bool) -> None:
     async def test() -> None:
         async with rig(concurrency=1, queue=1) as it:
             it.answer = stuck = Stuck()
-            replica = it.replica()
+            replica = it.replica(multi=multi, concurrency=1, queue=1)
             callers = [asyncio.create_task(replica.invoke(a_call()))]
             await stuck.has_begun()
             callers.append(asyncio.create_task(replica.invoke(a_call())))
@@ -396,21 +405,57 @@ def test_a_full_line_is_refused_and_leaves_no_pin() -> None:
     run(test())
 
 
-def test_no_more_calls_run_at_once_than_a_model_takes() -> None:
+class AtOnce:
+    """An answer that counts how many calls run at once; each waits until `together` of them do."""
+
+    def __init__(self, together: int) -> None:
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+        self._barrier = threading.Barrier(together, timeout=HANG_S)
+
+    def __call__(self, call: Call) -> Answer:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self._barrier.wait()
+        with self._lock:
+            self._now -= 1
+        return echo(call)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_no_more_calls_run_at_once_than_one_instance_takes(multi: bool) -> None:
     async def test() -> None:
         async with rig(concurrency=3) as it:
-            barrier = threading.Barrier(3, timeout=HANG_S)
-            running: list[int] = []
-
-            def together(call: Call) -> Answer:
-                barrier.wait()
-                running.append(it.cache.loaded[0].gate.inside)
-                return echo(call)
-
-            it.answer = together
-            replica = it.replica()
+            it.answer = counted = AtOnce(3)
+            replica = it.replica(multi=multi, concurrency=3)
             await asyncio.gather(*(replica.invoke(a_call()) for _ in range(12)))
-            assert max(running) <= 3
+            assert counted.most == 3
+
+    run(test())
+
+
+@pytest.mark.parametrize(("instances", "most_calls", "at_once"), [(3, None, 6), (3, 5, 5), (1, 9, 2)])
+def test_each_instance_takes_calls_of_its_own(instances: int, most_calls: int | None, at_once: int) -> None:
+    async def test() -> None:
+        async with rig() as it:
+            it.answer = counted = AtOnce(at_once)
+            replica = it.replica(concurrency=2)
+            replica.scale(instances, most_calls)
+            await asyncio.gather(*(replica.invoke(a_call()) for _ in range(2 * at_once)))
+            assert counted.most == at_once
+
+    run(test())
+
+
+def test_two_variants_of_one_model_do_not_share_their_instances() -> None:
+    async def test() -> None:
+        async with rig() as it:
+            it.answer = counted = AtOnce(4)
+            replicas = [it.replica(concurrency=2) for _ in range(2)]
+            await asyncio.gather(*(replica.invoke(a_call()) for replica in replicas * 4))
+            assert counted.most == 4
 
     run(test())
 

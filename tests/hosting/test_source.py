@@ -26,3 +26,14 @@ def test_the_same_files_in_another_environment_are_another_model() -> None:
 
     assert plain == ModelKey(Path("/m/a"))
     assert len({plain, told, ModelKey(Path("/m/a"))}) == 2
+
+
+def test_a_model_in_a_bucket_is_called_by_its_address() -> None:
+    key = ModelKey(Path("/data/s3/b/iris/model.tar.gz"), address="s3://b/iris/model.tar.gz")
+
+    assert key.name == "s3://b/iris/model"
+    assert key == ModelKey(Path("/data/s3/b/iris/model.tar.gz"))
+
+
+def test_deployments_of_other_versions_share_no_model() -> None:
+    assert ModelKey(Path("/m/a"), version="1") != ModelKey(Path("/m/a"), version="2")

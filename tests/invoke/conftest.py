@@ -13,7 +13,9 @@ from service.clock import SystemClock
 from service.control.declaration import read_declaration
 from service.control.declared import apply_declaration
 from service.control.reconcile import reconcile
-from service.hosting.artifact import ArtifactStore, Limits
+from service.control.resources import Context
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey
@@ -24,6 +26,7 @@ from service.store.store import Store
 from tests.conftest import ROOT
 
 ARNS = Arns("000000000000", "us-east-1")
+CONTEXT = Context(ARNS, SystemClock())
 ROW = b"5.1,3.5,1.4,0.2"
 
 
@@ -52,7 +55,7 @@ class World:
     def declare(self, text: str) -> None:
         file = self.models / "endpoints.yaml"
         file.write_text(text)
-        apply_declaration(read_declaration(file, self.models), self.store, ARNS, SystemClock())
+        apply_declaration(read_declaration(file, self.models), self.store, CONTEXT)
 
     async def settle(self) -> None:
         """Until nothing moves any more: follow, warm up, report, reconcile."""
@@ -60,8 +63,12 @@ class World:
             await self.follower.look()
             await self.follower.warm()
             await self.follower.look()
-            reconcile(self.store, ARNS, SystemClock(), lambda pid: True)
+            self.reconcile()
         await self.follower.look()
+
+    def reconcile(self) -> None:
+        """One round of the keeper."""
+        reconcile(self.store, CONTEXT, lambda pid: True)
 
     def predictor(self) -> Predictor:
         return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry, ARNS)

@@ -1,6 +1,6 @@
 import asyncio
 
-from service.invoke.directory import EMPTY, build_directory
+from service.invoke.directory import EMPTY, fleets_of, next_directory
 from tests.invoke.conftest import Open
 
 _AB = """
@@ -12,17 +12,17 @@ endpoints:
 
 
 def test_nothing_is_routed_before_the_store_was_read() -> None:
-    assert (EMPTY.routes, EMPTY.default, EMPTY.registered, EMPTY.fleets()) == ({}, None, {}, [])
+    assert (EMPTY.routes, EMPTY.default, EMPTY.registered) == ({}, None, {})
 
 
 def test_a_snapshot_becomes_routes_once_endpoints_are_in_service(world: Open) -> None:
     async def run() -> None:
         async with world() as here:
             here.declare(_AB)
-            early = build_directory(here.store.snapshot(), here.host.replica, here.registry)
+            early = next_directory(EMPTY, here.store.changes_since(0), here.host.replica, here.registry)
             assert set(early.endpoints) == {"iris", "all"}
             assert early.routes == {}
-            assert len(early.fleets()) == 2
+            assert sum(len(fleets_of(endpoint)) for endpoint in early.endpoints.values()) == 2
             await here.settle()
             directory = here.follower.directory
             assert directory.default == "iris"

@@ -2,7 +2,7 @@ import asyncio
 import shutil
 
 from service.invoke.follow import Follower
-from service.store.store import Store
+from service.store.store import Delta, Store
 from tests.conftest import wait_until
 from tests.invoke.conftest import Open, World
 
@@ -121,8 +121,8 @@ class _Locked(Store):
 
     refusals = 2
 
-    def revision(self) -> int:
+    def changes_since(self, revision: int) -> Delta:
         if self.refusals:
             self.refusals -= 1
             raise OSError("the disk is busy")
-        return super().revision()
+        return super().changes_since(revision)

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from service.clock import SystemClock
-from service.control.reconcile import reconcile
 from service.errors import (
     BadPayload,
     ModelError,
@@ -203,7 +201,7 @@ def test_a_request_is_only_refused_after_catching_up_with_the_store(world: Open)
             await gateway.follower.look()
             await gateway.follower.warm()
             await gateway.follower.look()
-            reconcile(gateway.store, ARNS, SystemClock(), lambda pid: True)  # in service; not looked since
+            gateway.reconcile()  # it takes requests now; the gateway did not look since
 
             prediction = await predictor.predict(Invocation("iris", Call(ROW, "text/csv", None)))
 

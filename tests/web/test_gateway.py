@@ -1,13 +1,11 @@
-"""The front door and the control face behind it: who gets which request, and what draining adds."""
+"""The front door: who gets which request, and what draining adds."""
 
 import asyncio
 from typing import Any
 
-import orjson
 import pytest
 
 from service.asgi import App, Message, Receive, Scope, Send
-from service.web.control import ControlFace
 from service.web.gateway import Gateway
 
 
@@ -68,28 +66,3 @@ def test_while_draining_every_answer_closes_its_connection() -> None:
         sent = _ask(gateway, method, path)
         assert (b"connection", b"close") in sent[0]["headers"]
         assert len(sent[0]["headers"]) == 2
-
-
-@pytest.mark.provenance("botocore")
-def test_an_operation_that_is_not_served_is_refused_by_name() -> None:
-    start, body = _ask(ControlFace(), "POST", "/", b"{}", x_amz_target=b"SageMaker.CreateModel")
-    assert start["status"] == 404
-    headers = dict(start["headers"])
-    assert headers[b"content-type"] == b"application/x-amz-json-1.1"
-    assert headers[b"x-amzn-requestid"]
-    assert orjson.loads(body["body"]) == {
-        "__type": "UnknownOperationException",
-        "message": "Operation CreateModel is not served by sagebird yet.",
-    }
-
-
-def test_a_post_without_a_target_is_told_where_predictions_go() -> None:
-    _, body = _ask(ControlFace(), "POST", "/", b"5.1,3.5")
-    assert "/endpoints/NAME/invocations" in orjson.loads(body["body"])["message"]
-
-
-def test_a_body_over_the_limit_is_413() -> None:
-    start, body = _ask(ControlFace(), "POST", "/", b"7" * 1_048_577)
-    assert start["status"] == 413
-    assert (b"connection", b"close") in start["headers"]
-    assert body["body"] == b"HTTP content length exceeded 1048576 bytes."

@@ -14,13 +14,17 @@ from service.errors import (
     ModelError,
     ModelNotReady,
     PayloadTooLarge,
+    ResourceInUse,
+    ResourceLimitExceeded,
+    ResourceNotFound,
     SagebirdError,
     Unavailable,
     UnknownOperation,
     ValidationFault,
 )
-from service.wire.faults import fault_reply
-from service.wire.rest_json import Reply
+from service.wire.faults import fault_reply, json_fault_reply, query_fault_reply
+from service.wire.query import QueryCall
+from service.wire.reply import Reply
 from service.wire.shapes import SerializationFault
 from service.wire.spec import Service
 
@@ -175,3 +179,120 @@ def test_no_message_and_no_member_breaks_the_answer(runtime: Service, message: s
     body = json.loads(reply.body)
     assert body["Message"] == message[:2048].encode("utf-8", "replace").decode("utf-8")
     assert ("OriginalMessage" in body) == (member is not None)
+
+
+# JSON services
+
+_JSON_1_1 = b"application/x-amz-json-1.1"
+
+
+def _parsed_json(reply: Reply) -> dict[str, Any]:
+    headers = HeadersDict({name.decode(): value.decode() for name, value in reply.headers})
+    parsed: dict[str, Any] = create_parser("json").parse(
+        {"status_code": reply.status, "headers": headers, "body": reply.body}, None
+    )
+    return parsed
+
+
+@pytest.mark.provenance("botocore")
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ValidationFault("m"), 400, "ValidationException"),
+        (ResourceInUse("m"), 400, "ResourceInUse"),
+        (ResourceNotFound("m"), 400, "ResourceNotFound"),
+        (ResourceLimitExceeded("m"), 400, "ResourceLimitExceeded"),
+        (UnknownOperation("m"), 404, "UnknownOperationException"),
+        (SerializationFault("m"), 400, "SerializationException"),
+        (Unavailable("m"), 503, "ServiceUnavailable"),
+        (SagebirdError("m"), 500, "InternalFailure"),
+        (_Unmodelled("m"), 400, "NobodyKnows"),
+    ],
+)
+def test_botocore_reads_code_and_message_of_a_json_error(
+    sagemaker: Service, error: SagebirdError, status: int, code: str
+) -> None:
+    reply = json_fault_reply(error, sagemaker, _ID, _JSON_1_1)
+    assert reply.status == status
+    assert reply.headers == [
+        (b"x-amzn-RequestId", _ID.encode()),
+        (b"x-amzn-ErrorType", code.encode()),
+        (b"Content-Type", _JSON_1_1),
+    ]
+    assert json.loads(reply.body) == {"__type": code, "message": "m", "Message": "m"}
+    parsed = _parsed_json(reply)
+    assert parsed["Error"] == {"Code": code, "Message": "m"}
+    assert parsed["ResponseMetadata"]["RequestId"] == _ID
+
+
+def test_a_json_error_carries_its_members_and_cuts_what_the_model_limits(sagemaker: Service) -> None:
+    reply = json_fault_reply(ResourceInUse("a" * 2000, Other=0), sagemaker, _ID, _JSON_1_1)
+    body = json.loads(reply.body)
+    assert body["Message"] == body["message"] == "a" * 1024
+    assert body["Other"] == 0
+    violations = ValidationFault("a" * 20_000)  # lists of allowed values are long
+    assert (
+        len(_parsed_json(json_fault_reply(violations, sagemaker, _ID, _JSON_1_1))["Error"]["Message"])
+        == 20_000
+    )
+
+
+@pytest.mark.provenance("guess")
+def test_too_large_a_json_body_is_answered_in_json(sagemaker: Service) -> None:
+    reply = json_fault_reply(PayloadTooLarge(7), sagemaker, _ID, _JSON_1_1)
+    assert reply.status == 413
+    assert _parsed_json(reply)["Error"] == {
+        "Code": "RequestEntityTooLargeException",
+        "Message": "HTTP content length exceeded 7 bytes.",
+    }
+
+
+@pytest.mark.parametrize("error", [KeyError("secret"), RecursionError("secret"), KeyboardInterrupt("secret")])
+def test_a_bug_behind_a_json_service_tells_its_request_id_only(
+    sagemaker: Service, error: BaseException
+) -> None:
+    reply = json_fault_reply(error, sagemaker, _ID, _JSON_1_1)
+    assert reply.status == 500
+    message = f"An internal failure occurred. Request id: {_ID}."
+    assert json.loads(reply.body) == {"__type": "InternalFailure", "message": message, "Message": message}
+
+
+# Query services
+
+
+def _parsed_query(reply: Reply, version: str) -> dict[str, Any]:
+    protocol = "ec2" if version == "2016-11-15" else "query"
+    parsed: dict[str, Any] = create_parser(protocol).parse(
+        {"status_code": reply.status, "headers": HeadersDict({}), "body": reply.body}, None
+    )
+    return parsed
+
+
+@pytest.mark.provenance("botocore")
+@pytest.mark.parametrize("version", ["2011-06-15", "2016-11-15"])
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (UnknownOperation("no <such> & \x00thing"), 400, "InvalidAction"),
+        (ValidationFault("no <such> & \ud800thing"), 400, "ValidationError"),
+        (Unavailable("no <such> & \uffffthing"), 503, "ServiceUnavailable"),
+    ],
+)
+def test_botocore_reads_code_and_message_of_an_xml_error(
+    error: SagebirdError, status: int, code: str, version: str
+) -> None:
+    reply = query_fault_reply(error, QueryCall("Do", version), _ID)
+    assert reply.status == status
+    parsed = _parsed_query(reply, version)
+    assert (parsed["Error"]["Code"], parsed["Error"]["Message"]) == (code, "no <such> & ?thing")
+    assert parsed["ResponseMetadata"]["RequestId"] == _ID
+
+
+def test_a_bug_behind_a_query_service_tells_its_request_id_only() -> None:
+    reply = query_fault_reply(KeyError("secret"), QueryCall("Do", ""), _ID)
+    assert reply.status == 500
+    assert _parsed_query(reply, "")["Error"] == {
+        "Type": "Receiver",
+        "Code": "InternalFailure",
+        "Message": f"An internal failure occurred. Request id: {_ID}.",
+    }

@@ -8,6 +8,11 @@ from hypothesis import strategies as st
 from service.wire.pattern import compile_pattern
 
 _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*"
+_IMAGE_VERSION = (  # botocore's shape ImageVersionAlias
+    r"(^\d+$)|(^\d+.\d+$)|(^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
+    r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$)"
+)
 _HOSTILE_URL = r"https://([.\-_a-zA-Z0-9]+/?){3,1016}"
 _HOSTILE_TEXT = r".*(?:[ \r\n\t].*)*"
 _HOSTILE_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9]){0,39}?"
@@ -99,10 +104,17 @@ def test_a_pattern_takes_what_java_takes(pattern: str, good: list[str], bad: lis
         (_HOSTILE_URL, "https://" + "a" * 1000 + "!"),
         (_HOSTILE_NAME, "a" * 1000 + "!"),
         (_NAME, "a-" * 1000 + "!"),
+        (_IMAGE_VERSION, "0" * 20_000 + "!"),
     ],
 )
 def test_a_hostile_value_is_refused_without_backtracking_for_ever(pattern: str, value: str) -> None:
     assert not _accepts(pattern, value)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.text(alphabet="01a.-+\u2028\n", max_size=9))
+def test_the_harmless_equal_of_image_versions_takes_what_the_original_takes(text: str) -> None:
+    assert _accepts(_IMAGE_VERSION, text) == _accepts(f"(?:{_IMAGE_VERSION})", text)
 
 
 @settings(deadline=None, derandomize=True)

@@ -1,0 +1,124 @@
+"""The commands that talk to a running server over HTTP: invoke, endpoints, models."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.refusal import fail
+from service.cli.server import DEFAULT_URL, Url, call, status
+
+_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+    ".jsonlines": "application/jsonlines",
+    ".npy": "application/x-npy",
+}
+
+
+def invoke(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")],
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="The request; - reads standard input.")
+    ] = "-",
+    content_type: Annotated[
+        str | None,
+        typer.Option(
+            help="Content-Type.  [default: by the file's ending, else text/csv]", show_default=False
+        ),
+    ] = None,
+    accept: Annotated[str | None, typer.Option(help="Accept, e.g. text/csv.", show_default=False)] = None,
+    target_model: Annotated[
+        str | None, typer.Option(help="Model of a multi-model endpoint.", show_default=False)
+    ] = None,
+    target_variant: Annotated[
+        str | None, typer.Option(help="Ask this variant, whatever its weight.", show_default=False)
+    ] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Send one request to an endpoint; the answer goes to standard output, its variant to standard error."""
+    body = _read_request(file)
+    headers = {"Content-Type": content_type or _TYPES.get(Path(file).suffix, "text/csv")}
+    for name, value in (
+        ("Accept", accept),
+        ("X-Amzn-SageMaker-Target-Model", target_model),
+        ("X-Amzn-SageMaker-Target-Variant", target_variant),
+    ):
+        if value is not None:
+            headers[name] = value
+    path = f"/endpoints/{quote(endpoint, safe='')}/invocations"
+    response = call(url, "POST", path, content=body, headers=headers)
+    sys.stdout.buffer.write(response.content)
+    if sys.stdout.isatty() and not response.content.endswith(b"\n"):
+        sys.stdout.write("\n")
+    variant = response.headers.get("x-amzn-invoked-production-variant", "")
+    sys.stderr.write(f"variant {variant}, {response.headers.get('content-type', '')}\n")
+
+
+def endpoints(
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show the endpoints that a running server has."""
+    cards = status(url)["endpoints"]
+    if as_json:
+        typer.echo(json.dumps(cards, indent=2))
+        return
+    table = Table("endpoint", "status", "variant", "weight", "share", "model")
+    for card in cards:
+        name = card["name"] + (" (default)" if card["default"] else "")
+        for row, variant in enumerate(card["variants"]):
+            table.add_row(
+                escape(name if row == 0 else ""),
+                card["status"] if row == 0 else "",
+                escape(variant["name"] + (" (coming)" if variant["pending"] else "")),
+                f"{variant['weight']:g}",
+                f"{variant['share']:.0%}",
+                escape(variant["model"]),
+            )
+    console = Console()
+    console.print(table)
+    for card in cards:
+        if card["failure_reason"]:
+            console.print(f"{card['name']}: {card['failure_reason']}", markup=False, style="red")
+
+
+def models(
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show the models that a running server has: on disk, loaded, or failed and why."""
+    cards = status(url)["models"]
+    if as_json:
+        typer.echo(json.dumps(cards, indent=2))
+        return
+    table = Table("model", "state", "gateways", "memory", "what it is")
+    for card in cards:
+        table.add_row(
+            escape(card["name"]),
+            card["state"],
+            str(card["gateways"] or ""),
+            f"{card['size_bytes'] / 2**20:.1f} MiB" if card["size_bytes"] else "",
+            escape(card["description"]),
+        )
+    console = Console()
+    console.print(table)
+    for card in cards:
+        for note in card["notes"]:
+            console.print(f"{card['name']}: {note}", markup=False, style="yellow")
+
+
+def _read_request(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}.")

@@ -1,0 +1,105 @@
+"""The commands that start processes (serve, container, worker): argv -> Settings -> a function of compose."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service import __version__, log
+from service.errors import StartupError
+from service.hosting.flavours.preload import limit_threads
+from service.settings import Settings, load_settings
+
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)
+]
+Port = Annotated[
+    int | None, typer.Option(help="Port; 0 takes a free one.  [default: 8080]", show_default=False)
+]
+Auth = Annotated[
+    str | None,
+    typer.Option(
+        help="`off` allows calls without keys on purpose; needed beyond 127.0.0.1.", show_default=False
+    ),
+]
+Gateways = Annotated[
+    int | None, typer.Option(help="Gateway processes.  [default: one per CPU]", show_default=False)
+]
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)
+    ] = None,
+    gateways: Gateways = None,
+    auth: Auth = None,
+) -> None:
+    """Serve the endpoints that endpoints.yaml declares, until Ctrl-C or SIGTERM.
+
+    Every setting is also a variable: SAGEBIRD_PORT, SAGEBIRD_MODEL_MEMORY, … (the README lists them).
+    """
+    settings = load_settings(host=host, port=port, models=models, data=data, gateways=gateways, auth=auth)
+    compose = start(settings)
+    sys.exit(compose.serve(settings, _announce))
+
+
+def container(
+    model: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("/opt/ml/model"),
+    host: Host = None,
+    port: Port = None,
+    gateways: Gateways = None,
+    auth: Auth = None,
+    multi_model: Annotated[
+        bool, typer.Option(envvar="SAGEMAKER_MULTI_MODEL", help="Start empty; models come by POST /models.")
+    ] = False,
+) -> None:
+    """Serve one model as a SageMaker container does: /ping, /invocations, /models. Keeps no state.
+
+    SAGEMAKER_BIND_TO_PORT and the other variables of serving containers are understood.
+    """
+    environment = {name: value for name, value in os.environ.items() if name.startswith("SAGEMAKER_")}
+    if port is None:
+        port = _number(environment, "SAGEMAKER_BIND_TO_PORT")
+    if gateways is None:
+        gateways = _number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS")
+    settings = load_settings(host=host, port=port, models=model, gateways=gateways, auth=auth)
+    compose = start(settings)
+    sys.exit(compose.contain(settings, environment, multi_model, _announce))
+
+
+def worker() -> None:
+    """Run batch jobs only. Idle for now: batch transform is not served yet."""
+    settings = load_settings()
+    compose = start(settings)
+    sys.exit(compose.work(settings))
+
+
+def start(settings: Settings) -> Any:
+    """Set logging up and import the roles: what only talks to a server never pays for them."""
+    log.configure(settings.log_level, settings.log_format)
+    limit_threads()
+    from service import compose
+
+    return compose
+
+
+def _announce(address: str) -> None:
+    sys.stderr.write(
+        f"sagebird {__version__} on {address} (page: {address}/  docs: {address}/docs  stop: Ctrl-C)\n"
+    )
+    sys.stderr.flush()
+
+
+def _number(environment: dict[str, str], name: str) -> int | None:
+    """A number that the platform passed, None if it did not. Raises StartupError."""
+    text = environment.get(name, "")
+    if text and not (text.isascii() and text.isdecimal()):
+        raise StartupError(f"{name} must be a whole number (is {text!r}).")
+    return int(text) if text else None

@@ -1,0 +1,75 @@
+"""Brings a model's files to where the server finds them: a bucket's folder below its data folder."""
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.cli.refusal import fail
+from service.s3uri import parse_s3_uri
+
+BUCKET = "sagebird-deployments"
+_ARCHIVES = (".tar.gz", ".tgz")
+_MARKS = ("*.joblib", "*.pkl", "inference.py", "code/inference.py")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """Where the files are now, as a container definition says it, and a short text that is theirs alone."""
+
+    container: dict[str, object]
+    version: str
+
+
+def ship(path: str, name: str, data: Path) -> Shipment:
+    """Copy a model's folder or archive into the bucket of deployments; an s3:// address is used as it is.
+
+    The same files end up in the same place; the copy appears whole or not at all.
+    """
+    if parse_s3_uri(path) is not None:
+        return Shipment({"ModelDataUrl": path}, hashlib.sha256(path.encode()).hexdigest()[:8])
+    source = Path(path).absolute()
+    is_archive = source.is_file() and source.name.endswith(_ARCHIVES)
+    if not is_archive and not any(next(source.glob(pattern), None) for pattern in _MARKS):
+        fail(
+            f"{path} is no model: name an s3:// address, a .tar.gz archive, or a folder with a .joblib or "
+            ".pkl file or an inference.py."
+        )
+    try:
+        version = _fingerprint(source)
+        place = data / "s3" / BUCKET / name / version
+        if not place.exists():
+            _copy(source, place)
+    except OSError as error:
+        why = error.strerror or error
+        fail(f"{path} cannot be copied to the data folder {data}: {why} (name another with --data).")
+    address = f"s3://{BUCKET}/{name}/{version}/{source.name}"
+    if is_archive:
+        return Shipment({"ModelDataUrl": address}, version)
+    files = {"S3Uri": f"{address}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    return Shipment({"ModelDataSource": {"S3DataSource": files}}, version)
+
+
+def _fingerprint(source: Path) -> str:
+    digest = hashlib.sha256()
+    files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
+    for file in files:
+        digest.update(f"{file.relative_to(source)}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copy the model into a new folder at `place`, under its own name."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=place.parent, ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / "copy"
+        copy.mkdir(mode=0o755)
+        if source.is_dir():
+            shutil.copytree(source, copy / source.name, ignore=_LEFT_OUT)
+        else:
+            shutil.copy2(source, copy / source.name)
+        copy.replace(place)

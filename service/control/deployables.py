@@ -1,0 +1,98 @@
+"""From AWS's documents to what can be deployed: a configuration's variants, and why one cannot run here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.control.resources import Resources, follow_files
+from service.domain import sentences
+from service.domain.endpoint import ModelSource, Variant
+from service.domain.image import runs_here
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
+from service.errors import ModelFault
+
+_SHOWN_OF_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "RoutingConfig")
+_SHOWN_OF_CONFIG = ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig")
+
+
+def containers_of(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The container definitions of a model's document."""
+    return [model["PrimaryContainer"]] if "PrimaryContainer" in model else list(model.get("Containers", ()))
+
+
+def container_location(container: Mapping[str, Any]) -> str:
+    """Where a container's model data is, "" if it has none."""
+    if "ModelDataUrl" in container:
+        return str(container["ModelDataUrl"])
+    return str(container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri", ""))
+
+
+def obstacle_of(containers: Sequence[Mapping[str, Any]]) -> str:
+    """Why a model of these containers can never run here, "" if it can."""
+    if len(containers) != 1:
+        return sentences.pipeline_cannot_run(len(containers))
+    (container,) = containers
+    if "Image" not in container:
+        return sentences.no_image()
+    if not runs_here(container["Image"]):
+        return sentences.image_cannot_run(container["Image"])
+    return "" if container_location(container) else sentences.no_model_data()
+
+
+def variants_of(resources: Resources, config: Resource) -> tuple[Variant, ...]:
+    """The variants that an endpoint configuration describes, with the model files as they are now.
+
+    Raises:
+        ValidationFault: one of its models is not there.
+    """
+    return tuple(_variant(resources, document, config) for document in config.document["ProductionVariants"])
+
+
+def shown_of(config: Resource) -> dict[str, Any]:
+    """What DescribeEndpoint repeats of a configuration. Source: contract C.5."""
+    document = config.document
+    shown = {member: document[member] for member in _SHOWN_OF_CONFIG if member in document}
+    if "DataCaptureConfig" in document:
+        capture = document["DataCaptureConfig"]
+        shown["DataCaptureConfig"] = {
+            "EnableCapture": capture.get("EnableCapture", True),
+            "CaptureStatus": "Stopped",  # nothing is captured yet, and nobody is told otherwise
+            "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+            "DestinationS3Uri": capture["DestinationS3Uri"],
+            "KmsKeyId": capture.get("KmsKeyId", ""),
+        }
+    return shown
+
+
+def _variant(resources: Resources, document: Mapping[str, Any], config: Resource) -> Variant:
+    """A variant from AWS's document; `lazy` and `pin`, unknown to AWS, from the configuration's state."""
+    own = config.state.get(document["VariantName"], {})
+    common = {
+        "name": document["VariantName"],
+        "weight": document.get("InitialVariantWeight", 1.0),
+        "lazy": own.get("lazy", False),
+        "pin": own.get("pin", False),
+        "instances": document.get("InitialInstanceCount", 1),
+        "most_calls": document.get("ServerlessConfig", {}).get("MaxConcurrency"),
+        "shown": {member: document[member] for member in _SHOWN_OF_VARIANT if member in document},
+    }
+    if "ModelName" not in document:
+        return Variant(source=ModelSource(""), obstacle=sentences.components_cannot_run(), **common)
+    model = resources.get(Kind.MODEL, document["ModelName"])
+    containers = containers_of(model.document)
+    version_of = follow_files if model.declared else resources.context.version_of
+    obstacle = obstacle_of(containers)
+    location, version = container_location(containers[0]), ""
+    multi = containers[0].get("Mode") == "MultiModel"
+    if not obstacle and not multi:  # the models below a prefix may come later
+        try:
+            version = version_of(location)
+        except ModelFault:
+            obstacle = sentences.model_data_not_downloaded(location)
+    source = ModelSource(
+        location,
+        multi,
+        tuple(sorted(containers[0].get("Environment", {}).items())),
+        version,
+    )
+    return Variant(source=source, obstacle=obstacle, image=containers[0].get("Image", ""), **common)

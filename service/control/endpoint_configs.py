@@ -1,0 +1,65 @@
+"""The rules of endpoint configurations that generic resources lack: what production variants must hold."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from service.control.resources import Reading, Resources
+from service.domain import sentences
+from service.domain.kinds import Kind
+from service.errors import ValidationFault
+
+_MEMORY_STEP_MB = 1024
+
+
+def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """CreateEndpointConfig.
+
+    Raises:
+        ValidationFault: the name is taken, a model is not there, or the variants break a rule.
+    """
+    variants = [*fields["ProductionVariants"], *fields.get("ShadowProductionVariants", ())]
+    names: set[str] = set()
+    for variant in variants:
+        if variant["VariantName"] in names:
+            raise ValidationFault(sentences.variant_twice(variant["VariantName"]))
+        names.add(variant["VariantName"])
+        if not isfinite(variant.get("InitialVariantWeight", 1.0)):
+            raise ValidationFault(sentences.weight_not_finite(variant["VariantName"]))
+        _check_capacity(variant)
+        _check_model(resources, variant, with_role="ExecutionRoleArn" in fields)
+    if "ShadowProductionVariants" in fields and len(variants) != 2:
+        raise ValidationFault(sentences.one_shadow())
+    created = resources.create(Kind.ENDPOINT_CONFIG, fields)
+    return {"EndpointConfigArn": resources.arn(Kind.ENDPOINT_CONFIG, created.name)}
+
+
+def describe_endpoint_config(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """DescribeEndpointConfig: what was asked for, with the defaults that AWS fills in."""
+    found = resources.described(Kind.ENDPOINT_CONFIG, fields["EndpointConfigName"])
+    for member in ("ProductionVariants", "ShadowProductionVariants"):
+        if member in found:
+            found[member] = [{"InitialVariantWeight": 1.0, **variant} for variant in found[member]]
+    return {"EnableNetworkIsolation": False, **found}
+
+
+def _check_capacity(variant: Mapping[str, Any]) -> None:
+    name = variant["VariantName"]
+    counted = "InitialInstanceCount" in variant or "InstanceType" in variant
+    if counted + ("ServerlessConfig" in variant) + ("InstancePools" in variant) != 1:
+        raise ValidationFault(sentences.variant_capacity(name))
+    if counted and not ("InitialInstanceCount" in variant and "InstanceType" in variant):
+        raise ValidationFault(sentences.variant_capacity(name))
+    serverless = variant.get("ServerlessConfig")
+    if serverless is not None:
+        if serverless["MemorySizeInMB"] % _MEMORY_STEP_MB:
+            raise ValidationFault(sentences.serverless_memory(name, serverless["MemorySizeInMB"]))
+        if serverless.get("ProvisionedConcurrency", 0) > serverless["MaxConcurrency"]:
+            raise ValidationFault(sentences.serverless_provisioned(name))
+
+
+def _check_model(resources: Resources, variant: Mapping[str, Any], *, with_role: bool) -> None:
+    if "ModelName" in variant:
+        resources.get(Kind.MODEL, variant["ModelName"])
+    elif not with_role:
+        raise ValidationFault(sentences.variant_model_missing(variant["VariantName"]))

@@ -1,0 +1,113 @@
+"""List calls for any row of domain.kinds: filters, orders and pages, written once."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+from service.control.resources import Reading
+from service.domain import sentences
+from service.domain.kinds import Kind
+from service.domain.listing import Listing, Order, Place
+from service.domain.resource import Resource
+from service.errors import ValidationFault
+
+DEFAULT_RESULTS = 10
+"""Source: contract C.2."""
+
+_ORDERS: Mapping[str, Order] = {"Name": "name", "CreationTime": "created_at", "Status": "status"}
+_FILTERS = (
+    "NameContains",
+    "StatusEquals",
+    "CreationTimeAfter",
+    "CreationTimeBefore",
+    "LastModifiedTimeAfter",
+    "LastModifiedTimeBefore",
+)
+
+
+def list_resources(
+    resources: Reading,
+    kind: Kind,
+    fields: Mapping[str, Any],
+    more: Callable[[Resource], Mapping[str, Any]] = lambda _resource: {},
+) -> dict[str, Any]:
+    """One page of summaries, newest first unless asked otherwise; `more` adds members to each summary.
+
+    Raises:
+        ValidationFault: the token is not one that the same question got.
+    """
+    order = _ORDERS[fields.get("SortBy", "CreationTime")]
+    descending = fields.get("SortOrder", "Descending") == "Descending"
+    question = [kind.value, order, descending, *(_plain(fields.get(name)) for name in _FILTERS)]
+    most = fields.get("MaxResults", DEFAULT_RESULTS)
+    listing = Listing(
+        order=order,
+        descending=descending,
+        limit=most + 1,
+        after=_read_token(fields.get("NextToken"), question),
+        name_contains=fields.get("NameContains"),
+        status=fields.get("StatusEquals"),
+        created_after=fields.get("CreationTimeAfter"),
+        created_before=fields.get("CreationTimeBefore"),
+        modified_after=fields.get("LastModifiedTimeAfter"),
+        modified_before=fields.get("LastModifiedTimeBefore"),
+    )
+    found = resources.page(kind, listing)
+    answer: dict[str, Any] = {
+        kind.row.list: [
+            {**_summary(resources, kind, resource), **more(resource)} for resource in found[:most]
+        ]
+    }
+    if len(found) > most:
+        answer["NextToken"] = _write_token(listing.place_of(found[most - 1]), question)
+    return answer
+
+
+def _summary(resources: Reading, kind: Kind, resource: Resource) -> dict[str, Any]:
+    row = kind.row
+    summary: dict[str, Any] = {
+        row.name: resource.name,
+        row.arn: resources.arn(kind, resource.name),
+        "CreationTime": resource.created_at,
+    }
+    if row.modified:
+        summary["LastModifiedTime"] = resource.modified_at
+    if row.status is not None:
+        summary[row.status] = resource.status
+    return summary
+
+
+def _plain(value: Any) -> Any:
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def _write_token(place: Place, question: list[Any]) -> str:
+    """The place of the last row of a page. It holds its question, so that it answers no other."""
+    text = json.dumps([*place, question], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode("ascii")
+
+
+def _read_token(token: str | None, question: list[Any]) -> Place | None:
+    if token is None:
+        return None
+    try:
+        value, name, asked = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
+    except (ValueError, TypeError, RecursionError):
+        raise ValidationFault(sentences.bad_token("it is none that a list call gave")) from None
+    if asked != question:
+        raise ValidationFault(sentences.bad_token("it belongs to a call with other filters or another order"))
+    if not _is_place(value, name, question):
+        raise ValidationFault(sentences.bad_token("it is none that a list call gave"))
+    return value, name
+
+
+def _is_place(value: Any, name: Any, question: list[Any]) -> bool:
+    """Whether a token that anybody may have made up names what a database can compare."""
+    if not (isinstance(name, str) and name.isascii() and name.isprintable()):
+        return False
+    if question[1] == "created_at":
+        return isinstance(value, float) and isfinite(value)
+    return isinstance(value, str) and value.isascii() and value.isprintable()

@@ -1,0 +1,69 @@
+"""The rules of models that generic resources lack: what a container definition must and must not hold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.control.deployables import container_location, containers_of, obstacle_of
+from service.control.resources import Reading, Resources
+from service.domain import sentences
+from service.domain.kinds import Kind
+from service.errors import ModelFault, ValidationFault
+
+MOST_ENVIRONMENT_BYTES = 32 * 1024
+"""Over all containers of a model, names and values together. Source: contract A.4."""
+
+
+def create_model(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """CreateModel.
+
+    What cannot run here is taken as AWS takes it, and fails its endpoint.
+
+    Raises:
+        ValidationFault: the name is taken, the containers break a rule, or a model that could run here has no
+            data where it says.
+    """
+    containers = containers_of(fields)
+    if not containers or {"PrimaryContainer", "Containers"} <= fields.keys():
+        raise ValidationFault(sentences.one_of("PrimaryContainer", "Containers"))
+    for container in containers:
+        _check_container(container)
+    _check_environment(containers)
+    if not obstacle_of(containers) and containers[0].get("Mode") != "MultiModel":
+        _check_data(resources, containers[0])
+    created = resources.create(Kind.MODEL, fields)
+    return {"ModelArn": resources.arn(Kind.MODEL, created.name)}
+
+
+def describe_model(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """DescribeModel: what was asked for, with the defaults that AWS fills in."""
+    found = resources.described(Kind.MODEL, fields["ModelName"])
+    if "PrimaryContainer" in found:
+        found["PrimaryContainer"] = {"Mode": "SingleModel", **found["PrimaryContainer"]}
+    return {"EnableNetworkIsolation": False, **found}
+
+
+def _check_container(container: Mapping[str, Any]) -> None:
+    if ("Image" in container) == ("ModelPackageName" in container):
+        raise ValidationFault(sentences.container_source())
+    if "ModelDataUrl" in container and "ModelDataSource" in container:
+        raise ValidationFault(sentences.only_one_of("ModelDataUrl", "ModelDataSource"))
+    if container.get("Mode") == "MultiModel" and not container_location(container):
+        raise ValidationFault(sentences.multi_model_needs_data())
+
+
+def _check_environment(containers: list[Mapping[str, Any]]) -> None:
+    size = sum(
+        len(name.encode()) + len(value.encode())
+        for container in containers
+        for name, value in container.get("Environment", {}).items()
+    )
+    if size > MOST_ENVIRONMENT_BYTES:
+        raise ValidationFault(sentences.too_much_environment(MOST_ENVIRONMENT_BYTES))
+
+
+def _check_data(resources: Resources, container: Mapping[str, Any]) -> None:
+    location = container_location(container)
+    try:
+        resources.context.version_of(location)
+    except ModelFault:
+        raise ValidationFault(sentences.model_data_missing(location)) from None

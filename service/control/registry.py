@@ -1,0 +1,92 @@
+"""Which function answers which operation, and the transaction that it runs in."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from service.control import endpoint_configs, endpoints, models, tags
+from service.control.describe_endpoint import describe_endpoint
+from service.control.listing import list_resources
+from service.control.ownership import check_editable
+from service.control.resources import Context, Reading, Resources
+from service.domain import sentences
+from service.domain.kinds import Kind
+from service.errors import UnknownOperation
+from service.store.store import Store
+
+Fields = Mapping[str, Any]
+Answer = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    call: Callable[[Reading, Fields], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    call: Callable[[Resources, Fields], Answer]
+
+
+def _listed(kind: Kind) -> _Read:
+    return _Read(lambda resources, fields: list_resources(resources, kind, fields))
+
+
+def _delete(kind: Kind, resources: Resources, fields: Fields) -> None:
+    """Delete what nothing else waits for. Used or not: AWS does not ask either (contract C.6)."""
+    name = fields[kind.row.name]
+    check_editable(resources, resources.get(kind, name))
+    resources.delete(kind, name)
+
+
+_OPERATIONS: Mapping[str, _Read | _Write] = {
+    "CreateModel": _Write(models.create_model),
+    "DescribeModel": _Read(models.describe_model),
+    "DeleteModel": _Write(partial(_delete, Kind.MODEL)),
+    "ListModels": _listed(Kind.MODEL),
+    "CreateEndpointConfig": _Write(endpoint_configs.create_endpoint_config),
+    "DescribeEndpointConfig": _Read(endpoint_configs.describe_endpoint_config),
+    "DeleteEndpointConfig": _Write(partial(_delete, Kind.ENDPOINT_CONFIG)),
+    "ListEndpointConfigs": _listed(Kind.ENDPOINT_CONFIG),
+    "CreateEndpoint": _Write(endpoints.create_endpoint),
+    "DescribeEndpoint": _Read(describe_endpoint),
+    "UpdateEndpoint": _Write(endpoints.update_endpoint),
+    "UpdateEndpointWeightsAndCapacities": _Write(endpoints.update_weights_and_capacities),
+    "DeleteEndpoint": _Write(endpoints.delete_endpoint),
+    "ListEndpoints": _listed(Kind.ENDPOINT),
+    "AddTags": _Write(tags.add_tags),
+    "ListTags": _Read(tags.list_tags),
+    "DeleteTags": _Write(tags.delete_tags),
+}
+
+SERVED = frozenset(_OPERATIONS)
+"""The operations that are served."""
+
+
+class Operations:
+    """Runs operations on the store, each in one transaction."""
+
+    def __init__(self, store: Store, context: Context) -> None:
+        self._store = store
+        self._context = context
+
+    async def call(self, name: str, fields: Fields) -> Answer:
+        """Run one operation on checked fields.
+
+        Raises:
+            UnknownOperation: it is not served.
+            CallerError: the operation's own refusals; nothing was changed.
+        """
+        operation = _OPERATIONS.get(name)
+        if operation is None:
+            raise UnknownOperation(sentences.operation_not_served(name))
+        return await asyncio.to_thread(self._run, operation, fields)
+
+    def _run(self, operation: _Read | _Write, fields: Fields) -> Answer:
+        if isinstance(operation, _Write):
+            with self._store.change() as change:
+                return operation.call(Resources(change, self._context), fields)
+        with self._store.view() as view:
+            return operation.call(Reading(view, self._context), fields)

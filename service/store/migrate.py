@@ -1,0 +1,128 @@
+"""Brings the tables of a database to the form that this version works with, or says why it cannot.
+
+A new database gets its tables as they are now, and says so in the table where Alembic looks. An older one is
+led here step by step by the family's start, before anything else opens it. Only that imports Alembic.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+)
+from sqlalchemy.exc import DBAPIError
+
+from service.errors import StartupError
+from service.store.database import Location, begin_read, begin_rebuild, describe, open_engine
+from service.store.tables import metadata, revisions
+
+STEPS = ("0001", "0002")
+"""The steps below `migrations/versions`, oldest first; the last leads to the tables of tables.py."""
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+_FIRST, _HEAD = STEPS[0], STEPS[-1]
+_step = Table(  # as Alembic itself makes it
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
+
+def check_tables(engine: Engine, location: Location) -> None:
+    """See that the tables are those of this version; an empty database gets them.
+
+    Raises:
+        StartupError: they are older or newer, or the database cannot be read.
+    """
+    with _said_plainly(location):
+        with begin_read(engine) as connection:
+            step = _step_of(connection)
+        if step is None:
+            with begin_rebuild(engine) as connection:
+                step = _step_of(connection)  # another process may have been faster
+                if step is None:
+                    step = _make_tables(connection)
+    if step in STEPS[:-1]:
+        raise StartupError(
+            f"The database {describe(location)} is of an older sagebird (step {step}, this one works with "
+            f"{_HEAD}): `sagebird serve` brings it up to date."
+        )
+    if step != _HEAD:
+        raise StartupError(
+            f"The database {describe(location)} was written by a newer sagebird (step {step}, this one knows "
+            f"{_HEAD}): install that version, or keep the state elsewhere (SAGEBIRD_DATA, SAGEBIRD_DATABASE)."
+        )
+
+
+def upgrade_tables(location: Location) -> None:
+    """Lead an older database to the tables of this version, all the way or not at all.
+
+    Raises:
+        StartupError: it cannot be read.
+    """
+    engine = open_engine(location)
+    try:
+        with _said_plainly(location):
+            with begin_read(engine) as connection:
+                step = _step_of(connection)
+            if step in STEPS[:-1]:
+                with begin_rebuild(engine) as connection:
+                    _upgrade(connection)
+    finally:
+        engine.dispose()
+
+
+def _step_of(connection: Connection) -> str | None:
+    """The step that a database is at, None for one without tables."""
+    tables = inspect(connection).get_table_names()
+    if _step.name in tables:
+        return connection.scalar(select(_step.c.version_num))
+    return _FIRST if metadata.tables["resources"].name in tables else None  # made before there were steps
+
+
+def _make_tables(connection: Connection) -> str:
+    metadata.create_all(connection)
+    connection.execute(insert(revisions).values(id=1, revision=1, forgotten=0))
+    _set_step(connection, _HEAD)
+    return _HEAD
+
+
+def _set_step(connection: Connection, step: str) -> None:
+    _step.create(connection, checkfirst=True)
+    connection.execute(insert(_step).values(version_num=step))
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    if not inspect(connection).has_table(_step.name):
+        _set_step(connection, _FIRST)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _said_plainly(location: Location) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0].rstrip(".")
+        setting = "SAGEBIRD_DATA" if isinstance(location, Path) else "SAGEBIRD_DATABASE"
+        raise StartupError(
+            f"The database {describe(location)} cannot be opened ({setting}): {reason}."
+        ) from None

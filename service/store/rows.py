@@ -1,0 +1,81 @@
+"""Resources as rows of their table: how each is written and read, and the query of one page."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, func, select, tuple_
+
+from service.domain.kinds import Kind
+from service.domain.listing import Listing
+from service.domain.resource import Resource
+from service.store.tables import resources
+
+
+def to_row(resource: Resource, revision: int) -> dict[str, Any]:
+    """The row of a resource that is written at `revision`."""
+    return {
+        "kind": resource.kind.value,
+        "name": resource.name,
+        "document": dict(resource.document),
+        "status": resource.status,
+        "failure_reason": resource.failure_reason,
+        "state": dict(resource.state),
+        "declared": resource.declared,
+        "tags": dict(resource.tags),
+        "created_at": resource.created_at.timestamp(),
+        "modified_at": resource.modified_at.timestamp(),
+        "revision": revision,
+    }
+
+
+def from_row(row: RowMapping | Mapping[str, Any]) -> Resource:
+    """The reverse of `to_row`."""
+    return Resource(
+        kind=Kind(row["kind"]),
+        name=row["name"],
+        document=row["document"],
+        created_at=datetime.fromtimestamp(row["created_at"], UTC),
+        modified_at=datetime.fromtimestamp(row["modified_at"], UTC),
+        status=row["status"],
+        failure_reason=row["failure_reason"],
+        state=row["state"],
+        declared=row["declared"],
+        tags=row["tags"],
+        revision=row["revision"],
+    )
+
+
+def page_of(kind: Kind, listing: Listing) -> Select[Any]:
+    """The query of one page of the resources of a kind."""
+    columns = resources.c
+    keys = [columns[listing.order], columns.name][listing.order == "name" :]
+    conditions = [columns.kind == kind.value, *_filters(listing)]
+    if listing.after is not None:
+        place, last = tuple_(*keys), tuple_(*listing.after[listing.order == "name" :])
+        conditions.append(place < last if listing.descending else place > last)
+    ordered = [key.desc() if listing.descending else key.asc() for key in keys]
+    return select(resources).where(*conditions).order_by(*ordered).limit(listing.limit)
+
+
+def _filters(listing: Listing) -> list[ColumnElement[bool]]:
+    columns = resources.c
+    found: list[ColumnElement[bool]] = []
+    if listing.name_contains:
+        part = listing.name_contains.translate(_ASCII_LOWER)
+        found.append(func.lower(columns.name).contains(part, autoescape=True))
+    if listing.status is not None:
+        found.append(columns.status == listing.status)
+    for column, after, before in (
+        (columns.created_at, listing.created_after, listing.created_before),
+        (columns.modified_at, listing.modified_after, listing.modified_before),
+    ):
+        if after is not None:
+            found.append(column > after.timestamp())
+        if before is not None:
+            found.append(column < before.timestamp())
+    return found
+
+
+# What lower() does to a column that sorts by code point, in either database.
+_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}

@@ -1,0 +1,19 @@
+"""The log line of a failed request: one for each, with its id; what is not the caller's fault weighs more."""
+
+from service.errors import CallerError, SagebirdError
+from service.log import Logger
+
+
+def note_failure(
+    logger: Logger, error: Exception, request_id: str, status: int, code: str, **place: str
+) -> None:
+    """Log a request that got an error; `place` is where it went, as `path="/"`.
+
+    A bug comes with its traceback.
+    """
+    if not isinstance(error, SagebirdError):
+        logger.error("request failed", request_id=request_id, **place, exc_info=error)
+        return
+    report = logger.info if isinstance(error, CallerError) else logger.warning
+    reason = error.message[:500]
+    report("request failed", request_id=request_id, **place, status=status, code=code, reason=reason)

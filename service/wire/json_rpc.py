@@ -1,0 +1,102 @@
+"""The AWS JSON protocol: `POST /`, the operation named by X-Amz-Target, every member in a JSON body.
+
+Each operation is compiled once into a reader of requests and a writer of replies. No routing in here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.wire import constraints, shapes
+from service.wire.constraints import Checker
+from service.wire.reply import Reply
+from service.wire.shapes import Reader, ReaderTable, Writer, WriterTable
+from service.wire.spec import Operation, Service, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class JsonRpc:
+    """One operation of a JSON service; made by `compile_operation`."""
+
+    _read: Reader
+    _check: Checker
+    _write: Writer | None
+    _status: int
+    _content_type: bytes
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        """The request's members; null ones are absent, unknown ones are left out.
+
+        Raises:
+            SerializationFault: the body is not JSON, or a member is of the wrong type.
+            ValidationFault: every violation of the model's constraints, in one sentence (contract C.7).
+        """
+        values: dict[str, Any] = shapes.read_body(self._read, body)
+        constraints.check(self._check, values)
+        return values
+
+    def write(self, output: Mapping[str, Any]) -> Reply:
+        """The reply that carries `output`; an operation without output has an empty body (contract 0.1)."""
+        body = b"" if self._write is None else shapes.write_body(self._write, output)
+        return Reply(self._status, [(b"Content-Type", self._content_type)], body)
+
+
+class Tables:
+    """What is compiled already, by shape: the operations of a service share most of their shapes."""
+
+    def __init__(self) -> None:
+        self.readers: ReaderTable = {}
+        self.writers: WriterTable = {}
+        self.checkers: dict[Shape, Checker] = {}
+
+
+def compile_operation(operation: Operation, tables: Tables, content_type: bytes) -> JsonRpc:
+    """The reader and writer of one operation; `tables` are those of its service."""
+    taken, given = operation.input, operation.output
+    return JsonRpc(
+        _read=_read_nothing if taken is None else shapes.compile_reader(taken, tables.readers),
+        _check=_accept if taken is None else constraints.compile_checker(taken, tables.checkers),
+        _write=None if given is None else shapes.compile_writer(given, tables.writers),
+        _status=operation.status,
+        _content_type=content_type,
+    )
+
+
+def _read_nothing(value: Any, path: str) -> dict[str, Any]:
+    return {}
+
+
+def _accept(value: Any, path: str) -> list[str]:
+    return []
+
+
+class JsonRpcService:
+    """A JSON service whose operations are compiled when they are first asked for, and kept.
+
+    One per process family: loaded before the family forks, its 11 MB are shared by all.
+    """
+
+    def __init__(self, spec: Service) -> None:
+        self.spec = spec
+        self.content_type = f"application/x-amz-json-{spec.json_version}".encode("ascii")
+        self._tables = Tables()
+        self._compiled: dict[str, JsonRpc] = {}
+
+    @property
+    def target_prefix(self) -> str:
+        """What stands before the dot in X-Amz-Target."""
+        return self.spec.target_prefix or self.spec.name
+
+    def operation(self, name: str) -> JsonRpc | None:
+        """The operation of that name; None if the model has none."""
+        known = self._compiled.get(name)
+        if known is None and name in self.spec.operations:
+            operation = self.spec.operations[name]
+            known = compile_operation(operation, self._tables, self.content_type)
+            self._compiled[name] = known
+        return known
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Compile operations ahead of their first call (1 to 100 ms each); unmodelled names are skipped."""
+        for name in names:
+            self.operation(name)

@@ -1,0 +1,40 @@
+import pytest
+
+from service.domain.image import BUILT_IN, resolved_image, runs_here
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        BUILT_IN,
+        "sagebird/sklearn:latest",
+        "ghcr.io/sagebird/sklearn:1",
+        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+        "662702820516.dkr.ecr.eu-north-1.amazonaws.com/sagemaker-scikit-learn@sha256:0123",
+    ],
+)
+def test_scikit_learn_images_run_in_the_built_in_runtime(image: str) -> None:
+    assert runs_here(image)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.1-cpu-py310",
+        "my-sagemaker-scikit-learn-fork:1",
+        "sagemaker-scikit-learn/other",
+        "",
+    ],
+)
+def test_other_images_do_not(image: str) -> None:
+    assert not runs_here(image)
+
+
+def test_a_resolved_image_has_a_digest_in_place_of_its_tag() -> None:
+    one = resolved_image("host:5000/a/sagemaker-scikit-learn:1.2")
+    other = resolved_image("host:5000/a/sagemaker-scikit-learn:1.3")
+
+    assert one.startswith("host:5000/a/sagemaker-scikit-learn@sha256:")
+    assert len(one.rpartition(":")[2]) == 64
+    assert one != other
+    assert resolved_image("a/b@sha256:12").startswith("a/b@sha256:")

@@ -29,6 +29,7 @@ _TOLERANCE = 1e-6
 _SINGLE_ROWS = 48
 _SIZES = (1, 8, 64, 256)
 _TIMED_S = 0.005
+_INDEPENDENCE_S = 0.2
 _FLOAT64 = np.dtype(np.float64)
 # The square of the largest number that float32 holds: below it a sum of squares has nothing larger in it.
 _LIMIT = float(np.finfo(np.float32).max) ** 2
@@ -75,6 +76,7 @@ class Verdict:
     compiled: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     speeds: Mapping[str, tuple[tuple[int, float, float], ...]] = field(default_factory=dict)
+    joins: bool = False
 
     @property
     def sentence(self) -> str:
@@ -153,19 +155,20 @@ def _repeat(reference: Reference, known: Verdict) -> Verdict:
 
 def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
     """Find, check and measure programs for a loaded model, and have it use them. Takes up to a second."""
+    features = reference.features
+    if features is None:
+        return Verdict(reasons=("it does not say how many columns it takes",))
+    rows = probe_rows(reference.estimator, features, _fitting(example, features))
+    quick: dict[str, Quick] = {}
+    speeds: dict[str, tuple[tuple[int, float, float], ...]] = {}
     try:
         programs = reference.programs()
+        reasons: list[str] = []
     except Exception as error:  # whatever is the matter with a program, the estimator goes on serving
-        return Verdict(reasons=(str(error),))
-    if reference.features is None:
-        return Verdict(reasons=("it does not say how many columns it takes",))
-    quick: dict[str, Quick] = {}
-    reasons: list[str] = []
-    speeds: dict[str, tuple[tuple[int, float, float], ...]] = {}
-    rows = probe_rows(reference.estimator, reference.features, _fitting(example, reference.features))
+        programs, reasons = {}, [str(error)]
     for name, method in reference.methods().items():
         if name not in programs:
-            reasons.append(f"there is no program for its {name}")
+            reasons += [f"there is no program for its {name}"] if programs else []
             continue
         try:
             check(name, method, programs[name], rows)
@@ -173,9 +176,40 @@ def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
             quick[name] = _bounded(programs[name], speeds[name])
         except Exception as error:
             reasons.append(f"{name}: {error}")
-    if quick:
-        reference.accelerate(quick)
-    return Verdict(tuple(quick), tuple(reasons), speeds)
+    reference.accelerate(quick)
+    return Verdict(tuple(quick), tuple(reasons), speeds, _joins(reference.methods(), quick, rows))
+
+
+def _joins(methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Rows) -> bool:
+    """Whether each row gets the same answer, to the last bit, whatever other rows are there."""
+    serving = [_serving(method, quick.get(name)) for name, method in methods.items()]
+    try:
+        with _quiet():
+            return all(_is_independent(step, rows) for step in serving)
+    except Exception:  # it refuses some rows, so that nothing can be said
+        return False
+
+
+def _serving(method: Step, quick: Quick | None) -> Step:
+    def answer(rows: Rows) -> Any:
+        found = None if quick is None else quick(rows)
+        return method(rows) if found is None else found
+
+    return answer
+
+
+def _is_independent(step: Step, rows: Rows) -> bool:
+    begun_s = thread_time()
+    together = step(rows)
+    if not isinstance(together, np.ndarray) or len(together) != len(rows):
+        return False
+    for size in (1, 3, 32):
+        for at in range(0, len(rows) - size, max(1, len(rows) // _SINGLE_ROWS) * size):
+            if step(rows[at : at + size]).tobytes() != together[at : at + size].tobytes():
+                return False
+            if thread_time() - begun_s > _INDEPENDENCE_S:
+                break
+    return True
 
 
 def check(name: str, method: Step, program: Step, rows: Rows) -> None:

@@ -15,7 +15,7 @@ _OUTLIER = 8
 
 
 class Entry:
-    """One loaded model and who uses it."""
+    """One loaded model and who uses it; `lines` are the batchers in front of it, one per gate."""
 
     __slots__ = (
         "_costs_s",
@@ -24,6 +24,7 @@ class Entry:
         "gate",
         "key",
         "last_used_s",
+        "lines",
         "size_bytes",
         "users",
         "version",
@@ -37,6 +38,7 @@ class Entry:
         self.last_used_s = now_s
         self.doomed = False
         self.gate = gate
+        self.lines: dict[Gate, object] = {}
         self._model: list[LoadedModel] = [model]
         self._costs_s: dict[int, float] = {}
 
@@ -64,6 +66,10 @@ class Entry:
         if seconds > known_s:
             seconds = known_s + _RISE * (min(seconds, _OUTLIER * known_s) - known_s)
         self._costs_s[size_class] = seconds
+
+    def is_measured(self, body_bytes: int) -> bool:
+        """Whether a call of about this size was measured."""
+        return body_bytes.bit_length() in self._costs_s
 
     def forget_costs(self) -> None:
         """Measure anew: the model answers in another way from now on."""

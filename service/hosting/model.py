@@ -115,7 +115,7 @@ class FlavourModel:
         self.predictor = predictor
         self.size_bytes = size_bytes
         self.compiling = Compiling(None)
-        self._default_accept = default_accept
+        self.default_accept = default_accept
         self.in_place = (
             code is None or not code.imported
         )  # else it may hold objects of the model's own classes
@@ -131,9 +131,15 @@ class FlavourModel:
         """What it is, for people."""
         return self.compiling.describe(self.predictor.description)
 
+    @property
+    def joins(self) -> bool:
+        """Whether calls may be joined: answers to a row were seen not to depend on the rows beside it."""
+        verdict = self.compiling.verdict
+        return self.in_place and verdict is not None and verdict.joins
+
     def answer(self, call: Call) -> Answer:
         """Decode, predict, encode. Raises ModelFault."""
-        accept = choose_accept(call.accept, default=self._default_accept)
+        accept = choose_accept(call.accept, default=self.default_accept)
         prediction = self.predictor.predict(decode(call.body, call.content_type), accept)
         return Answer(encode(prediction, accept.media_type), accept.media_type)
 

@@ -102,6 +102,8 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             "SAGEBIRD_GATEWAYS": str(gateways),
             "SAGEBIRD_DATA": str(data or folder / "data"),
         }
+        # The whole suite can be run with the fast path off: TEST_FAST_PATH=off make test
+        settings.setdefault("SAGEBIRD_FAST_PATH", os.environ.get("TEST_FAST_PATH", "on"))
         if command == "serve":
             settings["SAGEBIRD_MODELS"] = str(models or ROOT / "models")
         log = folder / "log"

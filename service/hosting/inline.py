@@ -10,7 +10,8 @@ from pathlib import Path
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
-from service.errors import ModelFailure, ModelFault
+from service.domain.submitted_code import SUBMITTED, code_address
+from service.errors import ModelFailure, ModelFault, ModelNotFound
 from service.hosting.artifact import ArtifactStore
 from service.hosting.cache import ModelCache
 from service.hosting.footprint import SMALLEST_BYTES
@@ -50,10 +51,11 @@ class _PreparedModel:
     environment: tuple[tuple[str, str], ...]
     version: str
     estimate_bytes: int
+    code: Path | None
 
     def load(self) -> LoadedModel:
         with _read_faults(self.name):
-            return load_model(self.directory, dict(self.environment))
+            return load_model(self.directory, dict(self.environment), self.code)
 
 
 class _ArtifactSource:
@@ -66,10 +68,25 @@ class _ArtifactSource:
         version = self.version(key)
         with _read_faults(key.name):
             directory = self._artifacts.open(key.path)
-            return _PreparedModel(key.name, directory, key.environment, version, estimate_bytes(directory))
+            code = self._code(key)
+            opened = None if code is None else self._artifacts.open(code)
+            size_bytes = estimate_bytes(directory)
+            return _PreparedModel(key.name, directory, key.environment, version, size_bytes, opened)
 
     def version(self, key: ModelKey) -> str:
-        return self._artifacts.fingerprint(key.path)
+        code = self._code(key)
+        version = self._artifacts.fingerprint(key.path)
+        return version if code is None else f"{version}-{self._artifacts.fingerprint(code)}"
+
+    def _code(self, key: ModelKey) -> Path | None:
+        """The archive or folder of code that lies apart from the model."""
+        address = code_address(dict(key.environment))
+        if address is None:
+            return None
+        try:
+            return self._artifacts.resolve(address)
+        except ModelNotFound:
+            raise ModelFailure(f"{SUBMITTED} names {address}, where nothing is") from None
 
 
 class InlineHost:

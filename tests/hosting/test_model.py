@@ -164,14 +164,14 @@ def test_code_apart_from_the_model_comes_before_the_models_own(folder: Path, tmp
     put(folder, "code/inference.py", "def predict_fn(data, model):\n    return [0]")
     put(code, "inference.py", "from part import N\ndef predict_fn(data, model):\n    return [N]")
     put(code, "part.py", "N = 7")
-    assert ask(load_model(folder, {}, code)).body == b"[7]"
+    assert ask(load_model(folder, {}, code_dir=code)).body == b"[7]"
     assert ask(load_model(folder, {})).body == b"[0]"
 
 
 def test_the_requirements_of_code_apart_from_the_model_are_checked(folder: Path, tmp_path: Path) -> None:
     put(tmp_path / "sourcedir", "requirements.txt", "no-such-package==1.0")
     with pytest.raises(ModelFailure, match="no-such-package"):
-        load_model(folder, {}, tmp_path / "sourcedir")
+        load_model(folder, {}, code_dir=tmp_path / "sourcedir")
 
 
 def test_a_script_without_functions_leaves_the_model_to_the_flavour(folder: Path) -> None:

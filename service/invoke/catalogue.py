@@ -79,7 +79,7 @@ class Catalogue:
         known: dict[ModelSource, _Example] = {}
         default = directory.default
         names = sorted(directory.endpoints)[:most]
-        if default in directory.endpoints and default not in names:
+        if default is not None and default in directory.endpoints and default not in names:
             names[-1] = default
         return [self._endpoint(directory.endpoints[name], name == default, known) for name in names]
 

@@ -32,6 +32,7 @@ from service.hosting.artifact import ArtifactStore
 from service.store.store import Store
 from tests.bench.control import IMAGE, Control, put_model, variant, wait_for
 from tests.bench.family import Family, models_memory_bytes, serve
+from tests.bench.figures import show_figures
 from tests.bench.load import Plan, Shot, carry_out, percentile
 from tests.bench.speed import Note
 from tests.bench.world import weigh
@@ -204,8 +205,6 @@ def _pages(family: Family) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    from tests.bench.run import show_figures
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="how many endpoints (10000)")
     options = parser.parse_args()

@@ -1,6 +1,7 @@
-"""Measure the server beside a bare one, and with --scale what happens when memory is short and processes die.
+"""Measure the server beside a bare one, and on request what happens when memory is short and processes die.
 
-Prints tables; --json writes the figures to a file. Progress goes to standard error.
+--updates, --crashes and --endpoints each measure one thing about the control plane instead. Prints tables;
+--json writes the figures to a file. Progress goes to standard error.
 """
 
 import argparse
@@ -15,8 +16,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from tests.bench.crashes import measure_crashes
+from tests.bench.endpoints import measure_endpoints
+from tests.bench.figures import show_figures
 from tests.bench.scale import measure_budget, measure_deaths, measure_slow_loads
 from tests.bench.speed import WrongAnswers, measure_speed
+from tests.bench.updates import measure_updates
 
 _COLUMNS = {
     "per_second": ("requests/s", "{:.0f}"),
@@ -43,6 +48,23 @@ def main() -> int:
 
 
 def _measure(folder: Path, options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    wanted = [
+        (title, measure)
+        for asked, title, measure in (
+            (options.updates, "UpdateEndpoint under load", measure_updates),
+            (options.crashes, "kill -9 of everything", measure_crashes),
+            (options.endpoints, "10,000 endpoints", measure_endpoints),
+        )
+        if asked
+    ]
+    for title, measure in wanted:
+        figures[title] = measure(folder, _note)
+        show_figures(title, figures[title])
+    if not wanted:
+        _measure_speed(folder, options, figures)
+
+
+def _measure_speed(folder: Path, options: argparse.Namespace, figures: dict[str, Any]) -> None:
     speed = measure_speed(folder, options.gateways, options.rounds, options.duration, _note)
     figures["speed"] = speed
     _show_speed(speed, options)
@@ -65,6 +87,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--gateways", type=int, default=os.cpu_count() or 1, help="processes of each server")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--scale", action="store_true", help="also memory, slow loads and deaths (2 minutes)")
+    parser.add_argument(
+        "--updates", action="store_true", help="UpdateEndpoint in a loop under load (2 minutes)"
+    )
+    parser.add_argument("--crashes", action="store_true", help="kill -9 of everything, 50 times (5 minutes)")
+    parser.add_argument("--endpoints", action="store_true", help="10,000 endpoints configured (6 minutes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args()
     if options.duration <= 0 or options.rounds < 1 or options.gateways < 1:
@@ -98,18 +125,6 @@ def _show_speed(speed: Mapping[str, Any], options: argparse.Namespace) -> None:
             cells = [(form or form_of).format(figures[name]) for name, (_, form_of) in _COLUMNS.items()]
             lines.append(f"{concurrency:>7} {server:9}" + "".join(f"{cell:>16}" for cell in cells))
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-def show_figures(title: str, cases: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print a table of figures, case by case."""
-    lines = ["", title]
-    for case, figures in cases.items():
-        lines.append(f"  {case}")
-        for name, value in figures.items():
-            shown = f"{value:.2f}" if isinstance(value, float) else str(value)
-            lines.append(f"    {name:50} {shown:>12}")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
 
 
 def _note(text: str) -> None:

@@ -80,9 +80,39 @@ StartServer = Callable[..., RunningServer]
 
 
 @pytest.fixture(scope="session")
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Start servers; what a test leaves running is stopped at the end of the session."""
+def started_servers() -> Iterator[list[RunningServer]]:
+    """Every server of the session, so that none outlives it."""
     servers: list[RunningServer] = []
+    yield servers
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.terminate()
+    for server in servers:
+        try:
+            server.process.wait(40)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+
+
+@pytest.fixture(autouse=True)
+def _stop_servers_of_the_test(started_servers: list[RunningServer]) -> Iterator[None]:
+    """Stop what one test alone started: idle families would slow down all that come after it.
+
+    Servers of fixtures with a wider scope were started before this one is set up.
+    """
+    before = len(started_servers)
+    yield
+    for server in started_servers[before:]:
+        if server.process.poll() is None:
+            server.process.terminate()
+
+
+@pytest.fixture(scope="session")
+def start_server(
+    tmp_path_factory: pytest.TempPathFactory, started_servers: list[RunningServer]
+) -> StartServer:
+    """Start servers; what a test leaves running is stopped when it is over."""
+    servers = started_servers
 
     def start(
         models: Path | None = None,
@@ -102,6 +132,8 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             "SAGEBIRD_GATEWAYS": str(gateways),
             "SAGEBIRD_DATA": str(data or folder / "data"),
         }
+        # The whole suite can be run with the fast path off: TEST_FAST_PATH=off make test
+        settings.setdefault("SAGEBIRD_FAST_PATH", os.environ.get("TEST_FAST_PATH", "on"))
         if command == "serve":
             settings["SAGEBIRD_MODELS"] = str(models or ROOT / "models")
         log = folder / "log"
@@ -123,15 +155,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             server.wait_ready()
         return server
 
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.process.terminate()
-    for server in servers:
-        try:
-            server.process.wait(40)
-        except subprocess.TimeoutExpired:
-            server.process.kill()
+    return start
 
 
 @pytest.fixture(scope="session")

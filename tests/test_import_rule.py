@@ -20,18 +20,19 @@ import pytest
 LAYERS = (
     (("errors",), ("arn", "asgi", "clock", "log", "s3uri", "settings")),
     (("wire", "domain"),),
-    (("store", "objects", "hosting", "observe"),),
+    (("store", "objects", "hosting", "observe", "load"),),
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
-    (("server", "startup", "supervisor"), ("compose",), ("cli",)),
+    (("accepting", "events", "fastpath", "startup", "supervisor"), ("server",), ("compose",), ("cli",)),
 )
 
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "alembic": ("store/migrate.py", "store/migrations/*"),
-        "botocore": ("wire/spec.py",),
+        "botocore": ("wire/spec.py", "load/aws.py"),
         "fastapi": ("web/*", "container/*"),
+        "httptools": ("load/connection.py",),
         "httpx": ("cli/*",),
         "joblib": ("hosting/flavours/*",),
         "numpy": ("hosting/*",),
@@ -52,13 +53,14 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),
+        "scipy": ("hosting/flavours/*",),
         "sklearn": ("hosting/flavours/*",),
         "sqlalchemy": ("store/*",),
         "starlette": ("web/*", "container/*"),
         "structlog": ("log.py",),
         "typer": ("cli/*",),
-        "uvicorn": ("server.py", "supervisor.py", "compose.py"),
-        "uvloop": ("compose.py",),
+        "uvicorn": ("fastpath.py", "server.py", "supervisor.py", "compose.py"),
+        "uvloop": ("compose.py", "load/worker.py"),
         "yaml": ("control/declar*.py",),
     }
 )

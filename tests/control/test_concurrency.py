@@ -146,19 +146,17 @@ def test_whatever_callers_and_the_keeper_do_at_once_the_end_is_legal(
             name = {"EndpointName": draw.choice(["iris", "rose"])}
             config = {"EndpointConfigName": draw.choice(["config", "new"])}
             desired = {"DesiredWeightsAndCapacities": [{"VariantName": "a", "DesiredWeight": draw.random()}]}
-            operation, fields = draw.choice(
-                [
-                    ("CreateEndpoint", {**name, **config}),
-                    ("UpdateEndpoint", {**name, **config}),
-                    ("UpdateEndpointWeightsAndCapacities", {**name, **desired}),
-                    ("DeleteEndpoint", name),
-                    ("CreateEndpointConfig", NEW_CONFIG),
-                    ("DeleteEndpointConfig", {"EndpointConfigName": "new"}),
-                    ("DescribeEndpoint", name),
-                    ("ListEndpoints", {}),
-                ]
-            )
-            answers.append(ask(operation, fields))
+            calls: list[tuple[str, dict[str, Any]]] = [
+                ("CreateEndpoint", {**name, **config}),
+                ("UpdateEndpoint", {**name, **config}),
+                ("UpdateEndpointWeightsAndCapacities", {**name, **desired}),
+                ("DeleteEndpoint", name),
+                ("CreateEndpointConfig", NEW_CONFIG),
+                ("DeleteEndpointConfig", {"EndpointConfigName": "new"}),
+                ("DescribeEndpoint", name),
+                ("ListEndpoints", {}),
+            ]
+            answers.append(ask(*draw.choice(calls)))
         return answers
 
     def keep() -> int:

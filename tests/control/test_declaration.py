@@ -111,6 +111,20 @@ def test_the_models_folder_may_be_reached_by_a_link(models: Path, tmp_path: Path
     assert variant(tmp_path / "link", "{model: alias}").path == models.resolve() / "two"
 
 
+def test_an_endpoint_may_be_given_over_to_the_api(models: Path) -> None:
+    text = """
+endpoints:
+  ours: {variants: {a: {model: one}}}
+  shared: {api_edits: true, variants: {a: {model: one}}}
+  also-ours: {api_edits: false, variants: {a: {model: one}}}
+"""
+
+    assert read(models, text).api_edits == {"shared"}
+    assert refusal(models, "endpoints: {e: {api_edits: 1, variants: {a: {model: one}}}}") == (
+        "endpoints.e.api_edits: must be true or false (is 1)."
+    )
+
+
 def test_a_weight_of_zero_is_a_weight(models: Path) -> None:
     text = "endpoints: {e: {variants: {a: {model: one, weight: 0}, b: {model: two}}}}"
 
@@ -155,7 +169,10 @@ def test_values_of_an_environment_are_texts(models: Path) -> None:
         ("endpoints: {iris: one}", "endpoints.iris: must be a mapping (is 'one')."),
         ("endpoints: {iris: }", "endpoints.iris.variants: must have 1 to 10 variants (has 0)."),
         ("endpoints: {iris: {variants: []}}", "endpoints.iris.variants: must be a mapping (is [])."),
-        ("endpoints: {iris: {models: x}}", "endpoints.iris: does not know 'models'; it may have variants."),
+        (
+            "endpoints: {iris: {models: x}}",
+            "endpoints.iris: does not know 'models'; it may have api_edits, variants.",
+        ),
         (
             "endpoints: {-iris: {variants: {a: {model: one}}}}",
             "endpoints.-iris: a name has 1 to 63 letters, digits and inner hyphens (is '-iris').",

@@ -3,6 +3,7 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -401,7 +402,7 @@ def test_what_is_declared_is_the_files_to_change(place: Place, operation: str) -
     place.answer(WarmState.WARM)
     own_config(place)
     model = next(name for name in place.names(Kind.MODEL) if name != "own")
-    words, name, fields = {
+    asked: dict[str, tuple[str, str, dict[str, Any]]] = {
         "UpdateEndpoint": ("endpoint", "iris", {"EndpointConfigName": "own"}),
         "UpdateEndpointWeightsAndCapacities": (
             "endpoint",
@@ -411,7 +412,8 @@ def test_what_is_declared_is_the_files_to_change(place: Place, operation: str) -
         "DeleteEndpoint": ("endpoint", "iris", {}),
         "DeleteModel": ("model", model, {}),
         "DeleteEndpointConfig": ("endpoint configuration", config_of(place), {}),
-    }[operation]
+    }
+    words, name, fields = asked[operation]
     member = {"model": "ModelName", "endpoint": "EndpointName"}.get(words, "EndpointConfigName")
 
     sentence = place.control.refusal(operation, **{member: name}, **fields)

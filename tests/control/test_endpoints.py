@@ -12,7 +12,10 @@ BUSY = f'Cannot update in-progress endpoint "{ARN}".'
 MISSING = f'Could not find endpoint "{ARN}".'
 SERVERLESS = {"MemorySizeInMB": 1024, "MaxConcurrency": 5}
 ALARMS = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "loud"}]}}
-ONE = {"EndpointName": "iris", "DesiredWeightsAndCapacities": [{"VariantName": "a", "DesiredWeight": 1}]}
+ONE: dict[str, Any] = {
+    "EndpointName": "iris",
+    "DesiredWeightsAndCapacities": [{"VariantName": "a", "DesiredWeight": 1}],
+}
 
 
 def weigh(control: Control, **by_variant: Any) -> None:

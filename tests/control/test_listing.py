@@ -32,7 +32,8 @@ def names(control: Control, operation: str = "ListModels", **fields: Any) -> lis
 
 
 def pages(control: Control, operation: str, member: str, **fields: Any) -> list[list[Any]]:
-    found, more = [], {}
+    found: list[list[Any]] = []
+    more: dict[str, Any] = {}
     while True:
         answer = control.call(operation, **fields, **more)
         found.append(answer[member])

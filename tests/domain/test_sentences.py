@@ -95,6 +95,33 @@ def test_the_control_plane_names_things_by_kind_and_arn(kind: Kind, words: str) 
 
 
 @pytest.mark.provenance("observed")
+@pytest.mark.parametrize(
+    ("sentence", "text"),
+    [
+        (
+            sentences.variants_unknown(["a", "b"], "config"),
+            'The variant name(s) "a, b" is/are not present within endpoint configuration "config".',
+        ),
+        (sentences.variant_twice("a"), 'The variant name "a" was non-unique within the request.'),
+        (
+            sentences.container_source(),
+            "Specify one of either Image and Model Data URL or ModelPackageName in container definition.",
+        ),
+        (sentences.model_data_missing("s3://b/k"), "Could not find model data at s3://b/k."),
+        (
+            sentences.model_data_not_downloaded("s3://b/k"),
+            'Failed to download model data for container "container_1" from URL: "s3://b/k". Please ensure '
+            "that there is an object located at the URL and that the role passed to CreateModel has "
+            "permissions to download the object.",
+        ),
+        (sentences.bad_token("why"), 'Invalid pagination token because "why".'),
+    ],
+)
+def test_the_control_plane_speaks_as_aws_was_heard_to(sentence: str, text: str) -> None:
+    assert sentence == text
+
+
+@pytest.mark.provenance("observed")
 def test_a_busy_endpoint_cannot_be_updated() -> None:
     assert sentences.endpoint_busy("arn:x") == 'Cannot update in-progress endpoint "arn:x".'
 
@@ -112,6 +139,33 @@ def test_a_busy_endpoint_cannot_be_updated() -> None:
         (sentences.model_not_ready("m"), ["m", "being loaded"]),
         (sentences.operation_not_served("CreateAlgorithm"), ["CreateAlgorithm"]),
         (sentences.variant_failed("a", "no such file"), ["Variant a: no such file"]),
+        (sentences.only_one_of("A", "B"), ["either A or B"]),
+        (sentences.one_of("A", "B"), ["one of A and B"]),
+        (sentences.too_much_environment(32768), ["32768 bytes"]),
+        (sentences.multi_model_needs_data(), ["MultiModel", "ModelDataUrl"]),
+        (sentences.variant_capacity("a"), ['"a"', "InstanceType", "ServerlessConfig", "InstancePools"]),
+        (sentences.variant_model_missing("a"), ['"a"', "ModelName", "ExecutionRoleArn"]),
+        (sentences.serverless_memory("a", 1500), ['"a"', "1024", "6144", "1500"]),
+        (sentences.serverless_provisioned("a"), ['"a"', "ProvisionedConcurrency", "MaxConcurrency"]),
+        (sentences.weight_not_finite("a"), ['"a"', "finite"]),
+        (sentences.serverless_conversion("arn:x"), ['"arn:x"', "serverless", "another endpoint"]),
+        (sentences.one_shadow(), ["one production variant", "one shadow variant"]),
+        (sentences.instance_count("a"), ['"a"', "at least 1"]),
+        (sentences.nothing_desired("a"), ['"a"', "DesiredWeight", "ServerlessUpdateConfig"]),
+        (sentences.not_serverless("a"), ['"a"', "DesiredInstanceCount"]),
+        (sentences.is_serverless("a"), ['"a"', "ServerlessUpdateConfig"]),
+        (sentences.endpoint_failed("arn:x"), ['"arn:x"', "delete it"]),
+        (sentences.exclusions_without_retaining(), ["RetainAllVariantProperties"]),
+        (sentences.both_update_policies(), ["BlueGreenUpdatePolicy", "RollingUpdatePolicy"]),
+        (sentences.declared_is_the_files("endpoint", "iris"), ['endpoint "iris"', "`api_edits: true`"]),
+        (sentences.image_cannot_run("pytorch:2"), ["pytorch:2", "sagebird/sklearn"]),
+        (sentences.no_image(), ["Image"]),
+        (sentences.pipeline_cannot_run(2), ["2 containers"]),
+        (sentences.no_model_data(), ["ModelDataUrl", "ModelDataSource"]),
+        (sentences.components_cannot_run(), ["name a model"]),
+        (sentences.bad_arn("arn:x"), ['"arn:x"']),
+        (sentences.tag_twice("team"), ['"team"']),
+        (sentences.too_many_tags(50), ["50"]),
     ],
 )
 def test_sentences_of_our_own_name_what_to_mend(sentence: str, words: list[str]) -> None:

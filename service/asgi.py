@@ -1,5 +1,6 @@
 """The bit of ASGI that both HTTP edges share: a body read within its limit, a reply written in one go."""
 
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -17,6 +18,13 @@ _DISCARD_FACTOR = 8
 
 class ClientGone(Exception):
     """The client closed the connection before its request was whole; there is nobody to answer."""
+
+
+def new_request_id() -> str:
+    """A random UUID (version 4) as text; a third of what `str(uuid4())` costs."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

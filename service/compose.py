@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import log
+from service.accepting import Balance, Place
 from service.arn import Arns
 from service.asgi import App
 from service.clock import SystemClock
@@ -27,14 +28,14 @@ from service.control.registry import SERVED, Operations
 from service.control.resources import Context, Resources
 from service.control.transform_jobs import create_drop_job
 from service.domain.transform.job import Drop
-from service.errors import ModelFault, SagebirdError, StartupError
+from service.errors import SagebirdError, StartupError
+from service.events import ModelEvents
+from service.fastpath import fast_protocol
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import keep_big_arrays_apart
-from service.hosting.model import LoadedModel
-from service.hosting.source import ModelKey
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
@@ -165,9 +166,7 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
     return 0
 
 
-def run_gateway(
-    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, sagemaker: JsonRpcService | None
-) -> int:
+def run_gateway(settings: Settings, place: Place, parent_pid: int, sagemaker: JsonRpcService | None) -> int:
     """One gateway process, until SIGTERM or until the parent is gone; without `sagemaker` a container's."""
     keep_big_arrays_apart()
     reseed()
@@ -179,14 +178,15 @@ def run_gateway(
     except ImportError:
         factory = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_gateway(settings, listener, slot, parent_pid, sagemaker))
+        return runner.run(_gateway(settings, place, parent_pid, sagemaker))
 
 
 async def _gateway(
-    settings: Settings, listener: socket.socket, slot: str, parent_pid: int, sagemaker: JsonRpcService | None
+    settings: Settings, place: Place, parent_pid: int, sagemaker: JsonRpcService | None
 ) -> int:
-    parts = build_gateway(settings, slot, sagemaker)
-    server = Server(parts.app, settings.drain_s, parts.begin_draining)
+    parts = build_gateway(settings, place.slot, sagemaker)
+    protocol = fast_protocol(parts.gateway, settings.max_body_bytes) if settings.fast_path else None
+    server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol, place)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     await parts.follower.look()
@@ -197,7 +197,9 @@ async def _gateway(
     ]
     with_grace = asyncio.wait([asyncio.create_task(parts.follower.warm())], timeout=settings.warmup_grace_s)
     await with_grace  # calls wait in the socket's queue meanwhile, instead of on a model
-    await server.serve([listener])
+    # What was settled before the keeper heard of this gateway must not be missed by its first call.
+    await parts.follower.catch_up()
+    await server.serve([place.listener])
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -237,9 +239,11 @@ def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | Non
         settings.model_concurrency,
         settings.model_queue,
         settings.model_idle_s,
+        settings.compile,
     )
+    observer = ModelEvents(registry)
     host = InlineHost(
-        _artifacts(settings), limits, SystemClock(), _HostObserver(registry), settings.pinned_models
+        _artifacts(settings), limits, SystemClock(), observer, settings.pinned_models, observer.compiled
     )
     registry.watch_gauges(lambda: _gauges(host, limits))
     follower = Follower(store, host, registry, os.getpid())
@@ -266,13 +270,13 @@ def _faces(
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
     router = create_router(registered, follower.default_problems, settings.max_body_bytes)
-    invocations = InvocationsFace(predictor.predict, settings.max_body_bytes)
+    invocations = InvocationsFace(predictor, settings.max_body_bytes)
     if sagemaker is None:
         pages: App = create_app(router)
-        return Gateway(runtime=pages, invocations=invocations, control=pages, pages=pages)
+        return Gateway(pages, invocations, pages, pages, answer_now=invocations.answer_now)
     catalogue = Catalogue(store, host, settings.models)
     people = create_pages(
-        lambda: catalogue.endpoints(follower.directory),
+        lambda most: catalogue.endpoints(follower.directory, most),
         catalogue.models,
         follower.problems,
         lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
@@ -281,29 +285,15 @@ def _faces(
     arns = Arns(settings.account, settings.region)
     operations = Operations(store, _context(settings))
     control = ControlFace(sagemaker, operations.call, arns, _MAX_CONTROL_BODY_BYTES)
-    return Gateway(RuntimeFace(predictor, settings.max_body_bytes), invocations, control, people)
-
-
-class _HostObserver:
-    """Tells the metrics and the log what happens to models."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._log = log.get_logger("sagebird.models")
-
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
-        self._registry.count_load(key.name, "loaded", seconds)
-        self._log.info("model loaded", model=key.name, ms=round(seconds * 1e3), bytes=model.size_bytes)
-        for warning in model.warnings:
-            self._log.warning("model may be off", model=key.name, reason=warning)
-
-    def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:
-        self._registry.count_load(key.name, "failed", seconds)
-        self._log.warning("model not loaded", model=key.name, reason=fault.message[:1000])
-
-    def evicted(self, key: ModelKey, reason: str) -> None:
-        self._registry.count_eviction(key.name, reason)
-        self._log.info("model unloaded", model=key.name, reason=reason)
+    runtime = RuntimeFace(predictor, settings.max_body_bytes)
+    return Gateway(
+        runtime,
+        invocations,
+        control,
+        people,
+        invoke_now=runtime.invoke_now,
+        answer_now=invocations.answer_now,
+    )
 
 
 def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:
@@ -344,9 +334,11 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
         sagemaker.prepare(SERVED)
     preload()
     parent = os.getpid()
+    balance = Balance(settings.gateways)
 
-    def gateway(slot: str) -> Role:
-        return Role(slot, lambda: run_gateway(settings, listener, slot, parent, sagemaker))
+    def gateway(number: int) -> Role:
+        place = Place(listener, balance, number)
+        return Role(place.slot, lambda: run_gateway(settings, place, parent, sagemaker))
 
     def keeper() -> int:
         listener.close()  # it takes no calls, and must not hold the port when the others are gone
@@ -356,7 +348,7 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
         listener.close()
         return run_worker(settings, parent)
 
-    roles = [gateway(f"gateway-{number}") for number in range(settings.gateways)]
+    roles = [gateway(number) for number in range(settings.gateways)]
     roles.append(Role("keeper", keeper))
     if not container:
         roles += [Role(f"worker-{number}", worker) for number in range(settings.workers)]

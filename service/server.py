@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from service.accepting import Acceptor, CountedConnections, Place
 from service.asgi import App
 
 _LINGER_S = 1.0
@@ -16,23 +17,37 @@ _KEEP_ALIVE_S = 75
 class Server(uvicorn.Server):
     """One gateway's HTTP server over a listening socket that it shares with the others."""
 
-    def __init__(self, app: App, drain_s: float, on_drain: Callable[[], None]) -> None:
-        """`on_drain` is called when no new connections are taken any more; answers should close theirs."""
+    def __init__(
+        self,
+        app: App,
+        drain_s: float,
+        on_drain: Callable[[], None],
+        protocol: type[asyncio.Protocol] | None = None,
+        place: Place | None = None,
+        keep_alive_s: float = _KEEP_ALIVE_S,
+    ) -> None:
+        """`on_drain` is called when no new connections are taken any more; answers should close theirs.
+
+        `protocol` speaks HTTP on each connection, uvicorn's own if None; `place` is this process's among
+        those that share the connections.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=protocol or "httptools",
                 loop="none",
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]  # seconds for call_later
                 timeout_graceful_shutdown=max(1, round(drain_s)),
             )
         )
         self._on_drain = on_drain
+        self._place = place
+        self._acceptor: Acceptor | None = None
 
     def stop(self) -> None:
         """Finish what is in flight, then let `serve` return."""
@@ -43,6 +58,23 @@ class Server(uvicorn.Server):
         """Leave signals to the process's own role."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        place = self._place
+        if place is None or not place.balance.is_shared:
+            await super().startup(sockets)
+            return
+        connections = CountedConnections(place.balance, place.number)
+        self.server_state.connections = connections
+        self._acceptor = Acceptor(place, self._make_protocol, connections)
+        self._acceptor.start()
+        self.servers = []
+        self.started = True
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections, have busy ones close with their next answer, then close the idle ones.
 
@@ -50,6 +82,8 @@ class Server(uvicorn.Server):
         """
         for server in self.servers:
             server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         self._on_drain()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _LINGER_S

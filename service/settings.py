@@ -155,6 +155,16 @@ class Settings(BaseSettings):
     archive_max_ratio: float = Field(
         200.0, gt=1, description="Largest ratio of unpacked to packed bytes of a model.tar.gz (above 100 MB)."
     )
+    compile: bool = Field(
+        True,
+        description="Answer with faster programs where they were checked to equal scikit-learn; a model "
+        "whose environment says SAGEBIRD_COMPILE=off is left out.",
+    )
+    fast_path: bool = Field(
+        True,
+        description="Answer quick predictions from the HTTP parser's callback; `off` sends everything "
+        "through ASGI.",
+    )
     drain_s: float = Field(30.0, ge=0, description="Seconds that running calls get to finish after SIGTERM.")
     warmup_grace_s: float = Field(
         5.0,

@@ -23,7 +23,7 @@ LAYERS = (
     (("store", "objects", "hosting", "observe", "load"),),
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
-    (("server", "startup", "supervisor"), ("compose",), ("cli",)),
+    (("accepting", "events", "fastpath", "startup", "supervisor"), ("server",), ("compose",), ("cli",)),
 )
 
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
@@ -54,13 +54,14 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),
+        "scipy": ("hosting/flavours/*",),
         "simdjson": ("hosting/csv_block.py",),
         "sklearn": ("hosting/flavours/*",),
         "sqlalchemy": ("store/*",),
         "starlette": ("web/*", "container/*"),
         "structlog": ("log.py",),
         "typer": ("cli/*",),
-        "uvicorn": ("server.py", "supervisor.py", "compose.py"),
+        "uvicorn": ("fastpath.py", "server.py", "supervisor.py", "compose.py"),
         "uvloop": ("compose.py", "load/worker.py"),
         "yaml": ("control/declar*.py",),
     }

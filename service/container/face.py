@@ -1,9 +1,8 @@
 """`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from uuid import uuid4
+from collections.abc import Awaitable, Mapping
 
-from service.asgi import ClientGone, Headers, Receive, Scope, Send, read_body, send_reply
+from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.errors import (
     CallerError,
     ModelFault,
@@ -15,8 +14,9 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.model import Answer, Call
-from service.invoke.predict import Invocation, Prediction
+from service.invoke.predict import Invocation, Prediction, Predictor
 from service.log import get_logger
+from service.wire.reply import Reply
 
 _CONTENT_TYPE = b"content-type"
 _ACCEPT = b"accept"
@@ -40,32 +40,49 @@ _STATUSES: tuple[tuple[type[SagebirdError], int], ...] = (
 class InvocationsFace:
     """An ASGI application for POST /invocations: the default endpoint, its weights and target headers."""
 
-    def __init__(self, predict: Callable[[Invocation], Awaitable[Prediction]], max_body_bytes: int) -> None:
-        self._predict = predict
+    def __init__(self, predictor: Predictor, max_body_bytes: int) -> None:
+        self._predictor = predictor
         self._max_body_bytes = max_body_bytes
         self._log = get_logger("sagebird.container")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        request_id = str(uuid4())
+        request_id = new_request_id()
         try:
-            headers = read_headers(scope)
             body = await read_body(scope, receive, self._max_body_bytes)
-            prediction = await self._predict(
-                Invocation(None, to_call(headers, body), headers.get(_TARGET_VARIANT))
-            )
+            invocation = _to_invocation(scope["headers"], body)
+            reply = await self._finish(self._predictor.predict(invocation), request_id)
         except ClientGone:
             return
-        except Exception as error:  # the one place where this face's errors become replies
-            status, message = describe_error(error, request_id)
-            self._note(error, request_id, status)
-            reply_headers, reply = [*_TEXT], message.encode("utf-8", "replace")
-        else:
-            status, reply = prediction.answer.status, prediction.answer.body
-            reply_headers = answer_headers(prediction.answer)
-            reply_headers.append((b"x-amzn-invoked-production-variant", prediction.variant.encode("latin-1")))
-        reply_headers.append((b"x-amzn-requestid", request_id.encode()))
-        await send_reply(send, status, reply_headers, reply)
+        except Exception as error:
+            reply = self._refuse(error, request_id)
+        await send_reply(send, reply.status, reply.headers, reply.body)
+
+    def answer_now(self, headers: Headers, body: bytes) -> Reply | Awaitable[Reply]:
+        """Answer at once if nothing has to be waited for; else what is left to await.
+
+        For requests whose body is whole and within the limit. Replies and log are those of a call by ASGI.
+        """
+        request_id = new_request_id()
+        try:
+            prediction = self._predictor.begin(_to_invocation(headers, body))
+            if isinstance(prediction, Prediction):
+                return _to_reply(prediction, request_id)
+        except Exception as error:
+            return self._refuse(error, request_id)
+        return self._finish(prediction, request_id)
+
+    async def _finish(self, prediction: Awaitable[Prediction], request_id: str) -> Reply:
+        try:
+            return _to_reply(await prediction, request_id)
+        except Exception as error:
+            return self._refuse(error, request_id)
+
+    def _refuse(self, error: Exception, request_id: str) -> Reply:
+        """The one place where this face's errors become replies."""
+        status, message = describe_error(error, request_id)
+        self._note(error, request_id, status)
+        return Reply(status, [*_TEXT, _id_header(request_id)], message.encode("utf-8", "replace"))
 
     def _note(self, error: Exception, request_id: str, status: int) -> None:
         if isinstance(error, SagebirdError):
@@ -84,7 +101,26 @@ class InvocationsFace:
 
 def read_headers(scope: Scope) -> dict[bytes, str]:
     """The headers that the container contract knows (contract A.1)."""
-    return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _READ}
+    return _known(scope["headers"])
+
+
+def _known(headers: Headers) -> dict[bytes, str]:
+    return {name: value.decode("latin-1") for name, value in headers if name in _READ}
+
+
+def _to_invocation(headers: Headers, body: bytes) -> Invocation:
+    known = _known(headers)
+    return Invocation(None, to_call(known, body), known.get(_TARGET_VARIANT))
+
+
+def _to_reply(prediction: Prediction, request_id: str) -> Reply:
+    answer = prediction.answer
+    variant = (b"x-amzn-invoked-production-variant", prediction.variant.encode("latin-1"))
+    return Reply(answer.status, [*answer_headers(answer), variant, _id_header(request_id)], answer.body)
+
+
+def _id_header(request_id: str) -> tuple[bytes, bytes]:
+    return b"x-amzn-requestid", request_id.encode()
 
 
 def to_call(headers: Mapping[bytes, str], body: bytes) -> Call:

@@ -10,9 +10,12 @@ from service.hosting.source import ModelKey
 IN_PLACE_S = 0.001
 """Longest a prediction may hold up the event loop."""
 
+_RISE = 0.2
+_OUTLIER = 8
+
 
 class Entry:
-    """One loaded model and who uses it."""
+    """One loaded model and who uses it; `lines` are the batchers in front of it, one per gate."""
 
     __slots__ = (
         "_costs_s",
@@ -21,6 +24,7 @@ class Entry:
         "gate",
         "key",
         "last_used_s",
+        "lines",
         "size_bytes",
         "users",
         "version",
@@ -34,6 +38,7 @@ class Entry:
         self.last_used_s = now_s
         self.doomed = False
         self.gate = gate
+        self.lines: dict[Gate, object] = {}
         self._model: list[LoadedModel] = [model]
         self._costs_s: dict[int, float] = {}
 
@@ -51,10 +56,24 @@ class Entry:
         return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
 
     def note_cost(self, body_bytes: int, seconds: float) -> None:
-        """Remember what a call of this size took: a moving average that follows within about ten calls."""
+        """Remember what a call of this size took.
+
+        A quicker one is believed at once: it is the others that waited for a processor or for the
+        interpreter. Of a slower one only a part counts, so that it takes some of them to be believed.
+        """
         size_class = body_bytes.bit_length()
-        known_s = self._costs_s.get(size_class)
-        self._costs_s[size_class] = seconds if known_s is None else known_s + 0.2 * (seconds - known_s)
+        known_s = self._costs_s.get(size_class, seconds)
+        if seconds > known_s:
+            seconds = known_s + _RISE * (min(seconds, _OUTLIER * known_s) - known_s)
+        self._costs_s[size_class] = seconds
+
+    def is_measured(self, body_bytes: int) -> bool:
+        """Whether a call of about this size was measured."""
+        return body_bytes.bit_length() in self._costs_s
+
+    def forget_costs(self) -> None:
+        """Measure anew: the model answers in another way from now on."""
+        self._costs_s.clear()
 
     def surrender(self) -> list[LoadedModel]:
         """Hand over the only reference to the model."""

@@ -31,11 +31,7 @@ class Gate:
         if self.inside < self._limit and not self._line:
             self.inside += 1
             return
-        if len(self._line) >= self._queue:
-            raise Unavailable(
-                f"{self.inside} calls run and {len(self._line)} wait for this model, which is all it takes "
-                "at once: send fewer at a time, or raise SAGEBIRD_MODEL_CONCURRENCY or SAGEBIRD_MODEL_QUEUE."
-            )
+        self.check_line()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(place)
         try:
@@ -46,6 +42,19 @@ class Gate:
             elif place in self._line:  # else `leave` has passed it over already
                 self._line.remove(place)
             raise
+
+    def check_line(self, before: int = 0) -> None:
+        """Refuse whoever comes when the line is full; `before` more wait for their turn to stand in it.
+
+        Raises:
+            Unavailable: it is.
+        """
+        waiting = len(self._line) + before
+        if waiting >= self._queue:
+            raise Unavailable(
+                f"{self.inside} calls run and {waiting} wait for this model, which is all it takes "
+                "at once: send fewer at a time, or raise SAGEBIRD_MODEL_CONCURRENCY or SAGEBIRD_MODEL_QUEUE."
+            )
 
     def leave(self) -> None:
         """Give the place to the next in line, unless fewer may be inside by now."""

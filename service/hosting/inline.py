@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +10,12 @@ from pathlib import Path
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
-from service.errors import ModelFailure, ModelFault
+from service.domain.submitted_code import SUBMITTED, code_address
+from service.errors import ModelFailure, ModelFault, ModelNotFound
 from service.hosting.artifact import ArtifactStore
 from service.hosting.cache import ModelCache
+from service.hosting.compiled import Verdict
+from service.hosting.compiler import Compiler
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.model import Call, LoadedModel, load_model
 from service.hosting.replica import CallLimits, Replica
@@ -22,6 +25,8 @@ from service.s3uri import parse_s3_uri
 _LOAD_THREADS = 32
 _CALL_THREADS = 256
 _MAX_LOCATED = 10_000
+# The programs of one model may hold so much of the memory for models: they are copies of its trees.
+_PROGRAMS_PART = 8
 _MODEL_SUFFIXES = (".joblib", ".pkl")
 _COMPRESSED_FACTOR = 4
 _PICKLE_MARK = b"\x80"  # the first byte of every pickle of protocol 2 and above
@@ -41,6 +46,7 @@ class HostLimits:
     concurrency: int = 4
     queue: int = 1000
     idle_s: float = 0.0
+    compile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +56,65 @@ class _PreparedModel:
     environment: tuple[tuple[str, str], ...]
     version: str
     estimate_bytes: int
+    most_program_bytes: int
+    code: Path | None
 
     def load(self) -> LoadedModel:
+        environment = dict(self.environment)
         with _read_faults(self.name):
-            return load_model(self.directory, dict(self.environment))
+            return load_model(self.directory, environment, self.most_program_bytes, self.code)
 
 
 class _ArtifactSource:
     """Models from the artifact store."""
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
+    def __init__(self, artifacts: ArtifactStore, most_program_bytes: int) -> None:
         self._artifacts = artifacts
+        self._most_program_bytes = most_program_bytes
 
     def prepare(self, key: ModelKey) -> _PreparedModel:
         version = self.version(key)
         with _read_faults(key.name):
             directory = self._artifacts.open(key.path)
-            return _PreparedModel(key.name, directory, key.environment, version, estimate_bytes(directory))
+            code = self._code(key)
+            return _PreparedModel(
+                key.name,
+                directory,
+                key.environment,
+                version,
+                estimate_bytes(directory),
+                self._most_program_bytes,
+                None if code is None else self._artifacts.open(code),
+            )
 
     def version(self, key: ModelKey) -> str:
-        return self._artifacts.fingerprint(key.path)
+        code = self._code(key)
+        version = self._artifacts.fingerprint(key.path)
+        return version if code is None else f"{version}-{self._artifacts.fingerprint(code)}"
+
+    def _code(self, key: ModelKey) -> Path | None:
+        """The archive or folder of code that lies apart from the model."""
+        address = code_address(dict(key.environment))
+        if address is None:
+            return None
+        try:
+            return self._artifacts.resolve(address)
+        except ModelNotFound:
+            raise ModelFailure(f"{SUBMITTED} names {address}, where nothing is") from None
+
+
+class _CompilingObserver:
+    """Has each model compiled that is loaded, after the observer was told of it."""
+
+    def __init__(self, observer: Observer, consider: Callable[[ModelKey, LoadedModel], None]) -> None:
+        self._consider = consider
+        self._observer = observer
+        self.failed = observer.failed
+        self.evicted = observer.evicted
+
+    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+        self._observer.loaded(key, seconds, model)
+        self._consider(key, model)
 
 
 class InlineHost:
@@ -82,8 +127,9 @@ class InlineHost:
         clock: Clock,
         observer: Observer,
         pinned: Iterable[str] = (),
+        compiled: Callable[[ModelKey, Verdict], None] = lambda _key, _verdict: None,
     ) -> None:
-        """`pinned` names models that are never evicted."""
+        """`pinned` names models that are never evicted; `compiled` is told what came of compiling each."""
         self._artifacts = artifacts
         self._call_limits = CallLimits(limits.timeout_s, limits.concurrency, limits.queue)
         self._pinned_names = frozenset(pinned)
@@ -91,12 +137,14 @@ class InlineHost:
         self._located: OrderedDict[tuple[ModelSource, str | None], ModelKey] = OrderedDict()
         self._loaders = ThreadPoolExecutor(_LOAD_THREADS, thread_name_prefix="load")
         self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
+        self.compiler = Compiler(self._example, compiled)
+        most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
         self.cache = ModelCache(
-            _ArtifactSource(artifacts),
+            _ArtifactSource(artifacts, most_program_bytes),
             limits.budget_bytes,
             self._loaders,
             clock,
-            observer,
+            _CompilingObserver(observer, self._consider),
             idle_s=limits.idle_s,
             keep=self._keeps,
             concurrency=limits.concurrency,
@@ -172,9 +220,19 @@ class InlineHost:
 
     async def close(self) -> None:
         """Unload everything. Threads that still run user code are left to the end of the process."""
+        await self.compiler.close()
         await self.cache.close()
         self._loaders.shutdown(wait=False, cancel_futures=True)
         self._callers.shutdown(wait=False, cancel_futures=True)
+
+    def _consider(self, key: ModelKey, model: LoadedModel) -> None:
+        self.compiler.consider(self.cache, key, model)
+
+    def _example(self, key: ModelKey) -> Call | None:
+        try:
+            return example_call(self._artifacts.open(key.path))
+        except (ModelFault, OSError):  # it was there when the model was loaded
+            return None
 
     def _keeps(self, key: ModelKey) -> bool:
         return key in self._pinned_keys or key.name in self._pinned_names

@@ -4,14 +4,15 @@ In here: which script or flavour serves a folder, and the thin joins to them.
 Not in here: when a model is loaded and freed (cache), how many calls it takes at once (replica).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from service.errors import ModelFailure
 from service.hosting.codec import Accept, choose_accept, decode, encode
+from service.hosting.compiled import Compiling
 from service.hosting.footprint import measure
 from service.hosting.handler import (
     CLOSED_SESSION,
@@ -25,6 +26,9 @@ from service.hosting.handler import (
 from service.hosting.media import JSON
 from service.hosting.requirements import check_requirements
 from service.hosting.user_code import UserCode
+
+if TYPE_CHECKING:
+    from service.hosting.flavours import sklearn
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,8 @@ class FlavourModel:
     ) -> None:
         self.predictor = predictor
         self.size_bytes = size_bytes
-        self._default_accept = default_accept
+        self.compiling = Compiling(None)
+        self.default_accept = default_accept
         self.in_place = (
             code is None or not code.imported
         )  # else it may hold objects of the model's own classes
@@ -124,11 +129,17 @@ class FlavourModel:
     @property
     def description(self) -> str:
         """What it is, for people."""
-        return self.predictor.description
+        return self.compiling.describe(self.predictor.description)
+
+    @property
+    def joins(self) -> bool:
+        """Whether calls may be joined: answers to a row were seen not to depend on the rows beside it."""
+        verdict = self.compiling.verdict
+        return self.in_place and verdict is not None and verdict.joins
 
     def answer(self, call: Call) -> Answer:
         """Decode, predict, encode. Raises ModelFault."""
-        accept = choose_accept(call.accept, default=self._default_accept)
+        accept = choose_accept(call.accept, default=self.default_accept)
         prediction = self.predictor.predict(decode(call.body, call.content_type), accept)
         return Answer(encode(prediction, accept.media_type), accept.media_type)
 
@@ -148,13 +159,19 @@ class HandlerModel:
         size_bytes: int,
         warnings: tuple[str, ...],
     ) -> None:
-        self.description = description
         self.size_bytes = size_bytes
         self.warnings = warnings
+        self.compiling = Compiling(None)
+        self._description = description
         self._handler = handler
         self._code = code  # keeps the script's modules alive
         self._model_dir = model_dir
         self._environment = environment
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        return self.compiling.describe(self._description)
 
     def answer(self, call: Call) -> Answer:
         """Let the script's functions answer. Raises ModelFault."""
@@ -170,27 +187,40 @@ class HandlerModel:
         )
 
 
-def load_model(model_dir: Path, environment: Mapping[str, str]) -> LoadedModel:
+def load_model(
+    model_dir: Path,
+    environment: Mapping[str, str],
+    most_program_bytes: int = 0,
+    code_dir: Path | None = None,
+) -> LoadedModel:
     """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault.
 
-    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in code/, then at the top), then for a
-    model file. Source: contract A.3, A.4.
+    It may be compiled if its programs hold at most `most_program_bytes`, which then count as its own.
+
+    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from
+    the model, in code/, then at the top), then for a model file. Source: contract A.3, A.4.
     """
-    for file in (model_dir / "code" / "requirements.txt", model_dir / "requirements.txt"):
-        if file.is_file():
-            check_requirements(file)
+    places = [model_dir / "code", model_dir]
+    if code_dir is not None:
+        places.insert(0, code_dir)
+    for place in places:
+        if (place / "requirements.txt").is_file():
+            check_requirements(place / "requirements.txt")
             break
-    script = _find_script(model_dir, environment)
-    code = _user_code(model_dir, script)
+    script = _find_script(places, environment)
+    code = _user_code(places[:-1], script)
     with nullcontext() if code is None else code.importable():
         if code is not None and script is not None:
             module = code.run(script)
             functions = read_functions(module)
             if functions:
-                return _load_handler(model_dir, environment, code, script, functions)
+                return _load_handler(model_dir, environment, code, script, functions, most_program_bytes)
         predictor = _load_flavour(model_dir, environment)
         size_bytes = measure(predictor.estimator, model_dir)
-    return FlavourModel(predictor, size_bytes, _default_accept(environment), code)
+    model = FlavourModel(predictor, size_bytes, _default_accept(environment), code)
+    model.compiling = Compiling.of(predictor, environment, most_program_bytes)
+    model.size_bytes += model.compiling.program_bytes
+    return model
 
 
 def _load_handler(
@@ -199,6 +229,7 @@ def _load_handler(
     code: UserCode,
     script: Path,
     functions: Mapping[str, UserFunction],
+    most_program_bytes: int,
 ) -> HandlerModel:
     from service.hosting.flavours import drift, sklearn  # heavy: the first model pays, not the server's start
 
@@ -213,13 +244,10 @@ def _load_handler(
         if "model_warmup_fn" in functions:
             functions["model_warmup_fn"](context, str(model_dir), model)
     warnings = drift.drift_sentences(versions)
-    return HandlerModel(
-        Handler(
-            functions,
-            model,
-            _default_predict(functions, model, environment, warnings),
-            _default_accept(environment),
-        ),
+    predictor = _default_predictor(functions, model, environment, warnings)
+    predict = None if predictor is None else predictor.predict
+    loaded = HandlerModel(
+        Handler(functions, model, predict, _default_accept(environment)),
         code=code,
         model_dir=model_dir,
         environment=environment,
@@ -227,37 +255,40 @@ def _load_handler(
         size_bytes=measure(model, model_dir),
         warnings=warnings,
     )
+    loaded.compiling = Compiling.of(predictor, environment, most_program_bytes)
+    loaded.size_bytes += loaded.compiling.program_bytes
+    return loaded
 
 
-def _default_predict(
+def _default_predictor(
     functions: Mapping[str, UserFunction],
     model: object,
     environment: Mapping[str, str],
     warnings: tuple[str, ...],
-) -> Callable[[Any, Accept], Any] | None:
+) -> "sklearn.SklearnModel | None":
     from service.hosting.flavours import sklearn
 
     if functions.keys() & {"predict_fn", "transform_fn"}:
         return None
-    return sklearn.SklearnModel(model, sklearn.read_output(environment), warnings).predict
+    return sklearn.SklearnModel(model, sklearn.read_output(environment), warnings)
 
 
-def _load_flavour(model_dir: Path, environment: Mapping[str, str]) -> Predictor:
+def _load_flavour(model_dir: Path, environment: Mapping[str, str]) -> "sklearn.SklearnModel":
     from service.hosting.flavours import sklearn
 
     return sklearn.load(model_dir, environment)
 
 
-def _find_script(model_dir: Path, environment: Mapping[str, str]) -> Path | None:
+def _find_script(places: Sequence[Path], environment: Mapping[str, str]) -> Path | None:
     named = environment.get(
         "SAGEMAKER_PROGRAM", ""
     )  # the SDK sends an empty name for a model without a script
     name = PurePosixPath(named if named else "inference.py")
     if name.is_absolute() or ".." in name.parts:
         raise ModelFailure(f"SAGEMAKER_PROGRAM must name a script of the model, not {named!r}")
-    for script in (model_dir / "code" / name, model_dir / name):
-        if script.is_file():
-            return script
+    for place in places:
+        if (place / name).is_file():
+            return place / name
     if named:
         raise ModelFailure(
             f"SAGEMAKER_PROGRAM names {named}, which is neither in code/ nor at the top of the model"
@@ -265,11 +296,9 @@ def _find_script(model_dir: Path, environment: Mapping[str, str]) -> Path | None
     return None
 
 
-def _user_code(model_dir: Path, script: Path | None) -> UserCode | None:
+def _user_code(folders: Sequence[Path], script: Path | None) -> UserCode | None:
     places = [] if script is None else [script.parent]
-    code_dir = model_dir / "code"
-    if code_dir.is_dir() and code_dir not in places:
-        places.append(code_dir)
+    places += [folder for folder in folders if folder.is_dir() and folder not in places]
     return UserCode(places) if places else None
 
 

@@ -15,10 +15,11 @@ from time import perf_counter
 
 from service.domain.endpoint import ModelSource
 from service.errors import ModelNotReady, ModelTimeout, Unavailable
+from service.hosting.batcher import Batcher
 from service.hosting.cache import STOPPING, ModelCache
 from service.hosting.entry import Entry
 from service.hosting.gate import Gate
-from service.hosting.model import Answer, Call
+from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.source import ModelKey
 
 
@@ -70,6 +71,21 @@ class Replica:
             return self._locate(self.source, target_model)
         self._key = self._locate(self.source, None)
         return self._key
+
+    def answer_now(self, call: Call) -> Answer | None:
+        """Answer a call at once if its model is loaded and known to be quick, else None: `invoke` it.
+
+        Raises:
+            ModelFault: the model's own refusal or failure, or no such model.
+        """
+        key = self.key(call.target_model) if self._key is None else self._key
+        entry = self._cache.pin(key)
+        if entry is None:
+            return None
+        if not entry.runs_in_place(len(call.body)):
+            self._cache.release(entry)
+            return None
+        return self._answer_in_place(entry, call)
 
     async def invoke(self, call: Call) -> Answer:
         """Answer one call.
@@ -123,6 +139,8 @@ class Replica:
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 gate = entry.gate if self.source.multi else self._gate
+                if isinstance(entry.model, FlavourModel) and entry.model.joins:
+                    return await self._batcher(entry, gate).answer(call)
                 await self._enter(entry, gate)
                 return await _outcome(self._start(entry, gate, call))
         except TimeoutError:
@@ -131,6 +149,12 @@ class Replica:
             raise ModelTimeout(
                 f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds."
             ) from None
+
+    def _batcher(self, entry: Entry, gate: Gate) -> Batcher:
+        batcher = entry.lines.get(gate)
+        if not isinstance(batcher, Batcher):
+            batcher = entry.lines[gate] = Batcher(entry, gate, self._executor, self._cache.release)
+        return batcher
 
     async def _enter(self, entry: Entry, gate: Gate) -> None:
         try:

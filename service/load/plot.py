@@ -64,7 +64,8 @@ def draw(report: Mapping[str, Any]) -> str:
         how = f"open loop, {plan['rate']:g} requests/s due, latency counted from when each was due"
     else:
         how = f"closed loop, {plan['connections']} callers"
-    subtitle = f"{report['url']} · {how} · {report['duration_s']:.3g} s from {report['began'][:19].replace('T', ' at ')} UTC"
+    began = report["began"][:19].replace("T", " at ")
+    subtitle = f"{report['url']} · {how} · {report['duration_s']:.3g} s from {began} UTC"
     charts = (
         ("Latency over time", "p50 as a line, p99 dashed", _over_time(report)),
         ("Latency by percentile", "how many of the answers came within the time", _by_percentile(report)),

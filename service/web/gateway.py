@@ -1,18 +1,43 @@
 """The front door: predictions go straight to their face, the rest to the pages. No framework in between."""
 
-from service.asgi import App, Message, Receive, Scope, Send
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from service.asgi import App, Headers, Message, Receive, Scope, Send
+from service.wire.reply import Reply
+
+Answerer = Callable[[Headers, bytes], Reply | Awaitable[Reply]]
+"""Takes headers (lower-case names) and body; the reply, or what is left to await for it."""
+
+InvokeAnswerer = Callable[[str, Headers, bytes], Reply | Awaitable[Reply]]
+"""The same for an endpoint of the runtime face; its name comes first."""
+
+_ENDPOINTS = b"/endpoints/"
+_INVOCATIONS = b"/invocations"
+_PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
 class Gateway:
     """The ASGI application of one gateway process."""
 
-    def __init__(self, runtime: App, invocations: App, control: App, pages: App) -> None:
+    def __init__(
+        self,
+        runtime: App,
+        invocations: App,
+        control: App,
+        pages: App,
+        *,
+        invoke_now: InvokeAnswerer | None = None,
+        answer_now: Answerer | None = None,
+    ) -> None:
         """Take the four faces.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
-        `pages` the rest.
+        `pages` the rest. `invoke_now` and `answer_now` are the hot ways into the first two.
         """
         self.draining = False
+        self._invoke_now = invoke_now
+        self._answer_now = answer_now
         self._runtime = runtime
         self._invocations = invocations
         self._control = control
@@ -31,6 +56,16 @@ class Gateway:
             await self._control(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
+
+    def answerer(self, target: bytes) -> Answerer | None:
+        """Who answers `POST target` without ASGI, if anybody; targets that need decoding are left to ASGI."""
+        if target == _INVOCATIONS:
+            return self._answer_now
+        inside = target.startswith(_ENDPOINTS) and target.endswith(_INVOCATIONS)
+        name = target[len(_ENDPOINTS) : -len(_INVOCATIONS)] if inside else b""
+        if self._invoke_now is None or not _PLAIN_NAME.issuperset(name) or not name:
+            return None
+        return partial(self._invoke_now, name.decode("ascii"))
 
 
 def _closing(send: Send) -> Send:

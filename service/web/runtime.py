@@ -1,10 +1,9 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
-from uuid import uuid4
 
-from service.asgi import ClientGone, Receive, Scope, Send, read_body, send_reply
+from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
@@ -23,6 +22,9 @@ _OPERATIONS = {
     "invocations-response-stream": "InvokeEndpointWithResponseStream",
 }
 
+SERVED = frozenset({"InvokeEndpoint"})
+"""The operations that are served."""
+
 
 class RuntimeFace:
     """An ASGI application for everything below /endpoints/."""
@@ -36,34 +38,62 @@ class RuntimeFace:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        request_id = str(uuid4())
+        path, request_id = scope["path"], new_request_id()
         try:
-            reply = await self._invoke(scope, receive)
+            endpoint = _endpoint_name(scope)
+            body = await read_body(scope, receive, self._max_body_bytes)
+            invocation = self._read(endpoint, scope["headers"], body)
+            reply = await self._finish(invocation, self._predictor.predict(invocation), path, request_id)
         except ClientGone:
             return
-        except Exception as error:  # the one place where the runtime's errors become replies
-            reply = fault_reply(error, self._service, request_id)
-            code = error.code if isinstance(error, SagebirdError) else ""
-            note_failure(self._log, error, request_id, reply.status, code, path=scope["path"])
-        else:
-            reply.headers.append((b"x-amzn-requestid", request_id.encode()))
+        except Exception as error:
+            reply = self._refuse(error, path, request_id)
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    async def _invoke(self, scope: Scope, receive: Receive) -> Reply:
-        endpoint = _endpoint_name(scope)
-        body = await read_body(scope, receive, self._max_body_bytes)
-        fields = self._invoke_endpoint.read({"EndpointName": endpoint}, scope["headers"], body)
-        invocation = _to_invocation(fields)
-        try:
-            prediction = await self._predictor.predict(invocation)
-        except ModelFault as fault:
-            raise self._predictor.as_model_error(fault, invocation) from None
-        if len(prediction.answer.body) > self._max_body_bytes:
-            raise self._predictor.unreadable_answer(invocation)
-        return self._to_reply(prediction)
+    def invoke_now(self, endpoint: str, headers: Headers, body: bytes) -> Reply | Awaitable[Reply]:
+        """Answer InvokeEndpoint at once if nothing has to be waited for; else what is left to await.
 
-    def _to_reply(self, prediction: Prediction) -> Reply:
+        For requests whose body is whole and within the limit. Replies and log are those of a call by ASGI.
+        """
+        path, request_id = f"{_PREFIX}{endpoint}/invocations", new_request_id()
+        try:
+            invocation = self._read(endpoint, headers, body)
+        except Exception as error:
+            return self._refuse(error, path, request_id)
+        try:
+            prediction = self._predictor.begin(invocation)
+            if isinstance(prediction, Prediction):
+                return self._to_reply(prediction, invocation, request_id)
+        except Exception as error:
+            return self._refuse(error, path, request_id, invocation)
+        return self._finish(invocation, prediction, path, request_id)
+
+    async def _finish(
+        self, invocation: Invocation, prediction: Awaitable[Prediction], path: str, request_id: str
+    ) -> Reply:
+        try:
+            return self._to_reply(await prediction, invocation, request_id)
+        except Exception as error:
+            return self._refuse(error, path, request_id, invocation)
+
+    def _read(self, endpoint: str, headers: Headers, body: bytes) -> Invocation:
+        return _to_invocation(self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))
+
+    def _refuse(
+        self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
+    ) -> Reply:
+        """The one place where the runtime's errors become replies."""
+        if isinstance(error, ModelFault) and invocation is not None:
+            error = self._predictor.as_model_error(error, invocation)
+        reply = fault_reply(error, self._service, request_id)
+        code = error.code if isinstance(error, SagebirdError) else ""
+        note_failure(self._log, error, request_id, reply.status, code, path=path)
+        return reply
+
+    def _to_reply(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Reply:
         answer = prediction.answer
+        if len(answer.body) > self._max_body_bytes:
+            raise self._predictor.unreadable_answer(invocation)
         output: dict[str, Any] = {
             "Body": answer.body,
             "ContentType": answer.content_type,
@@ -77,6 +107,7 @@ class RuntimeFace:
             if value is not None:
                 output[member] = value
         reply = self._invoke_endpoint.write(output)
+        reply.headers.append((b"x-amzn-requestid", request_id.encode()))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
 
 
@@ -86,7 +117,7 @@ def _endpoint_name(scope: Scope) -> str:
     operation = _OPERATIONS.get(action)
     if operation is None or scope["method"] != "POST":
         raise UnknownOperation(f"There is nothing at {scope['method']} {scope['path']}.")
-    if operation != "InvokeEndpoint":
+    if operation not in SERVED:
         raise UnknownOperation(sentences.operation_not_served(operation))
     return str(name)
 

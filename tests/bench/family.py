@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ import psutil
 from tests.bench.load import Load, Plan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-_START_S = 60.0
+_START_S = 300.0
 _SAMPLE_S = 0.02
 _TRIES = 30
 _ANONYMOUS = re.compile(r"^Pss_(?:Anon|Shmem): +([0-9]+) kB$", re.MULTILINE)
@@ -27,14 +28,23 @@ _ANONYMOUS = re.compile(r"^Pss_(?:Anon|Shmem): +([0-9]+) kB$", re.MULTILINE)
 class Family:
     """A process and its children; leaving the `with` block ends it."""
 
-    def __init__(self, arguments: list[str], log: Path, ready_path: str, **environment: str) -> None:
-        """Start `python ARGUMENTS` with the given variables and SAGEBIRD_PORT, and wait for its 200."""
+    def __init__(
+        self,
+        arguments: list[str] | Callable[[int], list[str]],
+        log: Path,
+        ready_path: str,
+        **environment: str,
+    ) -> None:
+        """Start `python ARGUMENTS` with the given variables and SAGEBIRD_PORT, and wait for its 200.
+
+        A function gives another program's command line for a port.
+        """
         self.port = _free_port()
         self.log = log
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAGEBIRD_")}
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments],
+                arguments(self.port) if callable(arguments) else [sys.executable, *arguments],
                 cwd=ROOT,
                 env=inherited | environment | {"SAGEBIRD_PORT": str(self.port)},
                 stdin=subprocess.DEVNULL,

@@ -1,26 +1,24 @@
-"""One-row CSV on `iris`, beside the bare server: interleaved rounds, medians, ratios."""
+"""Requests side by side: interleaved bursts, medians, ratios to the plain and to the bare server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench.bare import ANSWER
-from tests.bench.family import ROOT, Family
-from tests.bench.load import Plan, Shot, carry_out
+from tests.bench.contestants import Scenario, contestants, make_scenarios, running, shots
+from tests.bench.family import Family
+from tests.bench.load import Shot
+from tests.bench.wrk import check, shoot
 
 CONCURRENCIES = (1, 16, 64)
-_WARM_UP = 400
-_SHOT = Shot(
-    "/endpoints/iris/invocations", "5.1,3.5,1.4,0.2", {"Content-Type": "text/csv"}, (ANSWER.decode(),)
-)
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one round of one server at one concurrency gave."""
+    """What one burst at one server gave; `cpu_us` is the server's, per request, from the operating system."""
 
     per_second: float
     p50_ms: float
@@ -29,54 +27,98 @@ class Round:
     memory_mib: float
 
 
-class WrongAnswers(Exception):
-    """The figures of a server that answers wrongly mean nothing."""
+@dataclass(frozen=True)
+class Case:
+    """One line of the table, for one server."""
+
+    gateways: int
+    scenario: str
+    concurrency: int
+    server: str
 
 
-def measure_speed(folder: Path, gateways: int, rounds: int, duration_s: float, note: Note) -> dict[str, Any]:
-    """Rows of the table: concurrency -> server -> figure, medians over rounds; `ratio` is ours to bare."""
-    data = {"SAGEBIRD_DATA": str(folder / "data"), "SAGEBIRD_GATEWAYS": str(gateways)}
-    models = {"SAGEBIRD_MODELS": str(ROOT / "models")}
-    serve = ["-m", "service.cli", "serve"]
-    bare = ["-m", "tests.bench.bare", str(gateways)]
-    found: dict[tuple[int, str], list[Round]] = {}
-    with (
-        Family(serve, folder / "serve.log", "/readyz", **data, **models) as ours,
-        Family(bare, folder / "bare.log", "/") as theirs,
-    ):
-        families = {"sagebird": ours, "bare": theirs}
-        for family in families.values():
-            _shoot(Plan(family.port, (_SHOT,), 16, count=_WARM_UP))
-        for number in range(1, rounds + 1):
-            for concurrency in CONCURRENCIES:
-                for name, family in families.items():
-                    note(f"round {number} of {rounds}, concurrency {concurrency}, {name}")
-                    done = _measure(family, concurrency, duration_s)
-                    found.setdefault((concurrency, name), []).append(done)
-    return {str(concurrency): _row(found, concurrency) for concurrency in CONCURRENCIES}
+Figures = dict[Case, list[Round]]
 
 
-def _measure(family: Family, concurrency: int, duration_s: float) -> Round:
+def measure_speed(
+    folder: Path, gateways: tuple[int, ...], rounds: int, duration_s: float, note: Note
+) -> Figures:
+    """Every server in every scenario. Raises WrongAnswers."""
+    models = folder / "models"
+    scenarios = make_scenarios(models)
+    found: Figures = {}
+    for count in gateways:
+        note(f"starting the servers with {count} processes each")
+        with ExitStack() as stack:
+            families = {
+                server: stack.enter_context(running(server, folder, models, count))
+                for server in contestants()
+            }
+            for scenario in scenarios:
+                _measure_scenario(found, families, scenario, models, (count, rounds, duration_s), note)
+    return found
+
+
+def _measure_scenario(
+    found: Figures,
+    families: Mapping[str, Family],
+    scenario: Scenario,
+    models: Path,
+    options: tuple[int, int, float],
+    note: Note,
+) -> None:
+    gateways, rounds, duration_s = options
+    requests = {server: shots(scenario, server, models) for server in families}
+    for server, family in families.items():
+        for _ in range(3):  # on all gateways; meanwhile models are loaded, compiled and measured
+            check(family.port, requests[server])
+    for number in range(1, rounds + 1):
+        for concurrency in CONCURRENCIES:
+            note(f"{scenario.name}, {gateways} processes, {concurrency} at once, {number} of {rounds}")
+            for server, family in families.items():
+                case = Case(gateways, scenario.name, concurrency, server)
+                burst = _burst(family, requests[server], concurrency, duration_s)
+                found.setdefault(case, []).append(burst)
+    for server, family in families.items():
+        check(family.port, requests[server])
+
+
+def _burst(family: Family, requests: tuple[Shot, ...], concurrency: int, duration_s: float) -> Round:
     begun_s = family.cpu_s()
-    answers, elapsed_s, p50_s, p99_s = _shoot(Plan(family.port, (_SHOT,), concurrency, duration_s))
+    burst = shoot(family.port, requests, concurrency, duration_s)
     used_s = family.cpu_s() - begun_s
     return Round(
-        answers / elapsed_s, p50_s * 1e3, p99_s * 1e3, used_s / answers * 1e6, family.memory_bytes() / 2**20
+        burst.per_second,
+        burst.p50_ms,
+        burst.p99_ms,
+        used_s / burst.answers * 1e6,
+        family.memory_bytes() / 2**20,
     )
 
 
-def _shoot(plan: Plan) -> tuple[int, float, float, float]:
-    outcome = carry_out(plan)
-    if outcome.failures:
-        raise WrongAnswers(f"{len(outcome.failures)} requests failed: {outcome.reasons()[:3]}")
-    return outcome.answers, outcome.elapsed_s, outcome.p50_s, outcome.p99_s
-
-
-def _row(found: dict[tuple[int, str], list[Round]], concurrency: int) -> dict[str, dict[str, float]]:
-    names = Round.__dataclass_fields__
-    row = {
-        server: {name: median(getattr(each, name) for each in found[concurrency, server]) for name in names}
-        for server in ("sagebird", "bare")
+def medians(figures: Figures) -> dict[Case, dict[str, float]]:
+    """One number per figure and case, and its ratios to the plain and to the bare server's rate."""
+    table = {
+        case: {name: median(getattr(each, name) for each in rounds) for name in Round.__dataclass_fields__}
+        for case, rounds in figures.items()
     }
-    row["ratio"] = {name: row["sagebird"][name] / row["bare"][name] for name in names}
-    return row
+    for case, row in table.items():
+        for other in ("plain", "bare"):
+            beside = table.get(Case(case.gateways, case.scenario, case.concurrency, other))
+            if beside is not None:
+                row[f"x_{other}"] = row["per_second"] / beside["per_second"]
+    return table
+
+
+def as_document(table: Mapping[Case, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """The table as JSON holds it."""
+    return [
+        {
+            "gateways": case.gateways,
+            "scenario": case.scenario,
+            "concurrency": case.concurrency,
+            "server": case.server,
+            **{name: float(f"{value:.4g}") for name, value in row.items()},
+        }
+        for case, row in table.items()
+    ]

@@ -7,6 +7,7 @@ Not in here: bytes and headers (codec), scripts (handler).
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from sklearn.exceptions import NotFittedError
 
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelTooLarge, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept
+from service.hosting.compiled import Quick
+from service.hosting.flavours import programs
 from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
 from service.hosting.media import CSV, JSON, NPY
 from service.hosting.user_code import code_fault, missing_module, plain
@@ -139,11 +142,12 @@ class SklearnModel:
         self.warnings = warnings
         self._name = type(estimator).__name__
         self._output = output
-        self._predict: Callable[[Any], Any] = self._method()
+        self._answers_by = self._method()
         self._features: int | None = getattr(estimator, "n_features_in_", None)
         names = getattr(estimator, "feature_names_in_", None)
         self._columns: tuple[str, ...] | None = None if names is None else tuple(names)
         self._wants_names = False
+        self._quick: Mapping[str, Quick] = {}
         if PROBABILITIES in output and not hasattr(estimator, "predict_proba"):
             raise ModelFailure(
                 f"SAGEMAKER_INFERENCE_OUTPUT asks for probabilities, but {self._no_probabilities}"
@@ -162,39 +166,69 @@ class SklearnModel:
         """
         output = self._output if accept.output is None else accept.output
         if PROBABILITIES not in output:
-            return self._call(self._predict, data)
-        probabilities = getattr(self.estimator, "predict_proba", None)
-        if probabilities is None:
+            return self._call(self._answers_by, data)
+        if not hasattr(self.estimator, "predict_proba"):
             raise NotAcceptable(self._no_probabilities)
         if LABEL not in output:
-            return self._call(probabilities, data)
+            return self._call("predict_proba", data)
         if accept.media_type == NPY:
             raise NotAcceptable(
                 "labels and probabilities together do not fit one array: accept JSON, JSON Lines or CSV"
             )
-        labels = self._call(self._predict, data)
-        return _both(labels, self._call(probabilities, data), accept.media_type)
+        labels = self._call(self._answers_by, data)
+        return _both(labels, self._call("predict_proba", data), accept.media_type)
+
+    # What hosting/compiled asks for
+
+    @property
+    def features(self) -> int | None:
+        """Columns that the estimator takes, if it says so."""
+        return self._features
+
+    def methods(self) -> Mapping[str, Callable[[Any], Any]]:
+        """The methods that requests can reach, given rows (n, features)."""
+        names = [self._answers_by, *(["predict_proba"] if hasattr(self.estimator, "predict_proba") else [])]
+        return {name: partial(self._call_estimator, name) for name in names}
+
+    def programs(self) -> Mapping[str, Callable[[Any], Any]]:
+        """Programs of the estimator's methods. Raises NotCompilable."""
+        return programs.build(self.estimator)
+
+    def program_bytes(self) -> int:
+        """Memory that the programs will hold besides the estimator's own."""
+        return programs.size_bytes(self.estimator)
+
+    def accelerate(self, quick: Mapping[str, Quick]) -> None:
+        """Let these answer rows that they take, in place of the methods of the same names."""
+        self._quick = quick
 
     @property
     def _no_probabilities(self) -> str:
         return f"{self._name} gives no probabilities (it has no predict_proba)"
 
-    def _method(self) -> Callable[[Any], Any]:
+    def _method(self) -> str:
         for name in ("predict", "transform"):
-            method = getattr(self.estimator, name, None)
-            if callable(method):
-                found: Callable[[Any], Any] = method
-                return found
+            if callable(getattr(self.estimator, name, None)):
+                return name
         raise ModelFailure(
             f"the model is a {self._name}, which has neither predict nor transform: save a fitted estimator, "
             "or define predict_fn in code/inference.py"
         )
 
-    def _call(self, method: Callable[[Any], Any], data: "np.ndarray[Any, Any] | Records") -> Any:
+    def _call(self, name: str, data: "np.ndarray[Any, Any] | Records") -> Any:
+        quick = self._quick.get(name)
+        if quick is not None and type(data) is np.ndarray:
+            self._check_width(data)
+            answer = quick(data)
+            if answer is not None:
+                return answer
+        return self._call_estimator(name, data)
+
+    def _call_estimator(self, name: str, data: "np.ndarray[Any, Any] | Records") -> Any:
         by_name = isinstance(data, list)
         rows = self._frame_of_records(data) if isinstance(data, list) else self._checked(data)
         try:
-            return method(rows)
+            return getattr(self.estimator, name)(rows)
         except (
             Exception,
             SystemExit,
@@ -202,22 +236,25 @@ class SklearnModel:
         ) as error:  # edge: an estimator may hold the model's own code
             if not self._wants_names and not by_name and self._columns and _NEEDS_NAMES in str(error):
                 self._wants_names = True  # a ColumnTransformer; from now on its rows get names at once
-                return self._call(method, data)
+                return self._call_estimator(name, data)
             raise self._fault(error, by_name) from error
 
     def _checked(self, rows: "np.ndarray[Any, Any]") -> Any:
         """Rows with the right number of columns, and with names only where the estimator needs them."""
-        if self._features is not None and rows.ndim == 2 and rows.shape[1] != self._features:
-            raise BadPayload(
-                f"X has {rows.shape[1]} features, but {self._name} is expecting {self._features} features "
-                "as input."
-            )
+        self._check_width(rows)
         if self._columns is None:
             return rows
         if self._wants_names:
             return _frame(rows, self._columns)
         ignore_missing_names()
         return rows
+
+    def _check_width(self, rows: "np.ndarray[Any, Any]") -> None:
+        if self._features is not None and rows.ndim == 2 and rows.shape[1] != self._features:
+            raise BadPayload(
+                f"X has {rows.shape[1]} features, but {self._name} is expecting {self._features} features "
+                "as input."
+            )
 
     def _frame_of_records(self, records: Records) -> Any:
         columns = self._columns

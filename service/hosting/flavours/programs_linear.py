@@ -1,0 +1,100 @@
+"""Programs of linear models."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from service.hosting.flavours.program import Methods, NotCompilable, Step, classify, expit, softmax, two_sided
+
+
+def _scores(estimator: Any) -> Step:
+    """What `decision_function` or a regressor's `predict` gives, as it is before a reshape."""
+    weights = estimator.coef_.T if estimator.coef_.ndim == 2 else estimator.coef_
+    offset = estimator.intercept_
+    if hasattr(weights, "toarray"):
+        raise NotCompilable("the coefficients are sparse")
+    return lambda rows: rows @ weights + offset
+
+
+def _regressor(estimator: Any) -> Methods:
+    return {"predict": _scores(estimator)}
+
+
+def _flat_regressor(estimator: Any) -> Methods:
+    scores = _scores(estimator)
+    return {"predict": lambda rows: scores(rows).ravel()}
+
+
+def _generalized(estimator: Any) -> Methods:
+    scores, inverse = _scores(estimator), estimator._base_loss.link.inverse
+    return {"predict": lambda rows: inverse(scores(rows))}
+
+
+def _classifier(estimator: Any) -> Methods:
+    scores, classes = _scores(estimator), estimator.classes_
+    if len(classes) != 2:
+        return {"decision_function": scores, "predict": classify(scores, classes)}
+    take = classes.take
+    return {
+        "decision_function": lambda rows: scores(rows).reshape(-1),
+        "predict": lambda rows: take((scores(rows).reshape(-1) > 0).astype("intp"), axis=0),
+    }
+
+
+def _logistic(estimator: Any) -> Methods:
+    methods, scores = _classifier(estimator), _scores(estimator)
+    if len(estimator.classes_) == 2:
+        chances: Step = lambda rows: two_sided(expit(scores(rows).reshape(-1)))  # noqa: E731
+    else:
+        chances = lambda rows: softmax(scores(rows))  # noqa: E731
+    return {**methods, "predict_proba": chances}
+
+
+def _ridge_classifier(estimator: Any) -> Methods:
+    if estimator._label_binarizer.y_type_.startswith("multilabel"):
+        raise NotCompilable("the labels are many per row")
+    return _classifier(estimator)
+
+
+def _partial_least_squares(estimator: Any) -> Methods:
+    mean, weights, offset = estimator._x_mean, estimator.coef_.T, estimator.intercept_
+    flat = estimator._predict_1d
+
+    def predict(rows: Any) -> Any:
+        answer = (rows - mean) @ weights + offset
+        return answer.ravel() if flat else answer
+
+    return {"predict": predict}
+
+
+_REGRESSORS = (
+    *("LinearRegression", "Ridge", "RidgeCV", "Lasso", "LassoCV", "ElasticNet", "ElasticNetCV", "Lars"),
+    *("LarsCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "OrthogonalMatchingPursuit"),
+    *("OrthogonalMatchingPursuitCV", "BayesianRidge", "ARDRegression", "HuberRegressor", "TheilSenRegressor"),
+    *("LinearSVR", "QuantileRegressor", "MultiTaskLasso", "MultiTaskLassoCV", "MultiTaskElasticNet"),
+    "MultiTaskElasticNetCV",
+)
+
+BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
+    {
+        **dict.fromkeys(_REGRESSORS, _regressor),
+        "SGDRegressor": _flat_regressor,
+        "PassiveAggressiveRegressor": _flat_regressor,
+        "PoissonRegressor": _generalized,
+        "GammaRegressor": _generalized,
+        "TweedieRegressor": _generalized,
+        "LogisticRegression": _logistic,
+        "LogisticRegressionCV": _logistic,
+        "LinearDiscriminantAnalysis": _logistic,
+        "LinearSVC": _classifier,
+        "SGDClassifier": _classifier,
+        "Perceptron": _classifier,
+        "PassiveAggressiveClassifier": _classifier,
+        "RidgeClassifier": _ridge_classifier,
+        "RidgeClassifierCV": _ridge_classifier,
+        "PLSRegression": _partial_least_squares,
+        "PLSCanonical": _partial_least_squares,
+        "CCA": _partial_least_squares,
+    }
+)
+"""A method that only some of these have is dropped for the others, see programs.build."""

@@ -1,0 +1,117 @@
+"""Several calls answered by one prediction; each gets what it would get alone.
+
+Calls are joined that bring as many columns and ask the model for the same. What cannot be joined (records,
+rows with nan or infinity), or fails joined, is answered call by call, so that a bad row is the matter of its
+own call only. Who may be joined, and when, is the batcher's business.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from service.errors import ModelFault
+from service.hosting.codec import OUTPUTS, Accept, choose_accept, decode, encode
+from service.hosting.model import Answer, Call
+
+MOST_ROWS = 2048
+"""Rows that are joined; a call that brings more by itself is answered by itself."""
+
+# A sum of squares: far below what programs leave to the estimator, also when all rows are added up.
+_PLAIN = 1e60
+
+Outcome = Answer | Exception
+
+
+class Predict(Protocol):
+    """A model without bytes and headers."""
+
+    def __call__(self, data: Any, accept: Accept) -> Any:
+        """The prediction, ready for the codec. Raises ModelFault."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One call among others: its place, its rows (n, features) and what it accepts."""
+
+    place: int
+    rows: Any
+    accept: Accept
+
+
+def answer_together(predict: Predict, calls: Sequence[Call], default_accept: str) -> list[Outcome]:
+    """What each call gets; a fault of one is none of the others'. Blocking."""
+    outcomes: list[Outcome | None] = [None] * len(calls)
+    parts: list[_Part] = []
+    for place, call in enumerate(calls):
+        try:
+            accept = choose_accept(call.accept, default=default_accept)
+            parts.append(_Part(place, decode(call.body, call.content_type), accept))
+        except Exception as error:  # the edge of one call
+            outcomes[place] = error
+    for group in _groups(parts):
+        for part, outcome in zip(group, _answer_group(predict, group), strict=True):
+            outcomes[part.place] = outcome
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _groups(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+    """Calls that can be one prediction: of as many columns, and asking the model for the same."""
+    joined: dict[object, list[_Part]] = {}
+    for part in parts:
+        output = part.accept.output
+        if not _is_plain(part.rows) or (output is not None and len(output) == len(OUTPUTS)):
+            yield [part]  # or an answer that is no array
+        else:
+            joined.setdefault((part.rows.shape[1], output), []).append(part)
+    for group in joined.values():
+        yield from _in_bounds(group)
+
+
+def _is_plain(rows: Any) -> bool:
+    """Whether rows hold nothing for which a model, or its program, goes another way for all of them."""
+    return isinstance(rows, np.ndarray) and bool(np.vdot(rows, rows) < _PLAIN)
+
+
+def _in_bounds(group: list[_Part]) -> Iterator[list[_Part]]:
+    some: list[_Part] = []
+    rows = 0
+    for part in group:
+        if some and rows + len(part.rows) > MOST_ROWS:
+            yield some
+            some, rows = [], 0
+        some.append(part)
+        rows += len(part.rows)
+    yield some
+
+
+def _answer_group(predict: Predict, group: list[_Part]) -> list[Outcome]:
+    if len(group) > 1:
+        try:
+            prediction = predict(np.concatenate([part.rows for part in group]), group[0].accept)
+        except Exception:  # somebody's rows: whose it is shows when each is answered alone
+            return [_answer_alone(predict, part) for part in group]
+        ends = np.cumsum([len(part.rows) for part in group])
+        if isinstance(prediction, np.ndarray) and prediction.ndim and len(prediction) == ends[-1]:
+            return [
+                _encode(prediction[end - len(part.rows) : end], part)
+                for part, end in zip(group, ends.tolist(), strict=True)
+            ]
+    return [_answer_alone(predict, part) for part in group]
+
+
+def _answer_alone(predict: Predict, part: _Part) -> Outcome:
+    try:
+        prediction = predict(part.rows, part.accept)
+    except Exception as error:  # the edge of one call
+        return error
+    return _encode(prediction, part)
+
+
+def _encode(prediction: Any, part: _Part) -> Outcome:
+    try:
+        return Answer(encode(prediction, part.accept.media_type), part.accept.media_type)
+    except ModelFault as fault:
+        return fault

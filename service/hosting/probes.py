@@ -1,0 +1,143 @@
+"""Rows to try a model with: from its own ranges, and where models are known to break."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float64]
+
+_COUNT = 192
+_THRESHOLD_ROWS = 96
+_DEPTH = 4
+_MOST_ANCHORS = 64
+_EDGES = (0.0, -1.0, 1.0, 1e-30, 1e6, -1e6, 1e12, -1e12)
+
+
+def probe_rows(estimator: Any, features: int, example: Rows | None, seed: int = 0) -> Rows:
+    """About 300 finite rows (n, features).
+
+    Mixed from what the fitted estimator holds about its columns (means, ranges, centres, support vectors) and
+    the example rows; rows with one value on, just below and just above thresholds of its trees; edges.
+    """
+    random = np.random.default_rng(seed)
+    anchors = _anchors(estimator, features, example, random)
+    mixed = _mix(anchors, _COUNT, random)
+    near = _near_thresholds(estimator, anchors, random)
+    edges = np.array([np.full(features, edge) for edge in _EDGES])
+    spiked = _mix(anchors, len(_EDGES), random)
+    spiked[np.arange(len(_EDGES)), random.integers(0, features, len(_EDGES))] = _EDGES
+    own = [] if example is None else [example]
+    return np.ascontiguousarray(np.concatenate([*own, mixed, near, edges, spiked]))
+
+
+def _anchors(estimator: Any, features: int, example: Rows | None, random: np.random.Generator) -> Rows:
+    """Plausible rows, of which others are mixed."""
+    found = [
+        np.zeros((1, features)),
+        random.normal(size=(8, features)),
+        random.normal(size=(8, features)) * 10,
+    ]
+    found.append(random.integers(0, 10, size=(8, features)).astype(np.float64))
+    if example is not None:
+        found.append(example)
+    for array in _arrays(estimator, features):
+        rows = np.atleast_2d(array)
+        if len(rows) > _MOST_ANCHORS:
+            rows = rows[random.choice(len(rows), _MOST_ANCHORS, replace=False)]
+        found.append(rows)
+    for column, thresholds in _thresholds(estimator, features).items():
+        rows = _mix(np.concatenate(found), min(len(thresholds), 8), random)
+        rows[:, column] = random.choice(thresholds, len(rows))
+        found.append(rows)
+    return np.concatenate(found)
+
+
+def _mix(anchors: Rows, count: int, random: np.random.Generator) -> Rows:
+    """Rows whose every value comes from some anchor, a half of them moved a little."""
+    chosen = random.integers(0, len(anchors), (count, anchors.shape[1]))
+    rows = anchors[chosen, np.arange(anchors.shape[1])]
+    moved = random.random(rows.shape) < 0.5
+    return np.asarray(np.where(moved, rows * (1 + 0.1 * random.normal(size=rows.shape)), rows))
+
+
+def _near_thresholds(estimator: Any, anchors: Rows, random: np.random.Generator) -> Rows:
+    """Rows with a value on a threshold or next to it, in float32 and in float64."""
+    pairs = [
+        (column, value)
+        for column, values in _thresholds(estimator, anchors.shape[1]).items()
+        for value in values
+    ]
+    if not pairs:
+        return anchors[:0]
+    count = min(_THRESHOLD_ROWS, 6 * len(pairs))
+    rows = _mix(anchors, count, random)
+    for row, number in zip(rows, random.integers(0, len(pairs), count), strict=True):
+        column, value = pairs[number]
+        row[column] = random.choice(_neighbours(value))
+    return rows
+
+
+def _neighbours(value: float) -> Rows:
+    single = np.float32(value)
+    near = [
+        value,
+        np.nextafter(value, -np.inf),
+        np.nextafter(value, np.inf),
+        single,
+        np.nextafter(single, np.float32(-np.inf)),
+        np.nextafter(single, np.float32(np.inf)),
+    ]
+    return np.array([float(each) for each in near])
+
+
+def _arrays(estimator: Any, features: int) -> Iterator[Rows]:
+    """Every array that holds a value or more per column, here and in the estimators inside."""
+    for part in parts_of(estimator):
+        for value in vars(part).values():
+            if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim not in (1, 2):
+                continue
+            if value.shape[-1] == features and value.size and np.isfinite(value).all():
+                yield value.astype(np.float64)
+
+
+def _thresholds(estimator: Any, features: int) -> dict[int, Rows]:
+    """Thresholds of the trees inside, by column."""
+    columns: list[npt.NDArray[Any]] = []
+    values: list[npt.NDArray[Any]] = []
+    for part in parts_of(estimator):
+        tree = getattr(part, "tree_", None)
+        if tree is not None:
+            inner = tree.children_left >= 0
+            columns.append(tree.feature[inner])
+            values.append(tree.threshold[inner])
+        nodes = getattr(part, "nodes", None)
+        if isinstance(nodes, np.ndarray) and "num_threshold" in (nodes.dtype.names or ()):
+            inner = nodes["is_leaf"] == 0
+            columns.append(nodes["feature_idx"][inner])
+            values.append(nodes["num_threshold"][inner])
+    if not columns:
+        return {}
+    at, value = np.concatenate(columns), np.concatenate(values)
+    usable = (at < features) & np.isfinite(value)
+    return {int(column): value[usable & (at == column)] for column in np.unique(at[usable])}
+
+
+def parts_of(estimator: Any, depth: int = _DEPTH) -> Iterator[Any]:
+    """The estimator and those of scikit-learn that it holds, however they are held."""
+    if depth == 0 or not hasattr(estimator, "__dict__") or isinstance(estimator, type):
+        return
+    yield estimator
+    for value in vars(estimator).values():
+        yield from _inside(value, depth)
+
+
+def _inside(value: Any, depth: int) -> Iterator[Any]:
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist() if value.dtype == object else ()
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _inside(item, depth)
+    elif type(value).__module__.partition(".")[0] == "sklearn":
+        yield from parts_of(value, depth - 1)

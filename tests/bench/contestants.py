@@ -1,0 +1,139 @@
+"""What is measured side by side, and the models that all of them serve."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from tests.bench.bare import ANSWER
+from tests.bench.family import Family
+from tests.bench.load import Shot
+
+COLUMNS = 10
+MODELS = 20
+_NGINX = """daemon off; worker_processes {workers}; pid {folder}/pid; error_log {folder}/errors;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u;
+  scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port}; location / {{ return 200 "{answer}"; }} }} }}
+"""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of request: to which models, how many rows at once."""
+
+    name: str
+    models: tuple[str, ...]
+    rows: int
+
+
+def make_scenarios(models: Path) -> tuple[Scenario, ...]:
+    """Fit and save the models, declare endpoints for them, and say what is asked of them."""
+    rows, labels = make_classification(2000, COLUMNS, n_informative=6, n_classes=3, random_state=0)
+    logistic = LogisticRegression(max_iter=1000).fit(rows, labels)
+    _save(models / "logistic", logistic)
+    _save(models / "forest", RandomForestClassifier(100, max_depth=10, random_state=0).fit(rows, labels))
+    names = tuple(f"m{number:02}" for number in range(MODELS))
+    for number, name in enumerate(names):
+        _save(models / "fleet" / name, LogisticRegression(C=number + 1.0, max_iter=1000).fit(rows, labels))
+        shutil.copytree(models / "fleet" / name, models / name)  # where the plain server looks
+    (models / "endpoints.yaml").write_text(
+        "endpoints:\n"
+        "  logistic: {variants: {v: {model: logistic, weight: 1}}}\n"
+        "  forest: {variants: {v: {model: forest, weight: 1}}}\n"
+        "  fleet: {variants: {all: {models: fleet/, weight: 1}}}\n"
+    )
+    return (
+        Scenario("one row, logistic", ("logistic",), 1),
+        Scenario("100 rows, logistic", ("logistic",), 100),
+        Scenario("one row, forest", ("forest",), 1),
+        Scenario("one row, 20 models", names, 1),
+    )
+
+
+def _save(folder: Path, model: Any) -> None:
+    folder.mkdir(parents=True)
+    joblib.dump(model, folder / "model.joblib")
+
+
+def shots(scenario: Scenario, server: str, models: Path) -> tuple[Shot, ...]:
+    """A scenario's requests in a server's own form, with the right answers."""
+    values = np.random.default_rng(0).normal(size=(scenario.rows, COLUMNS)).round(3)
+    body = "\n".join(",".join(map(str, row)) for row in values.tolist())
+    found = []
+    for name in scenario.models:
+        headers = {"Content-Type": "text/csv"}
+        path = f"/{name}"
+        if server.startswith("sagebird"):
+            fleet = len(scenario.models) > 1
+            path = f"/endpoints/{'fleet' if fleet else name}/invocations"
+            headers |= {"X-Amzn-SageMaker-Target-Model": name} if fleet else {}
+        answer = ANSWER.decode()
+        if server not in ("nginx", "bare"):
+            labels = joblib.load(models / name / "model.joblib").predict(values).tolist()
+            answer = str(labels).replace(" ", "")
+        found.append(Shot(path, body, headers, (answer,)))
+    return tuple(found)
+
+
+@contextmanager
+def running(server: str, folder: Path, models: Path, gateways: int) -> Iterator[Family]:
+    """A server with so many processes that take calls, ready."""
+    place = folder / f"{server}-{gateways}".replace(" ", "-")
+    place.mkdir()
+    with _start(server, place, models, gateways) as family:
+        yield family
+
+
+def _start(server: str, place: Path, models: Path, gateways: int) -> Family:
+    log = place / "log"
+    if server == "nginx":
+        return Family(_nginx(place, gateways), log, "/")
+    if server == "bare":
+        return Family(["-m", "tests.bench.bare", str(gateways)], log, "/")
+    if server == "plain":
+        start = (
+            "import os, uvicorn; uvicorn.run('tests.bench.plain:app', port=int(os.environ['SAGEBIRD_PORT']),"
+        )
+        start += f" workers={gateways}, log_level='warning')"
+        return Family(["-c", start], log, "/", MODELS=str(models))
+    environment = {
+        "SAGEBIRD_DATA": str(place / "data"),
+        "SAGEBIRD_MODELS": str(models),
+        "SAGEBIRD_GATEWAYS": str(gateways),
+        "SAGEBIRD_FAST_PATH": "off" if "ASGI" in server else "on",
+    }
+    return Family(["-m", "service.cli", "serve"], log, "/readyz", **environment)
+
+
+def contestants() -> tuple[str, ...]:
+    """The servers that can be measured here."""
+    found = ("bare", "plain", "sagebird", "sagebird ASGI")
+    return (("nginx",) if shutil.which("nginx") or os.path.exists("/usr/sbin/nginx") else ()) + found
+
+
+def _nginx(place: Path, workers: int) -> Callable[[int], list[str]]:
+    def program(port: int) -> list[str]:
+        (place / "conf").write_text(
+            _NGINX.format(folder=place, port=port, workers=workers, answer=ANSWER.decode())
+        )
+        return [
+            shutil.which("nginx") or "/usr/sbin/nginx",
+            "-c",
+            str(place / "conf"),
+            "-e",
+            str(place / "errors"),
+        ]
+
+    return program

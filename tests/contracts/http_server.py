@@ -1,0 +1,173 @@
+"""A server over real sockets whose answers are simple, with the fast path on or off, and raw talk to it."""
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Awaitable
+from types import TracebackType
+
+from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, read_body, send_reply
+from service.errors import PayloadTooLarge
+from service.fastpath import Answerer, fast_protocol
+from service.server import Server
+from service.wire.reply import Reply
+
+LIMIT_BYTES = 100_000
+WAIT_S = 30.0
+HOT = "/hot"
+
+
+class FrontDoor:
+    """Echoes bodies. `POST /hot` may be answered without ASGI, but not a body that starts with `wait`."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.may_answer = asyncio.Event()
+        self.waits = threading.Semaphore(0)
+        self.answered_now: list[bytes] = []
+
+    def answerer(self, target: bytes) -> Answerer | None:
+        return self._answer_now if target == HOT.encode() else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            reply = await self._answer(await read_body(scope, receive, LIMIT_BYTES))
+        except ClientGone:
+            return
+        except PayloadTooLarge as error:
+            reply = Reply(413, [], error.message.encode())
+        if self.draining:
+            reply.headers.append((b"connection", b"close"))
+        await send_reply(send, reply.status, reply.headers, reply.body)
+
+    def _answer_now(self, headers: Headers, body: bytes) -> Reply | Awaitable[Reply]:
+        if body.startswith(b"wait"):
+            return self._answer(body)
+        self.answered_now.append(body)
+        return _echo(body)
+
+    async def _answer(self, body: bytes) -> Reply:
+        if body.startswith(b"wait"):
+            self.waits.release()
+            await self.may_answer.wait()
+        return _echo(body)
+
+
+def _echo(body: bytes) -> Reply:
+    status = 204 if body == b"nothing" else 200
+    return Reply(status, [(b"Content-Type", b"text/plain"), (b"X-Length", b"%d" % len(body))], body)
+
+
+class Running:
+    """The server in a thread of its own, for the length of a `with` block."""
+
+    def __init__(self, fast: bool, keep_alive_s: float = 75.0, drain_s: float = WAIT_S) -> None:
+        self.fast = fast
+        self._keep_alive_s = keep_alive_s
+        self._drain_s = drain_s
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._ready = threading.Event()
+
+    def __enter__(self) -> "Running":
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread.start()
+        assert self._ready.wait(WAIT_S)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.let_answer()
+        self.begin_stop()
+        self._thread.join(WAIT_S)
+        self._listener.close()
+        assert not self._thread.is_alive()
+
+    def begin_stop(self) -> None:
+        """As SIGTERM does."""
+        self._server.stop()
+
+    def let_answer(self) -> None:
+        """Have what waits be answered."""
+        self._loop.call_soon_threadsafe(self.front.may_answer.set)
+
+    def connect(self) -> "Talk":
+        """A connection of one's own."""
+        return Talk.to(self._listener.getsockname())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.front = FrontDoor()
+        app: App = self.front
+        protocol = fast_protocol(self.front, LIMIT_BYTES) if self.fast else None
+        self._server = Server(
+            app, self._drain_s, self._begin_draining, protocol, keep_alive_s=self._keep_alive_s
+        )
+        self._loop.call_soon(self._ready.set)
+        await self._server.serve([self._listener])
+
+    def _begin_draining(self) -> None:
+        self.front.draining = True
+
+
+class Talk:
+    """One connection, byte by byte."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._received = b""
+
+    @classmethod
+    def to(cls, address: tuple[str, int]) -> "Talk":
+        """A new connection."""
+        return cls(socket.create_connection(address, timeout=WAIT_S))
+
+    def __enter__(self) -> "Talk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def send(self, data: bytes) -> None:
+        self._connection.sendall(data)
+
+    def answer(self) -> tuple[int, bytes, bytes]:
+        """Status, head without its date, and body of the next answer."""
+        while b"\r\n\r\n" not in self._received:
+            self._more()
+        head, _, rest = self._received.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: ([0-9]+)", head)
+        size = int(length[1]) if length else 0
+        while len(rest) < size:
+            self._more()
+            rest = self._received.partition(b"\r\n\r\n")[2]
+        self._received = rest[size:]
+        dated = re.sub(rb"date: [^\r]*GMT", b"date: now", head)
+        return int(head[9:12]), dated, rest[:size]
+
+    def end(self) -> bytes:
+        """What comes until the server closes the connection."""
+        while self._more(must_come=False):
+            pass
+        return self._received
+
+    def abort(self) -> None:
+        self._connection.close()
+
+    def _more(self, must_come: bool = True) -> bool:
+        try:
+            part = self._connection.recv(1 << 20)
+        except ConnectionResetError:
+            part = b""
+        assert part or not must_come, f"closed after {self._received!r}"
+        self._received += part
+        return bool(part)
+
+
+def request(
+    body: bytes = b"x", *lines: bytes, path: str = HOT, method: str = "POST", version: str = "1.1"
+) -> bytes:
+    """One request with a Content-Length."""
+    head = [f"{method} {path} HTTP/{version}".encode(), b"Host: h", *lines, b"Content-Length: %d" % len(body)]
+    return b"\r\n".join([*head, b"", body])

@@ -1,0 +1,126 @@
+"""Joined calls get what each would get alone, whatever is beside them."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+
+from service.hosting.codec import Accept
+from service.hosting.compiled import compile_model
+from service.hosting.flavours.sklearn import SklearnModel
+from service.hosting.joining import MOST_ROWS, answer_together
+from service.hosting.model import Answer, Call
+
+_ROWS, _LABELS = make_classification(200, 4, random_state=0)
+_NUMBERS = st.floats(-5, 5).map(lambda value: round(value, 3))
+_CELLS = _NUMBERS.map(str) | st.sampled_from(["nan", "inf", "x", "", "1e30", "1e200", " 2 "])
+
+
+def _npy(rows: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(rows))
+    return buffer.getvalue()
+
+
+_MATRICES = st.lists(st.lists(_NUMBERS, min_size=4, max_size=4), min_size=1, max_size=5)
+_TABLES = st.lists(st.lists(_CELLS, min_size=3, max_size=5), min_size=1, max_size=4)
+_BODIES = st.one_of(
+    _TABLES.map(lambda rows: ("text/csv", "\n".join(map(",".join, rows)).encode())),
+    _MATRICES.map(lambda rows: ("text/csv", "\n".join(",".join(map(str, row)) for row in rows).encode())),
+    _MATRICES.map(lambda rows: ("application/json", str(rows).encode())),
+    _MATRICES.map(lambda rows: ("application/jsonlines", "\n".join(map(str, rows)).encode())),
+    _MATRICES.map(lambda rows: ("application/x-npy", _npy(rows))),
+    st.just(("application/json", b'[{"a": 1}]')),
+    st.just(("image/png", b"?")),
+)
+_ACCEPTS = st.sampled_from(
+    (
+        *(None, "text/csv", "application/x-npy", "application/jsonlines", "image/png"),
+        *("application/json; output=probabilities", "text/csv; output=predicted_label+probabilities"),
+    )
+)
+_CALLS = st.lists(st.tuples(_BODIES, _ACCEPTS), min_size=1, max_size=12)
+
+
+def _models() -> dict[str, SklearnModel]:
+    forest = SklearnModel(RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS))
+    compiled = SklearnModel(RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS))
+    assert compile_model(compiled).joins
+    neighbours = SklearnModel(KNeighborsClassifier().fit(_ROWS, _LABELS))
+    return {"forest": forest, "compiled": compiled, "neighbours": neighbours}
+
+
+_MODELS = _models()
+
+
+@pytest.mark.parametrize("name", _MODELS)
+@settings(max_examples=40)
+@given(pairs=_CALLS)
+def test_joined_calls_get_what_each_would_get_alone(
+    name: str, pairs: list[tuple[tuple[str, bytes], str | None]]
+) -> None:
+    predict = _MODELS[name].predict
+    calls = [Call(body, content_type, accept) for (content_type, body), accept in pairs]
+    together = answer_together(predict, calls, "application/json")
+    alone = [answer_together(predict, [call], "application/json")[0] for call in calls]
+    assert [_plain(outcome) for outcome in together] == [_plain(outcome) for outcome in alone]
+
+
+def _plain(outcome: Any) -> Any:
+    return outcome if isinstance(outcome, Answer) else (type(outcome), str(outcome))
+
+
+class _Watched:
+    """Answers the first column, remembers how many rows came at once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, data: Any, accept: Accept) -> Any:
+        self.sizes.append(len(data))
+        if (data == 13).any():
+            raise ValueError("unlucky")
+        return data[:, 0]
+
+
+def _csv(*rows: str) -> Call:
+    return Call("\n".join(rows).encode(), "text/csv", "text/csv")
+
+
+def test_calls_of_one_width_are_one_prediction() -> None:
+    predict = _Watched()
+    found = answer_together(
+        predict, [_csv("1,0"), _csv("2,0", "3,0"), _csv("4,0,0"), _csv("5,0")], "text/csv"
+    )
+    assert [outcome.body for outcome in found if isinstance(outcome, Answer)] == [
+        b"1.0\n", b"2.0\n3.0\n", b"4.0\n", b"5.0\n",
+    ]  # fmt: skip
+    assert sorted(predict.sizes) == [1, 4]
+
+
+def test_a_row_that_fails_is_the_matter_of_its_own_call() -> None:
+    predict = _Watched()
+    found = answer_together(predict, [_csv("1,0"), _csv("13,0"), _csv("3,0")], "text/csv")
+    assert isinstance(found[1], ValueError)
+    assert [found[0], found[2]] == [Answer(b"1.0\n", "text/csv"), Answer(b"3.0\n", "text/csv")]
+    assert predict.sizes == [3, 1, 1, 1]
+
+
+def test_no_more_rows_are_joined_than_the_cap_allows() -> None:
+    predict = _Watched()
+    calls = [_csv(*["1,0"] * 1000) for _ in range(5)] + [_csv(*["1,0"] * (MOST_ROWS + 1))]
+    answer_together(predict, calls, "text/csv")
+    assert predict.sizes == [2000, 2000, 1000, MOST_ROWS + 1]
+
+
+def test_an_answer_of_another_length_is_asked_for_call_by_call() -> None:
+    found = answer_together(
+        lambda data, accept: np.array([len(data)]), [_csv("1"), _csv("2", "3")], "text/csv"
+    )
+    assert found == [Answer(b"1\n", "text/csv"), Answer(b"2\n", "text/csv")]

@@ -194,7 +194,7 @@ class Worker:
         """Transform some inputs. Raises ModelFault, ObjectFault, BrokenOff, LeaseLost."""
         ledger = Ledger(self._store.queue, lease, self._clock)
         shift = self._man(job)
-        if lease.attempts > 1:
+        if not lease.fresh:
             remove_abandoned(self._bench.places.target(job))
         inputs = self._bench.places.inputs(job, lease.inputs)
         task = Job(

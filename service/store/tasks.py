@@ -48,6 +48,8 @@ SETTLE: Final = "settle"
 
 _PLAN_NUMBER: Final = 0
 _SETTLE_NUMBER: Final = -1
+_NEVER: Final = 0  # attempts of a task that nobody has claimed yet
+_AMONG: Final = -1  # attempts of one that was claimed among others: it need not be what their holder died of
 _SHARE: Final = 8  # who claims takes this part of what waits, so that little is left for the last one to do
 _MOST_BYTES: Final = 2**28
 
@@ -63,7 +65,11 @@ class TaskInput:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Tasks of one job that somebody holds. `attempts` counts how often they were claimed, this time too."""
+    """Tasks of one job that somebody holds.
+
+    `attempts` counts how often one was claimed by itself, this time too; it is 0 for several at once.
+    `fresh` ones were never claimed before.
+    """
 
     id: str
     job: str
@@ -71,6 +77,7 @@ class Lease:
     numbers: tuple[int, ...]
     inputs: tuple[TaskInput, ...]
     attempts: int
+    fresh: bool
     queued_at: float
     stopping: bool
 
@@ -150,13 +157,13 @@ class TaskQueue:
             if first is None:
                 return None
             rows = [first]
-            if first["kind"] == WORK and first["attempts"] == 0:
+            if first["kind"] == WORK and first["attempts"] == _NEVER:
                 rows += _take_along(connection, first["job"], first["number"], least_bytes)
             lease = _lease(rows)
             connection.execute(
                 update(tasks)
                 .where(tasks.c.job == lease.job, tasks.c.number.in_(lease.numbers))
-                .values(owner=lease.id, beat_at=now.timestamp(), attempts=tasks.c.attempts + 1)
+                .values(owner=lease.id, beat_at=now.timestamp(), attempts=lease.attempts or _AMONG)
             )
             return lease
 
@@ -213,11 +220,11 @@ class TaskQueue:
 
     def release(self, lease: Lease, *, counted: bool = False) -> None:
         """Give the tasks back, to be claimed at once; as if never claimed unless `counted`."""
-        back = tasks.c.attempts - (0 if counted else 1)
+        values: dict[str, Any] = {"owner": "", "beat_at": 0.0}
+        if not counted:
+            values["attempts"] = max(lease.attempts - 1, _NEVER)
         with self._quick() as connection:
-            connection.execute(
-                update(tasks).where(tasks.c.owner == lease.id).values(owner="", beat_at=0.0, attempts=back)
-            )
+            connection.execute(update(tasks).where(tasks.c.owner == lease.id).values(values))
 
     def split(self, lease: Lease, inputs: Sequence[TaskInput]) -> None:
         """Put a task for each of some inputs in the place of those held; each may be claimed once more.
@@ -285,7 +292,7 @@ def _take_along(connection: Connection, job: str, number: int, least_bytes: int)
         tasks.c.job == job,
         tasks.c.kind == WORK,
         tasks.c.owner == "",
-        tasks.c.attempts == 0,
+        tasks.c.attempts == _NEVER,
         tasks.c.number > number,
     )
     count = connection.scalar(select(func.count()).where(waiting)) or 0
@@ -310,7 +317,8 @@ def _lease(rows: Sequence[Any]) -> Lease:
         first["kind"],
         tuple(row["number"] for row in rows),
         tuple(TaskInput(*one) for row in rows for one in row["inputs"]),
-        first["attempts"] + 1,
+        max(first["attempts"], 0) + 1 if len(rows) == 1 else 0,
+        first["attempts"] == _NEVER,
         first["queued_at"],
         first["stopping"],
     )

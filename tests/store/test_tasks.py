@@ -119,7 +119,8 @@ def test_a_lease_lasts_as_long_as_it_is_renewed(store: Store) -> None:
     assert nothing_left(store, later(12))
     taken = claim(store, later(12.1))
 
-    assert (taken.numbers, taken.attempts) == (lease.numbers, 2)
+    assert (taken.numbers, taken.attempts, taken.fresh) == (lease.numbers, 2, False)
+    assert lease.fresh
     assert taken.id != lease.id
     assert not store.queue.beat(lease, later(12.2))
     assert not store.queue.look(lease).held
@@ -154,7 +155,11 @@ def test_what_was_tried_before_is_claimed_alone(store: Store) -> None:
     lease = claim(store)
     assert len(lease.numbers) > 1
 
-    assert [len(claim(store, later(7)).numbers) for _ in lease.numbers] == [1] * len(lease.numbers)
+    again = [claim(store, later(7)) for _ in lease.numbers]
+
+    assert [len(one.numbers) for one in again] == [1] * len(lease.numbers)
+    assert {(one.attempts, one.fresh) for one in again} == {(1, False)}
+    assert claim(store, later(14)).attempts == 2
 
 
 def test_what_is_given_back_is_there_at_once_and_counts_as_not_tried(store: Store) -> None:
@@ -162,7 +167,7 @@ def test_what_is_given_back_is_there_at_once_and_counts_as_not_tried(store: Stor
 
     store.queue.release(claim(store))
     again = claim(store)
-    assert again.attempts == 1
+    assert (again.attempts, again.fresh) == (1, True)
     store.queue.release(again, counted=True)
 
     assert claim(store).attempts == 2

@@ -32,8 +32,12 @@ from service.store.results import Result
 from service.store.store import Store
 from service.store.tasks import PLAN, SETTLE, Lease
 
-MOST_ATTEMPTS: Final = 3
-"""Workers that may die over a task before its input is given up."""
+MOST_ATTEMPTS: Final = 5
+"""Workers that may die over a task before its input is given up.
+
+Somebody who kills workers at random must not fail a job by it, so it is more than a few; and what a worker
+died of is tried again only behind the rest of its job.
+"""
 
 _TURN_S: Final = 10.0
 _CLAIM_S: Final = 1.0

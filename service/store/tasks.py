@@ -282,7 +282,8 @@ def _row(
 
 def _next_task(free: ColumnElement[bool], after: str | None) -> Select[Any]:
     turns = [] if after is None else [case((tasks.c.job == after, 1), else_=0)]
-    order = (*turns, tasks.c.queued_at, tasks.c.job, tasks.c.number)
+    suspect = case((tasks.c.attempts > _NEVER, 1), else_=0)  # somebody died at it: the others first
+    order = (*turns, tasks.c.queued_at, tasks.c.job, suspect, tasks.c.number)
     return select(tasks).where(free).order_by(*order).limit(1).with_for_update(skip_locked=True)
 
 

@@ -220,7 +220,7 @@ def test_a_task_that_workers_die_of_is_given_up_and_the_others_land(house: House
 
     assert house.outputs() == {"b.csv.out": "2\n"}
     assert house.job().failure_reason == (
-        "1 of 2 files failed: a.csv: the worker died 3 times while it was at this input, so it was given up."
+        "1 of 2 files failed: a.csv: the worker died 5 times while it was at this input, so it was given up."
     )
 
 

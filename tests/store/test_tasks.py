@@ -128,7 +128,7 @@ def test_a_lease_lasts_as_long_as_it_is_renewed(store: Store) -> None:
 
 
 def test_who_lost_a_lease_can_change_nothing(store: Store) -> None:
-    plan(store, [inputs(2), inputs(1)])
+    plan(store, [inputs(2)])
     lost = claim(store)
     taken = claim(store, later(7))
 
@@ -159,7 +159,16 @@ def test_what_was_tried_before_is_claimed_alone(store: Store) -> None:
 
     assert [len(one.numbers) for one in again] == [1] * len(lease.numbers)
     assert {(one.attempts, one.fresh) for one in again} == {(1, False)}
-    assert claim(store, later(14)).attempts == 2
+
+
+def test_what_somebody_died_at_comes_behind_the_rest_of_its_job(store: Store) -> None:
+    plan(store, [[one] for one in inputs(3)])
+    first = claim(store)
+
+    names = [claim(store, later(7)).inputs[0].name for _ in range(3)]
+
+    assert first.inputs[0].name == "0.csv"
+    assert names == ["1.csv", "2.csv", "0.csv"]
 
 
 def test_what_is_given_back_is_there_at_once_and_counts_as_not_tried(store: Store) -> None:

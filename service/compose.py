@@ -25,7 +25,9 @@ from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.control.registry import SERVED, Operations
-from service.control.resources import Context
+from service.control.resources import Context, Resources
+from service.control.transform_jobs import create_drop_job
+from service.domain.transform.job import Drop
 from service.errors import SagebirdError, StartupError
 from service.events import ModelEvents
 from service.fastpath import fast_protocol
@@ -38,6 +40,7 @@ from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
+from service.jobs.role import do_jobs
 from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server
@@ -45,7 +48,7 @@ from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one
 from service.store.migrate import upgrade_tables
 from service.store.store import Store
-from service.supervisor import Role, Supervisor
+from service.supervisor import Role, Supervisor, is_alive
 from service.web.control import ControlFace
 from service.web.cors import allow_origins
 from service.web.gateway import Gateway
@@ -106,12 +109,13 @@ def contain(
 
 
 def work(settings: Settings) -> int:
-    """The batch worker: waits for jobs until SIGTERM. There are none yet."""
-    del settings
-    stop = _stop_event()
-    log.get_logger("sagebird.worker").info("worker is idle: batch transform jobs are not served yet")
-    stop.wait()
-    return 0
+    """A worker beside a server that has the same state: does jobs until SIGTERM or Ctrl-C.
+
+    Raises:
+        StartupError: it can never start so.
+    """
+    check_folders(settings)
+    return run_worker(settings, None)
 
 
 def declared_file(settings: Settings, store: Store) -> DeclaredFile:
@@ -134,11 +138,30 @@ def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
         try:
             if watch_file:
                 declared.look()
-            reconcile(store, context, _is_alive)
+            reconcile(store, context, is_alive)
             if (revision := store.revision()) != seen:
                 seen, quick_until_s = revision, time.monotonic() + _KEEPER_QUICK_FOR_S
         except Exception:  # the edge of a loop that must outlive one bad look
             logger.exception("keeper could not do its round")
+    store.close()
+    return 0
+
+
+def run_worker(settings: Settings, parent_pid: int | None) -> int:
+    """Do batch jobs until SIGTERM, or until the parent is gone; without a family Ctrl-C ends it too."""
+    stop = _stop_event()
+    if parent_pid is None:
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+    store, context = Store(settings.state), _context(settings)
+
+    def order(drop: Drop) -> None:
+        with store.change() as change:
+            create_drop_job(Resources(change, context), drop)
+
+    def orphaned() -> bool:
+        return parent_pid is not None and os.getppid() != parent_pid
+
+    do_jobs(settings, store, _artifacts(settings), order, stop, orphaned)
     store.close()
     return 0
 
@@ -321,8 +344,14 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
         listener.close()  # it takes no calls, and must not hold the port when the others are gone
         return run_keeper(settings, parent, watch_file=not container)
 
+    def worker() -> int:
+        listener.close()
+        return run_worker(settings, parent)
+
     roles = [gateway(number) for number in range(settings.gateways)]
     roles.append(Role("keeper", keeper))
+    if not container:
+        roles += [Role(f"worker-{number}", worker) for number in range(settings.workers)]
     # Closed here too, or clients that connect while the gateways drain would wait for nobody.
     return Supervisor(roles, settings.drain_s, listener.close).run()
 
@@ -355,13 +384,3 @@ def _stop_event() -> threading.Event:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     return stop
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -20,6 +20,8 @@
     ├── ModelError                  a ModelFault as the runtime API words it (AWS code ModelError)
     ├── ModelNotReady               a multi-model endpoint is still loading the target model
     ├── ObjectFault                 an object cannot be listed, read or written; says whether it was a write
+    ├── LeaseLost                   another worker has taken over what this one was at
+    ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── Unavailable                 too busy or stopping; the same request may work later
     ├── LoadRefused                 a load test cannot be carried out as it was asked for
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
@@ -159,6 +161,20 @@ class ObjectFault(SagebirdError):
     def __init__(self, message: str, *, writing: bool = False) -> None:
         super().__init__(message)
         self.writing = writing
+
+
+class LeaseLost(SagebirdError):
+    """Another worker has taken over what this one was at; it must write nothing more of it."""
+
+    def __init__(self) -> None:
+        super().__init__("Another worker has taken this task over.")
+
+
+class BrokenOff(SagebirdError):
+    """Work was given up before its end, because somebody asked for that."""
+
+    def __init__(self) -> None:
+        super().__init__("The work was broken off.")
 
 
 class Unavailable(SagebirdError):

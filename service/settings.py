@@ -91,6 +91,19 @@ class Settings(BaseSettings):
         le=256,
         description="Gateway processes (default: CPUs that may be used).",
     )
+    workers: int = Field(
+        1,
+        ge=0,
+        le=256,
+        description="Processes of `sagebird serve` that do batch transform jobs; 0 leaves them to "
+        "`sagebird worker`.",
+    )
+    worker_processes: int = Field(
+        default_factory=_count_cpus,
+        ge=1,
+        le=1024,
+        description="Processes with the model in each that one worker uses (default: CPUs that may be used).",
+    )
     models: Path = Field(Path("models"), description="Folder of models, only read.")
     data: Path = Field(
         Path("data"), description="Folder of state: database, buckets, unpacked archives, logs."
@@ -186,6 +199,16 @@ class Settings(BaseSettings):
     def endpoints_file(self) -> Path:
         """The file of declared endpoints; it need not exist."""
         return self.endpoints or self.models / "endpoints.yaml"
+
+    @property
+    def inbox(self) -> Path:
+        """The drop folder; it need not exist."""
+        return self.data / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """Where the outputs of the drop folder go."""
+        return self.data / "outbox"
 
     @property
     def state(self) -> Path | str:

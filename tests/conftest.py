@@ -128,6 +128,7 @@ def start_server(
         folder = tmp_path_factory.mktemp("server")
         port = free_port()
         settings = {f"SAGEBIRD_{name.upper()}": value for name, value in environment.items()}
+        settings.setdefault("SAGEBIRD_WORKERS", "0")  # who tests batch jobs asks for some
         settings |= {
             "SAGEBIRD_PORT": str(port),
             "SAGEBIRD_GATEWAYS": str(gateways),

@@ -8,6 +8,7 @@ import typer
 from service import __version__
 from service.cli.calls import endpoints, invoke, models
 from service.cli.deployments import delete, deploy, describe, weights
+from service.cli.jobs import jobs
 from service.cli.load import load
 from service.cli.roles import container, serve, worker
 from service.cli.transform import transform
@@ -47,6 +48,7 @@ for _command in (
     container,
     worker,
     transform,
+    jobs,
     deploy,
     invoke,
     load,

@@ -74,9 +74,19 @@ def container(
     sys.exit(compose.contain(settings, environment, multi_model, _announce))
 
 
-def worker() -> None:
-    """Run batch jobs only. Idle for now: batch transform is not served yet."""
-    settings = load_settings()
+def worker(
+    models: Annotated[
+        Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes with the model.  [default: one per CPU]", show_default=False)
+    ] = None,
+) -> None:
+    """Do batch transform jobs beside a server that has the same data folder, until Ctrl-C or SIGTERM."""
+    settings = load_settings(models=models, data=data, worker_processes=processes)
     compose = start(settings)
     sys.exit(compose.work(settings))
 

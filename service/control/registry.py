@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from service.control import endpoint_configs, endpoints, models, tags
+from service.control import endpoint_configs, endpoints, models, tags, transform_jobs
 from service.control.describe_endpoint import describe_endpoint
 from service.control.listing import list_resources
 from service.control.ownership import check_editable
@@ -56,6 +56,10 @@ _OPERATIONS: Mapping[str, _Read | _Write] = {
     "UpdateEndpointWeightsAndCapacities": _Write(endpoints.update_weights_and_capacities),
     "DeleteEndpoint": _Write(endpoints.delete_endpoint),
     "ListEndpoints": _listed(Kind.ENDPOINT),
+    "CreateTransformJob": _Write(transform_jobs.create_transform_job),
+    "DescribeTransformJob": _Read(transform_jobs.describe_transform_job),
+    "ListTransformJobs": _Read(transform_jobs.list_transform_jobs),
+    "StopTransformJob": _Write(transform_jobs.stop_transform_job),
     "AddTags": _Write(tags.add_tags),
     "ListTags": _Read(tags.list_tags),
     "DeleteTags": _Write(tags.delete_tags),

@@ -12,6 +12,7 @@ from service.domain.listing import Listing
 from service.domain.resource import Resource
 from service.errors import ValidationFault
 from service.store.store import Change, View
+from service.store.tasks import JobTasks
 
 TAGS = "Tags"
 """The member of create calls that is kept beside the document: describe calls do not repeat it."""
@@ -94,6 +95,11 @@ class Resources(Reading):
     def __init__(self, change: Change, context: Context) -> None:
         super().__init__(change, context)
         self._change = change
+
+    @property
+    def tasks(self) -> JobTasks:
+        """The tasks of jobs."""
+        return self._change.tasks
 
     def revision(self) -> int:
         """The store's revision that this transaction starts from."""

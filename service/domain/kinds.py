@@ -29,6 +29,7 @@ class Kind(Enum):
     MODEL = "model"
     ENDPOINT_CONFIG = "endpoint-config"
     ENDPOINT = "endpoint"
+    TRANSFORM_JOB = "transform-job"
 
     @property
     def row(self) -> KindRow:
@@ -52,6 +53,15 @@ _TABLE = {
         "EndpointArn",
         "Endpoints",
         status="EndpointStatus",
+        modified=True,
+    ),
+    Kind.TRANSFORM_JOB: KindRow(
+        "transform-job",
+        "transform job",
+        "TransformJobName",
+        "TransformJobArn",
+        "TransformJobSummaries",
+        status="TransformJobStatus",
         modified=True,
     ),
 }

@@ -301,6 +301,16 @@ def components_cannot_run() -> str:
     return "inference components cannot run here yet: name a model."
 
 
+def many_models_cannot_transform() -> str:
+    """Ours; AWS takes no multi-model in a batch either."""
+    return "a multi-model cannot be transformed with: make a model of the one archive that you mean."
+
+
+def job_ended(status: str, arn: str) -> str:
+    """Ours; AWS's own text is not known (contract Y)."""
+    return f'The transform job "{arn}" cannot be stopped: it is {status} already.'
+
+
 def bad_token(reason: str) -> str:
     """Source: contract C.2 (moto's wording)."""
     return f'Invalid pagination token because "{reason}".'
@@ -309,7 +319,8 @@ def bad_token(reason: str) -> str:
 def bad_arn(arn: str) -> str:
     """Ours."""
     return (
-        f'"{arn}" is not the ARN of a model, endpoint configuration or endpoint of this account and region.'
+        f'"{arn}" is not the ARN of a model, endpoint configuration, endpoint or transform job of this '
+        "account and region."
     )
 
 

@@ -5,7 +5,7 @@ Both hand results back in the order of the batches, hold few of them at a time, 
 
 import multiprocessing
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Final, Protocol
 
 from service.domain.transform.options import TransformOptions
-from service.errors import ModelFault
+from service.errors import BrokenOff, ModelFault
 from service.hosting.flavours.preload import limit_threads
 from service.jobs.member import Batch, Profile, Recruit, Result, Spans, serve
 from service.jobs.work import Failed
@@ -21,6 +21,7 @@ from service.jobs.work import Failed
 _PRELOADED: Final = ("service.jobs.member", "service.hosting.flavours.sklearn", "sklearn.ensemble")
 _SPARE: Final = 2
 _LEAVE_S: Final = 5.0
+_LOOK_S: Final = 0.25
 _DIED: Final = (
     "the process that ran the model died (killed, out of memory, or crashed in native code); "
     "it was tried twice"
@@ -86,24 +87,28 @@ class ThreadCrew:
 class ProcessCrew:
     """Processes with the model in each; one that dies is replaced, and its batch is tried once more."""
 
-    def __init__(self, recruit: Recruit, count: int) -> None:
-        """Start them and wait until the model is loaded in each. Raises ModelFault."""
+    def __init__(self, recruit: Recruit, count: int, broken_off: Callable[[], bool] = lambda: False) -> None:
+        """Start them and wait until the model is loaded in each.
+
+        `broken_off` is asked while a process is waited for. Raises ModelFault; BrokenOff once it says so.
+        """
         limit_threads()
         self._recruit = recruit
+        self._broken_off = broken_off
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(_PRELOADED))
         self._members: list[_Member] = []
         try:
             for _ in range(count):
                 self._members.append(_Member(self._context, recruit))
-            profiles = [member.ready() for member in self._members]
+            profiles = [self._ready(member) for member in self._members]
             self.profile = profiles[0]
         except BaseException:
             self.close()
             raise
 
     def results(self, items: Iterator[Item]) -> Results:
-        """In order, a few ahead of the one that is waited for."""
+        """In order, a few ahead of the one that is waited for. Raises BrokenOff; close the crew then."""
         waiting: deque[_Waiting] = deque()
         window, more = 2 * len(self._members) + _SPARE, True
         while True:
@@ -136,18 +141,28 @@ class ProcessCrew:
     def _collect(self) -> None:
         """Wait for a result, and take all that are there."""
         busy = {member.connection: member for member in self._members if member.given}
-        for connection in wait(list(busy)):
-            member = busy[connection]  # type: ignore[index]  # wait returns what it was given
+        for connection in self._wait(list(busy)):
+            member = busy[connection]
             try:
                 member.take()
             except (EOFError, OSError):
                 self._replace(member)
 
+    def _ready(self, member: "_Member") -> Profile:
+        self._wait([member.connection])
+        return member.ready()
+
+    def _wait(self, connections: list[Connection]) -> list[Connection]:
+        while not (ready := wait(connections, _LOOK_S)):
+            if self._broken_off():
+                raise BrokenOff
+        return ready  # type: ignore[return-value]  # wait returns what it was given
+
     def _replace(self, member: "_Member") -> None:
         member.dismiss()
         fresh = _Member(self._context, self._recruit)
         self._members[self._members.index(member)] = fresh
-        fresh.ready()
+        self._ready(fresh)
         for position, waiting in enumerate(member.given):
             if position == 0 and waiting.tried:
                 waiting.result = Failed(None, _DIED)

@@ -18,7 +18,7 @@ from service.jobs.inputs import BLOCK_BYTES, Input, find_inputs
 from service.jobs.member import LocalRecruit, RemoteRecruit
 from service.jobs.outcome import Outcome
 from service.jobs.transform import Job, Watch, run_transform
-from service.objects.store import ObjectStore
+from service.objects.store import ObjectStore, remove_abandoned
 from service.s3uri import parse_s3_uri
 from service.settings import Settings
 
@@ -63,7 +63,7 @@ def open_workshop(settings: Settings, *, model_roots: Sequence[Path] = (), allow
         ObjectStore(buckets, allow_paths=allow_paths),
         ArtifactStore(roots, settings.data / "unpacked", limits, buckets=buckets),
         settings.models,
-        settings.gateways,
+        settings.worker_processes,
     )
 
 
@@ -80,6 +80,7 @@ def run_order(order: Order, workshop: Workshop, watch: Watch) -> Outcome:
         order = replace(order, options=replace(order.options, content_type=guessed))
     check_options(order.options)
     remote = order.model.startswith(_URLS)
+    remove_abandoned(target)
     with closing(_crew(order, workshop, inputs, remote=remote)) as crew:
         job = Job(inputs, target, order.options, crew, remote, order.quarantine, order.report)
         return run_transform(job, watch)
@@ -91,7 +92,8 @@ def _crew(order: Order, workshop: Workshop, inputs: Sequence[Input], *, remote: 
         return ThreadCrew(RemoteRecruit(order.model, options, order.quarantine), options)
     environment = {**order.environment, **options.container_environment()}
     recruit = LocalRecruit(_model_dir(order.model, workshop), environment, options, order.quarantine)
-    return ProcessCrew(recruit, _processes(options, workshop.cpus, inputs))
+    size_bytes = sum(given.size_bytes for given in inputs)
+    return ProcessCrew(recruit, count_processes(options, workshop.cpus, len(inputs), size_bytes))
 
 
 def _model_dir(model: str, workshop: Workshop) -> Path:
@@ -106,8 +108,7 @@ def _model_dir(model: str, workshop: Workshop) -> Path:
     return workshop.artifacts.open(found)
 
 
-def _processes(options: TransformOptions, cpus: int, inputs: Sequence[Input]) -> int:
+def count_processes(options: TransformOptions, cpus: int, files: int, size_bytes: int) -> int:
     """One for each processor unless told otherwise, and none that would have nothing to do."""
     wanted = options.max_concurrent_transforms or cpus
-    blocks = max(len(inputs), sum(given.size_bytes for given in inputs) // BLOCK_BYTES)
-    return max(1, min(wanted, blocks))
+    return max(1, min(wanted, max(files, size_bytes // BLOCK_BYTES)))

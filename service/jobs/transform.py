@@ -32,7 +32,7 @@ from service.jobs.outcome import (
     describe_failures,
 )
 from service.jobs.work import Done, Failed, Rejected
-from service.objects.store import Sink, remove_abandoned, replacing, sync_folders
+from service.objects.store import Sink, replacing, sync_folders
 
 STOPPED_REASON: Final = "The job was stopped; outputs that were finished before are whole."
 
@@ -97,7 +97,6 @@ class _Run:
     def run(self) -> Outcome:
         begun_s = self.watch.clock.monotonic()
         self.total_bytes = sum(given.size_bytes for given in self.job.inputs)
-        remove_abandoned(self.job.target)
         self._skip_done()
         results = self.job.crew.results(self._items())
         current: _Open | None = None
@@ -113,7 +112,7 @@ class _Run:
         sync_folders(sorted(self.folders))
         outcome = self._outcome(self.watch.clock.monotonic() - begun_s)
         if self.job.report:
-            write_report(self.job, outcome)
+            write_report(self.job.target, outcome)
         return outcome
 
     def _skip_done(self) -> None:
@@ -248,8 +247,8 @@ class _Run:
         return Outcome(COMPLETED, None, files, model, seconds)
 
 
-def write_report(job: Job, outcome: Outcome) -> None:
-    """Write `_report.json` beside the outputs. Raises ObjectFault."""
+def write_report(target: Path, outcome: Outcome) -> None:
+    """Write `_report.json` beside the outputs in the folder `target`. Raises ObjectFault."""
     document = {
         "status": outcome.status,
         "reason": outcome.reason,
@@ -268,7 +267,7 @@ def write_report(job: Job, outcome: Outcome) -> None:
             for report in outcome.files
         ],
     }
-    with replacing(job.target / REPORT) as sink:
+    with replacing(target / REPORT) as sink:
         sink.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 

@@ -194,6 +194,29 @@ def remove_abandoned(folder: Path) -> None:
                 _remove_if_abandoned(Path(place, name))
 
 
+def remove_unfinished(path: Path, identity: tuple[int, ...]) -> None:
+    """Remove the write of `path` whose file is this one, whoever is at it, before it has its name.
+
+    `identity` is its sink's. To be called before `path` itself is looked at: what got its name meanwhile is
+    there then.
+    """
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and entry.name.endswith(_PART):
+                with suppress(OSError):  # it got its name, or went
+                    if identity_of(Path(entry.path)) == identity:
+                        os.unlink(entry.path)
+
+
+def identity_of(path: Path) -> tuple[int, ...]:
+    """Device, inode, size in bytes and time of change in ns of a file, () where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _remove_if_abandoned(path: Path) -> None:
     with suppress(OSError), path.open("rb") as file:  # locked by its writer, or gone meanwhile
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

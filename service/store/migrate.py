@@ -26,7 +26,7 @@ from service.errors import StartupError
 from service.store.database import Location, begin_read, begin_rebuild, describe, open_engine
 from service.store.tables import metadata, revisions
 
-STEPS = ("0001", "0002")
+STEPS = ("0001", "0002", "0003")
 """The steps below `migrations/versions`, oldest first; the last leads to the tables of tables.py."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")

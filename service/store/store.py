@@ -15,6 +15,7 @@ from service.store.database import Location, begin_read, begin_write, open_engin
 from service.store.migrate import check_tables
 from service.store.rows import from_brief_row, from_row, page_of, to_row
 from service.store.tables import facts, gateways, removals, resources, revisions
+from service.store.tasks import JobTasks, TaskQueue
 
 DEFAULT_ENDPOINT = "default_endpoint"
 """The fact that names the endpoint of plain /invocations."""
@@ -109,6 +110,11 @@ class Change(View):
         self._starts_from = super().revision()
         self.touched = False
 
+    @property
+    def tasks(self) -> JobTasks:
+        """The tasks of jobs, within this transaction."""
+        return JobTasks(self._connection)
+
     def revision(self) -> int:
         """The revision that this transaction starts from."""
         return self._starts_from
@@ -171,6 +177,11 @@ class Store:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def queue(self) -> TaskQueue:
+        """The tasks of all jobs, each call in a transaction of its own."""
+        return TaskQueue(self._engine)
 
     def close(self) -> None:
         """Give all connections back."""

@@ -66,3 +66,37 @@ gateways = Table(
     Column("reports", JSON, nullable=False),
     Column("models", JSON, nullable=False),
 )
+
+# What there is to do for jobs. A row is waiting (no owner, beat_at 0) or held by the lease `owner`.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("job", _text(120), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(10), nullable=False),
+    Column("queued_at", Float, nullable=False),
+    Column("inputs", JSON, nullable=False),  # lists of name, key, size in bytes
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("owner", String(40), nullable=False),
+    Column("beat_at", Float, nullable=False),
+    Column("stopping", Boolean, nullable=False),
+)
+Index("tasks_by_age", tasks.c.queued_at, tasks.c.job, tasks.c.number)
+Index("tasks_by_owner", tasks.c.owner)
+
+# What became of a job's inputs; `digest` is the name's, which may be too long for an index.
+results = Table(
+    "results",
+    metadata,
+    Column("job", _text(120), primary_key=True),
+    Column("digest", _text(32), primary_key=True),
+    Column("name", JSON, nullable=False),  # JSON: names of files need not be UTF-8
+    Column("rows_in", BigInteger, nullable=False),
+    Column("rows_out", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("failed", Boolean, nullable=False),
+    Column("error", JSON, nullable=False),
+    Column("identity", JSON, nullable=False),
+)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.transform.document import QUARANTINE_VARIABLE, REPORT_VARIABLE
 from tests.conftest import ROOT
 from tests.docs import operations_table
 from tests.docs.generated_blocks import BLOCKS, Block
@@ -31,11 +32,11 @@ def test_every_served_operation_is_called_by_a_stock_client() -> None:
     assert operations_table.uncalled() == []
 
 
-def test_readme_mentions_only_settings_that_exist() -> None:
+def test_readme_mentions_only_settings_and_switches_of_jobs_that_exist() -> None:
     mentioned = set(_SETTING.findall((ROOT / "README.md").read_text(encoding="utf-8")))
     table = next(block for block in BLOCKS if block.name == "settings").render()
 
-    assert mentioned <= set(_SETTING.findall(table))
+    assert mentioned <= {*_SETTING.findall(table), QUARANTINE_VARIABLE, REPORT_VARIABLE}
 
 
 def test_the_map_names_the_rooms_and_the_libraries_that_each_imports() -> None:

@@ -20,6 +20,7 @@ from service.jobs.outcome import Outcome, Progress
 from service.jobs.transform import Job, Watch, run_transform
 from service.objects.store import ObjectStore
 from tests.conftest import ROOT
+from tests.jobs.house import House
 
 IRIS = ROOT / "models" / "iris-logistic"
 
@@ -94,6 +95,14 @@ def _crew(model: Path | str, options: TransformOptions, quarantine: bool, proces
 def bench(tmp_path: Path) -> Bench:
     """A bench of one's own."""
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """An empty house."""
+    one = House(tmp_path)
+    yield one
+    one.store.close()
 
 
 @dataclass

@@ -1,0 +1,65 @@
+"""The command that shows batch transform jobs of a running server, through its control plane."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.refusal import fail
+from service.cli.server import DEFAULT_URL, Refused, Url, operate
+
+_MOST: Final = 100
+
+
+def jobs(
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Show this job alone.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only jobs of this status, e.g. InProgress.", show_default=False)
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the job.")] = False,
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show the batch transform jobs of a running server, newest first; or one of them, with its reason."""
+    try:
+        if job is not None:
+            if stop:
+                operate(url, "StopTransformJob", {"TransformJobName": job})
+            found = [operate(url, "DescribeTransformJob", {"TransformJobName": job})]
+        else:
+            wanted = {"MaxResults": _MOST} | ({} if status is None else {"StatusEquals": status})
+            found = operate(url, "ListTransformJobs", wanted)["TransformJobSummaries"]
+    except Refused as refused:
+        fail(refused.message)
+    if as_json:
+        typer.echo(json.dumps(found if job is None else found[0], indent=2))
+    else:
+        _show(found)
+
+
+def _show(found: list[Mapping[str, Any]]) -> None:
+    table = Table("job", "status", "created", "seconds")
+    table.columns[3].justify = "right"
+    for one in found:
+        table.add_row(
+            escape(one["TransformJobName"]),
+            one["TransformJobStatus"],
+            datetime.fromtimestamp(one["CreationTime"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            _seconds(one),
+        )
+    console = Console()
+    console.print(table)
+    for one in found:
+        if "FailureReason" in one:
+            text = f"{one['TransformJobName']}: {one['FailureReason']}"
+            console.print(text, markup=False, style="red", soft_wrap=True)
+
+
+def _seconds(job: Mapping[str, Any]) -> str:
+    begun = job.get("TransformStartTime", job["CreationTime"])
+    return f"{job['TransformEndTime'] - begun:.1f}" if "TransformEndTime" in job else ""

@@ -1,0 +1,150 @@
+"""The rules of transform jobs that generic resources lack: what may be asked, where a job's model is, stops.
+
+Jobs are only written down here, each with its first task; workers do them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from service.control.deployables import container_location, containers_of, obstacle_of
+from service.control.listing import list_resources
+from service.control.resources import Reading, Resources
+from service.domain import sentences
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
+from service.domain.transform.document import options_of
+from service.domain.transform.job import Drop, JobState, JobStatus
+from service.domain.transform.options import (
+    CSV,
+    GZIP,
+    JSON,
+    JSON_LINES,
+    LINE,
+    NONE,
+    S3_PREFIX,
+    check_options,
+)
+from service.errors import ModelFault, ResourceInUse, ValidationFault
+
+_TYPES: Final = {".csv": CSV, ".json": JSON, ".jsonl": JSON_LINES, ".jsonlines": JSON_LINES}
+_FOR_DROPS: Final = "local"
+
+
+def create_transform_job(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """CreateTransformJob. A model that cannot run here is taken as AWS takes it, and fails the job.
+
+    Raises:
+        ValidationFault: options that cannot work, or there is no such model.
+        ResourceInUse: there is a job of that name.
+    """
+    _check_new(resources, fields["TransformJobName"])
+    check_options(options_of(fields))
+    state = _model_state(resources, resources.get(Kind.MODEL, fields["ModelName"]))
+    return _create(resources, fields, state)
+
+
+def create_drop_job(resources: Resources, drop: Drop) -> dict[str, Any]:
+    """Make the job of a dropped file: the model by its name, else the one in the folder of models.
+
+    Raises:
+        ResourceInUse: there is a job of that name.
+    """
+    _check_new(resources, drop.job)
+    model = resources.find(Kind.MODEL, drop.model)
+    state = JobState(location=drop.model) if model is None else _model_state(resources, model)
+    return _create(resources, _drop_document(drop), replace(state, dropped=f"{drop.model}/{drop.name}"))
+
+
+def describe_transform_job(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """DescribeTransformJob: what was asked for, and how it went."""
+    resource = resources.get(Kind.TRANSFORM_JOB, fields["TransformJobName"])
+    state = JobState.read(resource.state)
+    found = {
+        **resources.described(Kind.TRANSFORM_JOB, resource.name),
+        "TransformJobStatus": resource.status,
+        "FailureReason": resource.failure_reason or None,
+        "TransformStartTime": state.began,
+        "TransformEndTime": state.ended,
+    }
+    return {member: value for member, value in found.items() if value is not None}
+
+
+def list_transform_jobs(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """ListTransformJobs: summaries also tell when a job ended, and why it failed."""
+    return list_resources(resources, Kind.TRANSFORM_JOB, fields, _more)
+
+
+def stop_transform_job(resources: Resources, fields: Mapping[str, Any]) -> None:
+    """StopTransformJob: InProgress becomes Stopping, and Stopped when the last worker has let go of it.
+
+    Raises:
+        ValidationFault: there is none, or it has ended already.
+    """
+    resource = resources.get(Kind.TRANSFORM_JOB, fields["TransformJobName"])
+    if JobStatus(resource.status).is_final:
+        raise ValidationFault(
+            sentences.job_ended(resource.status, resources.arn(resource.kind, resource.name))
+        )
+    if resource.status == JobStatus.IN_PROGRESS:
+        now = resources.clock.now()
+        resources.put(replace(resource, status=JobStatus.STOPPING, modified_at=now))
+        resources.tasks.stop(resource.name, now)
+
+
+def _check_new(resources: Resources, name: str) -> None:
+    if resources.find(Kind.TRANSFORM_JOB, name) is not None:
+        arn = resources.arn(Kind.TRANSFORM_JOB, name)
+        raise ResourceInUse(sentences.already_exists(Kind.TRANSFORM_JOB.row.words, arn))
+
+
+def _create(resources: Resources, fields: Mapping[str, Any], state: JobState) -> dict[str, Any]:
+    created = resources.create(Kind.TRANSFORM_JOB, fields)
+    resources.put(replace(created, status=JobStatus.IN_PROGRESS, state=state.write()))
+    resources.tasks.add(created.name, created.created_at)
+    return {"TransformJobArn": resources.arn(Kind.TRANSFORM_JOB, created.name)}
+
+
+def _model_state(resources: Resources, model: Resource) -> JobState:
+    """Where a model is now, so that the job can do without its record later."""
+    containers = containers_of(model.document)
+    obstacle = obstacle_of(containers)
+    location = container_location(containers[0])
+    if containers[0].get("Mode") == "MultiModel":
+        obstacle = obstacle or sentences.many_models_cannot_transform()
+    if not obstacle:
+        try:
+            resources.context.version_of(location)
+        except ModelFault:
+            obstacle = sentences.model_data_not_downloaded(location)
+    return JobState(location, dict(containers[0].get("Environment", {})), obstacle)
+
+
+def _drop_document(drop: Drop) -> dict[str, Any]:
+    """A job as AWS would have it: a file's ending tells its type; what comes out is of the same."""
+    zipped = drop.name.endswith(".gz")
+    plain = drop.name.removesuffix(".gz")
+    kind = next((kind for ending, kind in _TYPES.items() if plain.endswith(ending)), None)
+    given: dict[str, Any] = {
+        "DataSource": {"S3DataSource": {"S3DataType": S3_PREFIX, "S3Uri": drop.source}},
+        "CompressionType": GZIP if zipped else NONE,
+        "SplitType": LINE if kind in (CSV, JSON_LINES) else NONE,
+    }
+    wanted: dict[str, Any] = {"S3OutputPath": drop.target}
+    if kind is not None:
+        given["ContentType"] = wanted["Accept"] = kind
+    return {
+        "TransformJobName": drop.job,
+        "ModelName": drop.model,
+        "TransformInput": given,
+        "TransformOutput": wanted,
+        "TransformResources": {"InstanceType": _FOR_DROPS, "InstanceCount": 1},
+    }
+
+
+def _more(resource: Resource) -> dict[str, Any]:
+    ended = JobState.read(resource.state).ended
+    more: dict[str, Any] = {} if ended is None else {"TransformEndTime": ended}
+    if resource.failure_reason:
+        more["FailureReason"] = resource.failure_reason
+    return more

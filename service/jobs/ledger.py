@@ -1,0 +1,55 @@
+"""The journal of a worker's task: in the queue's own database, where the lease is held as well.
+
+An input is noted, with what only its output's file is, before the output gets its name. Who takes a task over
+reads that: an output that is there is done; one that is not never comes, because its unfinished file is
+removed first. So no output is written twice, however late the first worker wakes up.
+"""
+
+from pathlib import Path
+
+from service.clock import Clock
+from service.jobs.journal import Identity
+from service.jobs.outcome import FileReport
+from service.objects.store import identity_of, remove_unfinished
+from service.store.results import Result
+from service.store.tasks import Lease, TaskQueue
+
+
+class Ledger:
+    """Implements Journal for what is held on a lease."""
+
+    def __init__(self, queue: TaskQueue, lease: Lease, clock: Clock) -> None:
+        """Read what earlier holders noted."""
+        self._queue = queue
+        self._lease = lease
+        self._clock = clock
+        self._known = queue.results_of(lease.job, [given.name for given in lease.inputs])
+
+    def find(self, name: str, output: Path) -> FileReport | None:
+        """The report of an input that failed, or whose output is there as it was noted."""
+        noted = self._known.get(name)
+        if noted is None:
+            return None
+        if noted.error is None and identity_of(output) != noted.identity:
+            remove_unfinished(output, noted.identity)
+            if identity_of(output) != noted.identity:
+                return None
+        return report_of(noted)
+
+    def note(self, report: FileReport, identity: Identity | None) -> None:
+        """Remember an input. Raises LeaseLost."""
+        noted = Result(
+            report.name,
+            report.rows_in,
+            report.rows_out,
+            report.rejected,
+            report.seconds,
+            report.error,
+            () if identity is None else identity,
+        )
+        self._queue.note(self._lease, noted, self._clock.now())
+
+
+def report_of(noted: Result) -> FileReport:
+    """What was noted of an input, as jobs tell it."""
+    return FileReport(noted.name, noted.rows_in, noted.rows_out, noted.rejected, noted.seconds, noted.error)

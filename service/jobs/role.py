@@ -1,0 +1,43 @@
+"""A worker's parts, joined: jobs in the main thread, the drop folder in one beside it."""
+
+import threading
+from collections.abc import Callable
+
+from service.clock import SystemClock
+from service.domain.transform.job import Drop
+from service.hosting.artifact import ArtifactStore
+from service.jobs.inbox import Inbox
+from service.jobs.place import Places
+from service.jobs.worker import Bench, Worker
+from service.log import get_logger
+from service.settings import Settings
+from service.store.store import Store
+
+
+def do_jobs(
+    settings: Settings,
+    store: Store,
+    artifacts: ArtifactStore,
+    order: Callable[[Drop], None],
+    stop: threading.Event,
+    orphaned: Callable[[], bool],
+) -> None:
+    """Do batch jobs and watch the drop folder until `stop` is set or the process is `orphaned`.
+
+    `order` makes the job of a dropped file.
+    """
+
+    def leaving() -> bool:
+        return stop.is_set() or orphaned()
+
+    places = Places(settings.data, settings.data / "s3", settings.inbox, settings.outbox)
+    bench = Bench(places, artifacts, settings.models, settings.worker_processes)
+    inbox = Inbox(settings.inbox, settings.outbox, store, order)
+    watcher = threading.Thread(
+        target=inbox.run, args=(lambda seconds: stop.wait(seconds) or leaving(),), name="inbox", daemon=True
+    )
+    watcher.start()
+    get_logger("sagebird.worker").info("worker waits for jobs", processes=settings.worker_processes)
+    Worker(store, bench, SystemClock(), leaving).run(stop.wait)
+    stop.set()
+    watcher.join()

@@ -1,0 +1,291 @@
+"""A worker: claims tasks of transform jobs, does them, and settles jobs, until it is told to leave.
+
+One task at a time, with a crew that is kept as long as tasks of the same job follow each other. Whatever
+happens to a job, the loop goes on; whatever happens to the worker, the job does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from service.clock import Clock
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
+from service.domain.transform.document import QUARANTINE_VARIABLE, asks_for, options_of
+from service.domain.transform.job import JobState, JobStatus
+from service.errors import BrokenOff, LeaseLost, ModelFault, ObjectFault, Unavailable, ValidationFault
+from service.hosting.artifact import ArtifactStore
+from service.jobs.crew import ProcessCrew
+from service.jobs.heart import SILENT_S, Heart
+from service.jobs.ledger import Ledger
+from service.jobs.member import LocalRecruit
+from service.jobs.order import count_processes
+from service.jobs.outcome import STOPPED
+from service.jobs.place import Places
+from service.jobs.plan import group_inputs
+from service.jobs.settle import settle_job
+from service.jobs.transform import Job, Watch, run_transform
+from service.log import get_logger
+from service.objects.store import remove_abandoned
+from service.store.results import Result
+from service.store.store import Store
+from service.store.tasks import PLAN, SETTLE, Lease
+
+MOST_ATTEMPTS: Final = 3
+"""Workers that may die over a task before its input is given up."""
+
+_TURN_S: Final = 10.0
+_CLAIM_S: Final = 1.0
+_CHANGED: Final = (
+    "the files of the model at {location} changed while the job ran: start the job again, so that all of its "
+    "outputs are of one model."
+)
+_KILLS: Final = "{name}: the worker died {attempts} times while it was at this input, so it was given up."
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a worker works with: where files and models are, and how many processes it may use."""
+
+    places: Places
+    artifacts: ArtifactStore
+    models: Path
+    processes: int
+
+
+@dataclass(slots=True)
+class _Shift:
+    """The job that the worker is at: its crew, since when, and how fast it goes."""
+
+    job: str
+    crew: ProcessCrew
+    since_s: float
+    size_bytes: int = 0
+    busy_s: float = 0.0
+
+    @property
+    def bytes_per_s(self) -> float:
+        return self.size_bytes / self.busy_s if self.busy_s else 0.0
+
+
+class Worker:
+    """One worker. `leaving` tells that it is to end: it gives back at once what it is at."""
+
+    def __init__(
+        self, store: Store, bench: Bench, clock: Clock, leaving: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._store = store
+        self._bench = bench
+        self._clock = clock
+        self._leaving = leaving
+        self._shift: _Shift | None = None
+        self._heart: Heart | None = None
+        self._log = get_logger("sagebird.worker")
+
+    def run(self, rest: Callable[[float], object]) -> None:
+        """Work until told to leave; `rest` sleeps for some seconds, or less if there is reason to."""
+        rests = 0
+        try:
+            while not self._leaving():
+                try:
+                    worked = self.step()
+                except Unavailable as error:
+                    worked = False
+                    self._log.warning("worker could not reach its queue", reason=error.message)
+                except Exception:  # the edge of a loop that must outlive one bad task
+                    worked = False
+                    self._log.exception("worker failed")
+                rests = 0 if worked else rests + 1
+                if not worked:
+                    rest(min(0.05 * rests, 0.5))
+        finally:
+            self.close()
+
+    def step(self) -> bool:
+        """Claim a task and do it; False where there is none."""
+        lease = self._claim()
+        if lease is None:
+            self.close()
+            return False
+        self._log.debug("task claimed", job=lease.job, kind=lease.kind, tasks=len(lease.numbers))
+        try:
+            with Heart(self._store.queue, lease, self._clock, leaving=self._leaving) as heart:
+                self._heart = heart
+                self._do(lease, heart)
+        except LeaseLost:
+            self.close()
+            self._log.warning("task was taken over by another worker", job=lease.job)
+        except BaseException:
+            self.close()
+            self._store.queue.release(lease, counted=True)
+            raise
+        finally:
+            self._heart = None
+        return True
+
+    def close(self) -> None:
+        """Let the crew go."""
+        if self._shift is not None:
+            self._shift.crew.close()
+            self._shift = None
+
+    def _claim(self) -> Lease | None:
+        shift = self._shift
+        if shift is None:
+            return self._store.queue.claim(self._clock.now(), SILENT_S)
+        long = self._clock.monotonic() - shift.since_s > _TURN_S
+        return self._store.queue.claim(
+            self._clock.now(),
+            SILENT_S,
+            least_bytes=int(shift.bytes_per_s * _CLAIM_S),
+            after=shift.job if long else None,
+        )
+
+    def _do(self, lease: Lease, heart: Heart) -> None:
+        job = self._store.get(Kind.TRANSFORM_JOB, lease.job)
+        if lease.kind == SETTLE or job is None:
+            self._settle(lease)
+        elif heart.stopping:
+            self._store.queue.finish(lease, self._clock.now())
+        elif lease.attempts > MOST_ATTEMPTS:
+            self._give_up(lease)
+        else:
+            self._try(lease, job, heart)
+
+    def _try(self, lease: Lease, job: Resource, heart: Heart) -> None:
+        try:
+            if lease.kind == PLAN:
+                self._plan(lease, job)
+            else:
+                self._work(lease, job, heart)
+        except (ModelFault, ObjectFault, ValidationFault) as fault:
+            self.close()
+            self._store.queue.fail(lease, fault.message, self._clock.now())
+        except BrokenOff:
+            self._break_off(lease, heart)
+
+    # ---- the three kinds of tasks
+
+    def _plan(self, lease: Lease, job: Resource) -> None:
+        """Find the inputs and share them out. Raises ModelFault, ObjectFault, ValidationFault, LeaseLost."""
+        state = JobState.read(job.state)
+        if state.obstacle:
+            raise ModelFault(f"Model {job.document['ModelName']}: {state.obstacle}")
+        version = self._bench.artifacts.fingerprint(self._find_model(state))
+        remove_abandoned(self._bench.places.target(job))
+        found = self._bench.places.find(job)
+        now = self._clock.now()
+        begun = {
+            "started_at": now.timestamp(),
+            "files": len(found),
+            "size_bytes": sum(given.size_bytes for given in found),
+            "version": version,
+        }
+        with self._store.change() as change:
+            change.tasks.plan(lease, group_inputs(found))
+            latest = change.get(Kind.TRANSFORM_JOB, job.name)
+            if latest is not None:
+                state = JobState.read(latest.state)
+                change.put(replace(latest, state=state.write(**begun), modified_at=now))
+        self._log.info("job begun", job=job.name, files=begun["files"], bytes=begun["size_bytes"])
+
+    def _work(self, lease: Lease, job: Resource, heart: Heart) -> None:
+        """Transform some inputs. Raises ModelFault, ObjectFault, BrokenOff, LeaseLost."""
+        ledger = Ledger(self._store.queue, lease, self._clock)
+        shift = self._man(job)
+        if lease.attempts > 1:
+            remove_abandoned(self._bench.places.target(job))
+        inputs = self._bench.places.inputs(job, lease.inputs)
+        task = Job(
+            inputs,
+            self._bench.places.target(job),
+            options_of(job.document),
+            shift.crew,
+            quarantine=asks_for(job.document, QUARANTINE_VARIABLE),
+        )
+        begun_s = self._clock.monotonic()
+        outcome = run_transform(task, Watch(self._clock, ledger, heart.stops))
+        shift.busy_s += self._clock.monotonic() - begun_s
+        shift.size_bytes += sum(given.size_bytes for given in lease.inputs)
+        if outcome.status == STOPPED:
+            self._break_off(lease, heart)
+        else:
+            self._store.queue.finish(lease, self._clock.now())
+
+    def _settle(self, lease: Lease) -> None:
+        self.close()
+        ended = settle_job(self._store, self._bench.places, lease, self._clock)
+        if ended is None:
+            return
+        state = JobState.read(ended.state)
+        tell = self._log.warning if ended.status == JobStatus.FAILED else self._log.info
+        tell(
+            "job ended",
+            job=ended.name,
+            status=ended.status,
+            files=state.files,
+            rows=state.rows_in,
+            seconds=round(state.ended_at - state.started_at, 3) if state.started_at else 0.0,
+            **({"reason": ended.failure_reason} if ended.failure_reason else {}),
+        )
+
+    # ---- ends before the end
+
+    def _break_off(self, lease: Lease, heart: Heart) -> None:
+        """Stopped, lost or leaving: let the crew go with what it is at, and the tasks where they belong."""
+        self.close()
+        if heart.lost:
+            raise LeaseLost
+        if heart.stopping:
+            self._store.queue.finish(lease, self._clock.now())
+        else:
+            self._store.queue.release(lease)
+            self._log.info("task given back", job=lease.job)
+
+    def _give_up(self, lease: Lease) -> None:
+        """Find out which input it is that workers die of: each gets a task of its own, the last one fails."""
+        queue, now = self._store.queue, self._clock.now()
+        if lease.kind == PLAN:
+            queue.fail(lease, f"The worker died {MOST_ATTEMPTS} times while it listed the inputs.", now)
+            return
+        known = queue.results_of(lease.job, [given.name for given in lease.inputs])
+        left = [given for given in lease.inputs if given.name not in known]
+        if len(left) > 1:
+            queue.split(lease, left)
+            return
+        for given in left:
+            reason = _KILLS.format(name=given.name, attempts=MOST_ATTEMPTS)
+            queue.note(lease, Result(given.name, error=reason), now)
+        queue.finish(lease, now)
+
+    # ---- models
+
+    def _man(self, job: Resource) -> _Shift:
+        """The crew of a job, made anew unless it is the present one's. Raises ModelFault, BrokenOff."""
+        if self._shift is not None and self._shift.job == job.name:
+            return self._shift
+        self.close()
+        state, options = JobState.read(job.state), options_of(job.document)
+        found = self._find_model(state)
+        if self._bench.artifacts.fingerprint(found) != state.version:
+            raise ModelFault(_CHANGED.format(location=state.location))
+        recruit = LocalRecruit(
+            self._bench.artifacts.open(found),
+            {**state.environment, **options.container_environment()},
+            options,
+            asks_for(job.document, QUARANTINE_VARIABLE),
+        )
+        count = count_processes(options, self._bench.processes, state.files, state.size_bytes)
+        crew = ProcessCrew(recruit, count, self._is_broken_off)
+        self._shift = _Shift(job.name, crew, self._clock.monotonic())
+        return self._shift
+
+    def _is_broken_off(self) -> bool:
+        return self._heart is not None and self._heart.stops()
+
+    def _find_model(self, state: JobState) -> Path:
+        """Where the model is: by its address, or by its name in the folder of models. Raises ModelFault."""
+        if "/" in state.location:
+            return self._bench.artifacts.resolve(state.location)
+        return self._bench.artifacts.resolve(state.location, within=self._bench.models)

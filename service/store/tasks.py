@@ -1,0 +1,336 @@
+"""The queue of tasks: what there is to do for jobs, who holds it on a lease, and what became of each input.
+
+A lease is one claim, with an id of its own: no two workers, and no two claims of one worker, share one. It
+lasts as long as it is renewed; what was silent for too long may be claimed by another, and whatever the first
+one then writes here is refused. Times are the caller's clock's.
+"""
+
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from service.errors import LeaseLost
+from service.store.database import begin_read, begin_write, said_busy
+from service.store.results import (
+    Result,
+    Tally,
+    forget_results,
+    read_fault,
+    read_results,
+    read_tally,
+    write_fault,
+    write_result,
+)
+from service.store.tables import tasks
+
+TaskKind = Literal["plan", "work", "settle"]
+
+PLAN: Final = "plan"
+WORK: Final = "work"
+SETTLE: Final = "settle"
+
+_PLAN_NUMBER: Final = 0
+_SETTLE_NUMBER: Final = -1
+_SHARE: Final = 8  # who claims takes this part of what waits, so that little is left for the last one to do
+_MOST_BYTES: Final = 2**28
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInput:
+    """One input: its name, the key of its object with the bucket before it, its size in bytes."""
+
+    name: str
+    key: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Tasks of one job that somebody holds. `attempts` counts how often they were claimed, this time too."""
+
+    id: str
+    job: str
+    kind: TaskKind
+    numbers: tuple[int, ...]
+    inputs: tuple[TaskInput, ...]
+    attempts: int
+    queued_at: float
+    stopping: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a lease still holds, and whether its job is being stopped."""
+
+    held: bool
+    stopping: bool
+
+
+class JobTasks:
+    """Tasks within a transaction of the store that changes more than them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, job: str, now: datetime) -> None:
+        """Queue a new job: the first task is to plan it."""
+        self._connection.execute(insert(tasks), _row(job, _PLAN_NUMBER, PLAN, now.timestamp()))
+
+    def stop(self, job: str, now: datetime) -> None:
+        """Drop what waits and have the holders of the rest told; with nothing left, settling is queued."""
+        _drop_waiting(self._connection, job)
+        self._connection.execute(update(tasks).where(tasks.c.job == job).values(stopping=True))
+        _settle_if_done(self._connection, job, now.timestamp())
+
+    def check(self, lease: Lease) -> None:
+        """Raises LeaseLost unless the lease still holds."""
+        mine = tasks.c.owner == lease.id
+        found = self._connection.execute(select(tasks.c.number).where(mine).with_for_update()).all()
+        if len(found) != len(lease.numbers):
+            raise LeaseLost
+
+    def plan(self, lease: Lease, groups: Iterable[Sequence[TaskInput]]) -> None:
+        """Put a task for each group of inputs in the place of the planning task.
+
+        Without any, or when the job is being stopped, what is queued is to settle it. Raises LeaseLost.
+        """
+        self.check(lease)
+        stopping = self._connection.scalar(select(tasks.c.stopping).where(tasks.c.owner == lease.id))
+        self._connection.execute(delete(tasks).where(tasks.c.owner == lease.id))
+        rows = [
+            _row(lease.job, number, WORK, lease.queued_at, group) for number, group in enumerate(groups, 1)
+        ]
+        if rows and not stopping:
+            self._connection.execute(insert(tasks), rows)
+        _settle_if_done(self._connection, lease.job, lease.queued_at)
+
+    def forget(self, job: str) -> None:
+        """Remove all tasks and results of a job."""
+        self._connection.execute(delete(tasks).where(tasks.c.job == job))
+        forget_results(self._connection, job)
+
+
+class TaskQueue:
+    """Tasks that workers claim, hold and finish. Every function raises Unavailable as the store's do."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claim(
+        self, now: datetime, silent_s: float, *, least_bytes: int = 0, after: str | None = None
+    ) -> Lease | None:
+        """Take the oldest task that waits or whose holder was silent for `silent_s` seconds; None: none is.
+
+        An eighth of all that waits of its job comes with it, or as much as has `least_bytes`; what was tried
+        before comes alone, so that its like is not blamed for it. Jobs other than `after` come first.
+        """
+        free = tasks.c.beat_at < now.timestamp() - silent_s
+        with self._glance() as connection:
+            if connection.execute(select(tasks.c.job).where(free).limit(1)).first() is None:
+                return None  # the usual case takes no write lock
+        with self._quick() as connection:
+            first = connection.execute(_next_task(free, after)).mappings().first()
+            if first is None:
+                return None
+            rows = [first]
+            if first["kind"] == WORK and first["attempts"] == 0:
+                rows += _take_along(connection, first["job"], first["number"], least_bytes)
+            lease = _lease(rows)
+            connection.execute(
+                update(tasks)
+                .where(tasks.c.job == lease.job, tasks.c.number.in_(lease.numbers))
+                .values(owner=lease.id, beat_at=now.timestamp(), attempts=tasks.c.attempts + 1)
+            )
+            return lease
+
+    def beat(self, lease: Lease, now: datetime) -> bool:
+        """Renew a lease; False where it is lost."""
+        with self._quick() as connection:
+            return _renew(connection, lease, now)
+
+    def look(self, lease: Lease) -> Standing:
+        """How it stands with a lease."""
+        with self._glance() as connection:
+            rows = connection.execute(select(tasks.c.stopping).where(tasks.c.owner == lease.id)).all()
+        return Standing(len(rows) == len(lease.numbers), any(row.stopping for row in rows))
+
+    def note(self, lease: Lease, noted: Result, now: datetime) -> None:
+        """Remember what became of an input. Raises LeaseLost; nothing is remembered then.
+
+        It survives the death of this process, but not always a power cut: then the input is done again.
+        """
+        with self._quick() as connection:
+            if not _renew(connection, lease, now):
+                raise LeaseLost
+            write_result(connection, lease.job, noted)
+
+    def results_of(self, job: str, names: Collection[str] | None = None) -> dict[str, Result]:
+        """What became of a job's inputs, by name; of all of them, or of `names`."""
+        with self._glance() as connection:
+            return read_results(connection, job, names)
+
+    def fault_of(self, job: str) -> str | None:
+        """Why a job as a whole failed, None if it did not."""
+        with self._glance() as connection:
+            return read_fault(connection, job)
+
+    def tally(self, job: str) -> Tally:
+        """How far a job is."""
+        with self._glance() as connection:
+            return read_tally(connection, job)
+
+    def finish(self, lease: Lease, now: datetime) -> None:
+        """The tasks are done. Whoever finishes a job's last one queues its settling. Raises LeaseLost."""
+        with self._sure() as connection:
+            _end(connection, lease)
+            _settle_if_done(connection, lease.job, now.timestamp())
+
+    def fail(self, lease: Lease, reason: str, now: datetime) -> None:
+        """The job cannot go on: nothing more of it is done. The first reason counts. Raises LeaseLost."""
+        with self._sure() as connection:
+            _end(connection, lease)
+            write_fault(connection, lease.job, reason)
+            _drop_waiting(connection, lease.job)
+            connection.execute(update(tasks).where(tasks.c.job == lease.job).values(stopping=True))
+            _settle_if_done(connection, lease.job, now.timestamp())
+
+    def release(self, lease: Lease, *, counted: bool = False) -> None:
+        """Give the tasks back, to be claimed at once; as if never claimed unless `counted`."""
+        back = tasks.c.attempts - (0 if counted else 1)
+        with self._quick() as connection:
+            connection.execute(
+                update(tasks).where(tasks.c.owner == lease.id).values(owner="", beat_at=0.0, attempts=back)
+            )
+
+    def split(self, lease: Lease, inputs: Sequence[TaskInput]) -> None:
+        """Put a task for each of some inputs in the place of those held; each may be claimed once more.
+
+        Raises LeaseLost.
+        """
+        with self._sure() as connection:
+            _end(connection, lease)
+            last = connection.scalar(select(func.max(tasks.c.number)).where(tasks.c.job == lease.job))
+            start = max(last or 0, *lease.numbers) + 1
+            rows = [
+                _row(lease.job, start + step, WORK, lease.queued_at, [one], attempts=lease.attempts - 2)
+                for step, one in enumerate(inputs)
+            ]
+            connection.execute(insert(tasks), rows)
+
+    @contextmanager
+    def _glance(self) -> Iterator[Connection]:
+        with said_busy(), begin_read(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _quick(self) -> Iterator[Connection]:
+        with said_busy(), begin_write(self._engine, durable=False) as connection:
+            yield connection
+
+    @contextmanager
+    def _sure(self) -> Iterator[Connection]:
+        """One at a time, so that of two who finish the last two tasks one sees that nothing is left."""
+        with said_busy(), begin_write(self._engine) as connection:
+            yield connection
+
+
+def _row(
+    job: str,
+    number: int,
+    kind: TaskKind,
+    queued_at: float,
+    inputs: Sequence[TaskInput] = (),
+    attempts: int = 0,
+) -> dict[str, Any]:
+    return {
+        "job": job,
+        "number": number,
+        "kind": kind,
+        "queued_at": queued_at,
+        "inputs": [[one.name, one.key, one.size_bytes] for one in inputs],
+        "size_bytes": sum(one.size_bytes for one in inputs),
+        "attempts": attempts,
+        "owner": "",
+        "beat_at": 0.0,
+        "stopping": False,
+    }
+
+
+def _next_task(free: ColumnElement[bool], after: str | None) -> Select[Any]:
+    turns = [] if after is None else [case((tasks.c.job == after, 1), else_=0)]
+    order = (*turns, tasks.c.queued_at, tasks.c.job, tasks.c.number)
+    return select(tasks).where(free).order_by(*order).limit(1).with_for_update(skip_locked=True)
+
+
+def _take_along(connection: Connection, job: str, number: int, least_bytes: int) -> list[Any]:
+    """More tasks of the job that wait behind the one with this number."""
+    waiting = and_(
+        tasks.c.job == job,
+        tasks.c.kind == WORK,
+        tasks.c.owner == "",
+        tasks.c.attempts == 0,
+        tasks.c.number > number,
+    )
+    count = connection.scalar(select(func.count()).where(waiting)) or 0
+    share = count // _SHARE
+    wanted = select(tasks).where(waiting).order_by(tasks.c.number).limit(max(share, count // 2))
+    taken: list[Any] = []
+    size_bytes = 0
+    for row in connection.execute(wanted.with_for_update(skip_locked=True)).mappings():
+        enough = len(taken) >= share and size_bytes >= least_bytes
+        if enough or size_bytes + row["size_bytes"] > _MOST_BYTES:
+            break
+        taken.append(row)
+        size_bytes += row["size_bytes"]
+    return taken
+
+
+def _lease(rows: Sequence[Any]) -> Lease:
+    first = rows[0]
+    return Lease(
+        uuid.uuid4().hex,
+        first["job"],
+        first["kind"],
+        tuple(row["number"] for row in rows),
+        tuple(TaskInput(*one) for row in rows for one in row["inputs"]),
+        first["attempts"] + 1,
+        first["queued_at"],
+        first["stopping"],
+    )
+
+
+def _renew(connection: Connection, lease: Lease, now: datetime) -> bool:
+    mine = update(tasks).where(tasks.c.owner == lease.id).values(beat_at=now.timestamp())
+    return connection.execute(mine).rowcount == len(lease.numbers)
+
+
+def _end(connection: Connection, lease: Lease) -> None:
+    gone = connection.execute(delete(tasks).where(tasks.c.owner == lease.id)).rowcount
+    if gone != len(lease.numbers):
+        raise LeaseLost
+
+
+def _drop_waiting(connection: Connection, job: str) -> None:
+    connection.execute(delete(tasks).where(tasks.c.job == job, tasks.c.owner == "", tasks.c.kind != SETTLE))
+
+
+def _settle_if_done(connection: Connection, job: str, queued_at: float) -> None:
+    if connection.execute(select(tasks.c.job).where(tasks.c.job == job).limit(1)).first() is None:
+        connection.execute(insert(tasks), _row(job, _SETTLE_NUMBER, SETTLE, queued_at))

@@ -11,7 +11,8 @@ WORKDIR /app
 RUN python -m venv /opt/build && python -m venv --without-pip /opt/sagebird
 # Libraries before the source: a change of code does not install them again.
 COPY constraints.txt pyproject.toml ./
-RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+RUN python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+print(*project["dependencies"], *project["optional-dependencies"]["postgres"], sep="\n")' \
       >/tmp/requirements.txt \
  && /opt/build/bin/pip install --quiet --constraint constraints.txt setuptools \
  && /opt/build/bin/pip --python /opt/sagebird install --constraint constraints.txt --requirement /tmp/requirements.txt

@@ -19,6 +19,7 @@
     ├── ModelError                  a ModelFault as the runtime API words it (AWS code ModelError)
     ├── ModelNotReady               a multi-model endpoint is still loading the target model
     ├── Unavailable                 too busy or stopping; the same request may work later
+    ├── LoadRefused                 a load test cannot be carried out as it was asked for
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
 
 No HTTP in here: a status on a ModelFault is the container's own, reported by AWS as OriginalStatusCode.
@@ -148,6 +149,10 @@ class Unavailable(SagebirdError):
     """Too busy or stopping; the same request may work later."""
 
     code = "ServiceUnavailable"
+
+
+class LoadRefused(SagebirdError):
+    """A load test cannot be carried out as it was asked for; the message says why in a sentence."""
 
 
 class StartupError(SagebirdError):

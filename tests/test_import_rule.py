@@ -20,7 +20,7 @@ import pytest
 LAYERS = (
     (("errors",), ("arn", "asgi", "clock", "log", "s3uri", "settings")),
     (("wire", "domain"),),
-    (("store", "objects", "hosting", "observe"),),
+    (("store", "objects", "hosting", "observe", "load"),),
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
     (("accepting", "events", "fastpath", "startup", "supervisor"), ("server",), ("compose",), ("cli",)),
@@ -30,8 +30,9 @@ LAYERS = (
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "alembic": ("store/migrate.py", "store/migrations/*"),
-        "botocore": ("wire/spec.py",),
+        "botocore": ("wire/spec.py", "load/aws.py"),
         "fastapi": ("web/*", "container/*"),
+        "httptools": ("load/connection.py",),
         "httpx": ("cli/*",),
         "joblib": ("hosting/flavours/*",),
         "numpy": ("hosting/*",),
@@ -59,7 +60,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "structlog": ("log.py",),
         "typer": ("cli/*",),
         "uvicorn": ("fastpath.py", "server.py", "supervisor.py", "compose.py"),
-        "uvloop": ("compose.py",),
+        "uvloop": ("compose.py", "load/worker.py"),
         "yaml": ("control/declar*.py",),
     }
 )

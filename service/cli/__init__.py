@@ -8,6 +8,7 @@ import typer
 from service import __version__
 from service.cli.calls import endpoints, invoke, models
 from service.cli.deployments import delete, deploy, describe, weights
+from service.cli.load import load
 from service.cli.roles import container, serve, worker
 from service.errors import StartupError
 from service.supervisor import NEVER_STARTS
@@ -40,5 +41,17 @@ def show_version(
         raise typer.Exit
 
 
-for _command in (serve, container, worker, deploy, invoke, endpoints, describe, weights, delete, models):
+for _command in (
+    serve,
+    container,
+    worker,
+    deploy,
+    invoke,
+    load,
+    endpoints,
+    describe,
+    weights,
+    delete,
+    models,
+):
     app.command()(_command)

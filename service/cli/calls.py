@@ -11,16 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli.media import type_of
 from service.cli.refusal import fail
 from service.cli.server import DEFAULT_URL, Url, call, status
-
-_TYPES = {
-    ".csv": "text/csv",
-    ".json": "application/json",
-    ".jsonl": "application/jsonlines",
-    ".jsonlines": "application/jsonlines",
-    ".npy": "application/x-npy",
-}
 
 
 def invoke(
@@ -45,7 +38,7 @@ def invoke(
 ) -> None:
     """Send one request to an endpoint; the answer goes to standard output, its variant to standard error."""
     body = _read_request(file)
-    headers = {"Content-Type": content_type or _TYPES.get(Path(file).suffix, "text/csv")}
+    headers = {"Content-Type": content_type or type_of(file)}
     for name, value in (
         ("Accept", accept),
         ("X-Amzn-SageMaker-Target-Model", target_model),

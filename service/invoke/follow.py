@@ -75,8 +75,9 @@ class Follower:
     async def catch_up(self) -> None:
         """Have the directory show at least what the store holds at this moment."""
         async with self._following:
-            delta = await asyncio.to_thread(self._store.changes_since, self.directory.revision)
-            if delta.revision != self.directory.revision:
+            seen = self.directory.revision
+            delta = await asyncio.to_thread(self._store.changes_since, seen, (Kind.ENDPOINT,))
+            if delta.revision != seen:
                 self._follow(delta)
 
     async def warm(self) -> None:

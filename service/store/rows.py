@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, Select, select, tuple_
 
 from service.domain.kinds import Kind
 from service.domain.listing import Listing
@@ -46,11 +46,11 @@ def from_row(row: RowMapping | Mapping[str, Any]) -> Resource:
     )
 
 
-def page_of(kind: Kind, listing: Listing) -> Select[Any]:
-    """The query of one page of the resources of a kind."""
+def page_of(kind: Kind, listing: Listing, dialect: str) -> Select[Any]:
+    """The query of one page of the resources of a kind, for a database of SQLAlchemy's dialect."""
     columns = resources.c
     keys = [columns[listing.order], columns.name][listing.order == "name" :]
-    conditions = [columns.kind == kind.value, *_filters(listing)]
+    conditions = [columns.kind == kind.value, *_filters(listing, dialect)]
     if listing.after is not None:
         place, last = tuple_(*keys), tuple_(*listing.after[listing.order == "name" :])
         conditions.append(place < last if listing.descending else place > last)
@@ -58,12 +58,11 @@ def page_of(kind: Kind, listing: Listing) -> Select[Any]:
     return select(resources).where(*conditions).order_by(*ordered).limit(listing.limit)
 
 
-def _filters(listing: Listing) -> list[ColumnElement[bool]]:
+def _filters(listing: Listing, dialect: str) -> list[ColumnElement[bool]]:
     columns = resources.c
     found: list[ColumnElement[bool]] = []
     if listing.name_contains:
-        part = listing.name_contains.translate(_ASCII_LOWER)
-        found.append(func.lower(columns.name).contains(part, autoescape=True))
+        found.append(_name_contains(listing.name_contains, dialect))
     if listing.status is not None:
         found.append(columns.status == listing.status)
     for column, after, before in (
@@ -77,5 +76,9 @@ def _filters(listing: Listing) -> list[ColumnElement[bool]]:
     return found
 
 
-# What lower() does to a column that sorts by code point, in either database.
-_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+def _name_contains(part: str, dialect: str) -> ColumnElement[bool]:
+    """Both fold the case of ASCII alone: SQLite's LIKE, and Postgres's ILIKE for text that sorts by code."""
+    for special in "/%_":
+        part = part.replace(special, "/" + special)
+    like = resources.c.name.ilike if dialect == "postgresql" else resources.c.name.like
+    return like(f"%{part}%", escape="/")

@@ -22,16 +22,13 @@ DEFAULT_ENDPOINT = "default_endpoint"
 REGISTERED_MODELS = "registered_models"
 """The fact that maps names of the multi-model container contract to where their models are."""
 
-KEPT_REVISIONS = 10_000
-"""How many revisions long a removal is remembered, so that who follows the store hears of it alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """What was written or removed after some revision, as of `revision`.
 
     `complete` means that this is everything there is: forget the rest. A resource is in `changed` or in
-    `removed`, never in both.
+    `removed`, never in both; they come in no order.
     """
 
     revision: int
@@ -91,7 +88,8 @@ class View:
 
     def page(self, kind: Kind, listing: Listing) -> list[Resource]:
         """One page of the resources of a kind."""
-        return [from_row(row) for row in self._connection.execute(page_of(kind, listing)).mappings()]
+        statement = page_of(kind, listing, self._connection.dialect.name)
+        return [from_row(row) for row in self._connection.execute(statement).mappings()]
 
     def fact(self, name: str) -> Any:
         """The value of a fact, None if there is none."""
@@ -135,15 +133,14 @@ class Change(View):
             row = {"name": name, "value": value, "revision": self.next_revision()}
             upsert(self._connection, facts, row)
 
-    def finish(self) -> None:
-        """Move the revision if anything changed, and forget removals that are long ago."""
+    def finish(self, kept_revisions: int) -> None:
+        """Move the revision if anything changed, and forget removals older than `kept_revisions`."""
         if not self.touched:
             return
-        revision = self.next_revision()
-        values = {"revision": revision}
-        long_ago = removals.c.revision <= revision - KEPT_REVISIONS
-        if self._connection.execute(delete(removals).where(long_ago)).rowcount > 0:
-            values["forgotten"] = revision - KEPT_REVISIONS
+        values = {"revision": self.next_revision()}
+        oldest = self.next_revision() - kept_revisions
+        if self._connection.execute(delete(removals).where(removals.c.revision <= oldest)).rowcount > 0:
+            values["forgotten"] = oldest
         self._connection.execute(update(revisions).values(values))
 
 
@@ -153,14 +150,22 @@ class Store:
     Every function raises Unavailable when the database is busy for too long, or away.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, kept_revisions: int = 10_000) -> None:
         """Open the database; an empty one gets its tables.
+
+        A removal is remembered for `kept_revisions` revisions: who follows the store that closely hears of it
+        alone.
 
         Raises:
             StartupError: it cannot be opened, or its tables are not those that this version works with.
         """
+        self._kept_revisions = kept_revisions
         self._engine = open_engine(location)
-        check_tables(self._engine, location)
+        try:
+            check_tables(self._engine, location)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give all connections back."""
@@ -178,7 +183,7 @@ class Store:
         with said_busy(), begin_write(self._engine) as connection:
             change = Change(connection)
             yield change
-            change.finish()
+            change.finish(self._kept_revisions)
 
     def revision(self) -> int:
         """The number that moves with every change."""
@@ -200,8 +205,8 @@ class Store:
         with self.view() as view:
             return view.fact(name)
 
-    def changes_since(self, revision: int) -> Delta:
-        """What was written or removed after `revision`.
+    def changes_since(self, revision: int, kinds: Collection[Kind] = tuple(Kind)) -> Delta:
+        """What was written or removed after `revision`, of some kinds; facts always.
 
         That is everything when `revision` is 0, too long ago, or not one of this database.
         """
@@ -211,14 +216,14 @@ class Store:
                 return Delta(now, complete=False)
             complete = not max(1, forgotten) <= revision < now
             since = 0 if complete else revision
-            gone = () if complete else connection.execute(_removed_after(since))
-            changed = connection.execute(_changed_after(since)).mappings()
+            changed = connection.execute(_after(since, resources, kinds)).mappings()
+            gone = () if complete else connection.execute(_after(since, removals, kinds))
             known = connection.execute(select(facts).where(facts.c.revision > since))
             return Delta(
                 now,
                 complete,
                 tuple(from_row(row) for row in changed),
-                tuple((Kind(kind), name) for kind, name in gone),
+                tuple((Kind(row.kind), row.name) for row in gone),
                 {row.name: row.value for row in known},
             )
 
@@ -261,11 +266,7 @@ def _row_of(table: Table, kind: Kind, name: str) -> Delete:
     return delete(table).where(table.c.kind == kind.value, table.c.name == name)
 
 
-def _changed_after(revision: int) -> Select[Any]:
-    changed = select(resources).where(resources.c.revision > revision)
-    return changed.order_by(resources.c.kind, resources.c.name)
-
-
-def _removed_after(revision: int) -> Select[Any]:
-    gone = select(removals.c.kind, removals.c.name).where(removals.c.revision > revision)
-    return gone.order_by(removals.c.kind, removals.c.name)
+def _after(revision: int, table: Table, kinds: Collection[Kind]) -> Select[Any]:
+    """Rows in no order: to sort them, SQLite would read the whole table instead of the index of revisions."""
+    found = select(table).where(table.c.revision > revision)
+    return found if len(kinds) == len(Kind) else found.where(table.c.kind.in_(kind.value for kind in kinds))

@@ -26,8 +26,9 @@ resources = Table(
     Column("modified_at", Float, nullable=False),
     Column("revision", BigInteger, nullable=False),
 )
-Index("resources_by_creation", resources.c.kind, resources.c.created_at, resources.c.name)
-Index("resources_by_change", resources.c.kind, resources.c.modified_at, resources.c.name)
+# What pages are sorted by, and what else they are filtered by: whatever is filtered out is not read at all.
+Index("resources_by_creation", *(resources.c[name] for name in ("kind", "created_at", "name", "status")))
+Index("resources_by_change", *(resources.c[name] for name in ("kind", "modified_at", "name", "status")))
 Index("resources_by_status", resources.c.kind, resources.c.status, resources.c.name)
 Index("resources_by_revision", resources.c.revision)
 

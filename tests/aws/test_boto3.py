@@ -232,10 +232,10 @@ def test_aws_endpoint_url_alone_redirects_boto3(
 def test_an_operation_that_is_not_served_says_so_by_name(samples: RunningServer) -> None:
     client = _client("sagemaker", samples.url)
     with pytest.raises(ClientError) as caught:
-        client.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::000000000000:role/r")
+        client.list_notebook_instances()
     client.close()
     assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
-    assert "CreateModel" in caught.value.response["Error"]["Message"]
+    assert "ListNotebookInstances" in caught.value.response["Error"]["Message"]
 
 
 def test_a_runtime_operation_that_is_not_served_says_so_by_name(samples: RunningServer) -> None:

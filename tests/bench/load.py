@@ -1,4 +1,7 @@
-"""A closed-loop HTTP load generator: keep-alive connections over raw sockets, every answer checked.
+"""A closed-loop HTTP load generator: keep-alive connections, every answer checked.
+
+The connections are those of `sagebird load`; what this adds for tests is answers that are known beforehand,
+connections that come back whatever happens, and a time for every failure.
 
 Run as a program, so that it shares no event loop with what it measures: it reads a Plan (JSON) from standard
 input, writes `running` once every connection had an answer, and at the end an Outcome (JSON). SIGTERM ends it
@@ -9,16 +12,16 @@ import asyncio
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)")
+from service.load.connection import Answer, Connection
+
 _RETRY_S = 0.02
 
 
@@ -163,7 +166,7 @@ class _Run:
     latencies_s: list[float] = field(default_factory=list)
     given: list[int] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    connections: set["_Connection"] = field(default_factory=set)
+    connections: set["_Caller"] = field(default_factory=set)
     connecting: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -191,7 +194,7 @@ class _Run:
             begun_s = monotonic()
             try:
                 await asyncio.get_running_loop().create_connection(
-                    lambda: _Connection(self), self.plan.host, self.plan.port
+                    lambda: _Caller(self), self.plan.host, self.plan.port
                 )
                 return
             except OSError as error:
@@ -226,7 +229,7 @@ class _Run:
             self.stopping = self.stopping or os.getppid() != parent
             oldest_s = monotonic() - self.plan.timeout_s
             for connection in list(self.connections):
-                if connection.waits and connection.started_s < oldest_s:
+                if connection.waits and connection.sent_s < oldest_s:
                     connection.fail("no answer in time")
                     connection.transport.abort()
 
@@ -244,44 +247,40 @@ class _Run:
         )
 
 
-class _Connection(asyncio.Protocol):
+class _Caller(Connection):
     """Sends a request, waits for its whole answer, checks it, sends the next."""
 
-    transport: asyncio.Transport
-
     def __init__(self, run: _Run) -> None:
-        self.started_s = 0.0
-        self.waits = False
+        super().__init__(self, kept_bytes=sys.maxsize)
         self._run = run
-        self._received = b""
         self._rights: dict[bytes, int] = {}
         self._fresh = True
         self._port = 0
         self._over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         self._port = transport.get_extra_info("sockname")[1]
         self._run.connections.add(self)
-        self._send()
+        self._go_on()
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        end = self._received.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self._received[:end].lower()
-        length = _LENGTH.search(head)
-        whole = end + 4 + (int(length[1]) if length else 0)
-        if len(self._received) >= whole:
-            status, body = self._received[9:12], self._received[end + 4 : whole]
-            self._received = self._received[whole:]
-            self._take(status, body, closing=b"\r\nconnection: close" in head)
+    def answered(self, connection: Connection, answer: Answer) -> None:
+        if answer.status != 200 or answer.body not in self._rights:
+            self.fail(f"{answer.status}: {answer.body[:300]!r}")
+        else:
+            self._run.note_answer(self.sent_s, self._rights[answer.body])
+        if self._fresh:
+            self._fresh = False
+            self._run.note_first_answer()
+        if self.closing:
+            self.transport.close()
+        else:
+            self._go_on()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def lost(self, connection: Connection, reason: str) -> None:
         self._run.connections.discard(self)
         if self.waits:
-            self.fail(f"connection lost after {len(self._received)} bytes: {exc!r}")
+            self.fail(f"connection lost: {reason}")
         if not self._over:
             self._run.reconnects += 1
             self._run.connect()
@@ -289,34 +288,17 @@ class _Connection(asyncio.Protocol):
 
     def fail(self, reason: str) -> None:
         self.waits = False
-        self._run.failures.append(Failure(self._port, self.started_s, monotonic(), reason))
+        self._run.failures.append(Failure(self._port, self.sent_s, monotonic(), reason))
 
-    def _send(self) -> None:
+    def _go_on(self) -> None:
         shot = self._run.next()
         if shot is None:
             self._over = True
             self.transport.close()
             return
         wire, self._rights = shot
-        self.waits = True
-        self.started_s = monotonic()
-        self.transport.write(wire)
-
-    def _take(self, status: bytes, body: bytes, closing: bool) -> None:
-        if not self.waits or self._received:
-            self.fail("an answer that nobody asked for")
-        elif status != b"200" or body not in self._rights:
-            self.fail(f"{status.decode()}: {body[:300]!r}")
-        else:
-            self.waits = False
-            self._run.note_answer(self.started_s, self._rights[body])
-        if self._fresh:
-            self._fresh = False
-            self._run.note_first_answer()
-        if closing:
-            self.transport.close()
-        else:
-            self._send()
+        self.sent_s = monotonic()
+        self.send(wire)
 
 
 def _rights(shot: Shot) -> dict[bytes, int]:

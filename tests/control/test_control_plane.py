@@ -207,6 +207,13 @@ class ControlPlane(RuleBasedStateMachine):
                 self.report(pid, WarmState.WARM, late=False)
             self.keep(set())
 
+    @rule(lags=st.sampled_from(GATEWAYS))
+    def one_lags(self, lags: int) -> None:
+        """As when all is well, but one gateway has not looked at the store for a while."""
+        for pid in GATEWAYS:
+            self.report(pid, WarmState.WARM, late=pid == lags)
+        self.keep(set())
+
     @rule(dead=st.sets(st.sampled_from(GATEWAYS), max_size=1))
     def keep(self, dead: set[int]) -> None:
         """A round of the keeper, after a gateway's death perhaps."""

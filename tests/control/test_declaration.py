@@ -155,7 +155,10 @@ def test_values_of_an_environment_are_texts(models: Path) -> None:
         ("endpoints: {iris: one}", "endpoints.iris: must be a mapping (is 'one')."),
         ("endpoints: {iris: }", "endpoints.iris.variants: must have 1 to 10 variants (has 0)."),
         ("endpoints: {iris: {variants: []}}", "endpoints.iris.variants: must be a mapping (is [])."),
-        ("endpoints: {iris: {models: x}}", "endpoints.iris: does not know 'models'; it may have variants."),
+        (
+            "endpoints: {iris: {models: x}}",
+            "endpoints.iris: does not know 'models'; it may have api_edits, variants.",
+        ),
         (
             "endpoints: {-iris: {variants: {a: {model: one}}}}",
             "endpoints.-iris: a name has 1 to 63 letters, digits and inner hyphens (is '-iris').",

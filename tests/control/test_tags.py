@@ -93,9 +93,12 @@ def test_a_tag_is_given_once(control: Control) -> None:
 @pytest.mark.provenance("observed")
 @pytest.mark.parametrize("operation", ["AddTags", "ListTags", "DeleteTags"])
 def test_tags_are_those_of_something_that_is_there(control: Control, operation: str) -> None:
-    more: dict[str, Any] = {"AddTags": {"Tags": pairs(a="1")}, "DeleteTags": {"TagKeys": ["a"]}}.get(
-        operation, {}
-    )
+    members: dict[str, dict[str, Any]] = {
+        "AddTags": {"Tags": pairs(a="1")},
+        "ListTags": {},
+        "DeleteTags": {"TagKeys": ["a"]},
+    }
+    more = members[operation]
 
     assert control.refusal(operation, ResourceArn=ARN, **more) == f'Could not find model "{ARN}".'
 

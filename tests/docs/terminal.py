@@ -13,8 +13,9 @@ from pathlib import Path
 from threading import Timer
 
 _WIDTH, _HEIGHT = 100, 50
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 120.0  # waiters of the aws CLI look every 30 seconds
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_ERASED = re.compile(r"[^\n]*\n[^\n]*\x1b\[1A\x1b\[2K|[^\n]*\x1b\[2K")  # progress, gone when it is done
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -31,7 +32,7 @@ class Terminal:
         script = "\n".join([*self.exported, self._as_here(command)])
         if command.startswith("export "):
             self.exported.append(self._as_here(command))
-        shown = self._run(["bash", "-c", script])
+        shown = _ERASED.sub("", self._run(["bash", "-c", script]))
         return _ESCAPES.sub("", shown).replace("\r", "").replace(self._address, "localhost:8080").strip("\n")
 
     @property

@@ -1,12 +1,13 @@
-"""README.md does what it says: a newcomer follows it from top to bottom, over a copy of the samples."""
+"""README.md and docs/ do what they say: a newcomer follows each page, over a copy of the samples."""
 
 import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -18,9 +19,11 @@ from tests.docs.markdown import Fenced, read_blocks, read_steps
 from tests.docs.terminal import Terminal
 
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CARDS = sorted(path.parent.name for path in (ROOT / "models").glob("*/README.md"))
 ORIGIN = "http://localhost:3000"
 _PATIENCE_S = 10.0
+_DURATION = re.compile(r"after [0-9.]+ s")
 _LONG_NUMBER = re.compile(r"-?[0-9]+\.[0-9]{10,}(?:e-?[0-9]+)?")
 _FILE_NAME = re.compile(r"# (models/[\w/.-]+)\n")
 
@@ -57,24 +60,31 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Reader:
-    """The server serves a copy of the samples: the page adds models and edits endpoints.yaml."""
-    folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
-    server = start_server(folder / "models", cors_origins=ORIGIN)
-    return Reader(Terminal(folder, server.url), server)
+def readers(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Reader]:
+    """A reader for each page, whose server serves a copy of the samples: pages add models and edit files."""
+
+    @cache
+    def reader(_page: Path) -> Reader:
+        folder = tmp_path_factory.mktemp("checkout")
+        shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
+        server = start_server(folder / "models", folder / "data", cors_origins=ORIGIN)
+        return Reader(Terminal(folder, server.url), server)
+
+    return reader
 
 
-def test_everything_that_readme_shows_is_printed(reader: Reader) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_everything_that_a_page_shows_is_printed(page: Path, readers: Callable[[Path], Reader]) -> None:
+    reader = readers(page)
     failures = []
     before = reader.stamp()
-    for step in steps(read_blocks(README)):
+    for step in steps(read_blocks(page)):
         after = reader.stamp()
         printed = reader.do(step) if after != before else reader.terminal.type(step.command)
         before = after
         if rounded(printed) != rounded(step.output):
             difference = unified_diff(
-                step.output.splitlines(), printed.splitlines(), "README.md", "printed", n=99
+                step.output.splitlines(), printed.splitlines(), page.name, "printed", n=99
             )
             failures.append(f"$ {step.command}\n" + "\n".join(difference))
 
@@ -84,14 +94,22 @@ def test_everything_that_readme_shows_is_printed(reader: Reader) -> None:
 def test_readme_shows_every_way_to_call() -> None:
     commands = [step.command for step in steps(read_blocks(README))]
 
-    for word in ("curl ", "aws sagemaker-runtime", "import boto3", "sagebird invoke", "sagebird endpoints"):
+    for word in (
+        "curl ",
+        "aws sagemaker-runtime",
+        "import boto3",
+        "sagebird invoke",
+        "sagebird endpoints",
+        "sagebird deploy",
+    ):
         assert any(word in command for command in commands), word
 
 
-def test_the_page_in_a_browser_may_do_what_its_example_does(reader: Reader) -> None:
+def test_the_page_in_a_browser_may_do_what_its_example_does(readers: Callable[[Path], Reader]) -> None:
+    server = readers(README).server
     (example,) = (block.text for block in read_blocks(README) if block.language == "js")
     headers = yaml.safe_load(re.findall(r"headers: ({.*})", example)[0])
-    url = re.findall(r'fetch\("(.*?)"', example)[0].replace("http://localhost:8080", reader.server.url)
+    url = re.findall(r'fetch\("(.*?)"', example)[0].replace("http://localhost:8080", server.url)
     asked = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": ",".join(headers).lower(),
@@ -165,5 +183,6 @@ def steps(blocks: list[Fenced]) -> Iterator[Step]:
 
 
 def rounded(text: str) -> str:
-    """The text with its long numbers cut to nine digits: the last ones differ from processor to processor."""
+    """The text without what differs from machine to machine: last digits of long numbers, durations."""
+    text = _DURATION.sub("after … s", text.replace("127.0.0.1:8080", "localhost:8080"))
     return _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.9g}", text)

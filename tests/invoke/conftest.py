@@ -30,7 +30,7 @@ CONTEXT = Context(ARNS, SystemClock())
 ROW = b"5.1,3.5,1.4,0.2"
 
 
-class _Quiet:
+class Quiet:
     def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
         """Nobody is told."""
 
@@ -91,7 +91,7 @@ def world(tmp_path: Path) -> Open:
         store = Store(tmp_path / "state.db")
         registry = Registry(tmp_path / "metrics", "gateway-0")
         artifacts = ArtifactStore([models], tmp_path / "unpacked", Limits(2**30, 1000, 100.0))
-        host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), _Quiet())
+        host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), Quiet())
         follower = Follower(store, host, registry, 1)
         yield World(models, store, host, registry, follower, [])
         await follower.close()

@@ -1,8 +1,11 @@
 import asyncio
 import shutil
+from collections.abc import Collection
 
+from service.domain.endpoint import WarmState
+from service.domain.kinds import Kind
 from service.invoke.follow import Follower
-from service.store.store import Delta, Store
+from service.store.store import REGISTERED_MODELS, Delta, Store
 from tests.conftest import wait_until
 from tests.invoke.conftest import Open, World
 
@@ -99,6 +102,65 @@ def test_models_that_no_endpoint_names_any_more_are_unloaded(world: Open) -> Non
     asyncio.run(run())
 
 
+def test_gateways_report_on_endpoints_that_wait_for_it_and_on_no_others(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            await here.follower.look()
+            await here.follower.warm()
+            await here.follower.look()
+            (report,) = here.store.gateways()
+            assert [(each.endpoint, each.variant, each.state) for each in report.reports] == [
+                ("iris", "v", WarmState.WARM)
+            ]
+            await here.settle()
+            (report,) = here.store.gateways()
+            assert report.reports == ()
+            assert report.revision == here.follower.directory.revision == here.store.revision()
+            here.declare(_GOOD.replace("iris-logistic", "iris-forest"))
+            await here.follower.look()
+            (report,) = here.store.gateways()
+            assert WarmState.LOADING in {each.state for each in report.reports}
+
+    asyncio.run(run())
+
+
+def test_a_quick_look_follows_and_reports_but_leaves_out_the_models(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            await here.settle()
+            (before,) = here.store.gateways()
+            here.declare(_GOOD.replace("iris-logistic", "iris-forest"))
+            await here.follower.look(quick=True)
+            await here.follower.warm()
+            await here.follower.look(quick=True)
+            (quick,) = here.store.gateways()
+            assert (quick.revision, quick.models) == (here.store.revision(), before.models)
+            assert {each.state for each in quick.reports} == {WarmState.WARM}
+            await here.follower.look()
+            (whole,) = here.store.gateways()
+            assert len(whole.models) == 2
+
+    asyncio.run(run())
+
+
+def test_a_registered_name_that_goes_leaves_a_model_that_an_endpoint_names(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            await here.settle()
+            location = here.follower.directory.endpoints["iris"].fleets[0].variants[0].source.location
+            for known in ({"one": location}, {}):
+                with here.store.change() as change:
+                    change.put_fact(REGISTERED_MODELS, known)
+                await here.follower.look()
+                assert dict(here.follower.directory.registered) == known
+            assert _loaded(here) == {"iris-logistic"}
+
+    asyncio.run(run())
+
+
 def test_a_look_that_fails_does_not_end_the_following(world: Open) -> None:
     async def run() -> None:
         async with world() as here:
@@ -121,8 +183,8 @@ class _Locked(Store):
 
     refusals = 2
 
-    def changes_since(self, revision: int) -> Delta:
+    def changes_since(self, revision: int, kinds: Collection[Kind] = tuple(Kind)) -> Delta:
         if self.refusals:
             self.refusals -= 1
             raise OSError("the disk is busy")
-        return super().changes_since(revision)
+        return super().changes_since(revision, kinds)

@@ -155,6 +155,56 @@ def test_the_revision_stays_when_nothing_changed(store: Store) -> None:
     assert store.revision() == before
 
 
+def test_a_change_knows_the_revision_that_it_leads_to(store: Store) -> None:
+    with store.change() as change:
+        before, after = change.revision(), change.next_revision()
+        change.put(replace(model("m"), revision=1000))
+        assert change.revision() == before
+        found = change.get(Kind.MODEL, "m")
+        assert found is not None
+        assert found.revision == after
+
+    assert store.revision() == after == before + 1
+    with store.change() as change:
+        change.put(model("other"))
+    found = store.get(Kind.MODEL, "m")
+    assert found is not None
+    assert found.revision == after
+
+
+def test_two_resources_that_differ_in_their_revision_are_the_same() -> None:
+    assert replace(model("m"), revision=1) == model("m")
+    assert replace(model("m"), tags={"a": "b"}) != model("m")
+
+
+def test_resources_can_be_read_by_status(store: Store) -> None:
+    with store.change() as change:
+        for name, status in (("d", "InService"), ("c", "Failed"), ("b", "Creating"), ("a", "Failed")):
+            change.put(replace(model(name), status=status))
+
+    def names(statuses: list[str]) -> list[str]:
+        return [resource.name for resource in store.of_kind(Kind.MODEL, statuses)]
+
+    assert names(["Failed", "Creating"]) == ["a", "b", "c"]
+    assert names(["nothing"]) == names([]) == []
+
+
+def test_a_view_is_one_moment(store: Store) -> None:
+    with store.change() as change:
+        change.put(model("m"))
+    with store.view() as view:
+        before = view.revision()
+
+        with store.change() as change:
+            change.remove(Kind.MODEL, "m")
+            change.put_fact("x", 1)
+
+        assert view.revision() == before
+        assert view.get(Kind.MODEL, "m") is not None
+        assert view.fact("x") is None
+    assert store.get(Kind.MODEL, "m") is None
+
+
 def test_a_failed_change_changes_nothing(store: Store) -> None:
     with store.change() as change:
         change.put(model("kept"))

@@ -1,0 +1,199 @@
+"""The command that puts an endpoint under load: load."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.load_target import Target, find_bodies, find_target, refuse
+from service.cli.load_view import Watcher, show_report
+from service.cli.refusal import fail
+from service.cli.server import DEFAULT_URL, Url
+from service.errors import LoadRefused
+from service.load.crew import Crew
+from service.load.plan import Plan, invocations_path
+from service.load.plot import draw
+from service.load.report import Occasion, make_report
+from service.load.tally import interval_for
+
+_FAILURES = 1
+_INTERRUPTED = 130
+_MOST_CALLERS = 10_000
+_RATE_OF_ONE_PROCESS = 8_000.0
+
+Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=1e6, help="Open loop: requests due per second.", show_default=False),
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=_MOST_CALLERS,
+        help="Closed loop: callers, each waiting for its answer.",
+        show_default=False,
+    ),
+]
+Duration = Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds.")]
+MostRequests = Annotated[int | None, typer.Option(min=1, help="End after so many.", show_default=False)]
+WarmUp = Annotated[float, typer.Option(min=0, max=3600, help="Seconds before it counts.")]
+Poisson = Annotated[bool, typer.Option("--poisson", help="Open loop at random times, as from many callers.")]
+Connections = Annotated[int, typer.Option(min=1, max=_MOST_CALLERS, help="Most connections of an open loop.")]
+Timeout = Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds to wait for an answer.")]
+Bodies = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A request, or a folder of them; again for more: they take turns.  [default: the example]",
+        show_default=False,
+    ),
+]
+ContentType = Annotated[
+    str | None,
+    typer.Option(help="Content-Type.  [default: by the file's ending, else text/csv]", show_default=False),
+]
+Accept = Annotated[str | None, typer.Option(help="Accept, e.g. text/csv.", show_default=False)]
+TargetVariant = Annotated[
+    str | None, typer.Option(help="Ask this variant, whatever its weight.", show_default=False)
+]
+TargetModel = Annotated[str | None, typer.Option(help="Model of a multi-model endpoint.", show_default=False)]
+Remote = Annotated[bool, typer.Option("--remote", help="Allow another machine than this one: one of yours.")]
+Aws = Annotated[
+    bool, typer.Option("--aws", help="A real SageMaker endpoint, with your AWS credentials; AWS bills you.")
+]
+Region = Annotated[str | None, typer.Option(help="AWS region, with --aws.", show_default=False)]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Processes that send.  [default: by the rate]", show_default=False),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures there.", show_default=False)]
+Plot = Annotated[
+    Path | None, typer.Option(help="Draw the latencies there, as an HTML page.", show_default=False)
+]
+
+
+def load(
+    endpoint: Endpoint,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    duration: Duration = 10.0,
+    requests: MostRequests = None,
+    warm_up: WarmUp = 0.0,
+    poisson: Poisson = False,
+    connections: Connections = 256,
+    timeout: Timeout = 30.0,
+    body: Bodies = None,
+    content_type: ContentType = None,
+    accept: Accept = None,
+    target_variant: TargetVariant = None,
+    target_model: TargetModel = None,
+    url: Url = DEFAULT_URL,
+    remote: Remote = False,
+    aws: Aws = False,
+    region: Region = None,
+    processes: Processes = None,
+    json_file: JsonFile = None,
+    plot: Plot = None,
+) -> None:
+    """Put an endpoint under load, at a rate or from so many callers: shares, errors, latencies.
+
+    With --rate, latency counts from when a request was due, so a server that stalls cannot hide it. Ends with
+    0 if every answer was 2xx, 1 if requests failed, 130 after Ctrl-C, which still shows what came of it.
+    """
+    _check_loop(rate, concurrency, poisson)
+    target = find_target(endpoint, url, remote, aws, region)
+    bodies, example_model = find_bodies(target, endpoint, body or [], content_type)
+    plan = Plan(
+        place=target.place,
+        path=invocations_path(target.place, endpoint),
+        headers=_headers(accept, target_variant, target_model or example_model),
+        bodies=bodies,
+        rate=rate,
+        connections=connections if concurrency is None else concurrency,
+        duration_s=duration,
+        interval_s=interval_for(duration),
+        poisson=poisson,
+        warm_up_s=warm_up,
+        most_requests=requests,
+        timeout_s=timeout,
+        region=target.region,
+        variant=target_variant or "",
+    )
+    report = _carry_out(endpoint, target, plan, processes or round((rate or 0) / _RATE_OF_ONE_PROCESS) or 1)
+    _finish(report, json_file, plot)
+
+
+def _check_loop(rate: float | None, concurrency: int | None, poisson: bool) -> None:
+    if (rate is None) == (concurrency is None):
+        refuse("Give either --rate (open loop) or --concurrency (closed loop).")
+    if poisson and rate is None:
+        refuse("--poisson goes with --rate.")
+
+
+def _headers(accept: str | None, variant: str | None, model: str | None) -> dict[str, str]:
+    named = {
+        "Accept": accept,
+        "X-Amzn-SageMaker-Target-Variant": variant,
+        "X-Amzn-SageMaker-Target-Model": model,
+    }
+    headers = {name: value for name, value in named.items() if value is not None}
+    for value in headers.values():
+        if not value.isascii() or not value.isprintable():
+            refuse(f"A header can only hold printable ASCII, not {value!r}.")
+    return headers
+
+
+def _carry_out(endpoint: str, target: Target, plan: Plan, processes: int) -> dict[str, Any]:
+    began = datetime.now(UTC)
+    try:
+        with Crew(plan, processes) as crew, _stopping(crew) as signals, Watcher(plan) as watcher:
+            result = crew.run(watcher.show)
+    except LoadRefused as error:
+        fail(error.message)
+    occasion = Occasion(endpoint, target.url, began, target.weights, target.note, bool(signals))
+    return make_report(occasion, plan, result)
+
+
+@contextmanager
+def _stopping(crew: Crew) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end the run and not the command, at first; the list says which came."""
+    came: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+        crew.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _finish(report: dict[str, Any], json_file: Path | None, plot: Path | None) -> None:
+    """Show and write what came of it, and end with the exit code that says so in short."""
+    show_report(report)
+    if json_file is not None:
+        _write(json_file, json.dumps(report) + "\n")
+    if plot is not None:
+        _write(plot, draw(report))
+    if report["interrupted"]:
+        raise typer.Exit(_INTERRUPTED)
+    if report["total"]["failed"]:
+        raise typer.Exit(_FAILURES)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"{file} cannot be written: {error.strerror}.")

@@ -1,0 +1,112 @@
+"""What `sagebird load` is pointed at: where it is, what works on it, how its traffic should be shared out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from service.cli.media import type_of
+from service.cli.refusal import fail
+from service.cli.server import DEFAULT_URL, status
+from service.errors import LoadRefused
+from service.load.aws import Signer, describe_weights, find_region, runtime_url
+from service.load.plan import Body, Place, parse_place
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go and what is known of the endpoint.
+
+    `region` is AWS's if requests are signed; `weights` is None, with a `note`, where they are not known;
+    `example` is the endpoint's example request as /status gives it.
+    """
+
+    url: str
+    place: Place
+    region: str | None
+    weights: Mapping[str, float] | None
+    note: str = ""
+    example: Mapping[str, Any] | None = None
+
+
+def refuse(message: str) -> NoReturn:
+    """End the command: it was asked for something that makes no sense. Exit code 2."""
+    raise typer.BadParameter(message)
+
+
+def find_target(endpoint: str, url: str, remote: bool, aws: bool, region: str | None) -> Target:
+    """Look the endpoint up; a server that is not this machine must have been allowed."""
+    if aws:
+        if remote or url != DEFAULT_URL:
+            refuse("--aws finds the address itself: leave --url (and SAGEBIRD_URL) and --remote out.")
+        return _find_on_aws(endpoint, region)
+    if region is not None:
+        refuse("--region goes with --aws.")
+    place = _parse(url)
+    if not place.is_here and not remote:
+        refuse(
+            f"{place.host} is another machine, and load can hurt whoever runs it. If it is yours, say so "
+            "with --remote (or --aws for an endpoint of your AWS account)."
+        )
+    card = next((card for card in status(url)["endpoints"] if card["name"] == endpoint), None)
+    if card is None:
+        fail(f"There is no endpoint {endpoint} at {url}: `sagebird endpoints` lists them.")
+    weights = {each["name"]: each["weight"] for each in card["variants"] if not each["pending"]}
+    return Target(url, place, None, weights, example=card["example"])
+
+
+def find_bodies(
+    target: Target, endpoint: str, files: list[Path], content_type: str | None
+) -> tuple[tuple[Body, ...], str | None]:
+    """The requests that take turns, and the model that the example is for on a multi-model endpoint."""
+    found = [file for name in files for file in _files_of(name)]
+    if found:
+        return tuple(Body(_read(file), content_type or type_of(file)) for file in found), None
+    if target.example is None:
+        fail(f"No example request of {endpoint} is known: give one with --body FILE.")
+    example = target.example
+    body = Body(example["body"].encode(), content_type or example["content_type"])
+    return (body,), example["target_model"]
+
+
+def _find_on_aws(endpoint: str, region: str | None) -> Target:
+    try:
+        named = region or find_region()
+        if named is None:
+            refuse("Name the endpoint's AWS region with --region.")
+        Signer(named)
+        url = runtime_url(named)
+    except LoadRefused as error:
+        fail(error.message)
+    weights, note = None, ""
+    try:
+        weights = describe_weights(named, endpoint)
+    except LoadRefused as error:
+        note = f"The weights are not known: {error.message}"
+    return Target(url, _parse(url), named, weights, note)
+
+
+def _parse(url: str) -> Place:
+    place = parse_place(url)
+    if place is None:
+        refuse(f"{url} is no address of a server, such as {DEFAULT_URL}.")
+    return place
+
+
+def _files_of(name: Path) -> list[Path]:
+    """The file itself, or the files of a folder by name."""
+    if not name.is_dir():
+        return [name]
+    files = sorted(file for file in name.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not files:
+        refuse(f"{name} has no files in it.")
+    return files
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}.")

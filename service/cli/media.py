@@ -1,0 +1,16 @@
+"""The Content-Type of a request that lies in a file."""
+
+from pathlib import Path
+
+_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+    ".jsonlines": "application/jsonlines",
+    ".npy": "application/x-npy",
+}
+
+
+def type_of(file: str | Path) -> str:
+    """The media type by the file's ending; text/csv if it says nothing."""
+    return _TYPES.get(Path(file).suffix, "text/csv")

@@ -1,0 +1,193 @@
+"""What a run says, as one document of plain values: shares, rates, percentiles, histograms, failures."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from service.load.binomial import bounds
+from service.load.crew import Result
+from service.load.histogram import Histogram
+from service.load.plan import Plan
+from service.load.tally import Series
+
+VERSION = 1
+"""Of the document. It grows when a member changes its meaning or goes."""
+
+PERCENTILES: Mapping[str, float] = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999}
+_BUSY_CPU = 0.9
+_LATE_S = 0.005
+_LATE_PART = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a run was about: the endpoint, the server's address, when it began, and the variants' weights.
+
+    `weights` is None when they are not known; `note` says why, or what else a reader should know.
+    """
+
+    endpoint: str
+    url: str
+    began: datetime
+    weights: Mapping[str, float] | None
+    note: str = ""
+    interrupted: bool = False
+
+
+def make_report(occasion: Occasion, plan: Plan, result: Result) -> dict[str, Any]:
+    """The document. Times are in seconds, shares from 0 to 1; `variants` are in the order of the weights.
+
+    Latencies are those of answers with a 2xx status, in an open loop counted from when the request was due.
+    Each histogram bucket is (from, below, count). A failure whose answer names no variant is only in `total`.
+    """
+    tally, duration_s = result.tally, result.counted_s
+    answers = {name: series.latencies() for name, series in tally.series.items()}
+    return {
+        "version": VERSION,
+        "endpoint": occasion.endpoint,
+        "url": occasion.url,
+        "began": occasion.began.isoformat(),
+        "duration_s": duration_s,
+        "interrupted": occasion.interrupted,
+        "note": occasion.note,
+        "plan": _plan(plan),
+        "total": _total(result, answers),
+        "variants": _variants(occasion, plan, tally.series, answers, duration_s),
+        "service": _latency(tally.service),
+        "tester": _tester(plan, result),
+    }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "loop": "closed" if plan.rate is None else "open",
+        "rate": plan.rate,
+        "arrivals": None if plan.rate is None else "poisson" if plan.poisson else "even",
+        "connections": plan.connections,
+        "duration_s": plan.duration_s,
+        "warm_up_s": plan.warm_up_s,
+        "most_requests": plan.most_requests,
+        "timeout_s": plan.timeout_s,
+        "bodies": len(plan.bodies),
+        "target_variant": plan.variant or None,
+    }
+
+
+def _total(result: Result, answers: Mapping[str, Histogram]) -> dict[str, Any]:
+    every, whole = Series(), Histogram()
+    for series in result.tally.series.values():
+        every.merge(series)
+    for part in answers.values():
+        whole.merge(part)
+    return _figures(every, whole, result.counted_s, result.tally.interval_s) | {
+        "unfinished": result.tally.unfinished
+    }
+
+
+def _figures(series: Series, latencies: Histogram, duration_s: float, interval_s: float) -> dict[str, Any]:
+    failed = sum(errors.count for errors in series.errors.values())
+    return {
+        "requests": latencies.total + failed,
+        "answers": latencies.total,
+        "failed": failed,
+        "errors": [
+            {"code": code, "count": errors.count, "example": errors.example}
+            for code, errors in sorted(series.errors.items(), key=lambda item: -item[1].count)
+        ],
+        "answers_per_second": latencies.total / duration_s if duration_s else 0.0,
+        "latency": _latency(latencies),
+        "timeline": _timeline(series, interval_s, duration_s),
+    }
+
+
+def _latency(latencies: Histogram) -> dict[str, Any]:
+    values = latencies.percentiles(PERCENTILES.values())
+    return {
+        "mean_s": latencies.mean_s,
+        **dict(zip(PERCENTILES, values, strict=True)),
+        "max_s": latencies.largest_s,
+        "histogram": latencies.rows(),
+    }
+
+
+def _timeline(series: Series, interval_s: float, duration_s: float) -> list[dict[str, Any]]:
+    """What came of the requests that were due in each interval; the last one may be shorter."""
+    intervals = math.ceil(duration_s / interval_s - 1e-9)
+    rows = []
+    for interval in range(intervals):
+        part = series.answers.get(interval, Histogram())
+        p50_s, p99_s = part.percentiles((0.5, 0.99))
+        rows.append(
+            {
+                "at_s": interval * interval_s,
+                "length_s": min(interval_s, duration_s - interval * interval_s),
+                "answers": part.total,
+                "failed": series.failed.get(interval, 0),
+                "p50_s": p50_s,
+                "p99_s": p99_s,
+                "max_s": part.largest_s,
+            }
+        )
+    return rows
+
+
+def _variants(
+    occasion: Occasion,
+    plan: Plan,
+    series: Mapping[str, Series],
+    answers: Mapping[str, Histogram],
+    duration_s: float,
+) -> list[dict[str, Any]]:
+    weights = occasion.weights or {}
+    names = [] if plan.variant else [*weights]
+    names += sorted(name for name in series if name and name not in names)
+    answered = sum(part.total for part in answers.values())
+    rows = []
+    for name in names:
+        part = answers.get(name, Histogram())
+        row: dict[str, Any] = {
+            "name": name,
+            "weight": weights.get(name),
+            "share": part.total / answered if answered else 0.0,
+            "expected": None,
+        }
+        if weights and not plan.variant:
+            row["expected"] = _expected(part.total, answered, weights.get(name, 0.0), sum(weights.values()))
+        figures = _figures(series.get(name, Series()), part, duration_s, plan.interval_s)
+        rows.append(row | figures)
+    return rows
+
+
+def _expected(count: int, total: int, weight: float, weights: float) -> dict[str, Any] | None:
+    """The share that a weight stands for, and what 95 % of runs of this length have."""
+    if not total or not weights:
+        return None
+    share = weight / weights
+    lower, upper = bounds(total, share)
+    return {
+        "share": share,
+        "lower": lower / total,
+        "upper": upper / total,
+        "inside": lower <= count <= upper,
+    }
+
+
+def _tester(plan: Plan, result: Result) -> dict[str, Any]:
+    late_s = result.tally.waits.percentile(0.99)
+    busy = max(result.cpu_shares, default=0.0)
+    limits = []
+    if busy > _BUSY_CPU:
+        limits.append(f"it used {busy:.0%} of a CPU: let more --processes share the work")
+    if late_s > max(_LATE_S, _LATE_PART * result.tally.service.percentile(0.99)):
+        limits.append(f"for lack of CPU it sent 1 % of the requests {late_s * 1e3:.0f} ms late or later")
+    return {
+        "processes": len(result.cpu_shares),
+        "cpu_shares": list(result.cpu_shares),
+        "lateness_p99_s": late_s,
+        "lateness_max_s": result.tally.waits.largest_s,
+        "most_backlog": result.tally.most_backlog,
+        "was_the_limit": bool(limits),
+        "limits": limits,
+    }

@@ -1,0 +1,199 @@
+"""Measure the store and the directory with many endpoints: `python tests/bench/store.py`.
+
+Times are medians in milliseconds; each kind of call is made in turn, so that all see the same machine.
+"""
+
+import argparse
+import gc
+import platform
+import random
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from service.clock import SystemClock
+from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, Variant
+from service.domain.endpoint_state import endpoint_to_state
+from service.domain.kinds import Kind
+from service.domain.listing import Listing
+from service.domain.resource import Resource
+from service.hosting.archive import Limits
+from service.hosting.artifact import ArtifactStore
+from service.hosting.inline import HostLimits, InlineHost
+from service.hosting.model import LoadedModel
+from service.hosting.source import ModelKey
+from service.invoke.directory import EMPTY, next_directory
+from service.observe.counts import Registry
+from service.store.database import Location
+from service.store.store import Delta, Store
+
+_NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+_ROUNDS = 300
+
+
+def main() -> int:
+    """Fill a store, measure, print."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="sagebird-bench-") as name:
+        folder = Path(name)
+        location: Location = options.url or folder / "state.db"
+        store = Store(location)
+        _fill(store, options.endpoints)
+        print(f"{options.endpoints} endpoints, each with a model and a configuration; {platform.processor()}")
+        _measure_calls(store, options.endpoints)
+        if isinstance(location, Path):
+            size = sum(file.stat().st_size for file in folder.glob("state.db*"))
+            print(f"{'files':40} {size / 2**20:8.1f} MiB, {size / options.endpoints:.0f} bytes per endpoint")
+        _measure_directory(store, folder, options.endpoints)
+        store.close()
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--endpoints", type=int, default=10_000, help="how many endpoints (10000)")
+    parser.add_argument("--url", help="URL of an empty Postgres database (default: SQLite)")
+    return parser.parse_args()
+
+
+def _fill(store: Store, count: int) -> None:
+    order = random.Random(7).sample(range(count), count)
+    for begin in range(0, count, 1000):
+        with store.change() as change:
+            for number in order[begin : begin + 1000]:
+                change.put(_endpoint(number))
+                for kind, member in ((Kind.MODEL, "ModelName"), (Kind.ENDPOINT_CONFIG, "EndpointConfigName")):
+                    document = {member: f"thing-{number}", "ModelDataUrl": "s3://bucket/" + "x" * 200}
+                    change.put(Resource(kind, f"thing-{number}", document, _NOON, _NOON))
+
+
+def _endpoint(number: int) -> Resource:
+    """One of a thousand fails; creation and change go in different orders."""
+    name = f"endpoint-{number:05}"
+    source = ModelSource(f"s3://bucket/models/{number}/model.tar.gz", environment=(("A", "b"),))
+    fresh = Endpoint(name, EndpointStatus.CREATING).begin(f"config-{number}", (Variant("v", 1.0, source),))
+    status = EndpointStatus.FAILED if number % 1000 == 500 else EndpointStatus.IN_SERVICE
+    endpoint = replace(fresh, status=status, active=fresh.pending, pending=None)
+    return Resource(
+        Kind.ENDPOINT,
+        name,
+        {"EndpointName": name, "EndpointConfigName": f"config-{number}"},
+        _NOON + timedelta(seconds=number * 7919 % 10_007),
+        _NOON + timedelta(seconds=number * 104_729 % 10_007),
+        status=status.value,
+        state=endpoint_to_state(endpoint),
+        tags={"team": "a"},
+    )
+
+
+def _measure_calls(store: Store, count: int) -> None:
+    draw = random.Random(11)
+
+    def name() -> str:
+        return f"endpoint-{draw.randrange(count):05}"
+
+    def page(listing: Listing) -> Callable[[], object]:
+        def read() -> object:
+            with store.view() as view:
+                return view.page(Kind.ENDPOINT, listing)
+
+        return read
+
+    def change() -> object:
+        with store.change() as opened:
+            opened.put(_endpoint(draw.randrange(count)))
+        return None
+
+    middle = {"name": "endpoint-05000", "status": "InService"}
+    calls: dict[str, Callable[[], object]] = {
+        "get": lambda: store.get(Kind.ENDPOINT, name()),
+        "revision": store.revision,
+    }
+    calls |= {
+        f"page by {order}, {'down' if descending else 'up'}, {where}": page(
+            Listing(
+                order,
+                descending,
+                after=(middle.get(order, _NOON.timestamp() + 5000), name()) if where == "middle" else None,
+            )
+        )
+        for order in ("name", "created_at", "modified_at", "status")
+        for descending in (True, False)
+        for where in ("first", "middle")
+    }
+    calls |= {
+        "page of 100": page(Listing(limit=100)),
+        "page, name contains 77": page(Listing(name_contains="77")),
+        "page, name contains nothing there": page(Listing(name_contains="no such")),
+        "page, status InService": page(Listing(status="InService")),
+        "page, status Failed": page(Listing(status="Failed")),
+        "page, status Failed, by name": page(Listing("name", status="Failed")),
+        "page, created in the last hour": page(Listing(created_after=_NOON + timedelta(seconds=6400))),
+        "page, modified early, by creation": page(Listing(modified_before=_NOON + timedelta(seconds=10))),
+        "of_kind, status Failed": lambda: store.of_kind(Kind.ENDPOINT, {"Failed"}),
+        "changes_since, no change": lambda: store.changes_since(store.revision()),
+        "change of one endpoint": change,
+        "changes_since, one change": lambda: store.changes_since(store.revision() - 1),
+    }
+    times: dict[str, list[float]] = {title: [] for title in calls}
+    for _ in range(_ROUNDS):
+        for title, call in calls.items():
+            begun_s = perf_counter()
+            call()
+            times[title].append(perf_counter() - begun_s)
+    for title, found in times.items():
+        print(f"{title:40} {median(found) * 1e3:8.2f} ms")
+    begun_s = perf_counter()
+    store.changes_since(0)
+    print(f"{'changes_since(0): everything':40} {(perf_counter() - begun_s) * 1e3:8.0f} ms")
+
+
+def _measure_directory(store: Store, folder: Path, count: int) -> None:
+    artifacts = ArtifactStore([folder], folder / "unpacked", Limits(2**30, 1000, 100.0))
+    host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), _Quiet())
+    registry = Registry(folder / "metrics", "bench")
+    full = store.changes_since(0)
+    begun_s = perf_counter()
+    directory = next_directory(EMPTY, full, host.replica, registry)
+    print(f"{'directory of everything':40} {(perf_counter() - begun_s) * 1e3:8.0f} ms")
+    changed = replace(_endpoint(1), tags={"team": "b"})
+    for title, resource in (("tags", changed), ("status", replace(changed, status="Updating"))):
+        delta = Delta(directory.revision + 1, complete=False, changed=(resource,))
+        times = []
+        for _ in range(_ROUNDS):
+            begun_s = perf_counter()
+            next_directory(directory, delta, host.replica, registry)
+            times.append(perf_counter() - begun_s)
+        print(f"{'directory after a change of ' + title:40} {median(times) * 1e3:8.2f} ms")
+    del directory, full
+    gc.collect()
+    tracemalloc.start()
+    kept = next_directory(EMPTY, store.changes_since(0), host.replica, registry)
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] / count
+    print(f"{'memory of the directory':40} {held:8.0f} bytes per idle endpoint ({len(kept.routes)} routes)")
+
+
+class _Quiet:
+    """Listens to no model: none is loaded here."""
+
+    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+        """Nobody is told."""
+
+    def failed(self, key: ModelKey, seconds: float, fault: Exception) -> None:
+        """Nobody is told."""
+
+    def evicted(self, key: ModelKey, reason: str) -> None:
+        """Nobody is told."""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

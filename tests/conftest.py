@@ -20,12 +20,12 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S = 60.0
+START_S = 180.0  # a machine that is shared with others takes a minute for what takes a second
 
 
 @dataclass
 class RunningServer:
-    """A `sagebird` process family that a test started."""
+    """A `sagebird` process family that a test started; a `shared` one goes on when that test is over."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -33,6 +33,7 @@ class RunningServer:
     models: Path
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
+    shared: bool = False
 
     def children(self) -> list[psutil.Process]:
         """The gateways and the keeper, oldest first."""
@@ -103,7 +104,7 @@ def _stop_servers_of_the_test(started_servers: list[RunningServer]) -> Iterator[
     before = len(started_servers)
     yield
     for server in started_servers[before:]:
-        if server.process.poll() is None:
+        if not server.shared and server.process.poll() is None:
             server.process.terminate()
 
 
@@ -161,7 +162,9 @@ def start_server(
 @pytest.fixture(scope="session")
 def samples(start_server: StartServer) -> RunningServer:
     """One server over the sample models that all tests share; never stop or change it."""
-    return start_server()
+    server = start_server()
+    server.shared = True
+    return server
 
 
 def _accepts(child: psutil.Process) -> bool:

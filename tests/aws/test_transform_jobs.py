@@ -165,7 +165,7 @@ def test_the_aws_command_line_makes_waits_for_and_shows_a_job(server: RunningSer
         f"--transform-input={source},ContentType=text/csv,SplitType=Line",
         "--transform-output=S3OutputPath=s3://flowers/cli/,Accept=text/csv",
         "--transform-resources=InstanceType=ml.m5.large,InstanceCount=1",
-        "--data-processing=InputFilter=$[1:]",
+        '--data-processing={"InputFilter": "$[1:]"}',
     )
     asked = ("describe-transform-job", "--transform-job-name=cli", "--query=TransformJobStatus")
     wait_until(lambda: client.describe_transform_job(TransformJobName="cli").get("TransformEndTime"), 180)

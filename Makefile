@@ -42,6 +42,10 @@ check: $(DEV)  ## Lint, formatting, types and the import rule
 	$(BIN)/mypy
 	$(BIN)/pytest --quiet tests/test_import_rule.py
 
+.PHONY: sdk
+sdk: .venv-sdk/.ready  ## Make .venv-sdk with the SageMaker Python SDK, which one test then runs
+	$(BIN)/pytest tests/aws/sdk
+
 .PHONY: bench
 bench: $(DEV) models  ## Measure requests/s, latency, CPU and memory beside a bare server
 	$(BIN)/python tests/bench/run.py $(ARGS)
@@ -52,7 +56,7 @@ models: $(RUNTIME)  ## Train the sample models that are missing or out of date
 
 .PHONY: clean
 clean:  ## Remove the environment, caches and trained samples; data/ stays, it is yours
-	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f models/*/model.joblib models/*/.built
 	find service tests models -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -82,6 +86,15 @@ $(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing sagebird and what it runs with (about a minute the first time)"
 	@$(INSTALL) setuptools
 	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+# Every version is named, so nothing is resolved; --no-deps also keeps pip from asking an index for more.
+.venv-sdk/.ready: $(DEV) tests/aws/sdk/requirements.txt
+	@echo "Installing the SageMaker Python SDK (a few minutes)"
+	@rm -rf .venv-sdk
+	@$(BIN)/python -m venv --without-pip .venv-sdk
+	@$(BIN)/python -m pip --python .venv-sdk install --quiet --disable-pip-version-check --no-deps \
+	  --only-binary :all: --requirement tests/aws/sdk/requirements.txt
 	@touch $@
 
 $(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt

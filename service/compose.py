@@ -174,6 +174,8 @@ async def _gateway(
     ]
     with_grace = asyncio.wait([asyncio.create_task(parts.follower.warm())], timeout=settings.warmup_grace_s)
     await with_grace  # calls wait in the socket's queue meanwhile, instead of on a model
+    # What was settled before the keeper heard of this gateway must not be missed by its first call.
+    await parts.follower.catch_up()
     await server.serve([place.listener])
     for task in tasks:
         task.cancel()
@@ -251,7 +253,7 @@ def _faces(
         return Gateway(pages, invocations, pages, pages, answer_now=invocations.answer_now)
     catalogue = Catalogue(store, host, settings.models)
     people = create_pages(
-        lambda: catalogue.endpoints(follower.directory),
+        lambda most: catalogue.endpoints(follower.directory, most),
         catalogue.models,
         follower.problems,
         lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),

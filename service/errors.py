@@ -15,9 +15,11 @@
     │   ├── ModelNotFound           404: no such model below its folder, or not registered
     │   ├── ModelFailure            500: the model's own code failed, while loading or while predicting
     │   ├── ModelTooLarge           507: the model does not fit the memory it may use
+    │   ├── ModelUnreachable        503: a model's container does not answer at its address, or is not healthy
     │   └── ModelTimeout            0: no answer in time (the status AWS reports)
     ├── ModelError                  a ModelFault as the runtime API words it (AWS code ModelError)
     ├── ModelNotReady               a multi-model endpoint is still loading the target model
+    ├── ObjectFault                 an object cannot be listed, read or written; says whether it was a write
     ├── Unavailable                 too busy or stopping; the same request may work later
     ├── LoadRefused                 a load test cannot be carried out as it was asked for
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
@@ -127,6 +129,12 @@ class ModelTooLarge(ModelFault):
     status = 507
 
 
+class ModelUnreachable(ModelFault):
+    """A model's container does not answer at its address, or is not healthy."""
+
+    status = 503
+
+
 class ModelTimeout(ModelFault):
     """No answer in time; 0 is the status that AWS reports for it."""
 
@@ -143,6 +151,14 @@ class ModelNotReady(SagebirdError):
     """A multi-model endpoint is still loading the target model."""
 
     code = "ModelNotReadyException"
+
+
+class ObjectFault(SagebirdError):
+    """An object cannot be listed, read or written; one sentence with its address or path."""
+
+    def __init__(self, message: str, *, writing: bool = False) -> None:
+        super().__init__(message)
+        self.writing = writing
 
 
 class Unavailable(SagebirdError):

@@ -20,12 +20,12 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S = 60.0
+START_S = 180.0  # a machine that is shared with others takes a minute for what takes a second
 
 
 @dataclass
 class RunningServer:
-    """A `sagebird` process family that a test started."""
+    """A `sagebird` process family that a test started; a `shared` one goes on when that test is over."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -33,6 +33,7 @@ class RunningServer:
     models: Path
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
+    shared: bool = False
 
     def children(self) -> list[psutil.Process]:
         """The gateways and the keeper, oldest first."""
@@ -80,9 +81,39 @@ StartServer = Callable[..., RunningServer]
 
 
 @pytest.fixture(scope="session")
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Start servers; what a test leaves running is stopped at the end of the session."""
+def started_servers() -> Iterator[list[RunningServer]]:
+    """Every server of the session, so that none outlives it."""
     servers: list[RunningServer] = []
+    yield servers
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.terminate()
+    for server in servers:
+        try:
+            server.process.wait(40)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+
+
+@pytest.fixture(autouse=True)
+def _stop_servers_of_the_test(started_servers: list[RunningServer]) -> Iterator[None]:
+    """Stop what one test alone started: idle families would slow down all that come after it.
+
+    Servers of fixtures with a wider scope were started before this one is set up.
+    """
+    before = len(started_servers)
+    yield
+    for server in started_servers[before:]:
+        if not server.shared and server.process.poll() is None:
+            server.process.terminate()
+
+
+@pytest.fixture(scope="session")
+def start_server(
+    tmp_path_factory: pytest.TempPathFactory, started_servers: list[RunningServer]
+) -> StartServer:
+    """Start servers; what a test leaves running is stopped when it is over."""
+    servers = started_servers
 
     def start(
         models: Path | None = None,
@@ -125,21 +156,15 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             server.wait_ready()
         return server
 
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.process.terminate()
-    for server in servers:
-        try:
-            server.process.wait(40)
-        except subprocess.TimeoutExpired:
-            server.process.kill()
+    return start
 
 
 @pytest.fixture(scope="session")
 def samples(start_server: StartServer) -> RunningServer:
     """One server over the sample models that all tests share; never stop or change it."""
-    return start_server()
+    server = start_server()
+    server.shared = True
+    return server
 
 
 def _accepts(child: psutil.Process) -> bool:

@@ -67,6 +67,7 @@ def sample_of() -> Callable[[str], Sample]:
 def alone(start_server: StartServer) -> Iterator[RunningServer]:
     """One gateway over the sample models."""
     server = start_server(gateways=1)
+    server.shared = True
     yield server
     server.stop()
 

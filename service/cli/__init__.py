@@ -10,6 +10,7 @@ from service.cli.calls import endpoints, invoke, models
 from service.cli.deployments import delete, deploy, describe, weights
 from service.cli.load import load
 from service.cli.roles import container, serve, worker
+from service.cli.transform import transform
 from service.errors import StartupError
 from service.supervisor import NEVER_STARTS
 
@@ -45,6 +46,7 @@ for _command in (
     serve,
     container,
     worker,
+    transform,
     deploy,
     invoke,
     load,

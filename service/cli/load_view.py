@@ -16,7 +16,7 @@ _WIDTH = 98
 
 
 class Watcher:
-    """Progress on standard error, if that is a terminal."""
+    """Progress on standard error; none for scripts, which have no terminal or send the table elsewhere."""
 
     def __init__(self, plan: Plan) -> None:
         """For a run of this plan."""
@@ -26,7 +26,7 @@ class Watcher:
             TimeElapsedColumn(),
             TextColumn("{task.fields[said]}"),
             console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
+            disable=not (sys.stderr.isatty() and sys.stdout.isatty()),
             transient=True,
         )
         total_s = plan.warm_up_s + plan.duration_s

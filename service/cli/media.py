@@ -13,4 +13,9 @@ _TYPES = {
 
 def type_of(file: str | Path) -> str:
     """The media type by the file's ending; text/csv if it says nothing."""
-    return _TYPES.get(Path(file).suffix, "text/csv")
+    return known_type(file) or "text/csv"
+
+
+def known_type(file: str | Path) -> str | None:
+    """The media type by the file's ending; None if it says nothing."""
+    return _TYPES.get(Path(file).suffix)

@@ -1,6 +1,6 @@
 """From AWS's documents to what can be deployed: a configuration's variants, and why one cannot run here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from service.control.resources import Resources, follow_files
@@ -9,6 +9,7 @@ from service.domain.endpoint import ModelSource, Variant
 from service.domain.image import runs_here
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
+from service.domain.submitted_code import code_address
 from service.errors import ModelFault
 
 _SHOWN_OF_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "RoutingConfig")
@@ -81,18 +82,33 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
     model = resources.get(Kind.MODEL, document["ModelName"])
     containers = containers_of(model.document)
     version_of = follow_files if model.declared else resources.context.version_of
-    obstacle = obstacle_of(containers)
-    location, version = container_location(containers[0]), ""
-    multi = containers[0].get("Mode") == "MultiModel"
-    if not obstacle and not multi:  # the models below a prefix may come later
-        try:
-            version = version_of(location)
-        except ModelFault:
-            obstacle = sentences.model_data_not_downloaded(location)
+    obstacle, version = obstacle_of(containers), ""
+    if not obstacle:
+        version, obstacle = _version(containers[0], version_of)
     source = ModelSource(
-        location,
-        multi,
+        container_location(containers[0]),
+        _is_multi(containers[0]),
         tuple(sorted(containers[0].get("Environment", {}).items())),
         version,
     )
     return Variant(source=source, obstacle=obstacle, image=containers[0].get("Image", ""), **common)
+
+
+def _version(container: Mapping[str, Any], version_of: Callable[[str], str]) -> tuple[str, str]:
+    """The version of a container's files and "", or "" and why they are not there."""
+    # The models below a prefix may come later.
+    addresses = [] if _is_multi(container) else [container_location(container)]
+    code = code_address(container.get("Environment", {}))
+    if code is not None:
+        addresses.append(code)
+    versions = []
+    for address in addresses:
+        try:
+            versions.append(version_of(address))
+        except ModelFault:
+            return "", sentences.model_data_not_downloaded(address)
+    return "-".join(version for version in versions if version), ""
+
+
+def _is_multi(container: Mapping[str, Any]) -> bool:
+    return bool(container.get("Mode") == "MultiModel")

@@ -32,7 +32,7 @@ def list_resources(
     resources: Reading,
     kind: Kind,
     fields: Mapping[str, Any],
-    more: Callable[[Resource], Mapping[str, Any]] = lambda _resource: {},
+    more: Callable[[Resource], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """One page of summaries, newest first unless asked otherwise; `more` adds members to each summary.
 
@@ -55,12 +55,13 @@ def list_resources(
         modified_after=fields.get("LastModifiedTimeAfter"),
         modified_before=fields.get("LastModifiedTimeBefore"),
     )
-    found = resources.page(kind, listing)
-    answer: dict[str, Any] = {
-        kind.row.list: [
-            {**_summary(resources, kind, resource), **more(resource)} for resource in found[:most]
+    found = resources.page(kind, listing, brief=more is None)
+    summaries = [_summary(resources, kind, resource) for resource in found[:most]]
+    if more is not None:
+        summaries = [
+            {**summary, **more(resource)} for summary, resource in zip(summaries, found, strict=False)
         ]
-    }
+    answer: dict[str, Any] = {kind.row.list: summaries}
     if len(found) > most:
         answer["NextToken"] = _write_token(listing.place_of(found[most - 1]), question)
     return answer

@@ -8,7 +8,9 @@ from service.domain.endpoint import UNSETTLED, Endpoint, EndpointStatus, Gateway
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
-from service.store.store import Store
+from service.store.store import Store, View
+
+_UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
 
 
 def reconcile(store: Store, context: Context, is_alive: Callable[[int], bool]) -> int:
@@ -17,17 +19,24 @@ def reconcile(store: Store, context: Context, is_alive: Callable[[int], bool]) -
     The reports of gateways that are gone are forgotten.
     """
     gateways = _living_gateways(store, is_alive)
-    unsettled = store.of_kind(Kind.ENDPOINT, UNSETTLED)
-    if not any(_moves(resource, gateways, store.revision() + 1) for resource in unsettled):
+    with store.view() as view:
+        revision, unsettled = view.revision(), _unsettled(view)
+    if not any(_moves(resource, gateways, revision + 1) for resource in unsettled):
         return 0  # the usual case takes no write lock
     moved: list[Resource] = []
     with store.change() as change:
         resources = Resources(change, context)
-        for resource in change.of_kind(Kind.ENDPOINT, UNSETTLED):
+        for resource in _unsettled(change):
             moved += _settle(resources, resource, gateways)
     for resource in moved:
         _note(resource)
     return len(moved)
+
+
+def _unsettled(view: View) -> list[Resource]:
+    """The endpoints that reports can move. Of those that failed only declared ones heal."""
+    failed = view.of_kind(Kind.ENDPOINT, (EndpointStatus.FAILED,), declared=True)
+    return view.of_kind(Kind.ENDPOINT, _UNDER_WAY) + failed
 
 
 def _note(resource: Resource) -> None:

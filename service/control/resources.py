@@ -66,9 +66,9 @@ class Reading:
         """All resources of a kind, by name."""
         return self._view.of_kind(kind)
 
-    def page(self, kind: Kind, listing: Listing) -> list[Resource]:
-        """One page of the resources of a kind."""
-        return self._view.page(kind, listing)
+    def page(self, kind: Kind, listing: Listing, *, brief: bool = False) -> list[Resource]:
+        """One page of the resources of a kind; `brief` ones come without document, state and tags."""
+        return self._view.page(kind, listing, brief=brief)
 
     def fact(self, name: str) -> Any:
         """The value of a fact, None if there is none."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
-from service.errors import ModelFailure, ModelFault
+from service.domain.submitted_code import SUBMITTED, code_address
+from service.errors import ModelFailure, ModelFault, ModelNotFound
 from service.hosting.artifact import ArtifactStore
 from service.hosting.cache import ModelCache
 from service.hosting.compiled import Verdict
@@ -56,10 +57,12 @@ class _PreparedModel:
     version: str
     estimate_bytes: int
     most_program_bytes: int
+    code: Path | None
 
     def load(self) -> LoadedModel:
+        environment = dict(self.environment)
         with _read_faults(self.name):
-            return load_model(self.directory, dict(self.environment), self.most_program_bytes)
+            return load_model(self.directory, environment, self.most_program_bytes, self.code)
 
 
 class _ArtifactSource:
@@ -73,12 +76,31 @@ class _ArtifactSource:
         version = self.version(key)
         with _read_faults(key.name):
             directory = self._artifacts.open(key.path)
-            need_bytes = estimate_bytes(directory)
-            most_bytes = self._most_program_bytes
-            return _PreparedModel(key.name, directory, key.environment, version, need_bytes, most_bytes)
+            code = self._code(key)
+            return _PreparedModel(
+                key.name,
+                directory,
+                key.environment,
+                version,
+                estimate_bytes(directory),
+                self._most_program_bytes,
+                None if code is None else self._artifacts.open(code),
+            )
 
     def version(self, key: ModelKey) -> str:
-        return self._artifacts.fingerprint(key.path)
+        code = self._code(key)
+        version = self._artifacts.fingerprint(key.path)
+        return version if code is None else f"{version}-{self._artifacts.fingerprint(code)}"
+
+    def _code(self, key: ModelKey) -> Path | None:
+        """The archive or folder of code that lies apart from the model."""
+        address = code_address(dict(key.environment))
+        if address is None:
+            return None
+        try:
+            return self._artifacts.resolve(address)
+        except ModelNotFound:
+            raise ModelFailure(f"{SUBMITTED} names {address}, where nothing is") from None
 
 
 class _CompilingObserver:

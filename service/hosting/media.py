@@ -18,6 +18,7 @@ import numpy.typing as npt
 import orjson
 
 from service.errors import BadPayload
+from service.hosting.csv_block import read_csv_block
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
@@ -39,6 +40,7 @@ _KINDS: Final = MappingProxyType(
 _INT64_MIN: Final = -(2**63)
 _UINT64_MAX: Final = 2**64 - 1
 _COUNTED_DEPTH: Final = 5
+_BLOCK_BYTES: Final = 20_000  # from here on the reader of whole blocks is the faster one
 _NPY_LENGTHS: Final = MappingProxyType({b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4})
 _NPY_NUMBER: Final = re.compile(r"[<>|=]?(?:[iu][1248]|f[248])")
 _MAX_NPY_HEADER_BYTES: Final = 10_000
@@ -133,8 +135,10 @@ def _check_width(width: int, expected: int, row: int) -> None:
 
 
 def _read_csv(body: bytes) -> Matrix:
+    if len(body) >= _BLOCK_BYTES and (block := read_csv_block(body)) is not None:
+        return block
     lines = _lines(body)
-    quick = read_csv_quickly(lines)
+    quick = read_csv_quickly(lines) if len(lines) < _BLOCK_BYTES else read_csv_block(lines)
     return read_csv_strictly(lines) if quick is None else quick
 
 

@@ -4,7 +4,7 @@ In here: which script or flavour serves a folder, and the thin joins to them.
 Not in here: when a model is loaded and freed (cache), how many calls it takes at once (replica).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -187,20 +187,28 @@ class HandlerModel:
         )
 
 
-def load_model(model_dir: Path, environment: Mapping[str, str], most_program_bytes: int = 0) -> LoadedModel:
+def load_model(
+    model_dir: Path,
+    environment: Mapping[str, str],
+    most_program_bytes: int = 0,
+    code_dir: Path | None = None,
+) -> LoadedModel:
     """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault.
 
     It may be compiled if its programs hold at most `most_program_bytes`, which then count as its own.
 
-    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in code/, then at the top), then for a
-    model file. Source: contract A.3, A.4.
+    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from
+    the model, in code/, then at the top), then for a model file. Source: contract A.3, A.4.
     """
-    for file in (model_dir / "code" / "requirements.txt", model_dir / "requirements.txt"):
-        if file.is_file():
-            check_requirements(file)
+    places = [model_dir / "code", model_dir]
+    if code_dir is not None:
+        places.insert(0, code_dir)
+    for place in places:
+        if (place / "requirements.txt").is_file():
+            check_requirements(place / "requirements.txt")
             break
-    script = _find_script(model_dir, environment)
-    code = _user_code(model_dir, script)
+    script = _find_script(places, environment)
+    code = _user_code(places[:-1], script)
     with nullcontext() if code is None else code.importable():
         if code is not None and script is not None:
             module = code.run(script)
@@ -271,16 +279,16 @@ def _load_flavour(model_dir: Path, environment: Mapping[str, str]) -> "sklearn.S
     return sklearn.load(model_dir, environment)
 
 
-def _find_script(model_dir: Path, environment: Mapping[str, str]) -> Path | None:
+def _find_script(places: Sequence[Path], environment: Mapping[str, str]) -> Path | None:
     named = environment.get(
         "SAGEMAKER_PROGRAM", ""
     )  # the SDK sends an empty name for a model without a script
     name = PurePosixPath(named if named else "inference.py")
     if name.is_absolute() or ".." in name.parts:
         raise ModelFailure(f"SAGEMAKER_PROGRAM must name a script of the model, not {named!r}")
-    for script in (model_dir / "code" / name, model_dir / name):
-        if script.is_file():
-            return script
+    for place in places:
+        if (place / name).is_file():
+            return place / name
     if named:
         raise ModelFailure(
             f"SAGEMAKER_PROGRAM names {named}, which is neither in code/ nor at the top of the model"
@@ -288,11 +296,9 @@ def _find_script(model_dir: Path, environment: Mapping[str, str]) -> Path | None
     return None
 
 
-def _user_code(model_dir: Path, script: Path | None) -> UserCode | None:
+def _user_code(folders: Sequence[Path], script: Path | None) -> UserCode | None:
     places = [] if script is None else [script.parent]
-    code_dir = model_dir / "code"
-    if code_dir.is_dir() and code_dir not in places:
-        places.append(code_dir)
+    places += [folder for folder in folders if folder.is_dir() and folder not in places]
     return UserCode(places) if places else None
 
 

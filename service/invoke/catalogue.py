@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.domain.endpoint import Endpoint, Fleet
+from service.domain.endpoint import Endpoint, Fleet, ModelSource
 from service.domain.traffic import Traffic
 from service.errors import ModelFault
 from service.hosting.inline import InlineHost, example_call
@@ -59,6 +59,10 @@ class ModelCard:
     notes: tuple[str, ...]
 
 
+_Example = tuple[tuple[str, ...], ExampleRequest | None]
+"""The callable models of a multi-model endpoint, and the first example request that is found."""
+
+
 class Catalogue:
     """Reads the directory, the model folders and the gateways' reports. Its methods block: files and SQL."""
 
@@ -67,12 +71,17 @@ class Catalogue:
         self._host = host
         self._models = models
 
-    def endpoints(self, directory: Directory) -> list[EndpointCard]:
-        """Every endpoint, by name."""
-        return [
-            self._endpoint(endpoint, directory.default == name)
-            for name, endpoint in sorted(directory.endpoints.items())
-        ]
+    def endpoints(self, directory: Directory, most: int | None = None) -> list[EndpointCard]:
+        """Every endpoint by name, or so many: the first ones, and the default one if there is one.
+
+        Models that endpoints share are looked at once.
+        """
+        known: dict[ModelSource, _Example] = {}
+        default = directory.default
+        names = sorted(directory.endpoints)[:most]
+        if default is not None and default in directory.endpoints and default not in names:
+            names[-1] = default
+        return [self._endpoint(directory.endpoints[name], name == default, known) for name in names]
 
     def models(self) -> list[ModelCard]:
         """Every model of the models folder, and every other that a gateway holds or failed to load."""
@@ -84,19 +93,25 @@ class Catalogue:
                 cards.append(ModelCard(name, str(path), "on disk", 0, 0, "", ()))
         return sorted(cards, key=lambda card: (card.name, card.path))
 
-    def _endpoint(self, endpoint: Endpoint, default: bool) -> EndpointCard:
+    def _endpoint(
+        self, endpoint: Endpoint, default: bool, known: dict[ModelSource, _Example]
+    ) -> EndpointCard:
         fleets = [
             (fleet, fleet is endpoint.pending) for fleet in (endpoint.active, endpoint.pending) if fleet
         ]
         variants = tuple(card for fleet, pending in fleets for card in _variant_cards(fleet, pending))
-        names, example = self._example(fleets[0][0]) if fleets else ((), None)
+        names, example = self._known_example(fleets[0][0], known) if fleets else ((), None)
         return EndpointCard(
             endpoint.name, str(endpoint.status), endpoint.failure_reason, default, variants, names, example
         )
 
-    def _example(self, fleet: Fleet) -> tuple[tuple[str, ...], ExampleRequest | None]:
-        """The callable models of a multi-model endpoint, and the first example request that is found."""
+    def _known_example(self, fleet: Fleet, known: dict[ModelSource, _Example]) -> _Example:
         source = fleet.variants[0].source
+        if source not in known:
+            known[source] = self._example(source)
+        return known[source]
+
+    def _example(self, source: ModelSource) -> _Example:
         try:
             folder = self._host.path_of(source)
             if not source.multi:

@@ -8,7 +8,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from pathlib import Path
 from threading import Lock
@@ -86,6 +86,11 @@ class Counts:
     loads: dict[tuple[str, str], int] = field(default_factory=dict)
     load_seconds: dict[str, float] = field(default_factory=dict)
     evictions: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def used(self) -> "Counts":
+        """These counts without the variants that had no request: of many endpoints most are idle."""
+        known = list(self.invocations.items())  # one step, see add()
+        return replace(self, invocations={pair: counter for pair, counter in known if counter.requests})
 
     def add(self, other: "Counts") -> None:
         """Add another process's counts to these."""
@@ -172,10 +177,10 @@ class Registry:
         self._gauges = read
 
     def snapshot(self) -> Snapshot:
-        """A copy of the numbers as they are now."""
+        """A copy of the numbers as they are now, of the variants that had a request."""
         counts = Counts()
         with self._counting:
-            counts.add(self._counts)
+            counts.add(self._counts.used())
         return Snapshot(self.slot, counts, self._gauges(), live=True)
 
     def flush(self) -> Snapshot:

@@ -11,6 +11,8 @@ from service.domain.listing import Listing
 from service.domain.resource import Resource
 from service.store.tables import resources
 
+_LONG = ("document", "state", "tags")
+
 
 def to_row(resource: Resource, revision: int) -> dict[str, Any]:
     """The row of a resource that is written at `revision`."""
@@ -46,8 +48,26 @@ def from_row(row: RowMapping | Mapping[str, Any]) -> Resource:
     )
 
 
-def page_of(kind: Kind, listing: Listing, dialect: str) -> Select[Any]:
-    """The query of one page of the resources of a kind, for a database of SQLAlchemy's dialect."""
+def from_brief_row(row: RowMapping | Mapping[str, Any]) -> Resource:
+    """A resource without what is long: it is most of the time that reading a page takes."""
+    return Resource(
+        kind=Kind(row["kind"]),
+        name=row["name"],
+        document={},
+        created_at=datetime.fromtimestamp(row["created_at"], UTC),
+        modified_at=datetime.fromtimestamp(row["modified_at"], UTC),
+        status=row["status"],
+        failure_reason=row["failure_reason"],
+        declared=row["declared"],
+        revision=row["revision"],
+    )
+
+
+def page_of(kind: Kind, listing: Listing, dialect: str, *, brief: bool = False) -> Select[Any]:
+    """The query of one page of the resources of a kind, for a database of SQLAlchemy's dialect.
+
+    It has the columns of brief rows, or all.
+    """
     columns = resources.c
     keys = [columns[listing.order], columns.name][listing.order == "name" :]
     conditions = [columns.kind == kind.value, *_filters(listing, dialect)]
@@ -55,7 +75,8 @@ def page_of(kind: Kind, listing: Listing, dialect: str) -> Select[Any]:
         place, last = tuple_(*keys), tuple_(*listing.after[listing.order == "name" :])
         conditions.append(place < last if listing.descending else place > last)
     ordered = [key.desc() if listing.descending else key.asc() for key in keys]
-    return select(resources).where(*conditions).order_by(*ordered).limit(listing.limit)
+    wanted = [column for column in columns if not brief or column.name not in _LONG]
+    return select(*wanted).where(*conditions).order_by(*ordered).limit(listing.limit)
 
 
 def _filters(listing: Listing, dialect: str) -> list[ColumnElement[bool]]:

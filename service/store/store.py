@@ -13,7 +13,7 @@ from service.domain.listing import Listing
 from service.domain.resource import Resource
 from service.store.database import Location, begin_read, begin_write, open_engine, said_busy, upsert
 from service.store.migrate import check_tables
-from service.store.rows import from_row, page_of, to_row
+from service.store.rows import from_brief_row, from_row, page_of, to_row
 from service.store.tables import facts, gateways, removals, resources, revisions
 
 DEFAULT_ENDPOINT = "default_endpoint"
@@ -79,17 +79,22 @@ class View:
         row = self._connection.execute(statement).mappings().first()
         return None if row is None else from_row(row)
 
-    def of_kind(self, kind: Kind, statuses: Collection[str] | None = None) -> list[Resource]:
-        """All resources of one kind, or those in one of `statuses`, by name."""
+    def of_kind(
+        self, kind: Kind, statuses: Collection[str] | None = None, *, declared: bool | None = None
+    ) -> list[Resource]:
+        """All resources of one kind, or those in one of `statuses`, `declared` or not, by name."""
         statement = select(resources).where(resources.c.kind == kind.value).order_by(resources.c.name)
         if statuses is not None:
             statement = statement.where(resources.c.status.in_(sorted(statuses)))
+        if declared is not None:
+            statement = statement.where(resources.c.declared.is_(declared))
         return [from_row(row) for row in self._connection.execute(statement).mappings()]
 
-    def page(self, kind: Kind, listing: Listing) -> list[Resource]:
-        """One page of the resources of a kind."""
-        statement = page_of(kind, listing, self._connection.dialect.name)
-        return [from_row(row) for row in self._connection.execute(statement).mappings()]
+    def page(self, kind: Kind, listing: Listing, *, brief: bool = False) -> list[Resource]:
+        """One page of the resources of a kind; `brief` ones come without document, state and tags."""
+        statement = page_of(kind, listing, self._connection.dialect.name, brief=brief)
+        read = from_brief_row if brief else from_row
+        return [read(row) for row in self._connection.execute(statement).mappings()]
 
     def fact(self, name: str) -> Any:
         """The value of a fact, None if there is none."""

@@ -1,7 +1,6 @@
 """Pages for people and machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from shlex import quote
@@ -19,8 +18,15 @@ from service.web.openapi import describe_api
 _STATIC = Path(__file__).parent / "static"
 
 
+MOST_SHOWN = 200
+"""How many endpoints pages for people show: nobody reads ten thousand, and no browser likes to draw them."""
+
+Endpoints = Callable[[int | None], list[EndpointCard]]
+"""The cards of all endpoints, or of the first so many by name."""
+
+
 def create_pages(
-    endpoints: Callable[[], list[EndpointCard]],
+    endpoints: Endpoints,
     models: Callable[[], list[ModelCard]],
     problems: Callable[[], list[str]],
     metrics: Callable[[], tuple[bytes, str]],
@@ -58,7 +64,7 @@ def _add_health(
         return Response(body, headers={"content-type": content_type})
 
 
-def _add_docs(app: FastAPI, endpoints: Callable[[], list[EndpointCard]]) -> None:
+def _add_docs(app: FastAPI, endpoints: Endpoints) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return get_swagger_ui_html(
@@ -71,18 +77,16 @@ def _add_docs(app: FastAPI, endpoints: Callable[[], list[EndpointCard]]) -> None
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> Response:
-        return Response(orjson.dumps(describe_api(app, endpoints())), media_type="application/json")
+        return Response(orjson.dumps(describe_api(app, endpoints(MOST_SHOWN))), media_type="application/json")
 
 
-def _add_overview(
-    app: FastAPI, endpoints: Callable[[], list[EndpointCard]], models: Callable[[], list[ModelCard]]
-) -> None:
+def _add_overview(app: FastAPI, endpoints: Endpoints, models: Callable[[], list[ModelCard]]) -> None:
     @app.get("/status", tags=["people"], summary="Endpoints and models as JSON")
     def status() -> Response:
         document = {
             "version": __version__,
-            "endpoints": [asdict(card) for card in endpoints()],
-            "models": [asdict(card) for card in models()],
+            "endpoints": endpoints(None),
+            "models": models(),
         }
         return Response(orjson.dumps(document), media_type="application/json")
 
@@ -93,8 +97,8 @@ def _add_overview(
             return PlainTextResponse("sagebird does not serve this AWS service.\n", 501)
         host = str(request.base_url).rstrip("/")
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(_page(endpoints(), host))
-        return PlainTextResponse(_text(endpoints(), host))
+            return HTMLResponse(_page(endpoints(MOST_SHOWN + 1), host))
+        return PlainTextResponse(_text(endpoints(MOST_SHOWN + 1), host))
 
 
 def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:
@@ -108,8 +112,10 @@ def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:
 
 
 def _text(cards: list[EndpointCard], host: str) -> str:
-    lines = [f"sagebird {__version__} serves {len(cards)} endpoints. Docs: {host}/docs", ""]
-    for card in cards:
+    shown, more = cards[:MOST_SHOWN], _more(cards)
+    count = f"more than {MOST_SHOWN}" if more else str(len(cards))
+    lines = [f"sagebird {__version__} serves {count} endpoints. Docs: {host}/docs", ""]
+    for card in shown:
         shares = ", ".join(f"{v.name} {v.share:.0%} ({v.model})" for v in card.variants if not v.pending)
         lines.append(f"{card.name}{' (default)' if card.default else ''}: {card.status}: {shares}")
         if card.failure_reason:
@@ -119,11 +125,21 @@ def _text(cards: list[EndpointCard], host: str) -> str:
         if card.example is not None:
             lines.append("  " + curl_line(card, card.example, host))
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, more, ""] if more else lines)
+
+
+def _more(cards: list[EndpointCard]) -> str:
+    """What a page says of those that it leaves out, "" if there are none."""
+    left_out = len(cards) > MOST_SHOWN
+    return (
+        f"Only {MOST_SHOWN} endpoints are shown here; /status and ListEndpoints have all." if left_out else ""
+    )
 
 
 def _page(cards: list[EndpointCard], host: str) -> str:
-    sections = "\n".join(_section(card, host) for card in cards) or "<p>No endpoint is declared yet.</p>"
+    shown = "\n".join(_section(card, host) for card in cards[:MOST_SHOWN])
+    more = f"<p>{_more(cards)}</p>" if _more(cards) else ""
+    sections = shown + more or "<p>No endpoint is declared yet.</p>"
     return (
         (_STATIC / "home.html")
         .read_text(encoding="utf-8")

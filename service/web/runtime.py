@@ -22,6 +22,9 @@ _OPERATIONS = {
     "invocations-response-stream": "InvokeEndpointWithResponseStream",
 }
 
+SERVED = frozenset({"InvokeEndpoint"})
+"""The operations that are served."""
+
 
 class RuntimeFace:
     """An ASGI application for everything below /endpoints/."""
@@ -114,7 +117,7 @@ def _endpoint_name(scope: Scope) -> str:
     operation = _OPERATIONS.get(action)
     if operation is None or scope["method"] != "POST":
         raise UnknownOperation(f"There is nothing at {scope['method']} {scope['path']}.")
-    if operation != "InvokeEndpoint":
+    if operation not in SERVED:
         raise UnknownOperation(sentences.operation_not_served(operation))
     return str(name)
 

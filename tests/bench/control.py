@@ -132,10 +132,12 @@ def put_model(data: Path, name: str, answer: float, code: str = "") -> str:
     return f"s3://{BUCKET}/{name}/model.tar.gz"
 
 
-def wait_for(condition: Callable[[], _Result | None], patience_s: float = _PATIENCE_S) -> _Result:
+def wait_for(
+    condition: Callable[[], _Result | None], patience_s: float = _PATIENCE_S, rest_s: float = 0.005
+) -> _Result:
     """The first true result of a condition that is asked again and again."""
     deadline_s = time.monotonic() + patience_s
     while not (result := condition()):
         assert time.monotonic() < deadline_s, f"gave up after {patience_s:g} s"
-        time.sleep(0.005)
+        time.sleep(rest_s)
     return result

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench.control import Control, Refused, put_model
 from tests.bench.family import serve
+from tests.bench.figures import show_figures
 from tests.bench.speed import Note
 from tests.bench.world import Call, Calls, World, observe, statuses
 
@@ -160,8 +161,6 @@ def measure_crashes(folder: Path, note: Note, moments: int = 50, seed: int = SEE
 
 def main() -> None:
     """Measure and print."""
-    from tests.bench.run import show_figures
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moments", type=int, default=50, help="how often everything is killed (50)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the calls and moments ({SEED})")

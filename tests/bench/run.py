@@ -1,7 +1,8 @@
 """Measure the server beside others, and with --scale what happens when memory is short and processes die.
 
-Prints tables; --json writes all figures to a file, --record keeps the medians in tests/bench/history.jsonl.
-Progress goes to standard error. With wrk (and nginx) installed the figures are sharper.
+--updates, --crashes and --endpoints each measure one thing about the control plane instead. Prints tables;
+--json writes all figures to a file, --record keeps the medians in tests/bench/history.jsonl. Progress goes to
+standard error. With wrk (and nginx) installed the figures are sharper.
 """
 
 import argparse
@@ -18,9 +19,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from tests.bench.crashes import measure_crashes
+from tests.bench.endpoints import measure_endpoints
+from tests.bench.figures import show_figures
 from tests.bench.layers import measure_layers
 from tests.bench.scale import measure_budget, measure_deaths, measure_slow_loads
 from tests.bench.speed import Case, as_document, measure_speed, medians
+from tests.bench.updates import measure_updates
 from tests.bench.wrk import WrongAnswers, generator, write_history
 
 _HISTORY = Path(__file__).resolve().parent / "history.jsonl"
@@ -53,6 +58,23 @@ def main() -> int:
 
 
 def _measure(folder: Path, options: argparse.Namespace, figures: dict[str, Any]) -> None:
+    wanted = [
+        (title, measure)
+        for asked, title, measure in (
+            (options.updates, "UpdateEndpoint under load", measure_updates),
+            (options.crashes, "kill -9 of everything", measure_crashes),
+            (options.endpoints, "10,000 endpoints", measure_endpoints),
+        )
+        if asked
+    ]
+    for title, measure in wanted:
+        figures[title] = measure(folder, _note)
+        show_figures(title, figures[title])
+    if not wanted:
+        _measure_speed(folder, options, figures)
+
+
+def _measure_speed(folder: Path, options: argparse.Namespace, figures: dict[str, Any]) -> None:
     table = medians(measure_speed(folder, options.gateways, options.rounds, options.duration, _note))
     figures["speed"] = as_document(table)
     _show_speed(table, options)
@@ -79,11 +101,18 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--scale", action="store_true", help="also memory, slow loads and deaths (2 minutes)")
+    parser.add_argument(
+        "--updates", action="store_true", help="UpdateEndpoint in a loop under load (2 minutes)"
+    )
+    parser.add_argument("--crashes", action="store_true", help="kill -9 of everything, 50 times (5 minutes)")
+    parser.add_argument("--endpoints", action="store_true", help="10,000 endpoints configured (6 minutes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--record", action="store_true", help=f"append the medians to {_HISTORY.name}")
     options = parser.parse_args()
     if options.duration <= 0 or options.rounds < 1 or min(options.gateways) < 1:
         parser.error("--duration, --rounds and --gateways must be positive")
+    if options.record and (options.updates or options.crashes or options.endpoints):
+        parser.error("--record keeps the medians of the speed, which these do not measure")
     if options.quick:
         options.duration, options.rounds, options.gateways = 1.0, 1, options.gateways[-1:]
     return options
@@ -131,18 +160,6 @@ def _show_layers(layers: Mapping[str, float]) -> None:
     lines = ["", "CPU us per one-row request on the fast path, by layer"]
     lines += [f"  {name:40}{value:>8.1f}{value / total:>8.0%}" for name, value in layers.items()]
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-def show_figures(title: str, cases: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print figures of several cases, one below the other."""
-    lines = ["", title]
-    for case, figures in cases.items():
-        lines.append(f"  {case}")
-        for name, value in figures.items():
-            shown = f"{value:.2f}" if isinstance(value, float) else str(value)
-            lines.append(f"    {name:50} {shown:>12}")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
 
 
 def _note(text: str) -> None:

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench.control import Control, put_model, variant
 from tests.bench.family import Family, load_on_all, models_memory_bytes, serve
+from tests.bench.figures import show_figures
 from tests.bench.load import Outcome, Plan, Shot
 from tests.bench.speed import Note
 
@@ -170,8 +171,6 @@ def fit_line(points: Sequence[tuple[float, float]]) -> tuple[float, float, float
 
 def main() -> None:
     """Measure and print."""
-    from tests.bench.run import show_figures
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--duration", type=float, default=90.0, help="seconds; the memory's last 60 count (90)"

@@ -111,6 +111,20 @@ def test_the_models_folder_may_be_reached_by_a_link(models: Path, tmp_path: Path
     assert variant(tmp_path / "link", "{model: alias}").path == models.resolve() / "two"
 
 
+def test_an_endpoint_may_be_given_over_to_the_api(models: Path) -> None:
+    text = """
+endpoints:
+  ours: {variants: {a: {model: one}}}
+  shared: {api_edits: true, variants: {a: {model: one}}}
+  also-ours: {api_edits: false, variants: {a: {model: one}}}
+"""
+
+    assert read(models, text).api_edits == {"shared"}
+    assert refusal(models, "endpoints: {e: {api_edits: 1, variants: {a: {model: one}}}}") == (
+        "endpoints.e.api_edits: must be true or false (is 1)."
+    )
+
+
 def test_a_weight_of_zero_is_a_weight(models: Path) -> None:
     text = "endpoints: {e: {variants: {a: {model: one, weight: 0}, b: {model: two}}}}"
 

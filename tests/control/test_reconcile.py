@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -186,3 +187,17 @@ def test_what_another_keeper_settled_meanwhile_is_left_alone(control: Control) -
     assert reconcile(control.store, control.context, is_alive) == 0
     assert control.store.revision() == before + 1
     other.close()
+
+
+def test_endpoints_of_the_api_that_failed_are_not_even_read(control: Control) -> None:
+    """However many there are, the keeper's rounds stay short."""
+    control.create_endpoint()
+    report(control, 1, WarmState.FAILED, "broken")
+    assert control.keep([1]) == 1
+    assert status(control) == "Failed"
+    resource = control.store.get(Kind.ENDPOINT, "iris")
+    assert resource is not None
+    with control.store.change() as change:
+        change.put(replace(resource, state={"unreadable": True}))
+
+    assert control.keep([1]) == 0

@@ -16,6 +16,11 @@ import typer
 from service.cli import app
 from service.settings import Settings
 
+if __name__ == "__main__":  # as a program it has only its own folder on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.docs import operations_table
+
 ROOT = Path(__file__).resolve().parents[2]
 BAR = "\\|"  # a bar inside a cell
 
@@ -81,9 +86,15 @@ def files_table() -> str:
     )
 
 
+def operations() -> str:
+    """Every operation around inference, whether it is served, which tests call it; a word on the rest."""
+    return _table(("operation", "served", "tests"), operations_table.rows()) + "\n" + operations_table.rest()
+
+
 BLOCKS = (
     Block("commands", ROOT / "README.md", commands_table),
     Block("settings", ROOT / "README.md", settings_table),
+    Block("operations", ROOT / "docs" / "operations.md", operations),
     Block("files", ROOT / "service" / "README.md", files_table),
 )
 

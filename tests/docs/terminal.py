@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Timer
 
 _WIDTH, _HEIGHT = 100, 50
-_TIMEOUT_S = 120.0  # waiters of the aws CLI look every 30 seconds
+_TIMEOUT_S = 300.0  # waiters of the aws CLI look every 30 seconds
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERASED = re.compile(r"[^\n]*\n[^\n]*\x1b\[1A\x1b\[2K|[^\n]*\x1b\[2K")  # progress, gone when it is done
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")

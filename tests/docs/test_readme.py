@@ -23,7 +23,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CARDS = sorted(path.parent.name for path in (ROOT / "models").glob("*/README.md"))
 ORIGIN = "http://localhost:3000"
 _PATIENCE_S = 10.0
-_DURATION = re.compile(r"after [0-9.]+ s")
+_DURATION = re.compile(r"after [0-9.]+ s(?: \([0-9,]+ rows/s\))?")
 _LONG_NUMBER = re.compile(r"-?[0-9]+\.[0-9]{10,}(?:e-?[0-9]+)?")
 _FILE_NAME = re.compile(r"# (models/[\w/.-]+)\n")
 

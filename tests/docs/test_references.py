@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.docs import operations_table
 from tests.docs.generated_blocks import BLOCKS, Block
 from tests.docs.markdown import read_blocks, read_steps
 from tests.test_import_rule import SERVICE, read_sources
@@ -24,6 +25,10 @@ _SETTING = re.compile(r"\bSAGEBIRD_[A-Z_]+\b")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_a_generated_block_is_what_the_code_says(block: Block) -> None:
     assert block.shown() == block.render(), "run: .venv/bin/python tests/docs/generated_blocks.py"
+
+
+def test_every_served_operation_is_called_by_a_stock_client() -> None:
+    assert operations_table.uncalled() == []
 
 
 def test_readme_mentions_only_settings_that_exist() -> None:

@@ -159,6 +159,21 @@ def test_a_script_that_is_not_there_is_told(folder: Path, name: str, sentence: s
         load_model(folder, {"SAGEMAKER_PROGRAM": name})
 
 
+def test_code_apart_from_the_model_comes_before_the_models_own(folder: Path, tmp_path: Path) -> None:
+    code = tmp_path / "sourcedir"
+    put(folder, "code/inference.py", "def predict_fn(data, model):\n    return [0]")
+    put(code, "inference.py", "from part import N\ndef predict_fn(data, model):\n    return [N]")
+    put(code, "part.py", "N = 7")
+    assert ask(load_model(folder, {}, code_dir=code)).body == b"[7]"
+    assert ask(load_model(folder, {})).body == b"[0]"
+
+
+def test_the_requirements_of_code_apart_from_the_model_are_checked(folder: Path, tmp_path: Path) -> None:
+    put(tmp_path / "sourcedir", "requirements.txt", "no-such-package==1.0")
+    with pytest.raises(ModelFailure, match="no-such-package"):
+        load_model(folder, {}, code_dir=tmp_path / "sourcedir")
+
+
 def test_a_script_without_functions_leaves_the_model_to_the_flavour(folder: Path) -> None:
     put(folder, "code/inference.py", "VERSION = 1")
     model = load_model(folder, {})

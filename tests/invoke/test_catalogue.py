@@ -41,6 +41,29 @@ def test_endpoints_are_shown_with_shares_models_and_an_example(world: Open) -> N
     asyncio.run(run())
 
 
+def test_so_many_endpoints_are_the_first_ones_and_the_default_one(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(
+                """
+                default_endpoint: d
+                endpoints:
+                  c: {variants: {v: {model: iris-forest}}}
+                  d: {variants: {v: {model: iris-forest}}}
+                  a: {variants: {v: {model: iris-forest}}}
+                  b: {variants: {v: {model: iris-forest}}}
+                """
+            )
+            await here.settle()
+            catalogue, directory = Catalogue(here.store, here.host, here.models), here.follower.directory
+            assert [card.name for card in catalogue.endpoints(directory, 2)] == ["a", "d"]
+            assert [card.name for card in catalogue.endpoints(directory, 9)] == ["a", "b", "c", "d"]
+            (example,) = {card.example for card in catalogue.endpoints(directory)}
+            assert example is not None
+
+    asyncio.run(run())
+
+
 def test_models_on_disk_are_shown_before_anything_is_loaded_and_a_lost_folder_breaks_nothing(
     world: Open,
 ) -> None:

@@ -111,6 +111,18 @@ def test_all_that_was_counted_is_written_and_read_back(tmp_path: Path) -> None:
     assert snapshot.counts.evictions == {("m", "memory"): 1}
 
 
+def test_variants_without_a_request_are_left_out(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, "g0")
+    idle, busy = registry.invocation("e", "idle"), registry.invocation("e", "busy")
+    busy.count(0.5)
+    registry.flush()
+    assert list(registry.snapshot().counts.invocations) == [("e", "busy")]
+    assert [list(found.counts.invocations) for found in read_all(tmp_path)] == [[("e", "busy")]]
+
+    idle.count(0.5)
+    assert set(registry.snapshot().counts.invocations) == {("e", "busy"), ("e", "idle")}
+
+
 def test_a_snapshot_does_not_change_with_later_counts(tmp_path: Path) -> None:
     registry = Registry(tmp_path, "g0")
     fill(registry)

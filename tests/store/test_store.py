@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
+from service.domain.listing import Listing
 from service.domain.resource import Resource
 from service.errors import Unavailable
 from service.store.database import Location
@@ -110,6 +111,34 @@ def test_resources_of_a_kind_come_by_name(store: Store) -> None:
         assert [resource.name for resource in change.of_kind(Kind.MODEL)] == ["C", "a", "b"]
 
     assert [resource.name for resource in store.of_kind(Kind.MODEL)] == ["C", "a", "b"]
+
+
+def test_resources_are_found_by_status_and_by_who_made_them(store: Store) -> None:
+    with store.change() as change:
+        for name, status, declared in (
+            ("a", "Failed", True),
+            ("b", "Failed", False),
+            ("c", "InService", True),
+        ):
+            change.put(replace(model(name), status=status, declared=declared))
+        failed = ("Failed",)
+        assert [one.name for one in change.of_kind(Kind.MODEL, failed)] == ["a", "b"]
+        assert [one.name for one in change.of_kind(Kind.MODEL, failed, declared=True)] == ["a"]
+        assert [one.name for one in change.of_kind(Kind.MODEL, failed, declared=False)] == ["b"]
+        assert [one.name for one in change.of_kind(Kind.MODEL, declared=True)] == ["a", "c"]
+
+
+def test_a_brief_page_has_all_but_what_is_long(store: Store) -> None:
+    whole = replace(
+        model("m"), status="Failed", failure_reason="why", declared=True, state={"s": 1}, tags={"t": "1"}
+    )
+    with store.change() as change:
+        change.put(whole)
+    with store.view() as view:
+        assert view.page(Kind.MODEL, Listing()) == [whole]
+        assert view.page(Kind.MODEL, Listing(), brief=True) == [
+            replace(whole, document={}, state={}, tags={})
+        ]
 
 
 def test_a_resource_put_again_is_changed(store: Store) -> None:

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sklearn.dummy import DummyClassifier
 
 from service.invoke.catalogue import EndpointCard, ExampleRequest, ModelCard, VariantCard
-from service.web.pages import create_pages, curl_line
+from service.web.pages import MOST_SHOWN, create_pages, curl_line
 from tests.conftest import RunningServer, StartServer, wait_until
 
 _ROW = "5.1,3.5,1.4,0.2"
@@ -225,7 +226,7 @@ def _card(example: ExampleRequest | None) -> EndpointCard:
 def _ask(path: str, accept: str, cards: list[EndpointCard]) -> httpx.Response:
     models = [ModelCard("m", "/m", "loaded", 1, 5, "", ())]
     app = create_pages(
-        lambda: cards, lambda: models, lambda: ["one", "two"], lambda: (b"# none\n", "text/plain")
+        lambda most: cards[:most], lambda: models, lambda: ["one", "two"], lambda: (b"# none\n", "text/plain")
     )
 
     async def ask() -> httpx.Response:
@@ -262,6 +263,23 @@ def test_text_tells_what_failed_and_the_callable_models() -> None:
     assert "e (default): Failed: v 100% (<img src=x>)" in text
     assert "<script>alert(1)</script>" in text  # plain text: nothing to escape
     assert f"models: {_EVIL}" in text
+
+
+def test_pages_for_people_show_so_many_endpoints_and_say_so_while_status_has_all() -> None:
+    cards = [replace(_card(None), name=f"e{number:05}") for number in range(MOST_SHOWN + 50)]
+    last, beyond = cards[MOST_SHOWN - 1].name, cards[MOST_SHOWN].name
+    for accept in ("text/html", "*/*"):
+        text = _ask("/", accept, cards).text
+        assert last in text
+        assert beyond not in text
+        assert f"Only {MOST_SHOWN} endpoints are shown here" in text
+        assert "are shown here" not in _ask("/", accept, cards[:MOST_SHOWN]).text
+    paths = _ask("/openapi.json", "*/*", cards).json()["paths"]
+    assert f"/endpoints/{last}/invocations" in paths
+    assert f"/endpoints/{beyond}/invocations" not in paths
+    assert [card["name"] for card in _ask("/status", "*/*", cards).json()["endpoints"]] == [
+        card.name for card in cards
+    ]
 
 
 def test_no_endpoints_is_said_so() -> None:

@@ -160,3 +160,27 @@ def test_a_configuration_for_inference_components_is_taken_and_fails_the_endpoin
 def test_the_names_of_everything_are_in_its_arns(account: Account) -> None:
     model = account.model("named")
     assert account.sagemaker.describe_model(ModelName=model)["ModelArn"] == arn(f"model/{model}")
+
+
+@pytest.mark.provenance("documented")
+def test_code_in_an_archive_of_its_own_runs_with_the_model(account: Account) -> None:
+    prefix = account.name("apart")
+    model_data = account.put(f"{prefix}/model.tar.gz", {"weights.txt": "7"})
+    files = {"score.py": script("apart"), "other.py": ""}
+    code = account.put(f"{prefix}/sourcedir.tar.gz", files)
+    environment = {"SAGEMAKER_SUBMIT_DIRECTORY": code, "SAGEMAKER_PROGRAM": "score.py"}
+    model = account.model("apart", ModelDataUrl=model_data, Environment=environment)
+    endpoint = account.endpoint(variant("v", model))
+    assert account.ask(endpoint) == "apart"
+
+    account.put(f"{prefix}/sourcedir.tar.gz", {"score.py": script("anew")})
+    config = account.config(variant("v", model))
+    account.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    account.wait(endpoint)
+    assert account.answers(endpoint, 20) == {("v", "anew"): 20}
+
+
+def test_code_that_is_not_there_fails_the_endpoint(account: Account) -> None:
+    code = "s3://models/nowhere/sourcedir.tar.gz"
+    model = account.model("no-code", Environment={"SAGEMAKER_SUBMIT_DIRECTORY": code})
+    assert code in _failure(account, variant("v", model))

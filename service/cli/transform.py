@@ -1,0 +1,250 @@
+"""`sagebird transform`: a batch transform job in the foreground, without a server."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from service import log
+from service.cli.media import known_type
+from service.cli.refusal import fail
+from service.clock import Clock, SystemClock
+from service.domain.transform.options import NONE, S3_PREFIX, TransformOptions
+from service.errors import SagebirdError
+from service.jobs.journal import NoJournal
+from service.jobs.order import Order, open_workshop, run_order
+from service.jobs.outcome import COMPLETED, FileReport, Outcome
+from service.jobs.outcome import Progress as JobProgress
+from service.jobs.transform import Watch
+from service.settings import load_settings
+
+_SHOWN_FILES: Final = 20
+_INTERRUPTED: Final = 130
+
+Model = Annotated[str, typer.Option(help="Name of a model, path of one, or address of a running container.")]
+Source = Annotated[str, typer.Option("--input", help="Folder, file, or s3://bucket/prefix.")]
+Target = Annotated[str, typer.Option("--output", help="Folder or s3://bucket/prefix.")]
+ContentType = Annotated[
+    str | None,
+    typer.Option(help="Type of the inputs.  [default: by the first input's ending]", show_default=False),
+]
+Accept = Annotated[
+    str | None, typer.Option(help="Type of the outputs.  [default: the model's own]", show_default=False)
+]
+CompressionType = Annotated[str, typer.Option(help="None or Gzip.")]
+SplitType = Annotated[str, typer.Option(help="What a record is: None, Line, RecordIO or TFRecord.")]
+AssembleWith = Annotated[str, typer.Option(help="What follows each answer: None or Line.")]
+BatchStrategy = Annotated[
+    str | None,
+    typer.Option(help="MultiRecord or SingleRecord.  [default: MultiRecord]", show_default=False),
+]
+MaxPayload = Annotated[
+    int | None,
+    typer.Option(
+        "--max-payload-in-mb", help="Most megabytes of one request; 0: any.  [default: 6]", show_default=False
+    ),
+]
+MaxConcurrent = Annotated[
+    int | None,
+    typer.Option(
+        "--max-concurrent-transforms",
+        help="Requests at once.  [default: one per CPU, or the container's]",
+        show_default=False,
+    ),
+]
+InputFilter = Annotated[str, typer.Option(help="JSONPath of what the model gets of each record.")]
+OutputFilter = Annotated[str, typer.Option(help="JSONPath of what is written of each record.")]
+JoinSource = Annotated[str, typer.Option(help="Input: join each answer to its record.")]
+Environment = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable for the model; repeatable.")
+]
+Timeout = Annotated[
+    int, typer.Option("--invocations-timeout-in-seconds", help="Seconds a request may take, 1 to 3600.")
+]
+Retries = Annotated[
+    int, typer.Option("--invocations-max-retries", help="Times a request is tried again, 0 to 3.")
+]
+DataType = Annotated[
+    str, typer.Option("--s3-data-type", help="S3Prefix, or ManifestFile: the input lists the inputs.")
+]
+Quarantine = Annotated[
+    bool, typer.Option("--quarantine", help="Set bad records aside as FILE.rejected; the others land.")
+]
+Report = Annotated[bool, typer.Option("--report", help="Write _report.json beside the outputs.")]
+Models = Annotated[
+    Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
+]
+Data = Annotated[Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)]
+
+
+def transform(
+    model: Model,
+    source: Source,
+    target: Target,
+    content_type: ContentType = None,
+    accept: Accept = None,
+    compression_type: CompressionType = NONE,
+    split_type: SplitType = NONE,
+    assemble_with: AssembleWith = NONE,
+    batch_strategy: BatchStrategy = None,
+    max_payload_in_mb: MaxPayload = None,
+    max_concurrent_transforms: MaxConcurrent = None,
+    input_filter: InputFilter = "$",
+    output_filter: OutputFilter = "$",
+    join_source: JoinSource = NONE,
+    environment: Environment = None,
+    timeout_s: Timeout = 600,
+    max_retries: Retries = 3,
+    data_type: DataType = S3_PREFIX,
+    quarantine: Quarantine = False,
+    report: Report = False,
+    models: Models = None,
+    data: Data = None,
+) -> None:
+    """Send all files of a folder or bucket through a model: FILE becomes FILE.out. Needs no server."""
+    options = TransformOptions(
+        data_type=data_type,
+        content_type=content_type,
+        accept=accept,
+        compression_type=compression_type,
+        split_type=split_type,
+        assemble_with=assemble_with,
+        batch_strategy=batch_strategy,
+        max_payload_in_mb=max_payload_in_mb,
+        max_concurrent_transforms=max_concurrent_transforms,
+        input_filter=input_filter,
+        output_filter=output_filter,
+        join_source=join_source,
+        environment=_read_environment(environment or []),
+        timeout_s=timeout_s,
+        max_retries=max_retries,
+    )
+    order = Order(model, source, target, options, {}, quarantine, report, known_type)
+    _carry_out(order, models, data)
+
+
+def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:
+    settings = load_settings(models=models, data=data)
+    log.configure(settings.log_level, settings.log_format)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-done stays
+    # Whoever types a path may read it: the model's folder is as good as one below the models folder.
+    roots = [] if "://" in order.model else [Path(order.model).expanduser().absolute().parent]
+    bar = _Bar(SystemClock())
+    try:
+        workshop = open_workshop(settings, model_roots=roots, allow_paths=True)
+        with bar:
+            outcome = run_order(order, workshop, Watch(SystemClock(), NoJournal(), tell=bar.tell))
+    except KeyboardInterrupt:
+        sys.stderr.write(f"sagebird: stopped; {bar.files} files are whole, nothing else was written.\n")
+        raise typer.Exit(_INTERRUPTED) from None
+    except SagebirdError as error:
+        fail(error.message)
+    _summarize(outcome)
+    if outcome.status != COMPLETED:
+        fail(str(outcome.reason))
+
+
+def _read_environment(pairs: Sequence[str]) -> dict[str, str]:
+    environment = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            fail(f"--environment {pair}: write NAME=VALUE.")
+        environment[name] = value
+    return environment
+
+
+# ---- what is shown
+
+
+class _RowsPerSecond(ProgressColumn):
+    """Rows per second since the beginning."""
+
+    def render(self, task: Task) -> Text:
+        elapsed_s = task.elapsed or 0.0
+        rows = task.fields["rows"]
+        return Text(f"{rows:,} rows, {rows / elapsed_s if elapsed_s else 0.0:,.0f} rows/s")
+
+
+class _Bar:
+    """The progress bar, on standard error, where that is a terminal; it is gone when the job is over."""
+
+    def __init__(self, clock: Clock) -> None:
+        console = Console(stderr=True)
+        self.files = 0
+        self._clock = clock
+        self._shown_s = clock.monotonic()
+        self._progress = Progress(
+            BarColumn(),
+            TextColumn("{task.fields[files]}/{task.fields[files_total]} files,"),
+            _RowsPerSecond(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None, files=0, files_total="?", rows=0)
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def tell(self, progress: JobProgress) -> None:
+        """Show how far the job is; ten times a second at most."""
+        self.files = progress.files
+        now_s = self._clock.monotonic()
+        if now_s - self._shown_s < 0.1 and progress.files < progress.files_total:
+            return
+        self._shown_s = now_s
+        self._progress.update(
+            self._task,
+            total=progress.total_bytes or None,
+            completed=progress.size_bytes,
+            files=f"{progress.files:,}",
+            files_total=f"{progress.files_total:,}",
+            rows=progress.rows,
+        )
+
+
+def _summarize(outcome: Outcome) -> None:
+    table = Table("input", "rows in", "rows out", "rejected", "error")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for report in _worth_showing(outcome.files):
+        table.add_row(
+            escape(report.name),
+            f"{report.rows_in:,}",
+            f"{report.rows_out:,}",
+            f"{report.rejected:,}" if report.rejected else "",
+            escape(report.error or ""),
+        )
+    console = Console()
+    console.print(table)
+    rows = sum(report.rows_in for report in outcome.files)
+    per_second = rows / outcome.seconds if outcome.seconds else 0.0
+    whole = len(outcome.files) - len(outcome.failed)
+    console.print(
+        f"{outcome.status} after {outcome.seconds:.2f} s ({per_second:,.0f} rows/s): {whole:,} of "
+        f"{len(outcome.files):,} files, {rows:,} rows in, {outcome.rows_out:,} rows out",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _worth_showing(files: Sequence[FileReport]) -> list[FileReport]:
+    """The first files, and in a long list the failed ones before them."""
+    if len(files) <= _SHOWN_FILES:
+        return list(files)
+    failed = [report for report in files if report.error is not None]
+    return [*failed, *(report for report in files if report.error is None)][:_SHOWN_FILES]

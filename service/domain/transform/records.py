@@ -1,0 +1,116 @@
+"""What filters and joins make of single records of CSV and JSON (contract D.5, D.6).
+
+A filter picks from the parsed record; cells of CSV keep their spelling, quotes included.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from service.domain.transform.jsonpath import Path, PathError
+from service.domain.transform.options import CSV, JSON, JSON_LINES
+
+OUTPUT_NAME: Final = "SageMakerOutput"
+INPUT_NAME: Final = "SageMakerInput"
+
+
+class Form(Protocol):
+    """How records of one media type are read, picked from and joined."""
+
+    def read(self, record: bytes) -> Any:
+        """Parse one record. Raises PathError."""
+        ...
+
+    def pick(self, value: Any, path: Path) -> Any:
+        """What the path finds. Raises PathError."""
+        ...
+
+    def join(self, given: Any, answer: Any) -> Any:
+        """Input and answer as one record."""
+        ...
+
+    def write(self, value: Any) -> bytes:
+        """The record's bytes, without a newline."""
+        ...
+
+
+class _Rows:
+    """CSV: a row is the list of its cells, each as it is spelled."""
+
+    def read(self, record: bytes) -> list[str]:
+        try:
+            text = record.decode()
+        except UnicodeDecodeError as error:
+            raise PathError(f"byte {error.start + 1} is not UTF-8") from error
+        return _cells(text) if '"' in text else text.split(",")
+
+    def pick(self, value: list[str], path: Path) -> list[str]:
+        try:
+            return [value[column] for column in path.columns(len(value))]
+        except PathError as error:
+            raise PathError(str(error).replace("element", "column")) from None
+
+    def join(self, given: list[str], answer: list[str]) -> list[str]:
+        return given + answer
+
+    def write(self, value: list[str]) -> bytes:
+        return ",".join(value).encode()
+
+
+class _Documents:
+    """JSON: a record is a document."""
+
+    def read(self, record: bytes) -> Any:
+        try:
+            return json.loads(record, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise PathError(f"it is not JSON: {error}") from error
+
+    def pick(self, value: Any, path: Path) -> Any:
+        return path.find(value)
+
+    def join(self, given: Any, answer: Any) -> Any:
+        if isinstance(given, dict):
+            return {**given, OUTPUT_NAME: answer}
+        return {INPUT_NAME: given, OUTPUT_NAME: answer}
+
+    def write(self, value: Any) -> bytes:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+FORMS: Final[Mapping[str, Form]] = MappingProxyType(
+    {CSV: _Rows(), JSON: _Documents(), JSON_LINES: _Documents()}
+)
+"""Media type -> its form."""
+
+
+def input_filter(form: Form, path: Path) -> Callable[[bytes], bytes]:
+    """Record in, what the model is sent of it out. Raises PathError."""
+    return lambda record: form.write(form.pick(form.read(record), path))
+
+
+def output_maker(form: Form, joins: bool, path: Path) -> Callable[[bytes, bytes], bytes]:
+    """(unfiltered input record, answer record) -> output record. Raises PathError."""
+    if not joins:
+        return lambda _, answer: form.write(form.pick(form.read(answer), path))
+    if form is FORMS[CSV] and path.is_whole:
+        return lambda given, answer: given + b"," + answer  # nothing to look into
+    return lambda given, answer: form.write(form.pick(form.join(form.read(given), form.read(answer)), path))
+
+
+def _cells(text: str) -> list[str]:
+    """Cells of a row with quotes: a comma inside quotes does not end a cell."""
+    cells, start, quoted = [], 0, False
+    for position, letter in enumerate(text):
+        if letter == '"':
+            quoted = not quoted
+        elif letter == "," and not quoted:
+            cells.append(text[start:position])
+            start = position + 1
+    cells.append(text[start:])
+    return cells
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")

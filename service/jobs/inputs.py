@@ -1,0 +1,175 @@
+"""What a job reads: inputs with the names of their outputs, and each cut into batches of whole records."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from service.domain.transform.batch import batch_lines, batch_records
+from service.domain.transform.names import SUFFIX, check_distinct, read_manifest, relative_name
+from service.domain.transform.options import (
+    GZIP,
+    LINE,
+    MANIFEST_FILE,
+    MEGABYTE,
+    NONE,
+    SINGLE_RECORD,
+    TransformOptions,
+)
+from service.domain.transform.split import SPLITTERS, RecordError, too_large
+from service.errors import ObjectFault, ValidationFault
+from service.jobs.member import Batch, Profile, Spans, Stream
+from service.objects.store import ObjectStore, read_chunks
+
+BLOCK_BYTES: Final = MEGABYTE
+"""Batches of what may be batched at will: large enough to make each message's cost small, small enough for
+the processor's cache and for little memory."""
+
+_LOOK_BYTES: Final = 2**16
+_SINGLE_BYTES: Final = 2**18
+_SINGLE_MOST: Final = 32  # so that a stop is not kept waiting by a slow model
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input: its name, its file and the file that its output becomes."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    output: Path
+
+
+def find_inputs(store: ObjectStore, source: str, target: Path, options: TransformOptions) -> list[Input]:
+    """All inputs of a job, in the order of their names; what lies in the output's folder is none.
+
+    Raises: ObjectFault, ValidationFault.
+    """
+    if options.data_type == MANIFEST_FILE:
+        found = list(_manifest_inputs(store, source))
+    else:
+        place = store.locate(source)
+        if place == target:
+            raise ValidationFault(
+                "Input and output are the same place, so that the next run would read its own output: "
+                "choose another output."
+            )
+        listing = store.list(source, below=target if place in target.parents else None)
+        found = [
+            (relative_name(entry.key, listing.prefix), entry.path, entry.size_bytes)
+            for entry in listing.entries
+        ]
+    if not found:
+        raise ObjectFault(f"There are no inputs at {source}.")
+    check_distinct([name for name, _, _ in found])
+    return [Input(name, path, size, target / (name + SUFFIX)) for name, path, size in found]
+
+
+def _manifest_inputs(store: ObjectStore, source: str) -> Iterator[tuple[str, Path, int]]:
+    for prefix, name in read_manifest(store.read(source)):
+        if name.startswith("/") or ".." in name.split("/"):
+            raise ValidationFault(f"The manifest's {name!r} must be a name below its prefix.")
+        path = store.locate(prefix + name)
+        try:
+            yield name, path, path.stat().st_size
+        except OSError as error:
+            raise ObjectFault(f"{prefix}{name} cannot be read: {error.strerror or error}.") from error
+
+
+def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bool) -> Iterator[Batch]:
+    """The batches of one input, in order.
+
+    Raises: ObjectFault; RecordError, whose number counts from the first record behind the batches so far,
+    and is 0 where the input is not split.
+    """
+    limit = options.payload_mb(profile.parameters) * MEGABYTE
+    unpack = options.compression_type == GZIP
+    if given.size_bytes == 0 and not unpack:
+        return iter(())
+    if options.split_type == NONE or (not limit and remote):
+        return iter([_whole(given, limit, unpack, remote)])
+    if options.split_type == LINE and (
+        profile.as_blocks or options.strategy(profile.parameters) != SINGLE_RECORD
+    ):
+        target = min(limit or BLOCK_BYTES, BLOCK_BYTES) if profile.as_blocks else limit
+        if unpack:
+            return batch_lines(read_chunks(given.path, unpack=True), target, limit)
+        return _spans(given, target or given.size_bytes, limit)
+    return _records(given, options, profile, limit, remote=remote)
+
+
+def _records(
+    given: Input, options: TransformOptions, profile: Profile, limit: int, *, remote: bool
+) -> Iterator[Batch]:
+    chunks = read_chunks(given.path, unpack=options.compression_type == GZIP)
+    records = SPLITTERS[options.split_type](chunks, limit)
+    if options.strategy(profile.parameters) != SINGLE_RECORD:
+        lists = batch_records(records, limit)
+    else:  # sent one by one, but handed to whoever sends them by the handful
+        lists = batch_records(records, _SINGLE_BYTES, 1 if remote else _SINGLE_MOST)
+    handed_out = 0
+    try:
+        for batch in lists:
+            yield b"".join(batch)
+            handed_out += len(batch)
+    except RecordError as error:
+        raise RecordError(error.number - handed_out, error.reason) from error
+
+
+def _whole(given: Input, limit: int, unpack: bool, remote: bool) -> Batch:
+    if not limit:
+        return Stream(given.path, unpack)
+    if not unpack and given.size_bytes <= limit:
+        return Spans(given.path, 0, given.size_bytes)
+    body = bytearray()
+    for chunk in read_chunks(given.path, unpack=unpack):
+        body += chunk
+        if len(body) > limit:
+            raise RecordError(
+                0,
+                too_large(given.size_bytes if not unpack else len(body), limit)
+                + ": split it (SplitType Line, RecordIO or TFRecord) or allow more (at most 100)",
+            )
+    return bytes(body)
+
+
+def _spans(given: Input, target: int, limit: int) -> Iterator[Batch]:
+    """As `batch_lines`, without reading more than the places where batches end."""
+    try:
+        with given.path.open("rb", buffering=0) as file:
+            descriptor, size, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
+            while at < size:
+                end = size
+                if size - at > target:
+                    end = _newline_before(descriptor, at, at + target) or _newline_behind(
+                        descriptor, at + target, min(size, at + limit + 1) if limit else size
+                    )
+                end = end or size
+                if limit and end - at > limit:
+                    raise RecordError(1, too_large(limit + 1, limit))
+                yield Spans(given.path, at, end - at)
+                at = end
+    except OSError as error:
+        raise ObjectFault(f"{given.path} cannot be read: {error.strerror or error}.") from error
+
+
+def _newline_before(descriptor: int, start: int, end: int) -> int:
+    """Behind the last newline in [start, end), 0 where there is none."""
+    while end > start:
+        begin = max(start, end - _LOOK_BYTES)
+        found = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
+
+
+def _newline_behind(descriptor: int, start: int, end: int) -> int:
+    """Behind the first newline in [start, end), 0 where there is none."""
+    while start < end:
+        found = os.pread(descriptor, min(_LOOK_BYTES, end - start), start).find(b"\n")
+        if found >= 0:
+            return start + found + 1
+        start += _LOOK_BYTES
+    return 0

@@ -1,0 +1,254 @@
+"""One member of a crew: loads the model, takes batches, gives results back."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Final, Protocol
+
+from service.domain.transform.options import (
+    CSV,
+    JSON_LINES,
+    LINE,
+    ContainerParameters,
+    TransformOptions,
+    container_strategy,
+)
+from service.errors import ModelFault, ModelTimeout, ObjectFault
+from service.hosting.codec import choose_accept
+from service.hosting.flavours.preload import reseed
+from service.hosting.media import JSON
+from service.hosting.memory import keep_freed_memory
+from service.hosting.model import Call, load_model
+from service.hosting.remote import RemoteModel
+from service.jobs.work import Ask, BatchWork, Done, Failed
+from service.objects.store import read_chunks
+
+Result = Done | Failed
+Work = Callable[["Batch"], Result]
+
+_FIRST_PAUSE_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Whole records of a file, to be read by whoever works on them."""
+
+    path: Path
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A whole file, to be sent in chunks of any number."""
+
+    path: Path
+    unpack: bool
+
+
+Batch = bytes | Spans | Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a crew knows of its model once it is loaded.
+
+    `as_blocks`: answers do not depend on how records are put together, so batches may be of any size.
+    """
+
+    description: str
+    as_blocks: bool
+    parameters: ContainerParameters
+    warnings: tuple[str, ...] = ()
+
+
+class Recruit(Protocol):
+    """What a member needs to begin; it is sent to the member's process."""
+
+    def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
+        """Load the model: the work, what ends it, and what is known of the model. Raises ModelFault."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRecruit:
+    """A model's folder, which the member loads into its own process."""
+
+    model_dir: Path
+    environment: Mapping[str, str]
+    options: TransformOptions
+    quarantine: bool
+
+    def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
+        """Load the folder's model. Raises ModelFault."""
+        model = load_model(self.model_dir, self.environment)
+        options = self.options
+        if model.in_place and options.content_type is not None:
+            choose_accept(options.accept, self._default_accept)  # refused once, not for each file
+        as_blocks = model.in_place and options.split_type == LINE and self._answers_in_lines
+
+        def ask(body: bytes) -> bytes:
+            with _alarm(options.timeout_s):
+                return model.answer(Call(body, options.content_type, options.accept)).body
+
+        work = BatchWork(
+            options,
+            ContainerParameters(),
+            ask if model.in_place else _patient(ask, options.max_retries),
+            ask,
+            quarantine=self.quarantine,
+            strict_lines=model.in_place,
+            as_blocks=as_blocks,
+        )
+        return (
+            lambda batch: _run(work, batch),
+            lambda: None,
+            Profile(model.description, as_blocks, ContainerParameters(), model.warnings),
+        )
+
+    @property
+    def _default_accept(self) -> str:
+        return self.environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
+
+    @property
+    def _answers_in_lines(self) -> bool:
+        kind = choose_accept(self.options.accept, self._default_accept).media_type
+        return kind in (CSV, JSON_LINES)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRecruit:
+    """A running container's address."""
+
+    url: str
+    options: TransformOptions
+    quarantine: bool
+
+    def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
+        """Ping the container and ask what it can do. Raises ModelUnreachable."""
+        remote = RemoteModel(self.url, self.options.timeout_s)
+        try:
+            remote.ping()
+        except ModelFault:
+            remote.close()
+            raise
+        parameters = _parameters(remote.execution_parameters())
+        call = Call(b"", self.options.content_type, self.options.accept)
+
+        def ask(body: bytes) -> bytes:
+            return remote.answer(Call(body, call.content_type, call.accept)).body
+
+        work = BatchWork(
+            self.options,
+            parameters,
+            _patient(ask, self.options.max_retries),
+            ask,
+            quarantine=self.quarantine,
+            strict_lines=False,
+            as_blocks=False,
+        )
+
+        def run(batch: Batch) -> Result:
+            if not isinstance(batch, Stream):
+                return _run(work, batch)
+            return work.run_stream(lambda: remote.answer(call, _chunks(batch)).body)
+
+        return run, remote.close, Profile(f"container at {self.url}", False, parameters)
+
+
+def serve(connection: Connection, recruit: Recruit) -> None:
+    """The life of a member in a process of its own; ends when the other end of the connection is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the crew
+    reseed()
+    keep_freed_memory()
+    if isinstance(recruit, LocalRecruit):
+        os.environ.update(recruit.environment)  # the process is this job's alone
+    try:
+        work, _, profile = recruit.enlist()
+    except ModelFault as fault:
+        connection.send(fault)
+        return
+    with suppress(EOFError, OSError):
+        connection.send(profile)
+        while True:
+            connection.send(work(connection.recv()))
+
+
+def _run(work: BatchWork, batch: Batch) -> Result:
+    try:
+        return work.run(_body(batch))
+    except ObjectFault as fault:
+        return Failed(None, fault.message)
+
+
+def _body(batch: Batch) -> bytes:
+    if isinstance(batch, bytes):
+        return batch
+    if isinstance(batch, Stream):
+        return b"".join(_chunks(batch))
+    try:
+        with batch.path.open("rb", buffering=0) as file:
+            file.seek(batch.offset)
+            body = file.read(batch.size_bytes)
+    except OSError as error:
+        raise ObjectFault(f"{batch.path} cannot be read: {error.strerror or error}.") from error
+    if len(body) != batch.size_bytes:
+        raise ObjectFault(f"{batch.path} became shorter while it was read.")
+    return body
+
+
+def _chunks(stream: Stream) -> Iterator[bytes]:
+    return read_chunks(stream.path, unpack=stream.unpack)
+
+
+def _patient(ask: Ask, retries: int, pause: Callable[[float], None] = time.sleep) -> Ask:
+    """Ask again where the fault is not the caller's: no answer, a time-out, a status from 500 on."""
+
+    def ask_again(body: bytes) -> bytes:
+        for attempt in range(retries):
+            try:
+                return ask(body)
+            except ModelFault as fault:
+                if 0 < fault.status < 500:
+                    raise
+                pause(_FIRST_PAUSE_S * 2**attempt)
+        return ask(body)
+
+    return ask_again
+
+
+@contextmanager
+def _alarm(timeout_s: float) -> Iterator[None]:
+    """Interrupt the model's Python code when its time is over. Raises ModelTimeout. Main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise ModelTimeout(f"no answer within {timeout_s:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _parameters(document: Mapping[str, object]) -> ContainerParameters:
+    """What /execution-parameters said, as far as it makes sense."""
+    concurrent, payload = document.get("MaxConcurrentTransforms"), document.get("MaxPayloadInMB")
+    spelled = {container_strategy(name): name for name in ("MultiRecord", "SingleRecord")}
+    return ContainerParameters(
+        concurrent if type(concurrent) is int and concurrent > 0 else None,
+        spelled.get(str(document.get("BatchStrategy"))),
+        payload if type(payload) is int and 0 <= payload <= 100 else None,
+    )

@@ -1,7 +1,7 @@
 """How connections are spread over the gateways.
 
-A gateway that holds more leaves a connection to the others for a moment. Where none of them gets a processor in
-that moment it takes the connection after all, so a busy machine is given more than one chance.
+A gateway that holds more leaves a connection to the others for a moment. Where none of them gets a processor
+in that moment it takes the connection after all, so a busy machine is given more than one chance.
 """
 
 import socket
@@ -21,7 +21,7 @@ def test_connections_that_come_at_once_are_shared_out_about_evenly(
     declare(tmp_path / "models", variants("one", one=1))
     server = start_server(tmp_path / "models")
 
-    spreads = []
+    spreads: list[list[int]] = []
     while len(spreads) < _CHANCES:
         spreads.append(_spread(server))
         if min(spreads[-1]) >= _CONNECTIONS // 4:

@@ -44,7 +44,7 @@ check: $(DEV)  ## Lint, formatting, types and the import rule
 
 .PHONY: sdk
 sdk: .venv-sdk/.ready  ## Make .venv-sdk with the SageMaker Python SDK, which one test then runs
-	$(BIN)/pytest tests/aws/sdk
+	$(BIN)/pytest tests/aws/control/sdk
 
 .PHONY: bench
 bench: $(DEV) models  ## Measure requests/s, latency, CPU and memory beside a bare server
@@ -89,12 +89,12 @@ $(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt
 	@touch $@
 
 # Every version is named, so nothing is resolved; --no-deps also keeps pip from asking an index for more.
-.venv-sdk/.ready: $(DEV) tests/aws/sdk/requirements.txt
+.venv-sdk/.ready: $(DEV) tests/aws/control/sdk/requirements.txt
 	@echo "Installing the SageMaker Python SDK (a few minutes)"
 	@rm -rf .venv-sdk
 	@$(BIN)/python -m venv --without-pip .venv-sdk
 	@$(BIN)/python -m pip --python .venv-sdk install --quiet --disable-pip-version-check --no-deps \
-	  --only-binary :all: --requirement tests/aws/sdk/requirements.txt
+	  --only-binary :all: --requirement tests/aws/control/sdk/requirements.txt
 	@touch $@
 
 $(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt

@@ -146,6 +146,7 @@ def test_buckets_joins_filters_and_variables_work_from_the_command_line(folder: 
         (["--model", "no-such-model"], "There is no model 'no-such-model'"),
         (["--model", "/no/such/folder"], "There is no model"),
         (["--model", "http://127.0.0.1:9"], "cannot be reached"),
+        (["--model", "http://127.0.0.1:9", "--environment", "A=b"], "a container that is already running"),
         (["--input", "/no/such/folder"], "There is no file or folder /no/such/folder"),
         (["--input", "s3://bucket/x"], "There is no bucket bucket"),
     ],

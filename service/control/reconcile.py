@@ -43,12 +43,9 @@ def _note(resource: Resource) -> None:
     log = get_logger("sagebird.keeper")
     if resource.status == EndpointStatus.DELETING:
         log.info("endpoint deleted", endpoint=resource.name)
-    elif resource.failure_reason:
-        log.warning(
-            "endpoint settled", endpoint=resource.name, status=resource.status, reason=resource.failure_reason
-        )
-    else:
-        log.info("endpoint settled", endpoint=resource.name, status=resource.status)
+        return
+    report = log.warning if resource.failure_reason else log.info
+    report("endpoint settled", endpoint=resource.name, status=resource.status, reason=resource.failure_reason)
 
 
 def _living_gateways(store: Store, is_alive: Callable[[int], bool]) -> list[GatewayState]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.hosting.probes import probe_rows
+from service.log import get_logger
 
 Rows = npt.NDArray[np.float64]
 Step = Callable[[Any], Any]
@@ -104,7 +105,12 @@ class Quick:
         # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
         if not np.vdot(rows, rows) < _LIMIT or not self._first <= len(rows) <= self._last:
             return None
-        return self._program(rows)
+        try:
+            return self._program(rows)
+        except Exception:  # it worked when it was checked: the estimator goes on, and answers for it
+            self._last = 0
+            get_logger("sagebird.models").exception("program failed; the model answers without it")
+            return None
 
 
 class Compiling:
@@ -125,7 +131,8 @@ class Compiling:
             return cls(None)
         need_bytes = reference.program_bytes()
         if need_bytes > most_bytes:
-            reason = f"its programs would hold {need_bytes >> 20} MiB more, of {most_bytes >> 20} MiB allowed"
+            need_mib, most_mib = need_bytes / 2**20, most_bytes / 2**20
+            reason = f"its programs would hold {need_mib:.1f} MiB more, of {most_mib:.1f} MiB allowed"
             return cls(None, verdict=Verdict(reasons=(reason,)))
         return cls(reference, need_bytes)
 

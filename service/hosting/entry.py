@@ -11,7 +11,6 @@ IN_PLACE_S = 0.001
 """Longest a prediction may hold up the event loop."""
 
 _RISE = 0.2
-_OUTLIER = 8
 
 
 class Entry:
@@ -58,13 +57,13 @@ class Entry:
     def note_cost(self, body_bytes: int, seconds: float) -> None:
         """Remember what a call of this size took.
 
-        A quicker one is believed at once: it is the others that waited for a processor or for the
-        interpreter. Of a slower one only a part counts, so that it takes some of them to be believed.
+        A quicker one is believed at once, for it is the others that waited for a processor or for the
+        interpreter; a slower one counts for a part.
         """
         size_class = body_bytes.bit_length()
         known_s = self._costs_s.get(size_class, seconds)
         if seconds > known_s:
-            seconds = known_s + _RISE * (min(seconds, _OUTLIER * known_s) - known_s)
+            seconds = known_s + _RISE * (seconds - known_s)
         self._costs_s[size_class] = seconds
 
     def is_measured(self, body_bytes: int) -> bool:

@@ -110,21 +110,14 @@ class ProcessCrew:
     def results(self, items: Iterator[Item]) -> Results:
         """In order, a few ahead of the one that is waited for. Raises BrokenOff; close the crew then."""
         waiting: deque[_Waiting] = deque()
-        window, more = 2 * len(self._members) + _SPARE, True
-        while True:
-            while more and len(waiting) < window and (member := self._free()) is not None:
+        window = 2 * len(self._members) + _SPARE
+        item = next(items, None)
+        while item is not None or waiting:
+            while item is not None and len(waiting) < window and self._hand_out(item, waiting):
                 item = next(items, None)
-                if item is None:
-                    more = False
-                    break
-                waiting.append(_Waiting(item))
-                if item.batch is not None:
-                    member.give(waiting[-1])
             while waiting and (waiting[0].item.batch is None or waiting[0].result is not None):
                 done = waiting.popleft()
                 yield done.item, done.result
-            if not waiting and not more:
-                return
             if waiting:
                 self._collect()
 
@@ -134,9 +127,15 @@ class ProcessCrew:
             member.dismiss()
         self._members.clear()
 
-    def _free(self) -> "_Member | None":
+    def _hand_out(self, item: Item, waiting: "deque[_Waiting]") -> bool:
+        """Put an item in line, its batch with a member; False where no member can take it now."""
         member = min(self._members, key=lambda each: len(each.given))
-        return member if member.takes_more else None
+        if item.batch is not None and not member.takes(item.batch):
+            return False
+        waiting.append(_Waiting(item))
+        if item.batch is not None:
+            member.give(waiting[-1])
+        return True
 
     def _collect(self) -> None:
         """Wait for a result, and take all that are there."""
@@ -191,16 +190,17 @@ class _Member:
         self._process.start()
         theirs.close()
 
-    @property
-    def takes_more(self) -> bool:
+    def takes(self, batch: Batch) -> bool:
         """Whether a batch can be sent without waiting.
 
-        A second one only where it is small: two processes that both write more than a pipe holds, each to
-        the other, would wait for ever.
+        A second one only where both are small: two processes that each write more than a pipe holds to the
+        other would wait for ever.
         """
         if not self.given:
             return True
-        return len(self.given) == 1 and isinstance(self.given[0].item.batch, Spans)
+        return (
+            len(self.given) == 1 and isinstance(batch, Spans) and isinstance(self.given[0].item.batch, Spans)
+        )
 
     def ready(self) -> Profile:
         """Wait until the model is loaded. Raises ModelFault."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from service.domain.transform.options import TransformOptions, check_options
-from service.errors import ModelNotFound
+from service.errors import ModelNotFound, ValidationFault
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
 from service.jobs.crew import Crew, ProcessCrew, ThreadCrew
@@ -88,6 +88,8 @@ def run_order(order: Order, workshop: Workshop, watch: Watch) -> Outcome:
 
 def _crew(order: Order, workshop: Workshop, inputs: Sequence[Input], *, remote: bool) -> Crew:
     options = order.options
+    if remote and options.environment:
+        raise ValidationFault("Environment cannot be given to a container that is already running.")
     if remote:
         return ThreadCrew(RemoteRecruit(order.model, options, order.quarantine), options)
     environment = {**order.environment, **options.container_environment()}

@@ -68,6 +68,7 @@ def readers(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory)
         folder = tmp_path_factory.mktemp("checkout")
         shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
         server = start_server(folder / "models", folder / "data", cors_origins=ORIGIN, workers="1")
+        server.shared = True  # by all tests of the page
         return Reader(Terminal(folder, server.url), server)
 
     return reader

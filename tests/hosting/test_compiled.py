@@ -101,6 +101,18 @@ def test_each_number_of_rows_goes_the_quicker_way() -> None:
     assert answers == [None, "program", "program", None]
 
 
+def test_a_program_that_fails_later_is_not_asked_again() -> None:
+    asked: list[int] = []
+
+    def program(rows: Any) -> Any:
+        asked.append(len(rows))
+        raise MemoryError
+
+    quick = Quick(program)
+    assert [quick(np.ones((1, 1))) for _ in range(3)] == [None, None, None]
+    assert asked == [1]
+
+
 class _Reference:
     """A stand-in for a loaded model: doubles its first column; `program` is what claims to do the same."""
 

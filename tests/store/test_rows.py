@@ -3,6 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -140,6 +141,16 @@ def test_a_page_is_the_ten_newest_unless_asked_otherwise(store: Store) -> None:
         page = view.page(Kind.ENDPOINT, Listing())
 
     assert [resource.name for resource in page] == [f"e{number}" for number in range(11, 1, -1)]
+
+
+@pytest.mark.parametrize("part", ["%", "_", "/", "\\", "*", "é", "/%"])
+def test_no_sign_in_a_part_of_a_name_means_more_than_itself(store: Store, part: str) -> None:
+    names = ["plain", "a%", "a_", "a/", "a\\", "a*", "aé", "aÉ", "a/%"]
+    fill(store, [Resource(Kind.ENDPOINT, name, {}, NOON, NOON) for name in names])
+
+    found = read_pages(store, Listing("name", descending=False, name_contains=part))
+
+    assert found == sorted(name for name in names if part in name)
 
 
 def test_a_change_sees_its_own_pages(store: Store) -> None:

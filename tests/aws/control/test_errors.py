@@ -227,8 +227,8 @@ CASES = [
         "foreign-arn",
         "list_tags",
         {"ResourceArn": arn("domain/d-1")},
-        f'"{arn("domain/d-1")}" is not the ARN of a model, endpoint configuration or endpoint of this '
-        "account and region.",
+        f'"{arn("domain/d-1")}" is not the ARN of a model, endpoint configuration, endpoint or '
+        "transform job of this account and region.",
         source="guess",
     ),
 ]

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.aws.control.conftest import Account
-from tests.aws.control.conftest import account as account
 from tests.conftest import ROOT
 
 _PYTHON = Path(os.environ.get("SAGEBIRD_TEST_SDK", ROOT / ".venv-sdk" / "bin" / "python"))

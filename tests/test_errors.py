@@ -69,6 +69,7 @@ def test_a_model_fault_has_the_status_of_its_kind_unless_told_otherwise() -> Non
         "ModelNotFound": 404,
         "ModelFailure": 500,
         "ModelTooLarge": 507,
+        "ModelUnreachable": 503,
         "ModelTimeout": 0,
     }
     assert ModelFault("taken", status=409).status == 409

@@ -57,7 +57,8 @@ class Engine(ABC):
     async def run(self) -> None:
         """Send what is due, wait for the last answers. Whatever fails is counted, nothing is raised."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(self._start_s - monotonic())
+        while (wait_s := self._start_s - monotonic()) > 0:  # a loop's alarm may go off a little early
+            await asyncio.sleep(wait_s)
         self._begun_cpu_s = process_time()
         loop.call_later(max(0.0, self._end_s - monotonic()), self._note_cpu)
         self.begin()

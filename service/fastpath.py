@@ -9,24 +9,26 @@ Written against uvicorn 0.34 to 0.54, whose httptools protocol it extends by ove
 """
 
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from math import inf
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.asgi import App, Headers, Receive, Scope, Send, send_reply
-from service.wire.reply import Reply
+from service.wire.reply import Answering, Reply, Written, header_lines
 
-Answerer = Callable[[Headers, bytes], Reply | Awaitable[Reply]]
-"""Takes headers (lower-case names) and body; the reply, or what is left to await for it. Raises nothing."""
+Preparing = Callable[[Headers], Answering]
+"""Takes the headers of a request (lower-case names), gives what answers its body. Raises nothing."""
 
 _MOST_BODY_BYTES = 65_536
 # Answers to pipelined requests that one read may get before others have their turn.
 _MOST_IN_A_ROW = 16
-_KNOWN_TARGETS = 4096
 # `origin` comes from web pages, whose answers need headers of their own (web/cors.py).
 _UNUSUAL = frozenset({b"expect", b"origin", b"transfer-encoding", b"upgrade"})
+_HEAD_END = b"\r\n\r\n"
+_MOST_HEADS = 1024
+_MOST_HEAD_BYTES = 4096
+_OK, _NO_CONTENT = STATUS_LINE[200], STATUS_LINE[204]
 
 
 class FrontDoor(Protocol):
@@ -34,33 +36,62 @@ class FrontDoor(Protocol):
 
     draining: bool
 
-    def answerer(self, target: bytes) -> Answerer | None:
+    def prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target`; None if the request must go to ASGI."""
         ...
 
 
-class FastProtocol(HttpToolsProtocol):
-    """One connection."""
+class Known(NamedTuple):
+    """A head that was parsed before: what answers its requests, and how long their bodies are."""
 
-    find: Callable[[bytes], Answerer | None]
-    is_draining: Callable[[], bool]
+    answering: Answering
+    body_bytes: int
+
+
+class FastProtocol(HttpToolsProtocol):
+    """One connection.
+
+    The heads of hot requests are remembered as they came, bytes for bytes, with what answers them: most
+    clients send the same one again and again. A parser that sees the same bytes in the same state does the
+    same thing, so that a whole request with a known head, and nothing behind it, needs no parser.
+    """
+
+    front_door: FrontDoor
     most_body_bytes: int
+    heads: dict[bytes, Known]
+    common: list[tuple[list[tuple[bytes, bytes]], bytes]]  # uvicorn's headers of this second, and their lines
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._answerer: Answerer | None = None  # set while a hot request is being received
+        self._preparing: Preparing | None = None  # set while a hot request is being received
+        self._begun: Reply | Awaitable[Reply] | None = None  # an answer that has to wait, of a known head
+        self._data = b""  # what came in the same read as the beginning of a request, from there on
         self._body = b""
         self._plain = True
+        self._between = True  # no part of a request was received since the end of the last
         self._in_a_row = 0
         self._idle_since_s = inf
 
     def data_received(self, data: bytes) -> None:
         """Parse; hot requests are answered before this returns."""
+        if self._between and (self.cycle is None or self.cycle.response_complete):
+            end = data.find(_HEAD_END) + len(_HEAD_END)
+            known = self.heads.get(data[:end])
+            if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
+                answer = known.answering(data[end:])
+                if isinstance(answer, Written):
+                    self._write(_OK, answer.lines, answer.body, self.front_door.draining)
+                    if self.timeout_keep_alive_task is None:
+                        self._watch_idleness(self.timeout_keep_alive)
+                    return
+                self._begun = answer
+            self._data = data
         # The timer runs on: to stop and start it would cost more than to look at the clock when it fires.
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         self._idle_since_s = inf
         self._in_a_row = 0
         super().data_received(data)
+        self._data = b""
         if timer is not None:
             self.timeout_keep_alive_task = timer
         elif self._in_a_row:
@@ -68,7 +99,7 @@ class FastProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what a half received request holds."""
-        self._answerer = None
+        self._preparing = None
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -80,6 +111,7 @@ class FastProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._plain = True
+        self._between = False
         self._body = b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -93,37 +125,47 @@ class FastProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Decide whether the request is hot."""
-        self._answerer = self.find(self.url) if self._is_hot() else None
-        if self._answerer is None:
+        self._preparing = self.front_door.prepares(self.url) if self._is_hot() else None
+        if self._preparing is None:
             self._leave_to(self.app)
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body; a hot request whose body grows too large is hot no more."""
-        if self._answerer is None:
+        if self._preparing is None:
             super().on_body(body)
             return
         self._body = self._body + body if self._body else body
         if len(self._body) > self.most_body_bytes:
-            self._answerer = None
+            self._preparing = None
             self._leave_to(self.app)
 
     def on_message_complete(self) -> None:
         """Answer a hot request, or have ASGI send what has to be waited for."""
-        answer, self._answerer = self._answerer, None
-        if answer is None:
+        self._between = True
+        preparing, self._preparing = self._preparing, None
+        if preparing is None:
             super().on_message_complete()
             return
         if self.transport.is_closing():
             return
         body, self._body = self._body, b""
-        reply = answer(self.headers, body)
-        if isinstance(reply, Reply):
-            self._write(reply)
+        begun, self._begun = self._begun, None
+        answer = self._answer(preparing, body) if begun is None else begun
+        closing = self.front_door.draining or not self.parser.should_keep_alive()
+        if isinstance(answer, Written):
+            self._write(_OK, answer.lines, answer.body, closing)
+        elif isinstance(answer, Reply):
+            self._write(STATUS_LINE[answer.status], header_lines(answer.headers), answer.body, closing)
         else:
-            self._leave_to(_sender(reply))
-            if self.is_draining():
+            self._leave_to(_sender(answer))
+            if closing:
                 self.cycle.keep_alive = False
             super().on_message_complete()
+
+    def _answer(self, preparing: Preparing, body: bytes) -> Written | Reply | Awaitable[Reply]:
+        answering = preparing(self.headers)
+        self._remember(answering, len(body))
+        return answering(body)
 
     def _is_hot(self) -> bool:
         return (
@@ -134,6 +176,17 @@ class FastProtocol(HttpToolsProtocol):
             and self._in_a_row < _MOST_IN_A_ROW
             and not self.flow.write_paused
         )
+
+    def _remember(self, answering: Answering, body_bytes: int) -> None:
+        """Keep the head of the request that is complete, if it came in one piece and may come again."""
+        end = self._data.find(_HEAD_END) + len(_HEAD_END)
+        if len(self._data) != end + body_bytes or end > _MOST_HEAD_BYTES:
+            return  # it came in parts, or others came with it
+        if not self.parser.should_keep_alive() or any(name == b"authorization" for name, _ in self.headers):
+            return  # a signature holds the time
+        if len(self.heads) >= _MOST_HEADS:
+            self.heads.clear()
+        self.heads[self._data[:end]] = Known(answering, body_bytes)
 
     def _leave_to(self, app: App) -> None:
         """Have ASGI answer the request whose head, and perhaps a part of its body, was received."""
@@ -150,27 +203,29 @@ class FastProtocol(HttpToolsProtocol):
             super().on_body(self._body)
             self._body = b""
 
-    def _write(self, reply: Reply) -> None:
-        """The bytes that asgi.send_reply and uvicorn write for the same reply."""
-        status, body = reply.status, reply.body
-        parts = [STATUS_LINE[status]]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        for name, value in reply.headers:
-            parts += (name.lower(), b": ", value, b"\r\n")
-        if status == 204:
-            body = b""
+    def _write(self, status_line: bytes, lines: bytes, body: bytes, closing: bool) -> None:
+        """The bytes that asgi.send_reply and uvicorn write for the same answer."""
+        if status_line is _NO_CONTENT:
+            body, length = b"", b""
         else:
-            parts.append(b"content-length: %d\r\n" % len(body))
-        closing = self.is_draining() or not self.parser.should_keep_alive()
-        parts += (b"connection: close\r\n\r\n" if closing else b"\r\n", body)
-        self.transport.write(b"".join(parts))
+            length = b"content-length: %d\r\n" % len(body)
+        end = b"connection: close\r\n\r\n" if closing else b"\r\n"
+        self.transport.write(b"".join((status_line, self._common_lines(), lines, length, end, body)))
         self.server_state.total_requests += 1
         self._in_a_row += 1
         if closing:
             self.transport.close()
         else:
             self._idle_since_s = self.loop.time()
+
+    def _common_lines(self) -> bytes:
+        """The date, which is every answer's first header."""
+        headers, lines = self.common[0]
+        if headers is not self.server_state.default_headers:  # uvicorn makes a new list every second
+            headers = self.server_state.default_headers
+            lines = header_lines(headers)
+            self.common[0] = (headers, lines)
+        return lines
 
     # Time-outs and the end
 
@@ -190,8 +245,8 @@ class FastProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """A request that is being received will be answered; ASGI counts it as one under way."""
-        if self._answerer is not None:
-            self._answerer = None
+        if self._preparing is not None:
+            self._preparing = None
             self._leave_to(self.app)
         super().shutdown()
 
@@ -200,16 +255,14 @@ class FastProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
 
-def fast_protocol(front_door: FrontDoor, max_body_bytes: int) -> type[FastProtocol]:
+def fast_protocol(door: FrontDoor, max_body_bytes: int) -> type[FastProtocol]:
     """The protocol class for one gateway; `max_body_bytes` is the limit of ASGI's side."""
 
     class Bound(FastProtocol):
-        find = staticmethod(lru_cache(_KNOWN_TARGETS)(front_door.answerer))
+        front_door = door
         most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
-
-        @staticmethod
-        def is_draining() -> bool:
-            return front_door.draining
+        heads: dict[bytes, Known] = {}  # noqa: RUF012  # shared by the connections of one gateway
+        common = [([], b"")]  # noqa: RUF012
 
     return Bound
 

@@ -1,6 +1,7 @@
 """`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
 
 from collections.abc import Awaitable, Mapping
+from functools import partial
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.errors import (
@@ -16,7 +17,7 @@ from service.errors import (
 from service.hosting.model import Answer, Call
 from service.invoke.predict import Invocation, Prediction, Predictor
 from service.log import get_logger
-from service.wire.reply import Reply
+from service.wire.reply import Answering, Reply
 
 _CONTENT_TYPE = b"content-type"
 _ACCEPT = b"accept"
@@ -50,7 +51,7 @@ class InvocationsFace:
         request_id = new_request_id()
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
-            invocation = _to_invocation(scope["headers"], body)
+            invocation = _to_invocation(_known(scope["headers"]), body)
             reply = await self._finish(self._predictor.predict(invocation), request_id)
         except ClientGone:
             return
@@ -58,14 +59,14 @@ class InvocationsFace:
             reply = self._refuse(error, request_id)
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    def answer_now(self, headers: Headers, body: bytes) -> Reply | Awaitable[Reply]:
-        """Answer at once if nothing has to be waited for; else what is left to await.
+    def prepare(self, headers: Headers) -> Answering:
+        """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
+        return partial(self._answer, _known(headers))
 
-        For requests whose body is whole and within the limit. Replies and log are those of a call by ASGI.
-        """
+    def _answer(self, known: Mapping[bytes, str], body: bytes) -> Reply | Awaitable[Reply]:
         request_id = new_request_id()
         try:
-            prediction = self._predictor.begin(_to_invocation(headers, body))
+            prediction = self._predictor.begin(_to_invocation(known, body))
             if isinstance(prediction, Prediction):
                 return _to_reply(prediction, request_id)
         except Exception as error:
@@ -108,8 +109,7 @@ def _known(headers: Headers) -> dict[bytes, str]:
     return {name: value.decode("latin-1") for name, value in headers if name in _READ}
 
 
-def _to_invocation(headers: Headers, body: bytes) -> Invocation:
-    known = _known(headers)
+def _to_invocation(known: Mapping[bytes, str], body: bytes) -> Invocation:
     return Invocation(None, to_call(known, body), known.get(_TARGET_VARIANT))
 
 

@@ -9,7 +9,7 @@ One object per process, used from its event loop only; loading and freeing run i
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from copy import copy
@@ -88,7 +88,8 @@ class ModelCache:
         self._observer = observer
         self._idle_s = idle_s
         self._keep = keep
-        self._entries: OrderedDict[ModelKey, Entry] = OrderedDict()
+        self._entries: dict[ModelKey, Entry] = {}
+        self._turn = 0
         self._doomed: set[Entry] = set()  # evicted, but still in use
         self._loads: dict[ModelKey, _Load] = {}
         self._failures = Failures(clock, backoff or Backoff())
@@ -111,7 +112,7 @@ class ModelCache:
     @property
     def loaded(self) -> list[Entry]:
         """The loaded models, least recently used first."""
-        return list(self._entries.values())
+        return sorted(self._entries.values(), key=_turn)
 
     def failures(self) -> list[tuple[ModelKey, ModelFault]]:
         """The models whose last load failed, and why."""
@@ -124,11 +125,16 @@ class ModelCache:
     def pin(self, key: ModelKey) -> Entry | None:
         """Take a model that is loaded into use, or None. Every pin needs one `release`."""
         entry = self._entries.get(key)
-        if entry is None:
-            return None
+        return entry if entry is not None and self.pin_again(entry) else None
+
+    def pin_again(self, entry: Entry) -> bool:
+        """As `pin`, for a model that was in use before; whether it is still there."""
+        if entry.doomed:
+            return False
         entry.users += 1
-        self._entries.move_to_end(key)
-        return entry
+        self._turn += 1
+        entry.turn = self._turn
+        return True
 
     async def acquire(self, key: ModelKey) -> Entry:
         """Take a model into use, loading it first if need be. Every acquire needs one `release`.
@@ -254,6 +260,8 @@ class ModelCache:
         load = self._loads.pop(key)
         self._failures.forget(key)
         self._entries[key] = entry
+        self._turn += 1
+        entry.turn = self._turn
         entry.users = load.waiters
         self._observer.loaded(key, self._clock.monotonic() - begun_s, entry.model)
         if load.stale:
@@ -323,7 +331,7 @@ class ModelCache:
         excess_bytes = self._held_bytes - self._leaving_bytes + need_bytes - self.budget_bytes
         if excess_bytes <= 0:
             return
-        candidates = [entry for entry in self._entries.values() if not self._keep(entry.key)]
+        candidates = [entry for entry in self.loaded if not self._keep(entry.key)]
         for entry in sorted(candidates, key=lambda entry: entry.users > 0):
             self._evict(entry, "memory")
             excess_bytes -= entry.size_bytes
@@ -382,6 +390,10 @@ class ModelCache:
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *arguments))
+
+
+def _turn(entry: Entry) -> int:
+    return entry.turn
 
 
 def _load_into(box: list[LoadedModel], prepared: Prepared) -> None:

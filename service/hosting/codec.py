@@ -36,6 +36,7 @@ _PARAMETER: Final = re.compile(r';\s*([^\s;="]+)\s*=\s*("[^"]*"|[^;]*)')
 # A comma inside quotes does not end a media range; an unclosed quote runs to the end.
 _RANGE: Final = re.compile(r'(?:[^,"]|"[^"]*"?)+')
 _TO_QUOTE: Final = re.compile(r'[",\r\n]')
+_NUMBER_KINDS: Final = "biuf"
 _NPY_KINDS: Final = "biufU"
 _QUALITY: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 
@@ -205,9 +206,10 @@ def _either(names: tuple[str, ...]) -> str:
 
 def _unwrap(value: Any) -> Any:
     """Data frames, series and sparse matrices as arrays; floats as float64, times and bytes as text."""
-    for method in ("to_numpy", "toarray"):
-        if hasattr(value, method):
-            value = getattr(value, method)()
+    if type(value) is not np.ndarray:
+        for method in ("to_numpy", "toarray"):
+            if hasattr(value, method):
+                value = getattr(value, method)()
     if not isinstance(value, np.ndarray):
         return value
     if value.dtype.kind == "f":
@@ -251,7 +253,7 @@ def _by_row(value: Any) -> list[Any]:
 
 
 def _dump(value: Any) -> bytes:
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.isnative:
+    if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBER_KINDS and value.dtype.isnative:
         return orjson.dumps(value, default=_native, option=orjson.OPT_SERIALIZE_NUMPY)
     try:
         return orjson.dumps(value, default=_native, option=orjson.OPT_NON_STR_KEYS)

@@ -14,7 +14,10 @@ _RISE = 0.2
 
 
 class Entry:
-    """One loaded model and who uses it; `lines` are the batchers in front of it, one per gate."""
+    """One loaded model and who uses it.
+
+    `lines` are the batchers in front of it, one per gate; `turn` is higher the later it was last taken up.
+    """
 
     __slots__ = (
         "_costs_s",
@@ -25,6 +28,7 @@ class Entry:
         "last_used_s",
         "lines",
         "size_bytes",
+        "turn",
         "users",
         "version",
     )
@@ -34,6 +38,7 @@ class Entry:
         self.version = version
         self.size_bytes = model.size_bytes
         self.users = 0
+        self.turn = 0
         self.last_used_s = now_s
         self.doomed = False
         self.gate = gate

@@ -6,9 +6,8 @@ Not in here: when a model is loaded and freed (cache), how many calls it takes a
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from service.errors import ModelFailure
 from service.hosting.codec import Accept, choose_accept, decode, encode
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     from service.hosting.flavours import sklearn
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request as a model's container sees it."""
 
     body: bytes
@@ -43,8 +41,7 @@ class Call:
     session_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a model's container answers."""
 
     body: bytes

@@ -22,6 +22,8 @@ from service.hosting.gate import Gate
 from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.source import ModelKey
 
+_MOST_REMEMBERED = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
@@ -55,6 +57,7 @@ class Replica:
         self._concurrency = limits.concurrency
         self._gate = Gate(limits.concurrency, limits.queue)
         self._key: ModelKey | None = None
+        self._entries: dict[str | None, Entry] = {}  # by target model; what was in use before
 
     def scale(self, instances: int, most_calls: int | None = None) -> None:
         """Be so many instances from now on; `most_calls` limits the calls at once of all of them."""
@@ -70,6 +73,7 @@ class Replica:
         if self.source.multi:
             return self._locate(self.source, target_model)
         self._key = self._locate(self.source, None)
+        self._entries.clear()
         return self._key
 
     def answer_now(self, call: Call) -> Answer | None:
@@ -78,8 +82,7 @@ class Replica:
         Raises:
             ModelFault: the model's own refusal or failure, or no such model.
         """
-        key = self.key(call.target_model) if self._key is None else self._key
-        entry = self._cache.pin(key)
+        entry = self._pin(call.target_model)
         if entry is None:
             return None
         if not entry.runs_in_place(len(call.body)):
@@ -95,9 +98,8 @@ class Replica:
             ModelNotReady: the target model is still loading when the time is over.
             Unavailable: too many calls are waiting, or the server stops.
         """
-        key = self.key(call.target_model) if self._key is None else self._key
         timeout_s = self._timeout_s
-        entry = self._cache.pin(key)
+        entry = self._pin(call.target_model)
         if entry is None:
             begun_s = perf_counter()
             entry = await self._load(call.target_model)
@@ -113,6 +115,19 @@ class Replica:
             self._cache.release(entry)
         else:
             await self._answer_in_thread(entry, call, self._timeout_s)
+
+    def _pin(self, target_model: str | None) -> Entry | None:
+        """Take the model into use if it is loaded. To remember it is quicker than to find it by its files."""
+        target = target_model if self.source.multi else None
+        entry = self._entries.get(target)
+        if entry is not None and self._cache.pin_again(entry):
+            return entry
+        entry = self._cache.pin(self.key(target) if self._key is None else self._key)
+        if entry is not None:
+            if len(self._entries) >= _MOST_REMEMBERED:
+                self._entries.clear()
+            self._entries[target] = entry
+        return entry
 
     async def _load(self, target_model: str | None) -> Entry:
         key = self.key(target_model)  # looked up anew, since the files may lie elsewhere by now

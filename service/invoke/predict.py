@@ -1,9 +1,8 @@
 """InvokeEndpoint: find the endpoint, pick a variant, ask its replica, count."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service.arn import Arns
 from service.domain import sentences
@@ -22,8 +21,7 @@ from service.invoke.directory import Directory, Route, Target
 from service.observe.counts import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One request for a prediction, through whatever face; `endpoint` None asks for the default one."""
 
     endpoint: str | None
@@ -33,8 +31,7 @@ class Invocation:
     inference_component: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A model's answer and the variant that gave it."""
 
     answer: Answer

@@ -57,7 +57,7 @@ class Engine(ABC):
     async def run(self) -> None:
         """Send what is due, wait for the last answers. Whatever fails is counted, nothing is raised."""
         loop = asyncio.get_running_loop()
-        while (wait_s := self._start_s - monotonic()) > 0:  # a loop's alarm may go off a little early
+        while (wait_s := self._start_s - monotonic()) > 0:  # noqa: ASYNC110 - an alarm may go off too early
             await asyncio.sleep(wait_s)
         self._begun_cpu_s = process_time()
         loop.call_later(max(0.0, self._end_s - monotonic()), self._note_cpu)

@@ -1,19 +1,17 @@
 """The front door: predictions go straight to their face, the rest to the pages. No framework in between."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from service.asgi import App, Headers, Message, Receive, Scope, Send
-from service.wire.reply import Reply
+from service.wire.reply import Answering
 
-Answerer = Callable[[Headers, bytes], Reply | Awaitable[Reply]]
-"""Takes headers (lower-case names) and body; the reply, or what is left to await for it."""
-
-InvokeAnswerer = Callable[[str, Headers, bytes], Reply | Awaitable[Reply]]
-"""The same for an endpoint of the runtime face; its name comes first."""
+Preparing = Callable[[Headers], Answering]
+"""Takes the headers of a request (lower-case names), gives what answers its body."""
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
+_KNOWN_TARGETS = 4096
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -27,17 +25,19 @@ class Gateway:
         control: App,
         pages: App,
         *,
-        invoke_now: InvokeAnswerer | None = None,
-        answer_now: Answerer | None = None,
+        prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
+        prepare_default: Preparing | None = None,
     ) -> None:
         """Take the four faces.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
-        `pages` the rest. `invoke_now` and `answer_now` are the hot ways into the first two.
+        `pages` the rest. `prepare_endpoint`, which takes the endpoint's name first, and `prepare_default` are
+        the hot ways into the first two.
         """
         self.draining = False
-        self._invoke_now = invoke_now
-        self._answer_now = answer_now
+        self._prepare_endpoint = prepare_endpoint
+        self._prepare_default = prepare_default
+        self.prepares = lru_cache(_KNOWN_TARGETS)(self._prepares)
         self._runtime = runtime
         self._invocations = invocations
         self._control = control
@@ -57,15 +57,15 @@ class Gateway:
         else:
             await self._pages(scope, receive, send)
 
-    def answerer(self, target: bytes) -> Answerer | None:
+    def _prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target` without ASGI, if anybody; targets that need decoding are left to ASGI."""
         if target == _INVOCATIONS:
-            return self._answer_now
+            return self._prepare_default
         inside = target.startswith(_ENDPOINTS) and target.endswith(_INVOCATIONS)
         name = target[len(_ENDPOINTS) : -len(_INVOCATIONS)] if inside else b""
-        if self._invoke_now is None or not _PLAIN_NAME.issuperset(name) or not name:
+        if self._prepare_endpoint is None or not _PLAIN_NAME.issuperset(name) or not name:
             return None
-        return partial(self._invoke_now, name.decode("ascii"))
+        return partial(self._prepare_endpoint, name.decode("ascii"))
 
 
 def _closing(send: Send) -> Send:

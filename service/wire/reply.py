@@ -1,6 +1,8 @@
 """An HTTP answer as every protocol here gives one. No protocol and no error in here."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,3 +12,22 @@ class Reply:
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+class Written(NamedTuple):
+    """An answer with status 200 whose header lines are ready to be sent, each with its line end."""
+
+    lines: bytes
+    body: bytes
+
+
+Answering = Callable[[bytes], Written | Reply | Awaitable[Reply]]
+"""A request whose head was read: takes its body; gives the answer, or what is left to await for it.
+
+Raises nothing. It answers every request that has the very same head.
+"""
+
+
+def header_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Headers as HTTP/1.1 has them, names in lower case."""
+    return b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in headers])

@@ -12,9 +12,8 @@ from typing import cast
 import uvicorn
 import uvloop
 
-from service.asgi import Headers
-from service.fastpath import Answerer, fast_protocol
-from service.wire.reply import Reply
+from service.fastpath import Preparing, fast_protocol
+from service.wire.reply import Written
 from tests.bench.bare import ANSWER, app
 
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: application/json\r\n"
@@ -34,12 +33,12 @@ class _Socket(asyncio.Protocol):
 class _FrontDoor:
     draining = False
 
-    def answerer(self, target: bytes) -> Answerer:
-        return _answer
+    def prepares(self, target: bytes) -> Preparing:
+        return lambda _headers: _answer
 
 
-def _answer(_headers: Headers, _body: bytes) -> Reply:
-    return Reply(200, [(b"Content-Type", b"application/json")], ANSWER)
+def _answer(_body: bytes) -> Written:
+    return Written(b"content-type: application/json\r\n", ANSWER)
 
 
 async def _serve(kind: str, port: int) -> None:

@@ -9,9 +9,9 @@ from types import TracebackType
 
 from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, read_body, send_reply
 from service.errors import PayloadTooLarge
-from service.fastpath import Answerer, fast_protocol
+from service.fastpath import Preparing, fast_protocol
 from service.server import Server
-from service.wire.reply import Reply
+from service.wire.reply import Answering, Reply, Written, header_lines
 
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0
@@ -25,10 +25,15 @@ class FrontDoor:
         self.draining = False
         self.may_answer = asyncio.Event()
         self.waits = threading.Semaphore(0)
+        self.prepared: list[Headers] = []
         self.answered_now: list[bytes] = []
 
-    def answerer(self, target: bytes) -> Answerer | None:
-        return self._answer_now if target == HOT.encode() else None
+    def prepares(self, target: bytes) -> Preparing | None:
+        return self._prepare if target == HOT.encode() else None
+
+    def _prepare(self, headers: Headers) -> Answering:
+        self.prepared.append(headers)
+        return self._answer_now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -41,11 +46,13 @@ class FrontDoor:
             reply.headers.append((b"connection", b"close"))
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    def _answer_now(self, headers: Headers, body: bytes) -> Reply | Awaitable[Reply]:
+    def _answer_now(self, body: bytes) -> Written | Reply | Awaitable[Reply]:
         if body.startswith(b"wait"):
             return self._answer(body)
         self.answered_now.append(body)
-        return _echo(body)
+        reply = _echo(body)
+        ready = reply.status == 200 and not body.startswith(b"reply")
+        return Written(header_lines(reply.headers), body) if ready else reply
 
     async def _answer(self, body: bytes) -> Reply:
         if body.startswith(b"wait"):

@@ -13,7 +13,13 @@ def _scores(estimator: Any) -> Step:
     offset = estimator.intercept_
     if hasattr(weights, "toarray"):
         raise NotCompilable("the coefficients are sparse")
-    return lambda rows: rows @ weights + offset
+
+    def scores(rows: Any) -> Any:
+        found = rows.dot(weights)
+        found += offset
+        return found
+
+    return scores
 
 
 def _regressor(estimator: Any) -> Methods:

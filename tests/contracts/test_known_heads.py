@@ -1,0 +1,157 @@
+"""Requests whose head came before, bytes for bytes, are answered without a parser; clients never notice."""
+
+import random
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.contracts.http_server import WAIT_S, Running, request
+
+_MANY = 1500  # more heads than are remembered
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    with Running(fast=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[Running, Running]]:
+    with Running(fast=True) as fast, Running(fast=False) as slow:
+        yield fast, slow
+
+
+def test_the_same_head_is_prepared_once_for_all_connections(server: Running) -> None:
+    for bodies in ((b"abc", b"def"), (b"ghi", b"reply", b"jkl")):
+        with server.connect() as talk:
+            for body in bodies:
+                talk.send(request(body))
+                assert talk.answer()[2] == body
+    assert len(server.front.prepared) == 2  # of three bytes and of five
+
+
+def test_the_answer_is_the_same_as_the_first(server: Running) -> None:
+    with server.connect() as talk:
+        answers = []
+        for body in (b"hello", b"hello", b"reply", b"reply"):
+            talk.send(request(body))
+            answers.append(talk.answer()[:2])
+    assert all(one == other for one, other in pairwise(answers))
+
+
+@pytest.mark.parametrize(
+    "lines", [(b"Authorization: x",), (b"Connection: close",), (b"X-Long: " + b"7" * 5000,)]
+)
+def test_some_heads_are_not_worth_remembering(server: Running, lines: tuple[bytes, ...]) -> None:
+    for _ in range(2):
+        with server.connect() as talk:
+            talk.send(request(b"a", *lines))
+            assert talk.answer()[2] == b"a"
+    assert len(server.front.prepared) == 2
+
+
+def test_no_more_heads_are_remembered_than_fit(server: Running) -> None:
+    with server.connect() as talk:
+        for number in range(_MANY):
+            talk.send(request(b"a", b"X-Number: %d" % number))
+            assert talk.answer()[2] == b"a"
+        known = len(server.front.prepared)
+        talk.send(request(b"b", b"X-Number: 0") + b"")  # forgotten
+        assert talk.answer()[2] == b"b"
+    assert known == _MANY
+    assert len(server.front.prepared) == _MANY + 1
+
+
+def test_a_known_head_may_come_in_parts_or_with_others_behind_it(server: Running) -> None:
+    whole = request(b"abc")
+    with server.connect() as talk:
+        for parts in (
+            (whole,),
+            (whole[:10], whole[10:]),
+            (whole[:-1], whole[-1:]),
+            (whole + whole[:9], whole[9:]),
+        ):
+            for part in parts:
+                talk.send(part)
+            assert talk.answer()[2] == b"abc"
+        assert talk.answer()[2] == b"abc"
+
+
+def test_a_known_head_behind_a_slow_answer_waits_for_it(server: Running) -> None:
+    with server.connect() as talk:
+        talk.send(request(b"fast"))
+        assert talk.answer()[2] == b"fast"
+        talk.send(request(b"wait"))  # the head is known, its answer takes time
+        assert server.front.waits.acquire(timeout=WAIT_S)
+        talk.send(request(b"next"))
+        server.let_answer()
+        assert [talk.answer()[2] for _ in range(2)] == [b"wait", b"next"]
+        talk.send(request(b"fast"))
+        assert talk.answer()[2] == b"fast"
+
+
+def test_an_idle_connection_is_closed_though_its_only_head_was_known() -> None:
+    with Running(fast=True, keep_alive_s=0.5) as server:
+        with server.connect() as talk:
+            talk.send(request(b"a"))
+            assert talk.answer()[2] == b"a"
+        with server.connect() as talk:
+            talk.send(request(b"b"))
+            assert talk.answer()[2] == b"b"
+            assert talk.end() == b""
+        assert len(server.front.prepared) == 1
+
+
+def test_a_draining_server_closes_connections_of_known_heads() -> None:
+    with Running(fast=True) as server, server.connect() as talk, server.connect() as other:
+        for each in (talk, other):
+            each.send(request(b"a"))
+            assert each.answer()[2] == b"a"
+        server.front.draining = True
+        talk.send(request(b"b"))
+        assert talk.answer()[1].endswith(b"connection: close")
+        assert talk.end() == b""
+
+
+_REQUESTS = st.sampled_from(
+    [
+        request(b"abc"),
+        request(b"def"),
+        request(b"reply"),
+        request(b""),
+        request(b"nothing"),
+        request(b"a\r\n\r\nb"),
+        request(b"x", path="/elsewhere"),
+        request(b"", method="GET"),
+        request(b"abc", b"Authorization: x"),
+        b"\r\n" + request(b"abc"),
+        b"POST /hot HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_REQUESTS, min_size=1, max_size=12), st.integers(0, 2**32), st.sampled_from((0.0, 0.1, 0.6)))
+def test_however_requests_are_cut_the_answers_are_those_of_asgi(
+    both: tuple[Running, Running], requests: list[bytes], seed: int, cuts: float
+) -> None:
+    chance = random.Random(seed)
+    wire = b"".join(requests)
+    ends = {0, len(wire)}
+    at = 0
+    for one in requests:
+        ends |= {at} if chance.random() < 0.8 else set()
+        ends |= {at + chance.randrange(len(one))} if chance.random() < cuts else set()
+        at += len(one)
+    parts = [wire[start:end] for start, end in pairwise(sorted(ends))]
+    found = []
+    for server in both:
+        with server.connect() as talk:
+            for part in parts:
+                talk.send(part)
+            found.append([talk.answer() for _ in requests])
+    assert found[0] == found[1]

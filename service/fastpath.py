@@ -25,6 +25,7 @@ _MOST_BODY_BYTES = 65_536
 _MOST_IN_A_ROW = 16
 # `origin` comes from web pages, whose answers need headers of their own (web/cors.py).
 _UNUSUAL = frozenset({b"expect", b"origin", b"transfer-encoding", b"upgrade"})
+_MOST_TOGETHER = 32
 _HEAD_END = b"\r\n\r\n"
 _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 4096
@@ -48,6 +49,33 @@ class Known(NamedTuple):
     body_bytes: int
 
 
+class Outbox:
+    """Answers that are sent together, once all that was received at the same time is answered.
+
+    Whoever waits for several of them wakes up once for all: to wake another process costs more than to answer
+    a request. It costs the first of them the time that the others take, which is why they are at most so many.
+    """
+
+    def __init__(self) -> None:
+        self._answers: list[tuple[FastProtocol, bytes]] = []
+
+    def put(self, connection: "FastProtocol", answer: bytes) -> None:
+        """Send it soon: before anything else happens in the event loop but more requests being received."""
+        answers = self._answers
+        if not answers:
+            connection.loop.call_soon(self.empty)
+        answers.append((connection, answer))
+        if len(answers) >= _MOST_TOGETHER:
+            self.empty()
+
+    def empty(self) -> None:
+        """Send all, now."""
+        answers, self._answers = self._answers, []
+        for connection, answer in answers:
+            if not connection.transport.is_closing():
+                connection.transport.write(answer)
+
+
 class FastProtocol(HttpToolsProtocol):
     """One connection.
 
@@ -59,6 +87,7 @@ class FastProtocol(HttpToolsProtocol):
     front_door: FrontDoor
     most_body_bytes: int
     heads: dict[bytes, Known]
+    outbox: "Outbox"
     common: list[tuple[list[tuple[bytes, bytes]], bytes]]  # uvicorn's headers of this second, and their lines
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -210,10 +239,11 @@ class FastProtocol(HttpToolsProtocol):
         else:
             length = b"content-length: %d\r\n" % len(body)
         end = b"connection: close\r\n\r\n" if closing else b"\r\n"
-        self.transport.write(b"".join((status_line, self._common_lines(), lines, length, end, body)))
+        self.outbox.put(self, b"".join((status_line, self._common_lines(), lines, length, end, body)))
         self.server_state.total_requests += 1
         self._in_a_row += 1
         if closing:
+            self.outbox.empty()
             self.transport.close()
         else:
             self._idle_since_s = self.loop.time()
@@ -248,7 +278,13 @@ class FastProtocol(HttpToolsProtocol):
         if self._preparing is not None:
             self._preparing = None
             self._leave_to(self.app)
+        self.outbox.empty()
         super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, behind the answers to what came before it."""
+        self.outbox.empty()
+        super().send_400_response(msg)
 
     def _watch_idleness(self, seconds: float) -> None:
         if not self.transport.is_closing():
@@ -262,6 +298,7 @@ def fast_protocol(door: FrontDoor, max_body_bytes: int) -> type[FastProtocol]:
         front_door = door
         most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
         heads: dict[bytes, Known] = {}  # noqa: RUF012  # shared by the connections of one gateway
+        outbox = Outbox()
         common = [([], b"")]  # noqa: RUF012
 
     return Bound

@@ -60,7 +60,7 @@ def test_no_more_heads_are_remembered_than_fit(server: Running) -> None:
             talk.send(request(b"a", b"X-Number: %d" % number))
             assert talk.answer()[2] == b"a"
         known = len(server.front.prepared)
-        talk.send(request(b"b", b"X-Number: 0") + b"")  # forgotten
+        talk.send(request(b"b", b"X-Number: 0"))  # forgotten
         assert talk.answer()[2] == b"b"
     assert known == _MANY
     assert len(server.front.prepared) == _MANY + 1

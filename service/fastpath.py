@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.asgi import App, Headers, Receive, Scope, Send, send_reply
-from service.wire.reply import Answering, Reply, Written, header_lines
+from service.wire.reply import Answered, Answering, Reply, Written, header_lines
 
 Preparing = Callable[[Headers], Answering]
 """Takes the headers of a request (lower-case names), gives what answers its body. Raises nothing."""
@@ -25,7 +25,6 @@ _MOST_BODY_BYTES = 65_536
 _MOST_IN_A_ROW = 16
 # `origin` comes from web pages, whose answers need headers of their own (web/cors.py).
 _UNUSUAL = frozenset({b"expect", b"origin", b"transfer-encoding", b"upgrade"})
-_MOST_TOGETHER = 32
 _HEAD_END = b"\r\n\r\n"
 _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 4096
@@ -43,37 +42,41 @@ class FrontDoor(Protocol):
 
 
 class Known(NamedTuple):
-    """A head that was parsed before: what answers its requests, and how long their bodies are."""
+    """A head that was parsed before: who answers its requests, and how long their bodies are."""
 
     answering: Answering
     body_bytes: int
 
 
-class Outbox:
-    """Answers that are sent together, once all that was received at the same time is answered.
+class Round:
+    """Requests with known heads that came in one round of the event loop; answered and sent together.
 
-    Whoever waits for several of them wakes up once for all: to wake another process costs more than to answer
-    a request. It costs the first of them the time that the others take, which is why they are at most so many.
+    So the model may answer them by one prediction, and whoever waits for several answers wakes up once for
+    all: each of these costs more than all else that one request takes. The first of them waits while the
+    others are received, some microseconds each.
     """
 
     def __init__(self) -> None:
-        self._answers: list[tuple[FastProtocol, bytes]] = []
+        self._waiting: dict[Answering, list[tuple[FastProtocol, bytes, int]]] = {}
 
-    def put(self, connection: "FastProtocol", answer: bytes) -> None:
-        """Send it soon: before anything else happens in the event loop but more requests being received."""
-        answers = self._answers
-        if not answers:
-            connection.loop.call_soon(self.empty)
-        answers.append((connection, answer))
-        if len(answers) >= _MOST_TOGETHER:
-            self.empty()
+    def add(self, connection: "FastProtocol", answering: Answering, request: bytes, at: int) -> None:
+        """Answer it soon: before anything else happens in the event loop but more requests being received.
 
-    def empty(self) -> None:
-        """Send all, now."""
-        answers, self._answers = self._answers, []
-        for connection, answer in answers:
-            if not connection.transport.is_closing():
-                connection.transport.write(answer)
+        Its body is `request` from `at` on.
+        """
+        if not self._waiting:
+            connection.loop.call_soon(self.finish)
+        self._waiting.setdefault(answering, []).append((connection, request, at))
+
+    def finish(self) -> None:
+        """Answer all, now."""
+        waiting, self._waiting = self._waiting, {}
+        for answering, requests in waiting.items():
+            there = [each for each in requests if each[0].waits]
+            bodies = [request[at:] for _, request, at in there]
+            answers = answering.many(bodies) if len(bodies) > 1 else [*map(answering.one, bodies)]
+            for (connection, request, _), answer in zip(there, answers, strict=True):
+                connection.take(request, answer)
 
 
 class FastProtocol(HttpToolsProtocol):
@@ -87,34 +90,50 @@ class FastProtocol(HttpToolsProtocol):
     front_door: FrontDoor
     most_body_bytes: int
     heads: dict[bytes, Known]
-    outbox: "Outbox"
+    answerings: dict[object, Answering]  # by head, but for its content-length
+    round: Round
     common: list[tuple[list[tuple[bytes, bytes]], bytes]]  # uvicorn's headers of this second, and their lines
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._preparing: Preparing | None = None  # set while a hot request is being received
-        self._begun: Reply | Awaitable[Reply] | None = None  # an answer that has to wait, of a known head
+        self._begun: Answered | None = None  # an answer that has to wait, of a known head
         self._data = b""  # what came in the same read as the beginning of a request, from there on
         self._body = b""
         self._plain = True
+        self.waits = False  # for the end of the round, with a request that is not answered yet
         self._between = True  # no part of a request was received since the end of the last
         self._in_a_row = 0
         self._idle_since_s = inf
 
     def data_received(self, data: bytes) -> None:
-        """Parse; hot requests are answered before this returns."""
+        """Parse; hot requests are answered before this returns, or together with others very soon."""
+        if self.waits:
+            self.round.finish()
         if self._between and (self.cycle is None or self.cycle.response_complete):
             end = data.find(_HEAD_END) + len(_HEAD_END)
             known = self.heads.get(data[:end])
             if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
-                answer = known.answering(data[end:])
-                if isinstance(answer, Written):
-                    self._write(_OK, answer.lines, answer.body, self.front_door.draining)
-                    if self.timeout_keep_alive_task is None:
-                        self._watch_idleness(self.timeout_keep_alive)
-                    return
-                self._begun = answer
+                self.waits = True
+                self._idle_since_s = inf
+                self.round.add(self, known.answering, data, end)
+                return
             self._data = data
+        self._parse(data)
+
+    def take(self, request: bytes, answer: Answered) -> None:
+        """Send the answer to a request of a known head, or have ASGI wait for it and send it."""
+        self.waits = False
+        self._in_a_row = 0
+        if isinstance(answer, Written):
+            self._write(_OK, answer.lines, answer.body, self.front_door.draining)
+            if self.timeout_keep_alive_task is None:
+                self._watch_idleness(self.timeout_keep_alive)
+        else:
+            self._begun = answer
+            self._parse(request)
+
+    def _parse(self, data: bytes) -> None:
         # The timer runs on: to stop and start it would cost more than to look at the clock when it fires.
         timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         self._idle_since_s = inf
@@ -129,6 +148,7 @@ class FastProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what a half received request holds."""
         self._preparing = None
+        self.waits = False
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -191,10 +211,10 @@ class FastProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = False
             super().on_message_complete()
 
-    def _answer(self, preparing: Preparing, body: bytes) -> Written | Reply | Awaitable[Reply]:
+    def _answer(self, preparing: Preparing, body: bytes) -> Answered:
         answering = preparing(self.headers)
         self._remember(answering, len(body))
-        return answering(body)
+        return answering.one(body)
 
     def _is_hot(self) -> bool:
         return (
@@ -215,7 +235,9 @@ class FastProtocol(HttpToolsProtocol):
             return  # a signature holds the time
         if len(self.heads) >= _MOST_HEADS:
             self.heads.clear()
-        self.heads[self._data[:end]] = Known(answering, body_bytes)
+            self.answerings.clear()
+        alike = (self.url, *(header for header in self.headers if header[0] != b"content-length"))
+        self.heads[self._data[:end]] = Known(self.answerings.setdefault(alike, answering), body_bytes)
 
     def _leave_to(self, app: App) -> None:
         """Have ASGI answer the request whose head, and perhaps a part of its body, was received."""
@@ -239,11 +261,10 @@ class FastProtocol(HttpToolsProtocol):
         else:
             length = b"content-length: %d\r\n" % len(body)
         end = b"connection: close\r\n\r\n" if closing else b"\r\n"
-        self.outbox.put(self, b"".join((status_line, self._common_lines(), lines, length, end, body)))
+        self.transport.write(b"".join((status_line, self._common_lines(), lines, length, end, body)))
         self.server_state.total_requests += 1
         self._in_a_row += 1
         if closing:
-            self.outbox.empty()
             self.transport.close()
         else:
             self._idle_since_s = self.loop.time()
@@ -278,13 +299,9 @@ class FastProtocol(HttpToolsProtocol):
         if self._preparing is not None:
             self._preparing = None
             self._leave_to(self.app)
-        self.outbox.empty()
+        if self.waits:
+            self.round.finish()
         super().shutdown()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, behind the answers to what came before it."""
-        self.outbox.empty()
-        super().send_400_response(msg)
 
     def _watch_idleness(self, seconds: float) -> None:
         if not self.transport.is_closing():
@@ -298,7 +315,8 @@ def fast_protocol(door: FrontDoor, max_body_bytes: int) -> type[FastProtocol]:
         front_door = door
         most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
         heads: dict[bytes, Known] = {}  # noqa: RUF012  # shared by the connections of one gateway
-        outbox = Outbox()
+        answerings: dict[object, Answering] = {}  # noqa: RUF012
+        round = Round()
         common = [([], b"")]  # noqa: RUF012
 
     return Bound

@@ -1,7 +1,6 @@
 """`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
 
-from collections.abc import Awaitable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Mapping, Sequence
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.errors import (
@@ -15,9 +14,9 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.model import Answer, Call
-from service.invoke.predict import Invocation, Prediction, Predictor
+from service.invoke.predict import Invocation, Outcome, Prediction, Predictor
 from service.log import get_logger
-from service.wire.reply import Answering, Reply
+from service.wire.reply import Answered, Answering, Reply
 
 _CONTENT_TYPE = b"content-type"
 _ACCEPT = b"accept"
@@ -61,17 +60,27 @@ class InvocationsFace:
 
     def prepare(self, headers: Headers) -> Answering:
         """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
-        return partial(self._answer, _known(headers))
+        return _Prepared(self, _to_invocation(_known(headers), b""))
 
-    def _answer(self, known: Mapping[bytes, str], body: bytes) -> Reply | Awaitable[Reply]:
-        request_id = new_request_id()
+    def begin(self, invocation: Invocation) -> Answered:
+        """Answer one invocation at once if nothing has to be waited for. Raises nothing."""
         try:
-            prediction = self._predictor.begin(_to_invocation(known, body))
-            if isinstance(prediction, Prediction):
-                return _to_reply(prediction, request_id)
+            outcome: Outcome = self._predictor.begin(invocation)
         except Exception as error:
-            return self._refuse(error, request_id)
-        return self._finish(prediction, request_id)
+            outcome = error
+        return self._answered(outcome)
+
+    def begin_many(self, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
+        """The same for several that are like `head` but for their bodies."""
+        return [self._answered(outcome) for outcome in self._predictor.begin_many(head, bodies)]
+
+    def _answered(self, outcome: Outcome) -> Answered:
+        request_id = new_request_id()
+        if isinstance(outcome, Prediction):
+            return _to_reply(outcome, request_id)
+        if isinstance(outcome, Exception):
+            return self._refuse(outcome, request_id)
+        return self._finish(outcome, request_id)
 
     async def _finish(self, prediction: Awaitable[Prediction], request_id: str) -> Reply:
         try:
@@ -98,6 +107,22 @@ class InvocationsFace:
             )
         else:
             self._log.error("request failed", request_id=request_id, path="/invocations", exc_info=error)
+
+
+class _Prepared:
+    """Invocations whose head was read."""
+
+    __slots__ = ("_face", "_head")
+
+    def __init__(self, face: InvocationsFace, head: Invocation) -> None:
+        self._face = face
+        self._head = head
+
+    def one(self, body: bytes) -> Answered:
+        return self._face.begin(self._head.with_body(body))
+
+    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
+        return self._face.begin_many(self._head, bodies)
 
 
 def read_headers(scope: Scope) -> dict[bytes, str]:

@@ -72,12 +72,16 @@ class Disagreement(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of compiling a model; `speeds` are methods -> (rows, estimator's s, program's s)."""
+    """What came of compiling a model; `speeds` are methods -> (rows, estimator's s, program's s).
+
+    `joins` are the methods that were seen to give each row the same answer, to the last bit, whatever other
+    rows are there.
+    """
 
     compiled: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     speeds: Mapping[str, tuple[tuple[int, float, float], ...]] = field(default_factory=dict)
-    joins: bool = False
+    joins: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -187,12 +191,16 @@ def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
     return Verdict(tuple(quick), tuple(reasons), speeds, _joins(reference.methods(), quick, rows))
 
 
-def _joins(methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Rows) -> bool:
-    """Whether each row gets the same answer, to the last bit, whatever other rows are there."""
-    serving = [_serving(method, quick.get(name)) for name, method in methods.items()]
+def _joins(methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Rows) -> tuple[str, ...]:
+    """The methods whose answers to a row do not depend on the rows beside it."""
+    steps = {name: _serving(method, quick.get(name)) for name, method in methods.items()}
+    return tuple(name for name, step in steps.items() if _is_safe(step, rows))
+
+
+def _is_safe(step: Step, rows: Rows) -> bool:
     try:
         with _quiet():
-            return all(_is_independent(step, rows) for step in serving)
+            return _is_independent(step, rows)
     except Exception:  # it refuses some rows, so that nothing can be said
         return False
 

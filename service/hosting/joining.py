@@ -13,6 +13,7 @@ import numpy as np
 
 from service.errors import ModelFault
 from service.hosting.codec import OUTPUTS, Accept, choose_accept, decode, encode
+from service.hosting.media import CSV, JSON, read_csv_quickly
 from service.hosting.model import Answer, Call
 
 MOST_ROWS = 2048
@@ -55,6 +56,38 @@ def answer_together(predict: Predict, calls: Sequence[Call], default_accept: str
         for part, outcome in zip(group, _answer_group(predict, group), strict=True):
             outcomes[part.place] = outcome
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def answer_single_rows(
+    predict: Predict, bodies: Sequence[bytes], call: Call, default_accept: str
+) -> list[Outcome] | None:
+    """`answer_together` in far fewer steps for bodies of one plain row of CSV each; None for others.
+
+    All of them are like `call` but for their bodies. Blocking.
+    """
+    if call.content_type != CSV:
+        return None
+    rows = read_csv_quickly(b"\n".join(bodies))
+    # As many rows as bodies: then none of them holds a newline, for each holds at least one row.
+    if rows is None or len(rows) != len(bodies) or not _is_plain(rows):
+        return None
+    try:
+        accept = choose_accept(call.accept, default=default_accept)
+        prediction = predict(rows, accept)
+    except ModelFault:
+        return None  # each hears for itself
+    if not isinstance(prediction, np.ndarray) or prediction.shape != (len(bodies),):
+        return None
+    if accept.media_type == JSON and prediction.dtype.kind in "iu":
+        return [Answer(b"[%d]" % label, JSON) for label in prediction.tolist()]
+    return [_encode_at(prediction, place, accept) for place in range(len(bodies))]
+
+
+def _encode_at(prediction: Any, place: int, accept: Accept) -> Outcome:
+    try:
+        return Answer(encode(prediction[place : place + 1], accept.media_type), accept.media_type)
+    except ModelFault as fault:
+        return fault
 
 
 def _groups(parts: Iterable[_Part]) -> Iterator[list[_Part]]:

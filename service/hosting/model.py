@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from service.errors import ModelFailure
+from service.errors import ModelFailure, NotAcceptable
 from service.hosting.codec import Accept, choose_accept, decode, encode
 from service.hosting.compiled import Compiling
 from service.hosting.footprint import measure
@@ -102,6 +102,10 @@ class Predictor(Protocol):
         """The prediction, ready for the codec. Raises ModelFault."""
         ...
 
+    def methods_for(self, accept: Accept) -> tuple[str, ...]:
+        """The estimator's methods that `predict` calls for such an answer."""
+        ...
+
 
 class FlavourModel:
     """A model that built-in code serves; `predictor` is for those who serve it in a faster way."""
@@ -128,11 +132,16 @@ class FlavourModel:
         """What it is, for people."""
         return self.compiling.describe(self.predictor.description)
 
-    @property
-    def joins(self) -> bool:
-        """Whether calls may be joined: answers to a row were seen not to depend on the rows beside it."""
+    def joins(self, accept: str | None) -> bool:
+        """Whether calls that accept this may be joined: a row's answer depends on no row beside it."""
         verdict = self.compiling.verdict
-        return self.in_place and verdict is not None and verdict.joins
+        if verdict is None or not self.in_place:
+            return False
+        try:
+            chosen = choose_accept(accept, default=self.default_accept)
+        except NotAcceptable:  # that is for the call itself to say
+            return False
+        return all(name in verdict.joins for name in self.predictor.methods_for(chosen))
 
     def answer(self, call: Call) -> Answer:
         """Decode, predict, encode. Raises ModelFault."""

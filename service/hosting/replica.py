@@ -7,7 +7,7 @@ keeps its place until it is done, as a container does (contract A.1).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from service.hosting.batcher import Batcher
 from service.hosting.cache import STOPPING, ModelCache
 from service.hosting.entry import Entry
 from service.hosting.gate import Gate
+from service.hosting.joining import Outcome, answer_single_rows
 from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.source import ModelKey
 
@@ -90,6 +91,24 @@ class Replica:
             return None
         return self._answer_in_place(entry, call)
 
+    def answer_many_now(self, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
+        """Answer calls that are alike but for their bodies, as `answer_now` does, by one prediction.
+
+        None if that can not be, or would not be right: answer them one by one.
+        """
+        entry = self._pin(call.target_model)
+        if entry is None:
+            return None
+        model = entry.model
+        try:
+            if not isinstance(model, FlavourModel) or not model.joins(call.accept):
+                return None
+            if not all(entry.runs_in_place(size) for size in set(map(len, bodies))):
+                return None
+            return answer_single_rows(model.predictor.predict, bodies, call, model.default_accept)
+        finally:
+            self._cache.release(entry)
+
     async def invoke(self, call: Call) -> Answer:
         """Answer one call.
 
@@ -154,7 +173,7 @@ class Replica:
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 gate = entry.gate if self.source.multi else self._gate
-                if isinstance(entry.model, FlavourModel) and entry.model.joins:
+                if isinstance(entry.model, FlavourModel) and entry.model.joins(call.accept):
                     return await self._batcher(entry, gate).answer(call)
                 await self._enter(entry, gate)
                 return await _outcome(self._start(entry, gate, call))

@@ -1,6 +1,6 @@
 """InvokeEndpoint: find the endpoint, pick a variant, ask its replica, count."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Literal, NamedTuple
 
@@ -30,12 +30,21 @@ class Invocation(NamedTuple):
     target_container_hostname: str | None = None
     inference_component: str | None = None
 
+    def with_body(self, body: bytes) -> "Invocation":
+        """The same for another body."""
+        endpoint, (_, *about), *targets = self
+        return Invocation(endpoint, Call(body, *about), *targets)
+
 
 class Prediction(NamedTuple):
     """A model's answer and the variant that gave it."""
 
     answer: Answer
     variant: str
+
+
+Outcome = Prediction | Exception | Awaitable[Prediction]
+"""What came of an invocation, or what is left to await for it; the exceptions are those of `predict`."""
 
 
 class Predictor:
@@ -89,11 +98,59 @@ class Predictor:
             target = self._choose(invocation)
         except ValidationFault:
             return self.predict(invocation)  # the directory may be behind
+        return self._begin_at(target, invocation, begun_s)
+
+    def begin_many(self, head: Invocation, bodies: Sequence[bytes]) -> list[Outcome]:
+        """As `begin`, for invocations that are like `head` but for their bodies.
+
+        Those whom the weights lead to the same variant are answered by one prediction where that may be.
+        """
+        begun_s = perf_counter()
+        try:
+            targets = self._choose_many(head, len(bodies))
+        except ValidationFault:
+            return [self.predict(head.with_body(body)) for body in bodies]
+        if len(targets) == 1:
+            return self._begin_together(targets[0], head, bodies, begun_s)
+        places: dict[str, list[int]] = {}
+        for place, target in enumerate(targets):
+            places.setdefault(target.variant.name, []).append(place)
+        found: dict[int, Outcome] = {}
+        for some in places.values():
+            outcomes = self._begin_together(targets[some[0]], head, [bodies[at] for at in some], begun_s)
+            found.update(zip(some, outcomes, strict=True))
+        return [found[place] for place in range(len(bodies))]
+
+    def _begin_together(
+        self, target: Target, head: Invocation, bodies: Sequence[bytes], begun_s: float
+    ) -> list[Outcome]:
+        answers = target.replica.answer_many_now(head.call, bodies) if len(bodies) > 1 else None
+        if answers is None:
+            return [self._begin_safely(target, head.with_body(body)) for body in bodies]
+        variant, answered = target.variant.name, 0
+        found: list[Outcome] = []
+        for answer, body in zip(answers, bodies, strict=True):
+            if isinstance(answer, Answer):
+                answered += 1
+                found.append(Prediction(answer, variant))
+            else:
+                found.append(self._failed(answer, target, head.with_body(body), begun_s))
+        target.counter.count(perf_counter() - begun_s, requests=answered)
+        return found
+
+    def _begin_safely(self, target: Target, invocation: Invocation) -> Outcome:
+        try:
+            return self._begin_at(target, invocation, perf_counter())
+        except Exception as error:  # worded and logged at the edge
+            return error
+
+    def _begin_at(
+        self, target: Target, invocation: Invocation, begun_s: float
+    ) -> Prediction | Awaitable[Prediction]:
         try:
             answer = target.replica.answer_now(invocation.call)
         except Exception as error:  # worded and logged at the edge
-            self._count_failure(error, target, invocation, begun_s)
-            raise
+            raise self._failed(error, target, invocation, begun_s) from error.__cause__
         if answer is None:
             return self._ask(target, invocation, begun_s)
         target.counter.count(perf_counter() - begun_s)
@@ -103,22 +160,19 @@ class Predictor:
         try:
             answer = await target.replica.invoke(invocation.call)
         except Exception as error:  # worded and logged at the edge
-            self._count_failure(error, target, invocation, begun_s)
-            raise
+            raise self._failed(error, target, invocation, begun_s) from error.__cause__
         target.counter.count(perf_counter() - begun_s)
         return Prediction(answer, target.variant.name)
 
-    def _count_failure(
-        self, error: Exception, target: Target, invocation: Invocation, begun_s: float
-    ) -> None:
-        """Count what went wrong, and raise it as callers know it; returns if it is a bug."""
+    def _failed(self, error: Exception, target: Target, invocation: Invocation, begun_s: float) -> Exception:
+        """Count what went wrong; the error as callers know it. A bug stays what it is."""
         duration_s = perf_counter() - begun_s
         if not isinstance(error, SagebirdError):
             target.counter.count_error(duration_s, SagebirdError.code, 5)
-            return
+            return error
         worded = self._worded(error, invocation)
         target.counter.count_error(duration_s, worded.code, _status_class(worded))
-        raise worded from None
+        return worded
 
     def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:
         """A container's refusal as the runtime API words it. Source: contract B.4."""
@@ -159,6 +213,15 @@ class Predictor:
         return self._choose(invocation)
 
     def _choose(self, invocation: Invocation) -> Target:
+        return self._pick(self._route(invocation), invocation)
+
+    def _choose_many(self, head: Invocation, number: int) -> list[Target]:
+        """A target for each of so many invocations; one for all where there is no other."""
+        route = self._route(head)
+        alike = len(route.targets) == 1 or head.target_variant is not None
+        return [self._pick(route, head) for _ in range(1 if alike else number)]
+
+    def _route(self, invocation: Invocation) -> Route:
         directory = self._directory()
         name = invocation.endpoint if invocation.endpoint is not None else directory.default
         route = directory.routes.get(name) if name is not None else None
@@ -168,6 +231,9 @@ class Predictor:
             message = sentences.endpoint_not_found(name, self._arns.account)
             raise ValidationFault(message, ErrorCode="NO_SUCH_ENDPOINT")
         _check_headers(route, invocation)
+        return route
+
+    def _pick(self, route: Route, invocation: Invocation) -> Target:
         variant = invocation.target_variant
         if variant is None:
             variant = route.traffic.pick(self._draw())

@@ -53,11 +53,11 @@ class InvocationCounter:
         """How many requests were counted, answered or not."""
         return sum(self.buckets)
 
-    def count(self, duration_s: float, model_s: float = 0.0) -> None:
-        """Count one answered request: its whole latency, and the model's part of it."""
-        self.buckets[bisect_left(BOUNDS_S, duration_s)] += 1
-        self.seconds += duration_s
-        self.model_seconds += model_s
+    def count(self, duration_s: float, model_s: float = 0.0, requests: int = 1) -> None:
+        """Count an answered request, or several that took as long: whole latency, and the model's part."""
+        self.buckets[bisect_left(BOUNDS_S, duration_s)] += requests
+        self.seconds += duration_s * requests
+        self.model_seconds += model_s * requests
 
     def count_error(
         self, duration_s: float, code: str, status_class: Literal[4, 5], model_s: float = 0.0

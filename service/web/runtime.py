@@ -1,25 +1,25 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
-from collections.abc import Awaitable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
-from service.invoke.predict import Invocation, Prediction, Predictor
+from service.invoke.predict import Invocation, Outcome, Prediction, Predictor
 from service.log import get_logger
 from service.web.failures import note_failure
 from service.wire.faults import fault_reply
-from service.wire.reply import Answering, Reply, Written, header_lines
+from service.wire.reply import Answered, Answering, Reply, Written, header_lines
 from service.wire.rest_json import compile_operation
 from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"
 _KNOWN_LINES = 1024
 # What an answer holds besides its body and their type, see Answer.
-_USUAL = [None, 200, None, None]
+_USUAL = (None, 200, None, None)
 _OPERATIONS = {
     "invocations": "InvokeEndpoint",
     "async-invocations": "InvokeEndpointAsync",
@@ -52,7 +52,7 @@ class RuntimeFace:
         except ClientGone:
             return
         except Exception as error:
-            reply = self._refuse(error, path, request_id)
+            reply = self.refuse(error, path, request_id)
         await send_reply(send, reply.status, reply.headers, reply.body)
 
     def prepare(self, endpoint: str, headers: Headers) -> Answering:
@@ -62,28 +62,39 @@ class RuntimeFace:
         """
         path = f"{_PREFIX}{endpoint}/invocations"
         try:
-            return partial(self._answer, path, self._read(endpoint, headers, b""))
+            return _Prepared(self, path, self._read(endpoint, headers, b""))
         except Exception as error:
-            refused = error
-            return lambda _body: self._refuse(refused, path, new_request_id())
+            return _Refused(self, path, error)
 
-    def _answer(self, path: str, head: Invocation, body: bytes) -> Written | Reply | Awaitable[Reply]:
-        endpoint, (_, *about), *targets = head
-        invocation = Invocation(endpoint, Call(body, *about), *targets)
-        request_id = new_request_id()
+    def begin(self, path: str, invocation: Invocation) -> Answered:
+        """Answer one invocation at once if nothing has to be waited for. Raises nothing."""
         try:
-            prediction = self._predictor.begin(invocation)
-            if isinstance(prediction, Prediction):
-                return self._written(prediction, invocation, request_id)
+            outcome: Outcome = self._predictor.begin(invocation)
         except Exception as error:
-            return self._refuse(error, path, request_id, invocation)
-        return self._finish(invocation, prediction, path, request_id)
+            outcome = error
+        return self._answered(outcome, invocation, path)
+
+    def begin_many(self, path: str, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
+        """The same for several that are like `head` but for their bodies."""
+        outcomes = self._predictor.begin_many(head, bodies)
+        return [self._answered(outcome, head, path) for outcome in outcomes]
+
+    def _answered(self, outcome: Outcome, invocation: Invocation, path: str) -> Answered:
+        request_id = new_request_id()
+        if isinstance(outcome, Prediction):
+            try:
+                return self._written(outcome, invocation, request_id)
+            except Exception as error:
+                outcome = error
+        if isinstance(outcome, Exception):
+            return self.refuse(outcome, path, request_id, invocation)
+        return self._finish(invocation, outcome, path, request_id)
 
     def _written(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Written | Reply:
         """`_to_reply` in fewer steps for what nearly all answers are: a body and its type."""
         answer, variant = prediction
-        body, content_type, *rest = answer
-        if rest != _USUAL or len(body) > self._max_body_bytes:
+        body, content_type = answer[:2]
+        if answer[2:] != _USUAL or len(body) > self._max_body_bytes:
             return self._to_reply(prediction, invocation, request_id)
         return Written(
             b"%bx-amzn-requestid: %b\r\n" % (self._lines(content_type, variant), request_id.encode()), body
@@ -99,15 +110,15 @@ class RuntimeFace:
         try:
             return self._to_reply(await prediction, invocation, request_id)
         except Exception as error:
-            return self._refuse(error, path, request_id, invocation)
+            return self.refuse(error, path, request_id, invocation)
 
     def _read(self, endpoint: str, headers: Headers, body: bytes) -> Invocation:
         return _to_invocation(self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))
 
-    def _refuse(
+    def refuse(
         self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
     ) -> Reply:
-        """The one place where the runtime's errors become replies."""
+        """The one place where the runtime's errors become replies, each with a line in the log."""
         if isinstance(error, ModelFault) and invocation is not None:
             error = self._predictor.as_model_error(error, invocation)
         reply = fault_reply(error, self._service, request_id)
@@ -134,6 +145,40 @@ class RuntimeFace:
         reply = self._invoke_endpoint.write(output)
         reply.headers.append((b"x-amzn-requestid", request_id.encode()))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
+
+
+class _Prepared:
+    """Invocations whose head was read."""
+
+    __slots__ = ("_face", "_head", "_path")
+
+    def __init__(self, face: RuntimeFace, path: str, head: Invocation) -> None:
+        self._face = face
+        self._path = path
+        self._head = head
+
+    def one(self, body: bytes) -> Answered:
+        return self._face.begin(self._path, self._head.with_body(body))
+
+    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
+        return self._face.begin_many(self._path, self._head, bodies)
+
+
+class _Refused:
+    """Invocations whose head is wrong, whatever their bodies are."""
+
+    __slots__ = ("_error", "_face", "_path")
+
+    def __init__(self, face: RuntimeFace, path: str, error: Exception) -> None:
+        self._face = face
+        self._path = path
+        self._error = error
+
+    def one(self, _body: bytes) -> Answered:
+        return self._face.refuse(self._error, self._path, new_request_id())
+
+    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
+        return [self.one(body) for body in bodies]
 
 
 def _endpoint_name(scope: Scope) -> str:

@@ -1,8 +1,8 @@
 """An HTTP answer as every protocol here gives one. No protocol and no error in here."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,20 @@ class Written(NamedTuple):
     body: bytes
 
 
-Answering = Callable[[bytes], Written | Reply | Awaitable[Reply]]
-"""A request whose head was read: takes its body; gives the answer, or what is left to await for it.
+Answered = Written | Reply | Awaitable[Reply]
+"""An answer, or what is left to await for it."""
 
-Raises nothing. It answers every request that has the very same head.
-"""
+
+class Answering(Protocol):
+    """Requests whose head was read: all that have the same one, but for the length of their bodies."""
+
+    def one(self, body: bytes) -> Answered:
+        """Answer one request. Raises nothing."""
+        ...
+
+    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
+        """Answer requests that came at the same time, each as if it were alone. Raises nothing."""
+        ...
 
 
 def header_lines(headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -7,13 +7,14 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import cast
 
 import uvicorn
 import uvloop
 
 from service.fastpath import Preparing, fast_protocol
-from service.wire.reply import Written
+from service.wire.reply import Answered, Written
 from tests.bench.bare import ANSWER, app
 
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: application/json\r\n"
@@ -34,11 +35,13 @@ class _FrontDoor:
     draining = False
 
     def prepares(self, target: bytes) -> Preparing:
-        return lambda _headers: _answer
+        return lambda _headers: self
 
+    def one(self, _body: bytes) -> Answered:
+        return Written(b"content-type: application/json\r\n", ANSWER)
 
-def _answer(_body: bytes) -> Written:
-    return Written(b"content-type: application/json\r\n", ANSWER)
+    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
+        return [self.one(body) for body in bodies]
 
 
 async def _serve(kind: str, port: int) -> None:

@@ -113,7 +113,7 @@ def _measure_parts(face: RuntimeFace, target: Target, model: LoadedModel, body: 
     call = Call(body, "text/csv", None)
     written = {"Body": b"[0]", "ContentType": "application/json", "InvokedProductionVariant": "v"}
     answering = face.prepare("logistic", _HEADERS)
-    whole_us = _time(lambda: answering(body))
+    whole_us = _time(lambda: answering.one(body))
     layers = {
         "wire: headers to members": _time(
             lambda: operation.read({"EndpointName": "logistic"}, _HEADERS, body)

@@ -4,14 +4,14 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Awaitable
+from collections.abc import Sequence
 from types import TracebackType
 
 from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, read_body, send_reply
 from service.errors import PayloadTooLarge
 from service.fastpath import Preparing, fast_protocol
 from service.server import Server
-from service.wire.reply import Answering, Reply, Written, header_lines
+from service.wire.reply import Answered, Answering, Reply, Written, header_lines
 
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0
@@ -25,6 +25,7 @@ class FrontDoor:
         self.draining = False
         self.may_answer = asyncio.Event()
         self.waits = threading.Semaphore(0)
+        self.together: list[int] = []
         self.prepared: list[Headers] = []
         self.answered_now: list[bytes] = []
 
@@ -33,7 +34,7 @@ class FrontDoor:
 
     def _prepare(self, headers: Headers) -> Answering:
         self.prepared.append(headers)
-        return self._answer_now
+        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -46,7 +47,11 @@ class FrontDoor:
             reply.headers.append((b"connection", b"close"))
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    def _answer_now(self, body: bytes) -> Written | Reply | Awaitable[Reply]:
+    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
+        self.together.append(len(bodies))
+        return [self.one(body) for body in bodies]
+
+    def one(self, body: bytes) -> Answered:
         if body.startswith(b"wait"):
             return self._answer(body)
         self.answered_now.append(body)

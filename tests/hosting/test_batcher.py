@@ -33,6 +33,9 @@ class _Doubler:
         self.may_answer = threading.Event()
         self.begun = threading.Semaphore(0)
 
+    def methods_for(self, accept: Accept) -> tuple[str, ...]:
+        return ("predict",)
+
     def predict(self, data: Any, accept: Accept) -> Any:
         self.sizes.append(len(data))
         self.begun.release()

@@ -164,7 +164,7 @@ class SklearnModel:
 
         Raises BadPayload when the estimator refuses the data, NotAcceptable when it cannot say what is asked.
         """
-        output = self._output if accept.output is None else accept.output
+        output = self._asked(accept)
         if PROBABILITIES not in output:
             return self._call(self._answers_by, data)
         if not hasattr(self.estimator, "predict_proba"):
@@ -177,6 +177,15 @@ class SklearnModel:
             )
         labels = self._call(self._answers_by, data)
         return _both(labels, self._call("predict_proba", data), accept.media_type)
+
+    def methods_for(self, accept: Accept) -> tuple[str, ...]:
+        """The estimator's methods that `predict` calls for such an answer."""
+        output = self._asked(accept)
+        labels = () if PROBABILITIES in output and LABEL not in output else (self._answers_by,)
+        return (*labels, "predict_proba") if PROBABILITIES in output else labels
+
+    def _asked(self, accept: Accept) -> tuple[str, ...]:
+        return self._output if accept.output is None else accept.output
 
     # What hosting/compiled asks for
 

@@ -73,8 +73,7 @@ class Round:
         waiting, self._waiting = self._waiting, {}
         for answering, requests in waiting.items():
             there = [each for each in requests if each[0].waits]
-            bodies = [request[at:] for _, request, at in there]
-            answers = answering.many(bodies) if len(bodies) > 1 else [*map(answering.one, bodies)]
+            answers = answering([request[at:] for _, request, at in there])
             for (connection, request, _), answer in zip(there, answers, strict=True):
                 connection.take(request, answer)
 
@@ -214,7 +213,7 @@ class FastProtocol(HttpToolsProtocol):
     def _answer(self, preparing: Preparing, body: bytes) -> Answered:
         answering = preparing(self.headers)
         self._remember(answering, len(body))
-        return answering.one(body)
+        return answering([body])[0]
 
     def _is_hot(self) -> bool:
         return (

@@ -1,6 +1,7 @@
 """`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.errors import (
@@ -60,19 +61,10 @@ class InvocationsFace:
 
     def prepare(self, headers: Headers) -> Answering:
         """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
-        return _Prepared(self, _to_invocation(_known(headers), b""))
+        return partial(self._begin, _to_invocation(_known(headers), b""))
 
-    def begin(self, invocation: Invocation) -> Answered:
-        """Answer one invocation at once if nothing has to be waited for. Raises nothing."""
-        try:
-            outcome: Outcome = self._predictor.begin(invocation)
-        except Exception as error:
-            outcome = error
-        return self._answered(outcome)
-
-    def begin_many(self, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
-        """The same for several that are like `head` but for their bodies."""
-        return [self._answered(outcome) for outcome in self._predictor.begin_many(head, bodies)]
+    def _begin(self, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
+        return [self._answered(outcome) for outcome in self._predictor.begin(head, bodies)]
 
     def _answered(self, outcome: Outcome) -> Answered:
         request_id = new_request_id()
@@ -107,22 +99,6 @@ class InvocationsFace:
             )
         else:
             self._log.error("request failed", request_id=request_id, path="/invocations", exc_info=error)
-
-
-class _Prepared:
-    """Invocations whose head was read."""
-
-    __slots__ = ("_face", "_head")
-
-    def __init__(self, face: InvocationsFace, head: Invocation) -> None:
-        self._face = face
-        self._head = head
-
-    def one(self, body: bytes) -> Answered:
-        return self._face.begin(self._head.with_body(body))
-
-    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
-        return self._face.begin_many(self._head, bodies)
 
 
 def read_headers(scope: Scope) -> dict[bytes, str]:

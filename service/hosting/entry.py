@@ -4,6 +4,7 @@ Not in here: when it comes and goes (cache).
 """
 
 from service.hosting.gate import Gate
+from service.hosting.joining import Lane
 from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey
 
@@ -16,7 +17,8 @@ _RISE = 0.2
 class Entry:
     """One loaded model and who uses it.
 
-    `lines` are the batchers in front of it, one per gate; `turn` is higher the later it was last taken up.
+    `lines` are the batchers in front of it, one per gate, and `lanes` its short ways, one per pair of
+    Content-Type and Accept; `turn` is higher the later it was last taken up.
     """
 
     __slots__ = (
@@ -25,6 +27,7 @@ class Entry:
         "doomed",
         "gate",
         "key",
+        "lanes",
         "last_used_s",
         "lines",
         "size_bytes",
@@ -42,6 +45,7 @@ class Entry:
         self.last_used_s = now_s
         self.doomed = False
         self.gate = gate
+        self.lanes: dict[tuple[str | None, str | None], Lane] = {}
         self.lines: dict[Gate, object] = {}
         self._model: list[LoadedModel] = [model]
         self._costs_s: dict[int, float] = {}
@@ -81,5 +85,6 @@ class Entry:
 
     def surrender(self) -> list[LoadedModel]:
         """Hand over the only reference to the model."""
+        self.lanes.clear()
         model, self._model = self._model, []
         return model

@@ -11,16 +11,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from service.errors import ModelFault
+from service.errors import ModelFault, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept, choose_accept, decode, encode
 from service.hosting.media import CSV, JSON, read_csv_quickly
-from service.hosting.model import Answer, Call
+from service.hosting.model import Answer, Call, FlavourModel
 
 MOST_ROWS = 2048
 """Rows that are joined; a call that brings more by itself is answered by itself."""
 
 # A sum of squares: far below what programs leave to the estimator, also when all rows are added up.
 _PLAIN = 1e60
+# Of bodies that are read as one; larger ones have a reader of their own, see media.
+_MOST_BYTES = 20_000
 
 Outcome = Answer | Exception
 
@@ -58,36 +60,67 @@ def answer_together(predict: Predict, calls: Sequence[Call], default_accept: str
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def answer_single_rows(
-    predict: Predict, bodies: Sequence[bytes], call: Call, default_accept: str
-) -> list[Outcome] | None:
-    """`answer_together` in far fewer steps for bodies of one plain row of CSV each; None for others.
+class Lane:
+    """Calls with the same headers, answered by one loaded model in the fewest steps, on the event loop.
 
-    All of them are like `call` but for their bodies. Blocking.
+    Bodies of plain CSV are read as one, and answered by one prediction where the model joins calls; all
+    others go the usual way, which decides what is right and words what is wrong.
     """
-    if call.content_type != CSV:
-        return None
-    rows = read_csv_quickly(b"\n".join(bodies))
-    # As many rows as bodies: then none of them holds a newline, for each holds at least one row.
-    if rows is None or len(rows) != len(bodies) or not _is_plain(rows):
-        return None
-    try:
-        accept = choose_accept(call.accept, default=default_accept)
-        prediction = predict(rows, accept)
-    except ModelFault:
-        return None  # each hears for itself
-    if not isinstance(prediction, np.ndarray) or prediction.shape != (len(bodies),):
-        return None
-    if accept.media_type == JSON and prediction.dtype.kind in "iu":
-        return [Answer(b"[%d]" % label, JSON) for label in prediction.tolist()]
-    return [_encode_at(prediction, place, accept) for place in range(len(bodies))]
 
+    __slots__ = ("_accept", "_call", "_csv", "_joins", "_model", "_predict", "verdict")
 
-def _encode_at(prediction: Any, place: int, accept: Accept) -> Outcome:
-    try:
-        return Answer(encode(prediction[place : place + 1], accept.media_type), accept.media_type)
-    except ModelFault as fault:
-        return fault
+    def __init__(self, model: FlavourModel, call: Call) -> None:
+        """For calls like `call`, whatever their bodies are."""
+        self.verdict = model.compiling.verdict
+        self._model = model
+        self._call = call
+        self._predict = model.predictor.predict
+        self._joins = model.joins(call.accept)
+        self._csv = call.content_type == CSV
+        try:
+            self._accept = choose_accept(call.accept, default=model.default_accept)
+        except NotAcceptable:  # the usual way says so
+            self._csv = False
+
+    def answer(self, bodies: Sequence[bytes]) -> list[Outcome]:
+        """What each call gets."""
+        if len(bodies) > 1 and not self._joins:
+            return [self._alone(body) for body in bodies]
+        outcomes = self._answer_rows(bodies) if self._csv else None
+        if outcomes is not None:
+            return outcomes
+        if len(bodies) == 1:
+            return [self._alone(bodies[0])]
+        calls = [self._call.with_body(body) for body in bodies]
+        return answer_together(self._predict, calls, self._model.default_accept)
+
+    def _answer_rows(self, bodies: Sequence[bytes]) -> list[Outcome] | None:
+        together = b"\n".join(bodies)
+        rows = read_csv_quickly(together) if len(together) < _MOST_BYTES else None
+        if rows is None or len(rows) > MOST_ROWS or (len(bodies) > 1 and not _is_plain(rows)):
+            return None
+        try:
+            prediction = self._predict(rows, self._accept)
+        except Exception:  # each hears for itself what is wrong with its rows
+            return None
+        if type(prediction) is not np.ndarray or prediction.ndim != 1 or len(prediction) != len(rows):
+            return None
+        kind = self._accept.media_type
+        if len(rows) == len(bodies) and kind == JSON and prediction.dtype.kind in "iu":
+            return [Answer(b"[%d]" % label, kind) for label in prediction.tolist()]
+        outcomes: list[Outcome] = []
+        start = 0
+        for body in bodies:
+            end = start + body.count(b"\n") + 1
+            outcomes.append(_encode(prediction[start:end], self._accept))
+            start = end
+        return outcomes
+
+    def _alone(self, body: bytes) -> Outcome:
+        try:
+            return self._model.answer(self._call.with_body(body))
+        except Exception as error:  # the edge of one call
+            return error
 
 
 def _groups(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
@@ -129,7 +162,7 @@ def _answer_group(predict: Predict, group: list[_Part]) -> list[Outcome]:
         ends = np.cumsum([len(part.rows) for part in group])
         if isinstance(prediction, np.ndarray) and prediction.ndim and len(prediction) == ends[-1]:
             return [
-                _encode(prediction[end - len(part.rows) : end], part)
+                _encode(prediction[end - len(part.rows) : end], part.accept)
                 for part, end in zip(group, ends.tolist(), strict=True)
             ]
     return [_answer_alone(predict, part) for part in group]
@@ -140,11 +173,11 @@ def _answer_alone(predict: Predict, part: _Part) -> Outcome:
         prediction = predict(part.rows, part.accept)
     except Exception as error:  # the edge of one call
         return error
-    return _encode(prediction, part)
+    return _encode(prediction, part.accept)
 
 
-def _encode(prediction: Any, part: _Part) -> Outcome:
+def _encode(prediction: Any, accept: Accept) -> Outcome:
     try:
-        return Answer(encode(prediction, part.accept.media_type), part.accept.media_type)
+        return Answer(encode(prediction, accept.media_type), accept.media_type)
     except ModelFault as fault:
         return fault

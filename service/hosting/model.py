@@ -40,6 +40,10 @@ class Call(NamedTuple):
     target_model: str | None = None
     session_id: str | None = None
 
+    def with_body(self, body: bytes) -> "Call":
+        """The same for another body."""
+        return Call(body, *self[1:])
+
 
 class Answer(NamedTuple):
     """What a model's container answers."""

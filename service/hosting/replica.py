@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
+from typing import cast
 
 from service.domain.endpoint import ModelSource
 from service.errors import ModelNotReady, ModelTimeout, Unavailable
@@ -19,11 +20,12 @@ from service.hosting.batcher import Batcher
 from service.hosting.cache import STOPPING, ModelCache
 from service.hosting.entry import Entry
 from service.hosting.gate import Gate
-from service.hosting.joining import Outcome, answer_single_rows
+from service.hosting.joining import Lane, Outcome
 from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.source import ModelKey
 
 _MOST_REMEMBERED = 4096
+_MOST_LANES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +79,26 @@ class Replica:
         self._entries.clear()
         return self._key
 
-    def answer_now(self, call: Call) -> Answer | None:
-        """Answer a call at once if its model is loaded and known to be quick, else None: `invoke` it.
+    def answer_now(self, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
+        """Answer calls that are like `call` but for their bodies, at once; None: `invoke` them one by one.
+
+        That is if the model is not loaded, or not known to be quick. It may answer all by one prediction.
 
         Raises:
-            ModelFault: the model's own refusal or failure, or no such model.
+            ModelNotFound: no such model.
         """
         entry = self._pin(call.target_model)
         if entry is None:
             return None
-        if not entry.runs_in_place(len(call.body)):
-            self._cache.release(entry)
-            return None
-        return self._answer_in_place(entry, call)
-
-    def answer_many_now(self, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
-        """Answer calls that are alike but for their bodies, as `answer_now` does, by one prediction.
-
-        None if that can not be, or would not be right: answer them one by one.
-        """
-        entry = self._pin(call.target_model)
-        if entry is None:
-            return None
-        model = entry.model
+        begun_s = perf_counter()
         try:
-            if not isinstance(model, FlavourModel) or not model.joins(call.accept):
-                return None
-            if not all(entry.runs_in_place(size) for size in set(map(len, bodies))):
-                return None
-            return answer_single_rows(model.predictor.predict, bodies, call, model.default_accept)
+            for body in bodies:
+                if not entry.runs_in_place(len(body)):
+                    return None
+            outcomes = self._lane(entry, call).answer(bodies)
+            if len(bodies) == 1:
+                entry.note_cost(len(bodies[0]), perf_counter() - begun_s)
+            return outcomes
         finally:
             self._cache.release(entry)
 
@@ -147,6 +140,16 @@ class Replica:
                 self._entries.clear()
             self._entries[target] = entry
         return entry
+
+    def _lane(self, entry: Entry, call: Call) -> Lane:
+        headers = (call.content_type, call.accept)
+        lane = entry.lanes.get(headers)
+        model = cast(FlavourModel, entry.model)  # no other runs in place
+        if lane is None or lane.verdict is not model.compiling.verdict:
+            if len(entry.lanes) >= _MOST_LANES:
+                entry.lanes.clear()
+            lane = entry.lanes[headers] = Lane(model, call)
+        return lane
 
     async def _load(self, target_model: str | None) -> Entry:
         key = self.key(target_model)  # looked up anew, since the files may lie elsewhere by now

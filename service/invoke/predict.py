@@ -32,8 +32,7 @@ class Invocation(NamedTuple):
 
     def with_body(self, body: bytes) -> "Invocation":
         """The same for another body."""
-        endpoint, (_, *about), *targets = self
-        return Invocation(endpoint, Call(body, *about), *targets)
+        return Invocation(self.endpoint, self.call.with_body(body), *self[2:])
 
 
 class Prediction(NamedTuple):
@@ -86,24 +85,11 @@ class Predictor:
             raise
         return await self._ask(target, invocation, begun_s)
 
-    def begin(self, invocation: Invocation) -> Prediction | Awaitable[Prediction]:
-        """Answer one invocation at once if nothing has to be waited for; else what is left to await.
+    def begin(self, head: Invocation, bodies: Sequence[bytes]) -> list[Outcome]:
+        """Answer invocations that are like `head` but for their bodies, those at once that need not wait.
 
-        The variant that was drawn is asked either way: drawing anew would favour the quick ones.
-
-        Raises: as `predict`.
-        """
-        begun_s = perf_counter()
-        try:
-            target = self._choose(invocation)
-        except ValidationFault:
-            return self.predict(invocation)  # the directory may be behind
-        return self._begin_at(target, invocation, begun_s)
-
-    def begin_many(self, head: Invocation, bodies: Sequence[bytes]) -> list[Outcome]:
-        """As `begin`, for invocations that are like `head` but for their bodies.
-
-        Those whom the weights lead to the same variant are answered by one prediction where that may be.
+        Those whom the weights lead to the same variant may be answered by one prediction. The variant that
+        was drawn is asked either way: drawing anew would favour the quick ones.
         """
         begun_s = perf_counter()
         try:
@@ -111,50 +97,35 @@ class Predictor:
         except ValidationFault:
             return [self.predict(head.with_body(body)) for body in bodies]
         if len(targets) == 1:
-            return self._begin_together(targets[0], head, bodies, begun_s)
+            return self._begin_at(targets[0], head, bodies, begun_s)
         places: dict[str, list[int]] = {}
         for place, target in enumerate(targets):
             places.setdefault(target.variant.name, []).append(place)
         found: dict[int, Outcome] = {}
         for some in places.values():
-            outcomes = self._begin_together(targets[some[0]], head, [bodies[at] for at in some], begun_s)
+            outcomes = self._begin_at(targets[some[0]], head, [bodies[at] for at in some], begun_s)
             found.update(zip(some, outcomes, strict=True))
         return [found[place] for place in range(len(bodies))]
 
-    def _begin_together(
+    def _begin_at(
         self, target: Target, head: Invocation, bodies: Sequence[bytes], begun_s: float
     ) -> list[Outcome]:
-        answers = target.replica.answer_many_now(head.call, bodies) if len(bodies) > 1 else None
+        try:
+            answers = target.replica.answer_now(head.call, bodies)
+        except Exception as error:  # worded and logged at the edge
+            return [self._failed(error, target, head, begun_s) for _ in bodies]
         if answers is None:
-            return [self._begin_safely(target, head.with_body(body)) for body in bodies]
+            return [self._ask(target, head.with_body(body), begun_s) for body in bodies]
         variant, answered = target.variant.name, 0
         found: list[Outcome] = []
-        for answer, body in zip(answers, bodies, strict=True):
+        for answer in answers:
             if isinstance(answer, Answer):
                 answered += 1
                 found.append(Prediction(answer, variant))
             else:
-                found.append(self._failed(answer, target, head.with_body(body), begun_s))
+                found.append(self._failed(answer, target, head, begun_s))
         target.counter.count(perf_counter() - begun_s, requests=answered)
         return found
-
-    def _begin_safely(self, target: Target, invocation: Invocation) -> Outcome:
-        try:
-            return self._begin_at(target, invocation, perf_counter())
-        except Exception as error:  # worded and logged at the edge
-            return error
-
-    def _begin_at(
-        self, target: Target, invocation: Invocation, begun_s: float
-    ) -> Prediction | Awaitable[Prediction]:
-        try:
-            answer = target.replica.answer_now(invocation.call)
-        except Exception as error:  # worded and logged at the edge
-            raise self._failed(error, target, invocation, begun_s) from error.__cause__
-        if answer is None:
-            return self._ask(target, invocation, begun_s)
-        target.counter.count(perf_counter() - begun_s)
-        return Prediction(answer, target.variant.name)
 
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
         try:

@@ -1,7 +1,7 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
@@ -52,7 +52,7 @@ class RuntimeFace:
         except ClientGone:
             return
         except Exception as error:
-            reply = self.refuse(error, path, request_id)
+            reply = self._refuse(error, path, request_id)
         await send_reply(send, reply.status, reply.headers, reply.body)
 
     def prepare(self, endpoint: str, headers: Headers) -> Answering:
@@ -62,22 +62,16 @@ class RuntimeFace:
         """
         path = f"{_PREFIX}{endpoint}/invocations"
         try:
-            return _Prepared(self, path, self._read(endpoint, headers, b""))
+            head = self._read(endpoint, headers, b"")
         except Exception as error:
-            return _Refused(self, path, error)
+            return partial(self._refuse_all, error, path)
+        return partial(self._begin, path, head)
 
-    def begin(self, path: str, invocation: Invocation) -> Answered:
-        """Answer one invocation at once if nothing has to be waited for. Raises nothing."""
-        try:
-            outcome: Outcome = self._predictor.begin(invocation)
-        except Exception as error:
-            outcome = error
-        return self._answered(outcome, invocation, path)
+    def _begin(self, path: str, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
+        return [self._answered(outcome, head, path) for outcome in self._predictor.begin(head, bodies)]
 
-    def begin_many(self, path: str, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
-        """The same for several that are like `head` but for their bodies."""
-        outcomes = self._predictor.begin_many(head, bodies)
-        return [self._answered(outcome, head, path) for outcome in outcomes]
+    def _refuse_all(self, error: Exception, path: str, bodies: Sequence[bytes]) -> list[Answered]:
+        return [self._refuse(error, path, new_request_id()) for _ in bodies]
 
     def _answered(self, outcome: Outcome, invocation: Invocation, path: str) -> Answered:
         request_id = new_request_id()
@@ -87,7 +81,7 @@ class RuntimeFace:
             except Exception as error:
                 outcome = error
         if isinstance(outcome, Exception):
-            return self.refuse(outcome, path, request_id, invocation)
+            return self._refuse(outcome, path, request_id, invocation)
         return self._finish(invocation, outcome, path, request_id)
 
     def _written(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Written | Reply:
@@ -110,15 +104,15 @@ class RuntimeFace:
         try:
             return self._to_reply(await prediction, invocation, request_id)
         except Exception as error:
-            return self.refuse(error, path, request_id, invocation)
+            return self._refuse(error, path, request_id, invocation)
 
     def _read(self, endpoint: str, headers: Headers, body: bytes) -> Invocation:
         return _to_invocation(self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))
 
-    def refuse(
+    def _refuse(
         self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
     ) -> Reply:
-        """The one place where the runtime's errors become replies, each with a line in the log."""
+        """The one place where the runtime's errors become replies."""
         if isinstance(error, ModelFault) and invocation is not None:
             error = self._predictor.as_model_error(error, invocation)
         reply = fault_reply(error, self._service, request_id)
@@ -145,40 +139,6 @@ class RuntimeFace:
         reply = self._invoke_endpoint.write(output)
         reply.headers.append((b"x-amzn-requestid", request_id.encode()))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
-
-
-class _Prepared:
-    """Invocations whose head was read."""
-
-    __slots__ = ("_face", "_head", "_path")
-
-    def __init__(self, face: RuntimeFace, path: str, head: Invocation) -> None:
-        self._face = face
-        self._path = path
-        self._head = head
-
-    def one(self, body: bytes) -> Answered:
-        return self._face.begin(self._path, self._head.with_body(body))
-
-    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
-        return self._face.begin_many(self._path, self._head, bodies)
-
-
-class _Refused:
-    """Invocations whose head is wrong, whatever their bodies are."""
-
-    __slots__ = ("_error", "_face", "_path")
-
-    def __init__(self, face: RuntimeFace, path: str, error: Exception) -> None:
-        self._face = face
-        self._path = path
-        self._error = error
-
-    def one(self, _body: bytes) -> Answered:
-        return self._face.refuse(self._error, self._path, new_request_id())
-
-    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
-        return [self.one(body) for body in bodies]
 
 
 def _endpoint_name(scope: Scope) -> str:

@@ -1,8 +1,8 @@
 """An HTTP answer as every protocol here gives one. No protocol and no error in here."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,11 @@ Answered = Written | Reply | Awaitable[Reply]
 """An answer, or what is left to await for it."""
 
 
-class Answering(Protocol):
-    """Requests whose head was read: all that have the same one, but for the length of their bodies."""
+Answering = Callable[[Sequence[bytes]], list[Answered]]
+"""Requests whose head was read, all that have the same one: takes their bodies, answers each as if alone.
 
-    def one(self, body: bytes) -> Answered:
-        """Answer one request. Raises nothing."""
-        ...
-
-    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
-        """Answer requests that came at the same time, each as if it were alone. Raises nothing."""
-        ...
+Raises nothing. Bodies that come together may be answered by one prediction.
+"""
 
 
 def header_lines(headers: list[tuple[bytes, bytes]]) -> bytes:

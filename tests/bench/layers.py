@@ -113,7 +113,7 @@ def _measure_parts(face: RuntimeFace, target: Target, model: LoadedModel, body: 
     call = Call(body, "text/csv", None)
     written = {"Body": b"[0]", "ContentType": "application/json", "InvokedProductionVariant": "v"}
     answering = face.prepare("logistic", _HEADERS)
-    whole_us = _time(lambda: answering.one(body))
+    whole_us = _time(lambda: answering([body]))
     layers = {
         "wire: headers to members": _time(
             lambda: operation.read({"EndpointName": "logistic"}, _HEADERS, body)
@@ -124,7 +124,7 @@ def _measure_parts(face: RuntimeFace, target: Target, model: LoadedModel, body: 
         "wire: reply, request id": _time(lambda: operation.write(written)) + _time(new_request_id),
         "metrics": _time(lambda: target.counter.count(0.0001)),
     }
-    in_replica_us = _time(lambda: target.replica.answer_now(call))
+    in_replica_us = _time(lambda: target.replica.answer_now(call, [body]))
     in_model_us = _time(lambda: model.answer(call))
     layers["replica: pin, cost, release"] = in_replica_us - in_model_us
     layers["route: endpoint, variant, values between layers"] = whole_us - sum(layers.values())

@@ -3,7 +3,9 @@
 import asyncio
 import re
 import socket
+import struct
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -34,7 +36,7 @@ class FrontDoor:
 
     def _prepare(self, headers: Headers) -> Answering:
         self.prepared.append(headers)
-        return self
+        return self._answer_now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -47,11 +49,11 @@ class FrontDoor:
             reply.headers.append((b"connection", b"close"))
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    def many(self, bodies: Sequence[bytes]) -> list[Answered]:
+    def _answer_now(self, bodies: Sequence[bytes]) -> list[Answered]:
         self.together.append(len(bodies))
-        return [self.one(body) for body in bodies]
+        return [self._answer_one(body) for body in bodies]
 
-    def one(self, body: bytes) -> Answered:
+    def _answer_one(self, body: bytes) -> Answered:
         if body.startswith(b"wait"):
             return self._answer(body)
         self.answered_now.append(body)
@@ -100,6 +102,10 @@ class Running:
         """As SIGTERM does."""
         self._server.stop()
 
+    def hold_up(self, seconds: float) -> None:
+        """Have the server do nothing for a while: what comes meanwhile is there all at once."""
+        self._loop.call_soon_threadsafe(time.sleep, seconds)
+
     def let_answer(self) -> None:
         """Have what waits be answered."""
         self._loop.call_soon_threadsafe(self.front.may_answer.set)
@@ -139,6 +145,11 @@ class Talk:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def reset(self) -> None:
+        """End the connection at once (RST)."""
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._connection.close()
 
     def send(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 
 import pytest
@@ -92,6 +93,44 @@ def test_a_known_head_behind_a_slow_answer_waits_for_it(server: Running) -> None
         assert [talk.answer()[2] for _ in range(2)] == [b"wait", b"next"]
         talk.send(request(b"fast"))
         assert talk.answer()[2] == b"fast"
+
+
+def test_requests_of_one_round_are_answered_together_each_on_its_connection(server: Running) -> None:
+    bodies = [b"one", b"two", b"reply", b"nothing", b"three"] * 3
+    with ExitStack() as stack:
+        talks = [stack.enter_context(server.connect()) for _ in bodies]
+        for talk, body in zip(talks, bodies, strict=True):
+            talk.send(request(body))
+            talk.answer()
+        server.hold_up(0.5)
+        for talk, body in zip(talks, bodies, strict=True):
+            talk.send(request(body[::-1] if body == b"one" else body))
+        found = [talk.answer()[2] for talk in talks]
+    assert found == [b"eno", b"two", b"reply", b"", b"three"] * 3
+    assert max(server.front.together) > 1
+
+
+def test_a_client_that_leaves_in_its_round_disturbs_nobody(server: Running) -> None:
+    with server.connect() as talk, server.connect() as other:
+        for each in (talk, other):
+            each.send(request(b"a"))
+            each.answer()
+        server.hold_up(0.5)
+        talk.send(request(b"b"))
+        other.send(request(b"c"))
+        talk.reset()
+        assert other.answer()[2] == b"c"
+
+
+def test_a_server_that_stops_answers_the_round_first(server: Running) -> None:
+    with server.connect() as talk:
+        talk.send(request(b"a"))
+        talk.answer()
+        server.hold_up(0.3)
+        talk.send(request(b"b"))
+        server.begin_stop()
+        assert talk.answer()[2] == b"b"
+        assert talk.end() == b""
 
 
 def test_an_idle_connection_is_closed_though_its_only_head_was_known() -> None:

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
 from service.hosting.codec import Accept
-from service.hosting.compiled import compile_model
+from service.hosting.compiled import Compiling, compile_model
 from service.hosting.flavours.sklearn import SklearnModel
-from service.hosting.joining import MOST_ROWS, answer_together
-from service.hosting.model import Answer, Call
+from service.hosting.joining import MOST_ROWS, Lane, answer_together
+from service.hosting.model import Answer, Call, FlavourModel
 
 _ROWS, _LABELS = make_classification(200, 4, random_state=0)
 _NUMBERS = st.floats(-5, 5).map(lambda value: round(value, 3))
@@ -124,3 +125,66 @@ def test_an_answer_of_another_length_is_asked_for_call_by_call() -> None:
         lambda data, accept: np.array([len(data)]), [_csv("1"), _csv("2", "3")], "text/csv"
     )
     assert found == [Answer(b"1\n", "text/csv"), Answer(b"2\n", "text/csv")]
+
+
+_LANE_BODIES = st.lists(
+    st.one_of(
+        st.lists(st.lists(_NUMBERS, min_size=4, max_size=4), min_size=1, max_size=3).map(
+            lambda rows: "\n".join(",".join(map(str, row)) for row in rows).encode()
+        ),
+        _TABLES.map(lambda rows: "\n".join(map(",".join, rows)).encode()),
+        st.sampled_from(
+            [b"1,2,3,4\n", b"1,2,3,4\r\n", b"1,2,3,-0", b"", b"\n", b'"1",2,3,4', b"1,2,3,1e999"]
+        ),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def _lane_models() -> dict[str, FlavourModel]:
+    estimators = {
+        "forest": RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS),
+        "logistic": LogisticRegression().fit(_ROWS, _LABELS),
+        "names": LogisticRegression().fit(_ROWS, np.where(_LABELS, "a,b", "no")),
+        "ridge": Ridge().fit(_ROWS, _LABELS),
+        "several": LinearRegression().fit(_ROWS, np.column_stack([_LABELS, _LABELS])),
+        "neighbours": KNeighborsClassifier().fit(_ROWS, _LABELS),
+    }
+    models = {}
+    for name, estimator in estimators.items():
+        predictor = SklearnModel(estimator)
+        models[name] = FlavourModel(predictor, 1, "application/json", None)
+        if name != "neighbours":
+            models[name].compiling = Compiling(predictor, 0)
+            assert models[name].compiling.run(None, None) is not None
+    return models
+
+
+_LANE_MODELS = _lane_models()
+
+
+@pytest.mark.parametrize("name", _LANE_MODELS)
+@settings(max_examples=60)
+@given(bodies=_LANE_BODIES, accept=_ACCEPTS, content_type=st.sampled_from(["text/csv", "application/json"]))
+def test_a_lane_answers_what_the_model_answers(
+    name: str, bodies: list[bytes], accept: str | None, content_type: str
+) -> None:
+    model = _LANE_MODELS[name]
+    call = Call(b"", content_type, accept)
+    found = Lane(model, call).answer(bodies)
+    assert [_plain(outcome) for outcome in found] == [_plain(_answer(model, call, body)) for body in bodies]
+
+
+def _answer(model: FlavourModel, call: Call, body: bytes) -> Any:
+    try:
+        return model.answer(call.with_body(body))
+    except Exception as error:
+        return error
+
+
+def test_labels_of_a_linear_model_join_and_its_probabilities_need_not() -> None:
+    model = _LANE_MODELS["logistic"]
+    assert model.joins(None)
+    assert not model.joins("image/png")
+    assert not _LANE_MODELS["neighbours"].joins(None)

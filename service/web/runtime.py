@@ -11,6 +11,7 @@ from service.hosting.model import Call
 from service.invoke.predict import Invocation, Outcome, Prediction, Predictor
 from service.log import get_logger
 from service.web.failures import note_failure
+from service.web.together import Together
 from service.wire.faults import fault_reply
 from service.wire.reply import Answered, Answering, Reply, Written, header_lines
 from service.wire.rest_json import compile_operation
@@ -18,6 +19,8 @@ from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"
 _KNOWN_LINES = 1024
+_KNOWN_HEADS = 256
+_SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
 # What an answer holds besides its body and their type, see Answer.
 _USUAL = (None, 200, None, None)
 _OPERATIONS = {
@@ -38,6 +41,8 @@ class RuntimeFace:
         self._max_body_bytes = max_body_bytes
         self._service = load_service("sagemaker-runtime")
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
+        self._together = Together(predictor)
+        self._heads = lru_cache(_KNOWN_HEADS)(self._read_head)
         self._lines = lru_cache(_KNOWN_LINES)(self._usual_lines)
         self._log = get_logger("sagebird.runtime")
 
@@ -47,13 +52,24 @@ class RuntimeFace:
         try:
             endpoint = _endpoint_name(scope)
             body = await read_body(scope, receive, self._max_body_bytes)
-            invocation = self._read(endpoint, scope["headers"], body)
-            reply = await self._finish(invocation, self._predictor.predict(invocation), path, request_id)
+            reply = await self._predict(endpoint, scope["headers"], body, path, request_id)
         except ClientGone:
             return
         except Exception as error:
             reply = self._refuse(error, path, request_id)
         await send_reply(send, reply.status, reply.headers, reply.body)
+
+    async def _predict(
+        self, endpoint: str, headers: Headers, body: bytes, path: str, request_id: str
+    ) -> Reply:
+        if len(body) > _SMALL_BYTES:
+            invocation = self._read(endpoint, headers, body)
+            return await self._finish(invocation, self._predictor.predict(invocation), path, request_id)
+        head = self._heads(endpoint, tuple(headers))
+        return await self._finish(head, self._together.predict(head, body), path, request_id)
+
+    def _read_head(self, endpoint: str, headers: tuple[tuple[bytes, bytes], ...]) -> Invocation:
+        return self._read(endpoint, list(headers), b"")
 
     def prepare(self, endpoint: str, headers: Headers) -> Answering:
         """What answers InvokeEndpoint for bodies that are whole and within the limit.

@@ -1,7 +1,7 @@
 """The runtime face by itself: which errors become which replies, and what is logged of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,9 @@ class _Replica:
 
     outcome: Answer | Exception
     calls: list[Call] = field(default_factory=list)
+
+    def answer_now(self, call: Call, bodies: Sequence[bytes]) -> None:
+        """It never answers at once."""
 
     async def invoke(self, call: Call) -> Answer:
         self.calls.append(call)

@@ -31,7 +31,6 @@ Rows: TypeAlias = Matrix | list[dict[str, Any]]
 """(n, features) float64, or n records with the same column names; n and features are at least 1."""
 
 _NUMBER_BYTES: Final = b"0123456789.-+eE "
-_CELL_BYTES: Final = _NUMBER_BYTES + b","
 _ROW_BYTES: Final = _NUMBER_BYTES + b",[]\t\r\n"
 _NUMBER: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.I)
 _NUMBER_TYPES: Final = frozenset({int, float})
@@ -77,20 +76,19 @@ def read_csv_quickly(body: bytes) -> Matrix | None:
     Without the bytes of numbers, a clean body is nothing but the separators of equal rows; then its cells are
     JSON numbers or JSON refuses them. JSON's one disagreement is that it reads -0 as the integer 0.
     """
-    rows = body.count(b"\n") + 1
-    if rows == 1:
-        columns = body.count(b",") + 1
-        if body.translate(None, _CELL_BYTES):
-            return None
-    else:
-        columns = body.count(b",", 0, body.find(b"\n")) + 1
-        if body.translate(None, _NUMBER_BYTES) != b"\n".join([b"," * (columns - 1)] * rows):
-            return None
-        body = body.replace(b"\n", b",")
-    if b"-0" in body and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
+    separators = body.translate(None, _NUMBER_BYTES)
+    rows = separators.count(b"\n") + 1
+    columns = len(separators) // rows + 1
+    if separators != b"\n".join([b"," * (columns - 1)] * rows):
         return None
+    if rows > 1:
+        body = body.replace(b"\n", b",")
     numbers = _read_numbers(b"[%b]" % body)
-    return numbers.reshape(rows, columns) if numbers is not None and numbers.size == rows * columns else None
+    if numbers is None or numbers.size != rows * columns:
+        return None
+    if b"-0" in body and not numbers.all() and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
+        return None
+    return numbers.reshape(rows, columns)
 
 
 def _read_numbers(listed: bytes) -> Matrix | None:

@@ -71,9 +71,11 @@ class Round:
     def finish(self) -> None:
         """Answer all, now."""
         waiting, self._waiting = self._waiting, {}
+        answered = []
         for answering, requests in waiting.items():
             there = [each for each in requests if each[0].waits]
-            answers = answering([request[at:] for _, request, at in there])
+            answered.append((there, answering([request[at:] for _, request, at in there])))
+        for there, answers in answered:
             for (connection, request, _), answer in zip(there, answers, strict=True):
                 connection.take(request, answer)
 

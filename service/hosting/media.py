@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import MappingProxyType
-from typing import Any, Final, NoReturn, TypeAlias, cast
+from typing import Any, Final, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -79,12 +79,13 @@ def read_csv_quickly(body: bytes) -> Matrix | None:
     separators = body.translate(None, _NUMBER_BYTES)
     rows = separators.count(b"\n") + 1
     columns = len(separators) // rows + 1
-    if separators != b"\n".join([b"," * (columns - 1)] * rows):
+    equal = b"," * (columns - 1)
+    if separators != (equal if rows == 1 else b"\n".join([equal] * rows)):
         return None
     if rows > 1:
         body = body.replace(b"\n", b",")
     numbers = _read_numbers(b"[%b]" % body)
-    if numbers is None or numbers.size != rows * columns:
+    if numbers is None or len(numbers) != rows * columns:
         return None
     if b"-0" in body and not numbers.all() and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
         return None
@@ -94,8 +95,8 @@ def read_csv_quickly(body: bytes) -> Matrix | None:
 def _read_numbers(listed: bytes) -> Matrix | None:
     """A JSON list of numbers, flat; None if it is no JSON, or holds what only the strict reader knows."""
     try:
-        document = simdjson.Parser().parse(listed)
-        return np.frombuffer(cast(simdjson.Array, document).as_buffer(of_type="d"), np.float64)
+        document: Any = simdjson.Parser().parse(listed)
+        return np.frombuffer(document.as_buffer(of_type="d"), np.float64)
     except _NO_NUMBERS:
         return None
 

@@ -189,8 +189,9 @@ class Predictor:
     def _choose_many(self, head: Invocation, number: int) -> list[Target]:
         """A target for each of so many invocations; one for all where there is no other."""
         route = self._route(head)
-        alike = len(route.targets) == 1 or head.target_variant is not None
-        return [self._pick(route, head) for _ in range(1 if alike else number)]
+        if number == 1 or len(route.targets) == 1 or head.target_variant is not None:
+            return [self._pick(route, head)]
+        return [self._pick(route, head) for _ in range(number)]
 
     def _route(self, invocation: Invocation) -> Route:
         directory = self._directory()

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from uuid import UUID
 
 from service.errors import PayloadTooLarge
 
@@ -17,8 +16,8 @@ Headers = list[tuple[bytes, bytes]]
 _DISCARD_FACTOR = 8
 # Python seeds it from the operating system, and anew in every process that is forked.
 _random_bits = random.getrandbits
-_IDS_PER_PREFIX = 256
-_prefix, _ids_left = "", 0
+_UUID_VERSION = 0x4000_8000_0000_0000_0000
+_UUID_MASK = ~0xF000_C000_0000_0000_0000
 
 
 class ClientGone(Exception):
@@ -26,15 +25,9 @@ class ClientGone(Exception):
 
 
 def new_request_id() -> str:
-    """A random UUID (version 4) as text, for a tenth of what `str(uuid4())` costs; it keeps no secret.
-
-    Its first 74 random bits are drawn anew after some hundred ids, the other 48 for every one.
-    """
-    global _prefix, _ids_left
-    if not _ids_left:
-        _prefix, _ids_left = str(UUID(int=_random_bits(128), version=4))[:24], _IDS_PER_PREFIX
-    _ids_left -= 1
-    return f"{_prefix}{_random_bits(48):012x}"
+    """A random UUID (version 4) as text; a sixth of what `str(uuid4())` costs. It keeps no secret."""
+    digits = f"{_random_bits(128) & _UUID_MASK | _UUID_VERSION:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -1,24 +1,23 @@
-"""The HTTP protocol that answers hot requests from the parser's callback, without a task and without ASGI.
+"""The HTTP protocol that answers hot requests without a task and without ASGI.
 
-A request is hot when the front door has an answerer for its target, it came as plain HTTP/1.1 with a small
-body of known length, and no earlier request of its connection is still being answered. Everything else goes
-to ASGI as uvicorn gives it there: slow answers, other paths, `Expect`, chunked bodies, HTTP/1.0, calls from
-web pages. Both ways write the same bytes; tests/contracts holds them to that.
+A request is hot when the front door knows who prepares it, it came as plain HTTP/1.1 with a small body of
+known length, and no earlier request of its connection is still being answered. The first with its head is
+answered from the parser's callback; later ones need no parser and wait for the end of the round of the event
+loop, in which those with the same head are answered together. Everything else goes to ASGI as uvicorn gives
+it there: slow answers, other paths, `Expect`, chunked bodies, HTTP/1.0, calls from web pages. Both ways write
+the same bytes; tests/contracts holds them to that.
 
 Written against uvicorn 0.34 to 0.54, whose httptools protocol it extends by overriding parser callbacks.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from math import inf
 from typing import Any, NamedTuple, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.asgi import App, Headers, Receive, Scope, Send, send_reply
-from service.wire.reply import Answered, Answering, Reply, Written, header_lines
-
-Preparing = Callable[[Headers], Answering]
-"""Takes the headers of a request (lower-case names), gives what answers its body. Raises nothing."""
+from service.asgi import App, Receive, Scope, Send, send_reply
+from service.wire.reply import Answered, Answering, Preparing, Reply, Written, header_lines
 
 _MOST_BODY_BYTES = 65_536
 # Answers to pipelined requests that one read may get before others have their turn.

@@ -55,7 +55,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),
         "scipy": ("hosting/flavours/*",),
-        "simdjson": ("hosting/csv_block.py",),
+        "simdjson": ("hosting/csv_quick.py",),
         "sklearn": ("hosting/flavours/*",),
         "sqlalchemy": ("store/*",),
         "starlette": ("web/*", "container/*"),

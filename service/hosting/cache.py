@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from service.clock import Clock
@@ -22,6 +22,7 @@ from service.errors import ModelFault, ModelTooLarge, Unavailable
 from service.hosting.entry import Entry
 from service.hosting.failures import Backoff, Failures
 from service.hosting.gate import Gate
+from service.hosting.loading import Load, Ticket
 from service.hosting.memory import give_back
 from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey, Observer, Prepared, Source
@@ -29,32 +30,6 @@ from service.hosting.source import ModelKey, Observer, Prepared, Source
 ResultT = TypeVar("ResultT")
 
 STOPPING = "The server is stopping."
-
-
-class _Load:
-    """A load under way and how many calls wait for it; each of them gets the entry already pinned.
-
-    Once `stale`, its model was dropped before it was there: it serves those who wait for it and nobody else.
-    """
-
-    __slots__ = ("stale", "task", "waiters")
-
-    def __init__(self, task: "asyncio.Task[Entry]") -> None:
-        self.task = task
-        self.waiters = 0
-        self.stale = False
-
-    @property
-    def entry(self) -> Entry | None:
-        """What was loaded; None before the end and after a failure."""
-        done = self.task.done() and not self.task.cancelled() and self.task.exception() is None
-        return self.task.result() if done else None
-
-
-@dataclass(slots=True)
-class _Ticket:
-    need_bytes: int
-    granted: asyncio.Future[None]
 
 
 class ModelCache:
@@ -91,9 +66,9 @@ class ModelCache:
         self._entries: dict[ModelKey, Entry] = {}
         self._turn = 0
         self._doomed: set[Entry] = set()  # evicted, but still in use
-        self._loads: dict[ModelKey, _Load] = {}
+        self._loads: dict[ModelKey, Load] = {}
         self._failures = Failures(clock, backoff or Backoff())
-        self._tickets: deque[_Ticket] = deque()
+        self._tickets: deque[Ticket] = deque()
         self._freeing: set[asyncio.Task[None]] = set()
         self._held_bytes = 0
         self._leaving_bytes = 0  # the part of the held bytes that is on its way out
@@ -112,7 +87,7 @@ class ModelCache:
     @property
     def loaded(self) -> list[Entry]:
         """The loaded models, least recently used first."""
-        return sorted(self._entries.values(), key=_turn)
+        return sorted(self._entries.values(), key=attrgetter("turn"))
 
     def failures(self) -> list[tuple[ModelKey, ModelFault]]:
         """The models whose last load failed, and why."""
@@ -216,7 +191,7 @@ class ModelCache:
             if failure is self._failures.get(key):  # else the new version failed in the meantime as well
                 return
 
-    async def _join(self, load: _Load) -> Entry:
+    async def _join(self, load: Load) -> Entry:
         load.waiters += 1
         try:
             await asyncio.wait((load.task,))  # the load goes on for the others when this caller gives up
@@ -233,10 +208,10 @@ class ModelCache:
             raise copy(fault)  # of each caller its own, without the frames of the load
         return load.task.result()
 
-    def _begin_loading(self, key: ModelKey) -> _Load:
+    def _begin_loading(self, key: ModelKey) -> Load:
         if self._closed:
             raise Unavailable(STOPPING)
-        load = _Load(asyncio.create_task(self._load(key)))
+        load = Load(asyncio.create_task(self._load(key)))
         self._loads[key] = load
         load.task.add_done_callback(_retrieve)
         return load
@@ -294,7 +269,7 @@ class ModelCache:
         kept_bytes = self._kept_bytes()
         if need_bytes + kept_bytes > self.budget_bytes:
             raise self._too_large(need_bytes, kept_bytes)
-        ticket = _Ticket(need_bytes, asyncio.get_running_loop().create_future())
+        ticket = Ticket(need_bytes, asyncio.get_running_loop().create_future())
         self._tickets.append(ticket)
         self._serve_tickets()
         try:
@@ -390,10 +365,6 @@ class ModelCache:
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *arguments))
-
-
-def _turn(entry: Entry) -> int:
-    return entry.turn
 
 
 def _load_into(box: list[LoadedModel], prepared: Prepared) -> None:

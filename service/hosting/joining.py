@@ -13,7 +13,8 @@ import numpy as np
 
 from service.errors import ModelFault, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept, choose_accept, decode, encode
-from service.hosting.media import CSV, JSON, read_csv_quickly
+from service.hosting.csv_quick import read_csv_quickly
+from service.hosting.media import CSV, JSON
 from service.hosting.model import Answer, Call, FlavourModel
 
 MOST_ROWS = 2048

@@ -16,10 +16,9 @@ from typing import Any, Final, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import orjson
-import simdjson
 
 from service.errors import BadPayload
-from service.hosting.csv_block import read_csv_block
+from service.hosting.csv_quick import NUMBER_BYTES, read_csv_block, read_csv_quickly
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
@@ -30,8 +29,7 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 Rows: TypeAlias = Matrix | list[dict[str, Any]]
 """(n, features) float64, or n records with the same column names; n and features are at least 1."""
 
-_NUMBER_BYTES: Final = b"0123456789.-+eE "
-_ROW_BYTES: Final = _NUMBER_BYTES + b",[]\t\r\n"
+_ROW_BYTES: Final = NUMBER_BYTES + b",[]\t\r\n"
 _NUMBER: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.I)
 _NUMBER_TYPES: Final = frozenset({int, float})
 _NESTED_TYPES: Final = frozenset({dict, list})
@@ -42,7 +40,6 @@ _INT64_MIN: Final = -(2**63)
 _UINT64_MAX: Final = 2**64 - 1
 _COUNTED_DEPTH: Final = 5
 _BLOCK_BYTES: Final = 20_000  # from here on the reader of whole blocks is the faster one
-_NO_NUMBERS: Final = (ValueError, TypeError, RuntimeError)  # all of simdjson's
 _NPY_LENGTHS: Final = MappingProxyType({b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4})
 _NPY_NUMBER: Final = re.compile(r"[<>|=]?(?:[iu][1248]|f[248])")
 _MAX_NPY_HEADER_BYTES: Final = 10_000
@@ -68,37 +65,6 @@ def read_csv_strictly(body: bytes) -> Matrix:
         rows.append([_csv_number(cell, number, column, cells) for column, cell in enumerate(cells, 1)])
         _check_width(len(cells), len(rows[0]), number)
     return np.array(rows, dtype=np.float64)
-
-
-def read_csv_quickly(body: bytes) -> Matrix | None:
-    """What `read_csv_strictly` returns, or None where only that one can tell.
-
-    Without the bytes of numbers, a clean body is nothing but the separators of equal rows; then its cells are
-    JSON numbers or JSON refuses them. JSON's one disagreement is that it reads -0 as the integer 0.
-    """
-    separators = body.translate(None, _NUMBER_BYTES)
-    rows = separators.count(b"\n") + 1
-    columns = len(separators) // rows + 1
-    equal = b"," * (columns - 1)
-    if separators != (equal if rows == 1 else b"\n".join([equal] * rows)):
-        return None
-    if rows > 1:
-        body = body.replace(b"\n", b",")
-    numbers = _read_numbers(b"[%b]" % body)
-    if numbers is None or len(numbers) != rows * columns:
-        return None
-    if b"-0" in body and not numbers.all() and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
-        return None
-    return numbers.reshape(rows, columns)
-
-
-def _read_numbers(listed: bytes) -> Matrix | None:
-    """A JSON list of numbers, flat; None if it is no JSON, or holds what only the strict reader knows."""
-    try:
-        document: Any = simdjson.Parser().parse(listed)
-        return np.frombuffer(document.as_buffer(of_type="d"), np.float64)
-    except _NO_NUMBERS:
-        return None
 
 
 def parse_json_strictly(body: bytes) -> Any:

@@ -4,10 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from service.asgi import App, Headers, Message, Receive, Scope, Send
-from service.wire.reply import Answering
-
-Preparing = Callable[[Headers], Answering]
-"""Takes the headers of a request (lower-case names), gives what answers its body."""
+from service.wire.reply import Answering, Preparing
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"

@@ -4,13 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from service.asgi import Headers
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An HTTP answer; header names as AWS spells them."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
 
 
@@ -32,6 +34,10 @@ Raises nothing. Bodies that come together may be answered by one prediction.
 """
 
 
-def header_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+Preparing = Callable[[Headers], Answering]
+"""Takes the headers of a request (lower-case names), gives what answers it. Raises nothing."""
+
+
+def header_lines(headers: Headers) -> bytes:
     """Headers as HTTP/1.1 has them, names in lower case."""
     return b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in headers])

@@ -13,8 +13,8 @@ from typing import cast
 import uvicorn
 import uvloop
 
-from service.fastpath import Preparing, fast_protocol
-from service.wire.reply import Answered, Written
+from service.fastpath import fast_protocol
+from service.wire.reply import Answered, Preparing, Written
 from tests.bench.bare import ANSWER, app
 
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: application/json\r\n"

@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as st_numpy
 
 from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
 from service.hosting.codec import WRITTEN, Accept, choose_accept, decode, encode
+from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.media import (
     parse_json_strictly,
     quoted,
-    read_csv_quickly,
     read_csv_strictly,
     read_rows_strictly,
 )

@@ -1,14 +1,19 @@
-"""Large CSV bodies to rows, several times faster than any other reader; answers only where it is sure.
+"""CSV bodies to rows, several times faster than any other reader; these answer only where they are sure.
 
-The strict reader in media decides what CSV is. This one hands a whole body to simdjson as one JSON list,
-which refuses whatever is no JSON number and rounds as Python does, and checks here what JSON would let pass.
+The strict reader in media decides what CSV is. These hand a whole body to simdjson as one JSON list, which
+refuses whatever is no JSON number and rounds as Python does, and check here what JSON would let pass: that
+all rows are of one width, and that no -0 is an integer, which JSON reads as 0. One is for small bodies, where
+each step counts, the other for large ones, where each byte does.
 """
 
-from typing import TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import simdjson
+
+NUMBER_BYTES: Final = b"0123456789.-+eE "
+"""What numbers are written with, and blanks beside them."""
 
 _Characters: TypeAlias = npt.NDArray[np.uint8]
 
@@ -17,6 +22,27 @@ _COMMA, _NEWLINE, _BLANK, _MINUS, _ZERO, _OPEN, _CLOSE = b",\n -0[]"
 # returns are blanks to JSON wherever they stand, but not to the strict reader.
 _DOUBTFUL = (b"[", b"{", b"\t", b"\r")
 _REFUSALS = (ValueError, TypeError, RuntimeError)
+
+
+def read_csv_quickly(body: bytes) -> npt.NDArray[np.float64] | None:
+    """What `media.read_csv_strictly` returns, (n, features) float64, or None where only that one can tell.
+
+    Without the bytes of numbers, a clean body is nothing but the separators of equal rows.
+    """
+    separators = body.translate(None, NUMBER_BYTES)
+    rows = separators.count(b"\n") + 1
+    columns = len(separators) // rows + 1
+    equal = b"," * (columns - 1)
+    if separators != (equal if rows == 1 else b"\n".join([equal] * rows)):
+        return None
+    if rows > 1:
+        body = body.replace(b"\n", b",")
+    numbers = _read_numbers(b"[%b]" % body)
+    if numbers is None or len(numbers) != rows * columns:
+        return None
+    if b"-0" in body and not numbers.all() and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
+        return None
+    return numbers.reshape(rows, columns)
 
 
 def read_csv_block(body: bytes) -> npt.NDArray[np.float64] | None:
@@ -32,14 +58,19 @@ def read_csv_block(body: bytes) -> npt.NDArray[np.float64] | None:
     if columns is None:
         return None
     listed = _listed(characters, newlines)
-    try:
-        document = simdjson.Parser().parse(listed.tobytes())
-        numbers = np.frombuffer(cast(simdjson.Array, document).as_buffer(of_type="d"), np.float64)
-    except _REFUSALS:
-        return None
-    if numbers.size == 0 or (not numbers.all() and _holds_negative_zero(listed)):
+    numbers = _read_numbers(listed.tobytes())
+    if numbers is None or numbers.size == 0 or (not numbers.all() and _holds_negative_zero(listed)):
         return None
     return numbers.reshape(-1, columns)
+
+
+def _read_numbers(listed: bytes) -> npt.NDArray[np.float64] | None:
+    """A JSON list of numbers; None if it is not that."""
+    try:
+        document: Any = simdjson.Parser().parse(listed)
+        return np.frombuffer(document.as_buffer(of_type="d"), np.float64)
+    except _REFUSALS:
+        return None
 
 
 def count_newlines(body: bytes) -> int:

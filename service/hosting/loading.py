@@ -1,0 +1,34 @@
+"""What the model cache keeps of loads under way, and of those that wait for memory."""
+
+import asyncio
+from dataclasses import dataclass
+
+from service.hosting.entry import Entry
+
+
+class Load:
+    """A load under way and how many calls wait for it; each of them gets the entry already pinned.
+
+    Once `stale`, its model was dropped before it was there: it serves those who wait for it and nobody else.
+    """
+
+    __slots__ = ("stale", "task", "waiters")
+
+    def __init__(self, task: "asyncio.Task[Entry]") -> None:
+        self.task = task
+        self.waiters = 0
+        self.stale = False
+
+    @property
+    def entry(self) -> Entry | None:
+        """What was loaded; None before the end and after a failure."""
+        done = self.task.done() and not self.task.cancelled() and self.task.exception() is None
+        return self.task.result() if done else None
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A load that needs so much memory, and the moment when it is granted."""
+
+    need_bytes: int
+    granted: asyncio.Future[None]

@@ -43,6 +43,7 @@ class RuntimeFace:
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
         self._together = Together(predictor)
         self._heads = lru_cache(_KNOWN_HEADS)(self._read_head)
+        self._usual_headers = lru_cache(_KNOWN_LINES)(self._write_usual)
         self._lines = lru_cache(_KNOWN_LINES)(self._usual_lines)
         self._log = get_logger("sagebird.runtime")
 
@@ -110,9 +111,12 @@ class RuntimeFace:
             b"%bx-amzn-requestid: %b\r\n" % (self._lines(content_type, variant), request_id.encode()), body
         )
 
-    def _usual_lines(self, content_type: str, variant: str) -> bytes:
+    def _write_usual(self, content_type: str, variant: str) -> tuple[tuple[bytes, bytes], ...]:
         written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
-        return header_lines(self._invoke_endpoint.write(written).headers)
+        return tuple(self._invoke_endpoint.write(written).headers)
+
+    def _usual_lines(self, content_type: str, variant: str) -> bytes:
+        return header_lines(list(self._usual_headers(content_type, variant)))
 
     async def _finish(
         self, invocation: Invocation, prediction: Awaitable[Prediction], path: str, request_id: str
@@ -140,6 +144,10 @@ class RuntimeFace:
         answer = prediction.answer
         if len(answer.body) > self._max_body_bytes:
             raise self._predictor.unreadable_answer(invocation)
+        id_header = (b"x-amzn-requestid", request_id.encode())
+        if answer[2:] == _USUAL:
+            usual = self._usual_headers(answer.content_type, prediction.variant)
+            return Reply(200, [*usual, id_header], answer.body)
         output: dict[str, Any] = {
             "Body": answer.body,
             "ContentType": answer.content_type,
@@ -153,7 +161,7 @@ class RuntimeFace:
             if value is not None:
                 output[member] = value
         reply = self._invoke_endpoint.write(output)
-        reply.headers.append((b"x-amzn-requestid", request_id.encode()))
+        reply.headers.append(id_header)
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
 
 

@@ -2,8 +2,9 @@
 
 The whole, and the parts that system calls are in, come from the operating system's count of the processor
 time of three servers under the same load: one that only reads and writes, one whose HTTP protocol answers a
-constant, and sagebird. The parts in between are called by themselves, many times; the least of many counts,
-which is what they take when nothing else disturbs. What is left over is shown too.
+constant, and sagebird. The parts in between are called by themselves, many times, for as many requests as one
+round of the event loop brings; the least of many counts, which is what they take when nothing else disturbs.
+What is left over is shown too: mostly what the processor's caches lose to the kernel between two rounds.
 """
 
 import asyncio
@@ -13,22 +14,21 @@ from time import thread_time
 from typing import Any
 
 from service.arn import Arns
-from service.asgi import new_request_id
 from service.clock import SystemClock
 from service.domain.endpoint import ModelSource, Variant
 from service.domain.traffic import Traffic
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
-from service.hosting.codec import Accept, decode, encode
+from service.hosting.codec import Accept
+from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.inline import HostLimits, InlineHost
+from service.hosting.joining import Lane
 from service.hosting.model import Call, FlavourModel, LoadedModel
 from service.hosting.source import ModelKey
 from service.invoke.directory import Directory, Route, Target
-from service.invoke.predict import Predictor
+from service.invoke.predict import Invocation, Predictor
 from service.observe.counts import Registry
 from service.web.runtime import RuntimeFace
-from service.wire.rest_json import compile_operation
-from service.wire.spec import load_service
 from tests.bench.contestants import Scenario, running, shots
 from tests.bench.family import Family
 from tests.bench.load import Shot
@@ -37,6 +37,7 @@ from tests.bench.wrk import check, shoot
 _CALLS = 100
 _TRIES = 200
 _CONCURRENCY = 16
+_ROUND = 8  # calls that one round of the event loop brings, about half of those that are open
 _ROUNDS = 3
 _HEADERS = [
     (b"host", b"127.0.0.1:8080"),
@@ -98,48 +99,50 @@ async def _parts(place: Path, models: Path, body: bytes) -> dict[str, float]:
     target = Target(Variant("v", 1.0, source), replica, registry.invocation("logistic", "v"))
     directory = Directory(1, {}, {"logistic": Route("logistic", {"v": target}, Traffic([("v", 1.0)]), False)})
     predictor = Predictor(lambda: directory, lambda: 0.5, registry, Arns("000000000000", "us-east-1"))
-    face = RuntimeFace(predictor, 1 << 20)
     (entry,) = host.cache.loaded
-    figures = _measure_parts(face, target, entry.model, body)
+    figures = _measure_parts(predictor, target, entry.model, body)
     await host.close()
     return figures
 
 
-def _measure_parts(face: RuntimeFace, target: Target, model: LoadedModel, body: bytes) -> dict[str, float]:
+def _measure_parts(predictor: Predictor, target: Target, model: LoadedModel, body: bytes) -> dict[str, float]:
+    """Each is what its layer takes for a round of calls, less what the layers below it take, per call."""
     assert isinstance(model, FlavourModel)
-    operation = compile_operation(load_service("sagemaker-runtime").operations["InvokeEndpoint"])
-    rows, accept = decode(body, "text/csv"), Accept("application/json", None)
-    prediction = model.predictor.predict(rows, accept)
-    call = Call(body, "text/csv", None)
-    written = {"Body": b"[0]", "ContentType": "application/json", "InvokedProductionVariant": "v"}
-    answering = face.prepare("logistic", _HEADERS)
-    whole_us = _time(lambda: answering([body]))
-    layers = {
-        "wire: headers to members": _time(
-            lambda: operation.read({"EndpointName": "logistic"}, _HEADERS, body)
-        ),
-        "decode": _time(lambda: decode(body, "text/csv")),
-        "predict": _time(lambda: model.predictor.predict(rows, accept)),
-        "encode": _time(lambda: encode(prediction, "application/json")),
-        "wire: reply, request id": _time(lambda: operation.write(written)) + _time(new_request_id),
-        "metrics": _time(lambda: target.counter.count(0.0001)),
+    bodies, call = [body] * _ROUND, Call(b"", "text/csv", None)
+    head, lane, predict = Invocation("logistic", call), Lane(model, call), model.predictor.predict
+    rows, accept = _read(bodies), Accept("application/json", None)
+    answering = RuntimeFace(predictor, 1 << 20).prepare("logistic", _HEADERS)
+    decode_us = _time(lambda: _read(bodies))
+    predict_us = _time(lambda: predict(rows, accept))
+    lane_us = _time(lambda: lane.answer(bodies))
+    replica_us = _time(lambda: target.replica.answer_now(call, bodies))
+    begin_us = _time(lambda: predictor.begin(head, bodies))
+    metrics_us = _time(lambda: target.counter.count(0.0001, requests=_ROUND))
+    whole_us = _time(lambda: answering(bodies))
+    return {
+        "decode": decode_us,
+        "predict": predict_us,
+        "encode": lane_us - decode_us - predict_us,
+        "replica: find, pin, cost, release": replica_us - lane_us,
+        "route: endpoint, variant": begin_us - replica_us - metrics_us,
+        "metrics": metrics_us,
+        "wire: headers of the reply, request id": whole_us - begin_us,
     }
-    in_replica_us = _time(lambda: target.replica.answer_now(call, [body]))
-    in_model_us = _time(lambda: model.answer(call))
-    layers["replica: pin, cost, release"] = in_replica_us - in_model_us
-    layers["route: endpoint, variant, values between layers"] = whole_us - sum(layers.values())
-    return layers
+
+
+def _read(bodies: list[bytes]) -> Any:
+    return read_csv_quickly(b"\n".join(bodies))
 
 
 def _time(act: Callable[[], Any]) -> float:
-    """Microseconds of one call."""
+    """Microseconds of one call, of a round of them."""
     least_s = float("inf")
     for _ in range(_TRIES):
         begun_s = thread_time()
         for _ in range(_CALLS):
             act()
         least_s = min(least_s, thread_time() - begun_s)
-    return least_s / _CALLS * 1e6
+    return least_s / _CALLS / _ROUND * 1e6
 
 
 class _Quiet:

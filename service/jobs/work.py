@@ -156,7 +156,7 @@ class BatchWork:
             except (ModelUnreachable, ModelTimeout) as fault:
                 return Failed(number, fault.message)
             except (ModelFault, _RecordFault) as fault:
-                reason = _bare(fault)
+                reason = _bare(fault, record)
                 if not self._quarantine:
                     return Failed(number, reason)
                 parts.append(Done(b"", 1, 0, (Rejected(number, reason, record),)))
@@ -225,9 +225,9 @@ class BatchWork:
             else:
                 bad, found = middle, failure
         if len(records) == 1:
-            return Failed(1, _bare(fault))
+            return Failed(1, _bare(fault, records[0]))
         alone = self._try(records[bad - 1 : bad])
-        return Failed(bad, _bare(found if alone is None else alone))
+        return Failed(bad, _bare(found) if alone is None else _bare(alone, records[bad - 1]))
 
     def _sift(self, records: list[bytes], first: int) -> Iterator[Done]:
         """Set aside the records that fail, in halves; `first` is the number of the first one."""
@@ -239,7 +239,7 @@ class BatchWork:
             raise
         except (ModelFault, _RecordFault) as fault:
             if len(records) == 1:
-                yield Done(b"", 1, 0, (Rejected(first, _bare(fault), records[0]),))
+                yield Done(b"", 1, 0, (Rejected(first, _bare(fault, records[0]), records[0]),))
                 return
             middle = len(records) // 2
             yield from self._sift(records[:middle], first)
@@ -289,8 +289,11 @@ def _join(parts: "Iterator[Done] | list[Done]") -> Done:
     return Done(b"".join(output), records, rows_out, tuple(rejected))
 
 
-def _bare(fault: "ModelFault | _RecordFault") -> str:
-    """The reason without a row's number, which is another one in the file."""
+def _bare(fault: "ModelFault | _RecordFault", record: bytes = b"") -> str:
+    """The reason; a row's number, which is another one in the file, only if it is one within `record`."""
     if isinstance(fault, _RecordFault):
         return fault.reason
+    row = _ROW.match(fault.message)
+    if row is not None and (count_lines(record) > 1 or (record and row[1] != "1")):
+        return fault.message.removesuffix(".")
     return _ROW.sub("", fault.message, count=1).removesuffix(".")

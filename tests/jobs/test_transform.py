@@ -472,6 +472,14 @@ def test_the_reason_names_file_record_and_fault(bench: Bench, line: str, reason:
     assert [report.error for report in outcome.files] == [f"a.csv, {reason}", f"b.csv, {reason}"]
 
 
+def test_the_row_is_named_where_a_record_has_several(bench: Bench) -> None:
+    bench.put("a.csv", ROW + "1,2,x,4\n")
+
+    whole = bench.run(**{**CSV, "split_type": "None"})
+
+    assert whole.files[0].error == "a.csv, record 1: Row 2, column 3: 'x' is not a number."
+
+
 def test_a_filter_that_finds_nothing_names_the_record(bench: Bench) -> None:
     bench.put("a.csv", "1,2,3\n1,2\n")
 

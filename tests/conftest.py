@@ -19,6 +19,9 @@ from hypothesis import settings
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
+# A shell that starts the suite in the background has it and all its children ignore Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 180.0  # a machine that is shared with others takes a minute for what takes a second
 

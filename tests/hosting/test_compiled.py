@@ -1,5 +1,6 @@
 """Programs: equal to the last bit, refused where they differ, used where they are faster."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification, make_regression
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingClassifier,
@@ -15,12 +17,22 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from service.hosting.codec import Accept
 from service.hosting.compiled import Compiling, Quick, Verdict, compile_model
@@ -251,3 +263,93 @@ def test_probe_rows_hold_the_examples_and_stand_next_to_thresholds() -> None:
     }
     assert thresholds & set(rows.ravel().tolist())
     np.testing.assert_array_equal(rows, probe_rows(forest, 6, _ROWS[:2]))
+
+
+def _sparse_weights() -> Any:
+    return LogisticRegression().fit(_ROWS, _LABELS).sparsify()
+
+
+_WITHOUT_PROGRAM: dict[str, tuple[Callable[[], Any], str]] = {
+    "sparse weights": (_sparse_weights, "the coefficients are sparse"),
+    "many labels": (
+        lambda: RidgeClassifier().fit(_ROWS, np.column_stack([_LABELS == 0, _LABELS == 1]).astype(int)),
+        "the labels are many per row",
+    ),
+    "tree of two outputs": (
+        lambda: DecisionTreeClassifier().fit(_ROWS, np.column_stack([_LABELS, _LABELS])),
+        "it predicts several outputs",
+    ),
+    "forest of two outputs": (
+        lambda: RandomForestClassifier(2).fit(_ROWS, np.column_stack([_LABELS, _LABELS])),
+        "it predicts several outputs",
+    ),
+    "boosting from another": (
+        lambda: GradientBoostingClassifier(n_estimators=2, init=LogisticRegression()).fit(_ROWS, _LABELS),
+        "it starts from another estimator's predictions",
+    ),
+    "categories": (
+        lambda: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]).fit(
+            np.column_stack([_LABELS, _ROWS]), _LABELS
+        ),
+        "it has categorical columns",
+    ),
+    "kernel of one's own": (
+        lambda: SVC(kernel=lambda one, other: one @ other.T).fit(_ROWS, _LABELS),
+        "its kernel is sparse, precomputed or a function",
+    ),
+    "ties": (
+        lambda: SVC(break_ties=True, decision_function_shape="ovr").fit(_ROWS, _LABELS),
+        "it breaks ties",
+    ),
+    "drawn answers": (
+        lambda: DummyClassifier(strategy="stratified").fit(_ROWS, _LABELS),
+        "it draws its answers, or has several outputs",
+    ),
+    "marked gaps": (
+        lambda: make_pipeline(SimpleImputer(add_indicator=True), Ridge()).fit(_ROWS, _NUMBERS),
+        "the SimpleImputer marks gaps, or looks for other than nan",
+    ),
+    "a function": (
+        lambda: make_pipeline(FunctionTransformer(np.abs), Ridge()).fit(_ROWS, _NUMBERS),
+        "the FunctionTransformer calls a function of the model's own",
+    ),
+    "weighted union": (
+        lambda: make_pipeline(
+            FeatureUnion([("a", StandardScaler())], transformer_weights={"a": 2.0}), Ridge()
+        ).fit(_ROWS, _NUMBERS),
+        "the FeatureUnion has weights",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _WITHOUT_PROGRAM)
+def test_what_no_program_stands_for_says_why(name: str) -> None:
+    make, reason = _WITHOUT_PROGRAM[name]
+    with pytest.raises(NotCompilable, match=re.escape(reason)):
+        programs.build(make())
+
+
+_OF_SEVERAL_FORMS: dict[str, Callable[[], Any]] = {
+    "tree of two numbers": lambda: DecisionTreeRegressor(max_depth=4).fit(_ROWS, _ROWS[:, :2]),
+    "forest of two numbers": lambda: RandomForestRegressor(3).fit(_ROWS, _ROWS[:, :2]),
+    "constant": lambda: DummyRegressor().fit(_ROWS, _ROWS[:, :2]),
+    "clipped": lambda: MinMaxScaler(clip=True).fit(_ROWS),
+    "whitened": lambda: PCA(2, whiten=True).fit(_ROWS),
+    "network of two numbers": lambda: MLPRegressor(hidden_layer_sizes=4, max_iter=5).fit(_ROWS, _ROWS[:, :2]),
+    "network of two classes": lambda: MLPClassifier(4, max_iter=5).fit(_ROWS, _LABELS == 1),
+    "soft vote": lambda: VotingClassifier(
+        [("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))], voting="soft"
+    ).fit(_ROWS, _LABELS),
+    "one column by name": lambda: ColumnTransformer([("a", StandardScaler(), slice(0, 1))]).fit(_ROWS),
+    "by mask": lambda: ColumnTransformer([("a", StandardScaler(), [True, False] * 3)]).fit(_ROWS),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*converge:Warning")
+@pytest.mark.parametrize("name", _OF_SEVERAL_FORMS)
+def test_programs_of_every_form_answer_what_the_estimator_answers(name: str) -> None:
+    estimator = _OF_SEVERAL_FORMS[name]()
+    found = programs.build(estimator)
+    assert found
+    for method, program in found.items():
+        np.testing.assert_allclose(program(_ROWS), getattr(estimator, method)(_ROWS), rtol=1e-9)

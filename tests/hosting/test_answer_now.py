@@ -1,0 +1,133 @@
+"""Calls that a replica answers at once, on the event loop: which, how many together, and by what."""
+
+from pathlib import Path
+
+import pytest
+
+from service.domain.endpoint import ModelSource
+from service.errors import ModelNotFound
+from service.hosting import replica as replicas
+from service.hosting.compiled import Verdict
+from service.hosting.inline import HostLimits
+from service.hosting.model import Answer, Call, FlavourModel
+from service.hosting.replica import Replica
+from tests.hosting.test_inline import House, house, put_model, run
+
+_BODY = b"1.0,2.0"
+_CALL = Call(b"", "text/csv", None)
+_COMPILE = HostLimits(2**30, compile=True)
+
+
+async def _ready(it: House, name: str = "a") -> Replica:
+    """A replica whose model is loaded, compiled and measured."""
+    put_model(it.models / name)
+    found = it.host.replica(ModelSource(name))
+    await found.invoke(_CALL.with_body(_BODY))
+    await it.host.compiler.settle()
+    await found.invoke(_CALL.with_body(_BODY))
+    return found
+
+
+def _values(outcomes: object) -> list[float]:
+    assert isinstance(outcomes, list)
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    return [round(float(outcome.body.strip(b"[]")), 6) for outcome in outcomes]
+
+
+def test_a_model_that_is_not_loaded_or_not_measured_has_to_be_invoked(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a")
+            found = it.host.replica(ModelSource("a"))
+            assert found.answer_now(_CALL, [_BODY]) is None
+            await found.warm_up(None)
+            assert found.answer_now(_CALL, [_BODY]) is None
+            await found.invoke(_CALL.with_body(_BODY))
+            assert _values(found.answer_now(_CALL, [_BODY])) == [3.0]
+            assert found.answer_now(_CALL, [_BODY, b"1,2\n" * 100]) is None
+            assert it.host.cache.in_use == 0
+
+    run(test())
+
+
+def test_a_model_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            with pytest.raises(ModelNotFound):
+                it.host.replica(ModelSource("nobody")).answer_now(_CALL, [_BODY])
+
+    run(test())
+
+
+def test_each_of_several_calls_gets_its_own_answer_or_fault(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path, _COMPILE) as it:
+            found = await _ready(it)
+            assert _values(found.answer_now(_CALL, [b"1.0,2.0", b"4.0,0.5"])) == [3.0, 4.5]
+            outcomes = found.answer_now(_CALL, [b"1.0,2.0", b"4.0,x.5", b"4.0,0.5"])
+            assert outcomes is not None
+            assert _values([outcomes[0], outcomes[2]]) == [3.0, 4.5]
+            assert str(outcomes[1]) == "Row 1, column 2: 'x.5' is not a number."
+
+    run(test())
+
+
+def test_an_accept_that_cannot_be_is_each_calls_own_fault(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path, _COMPILE) as it:
+            found = await _ready(it)
+            outcomes = found.answer_now(Call(b"", "text/csv", "image/png"), [_BODY, _BODY])
+            assert [type(outcome).__name__ for outcome in outcomes or ()] == ["NotAcceptable"] * 2
+
+    run(test())
+
+
+def test_a_lane_is_made_anew_when_its_model_was_compiled(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path, _COMPILE) as it:
+            found = await _ready(it)
+            (entry,) = it.host.cache.loaded
+            before = found._lane(entry, _CALL)
+            assert found._lane(entry, _CALL) is before
+            assert isinstance(entry.model, FlavourModel)
+            entry.model.compiling.verdict = Verdict()
+            assert found._lane(entry, _CALL) is not before
+
+    run(test())
+
+
+def test_lanes_and_remembered_models_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "_MOST_LANES", 2)
+    monkeypatch.setattr(replicas, "_MOST_REMEMBERED", 2)
+
+    async def test() -> None:
+        async with house(tmp_path, _COMPILE) as it:
+            for name in "abc":
+                put_model(it.models / "team" / name, slope="abc".index(name) + 1.0)
+            found = it.host.replica(ModelSource("team", multi=True))
+            for _ in range(2):
+                for name in "abc":
+                    await found.invoke(Call(_BODY, "text/csv", None, target_model=name))
+            for number, name in enumerate("abcba"):
+                call = Call(
+                    b"", "text/csv", ("*/*", "application/json", "application/*")[number % 3], None, name
+                )
+                assert _values(found.answer_now(call, [_BODY])) == [3.0 * ("abc".index(name) + 1)]
+            assert len(found._entries) <= 2
+            assert all(len(entry.lanes) <= 2 for entry in it.host.cache.loaded)
+
+    run(test())
+
+
+def test_a_model_that_left_is_not_answered_by_its_memory(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            found = await _ready(it)
+            assert _values(found.answer_now(_CALL, [_BODY])) == [3.0]
+            put_model(it.models / "a", slope=2.0)
+            it.host.cache.drop(it.host.cache.loaded[0].key)
+            assert found.answer_now(_CALL, [_BODY]) is None
+            await found.invoke(_CALL.with_body(_BODY))
+            assert _values(found.answer_now(_CALL, [_BODY])) == [6.0]
+
+    run(test())

@@ -24,6 +24,7 @@ MOST_CALLS = 256
 """Calls that one prediction may answer."""
 
 _MOST_BODY_BYTES = 1 << 20
+_LOOK_EVERY = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +48,7 @@ class Batcher:
         self._executor = executor
         self._release = release
         self._line: deque[_Waiting] = deque()
+        self._taken = 0
         self._runner: asyncio.Task[None] | None = None
 
     async def answer(self, call: Call) -> Answer:
@@ -90,14 +92,19 @@ class Batcher:
             self._runner = None
 
     def _take(self) -> list[_Waiting]:
-        """The next calls; one alone if nobody knows yet what a call of its size takes."""
+        """The next calls; one alone if it is to be seen what a call of its size takes.
+
+        That is looked at now and then: what once took long for others' sake may be answered in place again.
+        """
+        self._taken += 1
+        look = self._taken % _LOOK_EVERY == 0
         taken: list[_Waiting] = []
         size_bytes = 0
         while self._line and len(taken) < MOST_CALLS and size_bytes < _MOST_BODY_BYTES:
             waiting = self._line.popleft()
             taken.append(waiting)
             size_bytes += len(waiting.call.body)
-            if not self._entry.is_measured(len(waiting.call.body)):
+            if look or not self._entry.is_measured(len(waiting.call.body)):
                 break
         return taken
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.errors import BadPayload, Unavailable
+from service.hosting import batcher as batchers
 from service.hosting.batcher import MOST_CALLS, Batcher
 from service.hosting.codec import Accept
 from service.hosting.entry import Entry
@@ -95,6 +96,24 @@ def test_an_idle_model_answers_at_once_and_what_comes_meanwhile_is_joined() -> N
             assert (await first).body == b"2.0\n"
             assert [(await task).body for task in others] == [b"%d.0\n" % (2 * n) for n in range(2, 9)]
             assert rig.doubler.sizes == [1, 7]
+
+    _run(run)
+
+
+def test_now_and_then_one_call_is_answered_alone_to_see_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batchers, "_LOOK_EVERY", 2)
+
+    async def run() -> None:
+        async with _rig() as rig:
+            first = await rig.begin(b"1")
+            others = [rig.ask(b"%d" % number) for number in range(2, 9)]
+            await asyncio.sleep(0)
+            rig.doubler.may_answer.set()
+            await asyncio.gather(first, *others)
+            assert rig.doubler.sizes == [1, 1, 6]
+            assert rig.entry.is_measured(1)
 
     _run(run)
 

@@ -188,3 +188,11 @@ def test_labels_of_a_linear_model_join_and_its_probabilities_need_not() -> None:
     assert model.joins(None)
     assert not model.joins("image/png")
     assert not _LANE_MODELS["neighbours"].joins(None)
+
+
+@pytest.mark.parametrize("name", ["logistic", "neighbours"])
+def test_many_large_bodies_are_answered_in_parts(name: str) -> None:
+    model, call = _LANE_MODELS[name], Call(b"", "text/csv", None)
+    rows = np.random.default_rng(0).normal(size=(40, 100, 4)).round(3).tolist()
+    bodies = ["\n".join(",".join(map(str, row)) for row in some).encode() for some in rows]
+    assert Lane(model, call).answer(bodies) == [_answer(model, call, body) for body in bodies]

@@ -72,8 +72,9 @@ class Round:
         waiting, self._waiting = self._waiting, {}
         answered = []
         for answering, requests in waiting.items():
-            there = [each for each in requests if each[0].waits]
-            answered.append((there, answering([request[at:] for _, request, at in there])))
+            there = [each for each in requests if each[0].waits]  # the others are gone
+            if there:
+                answered.append((there, answering([request[at:] for _, request, at in there])))
         for there, answers in answered:
             for (connection, request, _), answer in zip(there, answers, strict=True):
                 connection.take(request, answer)

@@ -35,6 +35,8 @@ class Together:
         waiting, self._waiting = self._waiting, {}
         for head, calls in waiting.values():
             there = [(body, future) for body, future in calls if not future.done()]  # else its client is gone
+            if not there:
+                continue
             outcomes = self._predictor.begin(head, [body for body, _ in there])
             for (_, future), outcome in zip(there, outcomes, strict=True):
                 future.set_result(outcome)

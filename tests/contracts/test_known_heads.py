@@ -111,15 +111,19 @@ def test_requests_of_one_round_are_answered_together_each_on_its_connection(serv
 
 
 def test_a_client_that_leaves_in_its_round_disturbs_nobody(server: Running) -> None:
-    with server.connect() as talk, server.connect() as other:
-        for each in (talk, other):
-            each.send(request(b"a"))
+    with server.connect() as talk, server.connect() as alone, server.connect() as other:
+        for each, line in ((talk, b"X: 1"), (alone, b"X: 2"), (other, b"X: 1")):
+            each.send(request(b"a", line))
             each.answer()
+        server.front.together.clear()
         server.hold_up(0.5)
-        talk.send(request(b"b"))
-        other.send(request(b"c"))
+        talk.send(request(b"b", b"X: 1"))
+        alone.send(request(b"b", b"X: 2"))
+        other.send(request(b"c", b"X: 1"))
         talk.reset()
+        alone.reset()
         assert other.answer()[2] == b"c"
+    assert 0 not in server.front.together
 
 
 def test_a_server_that_stops_answers_the_round_first(server: Running) -> None:

@@ -86,13 +86,19 @@ def _run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
+async def _ask_seven_more(rig: _Rig) -> "list[asyncio.Task[Answer]]":
+    """Calls that wait behind the first, which may then go on."""
+    others = [rig.ask(b"%d" % number) for number in range(2, 9)]
+    await asyncio.sleep(0)
+    rig.doubler.may_answer.set()
+    return others
+
+
 def test_an_idle_model_answers_at_once_and_what_comes_meanwhile_is_joined() -> None:
     async def run() -> None:
         async with _rig() as rig:
             first = await rig.begin(b"1")
-            others = [rig.ask(b"%d" % number) for number in range(2, 9)]
-            await asyncio.sleep(0)
-            rig.doubler.may_answer.set()
+            others = await _ask_seven_more(rig)
             assert (await first).body == b"2.0\n"
             assert [(await task).body for task in others] == [b"%d.0\n" % (2 * n) for n in range(2, 9)]
             assert rig.doubler.sizes == [1, 7]
@@ -108,9 +114,7 @@ def test_now_and_then_one_call_is_answered_alone_to_see_what_it_takes(
     async def run() -> None:
         async with _rig() as rig:
             first = await rig.begin(b"1")
-            others = [rig.ask(b"%d" % number) for number in range(2, 9)]
-            await asyncio.sleep(0)
-            rig.doubler.may_answer.set()
+            others = await _ask_seven_more(rig)
             await asyncio.gather(first, *others)
             assert rig.doubler.sizes == [1, 1, 6]
             assert rig.entry.is_measured(1)

@@ -35,7 +35,7 @@ from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
-from service.hosting.memory import keep_big_arrays_apart
+from service.hosting.memory import keep_big_arrays_apart, set_apart
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
@@ -185,6 +185,7 @@ async def _gateway(
     settings: Settings, place: Place, parent_pid: int, sagemaker: JsonRpcService | None
 ) -> int:
     parts = build_gateway(settings, place.slot, sagemaker)
+    set_apart()  # before models are loaded: they come and go
     protocol = fast_protocol(parts.gateway, settings.max_body_bytes) if settings.fast_path else None
     server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol, place)
     loop = asyncio.get_running_loop()

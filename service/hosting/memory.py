@@ -49,6 +49,19 @@ def keep_freed_memory() -> bool:
     )
 
 
+def set_apart() -> None:
+    """Have the garbage collector never look again at what there is now, for it lives as long as the process.
+
+    Memory that is shared with forked processes stays shared. The second collection has it count what may
+    become garbage from nothing: Python puts full collections off until a quarter as many objects have come as
+    the last one kept, so that after a large program's imports they never come; and only they empty the lists
+    of freed tuples, which grow up to 2,000 of each length. Source: CPython, Modules/gcmodule.c.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()
+
+
 def give_back(holder: list[object]) -> None:
     """Drop the one object in `holder` and return its memory to the machine. Blocking: milliseconds.
 

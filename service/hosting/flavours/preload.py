@@ -7,6 +7,8 @@ import gc
 import importlib
 import os
 
+from service.hosting.memory import set_apart
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _MODULES = (
     "pandas",
@@ -34,8 +36,7 @@ def preload() -> None:
     for name in _MODULES:
         importlib.import_module(name)
     gc.enable()
-    gc.collect()
-    gc.freeze()  # what is shared stays shared: the collector never writes to it again
+    set_apart()
 
 
 def reseed() -> None:

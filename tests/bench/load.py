@@ -9,20 +9,23 @@ early, after the answers that are under way. Times are those of time.monotonic()
 """
 
 import asyncio
+import base64
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import Any
 
 from service.load.connection import Answer, Connection
 
 _RETRY_S = 0.02
+_COLUMNS = {"sent_s": "d", "took_s": "d", "given": "b"}  # of an outcome's samples, and what they are made of
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ class Failure:
 class Outcome:
     """What came of it.
 
-    `samples` are (when sent, seconds to the answer) pairs, if they were asked for, and `given` says for
-    each of them which of its shot's `answers` came.
+    If samples were asked for, each right answer has its place in three columns: when its request was sent,
+    seconds until it came, and which of its shot's `answers` it was.
     """
 
     answers: int
@@ -86,8 +89,14 @@ class Outcome:
     longest_s: float
     failures: tuple[Failure, ...]
     reconnects: int
-    samples: tuple[tuple[float, float], ...] = ()
-    given: tuple[int, ...] = ()
+    sent_s: Sequence[float] = ()
+    took_s: Sequence[float] = ()
+    given: Sequence[int] = ()
+
+    @property
+    def samples(self) -> Iterator[tuple[float, float]]:
+        """When each request was sent, and seconds to its answer."""
+        return zip(self.sent_s, self.took_s, strict=True)
 
     @property
     def per_second(self) -> float:
@@ -140,9 +149,8 @@ class Load:
         document = json.loads(self._stdout.read())
         self._process.wait(30)
         failures = tuple(Failure(**failure) for failure in document.pop("failures"))
-        samples = tuple((sent_s, took_s) for sent_s, took_s in document.pop("samples"))
-        given = tuple(document.pop("given"))
-        return Outcome(failures=failures, samples=samples, given=given, **document)
+        columns = {name: _unpacked(name, document.pop(name)) for name in _COLUMNS}
+        return Outcome(failures=failures, **columns, **document)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -162,9 +170,9 @@ class _Run:
     first_answers: int = 0
     reconnects: int = 0
     stopping: bool = False
-    starts_s: list[float] = field(default_factory=list)
-    latencies_s: list[float] = field(default_factory=list)
-    given: list[int] = field(default_factory=list)
+    starts_s: "array[float]" = field(default_factory=lambda: array(_COLUMNS["sent_s"]))
+    latencies_s: "array[float]" = field(default_factory=lambda: array(_COLUMNS["took_s"]))
+    given: "array[int]" = field(default_factory=lambda: array(_COLUMNS["given"]))
     failures: list[Failure] = field(default_factory=list)
     connections: set["_Caller"] = field(default_factory=set)
     connecting: set[asyncio.Task[None]] = field(default_factory=set)
@@ -234,6 +242,7 @@ class _Run:
                     connection.transport.abort()
 
     def outcome(self, begun_s: float) -> Outcome:
+        wanted = self.plan.samples
         return Outcome(
             answers=len(self.latencies_s),
             elapsed_s=monotonic() - begun_s,
@@ -242,8 +251,9 @@ class _Run:
             longest_s=max(self.latencies_s, default=0.0),
             failures=tuple(self.failures),
             reconnects=self.reconnects,
-            samples=tuple(zip(self.starts_s, self.latencies_s, strict=True)) if self.plan.samples else (),
-            given=tuple(self.given) if self.plan.samples else (),
+            sent_s=self.starts_s if wanted else (),
+            took_s=self.latencies_s if wanted else (),
+            given=self.given if wanted else (),
         )
 
 
@@ -318,6 +328,17 @@ async def _carry_out(plan: Plan) -> Outcome:
     return run.outcome(begun_s)
 
 
+def _packed(name: str, column: Sequence[float]) -> str:
+    """A column as text: there are millions of samples."""
+    return base64.b64encode(array(_COLUMNS[name], column).tobytes()).decode()
+
+
+def _unpacked(name: str, text: str) -> Any:
+    column: "array[Any]" = array(_COLUMNS[name])
+    column.frombytes(base64.b64decode(text))
+    return column
+
+
 def _read_plan(document: dict[str, Any]) -> Plan:
     shots = tuple(Shot(**{**shot, "answers": tuple(shot["answers"])}) for shot in document.pop("shots"))
     return Plan(shots=shots, **document)
@@ -330,7 +351,8 @@ def main() -> None:
     plan = _read_plan(json.load(sys.stdin))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcome = runner.run(_carry_out(plan))
-    json.dump(asdict(outcome), sys.stdout)
+    columns = {name: _packed(name, getattr(outcome, name)) for name in _COLUMNS}
+    json.dump(asdict(replace(outcome, sent_s=(), took_s=(), given=())) | columns, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
@@ -28,7 +28,7 @@ CONCURRENCY = 32
 _CONFIGS = ("config-red", "config-blue")
 _ANSWERS = ("[1.0]", "[2.0]")
 _SAMPLE_S = 1.0
-_JUDGED_S = 60.0  # of the memory, at the end
+_JUDGED_S = 60.0  # of the memory, before and after the last update
 SHOT = Shot(f"/endpoints/{ENDPOINT}/invocations", "1", {"Content-Type": "text/csv"}, _ANSWERS)
 """A request to the endpoint, and the answer of either fleet in the order of the configurations."""
 
@@ -86,8 +86,12 @@ def misrouted(outcome: Outcome, moves: Sequence[Move]) -> int:
     return wrong
 
 
-def measure_updates(folder: Path, note: Note, duration_s: float = 90.0) -> dict[str, Any]:
-    """Two gateways at concurrency 32, one update after the other; the memory's last minute counts."""
+def measure_updates(folder: Path, note: Note, duration_s: float = 150.0) -> dict[str, Any]:
+    """Two gateways at concurrency 32, one update after the other; the memory's last minute counts.
+
+    Processes that were forked from one another grow for a while whatever they do, as each comes to write to
+    what it shared. What that is shows in a further minute of the same load, without updates.
+    """
     note(f"UpdateEndpoint in a loop for {duration_s:g} s at concurrency {CONCURRENCY}")
     models = folder / "no-models"
     models.mkdir()
@@ -100,6 +104,8 @@ def measure_updates(folder: Path, note: Note, duration_s: float = 90.0) -> dict[
         plan = Plan(family.port, (SHOT,), CONCURRENCY, samples=True)
         with load_on_all(plan, family.gateways()) as load, _Memory(family) as memory:
             moves = move_while(control, first, lambda _: monotonic() < end_s)
+            moved_until_s = monotonic()
+            sleep(_JUDGED_S)
             outcome = load.stop()
     took_s = sorted(one.done_s - one.asked_s for one in moves[1:])
     return {
@@ -114,7 +120,7 @@ def measure_updates(folder: Path, note: Note, duration_s: float = 90.0) -> dict[
             "requests/s": outcome.per_second,
             "p99 ms": outcome.p99_s * 1e3,
         }
-        | memory.figures()
+        | memory.figures(moved_until_s)
     }
 
 
@@ -135,23 +141,25 @@ class _Memory:
         self._over.set()
         self._thread.join()
 
-    def figures(self) -> dict[str, Any]:
-        """MiB over time, and the line through the last minute with its noise."""
-        end_s = self._seen[-1][0]
-        last = [(s, mib) for s, mib in self._seen if s >= end_s - _JUDGED_S]
-        slope, error, spread = fit_line(last)
+    def figures(self, moved_until_s: float) -> dict[str, Any]:
+        """MiB over time, and the lines through the minutes before and after the last update."""
+        updates, error, spread = self._line(moved_until_s - _JUDGED_S, moved_until_s)
+        alone, its_error, _ = self._line(moved_until_s, moved_until_s + _JUDGED_S)
         step = max(1, len(self._seen) // 9)
         return {
             "memory MiB over time": " ".join(f"{mib:.1f}" for _, mib in self._seen[::step]),
-            "last minute: MiB per minute": slope * 60,
-            "standard error of that": error * 60,
+            "last minute of updates: MiB per minute": updates * 60,
+            "a minute without updates behind it": alone * 60,
+            "standard error of the difference": math.hypot(error, its_error) * 60,
             "spread of the samples, MiB": spread,
         }
 
+    def _line(self, begin_s: float, end_s: float) -> tuple[float, float, float]:
+        return fit_line([(s, mib) for s, mib in self._seen if begin_s <= s < end_s])
+
     def _watch(self) -> None:
-        begun_s = monotonic()
         while True:
-            self._seen.append((monotonic() - begun_s, models_memory_bytes(self._pid) / 2**20))
+            self._seen.append((monotonic(), models_memory_bytes(self._pid) / 2**20))
             if self._over.wait(_SAMPLE_S):
                 return
 
@@ -173,7 +181,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--duration", type=float, default=90.0, help="seconds; the memory's last 60 count (90)"
+        "--duration", type=float, default=150.0, help="seconds; the memory's last 60 count (150)"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sagebird-bench-") as name:

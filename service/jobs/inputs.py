@@ -22,10 +22,11 @@ from service.errors import ObjectFault, ValidationFault
 from service.jobs.member import Batch, Profile, Spans, Stream
 from service.objects.store import ObjectStore, read_chunks
 
-BLOCK_BYTES: Final = MEGABYTE
-"""Batches of what may be batched at will: large enough to make each message's cost small, small enough for
-the processor's cache and for little memory."""
+LEAST_BLOCK_BYTES: Final = MEGABYTE
+"""Of a batch of what may be batched at will: large enough to make each message's cost small."""
 
+_MOST_BLOCK_BYTES: Final = 4 * MEGABYTE
+_LEAST_BLOCKS: Final = 64  # of a large input, so that all who work on it end at about the same time
 _LOOK_BYTES: Final = 2**16
 _SINGLE_BYTES: Final = 2**18
 _SINGLE_MOST: Final = 32  # so that a stop is not kept waiting by a slow model
@@ -92,11 +93,17 @@ def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bo
     if options.split_type == LINE and (
         profile.as_blocks or options.strategy(profile.parameters) != SINGLE_RECORD
     ):
-        target = min(limit or BLOCK_BYTES, BLOCK_BYTES) if profile.as_blocks else limit
+        block = _block_bytes(given.size_bytes)
+        target = min(limit or block, block) if profile.as_blocks else limit
         if unpack:
             return batch_lines(read_chunks(given.path, unpack=True), target, limit)
         return _spans(given, target or given.size_bytes, limit)
     return _records(given, options, profile, limit, remote=remote)
+
+
+def _block_bytes(size_bytes: int) -> int:
+    """How large the blocks of such an input are: the same for each run, for the last bit may depend on it."""
+    return max(LEAST_BLOCK_BYTES, min(size_bytes // _LEAST_BLOCKS, _MOST_BLOCK_BYTES))
 
 
 def _records(

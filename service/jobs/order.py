@@ -14,7 +14,7 @@ from service.errors import ModelNotFound, ValidationFault
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
 from service.jobs.crew import Crew, ProcessCrew, ThreadCrew
-from service.jobs.inputs import BLOCK_BYTES, Input, find_inputs
+from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.member import LocalRecruit, RemoteRecruit
 from service.jobs.outcome import Outcome
 from service.jobs.transform import Job, Watch, run_transform
@@ -113,4 +113,4 @@ def _model_dir(model: str, workshop: Workshop) -> Path:
 def count_processes(options: TransformOptions, cpus: int, files: int, size_bytes: int) -> int:
     """One for each processor unless told otherwise, and none that would have nothing to do."""
     wanted = options.max_concurrent_transforms or cpus
-    return max(1, min(wanted, max(files, size_bytes // BLOCK_BYTES)))
+    return max(1, min(wanted, max(files, size_bytes // LEAST_BLOCK_BYTES)))

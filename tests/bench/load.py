@@ -334,7 +334,7 @@ def _packed(name: str, column: Sequence[float]) -> str:
 
 
 def _unpacked(name: str, text: str) -> Any:
-    column: "array[Any]" = array(_COLUMNS[name])
+    column: array[Any] = array(_COLUMNS[name])
     column.frombytes(base64.b64decode(text))
     return column
 

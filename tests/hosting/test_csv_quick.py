@@ -16,7 +16,7 @@ numbers = st.one_of(
     st.integers(-(2**70), 2**70).map(str),
     st.sampled_from(
         [
-            "8e-97",
+            "8e-21",
             "0",
             "-0",
             "-0.0",
@@ -94,7 +94,7 @@ def test_what_it_reads_the_strict_reader_reads_the_same(text: str) -> None:
 @given(grids)
 def test_clean_rows_are_read_unless_they_hold_what_json_cannot(text: str) -> None:
     cells = text.replace("\n", ",").split(",")
-    exotic = any(cell in ("-0", "8e-97") or abs(float(cell)) > 1e19 or "400" in cell for cell in cells)
+    exotic = any(cell in ("-0", "8e-21") or abs(float(cell)) > 1e19 or "400" in cell for cell in cells)
 
     assert exotic or read_csv_block(text.encode()) is not None
 
@@ -107,7 +107,7 @@ def test_rows_of_different_widths_are_never_read(widths: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["8e-97", "1,8e-97", "1,2\n8e-97,3", "1,8e-97,2\n3", "1,8e-97\n3,8e-97,2", "0.8e-96,1"]
+    "text", ["8e-21", "1,8e-21", "1,2\n8e-21,3", "1,8e-21,2\n3", "1,8e-21\n3,8e-21,2", "0.8e-20,1"]
 )
 def test_the_number_that_stands_for_the_end_of_a_row_is_left_to_the_strict_reader(text: str) -> None:
     assert read_csv_block(text.encode()) is None

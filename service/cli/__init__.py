@@ -1,39 +1,58 @@
 """The command line: its commands, one file per family, joined to one application."""
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Annotated, Final
 
 import typer
 
 from service import __version__
-from service.cli.calls import endpoints, invoke, models
-from service.cli.deployments import delete, deploy, describe, weights
-from service.cli.jobs import jobs
-from service.cli.load import load
-from service.cli.roles import container, serve, worker
-from service.cli.transform import transform
 from service.errors import StartupError
 from service.supervisor import NEVER_STARTS
 
-app = typer.Typer(
-    help="SageMaker hosting without SageMaker: endpoints that boto3, the aws CLI and curl call unchanged.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+_COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("serve", "container", "worker"), "roles"),
+        "transform": "transform",
+        "jobs": "jobs",
+        "deploy": "deployments",
+        "invoke": "calls",
+        "load": "load",
+        "endpoints": "calls",
+        **dict.fromkeys(("describe", "weights", "delete"), "deployments"),
+        "models": "calls",
+    }
 )
+"""Commands in the order of the help -> the file that has it."""
 
 
 def main() -> None:
     """Run the command line; "can never start" ends with exit code 3 and one sentence."""
     try:
-        app()
+        make_app(next(iter(sys.argv[1:]), ""))()
     except StartupError as error:
         sys.stderr.write(f"sagebird: {error.message}\n")
         sys.exit(NEVER_STARTS)
 
 
-@app.callback(invoke_without_command=True)
+def make_app(wanted: str = "") -> typer.Typer:
+    """The application. Named a command, it has only that one: what the others import takes half a second."""
+    app = typer.Typer(
+        help="SageMaker hosting without SageMaker: endpoints that boto3, the aws CLI and curl call "
+        "unchanged.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(show_version)
+    for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
+        app.command()(getattr(import_module(f"service.cli.{_COMMANDS[name]}"), name))
+    return app
+
+
 def show_version(
     version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
 ) -> None:
@@ -41,21 +60,3 @@ def show_version(
     if version:
         typer.echo(f"sagebird {__version__}")
         raise typer.Exit
-
-
-for _command in (
-    serve,
-    container,
-    worker,
-    transform,
-    jobs,
-    deploy,
-    invoke,
-    load,
-    endpoints,
-    describe,
-    weights,
-    delete,
-    models,
-):
-    app.command()(_command)

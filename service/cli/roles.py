@@ -10,6 +10,7 @@ import typer
 from service import __version__, log
 from service.errors import StartupError
 from service.hosting.flavours.preload import limit_threads
+from service.hosting.memory import importing
 from service.settings import Settings, load_settings
 
 Host = Annotated[
@@ -95,9 +96,10 @@ def start(settings: Settings) -> Any:
     """Set logging up and import the roles: what only talks to a server never pays for them."""
     log.configure(settings.log_level, settings.log_format)
     limit_threads()
-    from service import compose
+    with importing():
+        from service import compose
 
-    return compose
+        return compose
 
 
 def _announce(address: str) -> None:

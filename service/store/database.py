@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -102,7 +102,11 @@ def begin_rebuild(engine: Engine) -> Iterator[Connection]:
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Write a row, in place of the one with the same primary key if there is one."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert: Any = sqlite.insert
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # its import takes long, and few need it
+
+        insert = postgresql.insert
     keys = [column.name for column in table.primary_key]
     rest = {name: value for name, value in row.items() if name not in keys}
     connection.execute(insert(table).values(row).on_conflict_do_update(index_elements=keys, set_=rest))

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from typer.testing import CliRunner
 
-from service.cli import app
+from service.cli import make_app
 from tests.conftest import ROOT, RunningServer
 from tests.load.stub import Asked, Reply, Stub, serving
 
@@ -141,7 +141,9 @@ def test_refused_requests_are_counted_with_their_message_and_end_with_1(
 )
 def test_what_makes_no_sense_is_exit_code_2(arguments: tuple[str, ...], words: str) -> None:
     unset = {name: None for name in os.environ if name.startswith(("SAGE", "AWS_"))}
-    done = CliRunner(env={**unset, **_environment(COLUMNS="300")}).invoke(app, ["load", "e", *arguments])
+    done = CliRunner(env={**unset, **_environment(COLUMNS="300")}).invoke(
+        make_app(), ["load", "e", *arguments]
+    )
 
     assert done.exit_code == 2, done.output
     assert words in done.output

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from service.cli import app
+from service.cli import make_app
 from service.settings import Settings
 
 if __name__ == "__main__":  # as a program it has only its own folder on the path
@@ -62,7 +62,7 @@ def settings_table() -> str:
 
 def commands_table() -> str:
     """Every command of the command line with its arguments and options."""
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
+    commands: dict[str, Any] = typer.main.get_command(make_app()).commands  # type: ignore[attr-defined]  # it is a group
     return _table(
         ("command", "options", "what it does"),
         (

@@ -3,11 +3,10 @@
 This file itself imports nothing heavy.
 """
 
-import gc
 import importlib
 import os
 
-from service.hosting.memory import set_apart
+from service.hosting.memory import importing, set_apart
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _MODULES = (
@@ -32,10 +31,9 @@ def limit_threads() -> None:
 
 def preload() -> None:
     """Import the heavy libraries, so that forked processes share them and start at once."""
-    gc.disable()  # what is imported stays: to look through it for garbage takes an eighth of the time
-    for name in _MODULES:
-        importlib.import_module(name)
-    gc.enable()
+    with importing():
+        for name in _MODULES:
+            importlib.import_module(name)
     set_apart()
 
 

@@ -1,0 +1,37 @@
+"""A sagebird that times its own layers, under real load: `python -m tests.bench.probe` in place of its serve.
+
+Most layers work once per round of the event loop, so that to look at the clock costs a request little.
+"""
+
+import sys
+from typing import Any
+
+from service.cli import main
+from service.fastpath import FastProtocol, Round
+from service.hosting import joining
+from service.hosting.flavours.sklearn import SklearnModel
+from service.hosting.joining import Lane
+from service.hosting.replica import Replica
+from service.invoke.predict import Predictor
+from service.observe.counts import InvocationCounter
+from service.web.runtime import RuntimeFace
+from tests.bench.timing import report_when_asked, timed
+
+_LAYERS: tuple[tuple[str, Any, str], ...] = (
+    ("receive", FastProtocol, "data_received"),
+    ("round", Round, "finish"),
+    ("reply", RuntimeFace, "_begin"),
+    ("route", Predictor, "begin"),
+    ("count", InvocationCounter, "count"),
+    ("replica", Replica, "answer_now"),
+    ("lane", Lane, "answer"),
+    ("decode", joining, "read_csv_quickly"),
+    ("predict", SklearnModel, "predict"),
+)
+
+if __name__ == "__main__":
+    for _name, _owner, _function in _LAYERS:
+        setattr(_owner, _function, timed(_name, getattr(_owner, _function)))
+    report_when_asked()
+    sys.argv = ["sagebird", "serve"]
+    main()

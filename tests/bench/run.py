@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
     parser.add_argument("--scale", action="store_true", help="also memory, slow loads and deaths (2 minutes)")
     parser.add_argument(
-        "--updates", action="store_true", help="UpdateEndpoint in a loop under load (4 minutes)"
+        "--updates", action="store_true", help="UpdateEndpoint in a loop under load (11 minutes)"
     )
     parser.add_argument("--crashes", action="store_true", help="kill -9 of everything, 50 times (5 minutes)")
     parser.add_argument("--endpoints", action="store_true", help="10,000 endpoints configured (6 minutes)")

@@ -1,5 +1,7 @@
 """The reader of whole blocks: it agrees with the strict reader or leaves the answer to it."""
 
+from unittest import mock
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.errors import BadPayload
+from service.hosting import csv_quick
 from service.hosting.codec import decode
 from service.hosting.csv_quick import count_newlines, read_csv_block
 from service.hosting.media import read_csv_strictly
@@ -111,6 +114,19 @@ def test_rows_of_different_widths_are_never_read(widths: list[int]) -> None:
 )
 def test_the_number_that_stands_for_the_end_of_a_row_is_left_to_the_strict_reader(text: str) -> None:
     assert read_csv_block(text.encode()) is None
+
+
+@given(st.one_of(tables, grids), st.integers(1, 40))
+@example("1,2\n3,4\n5,6,7", 8)
+@example("1,2\n\n3,4", 4)
+def test_bodies_are_read_alike_in_one_piece_and_in_many(text: str, piece_bytes: int) -> None:
+    whole = read_csv_block(text.encode())
+
+    with mock.patch.object(csv_quick, "_PIECE_BYTES", piece_bytes):
+        found = read_csv_block(text.encode())
+
+    assert (found is None) == (whole is None)
+    assert found is None or whole is None or same(found, whole)
 
 
 @pytest.mark.parametrize("columns", [1, 7, 64, 200])

@@ -1,5 +1,6 @@
 """Memory of unloaded models goes back to the machine."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.hosting.memory import give_back, keep_big_arrays_apart
+from service.hosting.memory import give_back, importing, keep_big_arrays_apart
 
 MODEL_BYTES = 64 * 2**20
 LOADS = 8
@@ -195,3 +196,33 @@ def test_where_there_is_no_glibc_nothing_is_told(monkeypatch: pytest.MonkeyPatch
     assert keep_big_arrays_apart() is False
     give_back(holder)
     assert holder == []
+
+
+@pytest.mark.parametrize("settle", ["gc.collect(); gc.freeze()", "set_apart()"])
+def test_after_a_large_program_is_set_apart_full_collections_come_again(settle: str) -> None:
+    """Frozen alone, a large program keeps them away: they wait for a quarter as many new objects."""
+    program = (
+        "import gc\nfrom service.hosting.memory import set_apart\n"
+        f"program = [[] for _ in range(600_000)]\n{settle}\n"
+        "before = gc.get_stats()[2]['collections']\n"
+        "new = [[] for _ in range(100_000)]\n"
+        "print(gc.get_freeze_count() > 600_000, gc.get_stats()[2]['collections'] > before)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout == f"True {settle == 'set_apart()'}\n"
+
+
+def test_garbage_is_looked_for_again_after_an_import_even_one_that_fails() -> None:
+    def fail() -> None:
+        with importing():
+            assert not gc.isenabled()
+            raise ImportError("no such module")
+
+    with pytest.raises(ImportError):
+        fail()
+
+    assert gc.isenabled()

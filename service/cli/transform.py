@@ -191,7 +191,7 @@ class _Bar:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("", total=None, files=0, files_total="?", rows=0)
+        self._task = self._progress.add_task("", start=False, total=None, files=0, files_total="?", rows=0)
 
     def __enter__(self) -> None:
         self._progress.start()
@@ -200,8 +200,9 @@ class _Bar:
         self._progress.stop()
 
     def tell(self, progress: JobProgress) -> None:
-        """Show how far the job is; ten times a second at most."""
+        """Show how far the job is; ten times a second at most. Time counts from the first call on."""
         self.files = progress.files
+        self._progress.start_task(self._task)
         now_s = self._clock.monotonic()
         if now_s - self._shown_s < 0.1 and progress.files < progress.files_total:
             return

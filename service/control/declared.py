@@ -89,7 +89,8 @@ class DeclaredFile:
 def apply_declaration(declaration: Declaration, store: Store, context: Context) -> list[str]:
     """Make the declared resources what the declaration says, all at once; returns what changed.
 
-    An endpoint that the API may change is only touched when its declaration is another than last time.
+    An endpoint that the API may change is only touched when its declaration is another than last time. Then
+    it is the file's again, also where the API has deleted it and made it anew.
 
     Raises:
         DeclarationError: an endpoint of that name was made by somebody else.
@@ -98,12 +99,13 @@ def apply_declaration(declaration: Declaration, store: Store, context: Context) 
     with store.change() as change:
         resources = Resources(change, context)
         before: Mapping[str, str] = change.fact(DECLARED_CONFIGS) or {}
+        lent = before.keys() & set(change.fact(EDITABLE) or ())
         configs: dict[str, str] = {}
         kept: set[tuple[Kind, str]] = set()
         for name, variants in declaration.endpoints.items():
             config = configs[name] = _declare_config(resources, name, variants, kept)
             if not (name in declaration.api_edits and before.get(name) == config):
-                changes += _declare_endpoint(resources, name, config)
+                changes += _declare_endpoint(resources, name, config, lent=name in lent)
             kept.add((Kind.ENDPOINT, name))
         for kind in (Kind.ENDPOINT, Kind.ENDPOINT_CONFIG, Kind.MODEL):
             for resource in resources.all(kind):
@@ -167,7 +169,8 @@ def _ensure(
         resources.put(replace(resource, state=state))
 
 
-def _declare_endpoint(resources: Resources, name: str, config_name: str) -> list[str]:
+def _declare_endpoint(resources: Resources, name: str, config_name: str, *, lent: bool) -> list[str]:
+    """`lent`: the API could change it until now, so that whatever has its name comes from the file's own."""
     resource = resources.find(Kind.ENDPOINT, name)
     if resource is not None and resource.status == EndpointStatus.DELETING:
         resources.delete(Kind.ENDPOINT, name)
@@ -175,6 +178,10 @@ def _declare_endpoint(resources: Resources, name: str, config_name: str) -> list
     if resource is None:
         create_endpoint(resources, {"EndpointName": name, CONFIG: config_name}, declared=True)
         return [f"endpoint {name} created"]
+    if not resource.declared and lent:
+        resource = save_endpoint(
+            resources, replace(resource, declared=True), replace(endpoint_of(resource), heals=True)
+        )
     if not resource.declared:
         raise DeclarationError(
             f"Endpoint {name} already exists and was made by the API: delete it or rename yours."

@@ -464,6 +464,30 @@ def test_what_the_api_changed_stays_until_the_declaration_changes(place: Place) 
     assert list(place.control.variants()) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "changed", [EDITABLE.replace("weight: 9", "weight: 8"), AB], ids=["other weights", "editable no more"]
+)
+def test_an_editable_endpoint_that_the_api_made_anew_is_the_files_again_when_it_changes(
+    place: Place, changed: str
+) -> None:
+    place.apply(EDITABLE)
+    place.answer(WarmState.WARM)
+    own_config(place)
+    place.control.call("DeleteEndpoint", EndpointName="iris")
+    place.answer(WarmState.WARM)
+    place.control.call("CreateEndpoint", EndpointName="iris", EndpointConfigName="own")
+    place.answer(WarmState.WARM)
+    place.restart()
+    assert config_of(place) == "own"
+
+    assert place.apply(changed) == ["endpoint iris updated"]
+    place.answer(WarmState.WARM)
+
+    assert list(place.control.variants()) == ["a", "b"]
+    assert place.endpoint().heals
+    assert place.apply("endpoints: {}") == ["endpoint iris deleted", "default endpoint is no longer declared"]
+
+
 def test_weights_that_the_api_set_stay_until_the_file_alone_decides_again(place: Place) -> None:
     place.apply(EDITABLE)
     place.answer(WarmState.WARM)

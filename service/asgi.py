@@ -84,6 +84,18 @@ async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> 
     await send({"type": "http.response.body", "body": body})
 
 
+def made_when_called(make: Callable[[], App]) -> App:
+    """An application that is made for its first request: what is seldom asked for must not delay a start."""
+    made: list[App] = []
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if not made:
+            made.append(make())
+        await made[0](scope, receive, send)
+
+    return call
+
+
 async def _next_part(receive: Receive) -> Message:
     message = await receive()
     if message["type"] == "http.disconnect":

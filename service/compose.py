@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastapi import APIRouter
+
 from service import log
 from service.accepting import Balance, Place
 from service.arn import Arns
-from service.asgi import App
+from service.asgi import App, made_when_called
 from service.clock import SystemClock
 from service.container.app import create_app
 from service.container.face import InvocationsFace
@@ -35,14 +37,12 @@ from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
-from service.hosting.memory import keep_big_arrays_apart, set_apart
+from service.hosting.memory import importing, keep_big_arrays_apart, set_apart
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
-from service.jobs.role import do_jobs
 from service.observe.counts import Gauges, Registry
-from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server
 from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one
@@ -61,9 +61,10 @@ CONTAINER_ENDPOINT = "model"
 """The endpoint that the container role serves its one model behind."""
 
 _KEEPER_LOOK_S = 0.2
-_KEEPER_QUICK_LOOK_S = 0.04  # for a while after a change, when gateways have news of it
+_KEEPER_QUICK_LOOK_S = 0.02  # for a while after a change, when gateways have news of it
 _KEEPER_QUICK_FOR_S = 3.0
 _FLUSH_S = 0.5
+_WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, need the processors
 # The largest member of any operation's model is a pipeline's definition of 1 MiB.
 _MAX_CONTROL_BODY_BYTES = 2 << 20
 # How long a thread that burns CPU in Python (a model being loaded, user code) may hold up the event loop.
@@ -130,7 +131,7 @@ def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
     context = _context(settings)
     declared = declared_file(settings, store)
     logger = log.get_logger("sagebird.keeper")
-    seen, quick_until_s = 0, 0.0
+    seen, quick_until_s = 0, time.monotonic() + _KEEPER_QUICK_FOR_S
     while os.getppid() == parent_pid:
         quick = time.monotonic() < quick_until_s
         if stop.wait(_KEEPER_QUICK_LOOK_S if quick else _KEEPER_LOOK_S):
@@ -161,6 +162,8 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
     def orphaned() -> bool:
         return parent_pid is not None and os.getppid() != parent_pid
 
+    from service.jobs.role import do_jobs  # nobody else needs what it imports
+
     do_jobs(settings, store, _artifacts(settings), order, stop, orphaned)
     store.close()
     return 0
@@ -190,14 +193,17 @@ async def _gateway(
     server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol, place)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
+    parts.host.compiler.pause()  # the processors are for what callers wait for
     await parts.follower.look()
     tasks = [
         asyncio.create_task(parts.follower.run()),
         asyncio.create_task(_flush_metrics(parts.registry)),
-        asyncio.create_task(_leave_with_parent(parent_pid, server)),
+        asyncio.create_task(server.leave_with(parent_pid)),
     ]
-    with_grace = asyncio.wait([asyncio.create_task(parts.follower.warm())], timeout=settings.warmup_grace_s)
-    await with_grace  # calls wait in the socket's queue meanwhile, instead of on a model
+    settled = asyncio.create_task(parts.follower.settle())
+    await asyncio.wait([settled], timeout=settings.warmup_grace_s)
+    settled.cancel()  # calls waited in the socket's queue meanwhile, instead of on a model
+    parts.host.compiler.resume()
     # What was settled before the keeper heard of this gateway must not be missed by its first call.
     await parts.follower.catch_up()
     await server.serve([place.listener])
@@ -270,19 +276,28 @@ def _faces(
     sagemaker: JsonRpcService | None,
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
-    router = create_router(registered, follower.default_problems, settings.max_body_bytes)
+
+    def router() -> APIRouter:
+        return create_router(registered, follower.default_problems, settings.max_body_bytes)
+
     invocations = InvocationsFace(predictor, settings.max_body_bytes)
     if sagemaker is None:
-        pages: App = create_app(router)
+        pages = made_when_called(lambda: create_app(router()))
         return Gateway(pages, invocations, pages, pages, prepare_default=invocations.prepare)
     catalogue = Catalogue(store, host, settings.models)
-    people = create_pages(
-        lambda most: catalogue.endpoints(follower.directory, most),
-        catalogue.models,
-        follower.problems,
-        lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
-    )
-    people.include_router(router)
+
+    def people() -> App:
+        from service.observe.exposition import CONTENT_TYPE, render
+
+        found = create_pages(
+            lambda most: catalogue.endpoints(follower.directory, most),
+            catalogue.models,
+            follower.problems,
+            lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
+        )
+        found.include_router(router())
+        return found
+
     arns = Arns(settings.account, settings.region)
     operations = Operations(store, _context(settings))
     control = ControlFace(sagemaker, operations.call, arns, _MAX_CONTROL_BODY_BYTES)
@@ -291,7 +306,7 @@ def _faces(
         runtime,
         invocations,
         control,
-        people,
+        made_when_called(people),
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
     )
@@ -321,18 +336,12 @@ async def _flush_metrics(registry: Registry) -> None:
             logger.warning("metrics not written", reason=str(error))
 
 
-async def _leave_with_parent(parent_pid: int, server: Server) -> None:
-    while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells a process that its parent went
-        await asyncio.sleep(1.0)
-    server.stop()
-
-
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:
     """Fork the family and keep it alive."""
-    # Before preload(), which sets apart what all processes share: the model is 11 MB.
-    sagemaker = None if container else JsonRpcService(load_service("sagemaker"))
-    if sagemaker is not None:
-        sagemaker.prepare(SERVED)
+    with importing():  # before preload(), which sets apart what all processes share: the model is 11 MB
+        sagemaker = None if container else JsonRpcService(load_service("sagemaker"))
+        if sagemaker is not None:
+            sagemaker.prepare(SERVED)
     preload()
     parent = os.getpid()
     balance = Balance(settings.gateways)
@@ -352,7 +361,7 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
     roles = [gateway(number) for number in range(settings.gateways)]
     roles.append(Role("keeper", keeper))
     if not container:
-        roles += [Role(f"worker-{number}", worker) for number in range(settings.workers)]
+        roles += [Role(f"worker-{number}", worker, _WORKER_DELAY_S) for number in range(settings.workers)]
     # Closed here too, or clients that connect while the gateways drain would wait for nobody.
     return Supervisor(roles, settings.drain_s, listener.close).run()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Iterator
 
@@ -52,6 +53,12 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Finish what is in flight, then let `serve` return."""
         self.should_exit = True
+
+    async def leave_with(self, parent_pid: int) -> None:
+        """Stop once the parent is gone."""
+        while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells a process that its parent went
+            await asyncio.sleep(1.0)
+        self.stop()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

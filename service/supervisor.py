@@ -26,10 +26,14 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One process of the family: its name and what it runs; the result is its exit code."""
+    """One process of the family: its name and what it runs; the result is its exit code.
+
+    It is started first `delay_s` after those that others wait for.
+    """
 
     name: str
     run: Callable[[], int]
+    delay_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -59,7 +63,7 @@ class Supervisor:
         `drain_s` is what children get to finish in when the family is stopped; `on_drain` is called first.
         A child that lived for `healthy_s` is replaced as soon as it dies, a younger one after a back-off.
         """
-        self._children = [_Child(role) for role in roles]
+        self._children = [_Child(role, due_s=time.monotonic() + role.delay_s) for role in roles]
         self._drain_s = drain_s
         self._on_drain = on_drain
         self._healthy_s = healthy_s

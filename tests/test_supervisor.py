@@ -43,6 +43,10 @@ def steady():
     return 0
 
 
+def late():
+    return wait("late")
+
+
 def busy():
     wait("busy")
     say("draining", "busy")
@@ -137,7 +141,7 @@ if "mute" in names:
     sys.stdout.close()
 
 before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
-roles = [Role(name, globals()[name]) for name in names]
+roles = [Role(name, globals()[name], 0.5 if name == "late" else 0.0) for name in names]
 code = Supervisor(roles, drain_s, lambda: say("closing", "family"), healthy_s).run()
 after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
 say("restored" if before == after and signal.set_wakeup_fd(-1) == -1 else "changed", "family")
@@ -229,6 +233,17 @@ def test_a_killed_process_is_replaced_and_the_others_notice_nothing(start: Start
     assert (event["role"], event["pid"], event["ended"]) == ("steady", victim, "killed by SIGKILL")
     assert len(family.pids("started", "busy")) == 1
     assert family.zombies() == []
+
+
+def test_a_role_that_can_wait_is_started_after_the_others_and_replaced_at_once(start: StartFamily) -> None:
+    family = start("late", "steady")
+    family.wait_for("started", "steady")
+    assert not family.pids("started", "late")
+    (victim,) = family.wait_for("started", "late")
+
+    os.kill(victim, signal.SIGKILL)
+
+    assert len(set(family.wait_for("started", "late", 2))) == 2
 
 
 def test_a_role_that_keeps_dying_is_started_ever_later(start: StartFamily) -> None:

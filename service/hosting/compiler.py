@@ -29,6 +29,8 @@ class Compiler:
         self._told = told
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._turn = asyncio.Lock()
+        self._going = asyncio.Event()
+        self._going.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._known: OrderedDict[tuple[ModelKey, str], Verdict] = OrderedDict()
         self._log = get_logger("sagebird.models")
@@ -39,6 +41,14 @@ class Compiler:
             task = asyncio.create_task(self._compile(cache, key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def pause(self) -> None:
+        """Begin with no further model until `resume`."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._going.set()
 
     async def settle(self) -> None:
         """Wait until nothing is being compiled any more."""
@@ -54,6 +64,7 @@ class Compiler:
 
     async def _compile(self, cache: ModelCache, key: ModelKey) -> None:
         async with self._turn:
+            await self._going.wait()
             entry = cache.pin(key)
             if entry is None:  # gone before its turn came
                 return

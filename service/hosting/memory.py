@@ -51,11 +51,15 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Look for no garbage meanwhile: what is imported stays, and to look through it takes an eighth more."""
+    """Look for no garbage meanwhile, nor ever again in what is there now: what is imported stays.
+
+    To look through a large program's imports once takes an eighth of the time that they take.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

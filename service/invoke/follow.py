@@ -20,6 +20,7 @@ QUICK_LOOK_S = 0.03
 """Seconds between two looks for a while after a change: one change seldom comes alone."""
 
 QUICK_FOR_S = 3.0
+_SETTLE_LOOK_S = 0.01
 _RETRY_S = 1.0
 _LONGEST_REST_S = 0.5
 _BUSY_SHARE = 4  # a look is followed by a rest that many times as long, if the store is slow
@@ -83,6 +84,16 @@ class Follower:
     async def warm(self) -> None:
         """Wait until everything that is being warmed up has answered or failed."""
         await self._warming.wait()
+
+    async def settle(self) -> None:
+        """Warm up, and wait until the keeper has noted it: no call may meet an endpoint that is not up yet."""
+        await self.warm()
+        await self.look()
+        while any(
+            endpoint.status is EndpointStatus.CREATING for endpoint in self.directory.unsettled.values()
+        ):
+            await asyncio.sleep(_SETTLE_LOOK_S)
+            await self.look(quick=True)
 
     async def close(self) -> None:
         """Stop warming up."""

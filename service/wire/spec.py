@@ -1,4 +1,6 @@
-"""Service models as frozen values: operations, shapes, errors. Imports botocore, alone; knows no protocol.
+"""Service models as frozen values: operations, shapes, errors. Alone reads botocore's data, no protocol here.
+
+Its files are read without its loader, whose import brings an HTTP client and takes longer than reading them.
 
 `spec_patches.json` corrects botocore's model before it is read. It is a list of corrections, applied in
 order: `service` (botocore's name), `op` (`add`, `replace` or `remove`), `path` (a JSON pointer into the
@@ -6,15 +8,14 @@ model; `-` ends a list), `value` (not for `remove`) and `why` (one sentence). Th
 RFC 6902 says.
 """
 
+import gzip
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
+from importlib import resources, util
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-from botocore.exceptions import DataNotFoundError, UnknownServiceError
-from botocore.loaders import Loader
 
 from service.errors import StartupError
 
@@ -113,15 +114,24 @@ def load_service(name: str) -> Service:
 
     Raises: StartupError if the installed botocore does not know the service or a correction does not fit it.
     """
-    # A user's own ~/.aws/models must not change what this server speaks, hence no default search paths.
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    try:
-        model: dict[str, Any] = loader.load_service_model(name, "service-2")
-    except (DataNotFoundError, UnknownServiceError) as error:
-        raise StartupError(f"The installed botocore has no model of the service {name!r}.") from error
+    model = _read_model(name)
     patches = json.loads(resources.files("service.wire").joinpath(_PATCHES).read_text("utf-8"))
     patch_model(model, (patch for patch in patches if patch["service"] == name))
     return build_service(name, model)
+
+
+def _read_model(name: str) -> dict[str, Any]:
+    """The newest that botocore ships; a user's own ~/.aws/models must not change what this server speaks."""
+    package = util.find_spec("botocore")
+    folders = () if package is None else package.submodule_search_locations or ()
+    versions = sorted(
+        path for folder in folders for path in Path(folder, "data", name).glob("*/service-2.json*")
+    )
+    if not versions:
+        raise StartupError(f"The installed botocore has no model of the service {name!r}.")
+    content = versions[-1].read_bytes()
+    model: dict[str, Any] = json.loads(gzip.decompress(content) if versions[-1].suffix == ".gz" else content)
+    return model
 
 
 def patch_model(model: dict[str, Any], patches: Iterable[Mapping[str, Any]]) -> None:

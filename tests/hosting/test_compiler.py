@@ -105,6 +105,21 @@ def test_a_model_answers_the_same_before_and_after_it_is_compiled(tmp_path: Path
     _run(run())
 
 
+def test_nothing_is_compiled_while_the_host_has_other_things_to_do(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            house.host.compiler.pause()
+            await house.ask(house.put("forest", _FOREST))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(house.host.compiler.settle(), 0.3)
+            assert not house.told
+            house.host.compiler.resume()
+            await house.host.compiler.settle()
+            assert len(house.told) == 1
+
+    _run(run())
+
+
 def test_what_a_model_costs_is_measured_anew_once_it_is_compiled(tmp_path: Path) -> None:
     async def run() -> None:
         async with _house(tmp_path, _LIMITS) as house:

@@ -226,3 +226,13 @@ def test_garbage_is_looked_for_again_after_an_import_even_one_that_fails() -> No
         fail()
 
     assert gc.isenabled()
+
+
+def test_what_was_imported_is_never_looked_through_again() -> None:
+    frozen = gc.get_freeze_count()
+    try:
+        with importing():
+            kept = [[] for _ in range(10_000)]  # type: ignore[var-annotated]
+        assert gc.get_freeze_count() >= frozen + len(kept)
+    finally:
+        gc.unfreeze()

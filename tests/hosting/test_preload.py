@@ -1,6 +1,9 @@
 import gc
+import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +28,55 @@ def test_preloading_imports_the_heavy_libraries_and_takes_them_from_the_collecto
         gc.unfreeze()
 
     assert {"pandas", "sklearn.ensemble", "service.hosting.flavours.sklearn"} <= sys.modules.keys()
+
+
+# A process of its own: in this one scipy.stats is used by other tests.
+_PUT_OFF = """
+import json, sys
+import numpy as np
+from service.hosting.flavours.preload import preload
+
+preload()
+before = "scipy.stats" in sys.modules
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import PowerTransformer, QuantileTransformer
+rows = np.random.default_rng(0).lognormal(size=(200, 2))
+found = [QuantileTransformer(n_quantiles=20, output_distribution="normal").fit_transform(rows)[:3].tolist()]
+after = "scipy.stats" in sys.modules
+found.append(PowerTransformer("box-cox").fit_transform(rows)[:3].tolist())
+found.append(roc_auc_score(rows[:, 0] > 1, rows[:, 1]))
+import pickle, scipy.stats
+from scipy.stats import norm
+same = pickle.loads(pickle.dumps(norm(2.0))).mean() == 2.0 and isinstance(norm, scipy.stats.rv_continuous)
+print(json.dumps([before, after, same, found]))
+"""
+_AT_ONCE = "import scipy.stats\n" + _PUT_OFF
+
+
+def test_scipy_stats_is_imported_when_it_is_used_and_gives_the_same() -> None:
+    runs = [
+        json.loads(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout)
+        for script in (_PUT_OFF, _AT_ONCE)
+    ]
+
+    assert [run[:3] for run in runs] == [[False, True, True], [True, True, True]]
+    assert runs[0][3] == runs[1][3]
+
+
+def test_a_library_that_does_more_with_scipy_stats_than_take_names_gets_the_whole(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom service.hosting.flavours import preload, scipy_stats\n"
+        "preload._MODULES = ('demanding',)\npreload.preload()\n"
+        "print('scipy.stats' in sys.modules, sys.modules['demanding'].taken)"
+    )
+    (tmp_path / "demanding.py").write_text(
+        "from scipy.stats import norm, rv_continuous\nclass Own(rv_continuous): pass\ntaken = norm.cdf(0)\n"
+    )
+
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+
+    assert done.stdout == b"True 0.5\n"
 
 
 def test_forked_processes_draw_numbers_of_their_own() -> None:

@@ -43,6 +43,20 @@ class Call:
         self.response = server.invoke(endpoint, "1", Content_Type="text/csv")
 
 
+def test_the_first_call_of_a_server_that_just_started_meets_its_endpoints(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    make_model(models / "m", 2)
+    declare(models, variants("e", m=1))
+    server = start_server(models, wait=False)
+    wait_until(lambda: "sagebird" in server.log.read_text())  # it says where it listens; it serves later
+
+    answer = server.invoke("e", "1", Content_Type="text/csv")  # it waits in the socket's queue
+
+    assert (answer.status_code, answer.text) == (200, "[2.0]")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_family_finishes_what_is_in_flight(
     start_server: StartServer, tmp_path: Path, number: signal.Signals

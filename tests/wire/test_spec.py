@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from importlib import resources
 from typing import Any
 
@@ -155,6 +157,14 @@ def test_a_correction_reaches_into_lists() -> None:
 def test_a_correction_that_does_not_fit_stops_the_start(patch: dict[str, Any]) -> None:
     with pytest.raises(StartupError, match="does not fit"):
         patch_model({"list": [1]}, [patch])
+
+
+def test_botocore_itself_is_not_imported() -> None:
+    script = "import sys; from service.wire.spec import load_service; load_service('sagemaker-runtime')\n"
+    script += "print([name for name in ('botocore', 'urllib3') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+    assert done.stdout == b"[]\n"
 
 
 def test_a_service_that_botocore_lacks_stops_the_start() -> None:

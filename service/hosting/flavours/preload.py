@@ -5,7 +5,9 @@ This file itself imports nothing heavy.
 
 import importlib
 import os
+from contextlib import suppress
 
+from service.hosting.flavours import scipy_stats
 from service.hosting.memory import importing, set_apart
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -32,9 +34,16 @@ def limit_threads() -> None:
 def preload() -> None:
     """Import the heavy libraries, so that forked processes share them and start at once."""
     with importing():
-        for name in _MODULES:
-            importlib.import_module(name)
+        # A version of scikit-learn that does more with scipy.stats than to take names from it gets the whole.
+        with suppress(ImportError, AttributeError, TypeError), scipy_stats.put_off():
+            _import_all()
+        _import_all()
     set_apart()
+
+
+def _import_all() -> None:
+    for name in _MODULES:
+        importlib.import_module(name)
 
 
 def reseed() -> None:

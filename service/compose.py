@@ -11,9 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-from fastapi import APIRouter
 
 from service import log
 from service.accepting import Balance, Place
@@ -43,6 +42,7 @@ from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
 from service.observe.counts import Gauges, Registry
+from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server
 from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one
@@ -276,10 +276,7 @@ def _faces(
     sagemaker: JsonRpcService | None,
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
-
-    def router() -> APIRouter:
-        return create_router(registered, follower.default_problems, settings.max_body_bytes)
-
+    router = partial(create_router, registered, follower.default_problems, settings.max_body_bytes)
     invocations = InvocationsFace(predictor, settings.max_body_bytes)
     if sagemaker is None:
         pages = made_when_called(lambda: create_app(router()))
@@ -287,8 +284,6 @@ def _faces(
     catalogue = Catalogue(store, host, settings.models)
 
     def people() -> App:
-        from service.observe.exposition import CONTENT_TYPE, render
-
         found = create_pages(
             lambda most: catalogue.endpoints(follower.directory, most),
             catalogue.models,

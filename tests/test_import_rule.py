@@ -70,6 +70,10 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 # (file, module of ours) that a function may import late; anything else is imported at the top of its file.
 DEFERRED = (
     (
+        "compose.py",
+        "service.jobs.role",
+    ),  # nobody but workers pays for jobs
+    (
         "cli/roles.py",
         "service.compose",
     ),  # commands that only talk to a server never pay for the server's imports

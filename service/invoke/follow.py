@@ -86,7 +86,7 @@ class Follower:
         await self._warming.wait()
 
     async def settle(self) -> None:
-        """Warm up, and wait until the keeper has noted it: no call may meet an endpoint that is not up yet."""
+        """Warm up, and wait until the keeper has noted it: calls must not meet one that is not up."""
         await self.warm()
         await self.look()
         while any(

@@ -47,6 +47,10 @@ class Known(NamedTuple):
     body_bytes: int
 
 
+Waiting = list[tuple["FastProtocol", bytes, int]]
+"""Requests: where each came in, its bytes, and where its body begins."""
+
+
 class Round:
     """Requests with known heads that came in one round of the event loop; answered and sent together.
 
@@ -56,7 +60,7 @@ class Round:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Answering, list[tuple[FastProtocol, bytes, int]]] = {}
+        self._waiting: dict[Answering, Waiting] = {}
 
     def add(self, connection: "FastProtocol", answering: Answering, request: bytes, at: int) -> None:
         """Answer it soon: before anything else happens in the event loop but more requests being received.
@@ -70,14 +74,20 @@ class Round:
     def finish(self) -> None:
         """Answer all, now."""
         waiting, self._waiting = self._waiting, {}
-        answered = []
+        faces: dict[Any, tuple[list[Waiting], list[tuple[Any, list[bytes]]]]] = {}
         for answering, requests in waiting.items():
             there = [each for each in requests if each[0].waits]  # the others are gone
             if there:
-                answered.append((there, answering([request[at:] for _, request, at in there])))
-        for there, answers in answered:
-            for (connection, request, _), answer in zip(there, answers, strict=True):
-                connection.take(request, answer)
+                waiters, asked = faces.setdefault(answering.answer_all, ([], []))
+                waiters.append(there)
+                asked.append((answering.head, [request[at:] for _, request, at in there]))
+        answered = [
+            (waiters, answer_all(asked)) for answer_all, (waiters, asked) in faces.items()
+        ]
+        for waiters, found in answered:
+            for there, answers in zip(waiters, found, strict=True):
+                for (connection, request, _), answer in zip(there, answers, strict=True):
+                    connection.take(request, answer)
 
 
 class FastProtocol(HttpToolsProtocol):

@@ -1,7 +1,6 @@
 """`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from functools import partial
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.errors import (
@@ -15,7 +14,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.model import Answer, Call
-from service.invoke.predict import Invocation, Outcome, Prediction, Predictor
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor
 from service.log import get_logger
 from service.wire.reply import Answered, Answering, Reply
 
@@ -61,10 +60,11 @@ class InvocationsFace:
 
     def prepare(self, headers: Headers) -> Answering:
         """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
-        return partial(self._begin, _to_invocation(_known(headers), b""))
+        return Answering(Head(_to_invocation(_known(headers), b"")), self._answer_all)
 
-    def _begin(self, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
-        return [self._answered(outcome) for outcome in self._predictor.begin(head, bodies)]
+    def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
+        found = self._predictor.begin_all(asked)
+        return [[self._answered(outcome) for outcome in outcomes] for outcomes in found]
 
     def _answered(self, outcome: Outcome) -> Answered:
         request_id = new_request_id()

@@ -111,6 +111,15 @@ class ModelCache:
         entry.turn = self._turn
         return True
 
+    def touch(self, entry: Entry) -> bool:
+        """As `pin_again` and `release` at once, for a use that is over before anything else can happen."""
+        if entry.doomed:
+            return False
+        self._turn += 1
+        entry.turn = self._turn
+        entry.last_used_s = self._clock.monotonic()
+        return True
+
     async def acquire(self, key: ModelKey) -> Entry:
         """Take a model into use, loading it first if need be. Every acquire needs one `release`.
 

@@ -16,6 +16,7 @@ from service.errors import (
     SagebirdError,
     ValidationFault,
 )
+from service.hosting.joining import Lane, answer_lanes
 from service.hosting.model import Answer, Call
 from service.invoke.directory import Directory, Route, Target
 from service.observe.counts import Registry
@@ -33,6 +34,28 @@ class Invocation(NamedTuple):
     def with_body(self, body: bytes) -> "Invocation":
         """The same for another body."""
         return Invocation(self.endpoint, self.call.with_body(body), *self[2:])
+
+
+class Head:
+    """Invocations that are alike but for their bodies, and where they lead as long as the endpoints stay."""
+
+    __slots__ = ("_directory", "_only", "_route", "call", "invocation")
+
+    def __init__(self, invocation: Invocation) -> None:
+        """For invocations like this one, whatever its body is."""
+        self.invocation = invocation
+        self.call = invocation.call
+        self._directory: Directory | None = None
+        self._route: Route | None = None
+        self._only: Target | None = None
+
+    def known(self, directory: Directory) -> tuple[Route | None, Target | None]:
+        """What was noted for this directory: the route, and the target if there is no other."""
+        return (self._route, self._only) if self._directory is directory else (None, None)
+
+    def note(self, directory: Directory, route: Route, only: Target | None) -> None:
+        """Remember where invocations lead."""
+        self._directory, self._route, self._only = directory, route, only
 
 
 class Prediction(NamedTuple):
@@ -85,7 +108,7 @@ class Predictor:
             raise
         return await self._ask(target, invocation, begun_s)
 
-    def begin(self, head: Invocation, bodies: Sequence[bytes]) -> list[Outcome]:
+    def begin(self, head: Head, bodies: Sequence[bytes]) -> list[Outcome]:
         """Answer invocations that are like `head` but for their bodies, those at once that need not wait.
 
         Those whom the weights lead to the same variant may be answered by one prediction. The variant that
@@ -95,7 +118,7 @@ class Predictor:
         try:
             targets = self._choose_many(head, len(bodies))
         except ValidationFault:
-            return [self.predict(head.with_body(body)) for body in bodies]
+            return [self.predict(head.invocation.with_body(body)) for body in bodies]
         if len(targets) == 1:
             return self._begin_at(targets[0], head, bodies, begun_s)
         places: dict[str, list[int]] = {}
@@ -107,15 +130,43 @@ class Predictor:
             found.update(zip(some, outcomes, strict=True))
         return [found[place] for place in range(len(bodies))]
 
+    def begin_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Outcome]]:
+        """Answer invocations of several heads, each as `begin` does; what they bring is read as one."""
+        if len(asked) == 1:
+            return [self.begin(*asked[0])]
+        begun_s = perf_counter()
+        found: list[list[Outcome]] = []
+        parts: list[tuple[int, Target]] = []
+        lanes: list[tuple[Lane, Sequence[bytes]]] = []
+        for place, (head, bodies) in enumerate(asked):
+            target = self._one_target(head, len(bodies))
+            lane = None if target is None else _short_way(target, head, bodies)
+            if target is not None and lane is not None:
+                parts.append((place, target))
+                lanes.append((lane, bodies))
+                found.append([])
+            elif target is not None:
+                found.append(self._begin_at(target, head, bodies, begun_s))
+            else:
+                found.append(self.begin(head, bodies))
+        for (place, target), answers in zip(parts, answer_lanes(lanes), strict=True):
+            found[place] = self._counted(target, asked[place][0], answers, begun_s)
+        return found
+
     def _begin_at(
-        self, target: Target, head: Invocation, bodies: Sequence[bytes], begun_s: float
+        self, target: Target, head: Head, bodies: Sequence[bytes], begun_s: float
     ) -> list[Outcome]:
         try:
             answers = target.replica.answer_now(head.call, bodies)
         except Exception as error:  # worded and logged at the edge
-            return [self._failed(error, target, head, begun_s) for _ in bodies]
+            return [self._failed(error, target, head.invocation, begun_s) for _ in bodies]
         if answers is None:
-            return [self._ask(target, head.with_body(body), begun_s) for body in bodies]
+            return [self._ask(target, head.invocation.with_body(body), begun_s) for body in bodies]
+        return self._counted(target, head, answers, begun_s)
+
+    def _counted(
+        self, target: Target, head: Head, answers: Sequence[Answer | Exception], begun_s: float
+    ) -> list[Outcome]:
         variant, answered = target.variant.name, 0
         found: list[Outcome] = []
         for answer in answers:
@@ -123,7 +174,7 @@ class Predictor:
                 answered += 1
                 found.append(Prediction(answer, variant))
             else:
-                found.append(self._failed(answer, target, head, begun_s))
+                found.append(self._failed(answer, target, head.invocation, begun_s))
         target.counter.count(perf_counter() - begun_s, requests=answered)
         return found
 
@@ -186,12 +237,31 @@ class Predictor:
     def _choose(self, invocation: Invocation) -> Target:
         return self._pick(self._route(invocation), invocation)
 
-    def _choose_many(self, head: Invocation, number: int) -> list[Target]:
+    def _choose_many(self, head: Head, number: int) -> list[Target]:
         """A target for each of so many invocations; one for all where there is no other."""
-        route = self._route(head)
-        if number == 1 or len(route.targets) == 1 or head.target_variant is not None:
-            return [self._pick(route, head)]
-        return [self._pick(route, head) for _ in range(number)]
+        route, only = self._way(head)
+        if only is not None:
+            return [only]
+        return [self._pick(route, head.invocation) for _ in range(number)]
+
+    def _one_target(self, head: Head, number: int) -> Target | None:
+        """The target of all of so many invocations; None if there may be several, or if they are refused."""
+        try:
+            route, only = self._way(head)
+            return only if only is not None or number > 1 else self._pick(route, head.invocation)
+        except ValidationFault:
+            return None
+
+    def _way(self, head: Head) -> tuple[Route, Target | None]:
+        """Where invocations of a head lead: the route, and the target if there is no other."""
+        directory = self._directory()
+        route, only = head.known(directory)
+        if route is None:
+            route = self._route(head.invocation)
+            if len(route.targets) == 1 or head.invocation.target_variant is not None:
+                only = self._pick(route, head.invocation)
+            head.note(directory, route, only)
+        return route, only
 
     def _route(self, invocation: Invocation) -> Route:
         directory = self._directory()
@@ -224,6 +294,13 @@ class Predictor:
         if isinstance(error, ModelNotReady) and target_model is not None:
             return ModelNotReady(sentences.model_not_ready(target_model))
         return error
+
+
+def _short_way(target: Target, head: Head, bodies: Sequence[bytes]) -> Lane | None:
+    try:
+        return target.replica.short_way(head.call, bodies)
+    except SagebirdError:  # who asks the replica hears it again
+        return None
 
 
 def _status_class(error: SagebirdError) -> Literal[4, 5]:

@@ -1,14 +1,14 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
-from service.invoke.predict import Invocation, Outcome, Prediction, Predictor
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor
 from service.log import get_logger
 from service.web.failures import note_failure
 from service.web.together import Together
@@ -67,10 +67,12 @@ class RuntimeFace:
             invocation = self._read(endpoint, headers, body)
             return await self._finish(invocation, self._predictor.predict(invocation), path, request_id)
         head = self._heads(endpoint, tuple(headers))
-        return await self._finish(head, self._together.predict(head, body), path, request_id)
+        return await self._finish(
+            head.invocation, self._together.predict(head, body), path, request_id
+        )
 
-    def _read_head(self, endpoint: str, headers: tuple[tuple[bytes, bytes], ...]) -> Invocation:
-        return self._read(endpoint, list(headers), b"")
+    def _read_head(self, endpoint: str, headers: tuple[tuple[bytes, bytes], ...]) -> Head:
+        return Head(self._read(endpoint, list(headers), b""))
 
     def prepare(self, endpoint: str, headers: Headers) -> Answering:
         """What answers InvokeEndpoint for bodies that are whole and within the limit.
@@ -79,16 +81,23 @@ class RuntimeFace:
         """
         path = f"{_PREFIX}{endpoint}/invocations"
         try:
-            head = self._read(endpoint, headers, b"")
+            return Answering((Head(self._read(endpoint, headers, b"")), path), self._answer_all)
         except Exception as error:
-            return partial(self._refuse_all, error, path)
-        return partial(self._begin, path, head)
+            return Answering((error, path), self._refuse_all)
 
-    def _begin(self, path: str, head: Invocation, bodies: Sequence[bytes]) -> list[Answered]:
-        return [self._answered(outcome, head, path) for outcome in self._predictor.begin(head, bodies)]
+    def _answer_all(self, asked: Sequence[tuple[tuple[Head, str], Sequence[bytes]]]) -> list[list[Answered]]:
+        found = self._predictor.begin_all([(head, bodies) for (head, _), bodies in asked])
+        return [
+            [self._answered(outcome, head.invocation, path) for outcome in outcomes]
+            for ((head, path), _), outcomes in zip(asked, found, strict=True)
+        ]
 
-    def _refuse_all(self, error: Exception, path: str, bodies: Sequence[bytes]) -> list[Answered]:
-        return [self._refuse(error, path, new_request_id()) for _ in bodies]
+    def _refuse_all(
+        self, asked: Sequence[tuple[tuple[Exception, str], Sequence[bytes]]]
+    ) -> list[list[Answered]]:
+        return [
+            [self._refuse(error, path, new_request_id()) for _ in bodies] for (error, path), bodies in asked
+        ]
 
     def _answered(self, outcome: Outcome, invocation: Invocation, path: str) -> Answered:
         request_id = new_request_id()

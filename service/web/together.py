@@ -6,7 +6,7 @@ and their answers are sent one right after the other.
 
 import asyncio
 
-from service.invoke.predict import Invocation, Outcome, Prediction, Predictor
+from service.invoke.predict import Head, Outcome, Prediction, Predictor
 
 
 class Together:
@@ -14,10 +14,10 @@ class Together:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._waiting: dict[int, tuple[Invocation, list[tuple[bytes, asyncio.Future[Outcome]]]]] = {}
+        self._waiting: dict[Head, list[tuple[bytes, asyncio.Future[Outcome]]]] = {}
 
-    async def predict(self, head: Invocation, body: bytes) -> Prediction:
-        """Answer one invocation. Those whose `head` is the same object may be answered by one prediction.
+    async def predict(self, head: Head, body: bytes) -> Prediction:
+        """Answer one invocation. Those of the same head may be answered by one prediction.
 
         Raises: as Predictor.predict.
         """
@@ -25,7 +25,7 @@ class Together:
         future: asyncio.Future[Outcome] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._begin)
-        self._waiting.setdefault(id(head), (head, []))[1].append((body, future))
+        self._waiting.setdefault(head, []).append((body, future))
         outcome = await future
         if isinstance(outcome, Exception):
             raise outcome
@@ -33,10 +33,13 @@ class Together:
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for head, calls in waiting.values():
-            there = [(body, future) for body, future in calls if not future.done()]  # else its client is gone
-            if not there:
-                continue
-            outcomes = self._predictor.begin(head, [body for body, _ in there])
-            for (_, future), outcome in zip(there, outcomes, strict=True):
+        asked: list[tuple[Head, list[bytes]]] = []
+        waiters: list[list[asyncio.Future[Outcome]]] = []
+        for head, calls in waiting.items():
+            there = [call for call in calls if not call[1].done()]  # else its client is gone
+            if there:
+                asked.append((head, [body for body, _ in there]))
+                waiters.append([future for _, future in there])
+        for futures, outcomes in zip(waiters, self._predictor.begin_all(asked), strict=True):
+            for future, outcome in zip(futures, outcomes, strict=True):
                 future.set_result(outcome)

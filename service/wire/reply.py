@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from service.asgi import Headers
 
@@ -27,11 +27,20 @@ Answered = Written | Reply | Awaitable[Reply]
 """An answer, or what is left to await for it."""
 
 
-Answering = Callable[[Sequence[bytes]], list[Answered]]
-"""Requests whose head was read, all that have the same one: takes their bodies, answers each as if alone.
+@dataclass(frozen=True, slots=True, eq=False)
+class Answering:
+    """What answers requests whose head was read, all that have the same one.
 
-Raises nothing. Bodies that come together may be answered by one prediction.
-"""
+    `head` is what `answer_all` made of it. That takes (head, bodies) pairs, answers each as if alone and
+    raises nothing; what comes together may be read, and answered, as one.
+    """
+
+    head: Any
+    answer_all: Callable[[Sequence[tuple[Any, Sequence[bytes]]]], list[list[Answered]]]
+
+    def __call__(self, bodies: Sequence[bytes]) -> list[Answered]:
+        """Answer requests that differ by their bodies only."""
+        return self.answer_all([(self.head, bodies)])[0]
 
 
 Preparing = Callable[[Headers], Answering]

@@ -1,7 +1,7 @@
 """The bit of ASGI that both HTTP edges share: a body read within its limit, a reply written in one go."""
 
 import random
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from service.errors import PayloadTooLarge
@@ -16,6 +16,7 @@ Headers = list[tuple[bytes, bytes]]
 _DISCARD_FACTOR = 8
 # Python seeds it from the operating system, and anew in every process that is forked.
 _random_bits = random.getrandbits
+_ID_COMMON, _ID_LAST_BITS, _ID_STEP = 24, 48, 0x9E37_79B9_7F4B
 _UUID_VERSION = 0x4000_8000_0000_0000_0000
 _UUID_MASK = ~0xF000_C000_0000_0000_0000
 
@@ -28,6 +29,17 @@ def new_request_id() -> str:
     """A random UUID (version 4) as text; a sixth of what `str(uuid4())` costs. It keeps no secret."""
     digits = f"{_random_bits(128) & _UUID_MASK | _UUID_VERSION:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def request_ids() -> Iterator[str]:
+    """Ids like those of `new_request_id`, a fourth of the cost: they differ in their last twelve digits only.
+
+    Begin it in the process that uses it: forked processes would give the same ids.
+    """
+    common, last = new_request_id()[:_ID_COMMON], _random_bits(_ID_LAST_BITS)
+    while True:
+        last = (last + _ID_STEP) & ((1 << _ID_LAST_BITS) - 1)  # an odd step comes by every number
+        yield f"{common}{last:012x}"
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

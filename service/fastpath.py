@@ -81,9 +81,7 @@ class Round:
                 waiters, asked = faces.setdefault(answering.answer_all, ([], []))
                 waiters.append(there)
                 asked.append((answering.head, [request[at:] for _, request, at in there]))
-        answered = [
-            (waiters, answer_all(asked)) for answer_all, (waiters, asked) in faces.items()
-        ]
+        answered = [(waiters, answer_all(asked)) for answer_all, (waiters, asked) in faces.items()]
         for waiters, found in answered:
             for there, answers in zip(waiters, found, strict=True):
                 for (connection, request, _), answer in zip(there, answers, strict=True):

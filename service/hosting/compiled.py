@@ -107,7 +107,11 @@ class Quick:
         if type(rows) is not np.ndarray or rows.dtype != _FLOAT64 or rows.ndim != 2:
             return None
         # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
-        if not np.vdot(rows, rows) < _LIMIT or not self._first <= len(rows) <= self._last:
+        return self.answer_plain(rows) if np.vdot(rows, rows) < _LIMIT else None
+
+    def answer_plain(self, rows: Rows) -> Any | None:
+        """As a call, for rows (n, features) in which nothing is that is not for programs."""
+        if not self._first <= len(rows) <= self._last:
             return None
         try:
             return self._program(rows)

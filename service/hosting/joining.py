@@ -13,6 +13,7 @@ import numpy as np
 
 from service.errors import ModelFault, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept, choose_accept, decode, encode
+from service.hosting.compiled import Quick
 from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.media import CSV, JSON
 from service.hosting.model import Answer, Call, FlavourModel
@@ -68,20 +69,38 @@ class Lane:
     others go the usual way, which decides what is right and words what is wrong.
     """
 
-    __slots__ = ("_accept", "_call", "_csv", "_joins", "_model", "_predict", "verdict")
+    __slots__ = (
+        "_accept",
+        "_call",
+        "_csv",
+        "_features",
+        "_joins",
+        "_model",
+        "_predict",
+        "_quick",
+        "_verdict",
+    )
 
     def __init__(self, model: FlavourModel, call: Call) -> None:
         """For calls like `call`, whatever their bodies are."""
-        self.verdict = model.compiling.verdict
+        self._verdict = model.compiling.verdict
         self._model = model
         self._call = call
         self._predict = model.predictor.predict
         self._joins = model.joins(call.accept)
         self._csv = call.content_type == CSV
+        self._features = model.predictor.features
+        self._quick: Quick | None = None
         try:
             self._accept = choose_accept(call.accept, default=model.default_accept)
+            self._quick = model.predictor.quick_for(self._accept)
         except NotAcceptable:  # the usual way says so
             self._csv = False
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the model was compiled since the lane was made."""
+        return self._verdict is not self._model.compiling.verdict
 
     def answer(self, bodies: Sequence[bytes]) -> list[Outcome]:
         """What each call gets."""
@@ -108,16 +127,21 @@ class Lane:
     def _answer_rows(self, bodies: Sequence[bytes]) -> list[Outcome] | None:
         together = bodies[0] if len(bodies) == 1 else b"\n".join(bodies)
         rows = read_csv_quickly(together) if len(together) <= 2 * _MOST_BYTES else None
-        if rows is None or (len(bodies) > 1 and not _is_plain(rows)):
+        if rows is None:
             return None
-        return self.answer_rows(rows, bodies)
+        plain = bool(np.vdot(rows, rows) < _PLAIN)
+        return self.answer_rows(rows, bodies, plain=plain) if plain or len(bodies) == 1 else None
 
-    def answer_rows(self, rows: Any, bodies: Sequence[bytes]) -> list[Outcome] | None:
+    def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> list[Outcome] | None:
         """What each call gets for its part of rows (n, features); None if each has to be answered alone."""
-        try:
-            prediction = self._predict(rows, self._accept)
-        except Exception:  # each hears for itself what is wrong with its rows
-            return None
+        quick, prediction = self._quick, None
+        if quick is not None and plain and rows.shape[1] == self._features:
+            prediction = quick.answer_plain(rows)
+        if prediction is None:
+            try:
+                prediction = self._predict(rows, self._accept)
+            except Exception:  # each hears for itself what is wrong with its rows
+                return None
         if type(prediction) is not np.ndarray or prediction.ndim != 1 or len(prediction) != len(rows):
             return None
         kind = self._accept.media_type
@@ -149,7 +173,7 @@ def answer_lanes(asked: Sequence[tuple[Lane, Sequence[bytes]]]) -> list[list[Out
         bodies = [body for _, some in asked for body in some]
         together = b"\n".join(bodies)
         rows = read_csv_quickly(together) if len(together) <= _MOST_BYTES else None
-        if rows is not None and _is_plain(rows):
+        if rows is not None and np.vdot(rows, rows) < _PLAIN:
             start = 0
             for place, (lane, some) in enumerate(asked):
                 end = start + len(some)

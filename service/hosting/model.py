@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from service.errors import ModelFailure, NotAcceptable
 from service.hosting.codec import Accept, choose_accept, decode, encode
-from service.hosting.compiled import Compiling
+from service.hosting.compiled import Compiling, Quick
 from service.hosting.footprint import measure
 from service.hosting.handler import (
     CLOSED_SESSION,
@@ -108,6 +108,15 @@ class Predictor(Protocol):
 
     def methods_for(self, accept: Accept) -> tuple[str, ...]:
         """The estimator's methods that `predict` calls for such an answer."""
+        ...
+
+    @property
+    def features(self) -> int | None:
+        """Columns that the estimator takes, if it says so."""
+        ...
+
+    def quick_for(self, accept: Accept) -> Quick | None:
+        """What alone gives such an answer for plain rows with as many columns as there are `features`."""
         ...
 
 

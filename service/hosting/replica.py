@@ -161,10 +161,10 @@ class Replica:
         return entry
 
     def _lane(self, entry: Entry, call: Call) -> Lane:
-        headers = (call.content_type, call.accept)
+        headers = call[1:3]  # Content-Type and Accept
         lane = entry.lanes.get(headers)
-        model = cast(FlavourModel, entry.model)  # no other runs in place
-        if lane is None or lane.verdict is not model.compiling.verdict:
+        if lane is None or lane.is_outdated:
+            model = cast(FlavourModel, entry.model)  # no other runs in place
             if len(entry.lanes) >= _MOST_LANES:
                 entry.lanes.clear()
             lane = entry.lanes[headers] = Lane(model, call)

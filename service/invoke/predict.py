@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from service.arn import Arns
 from service.domain import sentences
@@ -37,25 +37,20 @@ class Invocation(NamedTuple):
 
 
 class Head:
-    """Invocations that are alike but for their bodies, and where they lead as long as the endpoints stay."""
+    """Invocations that are alike but for their bodies, and where they lead as long as the endpoints stay.
 
-    __slots__ = ("_directory", "_only", "_route", "call", "invocation")
+    `only` is the target if there is no other; the predictor keeps it, with the directory that it is of.
+    """
+
+    __slots__ = ("call", "directory", "invocation", "only", "route")
 
     def __init__(self, invocation: Invocation) -> None:
         """For invocations like this one, whatever its body is."""
         self.invocation = invocation
         self.call = invocation.call
-        self._directory: Directory | None = None
-        self._route: Route | None = None
-        self._only: Target | None = None
-
-    def known(self, directory: Directory) -> tuple[Route | None, Target | None]:
-        """What was noted for this directory: the route, and the target if there is no other."""
-        return (self._route, self._only) if self._directory is directory else (None, None)
-
-    def note(self, directory: Directory, route: Route, only: Target | None) -> None:
-        """Remember where invocations lead."""
-        self._directory, self._route, self._only = directory, route, only
+        self.directory: Directory | None = None
+        self.route: Route | None = None
+        self.only: Target | None = None
 
 
 class Prediction(NamedTuple):
@@ -131,51 +126,54 @@ class Predictor:
         return [found[place] for place in range(len(bodies))]
 
     def begin_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Outcome]]:
-        """Answer invocations of several heads, each as `begin` does; what they bring is read as one."""
+        """Answer invocations of several heads, each as `begin` does; what they bring may be read as one."""
         if len(asked) == 1:
             return [self.begin(*asked[0])]
         begun_s = perf_counter()
+        directory = self._directory()
         found: list[list[Outcome]] = []
-        parts: list[tuple[int, Target]] = []
+        targets: list[tuple[int, Target]] = []
         lanes: list[tuple[Lane, Sequence[bytes]]] = []
         for place, (head, bodies) in enumerate(asked):
-            target = self._one_target(head, len(bodies))
+            only = head.only if head.directory is directory else None
+            target = self._one_target(head, len(bodies)) if only is None else only
             lane = None if target is None else _short_way(target, head, bodies)
-            if target is not None and lane is not None:
-                parts.append((place, target))
+            if lane is not None and target is not None:
+                targets.append((place, target))
                 lanes.append((lane, bodies))
                 found.append([])
             elif target is not None:
                 found.append(self._begin_at(target, head, bodies, begun_s))
             else:
                 found.append(self.begin(head, bodies))
-        for (place, target), answers in zip(parts, answer_lanes(lanes), strict=True):
-            found[place] = self._counted(target, asked[place][0], answers, begun_s)
+        answers = answer_lanes(lanes)
+        duration_s = perf_counter() - begun_s
+        for (place, target), outcomes in zip(targets, answers, strict=True):
+            found[place] = self._counted(target, asked[place][0], outcomes, duration_s)
         return found
 
-    def _begin_at(
-        self, target: Target, head: Head, bodies: Sequence[bytes], begun_s: float
-    ) -> list[Outcome]:
+    def _begin_at(self, target: Target, head: Head, bodies: Sequence[bytes], begun_s: float) -> list[Outcome]:
         try:
             answers = target.replica.answer_now(head.call, bodies)
         except Exception as error:  # worded and logged at the edge
             return [self._failed(error, target, head.invocation, begun_s) for _ in bodies]
         if answers is None:
             return [self._ask(target, head.invocation.with_body(body), begun_s) for body in bodies]
-        return self._counted(target, head, answers, begun_s)
+        return self._counted(target, head, answers, perf_counter() - begun_s)
 
     def _counted(
-        self, target: Target, head: Head, answers: Sequence[Answer | Exception], begun_s: float
+        self, target: Target, head: Head, answers: Sequence[Answer | Exception], duration_s: float
     ) -> list[Outcome]:
         variant, answered = target.variant.name, 0
         found: list[Outcome] = []
         for answer in answers:
-            if isinstance(answer, Answer):
+            if type(answer) is Answer:
                 answered += 1
                 found.append(Prediction(answer, variant))
             else:
-                found.append(self._failed(answer, target, head.invocation, begun_s))
-        target.counter.count(perf_counter() - begun_s, requests=answered)
+                error = cast(Exception, answer)
+                found.append(self._failed(error, target, head.invocation, perf_counter() - duration_s))
+        target.counter.count(duration_s, requests=answered)
         return found
 
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
@@ -255,12 +253,12 @@ class Predictor:
     def _way(self, head: Head) -> tuple[Route, Target | None]:
         """Where invocations of a head lead: the route, and the target if there is no other."""
         directory = self._directory()
-        route, only = head.known(directory)
-        if route is None:
-            route = self._route(head.invocation)
+        route, only = head.route, head.only
+        if route is None or head.directory is not directory:
+            route, only = self._route(head.invocation), None
             if len(route.targets) == 1 or head.invocation.target_variant is not None:
                 only = self._pick(route, head.invocation)
-            head.note(directory, route, only)
+            head.directory, head.route, head.only = directory, route, only
         return route, only
 
     def _route(self, invocation: Invocation) -> Route:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
+from service.asgi import ClientGone, Headers, Receive, Scope, Send, read_body, request_ids, send_reply
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
@@ -45,11 +45,12 @@ class RuntimeFace:
         self._heads = lru_cache(_KNOWN_HEADS)(self._read_head)
         self._usual_headers = lru_cache(_KNOWN_LINES)(self._write_usual)
         self._lines = lru_cache(_KNOWN_LINES)(self._usual_lines)
+        self._ids = request_ids()
         self._log = get_logger("sagebird.runtime")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        path, request_id = scope["path"], new_request_id()
+        path, request_id = scope["path"], next(self._ids)
         try:
             endpoint = _endpoint_name(scope)
             body = await read_body(scope, receive, self._max_body_bytes)
@@ -67,9 +68,7 @@ class RuntimeFace:
             invocation = self._read(endpoint, headers, body)
             return await self._finish(invocation, self._predictor.predict(invocation), path, request_id)
         head = self._heads(endpoint, tuple(headers))
-        return await self._finish(
-            head.invocation, self._together.predict(head, body), path, request_id
-        )
+        return await self._finish(head.invocation, self._together.predict(head, body), path, request_id)
 
     def _read_head(self, endpoint: str, headers: tuple[tuple[bytes, bytes], ...]) -> Head:
         return Head(self._read(endpoint, list(headers), b""))
@@ -79,46 +78,40 @@ class RuntimeFace:
 
         Replies and log are those of a call by ASGI.
         """
-        path = f"{_PREFIX}{endpoint}/invocations"
         try:
-            return Answering((Head(self._read(endpoint, headers, b"")), path), self._answer_all)
+            return Answering(Head(self._read(endpoint, headers, b"")), self._answer_all)
         except Exception as error:
-            return Answering((error, path), self._refuse_all)
+            return Answering((error, _path(endpoint)), self._refuse_all)
 
-    def _answer_all(self, asked: Sequence[tuple[tuple[Head, str], Sequence[bytes]]]) -> list[list[Answered]]:
-        found = self._predictor.begin_all([(head, bodies) for (head, _), bodies in asked])
+    def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
         return [
-            [self._answered(outcome, head.invocation, path) for outcome in outcomes]
-            for ((head, path), _), outcomes in zip(asked, found, strict=True)
+            [self._answered(outcome, head.invocation) for outcome in outcomes]
+            for (head, _), outcomes in zip(asked, self._predictor.begin_all(asked), strict=True)
         ]
 
     def _refuse_all(
         self, asked: Sequence[tuple[tuple[Exception, str], Sequence[bytes]]]
     ) -> list[list[Answered]]:
         return [
-            [self._refuse(error, path, new_request_id()) for _ in bodies] for (error, path), bodies in asked
+            [self._refuse(error, path, next(self._ids)) for _ in bodies] for (error, path), bodies in asked
         ]
 
-    def _answered(self, outcome: Outcome, invocation: Invocation, path: str) -> Answered:
-        request_id = new_request_id()
+    def _answered(self, outcome: Outcome, invocation: Invocation) -> Answered:
+        request_id = next(self._ids)
         if isinstance(outcome, Prediction):
+            # In few steps what nearly all answers are: a body and its type.
+            answer, variant = outcome
+            if answer[2:] == _USUAL and len(answer.body) <= self._max_body_bytes:
+                lines = self._lines(answer.content_type, variant)
+                return Written(b"%bx-amzn-requestid: %b\r\n" % (lines, request_id.encode()), answer.body)
             try:
-                return self._written(outcome, invocation, request_id)
+                return self._to_reply(outcome, invocation, request_id)
             except Exception as error:
                 outcome = error
+        path = _path(invocation.endpoint)
         if isinstance(outcome, Exception):
             return self._refuse(outcome, path, request_id, invocation)
         return self._finish(invocation, outcome, path, request_id)
-
-    def _written(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Written | Reply:
-        """`_to_reply` in fewer steps for what nearly all answers are: a body and its type."""
-        answer, variant = prediction
-        body, content_type = answer[:2]
-        if answer[2:] != _USUAL or len(body) > self._max_body_bytes:
-            return self._to_reply(prediction, invocation, request_id)
-        return Written(
-            b"%bx-amzn-requestid: %b\r\n" % (self._lines(content_type, variant), request_id.encode()), body
-        )
 
     def _write_usual(self, content_type: str, variant: str) -> tuple[tuple[bytes, bytes], ...]:
         written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
@@ -172,6 +165,10 @@ class RuntimeFace:
         reply = self._invoke_endpoint.write(output)
         reply.headers.append(id_header)
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
+
+
+def _path(endpoint: str | None) -> str:
+    return f"{_PREFIX}{endpoint}/invocations"
 
 
 def _endpoint_name(scope: Scope) -> str:

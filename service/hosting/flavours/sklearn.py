@@ -184,6 +184,10 @@ class SklearnModel:
         labels = () if PROBABILITIES in output and LABEL not in output else (self._answers_by,)
         return (*labels, "predict_proba") if PROBABILITIES in output else labels
 
+    def quick_for(self, accept: Accept) -> Quick | None:
+        """What alone gives such an answer for plain rows with as many columns as there are `features`."""
+        return None if PROBABILITIES in self._asked(accept) else self._quick.get(self._answers_by)
+
     def _asked(self, accept: Accept) -> tuple[str, ...]:
         return self._output if accept.output is None else accept.output
 

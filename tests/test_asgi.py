@@ -1,11 +1,24 @@
 import asyncio
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.asgi import ClientGone, Headers, Message, read_body, send_reply
+from service.asgi import (
+    App,
+    ClientGone,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    made_when_called,
+    read_body,
+    request_ids,
+    send_reply,
+)
 from service.errors import PayloadTooLarge
 
 GONE: Message = {"type": "http.disconnect"}
@@ -142,3 +155,38 @@ def test_no_content_has_neither_body_nor_length() -> None:
         {"type": "http.response.start", "status": 204, "headers": []},
         {"type": "http.response.body", "body": b""},
     ]
+
+
+def test_request_ids_are_uuids_that_never_come_twice() -> None:
+    ids = request_ids()
+    found = [next(ids) for _ in range(10_000)] + [next(request_ids()) for _ in range(100)]
+    assert len(set(found)) == len(found)
+    assert {str(UUID(each)) for each in found} == set(found)
+    assert {UUID(each).version for each in found} == {4}
+
+
+def test_an_application_is_made_for_its_first_request_and_kept() -> None:
+    made = []
+
+    def make() -> App:
+        made.append(1)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": scope["type"]})
+
+        return app
+
+    async def run() -> list[Message]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        app = made_when_called(make)
+        assert not made
+        for name in ("a", "b"):
+            await app({"type": name}, Client().receive, send)
+        return sent
+
+    assert asyncio.run(run()) == [{"type": "a"}, {"type": "b"}]
+    assert made == [1]

@@ -3,6 +3,8 @@
 Not in here: when it comes and goes (cache).
 """
 
+from collections.abc import Sequence
+
 from service.hosting.gate import Gate
 from service.hosting.joining import Lane
 from service.hosting.model import LoadedModel
@@ -62,6 +64,17 @@ class Entry:
         """
         model = self._model[0]
         return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
+
+    def short_way(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> Lane | None:
+        """The lane of these headers if all such calls run in place and it is up to date, else None."""
+        lane = self.lanes.get(headers)
+        if lane is None or lane.is_outdated():
+            return None
+        costs_s = self._costs_s
+        for body in bodies:
+            if not costs_s.get(len(body).bit_length(), IN_PLACE_S) < IN_PLACE_S:
+                return None
+        return lane
 
     def note_cost(self, body_bytes: int, seconds: float) -> None:
         """Remember what a call of this size took.

@@ -75,6 +75,7 @@ class Lane:
         "_csv",
         "_features",
         "_joins",
+        "_json",
         "_model",
         "_predict",
         "_quick",
@@ -93,11 +94,11 @@ class Lane:
         self._quick: Quick | None = None
         try:
             self._accept = choose_accept(call.accept, default=model.default_accept)
+            self._json = self._accept.media_type == JSON
             self._quick = model.predictor.quick_for(self._accept)
         except NotAcceptable:  # the usual way says so
             self._csv = False
 
-    @property
     def is_outdated(self) -> bool:
         """Whether the model was compiled since the lane was made."""
         return self._verdict is not self._model.compiling.verdict
@@ -144,9 +145,8 @@ class Lane:
                 return None
         if type(prediction) is not np.ndarray or prediction.ndim != 1 or len(prediction) != len(rows):
             return None
-        kind = self._accept.media_type
-        if len(rows) == len(bodies) and kind == JSON and prediction.dtype.kind in "iu":
-            return [Answer(b"[%d]" % label, kind) for label in prediction.tolist()]
+        if self._json and len(rows) == len(bodies) and prediction.dtype.kind in "iu":
+            return [Answer(b"[%d]" % label, JSON) for label in prediction.tolist()]
         outcomes: list[Outcome] = []
         start = 0
         for body in bodies:
@@ -168,23 +168,29 @@ class Lane:
 
 def answer_lanes(asked: Sequence[tuple[Lane, Sequence[bytes]]]) -> list[list[Outcome]]:
     """What the calls of several lanes get, as from `Lane.answer`. Plain CSV of equal rows is read as one."""
-    found: list[list[Outcome] | None] = [None] * len(asked)
-    if len(asked) > 1 and all(lane.takes_rows(len(bodies)) for lane, bodies in asked):
-        bodies = [body for _, some in asked for body in some]
-        together = b"\n".join(bodies)
-        rows = read_csv_quickly(together) if len(together) <= _MOST_BYTES else None
-        if rows is not None and np.vdot(rows, rows) < _PLAIN:
-            start = 0
-            for place, (lane, some) in enumerate(asked):
-                end = start + len(some)
-                if len(rows) != len(bodies):
-                    end += sum(body.count(b"\n") for body in some)
-                found[place] = lane.answer_rows(rows[start:end], some)
-                start = end
-    return [
-        lane.answer(bodies) if outcomes is None else outcomes
-        for (lane, bodies), outcomes in zip(asked, found, strict=True)
-    ]
+    readable = [pair for pair in asked if pair[0].takes_rows(len(pair[1]))]
+    rows = _read_together([bodies for _, bodies in readable]) if len(readable) > 1 else None
+    if rows is None:
+        return [lane.answer(bodies) for lane, bodies in asked]
+    found: list[list[Outcome]] = []
+    start, one_each = 0, len(rows) == sum([len(bodies) for _, bodies in readable])
+    for lane, bodies in asked:
+        outcomes = None
+        if lane.takes_rows(len(bodies)):
+            end = start + len(bodies)
+            if not one_each:
+                end += sum([body.count(b"\n") for body in bodies])
+            outcomes = lane.answer_rows(rows[start:end], bodies)
+            start = end
+        found.append(lane.answer(bodies) if outcomes is None else outcomes)
+    return found
+
+
+def _read_together(parts: Iterable[Sequence[bytes]]) -> Any | None:
+    """All rows (n, features) of some bodies, one after the other; None if they cannot be read as one."""
+    together = b"\n".join([body for bodies in parts for body in bodies])
+    rows = read_csv_quickly(together) if len(together) <= _MOST_BYTES else None
+    return rows if rows is not None and np.vdot(rows, rows) < _PLAIN else None
 
 
 def _groups(parts: Iterable[_Part]) -> Iterator[list[_Part]]:

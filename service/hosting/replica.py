@@ -104,6 +104,11 @@ class Replica:
         Raises:
             ModelNotFound: no such model.
         """
+        entry = self._entries.get(call.target_model if self.source.multi else None)
+        if entry is not None and self._cache.touch(entry):
+            lane = entry.short_way(call[1:3], bodies)
+            if lane is not None:
+                return lane
         entry = self._quick_entry(call, bodies)
         return None if entry is None else self._lane(entry, call)
 
@@ -163,7 +168,7 @@ class Replica:
     def _lane(self, entry: Entry, call: Call) -> Lane:
         headers = call[1:3]  # Content-Type and Accept
         lane = entry.lanes.get(headers)
-        if lane is None or lane.is_outdated:
+        if lane is None or lane.is_outdated():
             model = cast(FlavourModel, entry.model)  # no other runs in place
             if len(entry.lanes) >= _MOST_LANES:
                 entry.lanes.clear()

@@ -9,7 +9,7 @@ from typing import Any
 from service.cli import main
 from service.fastpath import FastProtocol, Round
 from service.hosting import joining
-from service.hosting.flavours.sklearn import SklearnModel
+from service.hosting.compiled import Quick
 from service.hosting.joining import Lane
 from service.hosting.replica import Replica
 from service.invoke.predict import Predictor
@@ -20,13 +20,13 @@ from tests.bench.timing import report_when_asked, timed
 _LAYERS: tuple[tuple[str, Any, str], ...] = (
     ("receive", FastProtocol, "data_received"),
     ("round", Round, "finish"),
-    ("reply", RuntimeFace, "_begin"),
+    ("reply", RuntimeFace, "_answer_all"),
     ("route", Predictor, "begin"),
     ("count", InvocationCounter, "count"),
     ("replica", Replica, "answer_now"),
     ("lane", Lane, "answer"),
     ("decode", joining, "read_csv_quickly"),
-    ("predict", SklearnModel, "predict"),
+    ("predict", Quick, "answer_plain"),
 )
 
 if __name__ == "__main__":

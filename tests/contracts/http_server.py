@@ -28,6 +28,7 @@ class FrontDoor:
         self.may_answer = asyncio.Event()
         self.waits = threading.Semaphore(0)
         self.together: list[int] = []
+        self.heads: list[int] = []
         self.prepared: list[Headers] = []
         self.answered_now: list[bytes] = []
 
@@ -36,7 +37,7 @@ class FrontDoor:
 
     def _prepare(self, headers: Headers) -> Answering:
         self.prepared.append(headers)
-        return self._answer_now
+        return Answering(len(self.prepared), self._answer_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -49,9 +50,10 @@ class FrontDoor:
             reply.headers.append((b"connection", b"close"))
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    def _answer_now(self, bodies: Sequence[bytes]) -> list[Answered]:
-        self.together.append(len(bodies))
-        return [self._answer_one(body) for body in bodies]
+    def _answer_all(self, asked: Sequence[tuple[int, Sequence[bytes]]]) -> list[list[Answered]]:
+        self.heads.append(len(asked))
+        self.together += [len(bodies) for _, bodies in asked]
+        return [[self._answer_one(body) for body in bodies] for _, bodies in asked]
 
     def _answer_one(self, body: bytes) -> Answered:
         if body.startswith(b"wait"):

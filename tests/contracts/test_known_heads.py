@@ -110,6 +110,24 @@ def test_requests_of_one_round_are_answered_together_each_on_its_connection(serv
     assert max(server.front.together) > 1
 
 
+def test_requests_of_several_heads_in_one_round_are_answered_together(server: Running) -> None:
+    lines = [b"X: %d" % (number % 3) for number in range(9)]
+    with ExitStack() as stack:
+        talks = [stack.enter_context(server.connect()) for _ in lines]
+        for talk, line in zip(talks, lines, strict=True):
+            talk.send(request(b"a", line))
+            talk.answer()
+        server.hold_up(0.5)
+        for number, (talk, line) in enumerate(zip(talks, lines, strict=True)):
+            talk.send(request(b"wait" if number == 4 else b"%d" % number, line))
+        assert server.front.waits.acquire(timeout=WAIT_S)
+        found = [talk.answer()[2] for number, talk in enumerate(talks) if number != 4]
+        server.let_answer()
+        assert talks[4].answer()[2] == b"wait"
+    assert found == [b"%d" % number for number in range(9) if number != 4]
+    assert max(server.front.heads) > 1
+
+
 def test_a_client_that_leaves_in_its_round_disturbs_nobody(server: Running) -> None:
     with server.connect() as talk, server.connect() as alone, server.connect() as other:
         for each, line in ((talk, b"X: 1"), (alone, b"X: 2"), (other, b"X: 1")):

@@ -28,6 +28,7 @@ class _Doubler:
     estimator: Any = None
     warnings = ()
     description = "a doubler"
+    features = None
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -36,6 +37,9 @@ class _Doubler:
 
     def methods_for(self, accept: Accept) -> tuple[str, ...]:
         return ("predict",)
+
+    def quick_for(self, accept: Accept) -> None:
+        """It has no program."""
 
     def predict(self, data: Any, accept: Accept) -> Any:
         self.sizes.append(len(data))

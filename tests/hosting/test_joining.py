@@ -12,10 +12,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
+from service.hosting import joining
 from service.hosting.codec import Accept
 from service.hosting.compiled import Compiling, compile_model
+from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.flavours.sklearn import SklearnModel
-from service.hosting.joining import MOST_ROWS, Lane, answer_together
+from service.hosting.joining import MOST_ROWS, Lane, answer_lanes, answer_together
 from service.hosting.model import Answer, Call, FlavourModel
 
 _ROWS, _LABELS = make_classification(200, 4, random_state=0)
@@ -196,3 +198,50 @@ def test_many_large_bodies_are_answered_in_parts(name: str) -> None:
     rows = np.random.default_rng(0).normal(size=(40, 100, 4)).round(3).tolist()
     bodies = ["\n".join(",".join(map(str, row)) for row in some).encode() for some in rows]
     assert Lane(model, call).answer(bodies) == [_answer(model, call, body) for body in bodies]
+
+
+_PLAIN_BODIES = _MATRICES.map(lambda rows: "\n".join(",".join(map(str, row)) for row in rows).encode())
+
+
+@settings(max_examples=200)
+@given(
+    asked=st.lists(
+        st.tuples(
+            st.sampled_from(sorted(_LANE_MODELS)),
+            st.lists(_PLAIN_BODIES, min_size=1, max_size=3) | _LANE_BODIES,
+            st.sampled_from([None, "text/csv", "image/png"]),
+            st.sampled_from(["text/csv", "text/csv", "text/csv", "application/json"]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_lanes_that_are_read_together_answer_what_their_models_answer(
+    asked: list[tuple[str, list[bytes], str | None, str]],
+) -> None:
+    calls = [
+        (_LANE_MODELS[name], Call(b"", content_type, accept), bodies)
+        for name, bodies, accept, content_type in asked
+    ]
+    found = answer_lanes([(Lane(model, call), bodies) for model, call, bodies in calls])
+    assert [[_plain(outcome) for outcome in outcomes] for outcomes in found] == [
+        [_plain(_answer(model, call, body)) for body in bodies] for model, call, bodies in calls
+    ]
+
+
+def test_plain_rows_of_several_lanes_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    def note(body: bytes) -> Any:
+        read.append(body)
+        return read_csv_quickly(body)
+
+    monkeypatch.setattr(joining, "read_csv_quickly", note)
+    lanes = [
+        Lane(_LANE_MODELS[name], Call(b"", "text/csv", None)) for name in ("forest", "logistic", "ridge")
+    ]
+    bodies = [[b"1,2,3,4"], [b"4,3,2,1", b"1,2,3,4"], [b"4,3,2,1"]]
+    asked = list(zip(lanes, bodies, strict=True))
+    asked.insert(1, (Lane(_LANE_MODELS["names"], Call(b"", "application/json", None)), [b"[1,2,3,4]"]))
+    found = answer_lanes(asked)
+    assert read == [b"\n".join(body for some in bodies for body in some)]
+    assert all(isinstance(outcome, Answer) for outcomes in found for outcome in outcomes)

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.model import Call
-from service.invoke.predict import Invocation, Prediction, Predictor
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor
 from tests.invoke.conftest import ARNS, ROW, Open, World
 
 _FILE = """
@@ -228,3 +229,74 @@ def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) 
         return target.counter.errors
 
     assert _with(world, act) == {("InternalFailure", 5): 1}
+
+
+async def _settled(outcome: Outcome) -> object:
+    """What came of it, comparable."""
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        found = outcome if isinstance(outcome, Prediction) else await outcome
+    except SagebirdError as error:
+        return type(error), error.message
+    return found.variant, found.answer.body
+
+
+_HEADS = (
+    Invocation("iris", Call(b"", "text/csv", None)),
+    Invocation("all", Call(b"", "text/csv", None, target_model="iris-logistic")),
+    Invocation("all", Call(b"", "text/csv", None, target_model="iris-forest"), "v"),
+    Invocation("all", Call(b"", "text/csv", None, target_model="nobody")),
+    Invocation("all", Call(b"", "text/csv", None, target_model="broken")),
+    Invocation("all", Call(b"", "text/csv", None)),
+    Invocation("nobody", Call(b"", "text/csv", None)),
+    Invocation(None, Call(b"", "text/csv", "text/csv"), "b"),
+    Invocation("iris", Call(b"", "image/png", None), "a"),
+)
+
+
+def test_invocations_of_many_heads_get_together_what_each_gets_alone(world: Open) -> None:
+    bodies = [ROW, b"junk", b"6.7,3.1,5.6,2.4"]
+
+    async def act(here: World) -> None:
+        predictor = here.predictor()
+        for again in range(4):  # the first ones load the models and measure them
+            here.draws[:] = [0.0, 0.8, 0.1] * 100
+            alone = [
+                [await _settled(outcome) for outcome in predictor.begin(Head(head), bodies)]
+                for head in _HEADS
+            ]
+            here.draws[:] = [0.0, 0.8, 0.1] * 100
+            heads = [(Head(head), bodies) for head in _HEADS]
+            for _ in range(2):  # with what was noted in the heads, too
+                begun = predictor.begin_all(heads)
+                found = [[await _settled(outcome) for outcome in outcomes] for outcomes in begun]
+                assert found == alone, again
+        counters = [here.registry.invocation(*pair) for pair in (*product(["iris"], "abc"), ("all", "v"))]
+        assert sum(counter.requests for counter in counters) == 4 * 3 * 3 * (len(_HEADS) - 2)
+        assert here.host.cache.in_use == 0
+
+    _with(world, act)
+
+
+def test_a_head_goes_where_the_endpoints_lead_now(world: Open) -> None:
+    async def act(here: World) -> list[object]:
+        predictor, head = here.predictor(), Head(Invocation("iris", Call(b"", "text/csv", None)))
+        found = []
+        here.draws[:] = [0.0] * 100
+        for text in ("a: {model: iris-logistic}", "b: {model: iris-forest}"):
+            here.declare(f"endpoints:\n  iris:\n    variants:\n      {text}\n")
+            await here.settle()
+            for _ in range(2):
+                one, other = predictor.begin_all([(head, [ROW]), (head, [ROW])])
+                found.append(await _settled(one[0]))
+                assert await _settled(other[0]) == found[-1]
+        here.declare("endpoints: {}\n")
+        await here.settle()
+        (outcomes,) = predictor.begin_all([(head, [ROW])])
+        found.append(await _settled(outcomes[0]))
+        return found
+
+    found = _with(world, act)
+    assert found[:4] == [("a", b"[0]"), ("a", b"[0]"), ("b", b"[0]"), ("b", b"[0]")]
+    assert found[4] == (ValidationFault, "Endpoint iris of account 000000000000 not found.")

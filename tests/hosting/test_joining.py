@@ -231,6 +231,7 @@ def test_lanes_that_are_read_together_answer_what_their_models_answer(
 
 def test_plain_rows_of_several_lanes_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
+
     def note(body: bytes) -> Any:
         read.append(body)
         return read_csv_quickly(body)

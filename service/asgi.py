@@ -1,7 +1,9 @@
 """The bit of ASGI that both HTTP edges share: a body read within its limit, a reply written in one go."""
 
 import random
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from itertools import chain
 from typing import Any
 
 from service.errors import PayloadTooLarge
@@ -14,6 +16,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 _DISCARD_FACTOR = 8
+# What no header may hold; the server refuses it. Source: RFC 9110, 5.5.
+_UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # Python seeds it from the operating system, and anew in every process that is forked.
 _random_bits = random.getrandbits
 _ID_COMMON, _ID_LAST_BITS, _ID_STEP = 24, 48, 0x9E37_79B9_7F4B
@@ -52,18 +56,38 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
         PayloadTooLarge: the body is over the limit.
         ClientGone: the connection ended early.
     """
-    announced = 0
-    expects = False
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            announced = int(value)
-        elif name == b"expect":
-            expects = value.lower() == b"100-continue"
-    if announced > limit_bytes:
+    announced, expects = _announced(scope["headers"])
+    if announced is not None and announced > limit_bytes:
         if not expects:
             await _discard(receive, limit_bytes * _DISCARD_FACTOR)
         raise PayloadTooLarge(limit_bytes)
-    message = await _next_part(receive)
+    return await rest_of_body(await receive(), receive, limit_bytes)
+
+
+def is_small(headers: Iterable[tuple[bytes, bytes]], limit_bytes: int) -> bool:
+    """Whether a body is on its way whose length is announced and within the limit."""
+    announced, expects = _announced(headers)
+    return announced is not None and announced <= limit_bytes and not expects
+
+
+def _announced(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
+    """A body's length if it is known, and whether its client waits to be asked for it."""
+    length: int | None = None
+    expects = False
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value)
+        elif name == b"expect":
+            expects = value.lower() == b"100-continue"
+    return length, expects
+
+
+async def rest_of_body(message: Message, receive: Receive, limit_bytes: int) -> bytes:
+    """The body whose first part is `message`; what is announced of it must be within the limit.
+
+    Raises: as `read_body`.
+    """
+    _check_there(message)
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False) and len(body) <= limit_bytes:
         return body
@@ -81,11 +105,28 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+def header_lines(headers: Headers) -> bytes:
+    """Headers as HTTP/1.1 has them, names in lower case."""
+    return b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in headers])
+
+
+def send_whole(send: Send, status: int, lines: bytes, body: bytes) -> bool:
+    """Send a reply in one step, if the server can (protocol.py) and nobody wrapped `send`; else do nothing.
+
+    `lines` are its header lines but for its Content-Length, fit to be sent.
+    """
+    whole = getattr(getattr(send, "__self__", None), "send_whole", None)
+    return whole is not None and whole(status, lines, body)
+
+
 async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
     """Write a whole reply; its Content-Length is added. 204 has no body, and 413 ends the connection.
 
     What is left of a body that was too large must not be taken for the next request.
     """
+    sendable = status not in (204, 413) and not _UNSENDABLE.search(b"".join(chain.from_iterable(headers)))
+    if sendable and send_whole(send, status, header_lines(headers), body):
+        return
     if status == 413:
         headers = [*headers, (b"connection", b"close")]
     if status == 204:
@@ -110,9 +151,13 @@ def made_when_called(make: Callable[[], App]) -> App:
 
 async def _next_part(receive: Receive) -> Message:
     message = await receive()
+    _check_there(message)
+    return message
+
+
+def _check_there(message: Message) -> None:
     if message["type"] == "http.disconnect":
         raise ClientGone
-    return message
 
 
 async def _discard(receive: Receive, most_bytes: int) -> None:

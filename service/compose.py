@@ -43,7 +43,7 @@ from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
 from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
-from service.server import Server
+from service.server import Server, behind_proxies
 from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one
 from service.store.migrate import upgrade_tables
@@ -301,7 +301,7 @@ def _faces(
         runtime,
         invocations,
         control,
-        made_when_called(people),
+        made_when_called(lambda: behind_proxies(people())),
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
     )

@@ -14,10 +14,11 @@ from collections.abc import Awaitable
 from math import inf
 from typing import Any, NamedTuple, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.asgi import App, Receive, Scope, Send, send_reply
-from service.wire.reply import Answered, Answering, Preparing, Reply, Written, header_lines
+from service.asgi import App, Receive, Scope, Send, header_lines, send_reply
+from service.protocol import WholeReplies
+from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 
 _MOST_BODY_BYTES = 65_536
 # Answers to pipelined requests that one read may get before others have their turn.
@@ -88,7 +89,7 @@ class Round:
                     connection.take(request, answer)
 
 
-class FastProtocol(HttpToolsProtocol):
+class FastProtocol(WholeReplies):
     """One connection.
 
     The heads of hot requests are remembered as they came, bytes for bytes, with what answers them: most

@@ -5,14 +5,26 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.accepting import Acceptor, CountedConnections, Place
 from service.asgi import App
+from service.protocol import WholeReplies
 
 _LINGER_S = 1.0
 _KEEP_ALIVE_S = 75
+
+
+def behind_proxies(app: App) -> App:
+    """The application, told of its client by the X-Forwarded headers of proxies on this machine.
+
+    Others are trusted that FORWARDED_ALLOW_IPS names, as uvicorn has it. Only what builds links needs it.
+    """
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    return cast(App, ProxyHeadersMiddleware(cast(Any, app), trusted_hosts=trusted))
 
 
 class Server(uvicorn.Server):
@@ -29,13 +41,15 @@ class Server(uvicorn.Server):
     ) -> None:
         """`on_drain` is called when no new connections are taken any more; answers should close theirs.
 
-        `protocol` speaks HTTP on each connection, uvicorn's own if None; `place` is this process's among
-        those that share the connections.
+        `protocol` speaks HTTP on each connection, if None one that leaves all to ASGI; `place` is this
+        process's among those that share the connections.
         """
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol or "httptools",
+                http=protocol or WholeReplies,
+                interface="asgi3",
+                proxy_headers=False,  # see `behind_proxies`
                 loop="none",
                 ws="none",
                 lifespan="off",

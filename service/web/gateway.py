@@ -1,6 +1,6 @@
 """The front door: predictions go straight to their face, the rest to the pages. No framework in between."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 
 from service.asgi import App, Headers, Message, Receive, Scope, Send
@@ -40,19 +40,18 @@ class Gateway:
         self._control = control
         self._pages = pages
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request on. While draining, each answer tells its client to connect anew, elsewhere."""
         if self.draining:
             send = _closing(send)
-        path = scope["path"]
+        return self._face(scope["method"], scope["path"])(scope, receive, send)
+
+    def _face(self, method: str, path: str) -> App:
         if path.startswith("/endpoints/"):
-            await self._runtime(scope, receive, send)
-        elif scope["method"] == "POST" and path == "/invocations":
-            await self._invocations(scope, receive, send)
-        elif scope["method"] == "POST" and path == "/":
-            await self._control(scope, receive, send)
-        else:
-            await self._pages(scope, receive, send)
+            return self._runtime
+        if method == "POST" and path == "/invocations":
+            return self._invocations
+        return self._control if method == "POST" and path == "/" else self._pages
 
     def _prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target` without ASGI, if anybody; targets that need decoding are left to ASGI."""

@@ -1,10 +1,24 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from service.asgi import ClientGone, Headers, Receive, Scope, Send, read_body, request_ids, send_reply
+from service.asgi import (
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    header_lines,
+    is_small,
+    read_body,
+    request_ids,
+    rest_of_body,
+    send_reply,
+    send_whole,
+)
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
@@ -13,7 +27,7 @@ from service.log import get_logger
 from service.web.failures import note_failure
 from service.web.together import Together
 from service.wire.faults import fault_reply
-from service.wire.reply import Answered, Answering, Reply, Written, header_lines
+from service.wire.reply import Answered, Answering, Reply, Written
 from service.wire.rest_json import compile_operation
 from service.wire.spec import load_service
 
@@ -41,7 +55,7 @@ class RuntimeFace:
         self._max_body_bytes = max_body_bytes
         self._service = load_service("sagemaker-runtime")
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
-        self._together = Together(predictor)
+        self._together = Together(predictor, asyncio.get_running_loop())
         self._heads = lru_cache(_KNOWN_HEADS)(self._read_head)
         self._usual_headers = lru_cache(_KNOWN_LINES)(self._write_usual)
         self._lines = lru_cache(_KNOWN_LINES)(self._usual_lines)
@@ -51,26 +65,35 @@ class RuntimeFace:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
         path, request_id = scope["path"], next(self._ids)
+        invocation: Invocation | None = None
         try:
-            endpoint = _endpoint_name(scope)
-            body = await read_body(scope, receive, self._max_body_bytes)
-            reply = await self._predict(endpoint, scope["headers"], body, path, request_id)
+            head = self._heads(scope["method"], path, tuple(scope["headers"]))
+            if head is None:
+                invocation = await self._whole_invocation(scope, receive)
+                prediction = await self._predictor.predict(invocation)
+            else:
+                invocation = head.invocation
+                body = await rest_of_body(await receive(), receive, self._max_body_bytes)
+                prediction = await _known(await self._together.begin(head, body))
+            written = self._written(prediction, request_id)
+            if written is not None and send_whole(send, 200, written.lines, written.body):
+                return
+            reply = self._to_reply(prediction, invocation, request_id)
         except ClientGone:
             return
         except Exception as error:
-            reply = self._refuse(error, path, request_id)
+            reply = self._refuse(error, path, request_id, invocation)
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    async def _predict(
-        self, endpoint: str, headers: Headers, body: bytes, path: str, request_id: str
-    ) -> Reply:
-        if len(body) > _SMALL_BYTES:
-            invocation = self._read(endpoint, headers, body)
-            return await self._finish(invocation, self._predictor.predict(invocation), path, request_id)
-        head = self._heads(endpoint, tuple(headers))
-        return await self._finish(head.invocation, self._together.predict(head, body), path, request_id)
+    async def _whole_invocation(self, scope: Scope, receive: Receive) -> Invocation:
+        endpoint = _endpoint_name(scope["method"], scope["path"])
+        return self._read(endpoint, scope["headers"], await read_body(scope, receive, self._max_body_bytes))
 
-    def _read_head(self, endpoint: str, headers: tuple[tuple[bytes, bytes], ...]) -> Head:
+    def _read_head(self, method: str, path: str, headers: tuple[tuple[bytes, bytes], ...]) -> Head | None:
+        """What is known of requests that begin like this; None of those whose body may be large or late."""
+        endpoint = _endpoint_name(method, path)
+        if not is_small(headers, min(_SMALL_BYTES, self._max_body_bytes)):
+            return None
         return Head(self._read(endpoint, list(headers), b""))
 
     def prepare(self, endpoint: str, headers: Headers) -> Answering:
@@ -99,11 +122,9 @@ class RuntimeFace:
     def _answered(self, outcome: Outcome, invocation: Invocation) -> Answered:
         request_id = next(self._ids)
         if isinstance(outcome, Prediction):
-            # In few steps what nearly all answers are: a body and its type.
-            answer, variant = outcome
-            if answer[2:] == _USUAL and len(answer.body) <= self._max_body_bytes:
-                lines = self._lines(answer.content_type, variant)
-                return Written(b"%bx-amzn-requestid: %b\r\n" % (lines, request_id.encode()), answer.body)
+            written = self._written(outcome, request_id)
+            if written is not None:
+                return written
             try:
                 return self._to_reply(outcome, invocation, request_id)
             except Exception as error:
@@ -112,6 +133,15 @@ class RuntimeFace:
         if isinstance(outcome, Exception):
             return self._refuse(outcome, path, request_id, invocation)
         return self._finish(invocation, outcome, path, request_id)
+
+    def _written(self, prediction: Prediction, request_id: str) -> Written | None:
+        """`_to_reply` in fewer steps for what nearly all answers are: a body and its type; else None."""
+        answer, variant = prediction
+        body, content_type = answer[:2]
+        if answer[2:] != _USUAL or len(body) > self._max_body_bytes:
+            return None
+        lines = self._lines(content_type, variant)
+        return Written(b"%bx-amzn-requestid: %b\r\n" % (lines, request_id.encode()), body)
 
     def _write_usual(self, content_type: str, variant: str) -> tuple[tuple[bytes, bytes], ...]:
         written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
@@ -171,15 +201,22 @@ def _path(endpoint: str | None) -> str:
     return f"{_PREFIX}{endpoint}/invocations"
 
 
-def _endpoint_name(scope: Scope) -> str:
+def _endpoint_name(method: str, path: str) -> str:
     # From the right: a name that holds a slash is a name that AWS's own words refuse, not another path.
-    name, _, action = scope["path"][len(_PREFIX) :].rpartition("/")
+    name, _, action = path[len(_PREFIX) :].rpartition("/")
     operation = _OPERATIONS.get(action)
-    if operation is None or scope["method"] != "POST":
-        raise UnknownOperation(f"There is nothing at {scope['method']} {scope['path']}.")
+    if operation is None or method != "POST":
+        raise UnknownOperation(f"There is nothing at {method} {path}.")
     if operation not in SERVED:
         raise UnknownOperation(sentences.operation_not_served(operation))
-    return str(name)
+    return name
+
+
+async def _known(outcome: Outcome) -> Prediction:
+    """The prediction. Raises what came of it instead."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome if isinstance(outcome, Prediction) else await outcome
 
 
 def _to_invocation(fields: Mapping[str, Any]) -> Invocation:

@@ -6,30 +6,25 @@ and their answers are sent one right after the other.
 
 import asyncio
 
-from service.invoke.predict import Head, Outcome, Prediction, Predictor
+from service.invoke.predict import Head, Outcome, Predictor
 
 
 class Together:
     """Collects invocations until the event loop has taken up all it received, and begins them at once."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, loop: asyncio.AbstractEventLoop) -> None:
+        """For the invocations of one event loop."""
         self._predictor = predictor
+        self._loop = loop
         self._waiting: dict[Head, list[tuple[bytes, asyncio.Future[Outcome]]]] = {}
 
-    async def predict(self, head: Head, body: bytes) -> Prediction:
-        """Answer one invocation. Those of the same head may be answered by one prediction.
-
-        Raises: as Predictor.predict.
-        """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
+    def begin(self, head: Head, body: bytes) -> asyncio.Future[Outcome]:
+        """Have one invocation begun soon, together with all that come until then."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
         if not self._waiting:
-            loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin)
         self._waiting.setdefault(head, []).append((body, future))
-        outcome = await future
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome if isinstance(outcome, Prediction) else await outcome
+        return future
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, {}

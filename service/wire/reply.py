@@ -45,8 +45,3 @@ class Answering:
 
 Preparing = Callable[[Headers], Answering]
 """Takes the headers of a request (lower-case names), gives what answers it. Raises nothing."""
-
-
-def header_lines(headers: Headers) -> bytes:
-    """Headers as HTTP/1.1 has them, names in lower case."""
-    return b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in headers])

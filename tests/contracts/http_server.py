@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, read_body, send_reply
+from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, header_lines, read_body, send_reply
 from service.errors import PayloadTooLarge
 from service.fastpath import fast_protocol
 from service.server import Server
-from service.wire.reply import Answered, Answering, Preparing, Reply, Written, header_lines
+from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0

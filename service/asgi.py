@@ -64,6 +64,11 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     return await rest_of_body(await receive(), receive, limit_bytes)
 
 
+def is_whole(message: Message) -> bool:
+    """Whether a message of `receive` brings all that there is of a body."""
+    return message["type"] == "http.request" and not message.get("more_body", False)
+
+
 def is_small(headers: Iterable[tuple[bytes, bytes]], limit_bytes: int) -> bool:
     """Whether a body is on its way whose length is announced and within the limit."""
     announced, expects = _announced(headers)
@@ -105,7 +110,7 @@ async def rest_of_body(message: Message, receive: Receive, limit_bytes: int) -> 
     return b"".join(parts)
 
 
-def header_lines(headers: Headers) -> bytes:
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Headers as HTTP/1.1 has them, names in lower case."""
     return b"".join([b"%b: %b\r\n" % (name.lower(), value) for name, value in headers])
 

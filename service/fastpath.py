@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.asgi import App, Receive, Scope, Send, header_lines, send_reply
-from service.protocol import WholeReplies
+from service.protocol import WholeReplies, common_lines
 from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 
 _MOST_BODY_BYTES = 65_536
@@ -102,7 +102,6 @@ class FastProtocol(WholeReplies):
     heads: dict[bytes, Known]
     answerings: dict[object, Answering]  # by head, but for its content-length
     round: Round
-    common: list[tuple[list[tuple[bytes, bytes]], bytes]]  # uvicorn's headers of this second, and their lines
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -114,7 +113,6 @@ class FastProtocol(WholeReplies):
         self.waits = False  # for the end of the round, with a request that is not answered yet
         self._between = True  # no part of a request was received since the end of the last
         self._in_a_row = 0
-        self._idle_since_s = inf
 
     def data_received(self, data: bytes) -> None:
         """Parse; hot requests are answered before this returns, or together with others very soon."""
@@ -138,28 +136,22 @@ class FastProtocol(WholeReplies):
         if isinstance(answer, Written):
             self._write(_OK, answer.lines, answer.body, self.front_door.draining)
             if self.timeout_keep_alive_task is None:
-                self._watch_idleness(self.timeout_keep_alive)
+                self.watch_idleness(self.timeout_keep_alive)
         else:
             self._begun = answer
             self._parse(request)
 
     def _parse(self, data: bytes) -> None:
-        # The timer runs on: to stop and start it would cost more than to look at the clock when it fires.
-        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
-        self._idle_since_s = inf
         self._in_a_row = 0
         super().data_received(data)
         self._data = b""
-        if timer is not None:
-            self.timeout_keep_alive_task = timer
-        elif self._in_a_row:
-            self._watch_idleness(self.timeout_keep_alive)
+        if self._in_a_row and self.timeout_keep_alive_task is None:
+            self.watch_idleness(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what a half received request holds."""
         self._preparing = None
         self.waits = False
-        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     # Parser callbacks
@@ -271,7 +263,8 @@ class FastProtocol(WholeReplies):
         else:
             length = b"content-length: %d\r\n" % len(body)
         end = b"connection: close\r\n\r\n" if closing else b"\r\n"
-        self.transport.write(b"".join((status_line, self._common_lines(), lines, length, end, body)))
+        common = common_lines(tuple(self.server_state.default_headers))
+        self.transport.write(b"".join((status_line, common, lines, length, end, body)))
         self.server_state.total_requests += 1
         self._in_a_row += 1
         if closing:
@@ -279,30 +272,7 @@ class FastProtocol(WholeReplies):
         else:
             self._idle_since_s = self.loop.time()
 
-    def _common_lines(self) -> bytes:
-        """The date, which is every answer's first header."""
-        headers, lines = self.common[0]
-        if headers is not self.server_state.default_headers:  # uvicorn makes a new list every second
-            headers = self.server_state.default_headers
-            lines = header_lines(headers)
-            self.common[0] = (headers, lines)
-        return lines
-
-    # Time-outs and the end
-
-    def on_response_complete(self) -> None:
-        """An answer of ASGI is sent."""
-        self._idle_since_s = self.loop.time()
-        super().on_response_complete()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it was idle all the while; a request under way starts the clock anew."""
-        self.timeout_keep_alive_task = None
-        left_s = self._idle_since_s + self.timeout_keep_alive - self.loop.time()
-        if left_s <= 0:
-            super().timeout_keep_alive_handler()
-        elif left_s < inf:
-            self._watch_idleness(left_s)
+    # The end
 
     def shutdown(self) -> None:
         """A request that is being received will be answered; ASGI counts it as one under way."""
@@ -312,10 +282,6 @@ class FastProtocol(WholeReplies):
         if self.waits:
             self.round.finish()
         super().shutdown()
-
-    def _watch_idleness(self, seconds: float) -> None:
-        if not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
 
 def fast_protocol(door: FrontDoor, max_body_bytes: int) -> type[FastProtocol]:
@@ -327,7 +293,6 @@ def fast_protocol(door: FrontDoor, max_body_bytes: int) -> type[FastProtocol]:
         heads: dict[bytes, Known] = {}  # noqa: RUF012  # shared by the connections of one gateway
         answerings: dict[object, Answering] = {}  # noqa: RUF012
         round = Round()
-        common = [([], b"")]  # noqa: RUF012
 
     return Bound
 

@@ -190,3 +190,51 @@ def test_an_application_is_made_for_its_first_request_and_kept() -> None:
 
     assert asyncio.run(run()) == [{"type": "a"}, {"type": "b"}]
     assert made == [1]
+
+
+class _Whole:
+    """A server's side of a request that takes whole replies, or refuses to."""
+
+    def __init__(self, takes: bool) -> None:
+        self.takes = takes
+        self.replies: list[tuple[int, bytes, bytes]] = []
+        self.messages: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def send_whole(self, status: int, lines: bytes, body: bytes) -> bool:
+        if self.takes:
+            self.replies.append((status, lines, body))
+        return self.takes
+
+
+def test_a_reply_is_sent_whole_where_the_server_takes_that() -> None:
+    server = _Whole(takes=True)
+    asyncio.run(send_reply(server.send, 200, [(b"X-A", b"1")], b"body"))
+    assert server.replies == [(200, b"x-a: 1\r\n", b"body")]
+    assert not server.messages
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [(204, b"1"), (413, b"1"), (200, b"1\r\nX-B: 2"), (200, b"\x00")],
+)
+def test_what_the_server_must_look_at_is_sent_the_usual_way(status: int, header: bytes) -> None:
+    server = _Whole(takes=True)
+    asyncio.run(send_reply(server.send, status, [(b"X-A", header)], b"body"))
+    assert not server.replies
+    assert [message["type"] for message in server.messages] == ["http.response.start", "http.response.body"]
+
+
+def test_a_reply_that_the_server_does_not_take_whole_or_that_is_wrapped_is_sent_the_usual_way() -> None:
+    busy, wrapped = _Whole(takes=False), _Whole(takes=True)
+
+    async def send(message: Message) -> None:
+        await wrapped.send(message)
+
+    asyncio.run(send_reply(busy.send, 200, [], b"body"))
+    asyncio.run(send_reply(send, 200, [], b"body"))
+    assert busy.messages == wrapped.messages
+    assert len(busy.messages) == 2
+    assert not wrapped.replies

@@ -23,7 +23,12 @@ LAYERS = (
     (("store", "objects", "hosting", "observe", "load"),),
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
-    (("accepting", "events", "fastpath", "startup", "supervisor"), ("server",), ("compose",), ("cli",)),
+    (
+        ("accepting", "events", "protocol", "startup", "supervisor"),
+        ("fastpath", "server"),
+        ("compose",),
+        ("cli",),
+    ),
 )
 
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
@@ -61,7 +66,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "starlette": ("web/*", "container/*"),
         "structlog": ("log.py",),
         "typer": ("cli/*",),
-        "uvicorn": ("fastpath.py", "server.py", "supervisor.py", "compose.py"),
+        "uvicorn": ("fastpath.py", "protocol.py", "server.py", "supervisor.py", "compose.py"),
         "uvloop": ("compose.py", "load/worker.py"),
         "yaml": ("control/declar*.py",),
     }

@@ -44,7 +44,7 @@ def read_csv_quickly(body: bytes) -> npt.NDArray[np.float64] | None:
     numbers = _read_numbers(b"[%b]" % body)
     if numbers is None or len(numbers) != rows * columns:
         return None
-    if b"-0" in body and not numbers.all() and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
+    if b"-0" in body and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")) and not numbers.all():
         return None
     return numbers.reshape(rows, columns)
 

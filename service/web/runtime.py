@@ -8,11 +8,13 @@ from typing import Any
 from service.asgi import (
     ClientGone,
     Headers,
+    Message,
     Receive,
     Scope,
     Send,
     header_lines,
     is_small,
+    is_whole,
     read_body,
     request_ids,
     rest_of_body,
@@ -73,8 +75,10 @@ class RuntimeFace:
                 prediction = await self._predictor.predict(invocation)
             else:
                 invocation = head.invocation
-                body = await rest_of_body(await receive(), receive, self._max_body_bytes)
-                prediction = await _known(await self._together.begin(head, body))
+                message = await receive()
+                body = message["body"] if is_whole(message) else await self._rest(message, receive)
+                outcome = await self._together.begin(head, body)
+                prediction = outcome if isinstance(outcome, Prediction) else await _known(outcome)
             written = self._written(prediction, request_id)
             if written is not None and send_whole(send, 200, written.lines, written.body):
                 return
@@ -88,6 +92,9 @@ class RuntimeFace:
     async def _whole_invocation(self, scope: Scope, receive: Receive) -> Invocation:
         endpoint = _endpoint_name(scope["method"], scope["path"])
         return self._read(endpoint, scope["headers"], await read_body(scope, receive, self._max_body_bytes))
+
+    async def _rest(self, message: Message, receive: Receive) -> bytes:
+        return await rest_of_body(message, receive, self._max_body_bytes)
 
     def _read_head(self, method: str, path: str, headers: tuple[tuple[bytes, bytes], ...]) -> Head | None:
         """What is known of requests that begin like this; None of those whose body may be large or late."""
@@ -212,11 +219,11 @@ def _endpoint_name(method: str, path: str) -> str:
     return name
 
 
-async def _known(outcome: Outcome) -> Prediction:
-    """The prediction. Raises what came of it instead."""
+async def _known(outcome: Exception | Awaitable[Prediction]) -> Prediction:
+    """The prediction that is waited for. Raises what came of it instead."""
     if isinstance(outcome, Exception):
         raise outcome
-    return outcome if isinstance(outcome, Prediction) else await outcome
+    return await outcome
 
 
 def _to_invocation(fields: Mapping[str, Any]) -> Invocation:

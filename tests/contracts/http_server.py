@@ -157,6 +157,10 @@ class Talk:
     def send(self, data: bytes) -> None:
         self._connection.sendall(data)
 
+    def piece(self) -> bytes:
+        """What the server sent at once."""
+        return self._connection.recv(1 << 20)
+
     def answer(self) -> tuple[int, bytes, bytes]:
         """Status, head without its date, and body of the next answer."""
         while b"\r\n\r\n" not in self._received:

@@ -40,6 +40,15 @@ def test_an_answer_without_content_has_no_length(server: Running) -> None:
         assert talk.answer()[2] == b"next"
 
 
+def test_a_whole_answer_comes_in_one_piece(server: Running) -> None:
+    with server.connect() as talk:
+        for _ in range(5):
+            talk.send(request(b"hello"))
+            piece = talk.piece()
+            assert piece.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert piece.endswith(b"\r\n\r\nhello")
+
+
 def test_a_connection_is_kept_for_many_requests(server: Running) -> None:
     with server.connect() as talk:
         for number in range(50):

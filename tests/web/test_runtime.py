@@ -1,7 +1,7 @@
 """The runtime face by itself: which errors become which replies, and what is logged of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,16 +65,14 @@ def ask(tmp_path: Any) -> Ask:
         route = Route("e", {"v": target}, Traffic([("v", 1.0)]), multi=False)
         directory = Directory(1, {}, {"e": route}, "e")
         predictor = Predictor(lambda: directory, lambda: 0.5, registry, Arns("000000000000", "us-east-1"))
-        face = RuntimeFace(predictor, 1000)
         scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
-        return asyncio.run(_converse(face, scope, list(parts)))
+        return asyncio.run(_converse(predictor, scope, list(parts)))
 
     return ask
 
 
-async def _converse(
-    face: Callable[[Scope, Any, Any], Awaitable[None]], scope: Scope, parts: list[Message]
-) -> _Reply:
+async def _converse(predictor: Predictor, scope: Scope, parts: list[Message]) -> _Reply:
+    face = RuntimeFace(predictor, 1000)
     sent: list[Message] = []
 
     async def receive() -> Message:

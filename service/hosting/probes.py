@@ -46,7 +46,7 @@ def _anchors(estimator: Any, features: int, example: Rows | None, random: np.ran
         rows = np.atleast_2d(array)
         if len(rows) > _MOST_ANCHORS:
             rows = rows[random.choice(len(rows), _MOST_ANCHORS, replace=False)]
-        found.append(rows)
+        found.append(rows[np.isfinite(rows).all(axis=1)].astype(np.float64))
     for column, thresholds in _thresholds(estimator, features).items():
         rows = _mix(np.concatenate(found), min(len(thresholds), 8), random)
         rows[:, column] = random.choice(thresholds, len(rows))
@@ -92,14 +92,17 @@ def _neighbours(value: float) -> Rows:
     return np.array([float(each) for each in near])
 
 
-def _arrays(estimator: Any, features: int) -> Iterator[Rows]:
-    """Every array that holds a value or more per column, here and in the estimators inside."""
+def _arrays(estimator: Any, features: int) -> Iterator[npt.NDArray[Any]]:
+    """Every array that holds a value or more per column, here and in the estimators inside.
+
+    As it is: some hold all that the estimator was fitted with, and a copy would take as much memory again.
+    """
     for part in parts_of(estimator):
         for value in vars(part).values():
             if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.ndim not in (1, 2):
                 continue
-            if value.shape[-1] == features and value.size and np.isfinite(value).all():
-                yield value.astype(np.float64)
+            if value.shape[-1] == features and value.size:
+                yield value
 
 
 def _thresholds(estimator: Any, features: int) -> dict[int, Rows]:

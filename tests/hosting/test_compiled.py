@@ -1,6 +1,7 @@
 """Programs: equal to the last bit, refused where they differ, used where they are faster."""
 
 import re
+import tracemalloc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from sklearn.ensemble import (
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
@@ -249,6 +251,22 @@ def test_a_served_model_answers_the_same_before_and_after() -> None:
     before = model.predict(_ROWS, _ACCEPT)
     assert compile_model(model, _ROWS[:3]).compiled == ("predict", "predict_proba")
     np.testing.assert_array_equal(model.predict(_ROWS, _ACCEPT), before)
+
+
+def test_rows_are_taken_from_all_that_a_model_was_fitted_with_without_a_copy_of_it() -> None:
+    data = np.random.default_rng(0).normal(loc=1000, size=(20_000, 6))
+    data[::7, 2] = np.nan
+    model = KNeighborsRegressor()
+    model._fit_X = data
+    tracemalloc.start()
+    try:
+        rows = probe_rows(model, 6, None)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < data.nbytes / 2
+    assert np.isfinite(rows).all()
+    assert np.isin(rows, data).mean() > 0.2
 
 
 def test_probe_rows_hold_the_examples_and_stand_next_to_thresholds() -> None:

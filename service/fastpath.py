@@ -79,9 +79,11 @@ class Round:
         for answering, requests in waiting.items():
             there = [each for each in requests if each[0].waits]  # the others are gone
             if there:
-                waiters, asked = faces.setdefault(answering.answer_all, ([], []))
-                waiters.append(there)
-                asked.append((answering.head, [request[at:] for _, request, at in there]))
+                face = faces.get(answering.answer_all)
+                if face is None:
+                    face = faces[answering.answer_all] = ([], [])
+                face[0].append(there)
+                face[1].append((answering.head, [request[at:] for _, request, at in there]))
         answered = [(waiters, answer_all(asked)) for answer_all, (waiters, asked) in faces.items()]
         for waiters, found in answered:
             for there, answers in zip(waiters, found, strict=True):

@@ -174,9 +174,10 @@ def answer_lanes(asked: Sequence[tuple[Lane, Sequence[bytes]]]) -> list[list[Out
         return [lane.answer(bodies) for lane, bodies in asked]
     found: list[list[Outcome]] = []
     start, one_each = 0, len(rows) == sum([len(bodies) for _, bodies in readable])
+    all_read = len(readable) == len(asked)
     for lane, bodies in asked:
         outcomes = None
-        if lane.takes_rows(len(bodies)):
+        if all_read or lane.takes_rows(len(bodies)):
             end = start + len(bodies)
             if not one_each:
                 end += sum([body.count(b"\n") for body in bodies])

@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from service.hosting.flavours.program import Methods, NotCompilable, Step, classify, expit, softmax, two_sided
 
 
 def _scores(estimator: Any) -> Step:
     """What `decision_function` or a regressor's `predict` gives, as it is before a reshape."""
     weights = estimator.coef_.T if estimator.coef_.ndim == 2 else estimator.coef_
-    offset = estimator.intercept_
     if hasattr(weights, "toarray"):
         raise NotCompilable("the coefficients are sparse")
+    # Shaped like the scores of one row: to add arrays of one shape takes half the time.
+    offset = np.reshape(estimator.intercept_, (1, -1) if weights.ndim == 2 else -1)
 
     def scores(rows: Any) -> Any:
         found = rows.dot(weights)

@@ -279,7 +279,7 @@ def _faces(
     router = partial(create_router, registered, follower.default_problems, settings.max_body_bytes)
     invocations = InvocationsFace(predictor, settings.max_body_bytes)
     if sagemaker is None:
-        pages = made_when_called(lambda: create_app(router()))
+        pages = made_when_called(lambda: behind_proxies(create_app(router())))
         return Gateway(pages, invocations, pages, pages, prepare_default=invocations.prepare)
     catalogue = Catalogue(store, host, settings.models)
 

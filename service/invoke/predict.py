@@ -37,18 +37,18 @@ class Invocation(NamedTuple):
 
 
 class Head:
-    """Invocations that are alike but for their bodies, and where they lead as long as the endpoints stay.
+    """Invocations that are alike but for their bodies, and where they lead as long as that route stays.
 
-    `only` is the target if there is no other; the predictor keeps it, with the directory that it is of.
+    `only` is the target if there is no other. The predictor keeps both; no head keeps a directory alive.
     """
 
-    __slots__ = ("call", "directory", "invocation", "only", "route")
+    __slots__ = ("call", "invocation", "name", "only", "route")
 
     def __init__(self, invocation: Invocation) -> None:
         """For invocations like this one, whatever its body is."""
         self.invocation = invocation
+        self.name = invocation.endpoint or ""  # the default endpoint is looked up anew each time
         self.call = invocation.call
-        self.directory: Directory | None = None
         self.route: Route | None = None
         self.only: Target | None = None
 
@@ -130,13 +130,14 @@ class Predictor:
         if len(asked) == 1:
             return [self.begin(*asked[0])]
         begun_s = perf_counter()
-        directory = self._directory()
+        routes = self._directory().routes
         found: list[list[Outcome]] = []
         targets: list[tuple[int, Target]] = []
         lanes: list[tuple[Lane, Sequence[bytes]]] = []
         for place, (head, bodies) in enumerate(asked):
-            only = head.only if head.directory is directory else None
-            target = self._one_target(head, len(bodies)) if only is None else only
+            target = head.only
+            if target is None or routes.get(head.name) is not head.route:
+                target = self._one_target(head, len(bodies))
             lane = None if target is None else _short_way(target, head, bodies)
             if lane is not None and target is not None:
                 targets.append((place, target))
@@ -253,13 +254,14 @@ class Predictor:
     def _way(self, head: Head) -> tuple[Route, Target | None]:
         """Where invocations of a head lead: the route, and the target if there is no other."""
         directory = self._directory()
-        route, only = head.route, head.only
-        if route is None or head.directory is not directory:
+        name = head.invocation.endpoint if head.invocation.endpoint is not None else directory.default
+        route = directory.routes.get(name or "")
+        if route is None or route is not head.route:
             route, only = self._route(head.invocation), None
             if len(route.targets) == 1 or head.invocation.target_variant is not None:
                 only = self._pick(route, head.invocation)
-            head.directory, head.route, head.only = directory, route, only
-        return route, only
+            head.route, head.only = route, only
+        return route, head.only
 
     def _route(self, invocation: Invocation) -> Route:
         directory = self._directory()

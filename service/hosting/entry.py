@@ -68,7 +68,7 @@ class Entry:
     def short_way(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> Lane | None:
         """The lane of these headers if all such calls run in place and it is up to date, else None."""
         lane = self.lanes.get(headers)
-        if lane is None or lane.is_outdated():
+        if lane is None or lane.verdict is not lane.compiling.verdict:
             return None
         costs_s = self._costs_s
         for body in bodies:

@@ -66,7 +66,8 @@ class Lane:
     """Calls with the same headers, answered by one loaded model in the fewest steps, on the event loop.
 
     Bodies of plain CSV are read as one, and answered by one prediction where the model joins calls; all
-    others go the usual way, which decides what is right and words what is wrong.
+    others go the usual way, which decides what is right and words what is wrong. A lane is outdated once its
+    `verdict` is no longer that of `compiling`.
     """
 
     __slots__ = (
@@ -79,12 +80,14 @@ class Lane:
         "_model",
         "_predict",
         "_quick",
-        "_verdict",
+        "compiling",
+        "verdict",
     )
 
     def __init__(self, model: FlavourModel, call: Call) -> None:
         """For calls like `call`, whatever their bodies are."""
-        self._verdict = model.compiling.verdict
+        self.compiling = model.compiling
+        self.verdict = model.compiling.verdict
         self._model = model
         self._call = call
         self._predict = model.predictor.predict
@@ -98,10 +101,6 @@ class Lane:
             self._quick = model.predictor.quick_for(self._accept)
         except NotAcceptable:  # the usual way says so
             self._csv = False
-
-    def is_outdated(self) -> bool:
-        """Whether the model was compiled since the lane was made."""
-        return self._verdict is not self._model.compiling.verdict
 
     def answer(self, bodies: Sequence[bytes]) -> list[Outcome]:
         """What each call gets."""

@@ -168,7 +168,7 @@ class Replica:
     def _lane(self, entry: Entry, call: Call) -> Lane:
         headers = call[1:3]  # Content-Type and Accept
         lane = entry.lanes.get(headers)
-        if lane is None or lane.is_outdated():
+        if lane is None or lane.verdict is not lane.compiling.verdict:
             model = cast(FlavourModel, entry.model)  # no other runs in place
             if len(entry.lanes) >= _MOST_LANES:
                 entry.lanes.clear()

@@ -149,8 +149,14 @@ class Predictor:
                 found.append(self.begin(head, bodies))
         answers = answer_lanes(lanes)
         duration_s = perf_counter() - begun_s
+        last, answered = targets[0][1] if targets else None, 0
         for (place, target), outcomes in zip(targets, answers, strict=True):
-            found[place] = self._counted(target, asked[place][0], outcomes, duration_s)
+            if target is not last:
+                _count(last, answered, duration_s)
+                last, answered = target, 0
+            found[place], number = self._predictions(target, asked[place][0], outcomes, duration_s)
+            answered += number
+        _count(last, answered, duration_s)
         return found
 
     def _begin_at(self, target: Target, head: Head, bodies: Sequence[bytes], begun_s: float) -> list[Outcome]:
@@ -160,11 +166,15 @@ class Predictor:
             return [self._failed(error, target, head.invocation, begun_s) for _ in bodies]
         if answers is None:
             return [self._ask(target, head.invocation.with_body(body), begun_s) for body in bodies]
-        return self._counted(target, head, answers, perf_counter() - begun_s)
+        duration_s = perf_counter() - begun_s
+        found, answered = self._predictions(target, head, answers, duration_s)
+        target.counter.count(duration_s, requests=answered)
+        return found
 
-    def _counted(
+    def _predictions(
         self, target: Target, head: Head, answers: Sequence[Answer | Exception], duration_s: float
-    ) -> list[Outcome]:
+    ) -> tuple[list[Outcome], int]:
+        """What came of calls that took so long, and how many were answered; the others are counted here."""
         variant, answered = target.variant.name, 0
         found: list[Outcome] = []
         for answer in answers:
@@ -174,8 +184,7 @@ class Predictor:
             else:
                 error = cast(Exception, answer)
                 found.append(self._failed(error, target, head.invocation, perf_counter() - duration_s))
-        target.counter.count(duration_s, requests=answered)
-        return found
+        return found, answered
 
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
         try:
@@ -301,6 +310,11 @@ def _short_way(target: Target, head: Head, bodies: Sequence[bytes]) -> Lane | No
         return target.replica.short_way(head.call, bodies)
     except SagebirdError:  # who asks the replica hears it again
         return None
+
+
+def _count(target: Target | None, answered: int, duration_s: float) -> None:
+    if target is not None:
+        target.counter.count(duration_s, requests=answered)
 
 
 def _status_class(error: SagebirdError) -> Literal[4, 5]:

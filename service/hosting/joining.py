@@ -25,6 +25,7 @@ MOST_ROWS = 2048
 _PLAIN = 1e60
 # Of bodies that are read as one, about: more of them stay in no cache, and large ones have another reader.
 _MOST_BYTES = 20_000
+_MOST_LABELS = 256
 
 Outcome = Answer | Exception
 
@@ -62,6 +63,16 @@ def answer_together(predict: Predict, calls: Sequence[Call], default_accept: str
     return [outcome for outcome in outcomes if outcome is not None]
 
 
+class _LabelAnswers(dict[int, Answer]):
+    """The answers to one row that are whole numbers, as JSON. Labels are few, so they are written once."""
+
+    def __missing__(self, label: int) -> Answer:
+        answer = Answer(b"[%d]" % label, JSON)
+        if len(self) < _MOST_LABELS:
+            self[label] = answer
+        return answer
+
+
 class Lane:
     """Calls with the same headers, answered by one loaded model in the fewest steps, on the event loop.
 
@@ -72,6 +83,7 @@ class Lane:
 
     __slots__ = (
         "_accept",
+        "_answers",
         "_call",
         "_csv",
         "_features",
@@ -95,6 +107,7 @@ class Lane:
         self._csv = call.content_type == CSV
         self._features = model.predictor.features
         self._quick: Quick | None = None
+        self._answers = _LabelAnswers()
         try:
             self._accept = choose_accept(call.accept, default=model.default_accept)
             self._json = self._accept.media_type == JSON
@@ -145,7 +158,8 @@ class Lane:
         if type(prediction) is not np.ndarray or prediction.ndim != 1 or len(prediction) != len(rows):
             return None
         if self._json and len(rows) == len(bodies) and prediction.dtype.kind in "iu":
-            return [Answer(b"[%d]" % label, JSON) for label in prediction.tolist()]
+            answers = self._answers
+            return [answers[label] for label in prediction.tolist()]
         outcomes: list[Outcome] = []
         start = 0
         for body in bodies:

@@ -18,6 +18,7 @@ from service.hosting.compiled import Compiling, compile_model
 from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.flavours.sklearn import SklearnModel
 from service.hosting.joining import MOST_ROWS, Lane, answer_lanes, answer_together
+from service.hosting.media import JSON
 from service.hosting.model import Answer, Call, FlavourModel
 
 _ROWS, _LABELS = make_classification(200, 4, random_state=0)
@@ -246,3 +247,14 @@ def test_plain_rows_of_several_lanes_are_read_once(monkeypatch: pytest.MonkeyPat
     found = answer_lanes(asked)
     assert read == [b"\n".join(body for some in bodies for body in some)]
     assert all(isinstance(outcome, Answer) for outcomes in found for outcome in outcomes)
+
+
+def test_labels_are_whole_numbers_of_any_size_and_number() -> None:
+    labels = np.repeat(np.arange(-300, 300) * 10**15, 3)
+    model = FlavourModel(
+        SklearnModel(KNeighborsClassifier(1).fit(labels.reshape(-1, 1), labels)), 1, JSON, None
+    )
+    lane = Lane(model, Call(b"", "text/csv", None))
+    for _ in range(2):
+        for label in labels.tolist():
+            assert lane.answer([b"%d" % label]) == [Answer(b"[%d]" % label, JSON)]

@@ -115,16 +115,23 @@ def _all_hold(rules: tuple[_Rule, ...]) -> Callable[[Any], bool]:
 def _rules(shape: Shape) -> tuple[_Rule, ...]:
     """The rules of a value itself, in AWS's order: maximum, minimum, pattern, enum."""
     rules = _size_rules(shape) if shape.kind in _SIZED else _range_rules(shape)
-    if shape.pattern is not None:
-        match = compile_pattern(shape.pattern).match
+    pattern = shape.pattern
+    if pattern is not None:
         limit = float("inf") if shape.maximum is None else max(shape.maximum, _MAX_MATCHED_CHARS)
-        text = f"Member must satisfy regular expression pattern: {shape.pattern}"
-        rules.append((lambda value: len(value) > limit or match(value) is not None, text))
+        text = f"Member must satisfy regular expression pattern: {pattern}"
+        # Compiled for the first value, and kept: to compile all of them takes longer than all else of a service.
+        rules.append(
+            (lambda value: len(value) > limit or compile_pattern(pattern).match(value) is not None, text)
+        )
     if shape.enum:
         allowed = frozenset(shape.enum)
         text = f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
         rules.append((lambda value: value in allowed, text))
     return tuple(rules)
+
+
+def _matches(pattern: str, value: str) -> bool:
+    return compile_pattern(pattern).match(value) is not None
 
 
 def _size_rules(shape: Shape) -> list[_Rule]:

@@ -97,6 +97,6 @@ class JsonRpcService:
         return known
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Compile operations ahead of their first call (1 to 100 ms each); unmodelled names are skipped."""
+        """Compile operations ahead of their first call; unmodelled names are skipped."""
         for name in names:
             self.operation(name)

@@ -7,6 +7,7 @@ Map keys and list items follow the map value's example: a guess.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
@@ -119,10 +120,9 @@ def _rules(shape: Shape) -> tuple[_Rule, ...]:
     if pattern is not None:
         limit = float("inf") if shape.maximum is None else max(shape.maximum, _MAX_MATCHED_CHARS)
         text = f"Member must satisfy regular expression pattern: {pattern}"
-        # Compiled for the first value, and kept: to compile all of them takes longer than all else of a service.
-        rules.append(
-            (lambda value: len(value) > limit or compile_pattern(pattern).match(value) is not None, text)
-        )
+        # Compiled for its first value, and kept: to compile all patterns takes as long as to load the service.
+        match = partial(_matches, pattern)
+        rules.append((lambda value: len(value) > limit or match(value), text))
     if shape.enum:
         allowed = frozenset(shape.enum)
         text = f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"

@@ -120,7 +120,7 @@ def _rules(shape: Shape) -> tuple[_Rule, ...]:
     if pattern is not None:
         limit = float("inf") if shape.maximum is None else max(shape.maximum, _MAX_MATCHED_CHARS)
         text = f"Member must satisfy regular expression pattern: {pattern}"
-        # Compiled for its first value, and kept: to compile all patterns takes as long as to load the service.
+        # Compiled for its first value, and kept: to compile all patterns takes as long as to load the model.
         match = partial(_matches, pattern)
         rules.append((lambda value: len(value) > limit or match(value), text))
     if shape.enum:

@@ -129,8 +129,7 @@ async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> 
 
     What is left of a body that was too large must not be taken for the next request.
     """
-    sendable = status not in (204, 413) and not _UNSENDABLE.search(b"".join(chain.from_iterable(headers)))
-    if sendable and send_whole(send, status, header_lines(headers), body):
+    if _is_usual(status, headers) and send_whole(send, status, header_lines(headers), body):
         return
     if status == 413:
         headers = [*headers, (b"connection", b"close")]
@@ -152,6 +151,13 @@ def made_when_called(make: Callable[[], App]) -> App:
         await made[0](scope, receive, send)
 
     return call
+
+
+def _is_usual(status: int, headers: Headers) -> bool:
+    """Whether a reply has a body, says nothing of its connection, and can be sent without another look."""
+    if status in (204, 413) or any(name.lower() == b"connection" for name, _ in headers):
+        return False
+    return not _UNSENDABLE.search(b"".join(chain.from_iterable(headers)))
 
 
 async def _next_part(receive: Receive) -> Message:

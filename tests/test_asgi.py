@@ -217,12 +217,18 @@ def test_a_reply_is_sent_whole_where_the_server_takes_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "header"),
-    [(204, b"1"), (413, b"1"), (200, b"1\r\nX-B: 2"), (200, b"\x00")],
+    ("status", "name", "value"),
+    [
+        (204, b"X-A", b"1"),
+        (413, b"X-A", b"1"),
+        (200, b"X-A", b"1\r\nX-B: 2"),
+        (200, b"X-A", b"\x00"),
+        (200, b"Connection", b"close"),
+    ],
 )
-def test_what_the_server_must_look_at_is_sent_the_usual_way(status: int, header: bytes) -> None:
+def test_what_the_server_must_look_at_is_sent_the_usual_way(status: int, name: bytes, value: bytes) -> None:
     server = _Whole(takes=True)
-    asyncio.run(send_reply(server.send, status, [(b"X-A", header)], b"body"))
+    asyncio.run(send_reply(server.send, status, [(name, value)], b"body"))
     assert not server.replies
     assert [message["type"] for message in server.messages] == ["http.response.start", "http.response.body"]
 

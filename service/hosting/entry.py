@@ -66,7 +66,10 @@ class Entry:
         return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
 
     def short_way(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> Lane | None:
-        """The lane of these headers if all such calls run in place and it is up to date, else None."""
+        """The lane of these headers if all such calls run in place and it is up to date, else None.
+
+        Only models that can run in place have lanes.
+        """
         lane = self.lanes.get(headers)
         if lane is None or lane.verdict is not lane.compiling.verdict:
             return None

@@ -38,6 +38,7 @@ class Follower:
         self._warming = Warming(host)
         self._reported: GatewayReport | None = None
         self._following = asyncio.Lock()
+        self._looking = asyncio.Lock()
         self._quick_until_s = 0.0  # on the event loop's clock
         self._log = get_logger("sagebird.gateway")
 
@@ -64,14 +65,15 @@ class Follower:
 
         A `quick` look leaves out to see which models are loaded.
         """
-        await self.catch_up()
-        directory = self.directory
-        models = self._reported.models if quick and self._reported is not None else self._models()
-        states = tuple(self._warming.reports(directory.unsettled.values()))
-        report = GatewayReport(self._pid, directory.revision, states, models)
-        if report != self._reported:
-            await asyncio.to_thread(self._store.report, report)
-            self._reported = report
+        async with self._looking:  # reports must be written in the order in which they were made
+            await self.catch_up()
+            directory = self.directory
+            models = self._reported.models if quick and self._reported is not None else self._models()
+            states = tuple(self._warming.reports(directory.unsettled.values()))
+            report = GatewayReport(self._pid, directory.revision, states, models)
+            if report != self._reported:
+                await asyncio.to_thread(self._store.report, report)
+                self._reported = report
 
     async def catch_up(self) -> None:
         """Have the directory show at least what the store holds at this moment."""
@@ -86,14 +88,20 @@ class Follower:
         await self._warming.wait()
 
     async def settle(self) -> None:
-        """Warm up, and wait until the keeper has noted it: calls must not meet one that is not up."""
+        """Warm up, and wait until the keeper has noted it: calls must not meet what is declared but not up.
+
+        An endpoint that the API makes is waited for by who makes it.
+        """
         await self.warm()
-        await self.look()
-        while any(
-            endpoint.status is EndpointStatus.CREATING for endpoint in self.directory.unsettled.values()
+        while self._reported is None or any(
+            endpoint.heals and endpoint.status is EndpointStatus.CREATING
+            for endpoint in self.directory.unsettled.values()
         ):
+            try:
+                await self.look(quick=True)
+            except Exception:  # as in `run`: one bad look must not end it
+                self._log.exception("could not follow the store")
             await asyncio.sleep(_SETTLE_LOOK_S)
-            await self.look(quick=True)
 
     async def close(self) -> None:
         """Stop warming up."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from service.arn import Arns
 from service.domain import sentences
@@ -154,7 +154,7 @@ class Predictor:
             if target is not last:
                 _count(last, answered, duration_s)
                 last, answered = target, 0
-            found[place], number = self._predictions(target, asked[place][0], outcomes, duration_s)
+            found[place], number = self._predictions(target, asked[place][0], outcomes, begun_s)
             answered += number
         _count(last, answered, duration_s)
         return found
@@ -166,24 +166,22 @@ class Predictor:
             return [self._failed(error, target, head.invocation, begun_s) for _ in bodies]
         if answers is None:
             return [self._ask(target, head.invocation.with_body(body), begun_s) for body in bodies]
-        duration_s = perf_counter() - begun_s
-        found, answered = self._predictions(target, head, answers, duration_s)
-        target.counter.count(duration_s, requests=answered)
+        found, answered = self._predictions(target, head, answers, begun_s)
+        target.counter.count(perf_counter() - begun_s, requests=answered)
         return found
 
     def _predictions(
-        self, target: Target, head: Head, answers: Sequence[Answer | Exception], duration_s: float
+        self, target: Target, head: Head, answers: Sequence[Answer | Exception], begun_s: float
     ) -> tuple[list[Outcome], int]:
-        """What came of calls that took so long, and how many were answered; the others are counted here."""
+        """What came of calls, and how many were answered; those that failed are counted here."""
         variant, answered = target.variant.name, 0
         found: list[Outcome] = []
         for answer in answers:
-            if type(answer) is Answer:
+            if isinstance(answer, Answer):
                 answered += 1
                 found.append(Prediction(answer, variant))
             else:
-                error = cast(Exception, answer)
-                found.append(self._failed(error, target, head.invocation, perf_counter() - duration_s))
+                found.append(self._failed(answer, target, head.invocation, begun_s))
         return found, answered
 
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:

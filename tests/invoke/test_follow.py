@@ -2,10 +2,12 @@ import asyncio
 import shutil
 from collections.abc import Collection
 
+import pytest
+
 from service.domain.endpoint import WarmState
 from service.domain.kinds import Kind
 from service.invoke.follow import Follower
-from service.store.store import REGISTERED_MODELS, Delta, Store
+from service.store.store import REGISTERED_MODELS, Delta, GatewayReport, Store
 from tests.conftest import wait_until
 from tests.invoke.conftest import Open, World
 
@@ -53,6 +55,35 @@ def test_a_failed_model_is_a_problem_with_its_reason_until_it_is_mended(world: O
             await asyncio.gather(follower, return_exceptions=True)
 
     asyncio.run(asyncio.wait_for(run(), 60))
+
+
+@pytest.mark.parametrize(("text", "problems"), [(_GOOD, 0), (_BAD, 2)])
+def test_what_is_declared_is_waited_for_until_it_is_up_or_failed_also_if_a_look_fails(
+    world: Open, monkeypatch: pytest.MonkeyPatch, text: str, problems: int
+) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(text)
+            await here.follower.look()
+            report, failures = here.store.report, [OSError("the disk is busy")]
+
+            def fail_once(state: GatewayReport) -> None:
+                if failures:
+                    raise failures.pop()
+                report(state)
+
+            monkeypatch.setattr(here.store, "report", fail_once)
+            settling = asyncio.create_task(here.follower.settle())
+            await asyncio.wait([settling], timeout=0.5)
+            assert not settling.done()
+            assert not failures
+            while not settling.done():
+                here.reconcile()
+                await asyncio.wait([settling], timeout=0.01)
+            await settling
+            assert len(here.follower.problems()) == problems
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_an_update_that_is_being_prepared_or_fails_leaves_the_gateway_ready(world: Open) -> None:

@@ -6,20 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from service.hosting.flavours.program import Methods, NotCompilable, Step, expit, softmax, two_sided
-
-
-def _weights(estimator: Any) -> tuple[Any, Any]:
-    """Coefficients, and intercepts shaped like one row's scores: arrays of one shape add in half the time."""
-    weights = estimator.coef_.T if estimator.coef_.ndim == 2 else estimator.coef_
-    if hasattr(weights, "toarray"):
-        raise NotCompilable("the coefficients are sparse")
-    return weights, np.reshape(estimator.intercept_, (1, -1) if weights.ndim == 2 else -1)
+from service.hosting.flavours.program import Methods, NotCompilable, Step, classify, expit, softmax, two_sided
 
 
 def _scores(estimator: Any) -> Step:
     """What `decision_function` or a regressor's `predict` gives, as it is before a reshape."""
-    weights, offset = _weights(estimator)
+    weights = estimator.coef_.T if estimator.coef_.ndim == 2 else estimator.coef_
+    if hasattr(weights, "toarray"):
+        raise NotCompilable("the coefficients are sparse")
+    # Shaped like the scores of one row: arrays of one shape are added in half the time.
+    offset = np.reshape(estimator.intercept_, (1, -1) if weights.ndim == 2 else -1)
 
     def scores(rows: Any) -> Any:
         found = rows.dot(weights)
@@ -27,19 +23,6 @@ def _scores(estimator: Any) -> Step:
         return found
 
     return scores
-
-
-def _best_of_many(estimator: Any) -> Step:
-    """Labels, as `classify` gives them, in one function: it is what quick endpoints call most."""
-    weights, offset = _weights(estimator)
-    classes = estimator.classes_
-
-    def predict(rows: Any) -> Any:
-        scores = rows.dot(weights)
-        scores += offset
-        return classes[scores.argmax(1)]
-
-    return predict
 
 
 def _regressor(estimator: Any) -> Methods:
@@ -59,7 +42,7 @@ def _generalized(estimator: Any) -> Methods:
 def _classifier(estimator: Any) -> Methods:
     scores, classes = _scores(estimator), estimator.classes_
     if len(classes) != 2:
-        return {"decision_function": scores, "predict": _best_of_many(estimator)}
+        return {"decision_function": scores, "predict": classify(scores, classes)}
     take = classes.take
     return {
         "decision_function": lambda rows: scores(rows).reshape(-1),

@@ -57,6 +57,11 @@ def test_the_first_call_of_a_server_that_just_started_meets_its_endpoints(
     assert (answer.status_code, answer.text) == (200, "[2.0]")
 
 
+def test_pages_call_the_server_what_a_proxy_on_this_machine_calls_it(samples: RunningServer) -> None:
+    proxied = {"Host": "shop.example", "X-Forwarded-Proto": "https"}
+    assert "https://shop.example" in httpx.get(samples.url, headers=proxied, timeout=30).text
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_family_finishes_what_is_in_flight(
     start_server: StartServer, tmp_path: Path, number: signal.Signals

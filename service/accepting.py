@@ -7,12 +7,14 @@ nobody's connection in a queue that nobody reads.
 """
 
 import asyncio
+import errno
 import mmap
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from service.door import LATE_S, end_listening, keep_from_beginning
 from service.log import get_logger
 
 _AWAY = -1
@@ -28,7 +30,8 @@ class Balance:
 
     def __init__(self, processes: int) -> None:
         """Make it before they are forked; none of them takes connections yet."""
-        self._counts = memoryview(mmap.mmap(-1, 8 * processes)).cast("q")
+        shared = memoryview(mmap.mmap(-1, 8 * (processes + 1))).cast("q")
+        self._counts, self._stops = shared[:processes], shared[processes:]
         for place in range(processes):
             self._counts[place] = _AWAY
 
@@ -40,10 +43,14 @@ class Balance:
         """Take no part any more."""
         self._counts[place] = _AWAY
 
+    def stop(self) -> None:
+        """All of the family stops: nobody is there to take what one of it leaves."""
+        self._stops[0] = 1
+
     @property
-    def is_shared(self) -> bool:
-        """Whether there is more than one process."""
-        return len(self._counts) > 1
+    def stopping(self) -> bool:
+        """Whether all of the family stops."""
+        return bool(self._stops[0])
 
     def is_ahead(self, place: int, connections: int) -> bool:
         """Whether another process should rather take the next connection than this one."""
@@ -111,6 +118,16 @@ class Acceptor:
         self._listener.setblocking(False)
         self._listen()
 
+    async def finish(self) -> None:
+        """Take no more. Where nobody else is left to, take first whatever connection has begun."""
+        if self._balance.stopping:
+            if keep_from_beginning(self._listener):
+                await asyncio.sleep(LATE_S)
+            self._take_all()
+            end_listening(self._listener)
+        self.close()
+        await asyncio.gather(*self._opening)
+
     def close(self) -> None:
         """Take no more; those that were taken go on."""
         if self._resume is not None:
@@ -135,16 +152,31 @@ class Acceptor:
                 return
             self._left = 0
             try:
-                connection, _ = self._listener.accept()
+                self._take()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no file numbers or memory left: others may give some back
+                if self._balance.stopping and error.errno == errno.EINVAL:
+                    self._loop.remove_reader(self._listener)  # another one has ended the listening
+                    return
                 self._log.error("connection not taken", reason=str(error))
                 self._pause(_TROUBLE_S)
                 return
-            task = self._loop.create_task(self._open(connection))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+
+    def _take(self) -> None:
+        connection, _ = self._listener.accept()
+        task = self._loop.create_task(self._open(connection))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def _take_all(self) -> None:
+        while True:
+            try:
+                self._take()
+            except (InterruptedError, ConnectionAbortedError):  # that one is gone; there may be others
+                continue
+            except OSError:  # there is none, or no file number for it
+                return
 
     async def _open(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

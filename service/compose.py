@@ -29,6 +29,7 @@ from service.control.registry import SERVED, Operations
 from service.control.resources import Context, Resources
 from service.control.transform_jobs import create_drop_job
 from service.domain.transform.job import Drop
+from service.door import keep_from_beginning
 from service.errors import SagebirdError, StartupError
 from service.events import ModelEvents
 from service.fastpath import fast_protocol
@@ -357,8 +358,12 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
     roles.append(Role("keeper", keeper))
     if not container:
         roles += [Role(f"worker-{number}", worker, _WORKER_DELAY_S) for number in range(settings.workers)]
-    # Closed here too, or clients that connect while the gateways drain would wait for nobody.
-    return Supervisor(roles, settings.drain_s, listener.close).run()
+
+    def begin_stop() -> None:
+        balance.stop()
+        keep_from_beginning(listener)
+
+    return Supervisor(roles, settings.drain_s, begin_stop).run()
 
 
 def _prepare_state(settings: Settings, declare: Callable[[Store], object]) -> None:

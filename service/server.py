@@ -72,6 +72,8 @@ class Server(uvicorn.Server):
         """Stop once the parent is gone."""
         while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells a process that its parent went
             await asyncio.sleep(1.0)
+        if self._place is not None:
+            self._place.balance.stop()
         self.stop()
 
     @contextlib.contextmanager
@@ -82,7 +84,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take connections."""
         place = self._place
-        if place is None or not place.balance.is_shared:
+        if place is None:
             await super().startup(sockets)
             return
         connections = CountedConnections(place.balance, place.number)
@@ -103,9 +105,9 @@ class Server(uvicorn.Server):
         """
         for server in self.servers:
             server.close()
-        if self._acceptor is not None:
-            self._acceptor.close()
         self._on_drain()
+        if self._acceptor is not None:
+            await self._acceptor.finish()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _LINGER_S
         while self.server_state.connections and loop.time() < deadline_s:  # noqa: ASYNC110 - no event

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from service.door import end_listening
 from service.errors import StartupError
 from service.settings import Settings
 
@@ -66,6 +67,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
     try:
         yield listener
     finally:
+        end_listening(listener)  # also for processes that models have started, which hold it too
         listener.close()
 
 

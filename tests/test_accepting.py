@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from service.accepting import Acceptor, Balance, CountedConnections, Place
+from service.door import end_listening
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,57 @@ def test_a_connection_that_nobody_else_takes_is_taken_after_all() -> None:
             return len(connections)
 
     assert asyncio.run(run()) == 5
+
+
+def _acceptor(listener: socket.socket, balance: Balance) -> tuple[Acceptor, CountedConnections]:
+    connections = CountedConnections(balance, 0)
+    return Acceptor(Place(listener, balance, 0), lambda: _Silent(connections), connections), connections
+
+
+def test_a_family_that_stops_takes_every_connection_that_has_begun_and_refuses_later_ones() -> None:
+    async def run() -> int:
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            balance = Balance(2)
+            acceptor, connections = _acceptor(listener, balance)
+            acceptor.start()
+            clients = [socket.create_connection(listener.getsockname()) for _ in range(40)]
+            balance.stop()
+            await acceptor.finish()
+            held = len(connections)
+            with listener.dup(), pytest.raises(ConnectionRefusedError):  # whoever else holds the socket
+                socket.create_connection(listener.getsockname())
+            for client in clients:
+                client.close()
+            return held
+
+    assert asyncio.run(run()) == 40
+
+
+def test_one_process_that_leaves_a_family_leaves_the_queue_to_the_others() -> None:
+    async def run() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            balance = Balance(2)
+            acceptor, connections = _acceptor(listener, balance)
+            acceptor.start()
+            client = socket.create_connection(listener.getsockname())
+            await acceptor.finish()
+            with client, listener.accept()[0]:
+                return len(connections)
+
+    assert asyncio.run(run()) == 0
+
+
+def test_a_process_that_finds_the_listening_ended_by_another_says_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            balance = Balance(2)
+            acceptor, _ = _acceptor(listener, balance)
+            acceptor.start()
+            balance.stop()
+            end_listening(listener)
+            await acceptor.finish()
+
+    asyncio.run(run())
+    assert caplog.records == []

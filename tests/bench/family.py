@@ -50,6 +50,7 @@ class Family:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
+                process_group=0,  # so that all of it can be sent a signal, as a terminal's Ctrl-C is
             )
         self._wait_ready(f"http://127.0.0.1:{self.port}{ready_path}")
 

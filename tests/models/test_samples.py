@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -343,6 +344,16 @@ def test_saved_model_answers_the_example_records(
 
 
 # --- train_all.py and endpoints.yaml
+
+
+def test_git_keeps_nothing_that_it_is_told_to_ignore() -> None:
+    """What the first start writes must not be in the repository: any other Python would change it."""
+    words = ["git", "-C", str(MODELS.parent), "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    listed = subprocess.run(words, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no clone")
+
+    assert listed.stdout.splitlines() == []
 
 
 @pytest.fixture

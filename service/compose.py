@@ -84,7 +84,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     """
     check_folders(settings)
     with only_one(settings.data), listen(settings.host, settings.port) as listener:
-        _prepare_state(settings, lambda store: declared_file(settings, store).apply())
+        _prepare_state(settings, lambda store: declared_file(settings, store).begin())
         announce(address(listener))
         return _supervise(settings, listener, container=False)
 
@@ -290,6 +290,7 @@ def _faces(
             catalogue.models,
             follower.problems,
             lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
+            catalogue.notices,
         )
         found.include_router(router())
         return found

@@ -60,7 +60,8 @@ def endpoints(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the endpoints that a running server has."""
-    cards = status(url)["endpoints"]
+    document = status(url)
+    cards = document["endpoints"]
     if as_json:
         typer.echo(json.dumps(cards, indent=2))
         return
@@ -78,6 +79,8 @@ def endpoints(
             )
     console = Console()
     console.print(table)
+    for notice in document.get("notices", ()):
+        console.print(notice, markup=False, style="red", soft_wrap=True)
     for card in cards:
         if card["failure_reason"]:
             console.print(f"{card['name']}: {card['failure_reason']}", markup=False, style="red")

@@ -28,7 +28,7 @@ from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
-from service.store.store import DEFAULT_ENDPOINT, Store
+from service.store.store import DEFAULT_ENDPOINT, NOTICES, Store
 
 DECLARED_CONFIGS = "declared_configs"
 """The fact that maps each declared endpoint to its configuration as it was declared last."""
@@ -61,22 +61,43 @@ class DeclaredFile:
         self._seen = stamp
         return changes
 
+    def begin(self) -> None:
+        """Apply the file at the start of the server.
+
+        A mistake leaves what was declared last time, as it does while the server runs.
+
+        Raises:
+            DeclarationError: the file is wrong, and nothing was declared before.
+        """
+        try:
+            self.apply()
+        except DeclarationError as error:
+            if not self._store.fact(DECLARED_CONFIGS):
+                raise
+            self._note_refusal(error)
+
     def look(self) -> None:
         """Apply the file if it changed since it was applied last; a bad edit changes nothing and is logged.
 
         A refused file is tried again at every look: the model that it names may turn up later.
         """
         stamp = self._stamp()
-        if stamp == self._seen:
+        if stamp == self._seen and self._refused is None:
             return
         try:
             changes = self.apply()
         except DeclarationError as error:
             if self._refused != (stamp, error.message):
                 self._log.error("endpoints file refused, nothing was changed", reason=error.message)
+                self._note_refusal(error)
             self._refused = (stamp, error.message)
         else:
             self._log.info("endpoints file applied", changes=changes)
+            self._refused = None
+
+    def _note_refusal(self, error: DeclarationError) -> None:
+        with self._store.change() as change:
+            change.put_fact(NOTICES, [f"The endpoints file is refused, nothing was changed: {error.message}"])
 
     def _stamp(self) -> _Stamp | None:
         try:
@@ -113,6 +134,7 @@ def apply_declaration(declaration: Declaration, store: Store, context: Context) 
                     changes += _withdraw(resources, resource)
         change.put_fact(DECLARED_CONFIGS, configs)
         change.put_fact(EDITABLE, sorted(declaration.api_edits))
+        change.put_fact(NOTICES, [])
         if change.fact(DEFAULT_ENDPOINT) != declaration.default_endpoint:
             change.put_fact(DEFAULT_ENDPOINT, declaration.default_endpoint)
             changes.append(f"default endpoint is {declaration.default_endpoint or 'no longer declared'}")

@@ -10,7 +10,7 @@ from service.errors import ModelFault
 from service.hosting.inline import InlineHost, example_call
 from service.hosting.model import Call
 from service.invoke.directory import Directory
-from service.store.store import GatewayReport, ModelReport, Store
+from service.store.store import NOTICES, GatewayReport, ModelReport, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,10 @@ class Catalogue:
         if default is not None and default in directory.endpoints and default not in names:
             names[-1] = default
         return [self._endpoint(directory.endpoints[name], name == default, known) for name in names]
+
+    def notices(self) -> list[str]:
+        """What people should know beside that: the endpoints file is refused, or there is none."""
+        return list(self._store.fact(NOTICES) or ())
 
     def models(self) -> list[ModelCard]:
         """Every model of the models folder, and every other that a gateway holds or failed to load."""

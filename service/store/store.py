@@ -20,6 +20,9 @@ from service.store.tasks import JobTasks, TaskQueue
 DEFAULT_ENDPOINT = "default_endpoint"
 """The fact that names the endpoint of plain /invocations."""
 
+NOTICES = "notices"
+"""The fact that lists, as sentences, what whoever looks after the server should know of what it declares."""
+
 REGISTERED_MODELS = "registered_models"
 """The fact that maps names of the multi-model container contract to where their models are."""
 

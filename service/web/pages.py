@@ -30,17 +30,19 @@ def create_pages(
     models: Callable[[], list[ModelCard]],
     problems: Callable[[], list[str]],
     metrics: Callable[[], tuple[bytes, str]],
+    notices: Callable[[], list[str]],
 ) -> FastAPI:
-    """The pages. All four callables may block; they are called in threads.
+    """The pages. All five callables may block; they are called in threads.
 
     `endpoints` and `models` say what is served, `problems` what keeps this gateway from being ready,
-    `metrics` gives the exposition and its Content-Type.
+    `metrics` gives the exposition and its Content-Type, `notices` are sentences for people, such as that the
+    endpoints file is refused.
     """
     app = FastAPI(title="sagebird", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     _add_health(app, problems, metrics)
     _add_docs(app, endpoints)
-    _add_overview(app, endpoints, models)
+    _add_overview(app, endpoints, models, notices)
     return app
 
 
@@ -80,11 +82,17 @@ def _add_docs(app: FastAPI, endpoints: Endpoints) -> None:
         return Response(orjson.dumps(describe_api(app, endpoints(MOST_SHOWN))), media_type="application/json")
 
 
-def _add_overview(app: FastAPI, endpoints: Endpoints, models: Callable[[], list[ModelCard]]) -> None:
+def _add_overview(
+    app: FastAPI,
+    endpoints: Endpoints,
+    models: Callable[[], list[ModelCard]],
+    notices: Callable[[], list[str]],
+) -> None:
     @app.get("/status", tags=["people"], summary="Endpoints and models as JSON")
     def status() -> Response:
         document = {
             "version": __version__,
+            "notices": notices(),
             "endpoints": endpoints(None),
             "models": models(),
         }
@@ -97,8 +105,8 @@ def _add_overview(app: FastAPI, endpoints: Endpoints, models: Callable[[], list[
             return PlainTextResponse("sagebird does not serve this AWS service.\n", 501)
         host = str(request.base_url).rstrip("/")
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(_page(endpoints(MOST_SHOWN + 1), host))
-        return PlainTextResponse(_text(endpoints(MOST_SHOWN + 1), host))
+            return HTMLResponse(_page(endpoints(MOST_SHOWN + 1), notices(), host))
+        return PlainTextResponse(_text(endpoints(MOST_SHOWN + 1), notices(), host))
 
 
 def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:
@@ -111,10 +119,11 @@ def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:
     return f"curl {host}/endpoints/{card.name}/invocations{options} -d {body}"
 
 
-def _text(cards: list[EndpointCard], host: str) -> str:
+def _text(cards: list[EndpointCard], notices: list[str], host: str) -> str:
     shown, more = cards[:MOST_SHOWN], _more(cards)
     count = f"more than {MOST_SHOWN}" if more else str(len(cards))
     lines = [f"sagebird {__version__} serves {count} endpoints. Docs: {host}/docs", ""]
+    lines += [*notices, ""] if notices else []
     for card in shown:
         shares = ", ".join(f"{v.name} {v.share:.0%} ({v.model})" for v in card.variants if not v.pending)
         lines.append(f"{card.name}{' (default)' if card.default else ''}: {card.status}: {shares}")
@@ -136,10 +145,11 @@ def _more(cards: list[EndpointCard]) -> str:
     )
 
 
-def _page(cards: list[EndpointCard], host: str) -> str:
+def _page(cards: list[EndpointCard], notices: list[str], host: str) -> str:
+    told = "".join(f'<p class="bad">{escape(notice)}</p>' for notice in notices)
     shown = "\n".join(_section(card, host) for card in cards[:MOST_SHOWN])
     more = f"<p>{_more(cards)}</p>" if _more(cards) else ""
-    sections = shown + more or "<p>No endpoint is declared yet.</p>"
+    sections = told + shown + more or "<p>No endpoint is declared yet.</p>"
     return (
         (_STATIC / "home.html")
         .read_text(encoding="utf-8")

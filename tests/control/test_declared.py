@@ -12,7 +12,7 @@ from service.control.declaration import DeclarationError
 from service.control.declared import DeclaredFile
 from service.domain.endpoint import Endpoint, EndpointStatus, WarmState
 from service.domain.kinds import Kind
-from service.store.store import DEFAULT_ENDPOINT, Store
+from service.store.store import DEFAULT_ENDPOINT, NOTICES, Store
 from tests.control.conftest import Control, variant
 
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -290,10 +290,46 @@ def test_a_bad_edit_changes_nothing_and_is_logged_once(
     place.declared.look()
     place.declared.look()
 
-    assert place.store.changes_since(0) == before
+    after = place.store.changes_since(0)
+    assert after.changed == before.changed
+    assert {**after.facts, NOTICES: []} == before.facts
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "endpoints.iris.variants.a.weight: must be a number" in record.getMessage()
+
+
+def test_a_refused_edit_is_noted_until_it_is_mended(place: Place) -> None:
+    place.apply(AB)
+    good = place.file.rename(place.models / "good.yaml")
+    place.write(AB.replace("weight: 9", "weight: nine"))
+    place.declared.look()
+
+    (notice,) = place.store.fact(NOTICES)
+    assert str(place.file) in notice
+    assert "endpoints.iris.variants.a.weight: must be a number of at least 0 (is 'nine')" in notice
+
+    good.replace(place.file)  # the very file that was applied, so that nothing of it is new
+    place.declared.look()
+
+    assert place.store.fact(NOTICES) == []
+
+
+def test_a_mistake_at_the_start_leaves_what_was_declared_last_and_is_noted(place: Place) -> None:
+    place.apply(AB)
+    place.write("endpoints: [")
+    place.control.reopen()
+
+    place.watcher().begin()
+
+    assert place.names(Kind.ENDPOINT) == ["iris"]
+    assert "is not valid YAML" in place.store.fact(NOTICES)[0]
+
+
+def test_a_mistake_at_the_very_first_start_is_raised(place: Place) -> None:
+    place.write("endpoints: [")
+
+    with pytest.raises(DeclarationError, match="is not valid YAML"):
+        place.watcher().begin()
 
 
 def test_a_mended_file_is_applied(place: Place, caplog: pytest.LogCaptureFixture) -> None:

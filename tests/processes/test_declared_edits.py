@@ -1,6 +1,8 @@
 """The endpoints file, edited while the server runs; and models that break and are mended."""
 
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -135,8 +137,19 @@ def test_bad_edit_changes_nothing_says_why_and_a_good_one_is_then_applied(
     assert "endpoints.good.variants.missing" in event["reason"]
     assert event["level"] == "error"
     assert answers(lines, "good") == {(200, "[1.0]")}
+    (notice,) = status(server)["notices"]
+    assert "endpoints.good.variants.missing" in notice
+    shown = subprocess.run(
+        [sys.executable, "-m", "service.cli", "endpoints", "--url", server.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert notice in shown.stdout
     edit(server, variants("good", two=1), "good", two=1)
     wait_until(lambda: answers(lines, "good") == {(200, "[2.0]")})
+    assert status(server)["notices"] == []
 
 
 @pytest.mark.parametrize("text", ["endpoints: [", "\x00", "endpoints: 7", "endpoint: {}", "- 1"])

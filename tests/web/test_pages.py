@@ -223,10 +223,14 @@ def _card(example: ExampleRequest | None) -> EndpointCard:
     return EndpointCard("e", "Failed", "<script>alert(1)</script>", True, variants, (_EVIL,), example)
 
 
-def _ask(path: str, accept: str, cards: list[EndpointCard]) -> httpx.Response:
+def _ask(path: str, accept: str, cards: list[EndpointCard], notices: tuple[str, ...] = ()) -> httpx.Response:
     models = [ModelCard("m", "/m", "loaded", 1, 5, "", ())]
     app = create_pages(
-        lambda most: cards[:most], lambda: models, lambda: ["one", "two"], lambda: (b"# none\n", "text/plain")
+        lambda most: cards[:most],
+        lambda: models,
+        lambda: ["one", "two"],
+        lambda: (b"# none\n", "text/plain"),
+        lambda: list(notices),
     )
 
     async def ask() -> httpx.Response:
@@ -280,6 +284,13 @@ def test_pages_for_people_show_so_many_endpoints_and_say_so_while_status_has_all
     assert [card["name"] for card in _ask("/status", "*/*", cards).json()["endpoints"]] == [
         card.name for card in cards
     ]
+
+
+def test_notices_stand_on_the_page_in_its_text_and_in_status() -> None:
+    notice = "The endpoints file is refused: <b>"
+    assert "refused: &lt;b&gt;" in _ask("/", "text/html", [_card(None)], (notice,)).text
+    assert notice in _ask("/", "*/*", [_card(None)], (notice,)).text
+    assert _ask("/status", "*/*", [], (notice,)).json()["notices"] == [notice]
 
 
 def test_no_endpoints_is_said_so() -> None:

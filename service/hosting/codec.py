@@ -1,23 +1,19 @@
 """Request bytes to rows and predictions to bytes, in the form that the two header values name.
 
-The readers of the single media types are in media; no HTTP in here beyond Content-Type and Accept.
+The readers of the single media types are in media, their writers in writers; no HTTP in here beyond
+Content-Type and Accept.
 """
 
-import io
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import orjson
-
 from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
 from service.hosting.media import CSV, JSON, JSON_LINES, NPY, READERS, Rows, quoted
+from service.hosting.writers import WRITERS, unwrap
 
 WRITTEN: Final = (JSON, CSV, JSON_LINES, NPY)
 OUTPUTS: Final = ("predicted_label", "probabilities")
@@ -35,9 +31,6 @@ _CACHED_HEADERS: Final = 256
 _PARAMETER: Final = re.compile(r';\s*([^\s;="]+)\s*=\s*("[^"]*"|[^;]*)')
 # A comma inside quotes does not end a media range; an unclosed quote runs to the end.
 _RANGE: Final = re.compile(r'(?:[^,"]|"[^"]*"?)+')
-_TO_QUOTE: Final = re.compile(r'[",\r\n]')
-_NUMBER_KINDS: Final = "biuf"
-_NPY_KINDS: Final = "biufU"
 _QUALITY: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 
 
@@ -80,16 +73,16 @@ def encode(prediction: Any, media_type: str) -> bytes:
     """Write what a model answered: arrays, lists, scalars, dicts, or anything with `to_numpy` or `toarray`.
 
     JSON holds the values as scikit-learn gives them; CSV and JSON Lines hold one line per row, the outputs of
-    a multi-output `predict_proba` side by side. nan and infinity are not JSON and never become null: they
-    fail there, and pass in CSV and npy. npy never holds pickled objects.
+    a multi-output `predict_proba` side by side. nan and infinity never become null: in JSON they are NaN and
+    Infinity, as AWS's containers and Python write them. npy never holds pickled objects.
 
     Raises: ModelFailure where the form cannot hold the values; NotAcceptable for another media type.
     """
-    writer = _WRITERS.get(_canonical(media_type))
+    writer = WRITERS.get(_canonical(media_type))
     if writer is None:
         raise NotAcceptable(f"{quoted(media_type)} cannot be written; ask for {_either(WRITTEN)}.")
     try:
-        return writer(_unwrap(prediction))
+        return writer(unwrap(prediction))
     except (RecursionError, TypeError, ValueError) as error:
         raise ModelFailure(f"The model's answer cannot be written as {media_type}: {error}.") from error
 
@@ -199,139 +192,3 @@ def _matches(offer: str, wanted: str) -> bool:
 
 def _either(names: tuple[str, ...]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-# ---- answers
-
-
-def _unwrap(value: Any) -> Any:
-    """Data frames, series and sparse matrices as arrays; floats as float64, times and bytes as text."""
-    if type(value) is not np.ndarray:
-        for method in ("to_numpy", "toarray"):
-            if hasattr(value, method):
-                value = getattr(value, method)()
-    if not isinstance(value, np.ndarray):
-        return value
-    if value.dtype.kind == "f":
-        # Python's float is what scikit-learn's users see: float32 0.1 reads 0.10000000149011612.
-        return value.astype(np.float64, copy=False)
-    if value.dtype.kind == "S":
-        return np.char.decode(value, "utf-8")
-    return value.astype(str) if value.dtype.kind in "MmT" else value
-
-
-def _native(value: Any) -> Any:
-    """The same in Python's own lists, dicts and scalars."""
-    value = _unwrap(value)
-    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
-        return value.tolist()
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {_native(key): _native(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_native(item) for item in value]
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _outputs_of(value: Any) -> list[npt.NDArray[Any]] | None:
-    """The parts of a multi-output predict_proba, each (n, classes), or None where the answer is none."""
-    if not isinstance(value, (list, tuple)) or not value:
-        return None
-    parts = [_unwrap(item) for item in value if hasattr(item, "ndim")]
-    if len(parts) < len(value) or {part.ndim for part in parts} != {2} or len({len(p) for p in parts}) > 1:
-        return None
-    return parts
-
-
-def _by_row(value: Any) -> list[Any]:
-    parts = _outputs_of(value)
-    if parts is not None:
-        return [list(row) for row in zip(*(part.tolist() for part in parts), strict=True)]
-    native = _native(value)
-    return native if isinstance(native, list) else [native]
-
-
-def _dump(value: Any) -> bytes:
-    if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBER_KINDS and value.dtype.isnative:
-        return orjson.dumps(value, default=_native, option=orjson.OPT_SERIALIZE_NUMPY)
-    try:
-        return orjson.dumps(value, default=_native, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:
-        # Names that are numpy scalars never reach `default`.
-        return orjson.dumps(_native(value), option=orjson.OPT_NON_STR_KEYS)
-
-
-def _checked(written: bytes, value: Any) -> bytes:
-    """The JSON, unless one of its nulls stands for nan or infinity."""
-    if b"null" in written:
-        for number, row in enumerate(_by_row(value), 1):
-            if not _is_finite(row):
-                raise ModelFailure(
-                    f"The model answered nan or infinity in row {number}, which JSON cannot hold; "
-                    f"ask for Accept: {CSV} or {NPY}."
-                )
-    return written
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, (list, dict)):
-        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def _write_json(value: Any) -> bytes:
-    return _checked(_dump(value), value)
-
-
-def _write_json_lines(value: Any) -> bytes:
-    rows = _by_row(value)
-    return _checked(b"".join([_dump(row) + b"\n" for row in rows]), rows)
-
-
-def _write_csv(value: Any) -> bytes:
-    parts = _outputs_of(value)
-    if parts is not None:
-        value = np.hstack(parts)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.ndim in (1, 2) and value.size:
-        written = _dump(value)
-        if b"null" not in written:
-            rows = (
-                written[1:-1].replace(b",", b"\n")
-                if value.ndim == 1
-                else written[2:-2].replace(b"],[", b"\n")
-            )
-            return rows + b"\n"
-    return "".join([_csv_line(row) + "\n" for row in _by_row(value)]).encode()
-
-
-def _csv_line(row: Any) -> str:
-    cells = list(row.values()) if isinstance(row, dict) else row if isinstance(row, list) else [row]
-    # A line of one blank cell would read as no line at all.
-    return '""' if cells in ([None], [""]) else ",".join(map(_csv_cell, cells))
-
-
-def _csv_cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and math.isfinite(value):
-        return orjson.dumps(value).decode()
-    text = _write_json(value).decode() if isinstance(value, (list, dict)) else str(value)
-    return f'"{text.replace(chr(34), chr(34) * 2)}"' if _TO_QUOTE.search(text) else text
-
-
-def _write_npy(value: Any) -> bytes:
-    simple = type(value) is np.ndarray and value.dtype.kind in _NPY_KINDS
-    array = value if simple else np.array(_native(value))
-    if array.dtype.kind not in _NPY_KINDS:
-        raise ModelFailure(
-            f"The model's answer cannot be written as {NPY}: its values are of no one simple type."
-        )
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-_WRITERS: Final[Mapping[str, Callable[[Any], bytes]]] = MappingProxyType(
-    {JSON: _write_json, CSV: _write_csv, JSON_LINES: _write_json_lines, NPY: _write_npy}
-)

@@ -65,7 +65,7 @@ def test_a_prediction_is_written_to_the_file_and_its_variant_printed(
         "ContentType": "application/json",
         "InvokedProductionVariant": "forest",
     }
-    assert answer.read_bytes() == b"[0,2]"
+    assert answer.read_bytes() == b"[0, 2]"
 
 
 @pytest.mark.provenance("observed")

@@ -173,10 +173,10 @@ def test_accept_absent_or_any_is_the_default(accept: str | None, seen: str) -> N
         (memoryview(b"view"), (b"view", "application/json")),
         (("<a/>", "text/xml"), (b"<a/>", "text/xml")),
         ((b"", "text/plain"), (b"", "text/plain")),
-        ([1, 2], (b"[1,2]", "application/json")),
-        ({"a": 1}, (b'{"a":1}', "application/json")),
+        ([1, 2], (b"[1, 2]", "application/json")),
+        ({"a": 1}, (b'{"a": 1}', "application/json")),
         ((np.array([1, 2]), "text/csv"), (b"1\n2\n", "text/csv")),
-        ((1, 2, 3), (b"[1,2,3]", "application/json")),
+        ((1, 2, 3), (b"[1, 2, 3]", "application/json")),
     ],
 )
 @pytest.mark.parametrize("name", ["output_fn", "transform_fn"])
@@ -200,7 +200,7 @@ def test_defaults_stand_in_for_what_is_missing() -> None:
     assert respond({}, b"1,2\n3,4\n", "text/csv", "text/csv") == (b"6.0\n14.0\n", "text/csv")
     assert respond({"input_fn": lambda body, ctype: [[5, 5]]}) == (b"[20]", "application/json")
     assert respond({"predict_fn": lambda data, model: data * model["factor"]}) == (
-        b"[[2.0,4.0]]",
+        b"[[2.0, 4.0]]",
         "application/json",
     )
 

@@ -119,7 +119,7 @@ def test_a_script_serves_the_model(folder: Path, place: str) -> None:
     model = load_model(folder, {})
     assert not model.in_place
     assert model.description == "inference.py: predict_fn"
-    assert ask(model) == Answer(b'{"label":1}', "application/json")
+    assert ask(model) == Answer(b'{"label": 1}', "application/json")
 
 
 def test_code_wins_over_the_top(folder: Path) -> None:

@@ -387,7 +387,7 @@ def test_transformers_transform_and_clusterers_predict() -> None:
     assert np.array_equal(SklearnModel(clusters).predict(ROWS, JSON), clusters.predict(ROWS))
     encoder = OneHotEncoder().fit([[0], [1]])
     assert (
-        encode(SklearnModel(encoder).predict(np.array([[1.0]]), JSON), "application/json") == b"[[0.0,1.0]]"
+        encode(SklearnModel(encoder).predict(np.array([[1.0]]), JSON), "application/json") == b"[[0.0, 1.0]]"
     )
 
 

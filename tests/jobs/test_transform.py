@@ -128,7 +128,7 @@ def test_without_a_split_a_file_is_one_request(bench: Bench) -> None:
     assert bench.written() == ["b.json.out"]
     assert bench.out("b.json") == b"[0]"
     assert bench.run(content_type="text/csv").failed[0].name == "b.json"
-    assert bench.out("a.csv") == b"[0,2]"
+    assert bench.out("a.csv") == b"[0, 2]"
 
 
 @pytest.mark.provenance("documented")

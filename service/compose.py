@@ -51,8 +51,8 @@ from service.store.migrate import upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor, is_alive
 from service.web.control import ControlFace
-from service.web.cors import allow_origins
 from service.web.gateway import Gateway
+from service.web.guard import guard_of
 from service.web.pages import create_pages
 from service.web.runtime import RuntimeFace
 from service.wire.json_rpc import JsonRpcService
@@ -191,7 +191,7 @@ async def _gateway(
     parts = build_gateway(settings, place.slot, sagemaker)
     set_apart()  # before models are loaded: they come and go
     protocol = fast_protocol(parts.gateway, settings.max_body_bytes) if settings.fast_path else None
-    server = Server(parts.app, settings.drain_s, parts.begin_draining, protocol, place)
+    server = Server(parts.gateway, settings.drain_s, parts.begin_draining, protocol, place)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     parts.host.compiler.pause()  # the processors are for what callers wait for
@@ -227,7 +227,6 @@ class GatewayParts:
     host: InlineHost
     follower: Follower
     gateway: Gateway
-    app: App
 
     def begin_draining(self) -> None:
         """Have every answer close its connection."""
@@ -263,8 +262,7 @@ def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | Non
         follower.catch_up,
     )
     gateway = _faces(settings, store, registry, host, follower, predictor, sagemaker)
-    app = allow_origins(gateway, settings.cors_origins) if settings.cors_origins else gateway
-    return GatewayParts(store, registry, host, follower, gateway, app)
+    return GatewayParts(store, registry, host, follower, gateway)
 
 
 def _faces(
@@ -281,7 +279,8 @@ def _faces(
     invocations = InvocationsFace(predictor, settings.max_body_bytes)
     if sagemaker is None:
         pages = made_when_called(lambda: behind_proxies(create_app(router())))
-        return Gateway(pages, invocations, pages, pages, prepare_default=invocations.prepare)
+        guard = guard_of(settings, contains=True)
+        return Gateway(pages, invocations, pages, pages, guard, prepare_default=invocations.prepare)
     catalogue = Catalogue(store, host, settings.models)
 
     def people() -> App:
@@ -304,6 +303,7 @@ def _faces(
         invocations,
         control,
         made_when_called(lambda: behind_proxies(people())),
+        guard_of(settings),
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
     )

@@ -7,7 +7,9 @@
     │   ├── ResourceInUse           a resource of that name exists, or is busy
     │   ├── ResourceNotFound        no resource of that name
     │   ├── ResourceLimitExceeded   a quota is reached
-    │   └── UnknownOperation        no such operation, or one that is not served yet
+    │   ├── UnknownOperation        no such operation, or one that is not served yet
+    │   ├── AccessDenied            a host or a web page that may not ask this
+    │   └── UnsupportedEncoding     the body is compressed in a way that is not read
     ├── ModelFault                  what a container answers instead of a prediction; carries its status
     │   ├── BadPayload              400: the body is not what its Content-Type says, or the model refuses it
     │   ├── UnsupportedContentType  415
@@ -83,6 +85,18 @@ class UnknownOperation(CallerError):
     """No such operation, or a modelled one that is not served yet."""
 
     code = "UnknownOperationException"
+
+
+class AccessDenied(CallerError):
+    """This host is not served, or a web page may not ask this; the message names the setting for it."""
+
+    code = "AccessDeniedException"
+
+
+class UnsupportedEncoding(CallerError):
+    """The body has a Content-Encoding that is not read."""
+
+    code = "UnsupportedMediaTypeException"
 
 
 class ModelFault(SagebirdError):

@@ -23,8 +23,10 @@ from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 _MOST_BODY_BYTES = 65_536
 # Answers to pipelined requests that one read may get before others have their turn.
 _MOST_IN_A_ROW = 16
-# `origin` comes from web pages, whose answers need headers of their own (web/cors.py).
-_UNUSUAL = frozenset({b"expect", b"origin", b"transfer-encoding", b"upgrade"})
+# `origin` and `sec-fetch-site` come from web pages: not each may ask this, see web/guard.py.
+_UNUSUAL = frozenset(
+    {b"content-encoding", b"expect", b"origin", b"sec-fetch-site", b"transfer-encoding", b"upgrade"}
+)
 _HEAD_END = b"\r\n\r\n"
 _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 4096

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import StartupError
+from service.origins import read_host_pattern, read_origin
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?:(%)|(?:([kmgt])i?)?b?)", re.IGNORECASE)
@@ -120,8 +121,15 @@ class Settings(BaseSettings):
     region: str = Field(
         "us-east-1", pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]$", description="Region in every ARN."
     )
+    allowed_hosts: Names = Field(
+        (),
+        description="Names by which this server is called besides `localhost` and the address it listens on, "
+        "comma-separated: `models.example.com`, `*.example.com` for all below, `*` for any.",
+    )
     cors_origins: Names = Field(
-        (), description="Web origins that may call from a browser, comma-separated; `*` for any."
+        (),
+        description="Origins whose web pages may ask for predictions, comma-separated, as "
+        "`http://localhost:3000`; `*` for any.",
     )
     model_memory: Size = Field(
         default_factory=lambda: machine_memory_bytes() // 2,
@@ -185,6 +193,16 @@ class Settings(BaseSettings):
             return None if path is None else path.expanduser().absolute()
         except RuntimeError as error:  # ~somebody whom the machine does not know
             raise ValueError(str(error)) from None
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(read_origin(origin) for origin in origins)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(read_host_pattern(host) for host in hosts)
 
     @model_validator(mode="after")
     def _exposed_on_purpose(self) -> "Settings":

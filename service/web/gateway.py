@@ -1,10 +1,13 @@
 """The front door: predictions go straight to their face, the rest to the pages. No framework in between."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 
-from service.asgi import App, Headers, Message, Receive, Scope, Send
-from service.wire.reply import Answering, Preparing
+from service.asgi import App, Headers, Message, Receive, Scope, Send, send_reply
+from service.errors import AccessDenied, CallerError
+from service.web.denial import deny
+from service.web.guard import Asked, Guard, leave, opened, read_asked
+from service.wire.reply import Answered, Answering, Preparing
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
@@ -21,17 +24,19 @@ class Gateway:
         invocations: App,
         control: App,
         pages: App,
+        guard: Guard,
         *,
         prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
         prepare_default: Preparing | None = None,
     ) -> None:
-        """Take the four faces.
+        """Take the four faces, and who says which requests may reach them.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
         `pages` the rest. `prepare_endpoint`, which takes the endpoint's name first, and `prepare_default` are
         the hot ways into the first two.
         """
         self.draining = False
+        self._guard = guard
         self._prepare_endpoint = prepare_endpoint
         self._prepare_default = prepare_default
         self.prepares = lru_cache(_KNOWN_TARGETS)(self._prepares)
@@ -43,8 +48,19 @@ class Gateway:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request on. While draining, each answer tells its client to connect anew, elsewhere."""
         if self.draining:
-            send = _closing(send)
-        return self._face(scope["method"], scope["path"])(scope, receive, send)
+            send = _with_headers(send, [(b"connection", b"close")])
+        method, path, headers = scope["method"], scope["path"], scope["headers"]
+        asked = read_asked(headers)
+        try:
+            self._guard.check_host(headers)
+            origin = self._guard.check(method, path, asked)
+        except AccessDenied as error:
+            return _deny(send, error, scope)
+        if origin is not None:
+            if method == "OPTIONS" and asked.preflight is not None:
+                return _give_leave(send, origin, asked)
+            send = _with_headers(send, opened(origin))
+        return self._face(method, path)(scope, receive, send)
 
     def _face(self, method: str, path: str) -> App:
         if path.startswith("/endpoints/"):
@@ -56,18 +72,45 @@ class Gateway:
     def _prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target` without ASGI, if anybody; targets that need decoding are left to ASGI."""
         if target == _INVOCATIONS:
-            return self._prepare_default
+            prepare = self._prepare_default
+            return None if prepare is None else partial(self._prepare, prepare, "/invocations")
         inside = target.startswith(_ENDPOINTS) and target.endswith(_INVOCATIONS)
         name = target[len(_ENDPOINTS) : -len(_INVOCATIONS)] if inside else b""
         if self._prepare_endpoint is None or not _PLAIN_NAME.issuperset(name) or not name:
             return None
-        return partial(self._prepare_endpoint, name.decode("ascii"))
+        prepare = partial(self._prepare_endpoint, name.decode("ascii"))
+        return partial(self._prepare, prepare, target.decode("ascii"))
+
+    def _prepare(self, prepare: Preparing, path: str, headers: Headers) -> Answering:
+        """As `prepare`, for hosts that are served: whoever remembers a head remembers its Host with it."""
+        try:
+            self._guard.check_host(headers)
+        except AccessDenied as error:
+            return Answering((error, path, headers), _deny_all)
+        return prepare(headers)
 
 
-def _closing(send: Send) -> Send:
-    async def send_and_close(message: Message) -> None:
+def _deny_all(
+    asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]],
+) -> list[list[Answered]]:
+    return [[deny(error, "POST", path, headers) for _ in bodies] for (error, path, headers), bodies in asked]
+
+
+async def _deny(send: Send, error: CallerError, scope: Scope) -> None:
+    reply = deny(error, scope["method"], scope["path"], scope["headers"])
+    await send_reply(send, reply.status, reply.headers, reply.body)
+
+
+async def _give_leave(send: Send, origin: str, asked: Asked) -> None:
+    await send_reply(send, 204, leave(origin, asked), b"")
+
+
+def _with_headers(send: Send, more: Headers) -> Send:
+    """`send`, with these headers on every answer."""
+
+    async def send_more(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            message["headers"] = [*message.get("headers", ()), *more]
         await send(message)
 
-    return send_and_close
+    return send_more

@@ -7,6 +7,7 @@ import pytest
 
 from service.asgi import App, Message, Receive, Scope, Send
 from service.web.gateway import Gateway
+from service.web.guard import Guard
 
 
 def _named(name: bytes) -> App:
@@ -18,7 +19,8 @@ def _named(name: bytes) -> App:
 
 
 def _gateway() -> Gateway:
-    return Gateway(*(_named(name) for name in (b"runtime", b"invocations", b"control", b"pages")))
+    runtime, invocations, control, pages = map(_named, (b"runtime", b"invocations", b"control", b"pages"))
+    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"))
 
 
 def _ask(app: App, method: str, path: str, body: bytes = b"", **headers: bytes) -> list[Message]:

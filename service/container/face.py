@@ -14,7 +14,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.model import Answer, Call
-from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from service.log import get_logger
 from service.wire.reply import Answered, Answering, Reply
 
@@ -23,6 +23,7 @@ _ACCEPT = b"accept"
 _CUSTOM_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 _TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 _TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
+_VARIANT = b"x-amzn-invoked-production-variant"
 _SESSION_ID = b"x-amzn-sagemaker-session-id"
 _READ = frozenset((_CONTENT_TYPE, _ACCEPT, _CUSTOM_ATTRIBUTES, _TARGET_MODEL, _TARGET_VARIANT, _SESSION_ID))
 _TEXT: Headers = [(_CONTENT_TYPE, b"text/plain; charset=utf-8")]
@@ -84,7 +85,11 @@ class InvocationsFace:
         """The one place where this face's errors become replies."""
         status, message = describe_error(error, request_id)
         self._note(error, request_id, status)
-        return Reply(status, [*_TEXT, _id_header(request_id)], message.encode("utf-8", "replace"))
+        headers = [*_TEXT, _id_header(request_id)]
+        variant = variant_of(error)
+        if variant is not None:
+            headers.append((_VARIANT, variant.encode("latin-1")))
+        return Reply(status, headers, message.encode("utf-8", "replace"))
 
     def _note(self, error: Exception, request_id: str, status: int) -> None:
         if isinstance(error, SagebirdError):
@@ -116,7 +121,7 @@ def _to_invocation(known: Mapping[bytes, str], body: bytes) -> Invocation:
 
 def _to_reply(prediction: Prediction, request_id: str) -> Reply:
     answer = prediction.answer
-    variant = (b"x-amzn-invoked-production-variant", prediction.variant.encode("latin-1"))
+    variant = (_VARIANT, prediction.variant.encode("latin-1"))
     return Reply(answer.status, [*answer_headers(answer), variant, _id_header(request_id)], answer.body)
 
 

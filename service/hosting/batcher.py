@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from time import perf_counter
 from typing import cast
 
 from service.errors import Unavailable
@@ -19,6 +18,7 @@ from service.hosting.entry import Entry
 from service.hosting.gate import Gate
 from service.hosting.joining import Outcome, answer_together
 from service.hosting.model import Answer, Call, FlavourModel
+from service.hosting.stopwatch import Stopwatch
 
 MOST_CALLS = 256
 """Calls that one prediction may answer."""
@@ -31,6 +31,7 @@ _LOOK_EVERY = 64
 class _Waiting:
     call: Call
     answered: asyncio.Future[Answer]
+    watch: Stopwatch
 
 
 class Batcher:
@@ -51,15 +52,17 @@ class Batcher:
         self._taken = 0
         self._runner: asyncio.Task[None] | None = None
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: Call, watch: Stopwatch) -> Answer:
         """Answer one call, for which the entry was pinned; the pin is released here.
+
+        `watch` runs during the prediction that answers the call, also where that answers others too.
 
         Raises:
             ModelFault: the model's own refusal or failure.
             Unavailable: the line is full, or the server stops.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(call, loop.create_future())
+        waiting = _Waiting(call, loop.create_future(), watch)
         try:
             self._gate.check_line(len(self._line))
         except Unavailable:
@@ -111,10 +114,9 @@ class Batcher:
     async def _predict(self, batch: list[_Waiting]) -> None:
         if not batch:  # all of them gave up while the gate was waited for
             return
-        calls = [waiting.call for waiting in batch]
         loop = asyncio.get_running_loop()
         try:
-            outcomes, seconds = await loop.run_in_executor(self._executor, self._work, calls)
+            outcomes = await loop.run_in_executor(self._executor, self._work, batch)
         except (RuntimeError, asyncio.CancelledError):  # the threads were shut down
             self._fail(batch, Unavailable(STOPPING))
             raise asyncio.CancelledError from None
@@ -122,15 +124,20 @@ class Batcher:
             self._fail(batch, error)
             return
         if len(batch) == 1 and isinstance(outcomes[0], Answer):
-            self._entry.note_cost(len(calls[0].body), seconds)
+            self._entry.note_cost(len(batch[0].call.body), batch[0].watch.seconds)
         for waiting, outcome in zip(batch, outcomes, strict=True):
             self._deliver(waiting, outcome)
 
-    def _work(self, calls: list[Call]) -> tuple[list[Outcome], float]:
+    def _work(self, batch: list[_Waiting]) -> list[Outcome]:
         model = cast(FlavourModel, self._entry.model)  # the replica asks no other to join calls
-        begun_s = perf_counter()
-        outcomes = answer_together(model.predictor.predict, calls, model.default_accept)
-        return outcomes, perf_counter() - begun_s
+        for waiting in batch:
+            waiting.watch.start()
+        try:
+            calls = [waiting.call for waiting in batch]
+            return answer_together(model.predictor.predict, calls, model.default_accept)
+        finally:
+            for waiting in batch:
+                waiting.watch.stop()
 
     def _fail(self, batch: Iterable[_Waiting], error: BaseException) -> None:
         for waiting in batch:

@@ -44,7 +44,7 @@ def measure(model: object, folder: Path) -> int:
     sink = _Sink()
     try:
         _Pickler(sink, protocol=5, buffer_callback=sink.add_buffer).dump(model)
-    except Exception:  # edge: pickling runs the model's own code, and what it may raise is anything
+    except BaseException:  # edge: pickling runs the model's own code, and what it may raise is anything
         sink.size_bytes = _folder_bytes(folder)
     return max(sink.size_bytes, SMALLEST_BYTES)
 

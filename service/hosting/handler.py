@@ -121,7 +121,7 @@ class UserFunction:
         """Call it. Raises ModelFault."""
         try:
             return self.function(*arguments, context) if self.takes_context else self.function(*arguments)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # edge: user code
+        except BaseException as error:  # edge: user code may raise whatever it likes
             raise code_fault(error) from error
 
 
@@ -182,7 +182,7 @@ class Handler:
             result, wanted = result
         named = context.content_type if context.content_type is not None else str(wanted)
         encoded, written = self._write(result, named)
-        if context.response_status >= 400:
+        if context.response_status in range(400, 600):
             raise ModelFault(encoded.decode("utf-8", "replace"), context.response_status)
         return encoded, written
 

@@ -4,6 +4,7 @@ In here: which script or flavour serves a folder, and the thin joins to them.
 Not in here: when a model is loaded and freed (cache), how many calls it takes at once (replica).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
@@ -22,12 +23,14 @@ from service.hosting.handler import (
     UserFunction,
     read_functions,
 )
-from service.hosting.media import JSON
+from service.hosting.media import JSON, quoted
 from service.hosting.requirements import check_requirements
-from service.hosting.user_code import UserCode
+from service.hosting.user_code import UserCode, code_fault
 
 if TYPE_CHECKING:
     from service.hosting.flavours import sklearn
+
+_UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]")
 
 
 class Call(NamedTuple):
@@ -195,8 +198,11 @@ class HandlerModel:
     def answer(self, call: Call) -> Answer:
         """Let the script's functions answer. Raises ModelFault."""
         context = Context(self._model_dir, self._environment, _headers(call))
-        body, content_type = self._handler.respond(context, call.body, call.content_type, call.accept)
-        return Answer(
+        try:
+            body, content_type = self._handler.respond(context, call.body, call.content_type, call.accept)
+        except BaseException as error:  # edge: what handlers return may run the model's own code as well
+            raise code_fault(error) from error
+        answer = Answer(
             body,
             content_type,
             context.custom_attributes,
@@ -204,6 +210,26 @@ class HandlerModel:
             context.response_headers.get(NEW_SESSION.lower()),
             context.response_headers.get(CLOSED_SESSION.lower()),
         )
+        _check_sendable(answer)
+        return answer
+
+
+def _check_sendable(answer: Answer) -> None:
+    """Raises ModelFailure for what HTTP cannot carry; it is the model that answers so, not the caller."""
+    for name, value in (
+        ("Content-Type", answer.content_type),
+        (CUSTOM_ATTRIBUTES, answer.custom_attributes),
+        (NEW_SESSION, answer.new_session_id),
+        (CLOSED_SESSION, answer.closed_session_id),
+    ):
+        if value is not None and _UNSENDABLE.search(value):
+            raise ModelFailure(
+                f"The model answers with the {name} {quoted(value)}, which no header can hold: it has a line "
+                "break, another control character, or a letter that is not in ISO-8859-1."
+            )
+    status = answer.status
+    if type(status) is not int or not 200 <= status <= 599:
+        raise ModelFailure(f"The model answers with the status {status!r}: it must be from 200 to 599.")
 
 
 def load_model(

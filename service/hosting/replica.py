@@ -23,6 +23,7 @@ from service.hosting.gate import Gate
 from service.hosting.joining import Lane, Outcome
 from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.source import ModelKey
+from service.hosting.stopwatch import Stopwatch
 
 _MOST_REMEMBERED = 4096
 _MOST_LANES = 256
@@ -112,8 +113,8 @@ class Replica:
         entry = self._quick_entry(call, bodies)
         return None if entry is None else self._lane(entry, call)
 
-    async def invoke(self, call: Call) -> Answer:
-        """Answer one call.
+    async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:
+        """Answer one call; `watch` runs while the model is at it.
 
         Raises:
             ModelFault: the model's own refusal or failure, a load that failed, or no answer in time.
@@ -121,14 +122,15 @@ class Replica:
             Unavailable: too many calls are waiting, or the server stops.
         """
         timeout_s = self._timeout_s
+        watch = Stopwatch() if watch is None else watch
         entry = self._pin(call.target_model)
         if entry is None:
             begun_s = perf_counter()
             entry = await self._load(call.target_model)
             timeout_s -= perf_counter() - begun_s
         if entry.runs_in_place(len(call.body)):
-            return self._answer_in_place(entry, call)
-        return await self._answer_in_thread(entry, call, timeout_s)
+            return self._answer_in_place(entry, call, watch)
+        return await self._answer_in_thread(entry, call, timeout_s, watch)
 
     async def warm_up(self, call: Call | None) -> None:
         """Load the model and, given an example call, have it answer once. Raises ModelFault, Unavailable."""
@@ -136,7 +138,7 @@ class Replica:
         if call is None:
             self._cache.release(entry)
         else:
-            await self._answer_in_thread(entry, call, self._timeout_s)
+            await self._answer_in_thread(entry, call, self._timeout_s, Stopwatch())
 
     def _quick_entry(self, call: Call, bodies: Sequence[bytes]) -> Entry | None:
         """The model if it is loaded, and known to be quick with such bodies. It is in use, but not pinned."""
@@ -187,23 +189,24 @@ class Replica:
                 raise ModelNotReady(f"Model {key.name} is still being loaded.") from None
             raise ModelTimeout(f"Model {key.name} is still being loaded.") from None
 
-    def _answer_in_place(self, entry: Entry, call: Call) -> Answer:
-        begun_s = perf_counter()
+    def _answer_in_place(self, entry: Entry, call: Call, watch: Stopwatch) -> Answer:
+        watch.start()
         try:
             return entry.model.answer(call)
         finally:
-            entry.note_cost(len(call.body), perf_counter() - begun_s)
+            watch.stop()
+            entry.note_cost(len(call.body), watch.seconds)
             self._cache.release(entry)
 
-    async def _answer_in_thread(self, entry: Entry, call: Call, timeout_s: float) -> Answer:
+    async def _answer_in_thread(self, entry: Entry, call: Call, timeout_s: float, watch: Stopwatch) -> Answer:
         """Run the call in a thread. The pin on `entry` goes when the thread is done, not when time is up."""
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 gate = entry.gate if self.source.multi else self._gate
                 if isinstance(entry.model, FlavourModel) and entry.model.joins(call.accept):
-                    return await self._batcher(entry, gate).answer(call)
+                    return await self._batcher(entry, gate).answer(call, watch)
                 await self._enter(entry, gate)
-                return await _outcome(self._start(entry, gate, call))
+                return await _outcome(self._start(entry, gate, call, watch))
         except TimeoutError:
             if not limit.expired():
                 raise  # the model's own
@@ -224,14 +227,14 @@ class Replica:
             self._cache.release(entry)
             raise
 
-    def _start(self, entry: Entry, gate: Gate, call: Call) -> "asyncio.Future[tuple[Answer, float]]":
+    def _start(self, entry: Entry, gate: Gate, call: Call, watch: Stopwatch) -> "asyncio.Future[Answer]":
         loop = asyncio.get_running_loop()
         try:
-            running = loop.run_in_executor(self._executor, _timed_answer, entry, call)
+            running = loop.run_in_executor(self._executor, _timed_answer, entry, call, watch)
         except RuntimeError as error:  # the threads were shut down while the call stood in line
             self._leave(entry, gate)
             raise Unavailable(STOPPING) from error
-        running.add_done_callback(partial(self._finish, entry, gate, len(call.body)))
+        running.add_done_callback(partial(self._finish, entry, gate, len(call.body), watch))
         return running
 
     def _finish(
@@ -239,10 +242,11 @@ class Replica:
         entry: Entry,
         gate: Gate,
         body_bytes: int,
-        running: "asyncio.Future[tuple[Answer, float]]",
+        watch: Stopwatch,
+        running: "asyncio.Future[Answer]",
     ) -> None:
         if not running.cancelled() and running.exception() is None:
-            entry.note_cost(body_bytes, running.result()[1])
+            entry.note_cost(body_bytes, watch.seconds)
         self._leave(entry, gate)
 
     def _leave(self, entry: Entry, gate: Gate) -> None:
@@ -250,16 +254,18 @@ class Replica:
         self._cache.release(entry)
 
 
-async def _outcome(running: "asyncio.Future[tuple[Answer, float]]") -> Answer:
+async def _outcome(running: "asyncio.Future[Answer]") -> Answer:
     try:
-        answer, _ = await asyncio.shield(running)  # when the caller gives up, the thread goes on
+        return await asyncio.shield(running)  # when the caller gives up, the thread goes on
     except asyncio.CancelledError:
         if running.cancelled():  # the threads were shut down before one took it up
             raise Unavailable(STOPPING) from None
         raise
-    return answer
 
 
-def _timed_answer(entry: Entry, call: Call) -> tuple[Answer, float]:
-    begun_s = perf_counter()
-    return entry.model.answer(call), perf_counter() - begun_s
+def _timed_answer(entry: Entry, call: Call, watch: Stopwatch) -> Answer:
+    watch.start()
+    try:
+        return entry.model.answer(call)
+    finally:
+        watch.stop()

@@ -81,7 +81,7 @@ class UserCode:
         """Import the script. Raises ModelFault."""
         try:
             return importlib.import_module(f"{self._root}.{script.stem}")
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # edge: user code
+        except BaseException as error:  # edge: user code may raise whatever it likes
             raise code_fault(error, script.name) from error
 
     @contextmanager

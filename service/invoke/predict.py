@@ -18,8 +18,11 @@ from service.errors import (
 )
 from service.hosting.joining import Lane, answer_lanes
 from service.hosting.model import Answer, Call
+from service.hosting.stopwatch import Stopwatch
 from service.invoke.directory import Directory, Route, Target
 from service.observe.counts import Registry
+
+_VARIANT = "sagebird_variant"
 
 
 class Invocation(NamedTuple):
@@ -147,31 +150,41 @@ class Predictor:
                 found.append(self._begin_at(target, head, bodies, begun_s))
             else:
                 found.append(self.begin(head, bodies))
+        asked_s = perf_counter()
         answers = answer_lanes(lanes)
-        duration_s = perf_counter() - begun_s
+        answered_s = perf_counter()
+        duration_s, model_s = answered_s - begun_s, answered_s - asked_s
         last, answered = targets[0][1] if targets else None, 0
         for (place, target), outcomes in zip(targets, answers, strict=True):
             if target is not last:
-                _count(last, answered, duration_s)
+                _count(last, answered, duration_s, model_s)
                 last, answered = target, 0
-            found[place], number = self._predictions(target, asked[place][0], outcomes, begun_s)
+            found[place], number = self._predictions(target, asked[place][0], outcomes, begun_s, model_s)
             answered += number
-        _count(last, answered, duration_s)
+        _count(last, answered, duration_s, model_s)
         return found
 
     def _begin_at(self, target: Target, head: Head, bodies: Sequence[bytes], begun_s: float) -> list[Outcome]:
+        asked_s = perf_counter()
         try:
             answers = target.replica.answer_now(head.call, bodies)
         except Exception as error:  # worded and logged at the edge
-            return [self._failed(error, target, head.invocation, begun_s) for _ in bodies]
+            return [self._failed(error, target, head.invocation, begun_s, 0.0) for _ in bodies]
         if answers is None:
             return [self._ask(target, head.invocation.with_body(body), begun_s) for body in bodies]
-        found, answered = self._predictions(target, head, answers, begun_s)
-        target.counter.count(perf_counter() - begun_s, requests=answered)
+        answered_s = perf_counter()
+        model_s = answered_s - asked_s
+        found, answered = self._predictions(target, head, answers, begun_s, model_s)
+        target.counter.count(answered_s - begun_s, model_s, requests=answered)
         return found
 
     def _predictions(
-        self, target: Target, head: Head, answers: Sequence[Answer | Exception], begun_s: float
+        self,
+        target: Target,
+        head: Head,
+        answers: Sequence[Answer | Exception],
+        begun_s: float,
+        model_s: float,
     ) -> tuple[list[Outcome], int]:
         """What came of calls, and how many were answered; those that failed are counted here."""
         variant, answered = target.variant.name, 0
@@ -181,26 +194,30 @@ class Predictor:
                 answered += 1
                 found.append(Prediction(answer, variant))
             else:
-                found.append(self._failed(answer, target, head.invocation, begun_s))
+                found.append(self._failed(answer, target, head.invocation, begun_s, model_s))
         return found, answered
 
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
+        watch = Stopwatch()
         try:
-            answer = await target.replica.invoke(invocation.call)
+            answer = await target.replica.invoke(invocation.call, watch)
         except Exception as error:  # worded and logged at the edge
-            raise self._failed(error, target, invocation, begun_s) from error.__cause__
-        target.counter.count(perf_counter() - begun_s)
+            raise self._failed(error, target, invocation, begun_s, watch.seconds) from error.__cause__
+        target.counter.count(perf_counter() - begun_s, watch.seconds)
         return Prediction(answer, target.variant.name)
 
-    def _failed(self, error: Exception, target: Target, invocation: Invocation, begun_s: float) -> Exception:
+    def _failed(
+        self, error: Exception, target: Target, invocation: Invocation, begun_s: float, model_s: float
+    ) -> Exception:
         """Count what went wrong; the error as callers know it. A bug stays what it is."""
         duration_s = perf_counter() - begun_s
-        if not isinstance(error, SagebirdError):
-            target.counter.count_error(duration_s, SagebirdError.code, 5)
-            return error
-        worded = self._worded(error, invocation)
-        target.counter.count_error(duration_s, worded.code, _status_class(worded))
-        return worded
+        if isinstance(error, SagebirdError):
+            error = self._worded(error, invocation)
+            code, status_class = error.code, _status_class(error)
+        else:
+            code, status_class = SagebirdError.code, 5
+        target.counter.count_error(duration_s, code, status_class, model_s)
+        return at_variant(error, target.variant.name)
 
     def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:
         """A container's refusal as the runtime API words it. Source: contract B.4."""
@@ -217,16 +234,17 @@ class Predictor:
             OriginalStatusCode=fault.status,
         )
 
-    def unreadable_answer(self, invocation: Invocation) -> ModelError:
+    def unreadable_answer(self, invocation: Invocation, variant: str) -> Exception:
         """The model's answer is larger than a reply may be. Source: contract B.4."""
         endpoint = invocation.endpoint or self._directory().default or ""
         url = self._arns.console_logs_url(endpoint)
-        return ModelError(
+        error = ModelError(
             sentences.answer_unreadable(url, self._arns.account),
             ErrorCode="INTERNAL_FAILURE_FROM_MODEL",
             LogStreamArn=self._arns.log_stream(endpoint),
             OriginalStatusCode=500,
         )
+        return at_variant(error, variant)
 
     async def _find(self, invocation: Invocation) -> Target:
         directory = self._directory()
@@ -310,9 +328,20 @@ def _short_way(target: Target, head: Head, bodies: Sequence[bytes]) -> Lane | No
         return None
 
 
-def _count(target: Target | None, answered: int, duration_s: float) -> None:
+def _count(target: Target | None, answered: int, duration_s: float, model_s: float) -> None:
     if target is not None:
-        target.counter.count(duration_s, requests=answered)
+        target.counter.count(duration_s, model_s, requests=answered)
+
+
+def at_variant(error: Exception, variant: str) -> Exception:
+    """The error, knowing the variant where it came up. Each error belongs to one call, or to some alike."""
+    setattr(error, _VARIANT, variant)
+    return error
+
+
+def variant_of(error: BaseException) -> str | None:
+    """The variant where an error came up; None if it came up before one was picked."""
+    return getattr(error, _VARIANT, None)
 
 
 def _status_class(error: SagebirdError) -> Literal[4, 5]:

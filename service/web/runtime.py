@@ -24,7 +24,7 @@ from service.asgi import (
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
-from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from service.log import get_logger
 from service.web.failures import note_failure
 from service.web.together import Together
@@ -34,6 +34,7 @@ from service.wire.rest_json import compile_operation
 from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"
+_VARIANT = b"x-Amzn-Invoked-Production-Variant"
 _KNOWN_LINES = 1024
 _KNOWN_HEADS = 256
 _SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
@@ -172,9 +173,12 @@ class RuntimeFace:
         self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
     ) -> Reply:
         """The one place where the runtime's errors become replies."""
+        variant = variant_of(error)
         if isinstance(error, ModelFault) and invocation is not None:
             error = self._predictor.as_model_error(error, invocation)
         reply = fault_reply(error, self._service, request_id)
+        if variant is not None:
+            reply.headers.append((_VARIANT, variant.encode("latin-1", "replace")))
         code = error.code if isinstance(error, SagebirdError) else ""
         note_failure(self._log, error, request_id, reply.status, code, path=path)
         return reply
@@ -182,7 +186,7 @@ class RuntimeFace:
     def _to_reply(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Reply:
         answer = prediction.answer
         if len(answer.body) > self._max_body_bytes:
-            raise self._predictor.unreadable_answer(invocation)
+            raise self._predictor.unreadable_answer(invocation, prediction.variant)
         id_header = (b"x-amzn-requestid", request_id.encode())
         if answer[2:] == _USUAL:
             usual = self._usual_headers(answer.content_type, prediction.variant)

@@ -18,6 +18,7 @@ from service.hosting.entry import Entry
 from service.hosting.gate import Gate
 from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.source import ModelKey
+from service.hosting.stopwatch import Stopwatch
 
 HANG_S = 20.0
 
@@ -62,7 +63,7 @@ class _Rig:
 
     def ask(self, body: bytes) -> "asyncio.Task[Answer]":
         self.entry.users += 1
-        return asyncio.ensure_future(self.batcher.answer(Call(body, "text/csv", None)))
+        return asyncio.ensure_future(self.batcher.answer(Call(body, "text/csv", None), Stopwatch()))
 
     async def begin(self, body: bytes = b"1") -> "asyncio.Task[Answer]":
         """A call whose prediction runs by now."""

@@ -122,6 +122,47 @@ def test_a_script_serves_the_model(folder: Path, place: str) -> None:
     assert ask(model) == Answer(b'{"label": 1}', "application/json")
 
 
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        ("'1', 'text/plain\\nX-Evil: 1'", "Content-Type 'text/plain"),
+        ("'1', 'text/plain; name=\u20ac'", "Content-Type"),
+        (
+            "context.set_response_header('X-Amzn-SageMaker-Custom-Attributes', 'a\\r\\nb') or '1'",
+            "Custom-Attributes",
+        ),
+        ("context.set_response_header('X-Amzn-SageMaker-New-Session-Id', chr(0)) or '1'", "New-Session-Id"),
+        ("context.set_response_status(99) or '1'", "status 99"),
+        ("context.set_response_status('teapot') or '1'", "status 'teapot'"),
+    ],
+)
+def test_what_http_cannot_carry_is_the_models_failure(folder: Path, returned: str, words: str) -> None:
+    put(folder, "inference.py", f"def output_fn(prediction, accept, context):\n    return {returned}")
+    with pytest.raises(ModelFailure, match=words):
+        ask(load_model(folder, {}))
+
+
+@pytest.mark.parametrize("error", ["Fatal", "KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "def model_fn(model_dir):\n    raise {}('on purpose')",
+        "def input_fn(body, content_type):\n    raise {}('on purpose')",
+        "def output_fn(prediction, accept):\n    raise {}('on purpose')",
+        "class Lazy:\n    def tolist(self):\n        raise {}('on purpose')\n    to_numpy = tolist\n\n"
+        "def output_fn(prediction, accept):\n    return Lazy()",
+    ],
+)
+def test_whatever_user_code_raises_is_the_models_failure(folder: Path, script: str, error: str) -> None:
+    put(
+        folder,
+        "inference.py",
+        "import asyncio\nclass Fatal(BaseException):\n    pass\n" + script.format(error),
+    )
+    with pytest.raises(ModelFailure, match="on purpose"):
+        ask(load_model(folder, {}))
+
+
 def test_code_wins_over_the_top(folder: Path) -> None:
     put(folder, "inference.py", "def predict_fn(data, model):\n    return 'top'")
     put(folder, "code/inference.py", "def predict_fn(data, model):\n    return 'code'")

@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -16,7 +17,8 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.model import Call
-from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor
+from service.hosting.stopwatch import Stopwatch
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from tests.invoke.conftest import ARNS, ROW, Open, World
 
 _FILE = """
@@ -215,7 +217,7 @@ def test_a_request_is_only_refused_after_catching_up_with_the_store(world: Open)
 
 def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) -> None:
     class _Bug:
-        async def invoke(self, call: Call) -> None:
+        async def invoke(self, call: Call, watch: Stopwatch) -> None:
             raise ZeroDivisionError
 
     async def act(here: World) -> dict[tuple[str, int], int]:
@@ -234,9 +236,7 @@ def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) 
 async def _settled(outcome: Outcome) -> object:
     """What came of it, comparable."""
     try:
-        if isinstance(outcome, Exception):
-            raise outcome
-        found = outcome if isinstance(outcome, Prediction) else await outcome
+        found = await _raised(outcome)
     except SagebirdError as error:
         return type(error), error.message
     return found.variant, found.answer.body
@@ -277,6 +277,56 @@ def test_invocations_of_many_heads_get_together_what_each_gets_alone(world: Open
         assert here.host.cache.in_use == 0
 
     _with(world, act)
+
+
+def test_the_models_own_seconds_are_counted_however_a_call_is_answered(world: Open) -> None:
+    async def act(here: World) -> None:
+        predictor, counter = here.predictor(), here.registry.invocation("iris", "a")
+        head = Head(Invocation("iris", Call(b"", "text/csv", None)))
+        here.draws[:] = [0.0] * 100
+
+        async def alone() -> None:
+            await predictor.predict(Invocation("iris", _call()))
+
+        async def together(bodies: Sequence[bytes], heads: int) -> None:
+            for outcomes in predictor.begin_all([(head, bodies)] * heads):
+                for outcome in outcomes:
+                    await _settled(outcome)
+
+        for ask in (
+            alone,  # the first one waits until the model is loaded
+            alone,
+            partial(together, [ROW], 1),
+            partial(together, [ROW, ROW], 1),
+            partial(together, [ROW], 2),
+            partial(together, [b"junk"], 1),
+            partial(together, [b"junk"], 2),
+        ):
+            model_s, seconds = counter.model_seconds, counter.seconds
+            await ask()
+            assert 0 < counter.model_seconds - model_s <= counter.seconds - seconds
+
+    _with(world, act)
+
+
+def test_an_error_knows_its_variant_however_a_call_is_answered(world: Open) -> None:
+    async def act(here: World) -> None:
+        predictor, head = here.predictor(), Head(Invocation("iris", Call(b"", "text/csv", None), "b"))
+        for heads in (1, 1, 2, 2):
+            for outcomes in predictor.begin_all([(head, [b"junk", b"junk"])] * heads):
+                for outcome in outcomes:
+                    with pytest.raises(BadPayload) as caught:
+                        await _raised(outcome)
+                    assert variant_of(caught.value) == "b"
+            await predictor.predict(Invocation("iris", _call(), "b"))  # from now on it is loaded and quick
+
+    _with(world, act)
+
+
+async def _raised(outcome: Outcome) -> Prediction:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome if isinstance(outcome, Prediction) else await outcome
 
 
 def test_a_head_goes_where_the_endpoints_lead_now(world: Open) -> None:

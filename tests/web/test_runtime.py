@@ -12,8 +12,9 @@ from service.arn import Arns
 from service.asgi import Message, Scope
 from service.domain.endpoint import ModelSource, Variant
 from service.domain.traffic import Traffic
-from service.errors import BadPayload, ModelNotReady, Unavailable
+from service.errors import BadPayload, ModelNotReady, ModelTimeout, Unavailable
 from service.hosting.model import Answer, Call
+from service.hosting.stopwatch import Stopwatch
 from service.invoke.directory import Directory, Route, Target
 from service.invoke.predict import Predictor
 from service.observe.counts import Registry
@@ -30,7 +31,7 @@ class _Replica:
     def answer_now(self, call: Call, bodies: Sequence[bytes]) -> None:
         """It never answers at once."""
 
-    async def invoke(self, call: Call) -> Answer:
+    async def invoke(self, call: Call, watch: Stopwatch) -> Answer:
         self.calls.append(call)
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -116,6 +117,28 @@ def test_each_error_has_the_status_of_the_model(ask: Ask, error: Exception, stat
     reply = ask(error)
     assert (reply.status, reply.headers[b"x-amzn-errortype"]) == (status, code)
     assert orjson.loads(reply.body)["Message"]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        BadPayload("bad"),
+        ModelTimeout("late"),
+        ModelNotReady("wait"),
+        Unavailable("full"),
+        KeyError("secret"),
+        Answer(b"7" * 1001, "text/csv"),
+    ],
+)
+def test_an_error_of_a_variant_names_it(ask: Ask, outcome: Answer | Exception) -> None:
+    reply = ask(outcome)
+    assert reply.status >= 400
+    assert reply.headers[b"x-amzn-invoked-production-variant"] == b"v"
+
+
+def test_an_error_before_a_variant_was_picked_names_none(ask: Ask) -> None:
+    reply = ask(headers=((b"x-amzn-sagemaker-target-variant", b"nobody"),))
+    assert (reply.status, b"x-amzn-invoked-production-variant" in reply.headers) == (400, False)
 
 
 def test_a_bug_tells_its_request_id_and_nothing_else(ask: Ask) -> None:

@@ -83,7 +83,7 @@ def load_file(file: Path, versions: set[str]) -> Any:
         return joblib.load(file)
     except MemoryError as error:
         raise ModelTooLarge(f"{file.name} does not fit into memory") from error
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # edge: unpickling runs the model's own code
+    except BaseException as error:  # edge: unpickling runs the model's own code
         raise _load_failure(file, versions, error) from error
 
 
@@ -242,11 +242,7 @@ class SklearnModel:
         rows = self._frame_of_records(data) if isinstance(data, list) else self._checked(data)
         try:
             return getattr(self.estimator, name)(rows)
-        except (
-            Exception,
-            SystemExit,
-            KeyboardInterrupt,
-        ) as error:  # edge: an estimator may hold the model's own code
+        except BaseException as error:  # edge: an estimator may hold the model's own code
             if not self._wants_names and not by_name and self._columns and _NEEDS_NAMES in str(error):
                 self._wants_names = True  # a ColumnTransformer; from now on its rows get names at once
                 return self._call_estimator(name, data)

@@ -1,0 +1,28 @@
+"""How long a model was at one call: measured where it runs, read by whoever counts, whatever comes of it."""
+
+from time import perf_counter
+
+
+class Stopwatch:
+    """Started when the model takes up a call, stopped when it is done with it; 0 seconds until it starts."""
+
+    __slots__ = ("_begun_s", "_ended_s")
+
+    def __init__(self) -> None:
+        self._begun_s: float | None = None
+        self._ended_s: float | None = None
+
+    def start(self) -> None:
+        """The model begins."""
+        self._begun_s = perf_counter()
+
+    def stop(self) -> None:
+        """The model has answered, or failed."""
+        self._ended_s = perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """What the model took; of a call that it is still at, what it has taken so far."""
+        if self._begun_s is None:
+            return 0.0
+        return (perf_counter() if self._ended_s is None else self._ended_s) - self._begun_s

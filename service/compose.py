@@ -46,7 +46,7 @@ from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server, behind_proxies
 from service.settings import Settings
-from service.startup import address, check_folders, listen, only_one
+from service.startup import address, check_folders, listen, only_one, say_where
 from service.store.migrate import upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor, is_alive
@@ -86,7 +86,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     with only_one(settings.data), listen(settings.host, settings.port) as listener:
         _prepare_state(settings, lambda store: declared_file(settings, store).begin())
         announce(address(listener))
-        return _supervise(settings, listener, container=False)
+        with say_where(settings.data, address(listener)):
+            return _supervise(settings, listener, container=False)
 
 
 def contain(

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from service.door import end_listening
 from service.errors import StartupError
+from service.log import get_logger
 from service.settings import Settings
+from service.whereabouts import told
 
 _BACKLOG = 2048
 
@@ -77,6 +79,24 @@ def _reason(error: OSError | TypeError, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is taken: stop what listens there, or choose another (--port, SAGEBIRD_PORT)"
     return str(error.strerror or error)
+
+
+@contextmanager
+def say_where(data: Path, url: str) -> Iterator[None]:
+    """Have commands find the server by its data folder; where that cannot be, they need its address."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(told(data, [reachable(url)]))
+        except OSError as error:
+            get_logger("sagebird").warning(
+                "commands do not find this server without --url", reason=str(error)
+            )
+        yield
+
+
+def reachable(url: str) -> str:
+    """The same address as a client of this machine says it: one cannot call 0.0.0.0 or [::] everywhere."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def address(listener: socket.socket) -> str:

@@ -18,7 +18,10 @@ import pytest
 # Layers from the bottom up; a layer's shelves likewise. A room imports itself and what stands below it, never
 # sideways. Only the ground and the roof have more than one shelf. A room may be listed before it is built.
 LAYERS = (
-    (("errors", "origins"), ("arn", "asgi", "clock", "door", "log", "s3uri", "settings")),
+    (
+        ("errors", "origins"),
+        ("arn", "asgi", "clock", "door", "log", "s3uri", "settings", "whereabouts"),
+    ),
     (("wire", "domain"),),
     (("store", "objects", "hosting", "observe", "load"),),
     (("control", "invoke", "jobs"),),

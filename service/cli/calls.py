@@ -13,14 +13,22 @@ from rich.table import Table
 
 from service.cli.media import type_of
 from service.cli.refusal import fail
-from service.cli.server import DEFAULT_URL, Url, call, status
+from service.cli.server import Url, call, find_endpoint, status
+
+_SHOWN = 60
 
 
 def invoke(
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")],
     file: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="The request; - reads standard input.")
-    ] = "-",
+        str | None,
+        typer.Argument(
+            metavar="[FILE|-]",
+            help="The request; - reads standard input.  [default: standard input; the endpoint's example on "
+            "a terminal]",
+            show_default=False,
+        ),
+    ] = None,
     content_type: Annotated[
         str | None,
         typer.Option(
@@ -34,14 +42,17 @@ def invoke(
     target_variant: Annotated[
         str | None, typer.Option(help="Ask this variant, whatever its weight.", show_default=False)
     ] = None,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
 ) -> None:
     """Send one request to an endpoint; the answer goes to standard output, its variant to standard error."""
-    body = _read_request(file)
-    headers = {"Content-Type": content_type or type_of(file)}
+    if file is None and sys.stdin is not None and sys.stdin.isatty():
+        body, given_type, example_model = _example_request(url, endpoint, content_type, target_model)
+    else:
+        body, given_type, example_model = _read_request(file or "-"), type_of(file or "-"), None
+    headers = {"Content-Type": content_type or given_type}
     for name, value in (
         ("Accept", accept),
-        ("X-Amzn-SageMaker-Target-Model", target_model),
+        ("X-Amzn-SageMaker-Target-Model", target_model or example_model),
         ("X-Amzn-SageMaker-Target-Variant", target_variant),
     ):
         if value is not None:
@@ -56,7 +67,7 @@ def invoke(
 
 
 def endpoints(
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the endpoints that a running server has."""
@@ -87,7 +98,7 @@ def endpoints(
 
 
 def models(
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the models that a running server has: on disk, loaded, or failed and why."""
@@ -113,8 +124,31 @@ def models(
 
 def _read_request(file: str) -> bytes:
     if file == "-":
+        if sys.stdin.isatty():
+            sys.stderr.write("Type the request, then Ctrl-D at the beginning of a line.\n")
         return sys.stdin.buffer.read()
     try:
         return Path(file).read_bytes()
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}.")
+
+
+def _example_request(
+    url: str, endpoint: str, content_type: str | None, target_model: str | None
+) -> tuple[bytes, str, str | None]:
+    """The endpoint's example: its body, its type and the model it is for; says so, as nobody asked for it."""
+    example = find_endpoint(url, endpoint)["example"]
+    what = f"of {endpoint}" if target_model is None else f"of {endpoint} for {target_model}"
+    if (
+        example is None
+        or (target_model or example["target_model"]) != example["target_model"]
+        or (content_type or example["content_type"]) != example["content_type"]
+    ):
+        kind = "" if content_type is None else f" as {content_type}"
+        fail(f"No example request {what}{kind} is known: name a file, or - to type one.")
+    lines = example["body"].strip().splitlines() or [""]
+    shown = lines[0][:_SHOWN] + (" …" if len(lines) > 1 or len(lines[0]) > _SHOWN else "")
+    sys.stderr.write(
+        f"No request was given; sending the example {what} ({example['content_type']}): {shown}\n"
+    )
+    return example["body"].encode(), example["content_type"], example["target_model"]

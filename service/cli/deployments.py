@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.refusal import fail
-from service.cli.server import DEFAULT_URL, Refused, Url, operate
+from service.cli.server import GivenUrl, Refused, Url, locate, operate
 from service.cli.shipment import ship
 
 _LOOK_S = 0.1
@@ -50,9 +50,10 @@ def deploy(
     environment: Environment = None,
     data: Data = Path("data"),
     wait: Wait = True,
-    url: Url = DEFAULT_URL,
+    given_url: GivenUrl = None,
 ) -> None:
     """Serve a model: make the model, a configuration and the endpoint, and wait until it answers."""
+    url = locate(given_url, data)
     told = dict(_assignment(text, "--environment") for text in environment or ())
     new = {
         "VariantName": _ALL_TRAFFIC if variant is None else variant,
@@ -97,7 +98,7 @@ def _put(
 def describe(
     endpoint: Endpoint,
     as_json: Annotated[bool, typer.Option("--json", help="DescribeEndpoint's answer.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
 ) -> None:
     """Show one endpoint: its status, its variants, what they are given and what they have."""
     found = _described(url, endpoint)
@@ -136,7 +137,7 @@ def weights(
         list[str], typer.Argument(metavar="VARIANT=WEIGHT…", help="New weights, as logistic=9 forest=1.")
     ],
     wait: Wait = True,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
 ) -> None:
     """Share an endpoint's traffic out anew; variants that are not named keep their weight."""
     desired = []
@@ -161,7 +162,7 @@ def delete(
         bool, typer.Option("--everything", help="Delete its configuration and its models as well.")
     ] = False,
     wait: Wait = True,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
 ) -> None:
     """Delete an endpoint; calls that are running are answered."""
     config = _described(url, endpoint).get("EndpointConfigName")

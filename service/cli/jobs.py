@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.refusal import fail
-from service.cli.server import DEFAULT_URL, Refused, Url, operate
+from service.cli.server import Refused, Url, operate
 
 _MOST: Final = 100
 
@@ -22,7 +22,7 @@ def jobs(
         str | None, typer.Option(help="Only jobs of this status, e.g. InProgress.", show_default=False)
     ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the job.")] = False,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the batch transform jobs of a running server, newest first; or one of them, with its reason."""

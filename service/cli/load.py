@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -14,20 +16,28 @@ import typer
 from service.cli.load_target import Target, find_bodies, find_target, refuse
 from service.cli.load_view import Watcher, show_report
 from service.cli.refusal import fail
-from service.cli.server import DEFAULT_URL, Url
+from service.cli.server import GivenUrl
 from service.errors import LoadRefused
 from service.load.crew import Crew
-from service.load.plan import Plan, invocations_path
+from service.load.plan import Body, Plan, invocations_path
 from service.load.plot import draw
 from service.load.report import Occasion, make_report
-from service.load.tally import interval_for
+from service.load.tally import SHORT_S, interval_for
 
 _FAILURES = 1
 _INTERRUPTED = 130
 _MOST_CALLERS = 10_000
+_LONGEST_S = 86_400.0
+_USUAL_S = 10.0
+_QUICK_CALLERS, _QUICK_S = 4, 5.0
 _RATE_OF_ONE_PROCESS = 8_000.0
 
-Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ENDPOINT]", help="Name of the endpoint; a server may have only one.", show_default=False
+    ),
+]
 Rate = Annotated[
     float | None,
     typer.Option(min=0.01, max=1e6, help="Open loop: requests due per second.", show_default=False),
@@ -41,7 +51,15 @@ Concurrency = Annotated[
         show_default=False,
     ),
 ]
-Duration = Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds.")]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        max=_LONGEST_S,
+        help="Seconds.  [default: 10; with --requests as long as they take]",
+        show_default=False,
+    ),
+]
 MostRequests = Annotated[int | None, typer.Option(min=1, help="End after so many.", show_default=False)]
 WarmUp = Annotated[float, typer.Option(min=0, max=3600, help="Seconds before it counts.")]
 Poisson = Annotated[bool, typer.Option("--poisson", help="Open loop at random times, as from many callers.")]
@@ -79,10 +97,10 @@ Plot = Annotated[
 
 
 def load(
-    endpoint: Endpoint,
+    endpoint: Endpoint = None,
     rate: Rate = None,
     concurrency: Concurrency = None,
-    duration: Duration = 10.0,
+    duration: Duration = None,
     requests: MostRequests = None,
     warm_up: WarmUp = 0.0,
     poisson: Poisson = False,
@@ -93,7 +111,7 @@ def load(
     accept: Accept = None,
     target_variant: TargetVariant = None,
     target_model: TargetModel = None,
-    url: Url = DEFAULT_URL,
+    url: GivenUrl = None,
     remote: Remote = False,
     aws: Aws = False,
     region: Region = None,
@@ -103,21 +121,23 @@ def load(
 ) -> None:
     """Put an endpoint under load, at a rate or from so many callers: shares, errors, latencies.
 
-    With --rate, latency counts from when a request was due, so a server that stalls cannot hide it. Ends with
-    0 if every answer was 2xx, 1 if requests failed, 130 after Ctrl-C, which still shows what came of it.
+    Without both, four callers ask for 5 s. With --rate, latency counts from when a request was due, so a
+    server that stalls cannot hide it. Ends with 0 if every answer was 2xx, 1 if requests failed, 130 after
+    Ctrl-C, which still shows what came of it.
     """
-    _check_loop(rate, concurrency, poisson)
+    _check_loop(rate, concurrency, poisson, aws)
     target = find_target(endpoint, url, remote, aws, region)
-    bodies, example_model = find_bodies(target, endpoint, body or [], content_type)
+    bodies, example_model = find_bodies(target, body or [], content_type)
+    pace = _choose_pace(rate, concurrency, duration, requests, None if body else bodies[0])
     plan = Plan(
         place=target.place,
-        path=invocations_path(target.place, endpoint),
+        path=invocations_path(target.place, target.endpoint),
         headers=_headers(accept, target_variant, target_model or example_model),
         bodies=bodies,
         rate=rate,
-        connections=connections if concurrency is None else concurrency,
-        duration_s=duration,
-        interval_s=interval_for(duration),
+        connections=pace.callers or connections,
+        duration_s=pace.most_s,
+        interval_s=pace.interval_s,
         poisson=poisson,
         warm_up_s=warm_up,
         most_requests=requests,
@@ -125,15 +145,52 @@ def load(
         region=target.region,
         variant=target_variant or "",
     )
-    report = _carry_out(endpoint, target, plan, processes or round((rate or 0) / _RATE_OF_ONE_PROCESS) or 1)
-    _finish(report, json_file, plot)
+    _finish(_carry_out(target, plan, processes), json_file, plot)
 
 
-def _check_loop(rate: float | None, concurrency: int | None, poisson: bool) -> None:
-    if (rate is None) == (concurrency is None):
+def _check_loop(rate: float | None, concurrency: int | None, poisson: bool, aws: bool) -> None:
+    if rate is not None and concurrency is not None:
         refuse("Give either --rate (open loop) or --concurrency (closed loop).")
+    if aws and rate is None and concurrency is None:
+        refuse("Give --rate or --concurrency: what AWS bills is said on purpose.")
     if poisson and rate is None:
         refuse("--poisson goes with --rate.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How many wait for answers (None in an open loop), how long at most, and how finely time is kept."""
+
+    callers: int | None
+    most_s: float
+    interval_s: float
+
+
+def _choose_pace(
+    rate: float | None,
+    concurrency: int | None,
+    duration: float | None,
+    requests: int | None,
+    example: Body | None,
+) -> _Pace:
+    """The pace that was asked for, or a quick useful one, which is then told: nobody asked for it.
+
+    `example` is the endpoint's, if that is what is sent.
+    """
+    nothing_said = rate is None and concurrency is None
+    if duration is not None or requests is None:
+        most_s = duration or (_QUICK_S if nothing_said else _USUAL_S)
+        interval_s = interval_for(most_s)
+    else:
+        most_s = _LONGEST_S
+        interval_s = SHORT_S if rate is None else interval_for(max(requests / rate, 0.1))
+    if nothing_said:
+        ends = [f"{most_s:g} s"] if most_s < _LONGEST_S else []
+        ends += [f"{requests:,} requests"] if requests else []
+        text = f"Neither --rate nor --concurrency is given: {_QUICK_CALLERS} callers, {' or '.join(ends)}"
+        what = "" if example is None else f", with the endpoint's example ({example.content_type})"
+        sys.stderr.write(f"{text}{what}.\n")
+    return _Pace(_QUICK_CALLERS if nothing_said else concurrency, most_s, interval_s)
 
 
 def _headers(accept: str | None, variant: str | None, model: str | None) -> dict[str, str]:
@@ -149,14 +206,15 @@ def _headers(accept: str | None, variant: str | None, model: str | None) -> dict
     return headers
 
 
-def _carry_out(endpoint: str, target: Target, plan: Plan, processes: int) -> dict[str, Any]:
+def _carry_out(target: Target, plan: Plan, processes: int | None) -> dict[str, Any]:
+    processes = processes or round((plan.rate or 0) / _RATE_OF_ONE_PROCESS) or 1
     began = datetime.now(UTC)
     try:
         with Crew(plan, processes) as crew, _stopping(crew) as signals, Watcher(plan) as watcher:
             result = crew.run(watcher.show)
     except LoadRefused as error:
         fail(error.message)
-    occasion = Occasion(endpoint, target.url, began, target.weights, target.note, bool(signals))
+    occasion = Occasion(target.endpoint, target.url, began, target.weights, target.note, bool(signals))
     return make_report(occasion, plan, result)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from service.cli.media import type_of
 from service.cli.refusal import fail
-from service.cli.server import DEFAULT_URL, status
+from service.cli.server import DEFAULT_URL, choices, find_endpoint, locate, status
 from service.errors import LoadRefused
 from service.load.aws import Signer, describe_weights, find_region, runtime_url
 from service.load.plan import Body, Place, parse_place
@@ -17,12 +17,13 @@ from service.load.plan import Body, Place, parse_place
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go and what is known of the endpoint.
+    """Where requests go and what is known of the `endpoint`.
 
     `region` is AWS's if requests are signed; `weights` is None, with a `note`, where they are not known;
     `example` is the endpoint's example request as /status gives it.
     """
 
+    endpoint: str
     url: str
     place: Place
     region: str | None
@@ -36,36 +37,46 @@ def refuse(message: str) -> NoReturn:
     raise typer.BadParameter(message)
 
 
-def find_target(endpoint: str, url: str, remote: bool, aws: bool, region: str | None) -> Target:
+def find_target(
+    endpoint: str | None, given_url: str | None, remote: bool, aws: bool, region: str | None
+) -> Target:
     """Look the endpoint up; a server that is not this machine must have been allowed."""
     if aws:
-        if remote or url != DEFAULT_URL:
+        if remote or given_url:
             refuse("--aws finds the address itself: leave --url (and SAGEBIRD_URL) and --remote out.")
+        if endpoint is None:
+            refuse("Name the endpoint.")
         return _find_on_aws(endpoint, region)
     if region is not None:
         refuse("--region goes with --aws.")
+    url = locate(given_url)
     place = _parse(url)
     if not place.is_here and not remote:
         refuse(
             f"{place.host} is another machine, and load can hurt whoever runs it. If it is yours, say so "
             "with --remote (or --aws for an endpoint of your AWS account)."
         )
-    card = next((card for card in status(url)["endpoints"] if card["name"] == endpoint), None)
-    if card is None:
-        fail(f"There is no endpoint {endpoint} at {url}: `sagebird endpoints` lists them.")
+    card = _only_endpoint(url) if endpoint is None else find_endpoint(url, endpoint)
     weights = {each["name"]: each["weight"] for each in card["variants"] if not each["pending"]}
-    return Target(url, place, None, weights, example=card["example"])
+    return Target(card["name"], url, place, None, weights, example=card["example"])
+
+
+def _only_endpoint(url: str) -> Any:
+    cards = status(url)["endpoints"]
+    if len(cards) != 1:
+        refuse(f"Name the endpoint: {url} has {choices(cards)}.")
+    return cards[0]
 
 
 def find_bodies(
-    target: Target, endpoint: str, files: list[Path], content_type: str | None
+    target: Target, files: list[Path], content_type: str | None
 ) -> tuple[tuple[Body, ...], str | None]:
     """The requests that take turns, and the model that the example is for on a multi-model endpoint."""
     found = [file for name in files for file in _files_of(name)]
     if found:
         return tuple(Body(_read(file), content_type or type_of(file)) for file in found), None
     if target.example is None:
-        fail(f"No example request of {endpoint} is known: give one with --body FILE.")
+        fail(f"No example request of {target.endpoint} is known: give one with --body FILE.")
     example = target.example
     body = Body(example["body"].encode(), content_type or example["content_type"])
     return (body,), example["target_model"]
@@ -85,7 +96,7 @@ def _find_on_aws(endpoint: str, region: str | None) -> Target:
         weights = describe_weights(named, endpoint)
     except LoadRefused as error:
         note = f"The weights are not known: {error.message}"
-    return Target(url, _parse(url), named, weights, note)
+    return Target(endpoint, url, _parse(url), named, weights, note)
 
 
 def _parse(url: str) -> Place:

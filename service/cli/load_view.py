@@ -11,8 +11,9 @@ from rich.table import Table
 
 from service.load.engine import Glance
 from service.load.plan import Plan
+from service.load.report import NOBODY
 
-_WIDTH = 98
+_WIDTH = 108
 
 
 class Watcher:
@@ -29,9 +30,10 @@ class Watcher:
             disable=not (sys.stderr.isatty() and sys.stdout.isatty()),
             transient=True,
         )
-        total_s = plan.warm_up_s + plan.duration_s
         self._warm_up_s = plan.warm_up_s
-        self._task = self._progress.add_task("load", total=total_s, said="")
+        self._most = plan.most_requests
+        total = self._most or plan.warm_up_s + plan.duration_s
+        self._task = self._progress.add_task("load", total=total, said="")
 
     def __enter__(self) -> "Watcher":
         self._progress.start()
@@ -49,7 +51,8 @@ class Watcher:
             f"{glance.in_flight:,} under way, {glance.backlog:,} waiting, "
             f"p50 {milliseconds(glance.p50_s)}, p99 {milliseconds(glance.p99_s)} ms"
         )
-        self._progress.update(self._task, completed=elapsed_s, said=said)
+        done = glance.answered + glance.failed if self._most else elapsed_s
+        self._progress.update(self._task, completed=done, said=said)
 
 
 def show_report(report: dict[str, Any]) -> None:
@@ -103,10 +106,12 @@ def _table(report: dict[str, Any]) -> Table:
     for title in ("p50 ms", "p90 ms", "p99 ms", "max ms"):
         table.add_column(title, justify="right")
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for variant in report["variants"]:
         share = f"{variant['share']:.1%}"
-        table.add_row(escape(variant["name"]), *_cells(variant, share, _expected(variant["expected"])))
+        table.add_row(
+            escape(variant["name"] or NOBODY), *_cells(variant, share, _expected(variant["expected"]))
+        )
     table.add_section()
     table.add_row("total", *_cells(report["total"], "", ""))
     return table

@@ -1,18 +1,53 @@
 """A running server as commands see it: one request, one answer, and a sentence where there is none."""
 
 import json
+import os
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 import typer
 
 from service.cli.refusal import fail
+from service.whereabouts import FILE, find_urls
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-Url = Annotated[str, typer.Option(envvar="SAGEBIRD_URL", help="Where the server is.")]
+URL_VARIABLE = "SAGEBIRD_URL"
 
 _TIMEOUT_S = 75.0
+_TRY_S = 1.0
+_MOST_NAMED = 20
+_AWS_URL = "AWS_ENDPOINT_URL"
+
+
+def locate(given: str | None, data: Path | None = None) -> str:
+    """Where the server is: as given, as AWS's variable says, or where the one of the data folder listens.
+
+    One that says where it is and does not answer there is gone: then it is the usual address.
+    """
+    if given or os.environ.get(_AWS_URL):
+        return given or os.environ[_AWS_URL]
+    return next((url for url in find_urls(data or _data()) if _is_there(url)), DEFAULT_URL)
+
+
+def _at_parse(given: str | None) -> str:
+    return locate(given)
+
+
+def _option(**more: Any) -> Any:
+    told = f"AWS_ENDPOINT_URL, else where the server of this folder is, else {DEFAULT_URL}"
+    text = f"Where the server is.  [default: {told}]"
+    return typer.Option("--url", envvar=URL_VARIABLE, help=text, show_default=False, **more)
+
+
+GivenUrl = Annotated[str | None, _option()]
+"""For commands that look the server up themselves, by `locate`."""
+
+Url = Annotated[str, _option(callback=_at_parse)]
+"""It is looked up before the command begins, unless it is given."""
 
 
 class Refused(Exception):
@@ -49,6 +84,24 @@ def status(url: str) -> Any:
     return document
 
 
+def find_endpoint(url: str, name: str) -> Any:
+    """What /status says of one endpoint; the command ends if there is none of that name."""
+    cards = status(url)["endpoints"]
+    card = next((card for card in cards if card["name"] == name), None)
+    if card is None:
+        fail(f"There is no endpoint {name} at {url}: it has {choices(cards)}.")
+    return card
+
+
+def choices(cards: Any) -> str:
+    """The endpoints that there are, for a sentence."""
+    names = [card["name"] for card in cards]
+    if not names:
+        return "none"
+    more = ", …" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+
+
 def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
     """Call one operation of the control plane; its output as JSON gives it.
 
@@ -75,13 +128,38 @@ def _send(url: str, method: str, path: str, **options: Any) -> httpx.Response:
         fail(f"A header can only hold ASCII, not {error.object!r}.")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         fail(
-            f"No sagebird answers at {url} ({error}): start one with `sagebird serve`, or name another with "
-            "--url."
+            f"No sagebird answers at {url}{_origin(url)} ({error}): start one with `sagebird serve`, or name "
+            "another with --url."
         )
 
 
 def _fail_stranger(url: str) -> NoReturn:
-    fail(f"What answers at {url} is no sagebird: name another with --url.")
+    fail(f"What answers at {url}{_origin(url)} is no sagebird: name another with --url.")
+
+
+def _origin(url: str) -> str:
+    """Why a command looks there, where nobody has just typed it."""
+    for variable in (URL_VARIABLE, _AWS_URL):
+        if os.environ.get(variable) == url:
+            return f", which {variable} names,"
+    urls, file = find_urls(_data()), _data() / FILE
+    if url in urls:
+        return f", which {file} names,"
+    return f" (nor at {' or '.join(urls)}, which {file} names)" if urls and url == DEFAULT_URL else ""
+
+
+def _data() -> Path:
+    return Path(os.environ.get("SAGEBIRD_DATA") or "data")
+
+
+def _is_there(url: str) -> bool:
+    """Whether somebody listens there."""
+    try:
+        place = urlsplit(url)
+        socket.create_connection((place.hostname or "", place.port or 80), _TRY_S).close()
+    except (OSError, ValueError, UnicodeError):
+        return False
+    return True
 
 
 def _error_text(response: httpx.Response) -> str:

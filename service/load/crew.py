@@ -161,6 +161,7 @@ def _result(plan: Plan, documents: list[dict[str, Any]]) -> Result:
     for document in documents:
         whole.merge(tallies.load(document["tally"]))
     counted_s = max(document["counted_s"] for document in documents)
+    whole.coarsen(counted_s)
     elapsed_s = plan.warm_up_s + counted_s
     shares = tuple(document["cpu_s"] / elapsed_s if elapsed_s else 0.0 for document in documents)
     return Result(whole, counted_s, shares)

@@ -1,11 +1,10 @@
-"""Runs a plan in an event loop: the open loop, the closed loop, and what both do with connections."""
+"""Runs a plan in an event loop: its connections, what is counted, and the end. Who sends when: loops.py."""
 
 import asyncio
 import json
-import math
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, process_time
@@ -13,12 +12,10 @@ from time import monotonic, process_time
 from service.load.connection import Answer, Connection
 from service.load.histogram import Histogram
 from service.load.plan import Plan
-from service.load.schedule import Pacer, even_times, random_times
 from service.load.tally import Tally
 
 _TICK_S = 0.1
 _GRACE_S = 1.0
-_BACK_OFF_S = 0.1
 _EXAMPLE_LENGTH = 300
 
 
@@ -47,7 +44,8 @@ class Engine(ABC):
         self._start_s = start_s
         self._count_from_s = start_s + plan.warm_up_s
         self._end_s = self._count_from_s + plan.duration_s
-        self._ended_s = self._end_s
+        self._ended_s: float | None = None
+        self._settled_s = start_s
         self._secure = ssl.create_default_context() if plan.place.secure else None
         self._connections: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -75,8 +73,8 @@ class Engine(ABC):
     def stop(self) -> None:
         """End early: send no more, and give what is under way a second."""
         now_s = monotonic()
-        if now_s < self._end_s:
-            self._ended_s = max(now_s, self._count_from_s)
+        if now_s < self._end_s and not self.was_enough():
+            self._ended_s = now_s
         self._end_s = min(self._end_s, now_s)
         self._note_cpu()
         self.tally.unfinished += self.cancel_due()
@@ -85,8 +83,15 @@ class Engine(ABC):
 
     @property
     def counted_s(self) -> float:
-        """How long requests were counted, in seconds."""
-        return self._ended_s - self._count_from_s
+        """How long requests were counted, in seconds: what rates are over.
+
+        That is the plan's duration, unless the run was stopped before, or so many requests were enough: then
+        it is over when the last of them is settled.
+        """
+        ended_s = self._ended_s
+        if ended_s is None:
+            ended_s = max(self._settled_s, self.last_turn_s()) if self.was_enough() else self._end_s
+        return max(0.0, ended_s - self._count_from_s)
 
     def glance(self) -> Glance:
         """How it is going."""
@@ -114,6 +119,14 @@ class Engine(ABC):
     @abstractmethod
     def is_spent(self) -> bool:
         """Whether nothing more will be sent."""
+
+    @abstractmethod
+    def was_enough(self) -> bool:
+        """Whether the plan's number of requests, and not its duration, ends the run."""
+
+    def last_turn_s(self) -> float:
+        """Until when the last request had its turn, by the schedule."""
+        return self._count_from_s
 
     @abstractmethod
     def cancel_due(self) -> int:
@@ -145,6 +158,7 @@ class Engine(ABC):
     def fail(self, due_s: float, code: str, example: str, variant: str = "") -> None:
         """Count a failed request, unless it was of the warm-up."""
         if due_s >= self._count_from_s:
+            self._settled_s = monotonic()
             self.tally.fail(variant or self._plan.variant, due_s - self._count_from_s, code, example)
 
     def settle(self) -> None:
@@ -164,6 +178,7 @@ class Engine(ABC):
         elif due_s >= self._count_from_s:
             self.tally.answer(answer.variant, due_s - self._count_from_s, now_s - due_s)
             self.tally.service.add(now_s - connection.sent_s)
+            self._settled_s = now_s
         if connection.closing:
             connection.transport.close()
         else:
@@ -228,149 +243,6 @@ class Engine(ABC):
             connection.waits = False
             connection.transport.abort()
         await asyncio.sleep(0)
-
-
-class ClosedLoop(Engine):
-    """So many callers, each of which sends when its last request is answered."""
-
-    _sent = 0
-
-    def begin(self) -> None:
-        """Every caller sends its first request."""
-        for _ in range(self._plan.connections):
-            self._call(None)
-
-    def free(self, connection: Connection) -> None:
-        """Its caller sends the next request."""
-        self._call(connection)
-
-    def gone(self, failed: bool) -> None:
-        """Its caller opens another one."""
-        if failed:  # a caller who asked at once again would count the same trouble thousands of times
-            asyncio.get_running_loop().call_later(_BACK_OFF_S, self._call, None)
-        else:
-            self._call(None)
-
-    def is_spent(self) -> bool:
-        """After the end, or when enough was sent."""
-        most = self._plan.most_requests
-        return monotonic() >= self._end_s or (most is not None and self._sent >= most)
-
-    def cancel_due(self) -> int:
-        """Nothing is ever due without being sent."""
-        return 0
-
-    def backlog(self) -> int:
-        """Nothing ever waits."""
-        return 0
-
-    def _call(self, connection: Connection | None) -> None:
-        if self.is_spent():
-            self.settle()
-            return
-        now_s = monotonic()
-        self._sent += now_s >= self._count_from_s
-        if connection is None:
-            self.open(now_s)
-        else:
-            self.launch(connection, now_s, now_s)
-
-
-class OpenLoop(Engine):
-    """Requests are due at times that no answer can move; at most so many connections carry them."""
-
-    def __init__(
-        self, plan: Plan, start_s: float, next_request: Callable[[], bytes], part: int = 0, parts: int = 1
-    ) -> None:
-        """One process's `part` of the `parts` that a plan's rate is shared out to."""
-        super().__init__(plan, start_s, next_request)
-        self._part = part
-        self._parts = parts
-        self._idle: list[Connection] = []
-        self._starved = False
-        self._due_times = self._times()
-        self._due_s = next(self._due_times)
-        loop = asyncio.get_running_loop()
-        self._pacer = Pacer(self._times(), self._end_s, lambda: loop.call_soon_threadsafe(self.pump))
-
-    def begin(self) -> None:
-        """Start the alarm."""
-        self._pacer.start()
-
-    def free(self, connection: Connection) -> None:
-        """Keep it, and send on it what waits."""
-        self._idle.append(connection)
-        self.pump()
-        if self._due_s == math.inf:
-            self.settle()
-
-    def gone(self, failed: bool) -> None:
-        """Send what waits on a new one."""
-        self.pump()
-
-    def lost(self, connection: Connection, reason: str) -> None:
-        """An idle one is forgotten as well."""
-        if connection in self._idle:
-            self._idle.remove(connection)
-        super().lost(connection, reason)
-
-    def is_spent(self) -> bool:
-        """When all that was due before the end is sent."""
-        return self._due_s == math.inf
-
-    def cancel_due(self) -> int:
-        """Stop the alarm, count what waits."""
-        self._pacer.stop()
-        left, now_s = 0, monotonic()
-        while self._due_s <= now_s:
-            left += self._due_s >= self._count_from_s
-            self._due_s = next(self._due_times)
-        self._due_s = math.inf
-        return left
-
-    def backlog(self) -> int:
-        """By how late the next one is."""
-        late_s = min(monotonic(), self._end_s) - self._due_s
-        return math.ceil(late_s * (self._plan.rate or 0) / self._parts) if late_s > 0 and self._starved else 0
-
-    def pump(self) -> None:
-        """On idle connections first, then on new ones; what finds none waits."""
-        now_s = monotonic()
-        was_starved, self._starved = self._starved, False
-        while self._due_s <= now_s:
-            if now_s - self._due_s > self._plan.timeout_s:
-                self.fail(self._due_s, "NotSent", "no connection was free in time: all wait for answers")
-            elif self._idle:
-                self.launch(self._idle.pop(), self._due_s, now_s)
-            elif len(self._connections) + len(self._opening) < self._plan.connections:
-                self.open(self._due_s)
-            else:
-                self._starved = True
-                self.tally.most_backlog = max(self.tally.most_backlog, self.backlog())
-                return
-            if not was_starved:
-                self.tally.waits.add(now_s - self._due_s)
-            self._due_s = next(self._due_times)
-
-    async def _leave(self) -> None:
-        self._pacer.stop()
-        await super()._leave()
-
-    def _times(self) -> Iterator[float]:
-        """Due times up to the end of the run or the last counted request, then infinity."""
-        plan, rate = self._plan, self._plan.rate or 0
-        left = math.inf if plan.most_requests is None else plan.most_requests
-        if plan.poisson:
-            raw = random_times(self._start_s, rate / self._parts, plan.seed + self._part)
-        else:
-            raw = even_times(self._start_s, rate, self._part, self._parts)
-        for due_s in raw:
-            left -= due_s >= self._count_from_s
-            if due_s >= self._end_s or left < 0:
-                break
-            yield due_s
-        while True:
-            yield math.inf
 
 
 def _describe(answer: Answer) -> tuple[str, str, str]:

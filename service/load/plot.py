@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from service.load.chart import Axis, Chart, Line, linear_axis, logarithmic_axis
+from service.load.report import NOBODY
 
 COLOURS = ("#2f6fde", "#d9730d", "#1f9d61", "#a53fc4", "#c9334e", "#0f8f9c", "#8a7a12", "#6a6f7a")
 _TIMES = MappingProxyType({"p50 ms": "p50_s", "p90 ms": "p90_s", "p99 ms": "p99_s", "max ms": "max_s"})
@@ -92,7 +93,7 @@ def _over_time(report: Mapping[str, Any]) -> Chart:
         rows = [row for row in variant["timeline"] if row["answers"]]
         for name, thin in (("p50_s", False), ("p99_s", True)):
             points = [(row["at_s"] + row["length_s"] / 2, row[name] * 1e3) for row in rows]
-            label = f"{variant['name']} {name.removesuffix('_s')}"
+            label = f"{variant['name'] or NOBODY} {name.removesuffix('_s')}"
             lines.append(Line(label, points, _colour(number), thin))
     return Chart(_time_axis(report), logarithmic_axis("ms", _heights(lines)), lines)
 
@@ -102,7 +103,7 @@ def _by_percentile(report: Mapping[str, Any]) -> Chart:
     most = max((variant["answers"] for variant in report["variants"]), default=0)
     for number, variant in enumerate(report["variants"]):
         points = _percentile_points(variant["latency"]["histogram"], variant["answers"])
-        lines.append(Line(variant["name"], points, _colour(number)))
+        lines.append(Line(variant["name"] or NOBODY, points, _colour(number)))
     ticks = [(_nines(share), f"{share * 100:g} %") for share in _SHARES if share * most <= most - 1]
     axis = Axis(
         "of answers", 0.0, max(_nines(1 - 1 / most) if most > 1 else 1.0, 0.5), ticks or [(0.0, "0 %")]
@@ -130,7 +131,7 @@ def _nines(share: float) -> float:
 def _per_second(report: Mapping[str, Any]) -> Chart:
     lines = [
         Line(
-            variant["name"],
+            variant["name"] or NOBODY,
             [
                 (row["at_s"] + row["length_s"] / 2, row["answers"] / row["length_s"])
                 for row in variant["timeline"]
@@ -176,7 +177,7 @@ def _row(figures: Mapping[str, Any], colour: str | None) -> str:
     failed = f"{figures['failed']:,}"
     latency = figures["latency"]
     cells = [
-        key + escape(figures["name"]),
+        key + escape(figures["name"] or NOBODY),
         f"{figures['requests']:,}",
         f"{figures['share']:.1%}" if "share" in figures else "",
         weighed,

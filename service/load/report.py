@@ -12,8 +12,11 @@ from service.load.histogram import Histogram
 from service.load.plan import Plan
 from service.load.tally import Series
 
-VERSION = 1
+VERSION = 2
 """Of the document. It grows when a member changes its meaning or goes."""
+
+NOBODY = "(none)"
+"""What people see in place of a variant's name where failures name none."""
 
 PERCENTILES: Mapping[str, float] = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99, "p999_s": 0.999}
 _BUSY_CPU = 0.9
@@ -40,7 +43,8 @@ def make_report(occasion: Occasion, plan: Plan, result: Result) -> dict[str, Any
     """The document. Times are in seconds, shares from 0 to 1; `variants` are in the order of the weights.
 
     Latencies are those of answers with a 2xx status, in an open loop counted from when the request was due.
-    Each histogram bucket is (from, below, count). A failure whose answer names no variant is only in `total`.
+    Each histogram bucket is (from, below, count). Shares count all requests, failed ones too. Failures that
+    name no variant are a last one without a name, so that the variants add up to the total.
     """
     tally, duration_s = result.tally, result.counted_s
     answers = {name: series.latencies() for name, series in tally.series.items()}
@@ -54,7 +58,7 @@ def make_report(occasion: Occasion, plan: Plan, result: Result) -> dict[str, Any
         "note": occasion.note,
         "plan": _plan(plan),
         "total": _total(result, answers),
-        "variants": _variants(occasion, plan, tally.series, answers, duration_s),
+        "variants": _variants(occasion, plan, result, answers),
         "service": _latency(tally.service),
         "tester": _tester(plan, result),
     }
@@ -134,43 +138,39 @@ def _timeline(series: Series, interval_s: float, duration_s: float) -> list[dict
 
 
 def _variants(
-    occasion: Occasion,
-    plan: Plan,
-    series: Mapping[str, Series],
-    answers: Mapping[str, Histogram],
-    duration_s: float,
+    occasion: Occasion, plan: Plan, result: Result, answers: Mapping[str, Histogram]
 ) -> list[dict[str, Any]]:
-    weights = occasion.weights or {}
+    series, weights = result.tally.series, occasion.weights or {}
     names = [] if plan.variant else [*weights]
-    names += sorted(name for name in series if name and name not in names)
-    answered = sum(part.total for part in answers.values())
+    names += sorted((name for name in series if name not in names), key=lambda name: (not name, name))
     rows = []
     for name in names:
-        part = answers.get(name, Histogram())
-        row: dict[str, Any] = {
-            "name": name,
-            "weight": weights.get(name),
-            "share": part.total / answered if answered else 0.0,
-            "expected": None,
-        }
-        if weights and not plan.variant:
-            row["expected"] = _expected(part.total, answered, weights.get(name, 0.0), sum(weights.values()))
-        figures = _figures(series.get(name, Series()), part, duration_s, plan.interval_s)
-        rows.append(row | figures)
+        part, latencies = series.get(name, Series()), answers.get(name, Histogram())
+        figures = _figures(part, latencies, result.counted_s, result.tally.interval_s)
+        rows.append({"name": name, "weight": weights.get(name), "share": 0.0, "expected": None} | figures)
+    asked = sum(row["requests"] for row in rows)
+    picked = sum(row["requests"] for row in rows if row["name"])
+    for row in rows:
+        row["share"] = row["requests"] / asked if asked else 0.0
+        if weights and not plan.variant and row["name"]:
+            row["expected"] = _expected(row, picked, asked, sum(weights.values()))
     return rows
 
 
-def _expected(count: int, total: int, weight: float, weights: float) -> dict[str, Any] | None:
-    """The share that a weight stands for, and what 95 % of runs of this length have."""
-    if not total or not weights:
+def _expected(row: Mapping[str, Any], picked: int, asked: int, weights: float) -> dict[str, Any] | None:
+    """The share that a weight stands for, and what 95 % of runs of this length have.
+
+    Weights share out what is `picked`, that is, what some variant got. All shares are of what was `asked`.
+    """
+    if not picked or not weights:
         return None
-    share = weight / weights
-    lower, upper = bounds(total, share)
+    share = (row["weight"] or 0.0) / weights
+    lower, upper = bounds(picked, share)
     return {
-        "share": share,
-        "lower": lower / total,
-        "upper": upper / total,
-        "inside": lower <= count <= upper,
+        "share": share * picked / asked,
+        "lower": lower / asked,
+        "upper": upper / asked,
+        "inside": lower <= row["requests"] <= upper,
     }
 
 

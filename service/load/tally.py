@@ -1,5 +1,6 @@
 """What came of a run: answers, errors and latencies per variant and interval. Merges over processes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,9 @@ from service.load import histogram
 from service.load.histogram import Histogram
 
 MOST_INTERVALS = 60
+SHORT_S = 0.25
+"""The interval of a run of which nobody knows how long it takes; it is coarsened in the end."""
+
 _NICE_S = (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900)
 
 
@@ -32,6 +36,15 @@ class Series:
         whole = Histogram()
         for part in self.answers.values():
             whole.merge(part)
+        return whole
+
+    def coarser(self, factor: int) -> "Series":
+        """The same with every `factor` intervals as one."""
+        whole = Series(errors=self.errors)
+        for interval, part in self.answers.items():
+            whole.answers.setdefault(interval // factor, Histogram()).merge(part)
+        for interval, count in self.failed.items():
+            whole.failed[interval // factor] = whole.failed.get(interval // factor, 0) + count
         return whole
 
     def merge(self, other: "Series") -> None:
@@ -97,6 +110,15 @@ class Tally:
         self.unfinished += other.unfinished
         self.answered += other.answered
         self.failed += other.failed
+
+    def coarsen(self, duration_s: float) -> None:
+        """Join so many intervals to one each that a run of this length has not too many of them."""
+        factor = math.ceil(duration_s / self.interval_s / MOST_INTERVALS)
+        if factor <= 1:
+            return
+        self.interval_s *= factor
+        for name, series in self.series.items():
+            self.series[name] = series.coarser(factor)
 
     def dump(self) -> dict[str, Any]:
         """The tally as JSON can hold it."""

@@ -18,7 +18,8 @@ import uvloop
 
 from service.load import plan as plans
 from service.load.aws import Signer
-from service.load.engine import ClosedLoop, Engine, OpenLoop
+from service.load.engine import Engine
+from service.load.loops import ClosedLoop, OpenLoop
 from service.load.plan import Plan
 
 _GLANCE_S = 0.5

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +121,67 @@ def test_refused_requests_are_counted_with_their_message_and_end_with_1(
     assert "5 times 424 ModelError: Row 1, column 3: 'abc' is not a number." in done.stdout
 
 
+def test_so_many_requests_take_as_long_as_they_take(samples: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "load.json"
+    done = _run("iris", "--requests", "60", "--rate", "40", "--json", str(file), "--url", samples.url)
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text())
+    assert report["duration_s"] == pytest.approx(1.5, abs=0.5)
+    assert report["total"]["answers_per_second"] == pytest.approx(60 / report["duration_s"])
+    assert report["total"]["timeline"][-1]["at_s"] < report["duration_s"]
+
+
+def test_named_alone_an_endpoint_gets_its_example_from_a_few_callers(samples: RunningServer) -> None:
+    done = _run("iris", "--requests", "20", "--url", samples.url)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (
+        "Neither --rate nor --concurrency is given: 4 callers, 20 requests, with the endpoint's example "
+        "(text/csv).\n"
+    )
+    assert "4 callers at once" in done.stdout
+
+
+def test_of_one_endpoint_not_even_the_name_is_needed(stub: Stub, samples: RunningServer) -> None:
+    done = _run("--requests", "3", "--url", stub.url)
+    several = _run("--requests", "3", "--url", samples.url, COLUMNS="300")
+
+    assert done.returncode == 0, done.stderr
+    assert [asked.path for asked in stub.asked[1:]] == ["/endpoints/e/invocations"] * 3
+    assert several.returncode == 2
+    assert "has bird-strike, catalogue, iris" in several.stderr
+
+
+def test_failures_stand_with_the_variant_that_the_answer_names(tmp_path: Path) -> None:
+    turns = count()
+
+    def script(asked: Asked) -> Reply:
+        if asked.path == "/status":
+            return _status("a", "b")
+        named = {"x-Amzn-Invoked-Production-Variant": "b" if next(turns) % 2 else "a"}
+        return Reply(424 if "b" in named.values() else 200, headers=named)
+
+    file = tmp_path / "load.json"
+    with serving(script) as stub:
+        done = _run("e", "--concurrency", "1", "--requests", "20", "--json", str(file), "--url", stub.url)
+
+    assert done.returncode == 1
+    report = json.loads(file.read_text())
+    figures = ("name", "requests", "failed", "share")
+    assert [tuple(each[name] for name in figures) for each in report["variants"]] == [
+        ("a", 10, 0, 0.5),
+        ("b", 10, 10, 0.5),
+    ]
+
+
 # ---- what it refuses
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Give either --rate"),
+        (("--aws", "--region", "eu-west-1"), "Give --rate or --concurrency"),
         (("--rate", "1", "--concurrency", "1"), "Give either --rate"),
         (("--concurrency", "1", "--poisson"), "--poisson goes with --rate"),
         (("--rate", "1", "--url", "http://203.0.113.7"), "is another machine"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.server import URL_VARIABLE
 from service.domain.transform.document import QUARANTINE_VARIABLE, REPORT_VARIABLE
 from tests.conftest import ROOT
 from tests.docs import operations_table
@@ -36,7 +37,7 @@ def test_readme_mentions_only_settings_and_switches_of_jobs_that_exist() -> None
     mentioned = set(_SETTING.findall((ROOT / "README.md").read_text(encoding="utf-8")))
     table = next(block for block in BLOCKS if block.name == "settings").render()
 
-    assert mentioned <= {*_SETTING.findall(table), QUARANTINE_VARIABLE, REPORT_VARIABLE}
+    assert mentioned <= {*_SETTING.findall(table), QUARANTINE_VARIABLE, REPORT_VARIABLE, URL_VARIABLE}
 
 
 def test_the_map_names_the_rooms_and_the_libraries_that_each_imports() -> None:

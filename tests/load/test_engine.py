@@ -5,7 +5,8 @@ from time import monotonic
 
 import pytest
 
-from service.load.engine import ClosedLoop, Engine, OpenLoop
+from service.load.engine import Engine
+from service.load.loops import ClosedLoop, OpenLoop
 from service.load.plan import Body, Plan, parse_place, wire
 from service.load.tally import Errors, Tally
 from tests.conftest import free_port
@@ -192,6 +193,43 @@ def test_a_stopped_run_says_what_it_left_unfinished() -> None:
     assert engine.tally.unfinished >= 4
     assert engine.tally.failed == 0
     assert 0 < engine.counted_s < 3600
+
+
+def _counted_s(plan: Plan, parts: int = 1, stop_after_s: float | None = None) -> float:
+    return max(asyncio.run(_carry_out(plan, part, parts, stop_after_s)).counted_s for part in range(parts))
+
+
+def test_so_many_requests_at_a_rate_are_counted_over_their_turns() -> None:
+    with serving(_answering) as stub:
+        counted_s = _counted_s(_plan(stub.url, most_requests=50, duration_s=3600.0))
+        shared_s = _counted_s(_plan(stub.url, most_requests=25, duration_s=3600.0), 2)
+
+    assert counted_s == pytest.approx(0.25)  # 50 at 200/s
+    assert shared_s == pytest.approx(0.25)
+
+
+def test_so_many_requests_are_counted_until_the_last_is_answered() -> None:
+    with serving(_Stall(1.0)) as stub:
+        closed_s = _counted_s(
+            _plan(stub.url, rate=None, connections=1, most_requests=10, duration_s=3600.0, warm_up_s=0.0)
+        )
+    with serving(_Stall(1.0)) as stub:
+        open_s = _counted_s(_plan(stub.url, most_requests=20, duration_s=3600.0, connections=1))
+
+    assert 1.0 <= closed_s < 60
+    assert 0.9 <= open_s < 60
+
+
+def test_a_run_that_its_duration_ends_is_counted_over_that() -> None:
+    with serving(_answering) as stub:
+        assert _counted_s(_plan(stub.url, duration_s=0.2, most_requests=1_000_000)) == pytest.approx(0.2)
+
+
+def test_a_run_of_so_many_that_is_stopped_is_counted_until_then() -> None:
+    with serving(_answering) as stub:
+        counted_s = _counted_s(_plan(stub.url, most_requests=1_000_000, duration_s=3600.0), stop_after_s=0.3)
+
+    assert 0.2 < counted_s < 60
 
 
 def test_a_glance_says_how_it_is_going() -> None:

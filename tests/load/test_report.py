@@ -54,6 +54,7 @@ def test_a_report_has_every_figure_and_is_json() -> None:
         assert sum(count for _, _, count in variant["latency"]["histogram"]) == variant["answers"]
         assert sum(row["answers"] for row in variant["timeline"]) == variant["answers"]
         assert [row["at_s"] for row in variant["timeline"]] == [0.0, 0.5, 1.0, 1.5]
+    assert [variant["name"] for variant in report["variants"]] == ["a", "b", ""]
     assert report["total"]["requests"] == 201
     assert report["total"]["errors"] == [{"code": "503", "count": 1, "example": "busy"}]
     assert [row["failed"] for row in report["total"]["timeline"]] == [0, 0, 1, 0]
@@ -71,6 +72,54 @@ def test_shares_are_held_against_the_weights(answers: dict[str, int], inside: bo
     assert a["expected"]["lower"] < 0.9 < a["expected"]["upper"]
     assert a["expected"]["inside"] == b["expected"]["inside"] == inside
     assert a["share"] == answers.get("a", 0) / 1000
+
+
+def test_failures_stand_with_their_variant_and_everything_adds_up() -> None:
+    tally = make_tally({"a": 60, "b": 20})
+    for number in range(20):
+        tally.fail("b", 0.1 * number, "424 ModelError", "one of two")
+    for _ in range(5):
+        tally.fail("", 1.0, "NoConnection", "refused")
+
+    report = report_of(tally, {"a": 3.0, "b": 2.0})
+
+    rows = {variant["name"]: variant for variant in report["variants"]}
+    assert {name: (row["requests"], row["failed"]) for name, row in rows.items()} == {
+        "a": (60, 0),
+        "b": (40, 20),
+        "": (5, 5),
+    }
+    for figure in ("requests", "answers", "failed"):
+        assert sum(row[figure] for row in rows.values()) == report["total"][figure]
+    assert [row["share"] for row in rows.values()] == [60 / 105, 40 / 105, 5 / 105]
+    assert rows["a"]["expected"]["inside"] is rows["b"]["expected"]["inside"] is True
+    assert rows["a"]["expected"]["lower"] < rows["a"]["share"] < rows["a"]["expected"]["upper"]
+    assert rows[""]["expected"] is None
+
+
+def test_a_variant_that_fails_always_has_its_share() -> None:
+    tally = make_tally({"a": 50})
+    for _ in range(50):
+        tally.fail("b", 1.0, "424 ModelError", "always")
+
+    a, b = report_of(tally, {"a": 1.0, "b": 1.0})["variants"]
+
+    assert (a["share"], b["share"]) == (0.5, 0.5)
+    assert a["expected"]["inside"] is b["expected"]["inside"] is True
+
+
+def test_joined_intervals_hold_the_same_counts() -> None:
+    tally = Tally(0.25)
+    for number in range(100):
+        tally.answer("a", number, 0.001)
+    tally.fail("a", 99.0, "503", "busy")
+
+    tally.coarsen(100.0)
+
+    assert 100.0 / tally.interval_s <= MOST_INTERVALS
+    assert tally.interval_s == 1.75
+    assert sum(part.total for part in tally.series["a"].answers.values()) == 100
+    assert tally.series["a"].failed == {int(99.0 / 1.75): 1}
 
 
 def test_a_variant_of_weight_zero_or_of_no_weight_may_have_no_share() -> None:

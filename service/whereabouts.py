@@ -1,0 +1,42 @@
+"""Where the server of a data folder is: it says so in a file there, and commands read it."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FILE = "server.json"
+
+
+@contextmanager
+def told(data: Path, urls: Sequence[str]) -> Iterator[None]:
+    """Have the data folder say where its server is, the likeliest address first, as long as it runs.
+
+    A server that is killed leaves the file behind, so whoever reads it has to try.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    file = data / FILE
+    unfinished = data / f".{FILE}.{os.getpid()}"
+    try:
+        unfinished.write_text(json.dumps({"pid": os.getpid(), "urls": list(urls)}) + "\n", encoding="utf-8")
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def find_urls(data: Path) -> tuple[str, ...]:
+    """Where the server of a data folder said it is; nothing if it did not, or not so that it can be read."""
+    try:
+        document = json.loads((data / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    urls = document.get("urls") if isinstance(document, dict) else None
+    return tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()

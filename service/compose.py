@@ -47,7 +47,7 @@ from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server, behind_proxies
 from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one, say_where
-from service.store.migrate import upgrade_tables
+from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor, is_alive
 from service.web.control import ControlFace
@@ -118,6 +118,7 @@ def work(settings: Settings) -> int:
         StartupError: it can never start so.
     """
     check_folders(settings)
+    check_whole(settings.state)
     return run_worker(settings, None)
 
 
@@ -375,6 +376,7 @@ def _prepare_state(settings: Settings, declare: Callable[[Store], object]) -> No
     """
     for file in (settings.data / "metrics").glob("*"):
         file.unlink()
+    check_whole(settings.state)
     upgrade_tables(settings.state)
     store = Store(settings.state)
     try:

@@ -25,6 +25,7 @@
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── Unavailable                 too busy or stopping; the same request may work later
+    ├── StateDamaged                what the database holds cannot be read
     ├── LoadRefused                 a load test cannot be carried out as it was asked for
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
 
@@ -195,6 +196,10 @@ class Unavailable(SagebirdError):
     """Too busy or stopping; the same request may work later."""
 
     code = "ServiceUnavailable"
+
+
+class StateDamaged(SagebirdError):
+    """What the database holds cannot be read; one sentence with its file."""
 
 
 class LoadRefused(SagebirdError):

@@ -1,6 +1,7 @@
 """Opens the database, SQLite or Postgres: one writer at a time, no waiting readers, nothing done is lost."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +11,10 @@ from typing import Any
 import orjson
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, select
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from service.errors import StartupError, Unavailable
+from service.errors import SagebirdError, StartupError, StateDamaged, Unavailable
 from service.store.tables import revisions
 
 Location = Path | str
@@ -21,6 +22,9 @@ Location = Path | str
 
 _WAIT_S = 5
 _REBUILD_LOCK = 7_243_224_733  # any number that no other program is likely to lock
+_LEAST_FREE_BYTES = 65_536  # SQLite makes its index of the log in pieces of 32 KiB
+_AILING = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 _POSTGRES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -43,27 +47,50 @@ def describe(location: Location) -> str:
 
 
 @contextmanager
-def said_busy() -> Iterator[None]:
-    """Have what waited too long for its turn, or found no server, say so.
+def said_plainly(engine: Engine) -> Iterator[None]:
+    """Have a database that cannot be used say so, in a sentence.
 
     Raises:
-        Unavailable: the same transaction may work later.
+        Unavailable: too many want it, it is away, or its disk is full: the same transaction may work later.
+        StateDamaged: what it holds cannot be read.
     """
     try:
         yield
     except PoolTimeoutError as error:
         raise Unavailable("The database has too many callers at once: try again.") from error
-    except OperationalError as error:
-        if not _passes(error.orig):
+    except _NoJson as error:
+        raise StateDamaged(f"The database {engine.url.database} is damaged: a row holds no JSON.") from error
+    except DatabaseError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise _sqlite_fault(error.orig, Path(str(engine.url.database))) or error from error
+        if not isinstance(error, OperationalError):
             raise
+        # Postgres's driver counts only what may pass among operational errors.
         raise Unavailable("The database is busy or away: try again.") from error
 
 
-def _passes(error: BaseException | None) -> bool:
-    """Whether trying again may help. Postgres's driver counts nothing else among operational errors."""
-    if not isinstance(error, sqlite3.Error):
-        return True
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _sqlite_fault(error: sqlite3.Error, file: Path) -> SagebirdError | None:
+    """What a fault of SQLite means; None if it is one of our own statement."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable("The database is busy or away: try again.")
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(file.parent)):
+        return Unavailable(
+            f"The data folder {file.parent} is full: nothing can be changed until it has room."
+        )
+    if code in _AILING:
+        return Unavailable(f"The database {file} cannot be used: {error}.")
+    # Python itself finds texts that are not UTF-8, and gives them no code.
+    if code in _DAMAGED or "Could not decode" in str(error):
+        return StateDamaged(f"The database {file} is damaged: {error}.")
+    return None
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -169,4 +196,12 @@ def _read_json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
+        pass
+    try:
         return json.loads(text)
+    except ValueError as error:
+        raise _NoJson from error
+
+
+class _NoJson(Exception):
+    """A column of JSON holds something else."""

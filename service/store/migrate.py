@@ -7,8 +7,10 @@ led here step by step by the family's start, before anything else opens it. Only
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
+    JSON,
     Column,
     Connection,
     Engine,
@@ -16,13 +18,14 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
+    func,
     insert,
     inspect,
     select,
 )
 from sqlalchemy.exc import DBAPIError
 
-from service.errors import StartupError
+from service.errors import StartupError, StateDamaged
 from service.store.database import Location, begin_read, begin_rebuild, describe, open_engine
 from service.store.tables import metadata, revisions
 
@@ -66,6 +69,27 @@ def check_tables(engine: Engine, location: Location) -> None:
         )
 
 
+def check_whole(location: Location) -> None:
+    """Read a SQLite database through once: what is damaged shows now, not in the middle of a call.
+
+    Raises:
+        StartupError: pages are not what they should be, or a row of JSON is none.
+    """
+    if not isinstance(location, Path):
+        return
+    engine = open_engine(location)
+    try:
+        with _said_plainly(location), begin_read(engine) as connection:
+            found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+            if found != "ok":
+                raise StateDamaged(found.strip().splitlines()[-1])
+            if _step_of(connection) == _HEAD:
+                for table, column in _json_columns():
+                    _check_json(connection, table, column)
+    finally:
+        engine.dispose()
+
+
 def upgrade_tables(location: Location) -> None:
     """Lead an older database to the tables of this version, all the way or not at all.
 
@@ -82,6 +106,18 @@ def upgrade_tables(location: Location) -> None:
                     _upgrade(connection)
     finally:
         engine.dispose()
+
+
+def _check_json(connection: Connection, table: Table, column: Column[Any]) -> None:
+    if connection.scalar(select(table.primary_key.columns[0]).where(func.json_valid(column) == 0).limit(1)):
+        raise StateDamaged(f"a row of {table.name} holds no JSON")
+
+
+def _json_columns() -> Iterator[tuple[Table, Column[Any]]]:
+    for table in metadata.tables.values():
+        for column in table.columns:
+            if isinstance(column.type, JSON):
+                yield table, column
 
 
 def _step_of(connection: Connection) -> str | None:
@@ -120,8 +156,9 @@ def _upgrade(connection: Connection) -> None:
 def _said_plainly(location: Location) -> Iterator[None]:
     try:
         yield
-    except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0].rstrip(".")
+    except (DBAPIError, StateDamaged) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = str(cause).strip().splitlines()[0].rstrip(".")
         setting = "SAGEBIRD_DATA" if isinstance(location, Path) else "SAGEBIRD_DATABASE"
         raise StartupError(
             f"The database {describe(location)} cannot be opened ({setting}): {reason}."

@@ -11,7 +11,7 @@ from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.domain.listing import Listing
 from service.domain.resource import Resource
-from service.store.database import Location, begin_read, begin_write, open_engine, said_busy, upsert
+from service.store.database import Location, begin_read, begin_write, open_engine, said_plainly, upsert
 from service.store.migrate import check_tables
 from service.store.rows import from_brief_row, from_row, page_of, to_row
 from service.store.tables import facts, gateways, removals, resources, revisions
@@ -193,13 +193,13 @@ class Store:
     @contextmanager
     def view(self) -> Iterator[View]:
         """Open a read transaction."""
-        with said_busy(), begin_read(self._engine) as connection:
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
             yield View(connection)
 
     @contextmanager
     def change(self) -> Iterator[Change]:
         """Open a write transaction; leaving it commits, an exception undoes all of it."""
-        with said_busy(), begin_write(self._engine) as connection:
+        with said_plainly(self._engine), begin_write(self._engine) as connection:
             change = Change(connection)
             yield change
             change.finish(self._kept_revisions)
@@ -229,7 +229,7 @@ class Store:
 
         That is everything when `revision` is 0, too long ago, or not one of this database.
         """
-        with said_busy(), begin_read(self._engine) as connection:
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
             now, forgotten = connection.execute(select(revisions.c.revision, revisions.c.forgotten)).one()
             if revision == now:
                 return Delta(now, complete=False)
@@ -259,12 +259,12 @@ class Store:
             ],
         }
         # A power cut ends the gateways too: nobody reads their last word then.
-        with said_busy(), begin_write(self._engine, durable=False) as connection:
+        with said_plainly(self._engine), begin_write(self._engine, durable=False) as connection:
             upsert(connection, gateways, row)
 
     def gateways(self) -> list[GatewayReport]:
         """The last word of every gateway that was not forgotten, by pid."""
-        with said_busy(), begin_read(self._engine) as connection:
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
             return [
                 GatewayReport(
                     row.pid,
@@ -277,7 +277,7 @@ class Store:
 
     def forget_gateway(self, pid: int) -> None:
         """Drop the word of a gateway that is gone."""
-        with said_busy(), begin_write(self._engine, durable=False) as connection:
+        with said_plainly(self._engine), begin_write(self._engine, durable=False) as connection:
             connection.execute(delete(gateways).where(gateways.c.pid == pid))
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from service.errors import LeaseLost
-from service.store.database import begin_read, begin_write, said_busy
+from service.store.database import begin_read, begin_write, said_plainly
 from service.store.results import (
     Result,
     Tally,
@@ -243,18 +243,18 @@ class TaskQueue:
 
     @contextmanager
     def _glance(self) -> Iterator[Connection]:
-        with said_busy(), begin_read(self._engine) as connection:
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
             yield connection
 
     @contextmanager
     def _quick(self) -> Iterator[Connection]:
-        with said_busy(), begin_write(self._engine, durable=False) as connection:
+        with said_plainly(self._engine), begin_write(self._engine, durable=False) as connection:
             yield connection
 
     @contextmanager
     def _sure(self) -> Iterator[Connection]:
         """One at a time, so that of two who finish the last two tasks one sees that nothing is left."""
-        with said_busy(), begin_write(self._engine) as connection:
+        with said_plainly(self._engine), begin_write(self._engine) as connection:
             yield connection
 
 

@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.errors import StartupError
 from service.store.database import Location
-from service.store.migrate import MIGRATIONS, STEPS, upgrade_tables
+from service.store.migrate import MIGRATIONS, STEPS, check_whole, upgrade_tables
 from service.store.store import Delta, Store
 from service.store.tables import metadata
 from tests.store.older import connected, make_old, migrate
@@ -186,6 +187,58 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StartupError, match="cannot be opened"):
         Store(path)
+
+
+def _scattered(path: Path, piece: bytes) -> None:
+    """Write a piece over every third page but the first."""
+    with path.open("r+b") as file:
+        for page in range(1, path.stat().st_size // 4096, 3):
+            file.seek(page * 4096)
+            file.write(piece)
+
+
+def _garbled(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE facts SET value = 'no JSON'")
+        database.commit()
+
+
+def _as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: _scattered(path, b"Z" * 4096),
+        lambda path: _scattered(path, bytes(4096)),
+        lambda path: path.write_bytes(path.read_bytes()[:10_000]),
+        lambda path: path.write_bytes(b"no database at all, but longer than its header would be" * 99),
+        _as_folder,
+        _garbled,
+    ],
+    ids=["junk", "zeros", "cut off", "another file", "a folder", "no JSON"],
+)
+def test_damage_of_every_kind_shows_at_the_start_in_one_sentence_with_the_file(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "state.db"
+    with closing(Store(path)) as store, store.change() as change:
+        change.put_fact("any", "value")
+    damage(path)
+
+    with pytest.raises(StartupError) as caught:
+        check_whole(path)
+    assert f"The database {path} cannot be opened (SAGEBIRD_DATA): " in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_sound_database_and_one_that_is_not_there_yet_pass(tmp_path: Path) -> None:
+    Store(tmp_path / "state.db").close()
+
+    check_whole(tmp_path / "state.db")
+    check_whole(tmp_path / "none" / "state.db")
 
 
 def test_a_database_that_is_held_too_long_is_named(tmp_path: Path) -> None:

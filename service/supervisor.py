@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from service.errors import StartupError
-from service.log import get_logger
+from service.errors import SagebirdError, StartupError
+from service.log import get_logger, tell_left_out
 
 NEVER_STARTS = 3
 """Exit code of a process that can never start as it was asked to; it is not replaced."""
@@ -142,6 +142,8 @@ class Supervisor:
         except StartupError as error:
             code = NEVER_STARTS
             self._log.error("process can never start", role=role.name, reason=error.message)
+        except SagebirdError as error:
+            self._log.error("process failed", role=role.name, reason=error.message)
         except BaseException:  # the edge of a child process: nothing may return into the parent's code
             self._log.exception("process failed", role=role.name)
         finally:
@@ -226,7 +228,8 @@ def _describe_exit(code: int) -> str:
 
 
 def _flush() -> None:
-    """Empty the streams' buffers, so that no child writes again what is the parent's."""
+    """Empty the streams' buffers, so that no child writes or counts again what is the parent's."""
+    tell_left_out()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
             stream.flush()

@@ -19,7 +19,7 @@ import pytest
 # sideways. Only the ground and the roof have more than one shelf. A room may be listed before it is built.
 LAYERS = (
     (
-        ("errors", "origins"),
+        ("errors", "floods", "origins"),
         ("arn", "asgi", "clock", "door", "log", "s3uri", "settings", "whereabouts"),
     ),
     (("wire", "domain"),),
@@ -27,7 +27,7 @@ LAYERS = (
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
     (
-        ("accepting", "events", "protocol", "startup", "supervisor"),
+        ("accepting", "events", "keeper", "protocol", "startup", "supervisor"),
         ("fastpath", "server"),
         ("compose",),
         ("cli",),

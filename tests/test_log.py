@@ -12,7 +12,8 @@ import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.log import Form, configure, get_logger
+from service.floods import MOST_WHOLE
+from service.log import Form, Trouble, configure, get_logger, tell_left_out
 
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 FORGED = '\n{"time": "2026-01-01T00:00:00Z", "level": "error", "event": "forged"}\x1b[2J\u2028\x85forged'
@@ -291,3 +292,110 @@ def test_auto_is_json_off_a_terminal_and_text_on_one() -> None:
 def test_an_unknown_level_or_form_is_refused(level: str, form: Any) -> None:
     with pytest.raises(ValueError, match="no such log level or form"):
         configure(level, form, sys.stderr)
+
+
+def flood(count: int, level: str = "info", event: str = "request failed", **fields: object) -> None:
+    for number in range(count):
+        getattr(get_logger("sagebird.test"), level)(event, request_id=str(number), **fields)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_failures_in_a_flood_are_counted_after_the_first_few(form: Form) -> None:
+    stream = open_log(form)
+
+    flood(1000, code="ValidationError", path="/endpoints/nosuch/invocations", reason="why")
+    tell_left_out()
+
+    *first, last = stream.getvalue().splitlines()
+    assert len(first) == MOST_WHOLE
+    assert "990 more in " in (json.loads(last)["event"] if form == "json" else last)
+    assert "ValidationError" in last
+    assert "/endpoints/nosuch/invocations" in last
+    assert "request_id" not in last
+
+
+def test_one_kind_of_failure_does_not_hide_another() -> None:
+    stream = open_log()
+
+    flood(1000, code="ValidationError", path="/a")
+    flood(1, code="ModelError", path="/a")
+    flood(1, code="ValidationError", path="/b")
+
+    assert [(event["code"], event["path"]) for event in read_events(stream)[-2:]] == [
+        ("ModelError", "/a"),
+        ("ValidationError", "/b"),
+    ]
+
+
+def test_a_caller_that_thinks_of_ever_new_places_is_counted_as_well() -> None:
+    stream = open_log()
+
+    for number in range(3000):
+        flood(1, code="ValidationError", path=f"/endpoints/{number}/invocations")
+    tell_left_out()
+
+    events = read_events(stream)
+    assert len(events) < 50
+    assert any("more in" in event["event"] and "path" not in event for event in events)
+
+
+def test_what_is_no_failure_is_written_each_time() -> None:
+    stream = open_log()
+
+    flood(100, event="model loaded")
+
+    assert len(read_events(stream)) == 100
+
+
+def test_warnings_and_lines_of_libraries_are_counted_too() -> None:
+    stream = open_log()
+
+    flood(100, "warning", "model not loaded")
+    for number in range(100):
+        logging.getLogger("uvicorn.error").warning("bad request from %s: 100%%", number)
+    tell_left_out()
+
+    counts = [event["event"] for event in read_events(stream) if "more in" in event["event"]]
+    assert len(counts) == 2
+    assert counts[1].startswith("bad request from 99: 100% … 90 more in")
+
+
+def test_the_traceback_of_one_place_is_written_once_and_then_only_the_reason() -> None:
+    stream = open_log()
+    logger = get_logger("sagebird.test")
+
+    for raised in (LookupError, LookupError, OSError):
+        try:
+            raise raised("the reason")
+        except (LookupError, OSError):
+            logger.exception("loop failed")
+    for _ in range(2):
+        try:
+            fail("again")
+        except LookupError:
+            logging.getLogger("library").exception("loop %s", "failed")
+
+    events = read_events(stream)
+    assert ["exception" in event for event in events] == [True, False, True, True, False]
+    assert events[1]["reason"] == "LookupError: the reason"
+    assert events[4]["event"] == "loop failed: LookupError: again"
+
+
+def test_a_trouble_is_told_when_it_begins_changes_and_is_over_for_a_while() -> None:
+    stream, now_s = open_log(), [0.0]
+    trouble = Trouble(get_logger("sagebird.test"), "loop cannot work", lambda: now_s[0])
+
+    for reason in ("full", "full", "locked"):
+        trouble.meet(reason)
+        trouble.end()
+    now_s[0] = 60.0
+    trouble.end()
+    trouble.end()
+
+    told = [(event["event"], event.get("reason")) for event in read_events(stream)]
+    assert told == [
+        ("loop cannot work", "full"),
+        ("loop cannot work", "locked"),
+        ("loop cannot work: this is over", None),
+    ]
+    assert not trouble.met

@@ -8,7 +8,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +29,7 @@ from service.control.resources import Context, Resources
 from service.control.transform_jobs import create_drop_job
 from service.domain.transform.job import Drop
 from service.door import keep_from_beginning
-from service.errors import SagebirdError, StartupError
+from service.errors import SagebirdError, StartupError, Unavailable
 from service.events import ModelEvents
 from service.fastpath import fast_protocol
 from service.hosting.archive import Limits
@@ -42,6 +41,7 @@ from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
+from service.keeper import Keeper
 from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
 from service.server import Server, behind_proxies
@@ -61,9 +61,6 @@ from service.wire.spec import load_service
 CONTAINER_ENDPOINT = "model"
 """The endpoint that the container role serves its one model behind."""
 
-_KEEPER_LOOK_S = 0.2
-_KEEPER_QUICK_LOOK_S = 0.02  # for a while after a change, when gateways have news of it
-_KEEPER_QUICK_FOR_S = 3.0
 _FLUSH_S = 0.5
 _WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, need the processors
 # The largest member of any operation's model is a pipeline's definition of 1 MiB.
@@ -130,23 +127,13 @@ def declared_file(settings: Settings, store: Store) -> DeclaredFile:
 def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
     """Follow the endpoints file and settle endpoints until SIGTERM, or until the parent is gone."""
     stop = _stop_event()
-    store = Store(settings.state)
+    store = _reopen(settings)
     context = _context(settings)
     declared = declared_file(settings, store)
-    logger = log.get_logger("sagebird.keeper")
-    seen, quick_until_s = 0, time.monotonic() + _KEEPER_QUICK_FOR_S
-    while os.getppid() == parent_pid:
-        quick = time.monotonic() < quick_until_s
-        if stop.wait(_KEEPER_QUICK_LOOK_S if quick else _KEEPER_LOOK_S):
-            break
-        try:
-            if watch_file:
-                declared.look()
-            reconcile(store, context, is_alive)
-            if (revision := store.revision()) != seen:
-                seen, quick_until_s = revision, time.monotonic() + _KEEPER_QUICK_FOR_S
-        except Exception:  # the edge of a loop that must outlive one bad look
-            logger.exception("keeper could not do its round")
+    look = declared.look if watch_file else None
+    Keeper(store, lambda: reconcile(store, context, is_alive), look).run(
+        lambda seconds: stop.wait(seconds) or os.getppid() != parent_pid
+    )
     store.close()
     return 0
 
@@ -156,7 +143,8 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
     stop = _stop_event()
     if parent_pid is None:
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
-    store, context = Store(settings.state), _context(settings)
+    store = Store(settings.state) if parent_pid is None else _reopen(settings)
+    context = _context(settings)
 
     def order(drop: Drop) -> None:
         with store.change() as change:
@@ -197,7 +185,7 @@ async def _gateway(
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     parts.host.compiler.pause()  # the processors are for what callers wait for
-    await parts.follower.look()
+    await parts.follower.begin()
     tasks = [
         asyncio.create_task(parts.follower.run()),
         asyncio.create_task(_flush_metrics(parts.registry)),
@@ -240,7 +228,7 @@ def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | Non
 
     `sagemaker` is the control plane's protocol; the container role has none.
     """
-    store = Store(settings.state)
+    store = _reopen(settings)
     registry = Registry(settings.data / "metrics", slot)
     limits = HostLimits(
         settings.gateway_memory_bytes,
@@ -311,6 +299,18 @@ def _faces(
     )
 
 
+def _reopen(settings: Settings) -> Store:
+    """The store in a child of the family: it was sound when that started, so what is wrong now may pass.
+
+    Raises:
+        Unavailable: it cannot be opened for now; who says so is started again.
+    """
+    try:
+        return Store(settings.state)
+    except StartupError as error:
+        raise Unavailable(error.message) from None
+
+
 def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:
     return Gauges(host.cache.held_bytes, limits.budget_bytes, len(host.cache.loaded), host.cache.in_use)
 
@@ -326,13 +326,14 @@ def _artifacts(settings: Settings) -> ArtifactStore:
 
 
 async def _flush_metrics(registry: Registry) -> None:
-    logger = log.get_logger("sagebird.gateway")
+    trouble = log.Trouble(log.get_logger("sagebird.gateway"), "metrics not written")
     while True:
         await asyncio.sleep(_FLUSH_S)
         try:
             await asyncio.to_thread(registry.flush)
+            trouble.end()
         except OSError as error:
-            logger.warning("metrics not written", reason=str(error))
+            trouble.meet(str(error))
 
 
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:

@@ -1,6 +1,8 @@
 """Brings a model's files to where the server finds them: a bucket's folder below its data folder."""
 
+import errno
 import hashlib
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -43,6 +45,8 @@ def ship(path: str, name: str, data: Path) -> Shipment:
         if not place.exists():
             _copy(source, place)
     except OSError as error:
+        if _is_full(error):
+            fail(f"The data folder {data} is full: {path} cannot be copied there.")
         why = error.strerror or error
         fail(f"{path} cannot be copied to the data folder {data}: {why} (name another with --data).")
     address = f"s3://{BUCKET}/{name}/{version}/{source.name}"
@@ -50,6 +54,11 @@ def ship(path: str, name: str, data: Path) -> Shipment:
         return Shipment({"ModelDataUrl": address}, version)
     files = {"S3Uri": f"{address}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     return Shipment({"ModelDataSource": {"S3DataSource": files}}, version)
+
+
+def _is_full(error: OSError) -> bool:
+    """Whether there is no room; shutil gives a list of what went wrong with each file, as texts."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _fingerprint(source: Path) -> str:

@@ -6,10 +6,11 @@ from contextlib import suppress
 
 from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmState
 from service.domain.kinds import Kind
+from service.errors import SagebirdError
 from service.hosting.inline import InlineHost
 from service.invoke.directory import EMPTY, Directory, next_directory
 from service.invoke.warming import Warming
-from service.log import get_logger
+from service.log import Trouble, get_logger
 from service.observe.counts import Registry
 from service.store.store import Delta, GatewayReport, ModelReport, Store
 
@@ -41,6 +42,7 @@ class Follower:
         self._looking = asyncio.Lock()
         self._quick_until_s = 0.0  # on the event loop's clock
         self._log = get_logger("sagebird.gateway")
+        self._trouble = Trouble(self._log, "store cannot be followed, calls are answered as before")
 
     async def run(self) -> None:
         """Follow until cancelled; a look that fails is logged and tried again."""
@@ -54,11 +56,22 @@ class Follower:
                     next_retry_s = begun_s + _RETRY_S
                     self._warming.retry_failed()
                     self._host.sweep()
+                self._trouble.end()
+            except SagebirdError as error:  # the store is locked, full or away: it may come back
+                self._trouble.meet(error.message)
             except Exception:  # the edge of a loop that must outlive one bad look
                 self._log.exception("could not follow the store")
             if begun_s >= next_look_s:
                 next_look_s = begun_s + LOOK_S
             await self._rest(clock() - begun_s)
+
+    async def begin(self) -> None:
+        """Read the endpoints, and report if that can be done: calls are answered either way."""
+        await self.catch_up()
+        try:
+            await self.look()
+        except SagebirdError as error:
+            self._trouble.meet(error.message)
 
     async def look(self, *, quick: bool = False) -> None:
         """Look at the store once: follow a new revision, then report what changed.
@@ -90,15 +103,21 @@ class Follower:
     async def settle(self) -> None:
         """Warm up, and wait until the keeper has noted it: calls must not meet what is declared but not up.
 
-        An endpoint that the API makes is waited for by who makes it.
+        An endpoint that the API makes is waited for by who makes it. The keeper notes nothing while the store
+        cannot be written.
         """
         await self.warm()
-        while self._reported is None or any(
-            endpoint.heals and endpoint.status is EndpointStatus.CREATING
-            for endpoint in self.directory.unsettled.values()
+        while not self._trouble.met and (
+            self._reported is None
+            or any(
+                endpoint.heals and endpoint.status is EndpointStatus.CREATING
+                for endpoint in self.directory.unsettled.values()
+            )
         ):
             try:
                 await self.look(quick=True)
+            except SagebirdError as error:
+                self._trouble.meet(error.message)
             except Exception:  # as in `run`: one bad look must not end it
                 self._log.exception("could not follow the store")
             await asyncio.sleep(_SETTLE_LOOK_S)

@@ -14,7 +14,15 @@ from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.document import QUARANTINE_VARIABLE, asks_for, options_of
 from service.domain.transform.job import JobState, JobStatus
-from service.errors import BrokenOff, LeaseLost, ModelFault, ObjectFault, Unavailable, ValidationFault
+from service.errors import (
+    BrokenOff,
+    LeaseLost,
+    ModelFault,
+    ObjectFault,
+    StateDamaged,
+    Unavailable,
+    ValidationFault,
+)
 from service.hosting.artifact import ArtifactStore
 from service.jobs.crew import ProcessCrew
 from service.jobs.heart import SILENT_S, Heart
@@ -26,7 +34,7 @@ from service.jobs.place import Places
 from service.jobs.plan import group_inputs
 from service.jobs.settle import settle_job
 from service.jobs.transform import Job, Watch, run_transform
-from service.log import get_logger
+from service.log import Trouble, get_logger
 from service.objects.store import remove_abandoned
 from service.store.results import Result
 from service.store.store import Store
@@ -86,6 +94,7 @@ class Worker:
         self._shift: _Shift | None = None
         self._heart: Heart | None = None
         self._log = get_logger("sagebird.worker")
+        self._trouble = Trouble(self._log, "worker cannot use its queue")
 
     def run(self, rest: Callable[[float], object]) -> None:
         """Work until told to leave; `rest` sleeps for some seconds, or less if there is reason to."""
@@ -94,9 +103,10 @@ class Worker:
             while not self._leaving():
                 try:
                     worked = self.step()
-                except Unavailable as error:
+                    self._trouble.end()
+                except (Unavailable, StateDamaged) as error:
                     worked = False
-                    self._log.warning("worker could not reach its queue", reason=error.message)
+                    self._trouble.meet(error.message)
                 except Exception:  # the edge of a loop that must outlive one bad task
                     worked = False
                     self._log.exception("worker failed")

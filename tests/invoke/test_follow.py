@@ -1,6 +1,8 @@
 import asyncio
+import resource
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -84,6 +86,37 @@ def test_what_is_declared_is_waited_for_until_it_is_up_or_failed_also_if_a_look_
             assert len(here.follower.problems()) == problems
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+@contextmanager
+def _no_file_grows() -> Iterator[None]:
+    """Nothing can be written, by anybody in this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_gateway_begins_while_the_store_can_be_read_and_not_written(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            await here.settle()
+            assert here.store.gateways() != []
+            late = Follower(here.store, here.host, here.registry, 2)
+            with _no_file_grows():
+                await late.begin()
+                await late.settle()
+            assert late.directory.endpoints.keys() == {"iris"}
+            assert [report.pid for report in here.store.gateways()] == [1]
+
+            await late.look()
+            assert [report.pid for report in here.store.gateways()] == [1, 2]
+            await late.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_an_update_that_is_being_prepared_or_fails_leaves_the_gateway_ready(world: Open) -> None:

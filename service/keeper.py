@@ -1,0 +1,44 @@
+"""The keeper's loop: it looks at the endpoints file and settles endpoints, quicker after a change."""
+
+from collections.abc import Callable
+from time import monotonic
+
+from service.errors import SagebirdError
+from service.log import Trouble, get_logger
+from service.store.store import Store
+
+_LOOK_S = 0.2
+_QUICK_LOOK_S = 0.02  # for a while after a change, when gateways have news of it
+_QUICK_FOR_S = 3.0
+
+
+class Keeper:
+    """Does one round after the other, whatever becomes of the last one."""
+
+    def __init__(self, store: Store, settle: Callable[[], object], look: Callable[[], object] | None) -> None:
+        """`settle` settles endpoints; `look` looks at the endpoints file, None where there is none."""
+        self._store = store
+        self._settle = settle
+        self._look = look
+        self._seen = 0
+        self._quick_until_s = monotonic() + _QUICK_FOR_S
+        self._log = get_logger("sagebird.keeper")
+        self._trouble = Trouble(self._log, "keeper cannot do its rounds")
+
+    def run(self, leaves: Callable[[float], bool]) -> None:
+        """Go on until `leaves`, which waits for some seconds, says that it is over."""
+        while not leaves(_QUICK_LOOK_S if monotonic() < self._quick_until_s else _LOOK_S):
+            try:
+                self._round()
+                self._trouble.end()
+            except SagebirdError as error:  # the store is locked, full or away: it may come back
+                self._trouble.meet(error.message)
+            except Exception:  # the edge of a loop that must outlive one bad look
+                self._log.exception("keeper could not do its round")
+
+    def _round(self) -> None:
+        if self._look is not None:
+            self._look()
+        self._settle()
+        if (revision := self._store.revision()) != self._seen:
+            self._seen, self._quick_until_s = revision, monotonic() + _QUICK_FOR_S

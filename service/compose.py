@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from service import log
 from service.accepting import Balance, Place
 from service.arn import Arns
 from service.asgi import App, made_when_called
@@ -44,6 +43,7 @@ from service.invoke.registered import RegisteredModels
 from service.keeper import Keeper
 from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
+from service.observe.flushing import keep_flushed
 from service.server import Server, behind_proxies
 from service.settings import Settings
 from service.startup import address, check_folders, listen, only_one, say_where
@@ -61,7 +61,6 @@ from service.wire.spec import load_service
 CONTAINER_ENDPOINT = "model"
 """The endpoint that the container role serves its one model behind."""
 
-_FLUSH_S = 0.5
 _WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, need the processors
 # The largest member of any operation's model is a pipeline's definition of 1 MiB.
 _MAX_CONTROL_BODY_BYTES = 2 << 20
@@ -188,7 +187,7 @@ async def _gateway(
     await parts.follower.begin()
     tasks = [
         asyncio.create_task(parts.follower.run()),
-        asyncio.create_task(_flush_metrics(parts.registry)),
+        asyncio.create_task(keep_flushed(parts.registry)),
         asyncio.create_task(server.leave_with(parent_pid)),
     ]
     settled = asyncio.create_task(parts.follower.settle())
@@ -323,17 +322,6 @@ def _artifacts(settings: Settings) -> ArtifactStore:
     roots = [settings.models, settings.data, *([_SAGEMAKER_MODELS] if _SAGEMAKER_MODELS.is_dir() else [])]
     limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
     return ArtifactStore(roots, settings.data / "unpacked", limits, buckets=settings.data / "s3")
-
-
-async def _flush_metrics(registry: Registry) -> None:
-    trouble = log.Trouble(log.get_logger("sagebird.gateway"), "metrics not written")
-    while True:
-        await asyncio.sleep(_FLUSH_S)
-        try:
-            await asyncio.to_thread(registry.flush)
-            trouble.end()
-        except OSError as error:
-            trouble.meet(str(error))
 
 
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:

@@ -15,6 +15,7 @@ from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.document import options_of
 from service.domain.transform.job import Drop, JobState, JobStatus
+from service.domain.transform.names import stored_name
 from service.domain.transform.options import (
     CSV,
     GZIP,
@@ -53,7 +54,9 @@ def create_drop_job(resources: Resources, drop: Drop) -> dict[str, Any]:
     _check_new(resources, drop.job)
     model = resources.find(Kind.MODEL, drop.model)
     state = JobState(location=drop.model) if model is None else _model_state(resources, model)
-    return _create(resources, _drop_document(drop), replace(state, dropped=f"{drop.model}/{drop.name}"))
+    return _create(
+        resources, _drop_document(drop), replace(state, dropped=stored_name(f"{drop.model}/{drop.name}"))
+    )
 
 
 def describe_transform_job(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:

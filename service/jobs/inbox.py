@@ -1,23 +1,28 @@
 """The drop folder: a file put in inbox/MODEL/ becomes outbox/MODEL/FILE.out, by an ordinary transform job.
 
 The job's name is made of what the file is, so that workers that see the same file make one job of it, and one
-that comes after a crash finds it. The file itself stays until its job has ended.
+that comes after a crash finds it. The file itself stays until its job has ended. Others may write here, so no
+link is followed and only plain files are taken; what cannot be taken is told once and stops nobody else.
 """
 
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from service.beneath import Spot, shown, step_down
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.job import Drop, JobStatus
+from service.domain.transform.names import stored_name
 from service.errors import ResourceInUse, SagebirdError
+from service.jobs.outcome import without_content
 from service.log import get_logger
-from service.objects.store import replacing
+from service.objects.writing import move_away, replacing
 from service.store.store import Store
 
 LOOK_S: Final = 1.0
@@ -27,8 +32,23 @@ DONE: Final = ".done"
 FAILED: Final = ".failed"
 
 _PART: Final = ".part"
+_REASON: Final = ".reason"
+_ODD_NAME: Final = "The name of the folder is not UTF-8, and no model can have such a name."
+_MOST_TOLD: Final = 10_000
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 _Identity = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """A file of the drop folder: the folder that is named after its model, and its own name."""
+
+    model: str
+    name: str
+
+    def __str__(self) -> str:
+        return shown(f"{self.model}/{self.name}")
 
 
 class Inbox:
@@ -40,7 +60,8 @@ class Inbox:
         self._outbox = outbox
         self._store = store
         self._order = order
-        self._seen: dict[Path, _Identity] = {}
+        self._seen: dict[_Dropped, _Identity] = {}
+        self._told: set[tuple[str, str]] = set()
         self._log = get_logger("sagebird.inbox")
 
     def run(self, rest: Callable[[float], bool]) -> None:
@@ -54,58 +75,143 @@ class Inbox:
     def look(self) -> None:
         """Make jobs of files that did not change since the last look; clear away those whose job ended."""
         seen = dict(self._files())
-        settled = [(path, one) for path, one in seen.items() if self._seen.get(path) == one]
+        settled = [(dropped, one) for dropped, one in seen.items() if self._seen.get(dropped) == one]
         self._seen = seen
-        for path, identity in settled:
+        for dropped, identity in settled:
             try:
-                self._follow(path, _job_name(path, identity))
+                self._follow(dropped, identity)
             except SagebirdError as error:
-                self._log.warning("dropped file waits", file=str(path), reason=error.message)
+                self._log.warning("dropped file waits", file=str(dropped), reason=error.message)
+            except OSError as error:
+                self._tell(str(dropped), error)
 
-    def _follow(self, path: Path, name: str) -> None:
+    def _follow(self, dropped: _Dropped, identity: _Identity) -> None:
+        if stored_name(dropped.model) != dropped.model:
+            self._put_away(dropped, identity, _ODD_NAME)
+            return
+        name = _job_name(dropped, identity)
         job = self._store.get(Kind.TRANSFORM_JOB, name)
         if job is None:
-            model = path.parent.name
-            target = self._outbox / model
+            self._make_outbox()
+            source, target = self._folder / dropped.model / dropped.name, self._outbox / dropped.model
             with suppress(ResourceInUse):
-                self._order(Drop(name, model, path.name, path.as_uri(), target.as_uri()))
-                self._log.info("file dropped", file=str(path), job=name)
+                self._order(Drop(name, dropped.model, dropped.name, source.as_uri(), target.as_uri()))
+                self._log.info("file dropped", file=str(dropped), job=name)
         elif JobStatus(job.status).is_final:
-            self._clear_away(path, job)
+            self._put_away(dropped, identity, _reason(job, dropped))
 
-    def _clear_away(self, path: Path, job: Resource) -> None:
-        """Move a file whose job has ended; where it failed, a file beside it says why."""
-        done = job.status == JobStatus.COMPLETED
-        folder = path.parent / (DONE if done else FAILED)
-        reason = folder / f"{path.name}.reason"
+    def _make_outbox(self) -> None:
+        """Whoever may look into the drop folder may look for the answers."""
+        if not self._outbox.exists():
+            around = self._folder.stat().st_mode
+            with suppress(FileExistsError):
+                self._outbox.mkdir(mode=0o700)
+                self._outbox.chmod(0o700 | around & 0o755)
+
+    def _put_away(self, dropped: _Dropped, identity: _Identity, reason: str) -> None:
+        """Move a file whose job has ended; where there is a reason why it failed, a file beside it says it.
+
+        No other file of that name is replaced: the later one gets a number. Raises OSError, ObjectFault.
+        """
+        spot = Spot(self._folder) / dropped.model
+        with spot.folder() as folder:
+            try:
+                status = os.stat(dropped.name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:  # another worker was faster
+                return
+            if _identity(status) != identity:
+                return
+            with (
+                _stepped(folder, FAILED if reason else DONE, make=True) as target,
+                suppress(FileNotFoundError),
+            ):
+                kept = move_away(folder, dropped.name, target, dropped.name)
+                if reason:
+                    with replacing(spot / FAILED / (kept + _REASON)) as sink:
+                        sink.write(reason.encode("utf-8", "backslashreplace") + b"\n")
+            if not reason:
+                _forget_reason(folder, dropped.name)
+
+    def _files(self) -> Iterator[tuple[_Dropped, _Identity]]:
+        """Every plain file of every model's folder."""
         try:
-            folder.mkdir(exist_ok=True)
-            if not done:
-                with replacing(reason) as sink:
-                    sink.write((job.failure_reason or f"The job {job.name} was stopped.").encode() + b"\n")
-            with suppress(FileNotFoundError):  # another worker was faster
-                path.replace(folder / path.name)
-            if done:
-                (path.parent / FAILED / path.name).unlink(missing_ok=True)
-                (path.parent / FAILED / reason.name).unlink(missing_ok=True)
-        except OSError as error:
-            self._log.warning("file cannot be moved", file=str(path), reason=error.strerror)
+            with Spot(self._folder).folder() as inbox:
+                for model in _names(inbox):
+                    yield from self._files_of(inbox, model)
+        except FileNotFoundError:
+            return
 
-    def _files(self) -> Iterator[tuple[Path, _Identity]]:
-        for model in _entries(self._folder):
-            if model.is_dir():
-                for entry in _entries(Path(model.path)):
+    def _files_of(self, inbox: int, model: str) -> Iterator[tuple[_Dropped, _Identity]]:
+        try:
+            if stat.S_ISREG(os.stat(model, dir_fd=inbox, follow_symlinks=False).st_mode):
+                return  # it lies beside the models' folders
+            with _stepped(inbox, model) as folder:
+                around = os.fstat(folder)
+                for name in _names(folder):
                     with suppress(FileNotFoundError):
-                        status = entry.stat()
-                        if stat.S_ISREG(status.st_mode):
-                            yield Path(entry.path), _identity(status)
+                        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                        if self._may_take(_Dropped(model, name), status, around):
+                            yield _Dropped(model, name), _identity(status)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._tell(shown(model), error)
+
+    def _may_take(self, dropped: _Dropped, status: os.stat_result, around: os.stat_result) -> bool:
+        """Whether it is a plain file, and no second name of a file that is not the folder's owner's."""
+        if stat.S_ISDIR(status.st_mode):
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            self._tell(str(dropped), "it is a link, a pipe or the like, and only plain files are taken")
+            return False
+        if status.st_nlink > 1 and (status.st_uid != around.st_uid or around.st_mode & _OTHERS_WRITE):
+            self._tell(str(dropped), "it is a hard link, perhaps to somebody else's file: copy it instead")
+            return False
+        return True
+
+    def _tell(self, what: str, why: OSError | str) -> None:
+        reason = why if isinstance(why, str) else str(why.strerror or why)
+        if (what, reason) not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add((what, reason))
+            self._log.warning("passed over in the drop folder", file=what, reason=reason)
 
 
-def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith(".") and not entry.name.endswith(_PART):
-                yield entry
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and not entry.name.endswith((_PART, _REASON))
+        ]
+
+
+@contextmanager
+def _stepped(folder: int, name: str, *, make: bool = False) -> Iterator[int]:
+    descriptor = step_down(folder, name, make=make)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _forget_reason(folder: int, name: str) -> None:
+    """Of an earlier failure of a file that was put back since."""
+    with suppress(FileNotFoundError), _stepped(folder, FAILED) as failed:
+        try:
+            os.stat(name, dir_fd=failed, follow_symlinks=False)
+        except FileNotFoundError:
+            os.unlink(name + _REASON, dir_fd=failed)
+
+
+def _reason(job: Resource, dropped: _Dropped) -> str:
+    """Why a job failed, without what the file holds; "" where it did not."""
+    if job.status == JobStatus.COMPLETED:
+        return ""
+    return without_content(
+        job.failure_reason or f"The job {job.name} was stopped.",
+        stored_name(dropped.name),
+        f"`sagebird jobs {job.name}` says why.",
+    )
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -113,6 +219,6 @@ def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _job_name(path: Path, identity: _Identity) -> str:
-    text = "\0".join([path.parent.name, path.name, *map(str, identity[1:])])
+def _job_name(dropped: _Dropped, identity: _Identity) -> str:
+    text = "\0".join([dropped.model, dropped.name, *map(str, identity[1:])])
     return "inbox-" + hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()

@@ -1,13 +1,14 @@
 """What a job reads: inputs with the names of their outputs, and each cut into batches of whole records."""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from service.beneath import Spot
 from service.domain.transform.batch import batch_lines, batch_records
-from service.domain.transform.names import SUFFIX, check_distinct, read_manifest, relative_name
+from service.domain.transform.names import SUFFIX, check_distinct, read_manifest, relative_name, stored_name
 from service.domain.transform.options import (
     GZIP,
     LINE,
@@ -20,7 +21,7 @@ from service.domain.transform.options import (
 from service.domain.transform.split import SPLITTERS, RecordError, too_large
 from service.errors import ObjectFault, ValidationFault
 from service.jobs.member import Batch, Profile, Spans, Stream
-from service.objects.store import ObjectStore, read_chunks
+from service.objects.store import ObjectStore, cannot_read, read_chunks
 
 LEAST_BLOCK_BYTES: Final = MEGABYTE
 """Of a batch of what may be batched at will: large enough to make each message's cost small."""
@@ -34,15 +35,19 @@ _SINGLE_MOST: Final = 32  # so that a stop is not kept waiting by a slow model
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input: its name, its file and the file that its output becomes."""
+    """One input: its name as it is stored and told, its file and the file that its output becomes.
+
+    With `keep` the output takes no other file's place.
+    """
 
     name: str
-    path: Path
+    spot: Spot
     size_bytes: int
-    output: Path
+    output: Spot
+    keep: bool = False
 
 
-def find_inputs(store: ObjectStore, source: str, target: Path, options: TransformOptions) -> list[Input]:
+def find_inputs(store: ObjectStore, source: str, target: Spot, options: TransformOptions) -> list[Input]:
     """All inputs of a job, in the order of their names; what lies in the output's folder is none.
 
     Raises: ObjectFault, ValidationFault.
@@ -56,26 +61,29 @@ def find_inputs(store: ObjectStore, source: str, target: Path, options: Transfor
                 "Input and output are the same place, so that the next run would read its own output: "
                 "choose another output."
             )
-        listing = store.list(source, below=target if place in target.parents else None)
+        listing = store.list(source, below=target if target.is_below(place) else None)
         found = [
-            (relative_name(entry.key, listing.prefix), entry.path, entry.size_bytes)
+            (relative_name(entry.key, listing.prefix), entry.spot, entry.size_bytes)
             for entry in listing.entries
         ]
     if not found:
         raise ObjectFault(f"There are no inputs at {source}.")
     check_distinct([name for name, _, _ in found])
-    return [Input(name, path, size, target / (name + SUFFIX)) for name, path, size in found]
+    return [Input(stored_name(name), spot, size, target / (name + SUFFIX)) for name, spot, size in found]
 
 
-def _manifest_inputs(store: ObjectStore, source: str) -> Iterator[tuple[str, Path, int]]:
+def _manifest_inputs(store: ObjectStore, source: str) -> Iterator[tuple[str, Spot, int]]:
     for prefix, name in read_manifest(store.read(source)):
         if name.startswith("/") or ".." in name.split("/"):
             raise ValidationFault(f"The manifest's {name!r} must be a name below its prefix.")
-        path = store.locate(prefix + name)
+        spot = store.locate(prefix + name)
         try:
-            yield name, path, path.stat().st_size
+            status = spot.status()
         except OSError as error:
             raise ObjectFault(f"{prefix}{name} cannot be read: {error.strerror or error}.") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise ObjectFault(f"{prefix}{name} cannot be read: it is no plain file.")
+        yield name, spot, status.st_size
 
 
 def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bool) -> Iterator[Batch]:
@@ -96,7 +104,7 @@ def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bo
         block = _block_bytes(given.size_bytes)
         target = min(limit or block, block) if profile.as_blocks else limit
         if unpack:
-            return batch_lines(read_chunks(given.path, unpack=True), target, limit)
+            return batch_lines(read_chunks(given.spot, unpack=True), target, limit)
         return _spans(given, target or given.size_bytes, limit)
     return _records(given, options, profile, limit, remote=remote)
 
@@ -109,7 +117,7 @@ def _block_bytes(size_bytes: int) -> int:
 def _records(
     given: Input, options: TransformOptions, profile: Profile, limit: int, *, remote: bool
 ) -> Iterator[Batch]:
-    chunks = read_chunks(given.path, unpack=options.compression_type == GZIP)
+    chunks = read_chunks(given.spot, unpack=options.compression_type == GZIP)
     records = SPLITTERS[options.split_type](chunks, limit)
     if options.strategy(profile.parameters) != SINGLE_RECORD:
         lists = batch_records(records, limit)
@@ -126,11 +134,11 @@ def _records(
 
 def _whole(given: Input, limit: int, unpack: bool, remote: bool) -> Batch:
     if not limit:
-        return Stream(given.path, unpack)
+        return Stream(given.spot, unpack)
     if not unpack and given.size_bytes <= limit:
-        return Spans(given.path, 0, given.size_bytes)
+        return Spans(given.spot, 0, given.size_bytes)
     body = bytearray()
-    for chunk in read_chunks(given.path, unpack=unpack):
+    for chunk in read_chunks(given.spot, unpack=unpack):
         body += chunk
         if len(body) > limit:
             raise RecordError(
@@ -144,7 +152,7 @@ def _whole(given: Input, limit: int, unpack: bool, remote: bool) -> Batch:
 def _spans(given: Input, target: int, limit: int) -> Iterator[Batch]:
     """As `batch_lines`, without reading more than the places where batches end."""
     try:
-        with given.path.open("rb", buffering=0) as file:
+        with os.fdopen(given.spot.open(), "rb", buffering=0) as file:
             descriptor, size, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
             while at < size:
                 end = size
@@ -155,10 +163,10 @@ def _spans(given: Input, target: int, limit: int) -> Iterator[Batch]:
                 end = end or size
                 if limit and end - at > limit:
                     raise RecordError(1, too_large(limit + 1, limit))
-                yield Spans(given.path, at, end - at)
+                yield Spans(given.spot, at, end - at)
                 at = end
     except OSError as error:
-        raise ObjectFault(f"{given.path} cannot be read: {error.strerror or error}.") from error
+        raise cannot_read(given.spot, error) from error
 
 
 def _newline_before(descriptor: int, start: int, end: int) -> int:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import orjson
 
+from service.beneath import Spot
 from service.errors import ObjectFault
 from service.jobs.outcome import FileReport
 
@@ -25,7 +26,7 @@ _FAILED: Final = (0, 0, 0, 0)
 class Journal(Protocol):
     """Remembers which inputs are dealt with."""
 
-    def find(self, name: str, output: Path) -> FileReport | None:
+    def find(self, name: str, output: Spot) -> FileReport | None:
         """The report of an input that needs no more work."""
         ...
 
@@ -37,7 +38,7 @@ class Journal(Protocol):
 class NoJournal:
     """Remembers nothing: every run does everything."""
 
-    def find(self, name: str, output: Path) -> FileReport | None:
+    def find(self, name: str, output: Spot) -> FileReport | None:
         """Nothing is known."""
         del name, output
         return None
@@ -69,13 +70,13 @@ class FileJournal:
         except OSError as error:
             raise _fault(path, error) from error
 
-    def find(self, name: str, output: Path) -> FileReport | None:
+    def find(self, name: str, output: Spot) -> FileReport | None:
         """The report of an input that failed, or whose output is there as it was written."""
         line = self._lines.get(name)
         if line is None or line.identity == _FAILED:
             return None if line is None else line.report
         try:
-            status = output.stat()
+            status = output.status()
         except OSError:
             return None
         there = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

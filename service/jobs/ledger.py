@@ -5,12 +5,11 @@ reads that: an output that is there is done; one that is not never comes, becaus
 removed first. So no output is written twice, however late the first worker wakes up.
 """
 
-from pathlib import Path
-
+from service.beneath import Spot
 from service.clock import Clock
 from service.jobs.journal import Identity
 from service.jobs.outcome import FileReport
-from service.objects.store import identity_of, remove_unfinished
+from service.objects.writing import is_written, remove_unfinished
 from service.store.results import Result
 from service.store.tasks import Lease, TaskQueue
 
@@ -25,14 +24,14 @@ class Ledger:
         self._clock = clock
         self._known = queue.results_of(lease.job, [given.name for given in lease.inputs])
 
-    def find(self, name: str, output: Path) -> FileReport | None:
+    def find(self, name: str, output: Spot) -> FileReport | None:
         """The report of an input that failed, or whose output is there as it was noted."""
         noted = self._known.get(name)
         if noted is None:
             return None
-        if noted.error is None and identity_of(output) != noted.identity:
+        if noted.error is None and not is_written(output, noted.identity):
             remove_unfinished(output, noted.identity)
-            if identity_of(output) != noted.identity:
+            if not is_written(output, noted.identity):
                 return None
         return report_of(noted)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
+from service.beneath import Spot
 from service.domain.transform.options import (
     CSV,
     JSON_LINES,
@@ -28,7 +29,7 @@ from service.hosting.memory import keep_freed_memory
 from service.hosting.model import Call, load_model
 from service.hosting.remote import RemoteModel
 from service.jobs.work import Ask, BatchWork, Done, Failed
-from service.objects.store import read_chunks
+from service.objects.store import cannot_read, read_chunks
 
 Result = Done | Failed
 Work = Callable[["Batch"], Result]
@@ -40,7 +41,7 @@ _FIRST_PAUSE_S: Final = 0.25
 class Spans:
     """Whole records of a file, to be read by whoever works on them."""
 
-    path: Path
+    spot: Spot
     offset: int
     size_bytes: int
 
@@ -49,7 +50,7 @@ class Spans:
 class Stream:
     """A whole file, to be sent in chunks of any number."""
 
-    path: Path
+    spot: Spot
     unpack: bool
 
 
@@ -194,18 +195,18 @@ def _body(batch: Batch) -> bytes:
     if isinstance(batch, Stream):
         return b"".join(_chunks(batch))
     try:
-        with batch.path.open("rb", buffering=0) as file:
+        with os.fdopen(batch.spot.open(), "rb", buffering=0) as file:
             file.seek(batch.offset)
             body = file.read(batch.size_bytes)
     except OSError as error:
-        raise ObjectFault(f"{batch.path} cannot be read: {error.strerror or error}.") from error
+        raise cannot_read(batch.spot, error) from error
     if len(body) != batch.size_bytes:
-        raise ObjectFault(f"{batch.path} became shorter while it was read.")
+        raise ObjectFault(f"{batch.spot} became shorter while it was read.")
     return body
 
 
 def _chunks(stream: Stream) -> Iterator[bytes]:
-    return read_chunks(stream.path, unpack=stream.unpack)
+    return read_chunks(stream.spot, unpack=stream.unpack)
 
 
 def _patient(ask: Ask, retries: int, pause: Callable[[float], None] = time.sleep) -> Ask:

@@ -18,7 +18,8 @@ from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.member import LocalRecruit, RemoteRecruit
 from service.jobs.outcome import Outcome
 from service.jobs.transform import Job, Watch, run_transform
-from service.objects.store import ObjectStore, remove_abandoned
+from service.objects.store import ObjectStore
+from service.objects.writing import remove_abandoned
 from service.s3uri import parse_s3_uri
 from service.settings import Settings
 
@@ -76,7 +77,7 @@ def run_order(order: Order, workshop: Workshop, watch: Watch) -> Outcome:
     target = workshop.objects.locate(order.target)
     inputs = find_inputs(workshop.objects, order.source, target, order.options)
     if order.guess_type and order.options.content_type is None:
-        guessed = order.guess_type(inputs[0].path.name.removesuffix(".gz"))
+        guessed = order.guess_type(inputs[0].spot.name.removesuffix(".gz"))
         order = replace(order, options=replace(order.options, content_type=guessed))
     check_options(order.options)
     remote = order.model.startswith(_URLS)
@@ -101,7 +102,7 @@ def _crew(order: Order, workshop: Workshop, inputs: Sequence[Input], *, remote: 
 def _model_dir(model: str, workshop: Workshop) -> Path:
     """The model's unpacked folder. Raises ModelFault."""
     if "/" in model:
-        place = model if parse_s3_uri(model) else workshop.objects.locate(model)
+        place = model if parse_s3_uri(model) else workshop.objects.locate(model).path
         return workshop.artifacts.open(workshop.artifacts.resolve(place))
     try:
         found = workshop.artifacts.resolve(model, within=workshop.models)

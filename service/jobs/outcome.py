@@ -1,5 +1,6 @@
 """What is known of a job while it runs and when it is over."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -65,3 +66,12 @@ def describe_failures(files: Sequence[FileReport]) -> str:
     more = len(failed) - _SHOWN
     text = f"{len(failed)} of {len(files)} files failed: {shown}" + (f" And {more} more." if more > 0 else "")
     return text if len(text) <= _MAX_REASON_CHARS else text[: _MAX_REASON_CHARS - 1] + "…"
+
+
+def without_content(reason: str, name: str, instead: str) -> str:
+    """Why the job of one input failed, without what its records hold: `instead` follows the place."""
+    found = re.match(r"1 of 1 files failed: ", reason)
+    if found is None:
+        return reason  # nothing was read yet
+    place = re.compile(re.escape(name) + r"(, record \d+)?: ").match(reason, found.end())
+    return f"{found[0]}{place[0] if place else name + ': '}{instead}"

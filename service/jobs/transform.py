@@ -8,11 +8,11 @@ import base64
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from service.beneath import Spot
 from service.clock import Clock
 from service.domain.transform.names import REJECTED_SUFFIX, REPORT, SUFFIX
 from service.domain.transform.options import TransformOptions
@@ -32,7 +32,7 @@ from service.jobs.outcome import (
     describe_failures,
 )
 from service.jobs.work import Done, Failed, Rejected
-from service.objects.store import Sink, replacing, sync_folders
+from service.objects.writing import Sink, replacing, sync_folders
 
 STOPPED_REASON: Final = "The job was stopped; outputs that were finished before are whole."
 
@@ -42,7 +42,7 @@ class Job:
     """A job whose model is loaded and whose inputs are found."""
 
     inputs: Sequence[Input]
-    target: Path
+    target: Spot
     options: TransformOptions
     crew: Crew
     remote: bool = False
@@ -88,7 +88,7 @@ class _Run:
     job: Job
     watch: Watch
     reports: dict[int, FileReport] = field(default_factory=dict)
-    folders: set[Path] = field(default_factory=set)
+    folders: set[Spot] = field(default_factory=set)
     rows: int = 0
     size_bytes: int = 0
     total_bytes: int = 0
@@ -109,7 +109,7 @@ class _Run:
         finally:
             if current is not None:
                 _discard(current)
-        sync_folders(sorted(self.folders))
+        sync_folders(sorted(self.folders, key=str))
         outcome = self._outcome(self.watch.clock.monotonic() - begun_s)
         if self.job.report:
             write_report(self.job.target, outcome)
@@ -185,7 +185,9 @@ class _Run:
 
     def _sink(self, current: _Open) -> Sink:
         if current.sink is None:
-            current.sink = current.stack.enter_context(replacing(current.given.output))
+            current.sink = current.stack.enter_context(
+                replacing(current.given.output, keep=current.given.keep)
+            )
         return current.sink
 
     def _reject(self, current: _Open, rejected: Rejected) -> None:
@@ -204,7 +206,7 @@ class _Run:
         with current.stack:
             self.watch.journal.note(report, sink.identity)
         if not current.rejected:
-            _rejects_file(current.given).unlink(missing_ok=True)  # of an earlier run
+            _remove(_rejects_file(current.given))  # of an earlier run
         self.folders.add(current.given.output.parent)
         self._close(current, index, report)
 
@@ -247,7 +249,7 @@ class _Run:
         return Outcome(COMPLETED, None, files, model, seconds)
 
 
-def write_report(target: Path, outcome: Outcome) -> None:
+def write_report(target: Spot, outcome: Outcome) -> None:
     """Write `_report.json` beside the outputs in the folder `target`. Raises ObjectFault."""
     document = {
         "status": outcome.status,
@@ -281,8 +283,15 @@ def _sums(files: Sequence[FileReport], seconds: float) -> dict[str, Any]:
     }
 
 
-def _rejects_file(given: Input) -> Path:
-    return given.output.with_name(given.output.name.removesuffix(SUFFIX) + REJECTED_SUFFIX)
+def _rejects_file(given: Input) -> Spot:
+    return given.output.parent / (given.output.name.removesuffix(SUFFIX) + REJECTED_SUFFIX)
+
+
+def _remove(spot: Spot) -> None:
+    try:
+        spot.remove()
+    except OSError as error:
+        raise ObjectFault(f"{spot} cannot be removed: {error.strerror or error}.", writing=True) from error
 
 
 def _discard(current: _Open) -> None:

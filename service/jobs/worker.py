@@ -35,7 +35,7 @@ from service.jobs.plan import group_inputs
 from service.jobs.settle import settle_job
 from service.jobs.transform import Job, Watch, run_transform
 from service.log import Trouble, get_logger
-from service.objects.store import remove_abandoned
+from service.objects.writing import remove_abandoned
 from service.store.results import Result
 from service.store.store import Store
 from service.store.tasks import PLAN, SETTLE, Lease

@@ -1,5 +1,8 @@
 """The drop folder: a file becomes one job and one output, whoever looks and however often."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from service.arn import Arns
@@ -207,3 +210,144 @@ def test_the_watch_goes_on_after_a_bad_look_and_ends_when_told(house: House) -> 
     Inbox(folder, house.data / "outbox", house.store, lambda _: None).run(rest)
 
     assert looks == [1.0] * 4
+
+
+# ---- what others put there
+
+
+def test_links_pipes_and_hard_links_are_left_where_they_are(folder: DropFolder) -> None:
+    outside = folder.house.data.parent / "outside"
+    outside.mkdir()
+    (outside / "private.csv").write_text("1\n")
+    (folder.folder / "linked").symlink_to(outside)
+    (folder.model / "link.csv").symlink_to(outside / "private.csv")
+    (folder.model / "hard.csv").hardlink_to(outside / "private.csv")
+    folder.model.chmod(0o777)
+    os.mkfifo(folder.model / "pipe.csv")
+    (folder.model / "good.csv").write_text("1\n")
+
+    inbox = folder.inbox()
+    for _ in range(3):
+        inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    assert len(folder.jobs()) == 1
+    assert folder.outputs() == {"doubles/good.csv.out": "2\n"}
+    assert sorted(file.name for file in outside.rglob("*")) == ["private.csv"]
+    assert sorted(file.name for file in folder.model.glob("*.csv")) == ["hard.csv", "link.csv", "pipe.csv"]
+
+
+@pytest.mark.parametrize("place", ["inbox/doubles/.done", "outbox/doubles", "inbox/doubles/.failed"])
+def test_nothing_is_moved_or_written_over_a_link(folder: DropFolder, place: str) -> None:
+    outside = folder.house.data.parent / "outside"
+    outside.mkdir()
+    link = folder.house.data / place
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    for name, text in (("a.csv", "1\n"), ("b.csv", "bad\n")):
+        (folder.model / name).write_text(text)
+
+    inbox = folder.inbox()
+    for _ in range(2):
+        inbox.look()
+    folder.house.finish()
+    for _ in range(2):
+        inbox.look()
+
+    assert list(outside.iterdir()) == []
+
+
+def test_a_second_file_of_a_name_takes_neither_the_place_of_the_first_nor_of_its_output(
+    folder: DropFolder,
+) -> None:
+    inbox = folder.inbox()
+    for text in ("1\n", "2\n", "bad\n", "bad,2\n"):
+        (folder.model / "june.csv").write_text(text)
+        inbox.look()
+        inbox.look()
+        folder.house.finish()
+        inbox.look()
+
+    assert folder.outputs() == {"doubles/june.csv.out": "2\n", "doubles/june-2.csv.out": "4\n"}
+    kept = {name: (folder.folder / name).read_text() for name in folder.files() if "reason" not in name}
+    assert kept == {
+        "doubles/.done/june.csv": "1\n",
+        "doubles/.done/june-2.csv": "2\n",
+        "doubles/.failed/june.csv": "bad\n",
+        "doubles/.failed/june-2.csv": "bad,2\n",
+    }
+    assert (folder.model / ".failed" / "june-2.csv.reason").exists()
+
+
+def test_a_second_file_that_comes_while_the_first_is_worked_on_is_kept_too(folder: DropFolder) -> None:
+    inbox = folder.inbox()
+    for text in ("1\n", "2\n"):
+        (folder.model / "june.csv").unlink(missing_ok=True)
+        (folder.model / "june.csv").write_text(text)
+        inbox.look()
+        inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    assert len(folder.jobs()) == 2
+    assert sorted(folder.outputs().values()) == ["4\n", "4\n"]
+    assert folder.files() == ["doubles/.done/june.csv"]
+
+
+def test_a_reason_says_where_and_quotes_nothing_of_the_file(folder: DropFolder) -> None:
+    inbox = folder.inbox()
+    (folder.house.model / "inference.py").write_text(
+        (folder.house.model / "inference.py").read_text().replace('"this row is bad"', "text")
+    )
+    (folder.model / "a.csv").write_text("1\nbad,hunter2\n")
+    inbox.look()
+    inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    reason = (folder.model / ".failed" / "a.csv.reason").read_text()
+    (job,) = folder.jobs()
+    assert reason == f"1 of 1 files failed: a.csv, record 2: `sagebird jobs {job}` says why.\n"
+
+
+def test_names_that_are_not_utf8_stop_nobody(folder: DropFolder) -> None:
+    odd = os.fsencode(folder.folder) + b"/mod\xe9l"
+    os.mkdir(odd)
+    Path(os.fsdecode(odd + b"/a.csv")).write_text("1\n")
+    for name in (b"caf\xe9.csv", b"good.csv", b"new\nline.csv"):
+        Path(os.fsdecode(os.fsencode(folder.model) + b"/" + name)).write_text("1\n")
+
+    inbox = folder.inbox()
+    for _ in range(2):
+        inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    assert {os.fsencode(name) for name in folder.outputs()} == {
+        b"doubles/caf\xe9.csv.out",
+        b"doubles/good.csv.out",
+        b"doubles/new\nline.csv.out",
+    }
+    assert os.listdir(odd) == [b".failed"]
+    assert sorted(os.listdir(odd + b"/.failed")) == [b"a.csv", b"a.csv.reason"]
+
+
+def test_answers_may_be_read_by_whom_the_drop_folder_is_open_to(folder: DropFolder) -> None:
+    folder.folder.chmod(0o755)
+    inbox = folder.inbox()
+    (folder.model / "a.csv").write_text("1\n")
+    before = os.umask(0o077)
+    try:
+        inbox.look()
+        inbox.look()
+        folder.house.finish()
+    finally:
+        os.umask(before)
+
+    places = [folder.outbox, folder.outbox / "doubles", folder.outbox / "doubles" / "a.csv.out"]
+    assert [place.stat().st_mode & 0o777 for place in places] == [
+        0o755,
+        0o755,
+        0o644,
+    ]

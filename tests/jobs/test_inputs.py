@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.beneath import Spot
 from service.domain.transform.options import MEGABYTE, ContainerParameters, TransformOptions
 from service.jobs.inputs import Input, cut
 from service.jobs.member import Profile, Spans
@@ -23,7 +24,7 @@ def test_blocks_grow_with_their_file(
     """The size that the listing gave decides; what is read here is as much as a test needs."""
     path = tmp_path / "rows.csv"
     path.write_bytes(ROW * (9 * MEGABYTE // len(ROW)))
-    given = Input("rows.csv", path, size_mb * MEGABYTE, tmp_path / "rows.csv.out")
+    given = Input("rows.csv", Spot(path), size_mb * MEGABYTE, Spot(tmp_path / "rows.csv.out"))
     options = TransformOptions(
         content_type="text/csv", split_type="Line", max_payload_in_mb=max_payload_in_mb
     )

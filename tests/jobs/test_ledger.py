@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from service.beneath import Spot
 from service.errors import LeaseLost, ObjectFault
 from service.jobs.heart import SILENT_S
 from service.jobs.ledger import Ledger
 from service.jobs.outcome import FileReport
-from service.objects.store import replacing
+from service.objects.writing import replacing
 from service.store.tasks import Lease, TaskInput
 from tests.jobs.house import House
 
@@ -33,7 +34,7 @@ def ledger(house: House, lease: Lease) -> Ledger:
 
 
 def publish(house: House, lease: Lease, output: Path, text: bytes = b"2\n") -> None:
-    with replacing(output) as sink:
+    with replacing(Spot(output)) as sink:
         sink.write(text)
         ledger(house, lease).note(REPORT, sink.identity)
 
@@ -41,8 +42,8 @@ def publish(house: House, lease: Lease, output: Path, text: bytes = b"2\n") -> N
 def test_an_output_that_was_noted_and_is_there_is_done(house: House, lease: Lease, tmp_path: Path) -> None:
     publish(house, lease, tmp_path / "a.csv.out")
 
-    assert ledger(house, lease).find("a.csv", tmp_path / "a.csv.out") == REPORT
-    assert ledger(house, lease).find("b.csv", tmp_path / "b.csv.out") is None
+    assert ledger(house, lease).find("a.csv", Spot(tmp_path / "a.csv.out")) == REPORT
+    assert ledger(house, lease).find("b.csv", Spot(tmp_path / "b.csv.out")) is None
 
 
 def test_an_output_that_is_another_file_is_not_done(house: House, lease: Lease, tmp_path: Path) -> None:
@@ -52,14 +53,14 @@ def test_an_output_that_is_another_file_is_not_done(house: House, lease: Lease, 
     output.rename(tmp_path / "kept")
     output.write_bytes(copy)
 
-    assert ledger(house, lease).find("a.csv", output) is None
+    assert ledger(house, lease).find("a.csv", Spot(output)) is None
 
 
 def test_a_failed_input_needs_no_output(house: House, lease: Lease, tmp_path: Path) -> None:
     failed = FileReport("a.csv", 3, 0, 0, 0.5, "a.csv, record 1: why.")
     ledger(house, lease).note(failed, None)
 
-    assert ledger(house, lease).find("a.csv", tmp_path / "a.csv.out") == failed
+    assert ledger(house, lease).find("a.csv", Spot(tmp_path / "a.csv.out")) == failed
 
 
 def test_who_lost_the_lease_publishes_nothing(house: House, lease: Lease, tmp_path: Path) -> None:
@@ -80,13 +81,13 @@ def test_what_was_noted_but_not_named_never_gets_its_name_after_a_takeover(
     output = tmp_path / "a.csv.out"
 
     def publish_late() -> None:
-        with replacing(output) as sink:
+        with replacing(Spot(output)) as sink:
             sink.write(b"late\n")
             ledger(house, lease).note(REPORT, sink.identity)
             # Here the worker sleeps for long; another one takes over.
             house.clock.advance(SILENT_S + 1)
             taken = claim(house)
-            assert ledger(house, taken).find("a.csv", output) is None
+            assert ledger(house, taken).find("a.csv", Spot(output)) is None
             publish(house, taken, output)
 
     with pytest.raises(ObjectFault, match="cannot be written"):
@@ -100,8 +101,8 @@ def test_the_unfinished_file_of_another_job_is_left_alone(house: House, lease: L
     publish(house, lease, output)
     output.unlink()
 
-    with replacing(output) as other:
+    with replacing(Spot(output)) as other:
         other.write(b"other\n")
-        assert ledger(house, lease).find("a.csv", output) is None
+        assert ledger(house, lease).find("a.csv", Spot(output)) is None
 
     assert output.read_bytes() == b"other\n"

@@ -8,14 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from service.beneath import Spot
 from service.errors import ObjectFault
-from service.objects.store import (
-    ObjectStore,
-    read_chunks,
-    remove_abandoned,
-    replacing,
-    sync_folders,
-)
+from service.objects.store import ObjectStore, read_chunks
+from service.objects.writing import remove_abandoned, replacing, sync_folders
 from tests.conftest import ROOT, wait_until
 
 
@@ -50,7 +46,7 @@ def test_a_folder_is_listed_without_its_hidden_files(store: ObjectStore, tmp_pat
 
 
 def test_what_lies_below_the_output_is_no_input(store: ObjectStore, tmp_path: Path) -> None:
-    listing = store.list("s3://bucket/in", below=tmp_path / "s3" / "bucket" / "in" / "sub")
+    listing = store.list("s3://bucket/in", below=Spot(tmp_path / "s3" / "bucket" / "in" / "sub"))
 
     assert [entry.key for entry in listing.entries] == ["in-2/c.csv", "in/a.csv", "index.txt"]
 
@@ -58,7 +54,7 @@ def test_what_lies_below_the_output_is_no_input(store: ObjectStore, tmp_path: Pa
 def test_an_entry_tells_its_file_and_size(store: ObjectStore, tmp_path: Path) -> None:
     (entry,) = store.list("s3://bucket/in/a").entries
 
-    assert entry.path == tmp_path / "s3" / "bucket" / "in" / "a.csv"
+    assert entry.spot.path == tmp_path / "s3" / "bucket" / "in" / "a.csv"
     assert entry.size_bytes == len("in/a.csv")
     assert store.read("s3://bucket/in/a.csv") == b"in/a.csv"
 
@@ -106,7 +102,7 @@ def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
     file.chmod(0)
 
     with pytest.raises(ObjectFault, match="secret cannot be read: Permission denied"):
-        list(read_chunks(file))
+        list(read_chunks(Spot(file)))
 
 
 def test_gzip_is_unpacked_on_the_way_in_pieces(tmp_path: Path) -> None:
@@ -114,7 +110,7 @@ def test_gzip_is_unpacked_on_the_way_in_pieces(tmp_path: Path) -> None:
     file = tmp_path / "a.gz"
     file.write_bytes(gzip.compress(data[:100_000]) + gzip.compress(data[100_000:]))
 
-    chunks = list(read_chunks(file, unpack=True, size=1000))
+    chunks = list(read_chunks(Spot(file), unpack=True, size=1000))
 
     assert b"".join(chunks) == data
     assert max(map(len, chunks)) <= 1000
@@ -127,13 +123,13 @@ def test_what_is_no_whole_gzip_is_told(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.gz").write_bytes(data)
 
     with pytest.raises(ObjectFault, match="is not a whole gzip file"):
-        list(read_chunks(tmp_path / "a.gz", unpack=True))
+        list(read_chunks(Spot(tmp_path / "a.gz"), unpack=True))
 
 
 def test_a_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "out"
 
-    with replacing(target) as sink:
+    with replacing(Spot(target)) as sink:
         sink.write(b"one")
         assert not target.exists()
         sink.write(b"two")
@@ -143,14 +139,14 @@ def test_a_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
     assert target.read_bytes() == b"onetwo"
     assert before == (status.st_dev, status.st_ino, 6, status.st_mtime_ns)
     assert [path.name for path in target.parent.iterdir()] == ["out"]
-    sync_folders([target.parent])
+    sync_folders([Spot(target.parent)])
 
 
 def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.write_text("old")
 
-    with pytest.raises(KeyboardInterrupt), replacing(target) as sink:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), replacing(Spot(target)) as sink:  # noqa: PT012
         sink.write(b"new")
         raise KeyboardInterrupt
 
@@ -162,21 +158,21 @@ def test_unfinished_files_are_no_objects_and_go_once_their_writer_is_dead(tmp_pa
     store = ObjectStore(tmp_path, allow_paths=True)
     bucket = tmp_path / "bucket"
     program = (
-        "import sys, pathlib; from service.objects.store import replacing\n"
-        "with replacing(pathlib.Path(sys.argv[1])) as sink: sink.write(b'x'); sys.stdin.read()"
+        "import sys, pathlib; from service.beneath import Spot; from service.objects.writing import *\n"
+        "with replacing(Spot(pathlib.Path(sys.argv[1]))) as sink: sink.write(b'x'); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(bucket / "theirs")]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as writer:
         wait_until(lambda: bucket.is_dir() and any(bucket.iterdir()))
-        with replacing(bucket / "ours") as sink:
+        with replacing(Spot(bucket / "ours")) as sink:
             sink.write(b"x")
-            remove_abandoned(tmp_path)
+            remove_abandoned(Spot(tmp_path))
             assert len(list(bucket.iterdir())) == 2
             with pytest.raises(ObjectFault, match="No object"):
                 store.list("s3://bucket/")
         writer.kill()
 
-    remove_abandoned(tmp_path)
+    remove_abandoned(Spot(tmp_path))
 
     assert [path.name for path in bucket.iterdir()] == ["ours"]
 
@@ -186,8 +182,84 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
     with (
         pytest.raises(ObjectFault, match="out cannot be written") as caught,
-        replacing(tmp_path / "file" / "out"),
+        replacing(Spot(tmp_path / "file" / "out")),
     ):
         pytest.fail("never entered")
 
     assert caught.value.writing
+
+
+# ---- what others put there
+
+
+def test_links_in_a_bucket_lead_nowhere(store: ObjectStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "private.csv").write_text("secret")
+    bucket = tmp_path / "s3" / "bucket"
+    (bucket / "in" / "folder").symlink_to(outside)
+    (bucket / "in" / "file.csv").symlink_to(outside / "private.csv")
+    (tmp_path / "s3" / "linked").symlink_to(outside)
+    public = ObjectStore(tmp_path / "s3", allow_paths=False)
+
+    assert keys(public, "s3://bucket/in/") == ["in/a.csv", "in/sub/b.csv"]
+    for address in (
+        "s3://bucket/in/folder/private.csv",
+        "s3://bucket/in/file.csv",
+        "s3://linked/private.csv",
+    ):
+        with pytest.raises(ObjectFault, match=r"it is a link, and none is followed here|it is no plain file"):
+            public.read(address)
+    for address in ("s3://linked/", "s3://bucket/in/folder/"):
+        with pytest.raises(ObjectFault):
+            public.list(address)
+    with (
+        pytest.raises(ObjectFault, match="cannot be written"),
+        replacing(public.locate("s3://bucket/in/folder/x")),
+    ):
+        pytest.fail("never entered")
+    assert sorted(file.name for file in outside.iterdir()) == ["private.csv"]
+
+
+def test_a_pipe_is_no_object_and_nobody_waits_for_it(store: ObjectStore, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s3" / "bucket" / "in" / "pipe")
+
+    assert keys(store, "s3://bucket/in/") == ["in/a.csv", "in/sub/b.csv"]
+    for address in ("s3://bucket/in/pipe", str(tmp_path / "s3" / "bucket" / "in" / "pipe")):
+        with pytest.raises(ObjectFault, match="it is no plain file"):
+            store.read(address)
+
+
+def test_an_output_takes_the_place_of_a_link_and_not_of_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("old")
+    (tmp_path / "out").symlink_to(tmp_path / "precious")
+
+    with replacing(Spot(tmp_path) / "out") as sink:
+        sink.write(b"new")
+
+    assert (tmp_path / "precious").read_text() == "old"
+    assert (tmp_path / "out").read_text() == "new"
+
+
+def test_what_is_kept_gets_the_next_number(tmp_path: Path) -> None:
+    for text in (b"1", b"2", b"3"):
+        with replacing(Spot(tmp_path) / "june.csv.gz.out", keep=True) as sink:
+            sink.write(text)
+
+    found = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert found == {"june.csv.gz.out": b"1", "june-2.csv.gz.out": b"2", "june-3.csv.gz.out": b"3"}
+
+
+def test_who_may_read_a_folder_may_read_what_is_written_there(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        for mode, of_folder, of_file in ((0o777, 0o755, 0o644), (0o750, 0o750, 0o640), (0o700, 0o700, 0o600)):
+            around = tmp_path / oct(mode)
+            around.mkdir()
+            around.chmod(mode)
+            with replacing(Spot(around) / "sub/out") as sink:
+                sink.write(b"x")
+            assert (around / "sub").stat().st_mode & 0o777 == of_folder
+            assert (around / "sub" / "out").stat().st_mode & 0o777 == of_file
+    finally:
+        os.umask(before)

@@ -1,7 +1,9 @@
 """Which output belongs to which input, and what a manifest lists (contract D.2)."""
 
 import json
+import os
 from collections.abc import Iterator
+from urllib.parse import quote, unquote_to_bytes
 
 from service.errors import ValidationFault
 
@@ -19,6 +21,23 @@ def relative_name(key: str, prefix: str) -> str:
     if prefix and not prefix.endswith("/"):
         prefix = prefix + "/" if key.startswith(prefix + "/") else prefix[: prefix.rfind("/") + 1]
     return key.removeprefix(prefix)
+
+
+def stored_name(name: str) -> str:
+    """A file's name as any store and document can have it.
+
+    What is not UTF-8 is written as %E9, behind a slash, which no other name begins with.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "/" + quote(name.encode("utf-8", "surrogateescape"))
+    return name
+
+
+def real_name(stored: str) -> str:
+    """The name that `stored_name` made this of."""
+    return os.fsdecode(unquote_to_bytes(stored[1:])) if stored.startswith("/") else stored
 
 
 def check_distinct(names: list[str]) -> None:

@@ -269,16 +269,15 @@ def _faces(
     if sagemaker is None:
         pages = made_when_called(lambda: behind_proxies(create_app(router())))
         guard = guard_of(settings, contains=True)
-        return Gateway(pages, invocations, pages, pages, guard, prepare_default=invocations.prepare)
-    catalogue = Catalogue(store, host, settings.models)
+        limit, hot = settings.max_body_bytes, invocations.prepare
+        return Gateway(pages, invocations, pages, pages, guard, limit, prepare_default=hot)
+    catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
 
     def people() -> App:
         found = create_pages(
-            lambda most: catalogue.endpoints(follower.directory, most),
-            catalogue.models,
+            catalogue,
             follower.problems,
             lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
-            catalogue.notices,
         )
         found.include_router(router())
         return found
@@ -293,6 +292,7 @@ def _faces(
         control,
         made_when_called(lambda: behind_proxies(people())),
         guard_of(settings),
+        settings.max_body_bytes,
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
     )

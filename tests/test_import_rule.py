@@ -20,7 +20,7 @@ import pytest
 LAYERS = (
     (
         ("errors", "floods", "origins"),
-        ("arn", "asgi", "beneath", "clock", "door", "log", "s3uri", "settings", "whereabouts"),
+        ("arn", "asgi", "beneath", "clock", "door", "log", "s3uri", "sandbox", "settings", "whereabouts"),
     ),
     (("wire", "domain"),),
     (("store", "objects", "hosting", "observe", "load"),),

@@ -16,5 +16,10 @@ def create_app(router: APIRouter) -> FastAPI:
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
+    @app.api_route("/invocations", methods=["GET", "PUT", "PATCH", "DELETE"])
+    async def only_post() -> PlainTextResponse:
+        sentence = "A prediction is asked for by POST, with the input as the body.\n"
+        return PlainTextResponse(sentence, 405, {"Allow": "POST"})
+
     app.include_router(router)
     return app

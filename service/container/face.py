@@ -16,6 +16,7 @@ from service.errors import (
 from service.hosting.model import Answer, Call
 from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from service.log import get_logger
+from service.sandbox import sandbox
 from service.wire.reply import Answered, Answering, Reply
 
 _CONTENT_TYPE = b"content-type"
@@ -153,7 +154,7 @@ def answer_headers(answer: Answer) -> Headers:
     ):
         if value is not None and value.isprintable():
             headers.append((name, value.encode("latin-1", "replace")))
-    return headers
+    return [*headers, *sandbox(answer.content_type)]
 
 
 def describe_error(error: Exception, request_id: str) -> tuple[int, str]:

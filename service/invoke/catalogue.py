@@ -1,6 +1,6 @@
 """What is served, for people: each endpoint with its shares, its models and an example request that works."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,22 +66,33 @@ _Example = tuple[tuple[str, ...], ExampleRequest | None]
 class Catalogue:
     """Reads the directory, the model folders and the gateways' reports. Its methods block: files and SQL."""
 
-    def __init__(self, store: Store, host: InlineHost, models: Path) -> None:
+    def __init__(
+        self, store: Store, host: InlineHost, models: Path, directory: Callable[[], Directory]
+    ) -> None:
+        """`directory` gives what is served at this moment."""
+        self._directory = directory
         self._store = store
         self._host = host
         self._models = models
 
-    def endpoints(self, directory: Directory, most: int | None = None) -> list[EndpointCard]:
+    def endpoints(self, most: int | None = None) -> list[EndpointCard]:
         """Every endpoint by name, or so many: the first ones, and the default one if there is one.
 
         Models that endpoints share are looked at once.
         """
         known: dict[ModelSource, _Example] = {}
+        directory = self._directory()
         default = directory.default
         names = sorted(directory.endpoints)[:most]
         if default is not None and default in directory.endpoints and default not in names:
             names[-1] = default
         return [self._endpoint(directory.endpoints[name], name == default, known) for name in names]
+
+    def endpoint(self, name: str | None) -> EndpointCard | None:
+        """One endpoint, None standing for the default one; None if there is no such endpoint."""
+        directory = self._directory()
+        found = directory.endpoints.get(directory.default or "" if name is None else name)
+        return None if found is None else self._endpoint(found, found.name == directory.default, {})
 
     def notices(self) -> list[str]:
         """What people should know beside that: the endpoints file is refused, or there is none."""

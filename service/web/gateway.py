@@ -3,14 +3,17 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 
-from service.asgi import App, Headers, Message, Receive, Scope, Send, send_reply
+from service.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.errors import AccessDenied, CallerError
+from service.web.browsers import for_browsers, with_headers
 from service.web.denial import deny
-from service.web.guard import Asked, Guard, leave, opened, read_asked
+from service.web.encodings import unpacked
+from service.web.guard import Asked, Guard, is_prediction, leave, opened, read_asked
 from service.wire.reply import Answered, Answering, Preparing
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
+_ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
 _KNOWN_TARGETS = 4096
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
@@ -25,6 +28,7 @@ class Gateway:
         control: App,
         pages: App,
         guard: Guard,
+        max_body_bytes: int,
         *,
         prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
         prepare_default: Preparing | None = None,
@@ -32,39 +36,45 @@ class Gateway:
         """Take the four faces, and who says which requests may reach them.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
-        `pages` the rest. `prepare_endpoint`, which takes the endpoint's name first, and `prepare_default` are
-        the hot ways into the first two.
+        `pages` the rest, other methods of the first two included. `max_body_bytes` is for compressed bodies
+        as they come; each face has a limit of its own for what it reads. `prepare_endpoint`, which takes the
+        endpoint's name first, and `prepare_default` are the hot ways into the first two.
         """
         self.draining = False
         self._guard = guard
+        self._max_body_bytes = max_body_bytes
         self._prepare_endpoint = prepare_endpoint
         self._prepare_default = prepare_default
         self.prepares = lru_cache(_KNOWN_TARGETS)(self._prepares)
         self._runtime = runtime
         self._invocations = invocations
         self._control = control
-        self._pages = pages
+        self._pages = for_browsers(pages)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request on. While draining, each answer tells its client to connect anew, elsewhere."""
         if self.draining:
-            send = _with_headers(send, [(b"connection", b"close")])
+            send = with_headers(send, [(b"connection", b"close")])
+        if _has_slash_too_many(scope["path"]):
+            scope = {**scope, "path": scope["path"][:-1]}
         method, path, headers = scope["method"], scope["path"], scope["headers"]
         asked = read_asked(headers)
         try:
             self._guard.check_host(headers)
             origin = self._guard.check(method, path, asked)
-        except AccessDenied as error:
+            if asked.encoding is not None:
+                scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)
+        except CallerError as error:
             return _deny(send, error, scope)
         if origin is not None:
             if method == "OPTIONS" and asked.preflight is not None:
                 return _give_leave(send, origin, asked)
-            send = _with_headers(send, opened(origin))
+            send = with_headers(send, opened(origin))
         return self._face(method, path)(scope, receive, send)
 
     def _face(self, method: str, path: str) -> App:
         if path.startswith("/endpoints/"):
-            return self._runtime
+            return self._runtime if method == "POST" or not path.endswith(_ACTIONS) else self._pages
         if method == "POST" and path == "/invocations":
             return self._invocations
         return self._control if method == "POST" and path == "/" else self._pages
@@ -90,6 +100,10 @@ class Gateway:
         return prepare(headers)
 
 
+def _has_slash_too_many(path: str) -> bool:
+    return path.endswith("/") and (is_prediction(path[:-1]) or path == "/models/")
+
+
 def _deny_all(
     asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]],
 ) -> list[list[Answered]]:
@@ -103,14 +117,3 @@ async def _deny(send: Send, error: CallerError, scope: Scope) -> None:
 
 async def _give_leave(send: Send, origin: str, asked: Asked) -> None:
     await send_reply(send, 204, leave(origin, asked), b"")
-
-
-def _with_headers(send: Send, more: Headers) -> Send:
-    """`send`, with these headers on every answer."""
-
-    async def send_more(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *more]
-        await send(message)
-
-    return send_more

@@ -48,6 +48,7 @@ class Asked(NamedTuple):
     origin: bytes | None
     site: bytes | None  # Sec-Fetch-Site
     content_type: bytes | None
+    encoding: bytes | None  # Content-Encoding
     names_target: bool  # X-Amz-Target: without it POST / changes nothing
     preflight: bytes | None  # the method that a page asks leave for
     wanted: bytes  # the headers that it asks leave for
@@ -154,6 +155,7 @@ def read_asked(headers: Headers) -> Asked:
         get(b"origin"),
         get(b"sec-fetch-site"),
         get(b"content-type"),
+        get(b"content-encoding"),
         get(b"x-amz-target") is not None,
         get(b"access-control-request-method"),
         get(b"access-control-request-headers", b""),

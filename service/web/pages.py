@@ -4,10 +4,10 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from shlex import quote
+from typing import Protocol
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -18,31 +18,48 @@ from service.web.openapi import describe_api
 _STATIC = Path(__file__).parent / "static"
 
 
+_ACTIONS = ("invocations", "async-invocations", "invocations-response-stream")
+_OTHER_METHODS = ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")
+_ANY_INPUT = "-H 'Content-Type: text/csv' -d '1.0,2.0,3.0'"
+
 MOST_SHOWN = 200
 """How many endpoints pages for people show: nobody reads ten thousand, and no browser likes to draw them."""
 
-Endpoints = Callable[[int | None], list[EndpointCard]]
-"""The cards of all endpoints, or of the first so many by name."""
+
+class Served(Protocol):
+    """What is served at this moment. All of these may block; they are called in threads."""
+
+    def endpoints(self, most: int | None = None) -> list[EndpointCard]:
+        """The cards of all endpoints, or of the first so many by name."""
+        ...
+
+    def endpoint(self, name: str | None) -> EndpointCard | None:
+        """The card of one endpoint, by None that of the default one; None where there is none."""
+        ...
+
+    def models(self) -> list[ModelCard]:
+        """Every model that is there to be served, or that some gateway holds or failed to load."""
+        ...
+
+    def notices(self) -> list[str]:
+        """Sentences for people, such as that the endpoints file is refused."""
+        ...
 
 
 def create_pages(
-    endpoints: Endpoints,
-    models: Callable[[], list[ModelCard]],
-    problems: Callable[[], list[str]],
-    metrics: Callable[[], tuple[bytes, str]],
-    notices: Callable[[], list[str]],
+    served: Served, problems: Callable[[], list[str]], metrics: Callable[[], tuple[bytes, str]]
 ) -> FastAPI:
-    """The pages. All five callables may block; they are called in threads.
+    """The pages.
 
-    `endpoints` and `models` say what is served, `problems` what keeps this gateway from being ready,
-    `metrics` gives the exposition and its Content-Type, `notices` are sentences for people, such as that the
-    endpoints file is refused.
+    `problems` says what keeps this gateway from being ready, `metrics` gives the exposition and its
+    Content-Type. Both may block.
     """
     app = FastAPI(title="sagebird", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     _add_health(app, problems, metrics)
-    _add_docs(app, endpoints)
-    _add_overview(app, endpoints, models, notices)
+    _add_docs(app, served)
+    _add_overview(app, served)
+    _add_wrong_methods(app, served)
     return app
 
 
@@ -66,35 +83,26 @@ def _add_health(
         return Response(body, headers={"content-type": content_type})
 
 
-def _add_docs(app: FastAPI, endpoints: Endpoints) -> None:
+def _add_docs(app: FastAPI, served: Served) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="sagebird",
-            swagger_js_url="/static/swagger-ui/swagger-ui-bundle.js",
-            swagger_css_url="/static/swagger-ui/swagger-ui.css",
-            swagger_favicon_url="/static/swagger-ui/favicon-32x32.png",
-        )
+        return HTMLResponse((_STATIC / "docs.html").read_text(encoding="utf-8"))
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> Response:
-        return Response(orjson.dumps(describe_api(app, endpoints(MOST_SHOWN))), media_type="application/json")
+        return Response(
+            orjson.dumps(describe_api(app, served.endpoints(MOST_SHOWN))), media_type="application/json"
+        )
 
 
-def _add_overview(
-    app: FastAPI,
-    endpoints: Endpoints,
-    models: Callable[[], list[ModelCard]],
-    notices: Callable[[], list[str]],
-) -> None:
+def _add_overview(app: FastAPI, served: Served) -> None:
     @app.get("/status", tags=["people"], summary="Endpoints and models as JSON")
     def status() -> Response:
         document = {
             "version": __version__,
-            "notices": notices(),
-            "endpoints": endpoints(None),
-            "models": models(),
+            "notices": served.notices(),
+            "endpoints": served.endpoints(),
+            "models": served.models(),
         }
         return Response(orjson.dumps(document), media_type="application/json")
 
@@ -105,8 +113,25 @@ def _add_overview(
             return PlainTextResponse("sagebird does not serve this AWS service.\n", 501)
         host = str(request.base_url).rstrip("/")
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(_page(endpoints(MOST_SHOWN + 1), notices(), host))
-        return PlainTextResponse(_text(endpoints(MOST_SHOWN + 1), notices(), host))
+            return HTMLResponse(_page(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
+        return PlainTextResponse(_text(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
+
+
+def _add_wrong_methods(app: FastAPI, served: Served) -> None:
+    """What a browser gets that opens the address of an endpoint: how it is called."""
+
+    def only_post(request: Request, name: str | None = None) -> Response:
+        card = served.endpoint(name)
+        text = f"{request.method} asks for no prediction here: send a POST with the input as the body"
+        host = str(request.base_url).rstrip("/")
+        if card is not None and card.example is not None:
+            text += f", for example\n\n  {curl_line(card, card.example, host)}"
+        elif name is not None:
+            text += f", for example\n\n  curl {host}/endpoints/{quote(name)}/invocations {_ANY_INPUT}"
+        return PlainTextResponse(f"{text}\n\n{host}/docs lets you try it.\n", 405, {"Allow": "POST"})
+
+    for path in ("/invocations", *(f"/endpoints/{{name:path}}/{action}" for action in _ACTIONS)):
+        app.add_api_route(path, only_post, methods=list(_OTHER_METHODS), include_in_schema=False)
 
 
 def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:

@@ -26,6 +26,7 @@ from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
 from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from service.log import get_logger
+from service.sandbox import sandbox
 from service.web.failures import note_failure
 from service.web.together import Together
 from service.wire.faults import fault_reply
@@ -153,7 +154,7 @@ class RuntimeFace:
 
     def _write_usual(self, content_type: str, variant: str) -> tuple[tuple[bytes, bytes], ...]:
         written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
-        return tuple(self._invoke_endpoint.write(written).headers)
+        return (*self._invoke_endpoint.write(written).headers, *sandbox(content_type))
 
     def _usual_lines(self, content_type: str, variant: str) -> bytes:
         return header_lines(list(self._usual_headers(content_type, variant)))
@@ -204,7 +205,7 @@ class RuntimeFace:
             if value is not None:
                 output[member] = value
         reply = self._invoke_endpoint.write(output)
-        reply.headers.append(id_header)
+        reply.headers.extend((*sandbox(answer.content_type), id_header))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
 
 

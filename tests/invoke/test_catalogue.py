@@ -18,8 +18,8 @@ def test_endpoints_are_shown_with_shares_models_and_an_example(world: Open) -> N
                 """
             )
             await here.settle()
-            catalogue = Catalogue(here.store, here.host, here.models)
-            every, bad, iris = catalogue.endpoints(here.follower.directory)
+            catalogue = Catalogue(here.store, here.host, here.models, lambda: here.follower.directory)
+            every, bad, iris = catalogue.endpoints()
             assert (every.name, bad.name, iris.name) == ("all", "bad", "iris")
             assert [(v.name, v.share, v.model) for v in iris.variants] == [
                 ("a", 0.9, "iris-logistic"),
@@ -55,10 +55,10 @@ def test_so_many_endpoints_are_the_first_ones_and_the_default_one(world: Open) -
                 """
             )
             await here.settle()
-            catalogue, directory = Catalogue(here.store, here.host, here.models), here.follower.directory
-            assert [card.name for card in catalogue.endpoints(directory, 2)] == ["a", "d"]
-            assert [card.name for card in catalogue.endpoints(directory, 9)] == ["a", "b", "c", "d"]
-            (example,) = {card.example for card in catalogue.endpoints(directory)}
+            catalogue = Catalogue(here.store, here.host, here.models, lambda: here.follower.directory)
+            assert [card.name for card in catalogue.endpoints(2)] == ["a", "d"]
+            assert [card.name for card in catalogue.endpoints(9)] == ["a", "b", "c", "d"]
+            (example,) = {card.example for card in catalogue.endpoints()}
             assert example is not None
 
     asyncio.run(run())
@@ -69,13 +69,13 @@ def test_models_on_disk_are_shown_before_anything_is_loaded_and_a_lost_folder_br
 ) -> None:
     async def run() -> None:
         async with world() as here:
-            catalogue = Catalogue(here.store, here.host, here.models)
+            catalogue = Catalogue(here.store, here.host, here.models, lambda: here.follower.directory)
             assert {card.state for card in catalogue.models()} == {"on disk"}
             here.declare("endpoints: {e: {variants: {v: {model: broken, lazy: true}}}}")
             await here.settle()
             (here.models / "broken" / "model.joblib").unlink()
             (here.models / "broken").rmdir()
-            (card,) = catalogue.endpoints(here.follower.directory)
+            (card,) = catalogue.endpoints()
             assert (card.models, card.example) == ((), None)
 
     asyncio.run(run())
@@ -100,7 +100,9 @@ def test_shares_of_huge_weights_are_still_shares(world: Open) -> None:
             huge = "{model: iris-logistic, weight: 1.7e+308}"
             here.declare(f"endpoints: {{e: {{variants: {{a: {huge}, b: {huge}}}}}}}")
             await here.settle()
-            (card,) = Catalogue(here.store, here.host, here.models).endpoints(here.follower.directory)
+            (card,) = Catalogue(
+                here.store, here.host, here.models, lambda: here.follower.directory
+            ).endpoints()
             assert [variant.share for variant in card.variants] == [0.5, 0.5]
 
     asyncio.run(run())

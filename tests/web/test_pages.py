@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -223,15 +223,26 @@ def _card(example: ExampleRequest | None) -> EndpointCard:
     return EndpointCard("e", "Failed", "<script>alert(1)</script>", True, variants, (_EVIL,), example)
 
 
+@dataclass
+class _Served:
+    cards: list[EndpointCard]
+    told: tuple[str, ...]
+
+    def endpoints(self, most: int | None = None) -> list[EndpointCard]:
+        return self.cards[:most]
+
+    def endpoint(self, name: str | None) -> EndpointCard | None:
+        return next((card for card in self.cards if card.name == name), None)
+
+    def models(self) -> list[ModelCard]:
+        return [ModelCard("m", "/m", "loaded", 1, 5, "", ())]
+
+    def notices(self) -> list[str]:
+        return list(self.told)
+
+
 def _ask(path: str, accept: str, cards: list[EndpointCard], notices: tuple[str, ...] = ()) -> httpx.Response:
-    models = [ModelCard("m", "/m", "loaded", 1, 5, "", ())]
-    app = create_pages(
-        lambda most: cards[:most],
-        lambda: models,
-        lambda: ["one", "two"],
-        lambda: (b"# none\n", "text/plain"),
-        lambda: list(notices),
-    )
+    app = create_pages(_Served(cards, notices), lambda: ["one", "two"], lambda: (b"# none\n", "text/plain"))
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)

@@ -276,8 +276,9 @@ def _faces(
     def people() -> App:
         found = create_pages(
             catalogue,
+            follower.pending,
             follower.problems,
-            lambda: (render(settings.data / "metrics", registry), CONTENT_TYPE),
+            lambda: (render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE),
         )
         found.include_router(router())
         return found

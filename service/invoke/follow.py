@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmState
 from service.domain.kinds import Kind
@@ -27,6 +28,14 @@ _LONGEST_REST_S = 0.5
 _BUSY_SHARE = 4  # a look is followed by a rest that many times as long, if the store is slow
 
 
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What does not answer as declared; a settled one has failed and waits for nothing but a new try."""
+
+    sentence: str
+    settled: bool
+
+
 class Follower:
     """Follows the store on behalf of one gateway process."""
 
@@ -40,6 +49,7 @@ class Follower:
         self._reported: GatewayReport | None = None
         self._following = asyncio.Lock()
         self._looking = asyncio.Lock()
+        self._was_ready = False
         self._quick_until_s = 0.0  # on the event loop's clock
         self._log = get_logger("sagebird.gateway")
         self._trouble = Trouble(self._log, "store cannot be followed, calls are answered as before")
@@ -127,35 +137,56 @@ class Follower:
         await self._warming.close()
 
     def problems(self) -> list[str]:
-        """What keeps this gateway from being ready, one sentence each; empty when it is ready."""
-        names = self._warming.cold_endpoints() | self.directory.unsettled.keys()
-        return self._problems(self.directory.endpoints[name] for name in sorted(names))
+        """What does not answer as declared, one sentence each; empty when all does."""
+        return [problem.sentence for problem in self._problems_of_all()]
+
+    def pending(self) -> list[str]:
+        """What keeps this gateway from being ready: declared endpoints that are neither up nor failed yet.
+
+        Once there was none, there is none any more: readiness is the server's, not that of each endpoint.
+        """
+        if not self._was_ready:
+            found = [problem.sentence for problem in self._problems_of_all() if not problem.settled]
+            if found:
+                return found
+            self._was_ready = True
+        return []
 
     def default_problems(self) -> list[str]:
         """What keeps the default endpoint from answering, one sentence each; empty if there is none."""
         default = self.directory.endpoints.get(self.directory.default or "")
-        return self._problems([] if default is None else [default])
+        return [problem.sentence for problem in self._problems([] if default is None else [default])]
 
-    def _problems(self, endpoints: Iterable[Endpoint]) -> list[str]:
+    def statuses(self) -> dict[str, str]:
+        """The status of every endpoint, by name."""
+        return {name: str(endpoint.status) for name, endpoint in self.directory.endpoints.items()}
+
+    def _problems_of_all(self) -> list[_Problem]:
+        names = self._warming.cold_endpoints() | self.directory.unsettled.keys()
+        return self._problems(self.directory.endpoints[name] for name in sorted(names))
+
+    def _problems(self, endpoints: Iterable[Endpoint]) -> list[_Problem]:
         if self.directory is EMPTY:
-            return ["The endpoints are not read yet."]
+            return [_Problem("The endpoints are not read yet.", settled=False)]
         return [problem for endpoint in endpoints for problem in self._problems_of(endpoint)]
 
-    def _problems_of(self, endpoint: Endpoint) -> Iterator[str]:
+    def _problems_of(self, endpoint: Endpoint) -> Iterator[_Problem]:
         """A declared endpoint has to be there; one that was made by the API speaks for itself.
 
         Of the latter only what it served before a restart counts, until it was tried once.
         """
         if endpoint.heals and endpoint.status in (EndpointStatus.CREATING, EndpointStatus.FAILED):
             reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
-            yield f"Endpoint {endpoint.name} is {endpoint.status}{reason}."
+            failed = endpoint.status is EndpointStatus.FAILED
+            yield _Problem(f"Endpoint {endpoint.name} is {endpoint.status}{reason}.", settled=failed)
         # While an update is being prepared, the fleet that serves is the one that counts.
         fleet = endpoint.serving or (endpoint.pending if endpoint.heals else None)
         cold = (WarmState.LOADING, WarmState.FAILED) if endpoint.heals else (WarmState.LOADING,)
         for report in self._warming.reports([endpoint]):
             if fleet is not None and report.generation == fleet.generation and report.state in cold:
                 variant = f"Variant {report.variant} of endpoint {endpoint.name}"
-                yield f"{variant} is {report.state}: {report.reason}"
+                failed = report.state is WarmState.FAILED
+                yield _Problem(f"{variant} is {report.state}: {report.reason}", settled=failed)
 
     def _models(self) -> tuple[ModelReport, ...]:
         loaded = [

@@ -1,6 +1,7 @@
 """The counts of all processes as Prometheus text; no other file knows metric names or prometheus_client."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,11 +11,21 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from service.log import get_logger
-from service.observe.counts import BOUNDS_S, Counts, Gauges, InvocationCounter, Registry, Snapshot, read_all
+from service.observe.counts import (
+    BOUNDS_S,
+    MAX_NAMES,
+    Counts,
+    Gauges,
+    InvocationCounter,
+    Registry,
+    Snapshot,
+    read_all,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The Content-Type of what `render` returns."""
 
+_WELL = "InService"
 _VARIANT = ("endpoint", "variant")
 _GAUGES = {
     "cache_bytes": ("sagebird_model_cache_bytes", "Bytes held by loaded models, over all gateways."),
@@ -27,8 +38,11 @@ _GAUGES = {
 }
 
 
-def render(directory: Path, own: Registry) -> bytes:
-    """The sums over all slots in `directory`, this process's own of this moment, as Prometheus text."""
+def render(directory: Path, own: Registry, statuses: Mapping[str, str] | None = None) -> bytes:
+    """The sums over all slots in `directory`, this process's own of this moment, as Prometheus text.
+
+    `statuses` are those of the endpoints, by name.
+    """
     try:
         # Written before it is shown: whichever process answers the next scrape knows at least these numbers.
         mine = own.flush()
@@ -37,14 +51,15 @@ def render(directory: Path, own: Registry) -> bytes:
         mine = own.snapshot()
     others = [snapshot for snapshot in read_all(directory) if snapshot.slot != own.slot]
     registry = CollectorRegistry()
-    registry.register(_Sums([mine, *others]))
+    registry.register(_Sums([mine, *others], statuses or {}))
     return generate_latest(registry)
 
 
 class _Sums(Collector):
     """Gives prometheus_client the sums over snapshots: counts of all of them, gauges of the live ones."""
 
-    def __init__(self, snapshots: Iterable[Snapshot]) -> None:
+    def __init__(self, snapshots: Iterable[Snapshot], statuses: Mapping[str, str]) -> None:
+        self._statuses = statuses
         self._counts = Counts()
         self._live: list[Gauges] = []
         for snapshot in snapshots:
@@ -63,6 +78,7 @@ class _Sums(Collector):
             (((code,), number) for code, number in self._counts.refusals.items()),
         )
         yield from _collect_models(self._counts)
+        yield from _collect_statuses(self._statuses)
         yield from self._collect_gauges()
 
     def _collect_gauges(self) -> Iterator[Metric]:
@@ -117,6 +133,23 @@ def _collect_errors(counters: _Counters) -> Iterator[Metric]:
         (*_VARIANT, "status"),
         by_class.items(),
     )
+
+
+def _collect_statuses(statuses: Mapping[str, str]) -> Iterator[Metric]:
+    """How many endpoints have each status, and the status of each; of very many those that are not well."""
+    counts = GaugeMetricFamily("sagebird_endpoints", "Endpoints by status.", labels=("status",))
+    for status, number in sorted(Counter([_WELL, *statuses.values()]).items()):
+        counts.add_metric((status,), number - (status == _WELL))
+    yield counts
+    each = GaugeMetricFamily(
+        "sagebird_endpoint_status",
+        f"1 for the status that an endpoint has; of more than {MAX_NAMES} the {_WELL} ones may be left out.",
+        labels=("endpoint", "status"),
+    )
+    ordered = sorted(statuses.items(), key=lambda item: (item[1] == _WELL, item[0]))
+    for name, status in sorted(ordered[:MAX_NAMES]):
+        each.add_metric((name, status), 1)
+    yield each
 
 
 def _collect_models(counts: Counts) -> Iterator[Metric]:

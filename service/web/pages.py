@@ -6,7 +6,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Protocol
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
@@ -14,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from service import __version__
 from service.invoke.catalogue import EndpointCard, ExampleRequest, ModelCard
 from service.web.openapi import describe_api
+from service.web.shown import json_answer, page_answer, text_answer
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -47,16 +47,19 @@ class Served(Protocol):
 
 
 def create_pages(
-    served: Served, problems: Callable[[], list[str]], metrics: Callable[[], tuple[bytes, str]]
+    served: Served,
+    pending: Callable[[], list[str]],
+    problems: Callable[[], list[str]],
+    metrics: Callable[[], tuple[bytes, str]],
 ) -> FastAPI:
     """The pages.
 
-    `problems` says what keeps this gateway from being ready, `metrics` gives the exposition and its
-    Content-Type. Both may block.
+    `pending` says what keeps this gateway from being ready, `problems` what does not answer as declared,
+    `metrics` gives the exposition and its Content-Type; the last may block.
     """
     app = FastAPI(title="sagebird", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    _add_health(app, problems, metrics)
+    _add_health(app, pending, problems, metrics)
     _add_docs(app, served)
     _add_overview(app, served)
     _add_wrong_methods(app, served)
@@ -64,18 +67,23 @@ def create_pages(
 
 
 def _add_health(
-    app: FastAPI, problems: Callable[[], list[str]], metrics: Callable[[], tuple[bytes, str]]
+    app: FastAPI,
+    pending: Callable[[], list[str]],
+    problems: Callable[[], list[str]],
+    metrics: Callable[[], tuple[bytes, str]],
 ) -> None:
     @app.get("/healthz", tags=["health"], summary="200 while this process is alive")
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
     @app.get(
-        "/readyz", tags=["health"], summary="200 when every declared model that is not lazy has answered"
+        "/readyz",
+        tags=["health"],
+        summary="200 once every declared endpoint is up or has failed; names those that failed",
     )
-    async def readyz() -> PlainTextResponse:
-        found = problems()
-        return PlainTextResponse("\n".join(found or ["ready"]) + "\n", 503 if found else 200)
+    async def readyz() -> Response:
+        ready, found = not pending(), problems()
+        return text_answer("\n".join([*(["ready"] if ready else []), *found, ""]), 200 if ready else 503)
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics, summed over the gateways")
     def show_metrics() -> Response:
@@ -90,9 +98,7 @@ def _add_docs(app: FastAPI, served: Served) -> None:
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> Response:
-        return Response(
-            orjson.dumps(describe_api(app, served.endpoints(MOST_SHOWN))), media_type="application/json"
-        )
+        return json_answer(describe_api(app, served.endpoints(MOST_SHOWN)))
 
 
 def _add_overview(app: FastAPI, served: Served) -> None:
@@ -104,7 +110,7 @@ def _add_overview(app: FastAPI, served: Served) -> None:
             "endpoints": served.endpoints(),
             "models": served.models(),
         }
-        return Response(orjson.dumps(document), media_type="application/json")
+        return json_answer(document)
 
     @app.get("/", include_in_schema=False)
     def home(request: Request) -> Response:
@@ -113,8 +119,8 @@ def _add_overview(app: FastAPI, served: Served) -> None:
             return PlainTextResponse("sagebird does not serve this AWS service.\n", 501)
         host = str(request.base_url).rstrip("/")
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(_page(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
-        return PlainTextResponse(_text(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
+            return page_answer(_page(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
+        return text_answer(_text(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
 
 
 def _add_wrong_methods(app: FastAPI, served: Served) -> None:
@@ -128,7 +134,7 @@ def _add_wrong_methods(app: FastAPI, served: Served) -> None:
             text += f", for example\n\n  {curl_line(card, card.example, host)}"
         elif name is not None:
             text += f", for example\n\n  curl {host}/endpoints/{quote(name)}/invocations {_ANY_INPUT}"
-        return PlainTextResponse(f"{text}\n\n{host}/docs lets you try it.\n", 405, {"Allow": "POST"})
+        return text_answer(f"{text}\n\n{host}/docs lets you try it.\n", 405, {"Allow": "POST"})
 
     for path in ("/invocations", *(f"/endpoints/{{name:path}}/{action}" for action in _ACTIONS)):
         app.add_api_route(path, only_post, methods=list(_OTHER_METHODS), include_in_schema=False)

@@ -126,7 +126,8 @@ def test_another_endpoints_failure_is_none_of_pings(start_server: StartServer, t
     )
     server = start_server(tmp_path, wait=False, gateways=1)
     wait_until(lambda: _get(f"{server.url}/ping") == 200, 60)
-    assert _get(f"{server.url}/readyz") == 503
+    wait_until(lambda: "Endpoint broken is Failed" in httpx.get(f"{server.url}/readyz", timeout=5).text)
+    assert _get(f"{server.url}/readyz") == 200
     assert server.stop() == 0
 
 

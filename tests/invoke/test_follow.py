@@ -29,6 +29,7 @@ def test_a_gateway_is_not_ready_before_it_has_read_the_endpoints(world: Open) ->
             here.declare(_GOOD)
             await here.follower.look()
             assert "Endpoint iris is Creating." in here.follower.problems()
+            assert here.follower.pending() == here.follower.problems()
             await here.settle()
             assert here.follower.problems() == []
             assert _loaded(here) == {"iris-logistic"}
@@ -115,6 +116,25 @@ def test_a_gateway_begins_while_the_store_can_be_read_and_not_written(world: Ope
             await late.look()
             assert [report.pid for report in here.store.gateways()] == [1, 2]
             await late.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_gateway_is_ready_once_all_is_up_or_failed_and_stays_so(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_BAD)
+            await here.follower.look()
+            assert here.follower.pending() != []
+            await here.settle()
+            assert here.follower.problems() != []
+            assert here.follower.pending() == []
+            assert here.follower.statuses() == {"iris": "Failed"}
+
+            here.declare(_BAD.replace("iris:", "later:").replace(": iris", ": later"))
+            await here.follower.look()
+            assert "Endpoint later is Creating." in here.follower.problems()
+            assert here.follower.pending() == []
 
     asyncio.run(asyncio.wait_for(run(), 60))
 

@@ -217,3 +217,20 @@ def test_shown_sums_equal_what_was_counted(
         assert metrics[series("sagebird_invocation_seconds_count", **labels)] == len(counted)
         errors = metrics.get(series("sagebird_invocation_errors_total", code="ModelError", **labels), 0)
         assert errors == sum(counted)
+
+
+def test_the_status_of_every_endpoint_is_shown_and_of_very_many_those_that_are_not_well(
+    tmp_path: Path,
+) -> None:
+    own = Registry(tmp_path, "gateway-0")
+    statuses = {"a": "InService", "b": "Failed"}
+
+    few = read_metrics(render(tmp_path, own, statuses))
+    many = read_metrics(render(tmp_path, own, {f"e{n:04}": "InService" for n in range(2000)} | statuses))
+
+    assert few[series("sagebird_endpoints", status="InService")] == 1
+    assert few[series("sagebird_endpoints", status="Failed")] == 1
+    assert few[series("sagebird_endpoint_status", endpoint="a", status="InService")] == 1
+    assert many[series("sagebird_endpoints", status="InService")] == 2001
+    assert many[series("sagebird_endpoint_status", endpoint="b", status="Failed")] == 1
+    assert sum(name == "sagebird_endpoint_status" for name, _ in many) == 1000

@@ -256,10 +256,10 @@ def test_readiness_names_what_does_not_load(server: RunningServer) -> None:
 
     declare(server.models, variants("never", empty=1))
 
-    wait_until(lambda: httpx.get(f"{server.url}/readyz", timeout=30).status_code == 503)
-    wait_until(lambda: "never" in httpx.get(f"{server.url}/readyz", timeout=30).text)
+    wait_until(lambda: "never is Failed" in httpx.get(f"{server.url}/readyz", timeout=30).text)
+    assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 200
     edit(server, variants("never", one=1), "never", one=1)
-    wait_until(lambda: httpx.get(f"{server.url}/readyz", timeout=30).status_code == 200)
+    wait_until(lambda: httpx.get(f"{server.url}/readyz", timeout=30).text == "ready\n")
 
 
 def test_model_of_another_scikit_learn_serves_with_a_warning(server: RunningServer) -> None:

@@ -137,11 +137,12 @@ def _settled(server: RunningServer) -> bool:
     return all("Endpoint broken is Failed" in text and "Creating" not in text for text in texts)
 
 
-def test_readyz_is_503_with_reasons_while_a_declared_model_fails_and_lazy_ones_do_not_matter(
+def test_readyz_is_200_while_others_answer_and_names_what_failed_and_lazy_ones_do_not_matter(
     odd: RunningServer,
 ) -> None:
     answer = _get(odd, "/readyz")
-    assert answer.status_code == 503
+    assert answer.status_code == 200
+    assert answer.text.startswith("ready\n")
     assert "Endpoint broken is Failed" in answer.text
     assert "model.joblib cannot be read" in answer.text
     assert "sleeping" not in answer.text
@@ -241,8 +242,19 @@ class _Served:
         return list(self.told)
 
 
-def _ask(path: str, accept: str, cards: list[EndpointCard], notices: tuple[str, ...] = ()) -> httpx.Response:
-    app = create_pages(_Served(cards, notices), lambda: ["one", "two"], lambda: (b"# none\n", "text/plain"))
+def _ask(
+    path: str,
+    accept: str,
+    cards: list[EndpointCard],
+    notices: tuple[str, ...] = (),
+    pending: tuple[str, ...] = (),
+) -> httpx.Response:
+    app = create_pages(
+        _Served(cards, notices),
+        lambda: list(pending),
+        lambda: ["one", "two"],
+        lambda: (b"# none\n", "text/plain"),
+    )
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -308,6 +320,18 @@ def test_no_endpoints_is_said_so() -> None:
     assert "No endpoint is declared yet." in _ask("/", "text/html", []).text
 
 
-def test_readyz_lists_every_problem() -> None:
-    answer = _ask("/readyz", "*/*", [])
+def test_readyz_lists_every_problem_and_waits_for_what_is_pending() -> None:
+    answer = _ask("/readyz", "*/*", [], pending=("one",))
     assert (answer.status_code, answer.text) == (503, "one\ntwo\n")
+    answer = _ask("/readyz", "*/*", [])
+    assert (answer.status_code, answer.text) == (200, "ready\none\ntwo\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/status", "/openapi.json", "/readyz", "/endpoints/e/invocations"])
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+def test_names_that_are_no_utf_8_are_shown_with_their_bytes(path: str, accept: str) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    card = replace(_card(ExampleRequest("1", "text/csv", name)), failure_reason=name, models=(name,))
+    answer = _ask(path, accept, [card], (name,), pending=(name,))
+    assert answer.status_code in (200, 503, 405)
+    assert path == "/readyz" or "caf\\udce9" in answer.text.replace("\\\\", "\\")

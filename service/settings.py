@@ -6,8 +6,9 @@ changes.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import StartupError
 from service.origins import read_host_pattern, read_origin
 
+_PREFIX = "SAGEBIRD_"
+# Read by commands (URL) and by docker-compose.yml, whose variables may reach the server with the others.
+_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "IMAGE", "UID", "GID"))
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?:(%)|(?:([kmgt])i?)?b?)", re.IGNORECASE)
 _MEMORY_LIMITS = (
@@ -251,10 +255,22 @@ def load_settings(**options: Any) -> Settings:
         raise StartupError(_sentence(error)) from None
 
 
+def unknown_settings(names: Iterable[str]) -> list[str]:
+    """A sentence for each of these variables that looks like a setting and is none."""
+    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    told = []
+    for name in sorted(names):
+        if not name.upper().startswith(_PREFIX) or name.upper() in known | _OTHERS:
+            continue
+        near = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+        told.append(f"{name} is no setting" + (f": perhaps {near[0]} is meant." if near else "."))
+    return told
+
+
 def _sentence(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
-        name = "SAGEBIRD_" + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+        name = _PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
         message = problem["msg"].removeprefix("Value error, ")
         problems.append(f"{name}: {message}" + (f" (got {problem['input']!r})" if problem["loc"] else ""))
     return "; ".join(problems) + "."

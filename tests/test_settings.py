@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.errors import StartupError
-from service.settings import Settings, load_settings, machine_memory_bytes, parse_size
+from service.settings import Settings, load_settings, machine_memory_bytes, parse_size, unknown_settings
 
 MACHINE = psutil.virtual_memory().total
 
@@ -252,3 +252,32 @@ def test_every_setting_says_what_it_is() -> None:
     assert all(
         field.description and field.description.endswith(".") for field in Settings.model_fields.values()
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("SAGEBIRD_PROT", "SAGEBIRD_PROT is no setting: perhaps SAGEBIRD_PORT is meant."),
+        (
+            "SAGEBIRD_MODEL_TIMEOUT",
+            "SAGEBIRD_MODEL_TIMEOUT is no setting: perhaps SAGEBIRD_MODEL_TIMEOUT_S is meant.",
+        ),
+        ("sagebird_prot", "sagebird_prot is no setting: perhaps SAGEBIRD_PORT is meant."),
+        ("SAGEBIRD_ZZZZ", "SAGEBIRD_ZZZZ is no setting."),
+    ],
+)
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_named(name: str, sentence: str) -> None:
+    assert unknown_settings(["PATH", name]) == [sentence]
+
+
+def test_settings_and_what_compose_and_commands_read_are_known() -> None:
+    others = [
+        "SAGEBIRD_URL",
+        "SAGEBIRD_IMAGE",
+        "SAGEBIRD_UID",
+        "SAGEBIRD_GID",
+        "SAGEBIRD_COMPILE",
+        "sagebird_port",
+    ]
+    fields = [f"SAGEBIRD_{name.upper()}" for name in Settings.model_fields]
+    assert unknown_settings([*others, *fields, "SAGEBIRDS", "HOME"]) == []

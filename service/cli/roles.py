@@ -11,7 +11,7 @@ from service import __version__, log
 from service.errors import StartupError
 from service.hosting.flavours.preload import limit_threads
 from service.hosting.memory import importing
-from service.settings import Settings, load_settings
+from service.settings import Settings, load_settings, unknown_settings
 
 Host = Annotated[
     str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)
@@ -95,6 +95,8 @@ def worker(
 def start(settings: Settings) -> Any:
     """Set logging up and import the roles: what only talks to a server never pays for them."""
     log.configure(settings.log_level, settings.log_format)
+    for sentence in unknown_settings(os.environ):
+        log.get_logger("sagebird.settings").warning("unknown setting", reason=sentence)
     limit_threads()
     with importing():
         from service import compose

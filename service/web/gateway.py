@@ -1,10 +1,11 @@
 """The front door: predictions go straight to their face, the rest to the pages. No framework in between."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 from service.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.errors import AccessDenied, CallerError
+from service.remembered import Remembered
 from service.web.browsers import for_browsers, with_headers
 from service.web.denial import deny
 from service.web.encodings import unpacked
@@ -15,6 +16,7 @@ _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
 _ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
 _KNOWN_TARGETS = 4096
+_KNOWN_BYTES = 1 << 20
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -45,7 +47,7 @@ class Gateway:
         self._max_body_bytes = max_body_bytes
         self._prepare_endpoint = prepare_endpoint
         self._prepare_default = prepare_default
-        self.prepares = lru_cache(_KNOWN_TARGETS)(self._prepares)
+        self._known = Remembered[bytes, Preparing](_KNOWN_TARGETS, _KNOWN_BYTES)
         self._runtime = runtime
         self._invocations = invocations
         self._control = control
@@ -79,8 +81,16 @@ class Gateway:
             return self._invocations
         return self._control if method == "POST" and path == "/" else self._pages
 
-    def _prepares(self, target: bytes) -> Preparing | None:
+    def prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target` without ASGI, if anybody; targets that need decoding are left to ASGI."""
+        known = self._known.find(target)
+        if known is None:
+            known = self._prepares(target)
+            if known is not None:
+                self._known.keep(target, known, len(target))
+        return known
+
+    def _prepares(self, target: bytes) -> Preparing | None:
         if target == _INVOCATIONS:
             prepare = self._prepare_default
             return None if prepare is None else partial(self._prepare, prepare, "/invocations")

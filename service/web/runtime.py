@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from service.asgi import (
@@ -26,6 +25,7 @@ from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.hosting.model import Call
 from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from service.log import get_logger
+from service.remembered import remembering
 from service.sandbox import sandbox
 from service.web.failures import note_failure
 from service.web.together import Together
@@ -38,6 +38,7 @@ _PREFIX = "/endpoints/"
 _VARIANT = b"x-Amzn-Invoked-Production-Variant"
 _KNOWN_LINES = 1024
 _KNOWN_HEADS = 256
+_KNOWN_BYTES = 1 << 20
 _SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
 # What an answer holds besides its body and their type, see Answer.
 _USUAL = (None, 200, None, None)
@@ -46,6 +47,9 @@ _OPERATIONS = {
     "async-invocations": "InvokeEndpointAsync",
     "invocations-response-stream": "InvokeEndpointWithResponseStream",
 }
+
+_Begin = tuple[str, str, tuple[tuple[bytes, bytes], ...]]
+"""A request but for its body: method, path, headers."""
 
 SERVED = frozenset({"InvokeEndpoint"})
 """The operations that are served."""
@@ -60,9 +64,9 @@ class RuntimeFace:
         self._service = load_service("sagemaker-runtime")
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
         self._together = Together(predictor, asyncio.get_running_loop())
-        self._heads = lru_cache(_KNOWN_HEADS)(self._read_head)
-        self._usual_headers = lru_cache(_KNOWN_LINES)(self._write_usual)
-        self._lines = lru_cache(_KNOWN_LINES)(self._usual_lines)
+        self._heads = remembering(self._read_head, _KNOWN_HEADS, _KNOWN_BYTES, _size_of_head)
+        self._usual_headers = remembering(self._write_usual, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
+        self._lines = remembering(self._usual_lines, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
         self._ids = request_ids()
         self._log = get_logger("sagebird.runtime")
 
@@ -71,7 +75,7 @@ class RuntimeFace:
         path, request_id = scope["path"], next(self._ids)
         invocation: Invocation | None = None
         try:
-            head = self._heads(scope["method"], path, tuple(scope["headers"]))
+            head = self._heads((scope["method"], path, tuple(scope["headers"])))
             if head is None:
                 invocation = await self._whole_invocation(scope, receive)
                 prediction = await self._predictor.predict(invocation)
@@ -98,8 +102,9 @@ class RuntimeFace:
     async def _rest(self, message: Message, receive: Receive) -> bytes:
         return await rest_of_body(message, receive, self._max_body_bytes)
 
-    def _read_head(self, method: str, path: str, headers: tuple[tuple[bytes, bytes], ...]) -> Head | None:
+    def _read_head(self, begin: _Begin) -> Head | None:
         """What is known of requests that begin like this; None of those whose body may be large or late."""
+        method, path, headers = begin
         endpoint = _endpoint_name(method, path)
         if not is_small(headers, min(_SMALL_BYTES, self._max_body_bytes)):
             return None
@@ -149,15 +154,16 @@ class RuntimeFace:
         body, content_type = answer[:2]
         if answer[2:] != _USUAL or len(body) > self._max_body_bytes:
             return None
-        lines = self._lines(content_type, variant)
+        lines = self._lines((content_type, variant))
         return Written(b"%bx-amzn-requestid: %b\r\n" % (lines, request_id.encode()), body)
 
-    def _write_usual(self, content_type: str, variant: str) -> tuple[tuple[bytes, bytes], ...]:
+    def _write_usual(self, shown: tuple[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+        content_type, variant = shown
         written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
         return (*self._invoke_endpoint.write(written).headers, *sandbox(content_type))
 
-    def _usual_lines(self, content_type: str, variant: str) -> bytes:
-        return header_lines(list(self._usual_headers(content_type, variant)))
+    def _usual_lines(self, shown: tuple[str, str]) -> bytes:
+        return header_lines(list(self._usual_headers(shown)))
 
     async def _finish(
         self, invocation: Invocation, prediction: Awaitable[Prediction], path: str, request_id: str
@@ -190,7 +196,7 @@ class RuntimeFace:
             raise self._predictor.unreadable_answer(invocation, prediction.variant)
         id_header = (b"x-amzn-requestid", request_id.encode())
         if answer[2:] == _USUAL:
-            usual = self._usual_headers(answer.content_type, prediction.variant)
+            usual = self._usual_headers((answer.content_type, prediction.variant))
             return Reply(200, [*usual, id_header], answer.body)
         output: dict[str, Any] = {
             "Body": answer.body,
@@ -207,6 +213,14 @@ class RuntimeFace:
         reply = self._invoke_endpoint.write(output)
         reply.headers.extend((*sandbox(answer.content_type), id_header))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
+
+
+def _size_of_head(begin: _Begin) -> int:
+    return len(begin[1]) + sum(len(name) + len(value) for name, value in begin[2])
+
+
+def _size_of_line(shown: tuple[str, str]) -> int:
+    return len(shown[0]) + len(shown[1])
 
 
 def _path(endpoint: str | None) -> str:

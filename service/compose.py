@@ -28,9 +28,9 @@ from service.control.resources import Context, Resources
 from service.control.transform_jobs import create_drop_job
 from service.domain.transform.job import Drop
 from service.door import keep_from_beginning
+from service.edge import speaker
 from service.errors import SagebirdError, StartupError, Unavailable
 from service.events import ModelEvents
-from service.fastpath import fast_protocol
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
 from service.hosting.flavours.preload import preload, reseed
@@ -179,8 +179,8 @@ async def _gateway(
 ) -> int:
     parts = build_gateway(settings, place.slot, sagemaker)
     set_apart()  # before models are loaded: they come and go
-    protocol = fast_protocol(parts.gateway, settings.max_body_bytes) if settings.fast_path else None
-    server = Server(parts.gateway, settings.drain_s, parts.begin_draining, protocol, place)
+    speaks = speaker(settings, parts.gateway)
+    server = Server(parts.gateway, settings.drain_s, parts.begin_draining, speaks, place)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, server.stop)
     parts.host.compiler.pause()  # the processors are for what callers wait for

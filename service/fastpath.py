@@ -1,35 +1,34 @@
 """The HTTP protocol that answers hot requests without a task and without ASGI.
 
-A request is hot when the front door knows who prepares it, it came as plain HTTP/1.1 with a small body of
-known length, and no earlier request of its connection is still being answered. The first with its head is
-answered from the parser's callback; later ones need no parser and wait for the end of the round of the event
-loop, in which those with the same head are answered together. Everything else goes to ASGI as uvicorn gives
-it there: slow answers, other paths, `Expect`, chunked bodies, HTTP/1.0, calls from web pages. Both ways write
-the same bytes; tests/contracts holds them to that.
-
-Written against uvicorn 0.34 to 0.54, whose httptools protocol it extends by overriding parser callbacks.
+A request is hot when the front door knows who prepares it, and it came as plain HTTP/1.1 with a small body
+of known length. The first with its head is answered as soon as it is read; later ones need no reading of the
+head and wait for the end of the round of the event loop, in which those with the same head are answered
+together. Everything else goes to ASGI as protocol.py gives it there: slow answers, other paths, `Expect`,
+chunked bodies, HTTP/1.0, calls from web pages. Both ways write the same bytes; tests/contracts holds them to
+that.
 """
 
-from collections.abc import Awaitable
-from math import inf
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.asgi import App, Receive, Scope, Send, header_lines, send_reply
-from service.protocol import WholeReplies, common_lines
+from service.connections import ConnectionLimits, Crowd, Turns
+from service.framing import body_of
+from service.head import HEAD_END, Head, read_head
+from service.protocol import BODY, IDLE, Connection
+from service.remembered import Remembered
 from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 
 _MOST_BODY_BYTES = 65_536
-# Answers to pipelined requests that one read may get before others have their turn.
-_MOST_IN_A_ROW = 16
 # `origin` and `sec-fetch-site` come from web pages: not each may ask this, see web/guard.py.
-_UNUSUAL = frozenset(
-    {b"content-encoding", b"expect", b"origin", b"sec-fetch-site", b"transfer-encoding", b"upgrade"}
-)
-_HEAD_END = b"\r\n\r\n"
+_UNUSUAL = frozenset({b"content-encoding", b"expect", b"origin", b"sec-fetch-site"})
 _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 4096
+_MOST_HEADS_BYTES = 2 << 20
+_HEAD_END_BYTES = len(HEAD_END)
+_WAITS = 7  # what a connection is at, besides those of protocol.py: waiting for the end of the round
 _OK, _NO_CONTENT = STATUS_LINE[200], STATUS_LINE[204]
 
 
@@ -79,7 +78,7 @@ class Round:
         waiting, self._waiting = self._waiting, {}
         faces: dict[Any, tuple[list[Waiting], list[tuple[Any, list[bytes]]]]] = {}
         for answering, requests in waiting.items():
-            there = [each for each in requests if each[0].waits]  # the others are gone
+            there = [each for each in requests if each[0].state == _WAITS]  # the others are gone
             if there:
                 face = faces.get(answering.answer_all)
                 if face is None:
@@ -89,213 +88,157 @@ class Round:
         answered = [(waiters, answer_all(asked)) for answer_all, (waiters, asked) in faces.items()]
         for waiters, found in answered:
             for there, answers in zip(waiters, found, strict=True):
-                for (connection, request, _), answer in zip(there, answers, strict=True):
-                    connection.take(request, answer)
+                for (connection, _, _), answer in zip(there, answers, strict=True):
+                    connection.take(answer)
 
 
-class FastProtocol(WholeReplies):
+class FastProtocol(Connection):
     """One connection.
 
     The heads of hot requests are remembered as they came, bytes for bytes, with what answers them: most
-    clients send the same one again and again. A parser that sees the same bytes in the same state does the
-    same thing, so that a whole request with a known head, and nothing behind it, needs no parser.
+    clients send the same one again and again. So a whole request with a known head, and nothing behind it,
+    needs no reading of its head.
     """
 
     front_door: FrontDoor
     most_body_bytes: int
-    heads: dict[bytes, Known]
-    answerings: dict[object, Answering]  # by head, but for its content-length
+    heads: Remembered[bytes, Known]
+    young_head: Callable[[bytes], Known | None]  # the quick look-up in `heads`
+    answerings: Remembered[object, Answering]  # by head, but for its content-length
     round: Round
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._preparing: Preparing | None = None  # set while a hot request is being received
-        self._begun: Answered | None = None  # an answer that has to wait, of a known head
-        self._data = b""  # what came in the same read as the beginning of a request, from there on
-        self._body = b""
-        self._plain = True
-        self.waits = False  # for the end of the round, with a request that is not answered yet
-        self._between = True  # no part of a request was received since the end of the last
-        self._in_a_row = 0
+        self._hot: tuple[Head, bytes, Preparing] | None = None  # while the body of a hot request is received
+        self._part = b""
 
     def data_received(self, data: bytes) -> None:
-        """Parse; hot requests are answered before this returns, or together with others very soon."""
-        if self.waits:
-            self.round.finish()
-        if self._between and (self.cycle is None or self.cycle.response_complete):
-            end = data.find(_HEAD_END) + len(_HEAD_END)
-            known = self.heads.get(data[:end])
+        """Answer hot requests before this returns, or together with others very soon."""
+        if self.state == IDLE:
+            end = data.find(HEAD_END) + _HEAD_END_BYTES
+            known = self.young_head(data[:end])
             if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
-                self.waits = True
-                self._idle_since_s = inf
+                self.state = _WAITS
                 self.round.add(self, known.answering, data, end)
                 return
-            self._data = data
-        self._parse(data)
-
-    def take(self, request: bytes, answer: Answered) -> None:
-        """Send the answer to a request of a known head, or have ASGI wait for it and send it."""
-        self.waits = False
-        self._in_a_row = 0
-        if isinstance(answer, Written):
-            self._write(_OK, answer.lines, answer.body, self.front_door.draining)
-            if self.timeout_keep_alive_task is None:
-                self.watch_idleness(self.timeout_keep_alive)
-        else:
-            self._begun = answer
-            self._parse(request)
-
-    def _parse(self, data: bytes) -> None:
-        self._in_a_row = 0
+        elif self.state == _WAITS:
+            self.round.finish()
         super().data_received(data)
-        self._data = b""
-        if self._in_a_row and self.timeout_keep_alive_task is None:
-            self.watch_idleness(self.timeout_keep_alive)
+
+    def eof_received(self) -> None:
+        """What can be answered now is answered, to a client that sends nothing more but may still read."""
+        if self.state == _WAITS:
+            self.round.finish()
+
+    def take(self, answer: Answered) -> None:
+        """Send the answer to a request of a known head, or have ASGI wait for it and send it."""
+        self._give(answer, keep_alive=True)
+
+    def take_head(self, data: bytes) -> None:
+        """Take up a request. Raises: Refused."""
+        known = self.heads.find(data)
+        if known is not None and self._at + known.body_bytes <= len(self._unread):
+            body = self._unread[self._at : self._at + known.body_bytes]
+            self._at += known.body_bytes
+            self._give(known.answering([body])[0], keep_alive=True)
+            return
+        head = read_head(data, self.limits.head)
+        preparing = self.front_door.prepares(head.target) if self._is_hot(head) else None
+        if preparing is None:
+            self.have_answered(head, self.app)
+            return
+        self.state, self._hot = BODY, (head, data, preparing)
+        self._body = body_of(head.length)
+        self._receive_body()
+
+    def take_part(self, part: bytes) -> None:
+        """Keep a part of the body of a hot request; answer it if that was the last."""
+        if self._hot is None:
+            super().take_part(part)
+            return
+        self._part = self._part + part if self._part else part
+        if self._body.is_whole:
+            (head, data, preparing), self._hot = self._hot, None
+            body, self._part = self._part, b""
+            answering = preparing(head.headers)
+            self._remember(head, data, answering, len(body))
+            self._give(answering([body])[0], head.keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what a half received request holds."""
-        self._preparing = None
-        self.waits = False
+        self._hot, self._part = None, b""
         super().connection_lost(exc)
 
-    # Parser callbacks
+    def shutdown(self) -> None:
+        """A request that is being received will be answered; ASGI counts it as one under way."""
+        if self._hot is not None:
+            (head, _, _), self._hot = self._hot, None
+            part, self._part = self._part, b""
+            self.start(self.scope(head), self.app, head.keep_alive).take(part, more=True)
+        if self.state == _WAITS:
+            self.round.finish()
+        super().shutdown()
 
-    def on_message_begin(self) -> None:
-        """A request begins; what ASGI would want to know of it is gathered only if it goes there."""
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
-        self._plain = True
-        self._between = False
-        self._body = b""
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, and note what makes a request one for ASGI."""
-        name = name.lower()
-        self.headers.append((name, value))
-        if name in _UNUSUAL:
-            self._plain = False
-            if name == b"expect" and value.lower() == b"100-continue":
-                self.expect_100_continue = True
-
-    def on_headers_complete(self) -> None:
-        """Decide whether the request is hot."""
-        self._preparing = self.front_door.prepares(self.url) if self._is_hot() else None
-        if self._preparing is None:
-            self._leave_to(self.app)
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of the body; a hot request whose body grows too large is hot no more."""
-        if self._preparing is None:
-            super().on_body(body)
-            return
-        self._body = self._body + body if self._body else body
-        if len(self._body) > self.most_body_bytes:
-            self._preparing = None
-            self._leave_to(self.app)
-
-    def on_message_complete(self) -> None:
-        """Answer a hot request, or have ASGI send what has to be waited for."""
-        self._between = True
-        preparing, self._preparing = self._preparing, None
-        if preparing is None:
-            super().on_message_complete()
-            return
-        if self.transport.is_closing():
-            return
-        body, self._body = self._body, b""
-        begun, self._begun = self._begun, None
-        answer = self._answer(preparing, body) if begun is None else begun
-        closing = self.front_door.draining or not self.parser.should_keep_alive()
-        if isinstance(answer, Written):
-            self._write(_OK, answer.lines, answer.body, closing)
-        elif isinstance(answer, Reply):
-            self._write(STATUS_LINE[answer.status], header_lines(answer.headers), answer.body, closing)
-        else:
-            self._leave_to(_sender(answer))
-            if closing:
-                self.cycle.keep_alive = False
-            super().on_message_complete()
-
-    def _answer(self, preparing: Preparing, body: bytes) -> Answered:
-        answering = preparing(self.headers)
-        self._remember(answering, len(body))
-        return answering([body])[0]
-
-    def _is_hot(self) -> bool:
+    def _is_hot(self, head: Head) -> bool:
         return (
-            self._plain
-            and (self.cycle is None or self.cycle.response_complete)
-            and self.parser.get_method() == b"POST"
-            and self.parser.get_http_version() == "1.1"
-            and self._in_a_row < _MOST_IN_A_ROW
-            and not self.flow.write_paused
+            head.method == b"POST"
+            and head.version == "1.1"
+            and head.length is not None
+            and head.length <= self.most_body_bytes
+            and _UNUSUAL.isdisjoint([name for name, _ in head.headers])
         )
 
-    def _remember(self, answering: Answering, body_bytes: int) -> None:
-        """Keep the head of the request that is complete, if it came in one piece and may come again."""
-        end = self._data.find(_HEAD_END) + len(_HEAD_END)
-        if len(self._data) != end + body_bytes or end > _MOST_HEAD_BYTES:
-            return  # it came in parts, or others came with it
-        if not self.parser.should_keep_alive() or any(name == b"authorization" for name, _ in self.headers):
-            return  # a signature holds the time
-        if len(self.heads) >= _MOST_HEADS:
-            self.heads.clear()
-            self.answerings.clear()
-        alike = (self.url, *(header for header in self.headers if header[0] != b"content-length"))
-        self.heads[self._data[:end]] = Known(self.answerings.setdefault(alike, answering), body_bytes)
+    def _give(self, answer: Answered, keep_alive: bool) -> None:
+        """Send an answer, or have ASGI wait for it and send it."""
+        keep_alive = keep_alive and not self.front_door.draining
+        if isinstance(answer, Written):
+            self._write(_OK, answer.lines, answer.body, keep_alive)
+        elif isinstance(answer, Reply):
+            self._write(STATUS_LINE[answer.status], header_lines(answer.headers), answer.body, keep_alive)
+        else:
+            self.start({"type": "http", "method": "POST"}, _sender(answer), keep_alive).take(b"", more=False)
 
-    def _leave_to(self, app: App) -> None:
-        """Have ASGI answer the request whose head, and perhaps a part of its body, was received."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expects
-        self.scope["headers"] = headers
-        usual, self.app = self.app, cast(Any, app)
-        try:
-            super().on_headers_complete()
-        finally:
-            self.app = usual
-        if self._body:
-            super().on_body(self._body)
-            self._body = b""
-
-    def _write(self, status_line: bytes, lines: bytes, body: bytes, closing: bool) -> None:
-        """The bytes that asgi.send_reply and uvicorn write for the same answer."""
+    def _write(self, status_line: bytes, lines: bytes, body: bytes, keep_alive: bool) -> None:
+        """The bytes that asgi.send_reply and an exchange write for the same answer."""
         if status_line is _NO_CONTENT:
             body, length = b"", b""
         else:
             length = b"content-length: %d\r\n" % len(body)
-        end = b"connection: close\r\n\r\n" if closing else b"\r\n"
-        common = common_lines(tuple(self.server_state.default_headers))
-        self.transport.write(b"".join((status_line, common, lines, length, end, body)))
+        end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((status_line, self.common, lines, length, end, body)))
         self.server_state.total_requests += 1
-        self._in_a_row += 1
-        if closing:
-            self.transport.close()
+        if keep_alive:
+            self.proceed()
         else:
-            self._idle_since_s = self.loop.time()
+            self.hang_up()
 
-    # The end
+    def _remember(self, head: Head, data: bytes, answering: Answering, body_bytes: int) -> None:
+        """Keep a head that may come again."""
+        names = [name for name, _ in head.headers]
+        if len(data) > _MOST_HEAD_BYTES or not head.keep_alive or b"authorization" in names:
+            return  # a signature holds the time
+        alike = (head.target, *(header for header in head.headers if header[0] != b"content-length"))
+        same = self.answerings.find(alike)
+        if same is None:
+            self.answerings.keep(alike, answering, len(data))
+        self.heads.keep(data, Known(same or answering, body_bytes), len(data))
 
-    def shutdown(self) -> None:
-        """A request that is being received will be answered; ASGI counts it as one under way."""
-        if self._preparing is not None:
-            self._preparing = None
-            self._leave_to(self.app)
-        if self.waits:
-            self.round.finish()
-        super().shutdown()
 
-
-def fast_protocol(door: FrontDoor, max_body_bytes: int) -> type[FastProtocol]:
+def fast_protocol(
+    door: FrontDoor, max_body_bytes: int, at_most: ConnectionLimits | None = None
+) -> type[FastProtocol]:
     """The protocol class for one gateway; `max_body_bytes` is the limit of ASGI's side."""
+    known = Remembered[bytes, Known](_MOST_HEADS, _MOST_HEADS_BYTES)
 
     class Bound(FastProtocol):
         front_door = door
         most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
-        heads: dict[bytes, Known] = {}  # noqa: RUF012  # shared by the connections of one gateway
-        answerings: dict[object, Answering] = {}  # noqa: RUF012
+        limits = at_most or ConnectionLimits()
+        turns = Turns()
+        crowd = Crowd()
+        heads = known
+        young_head = known.young.get
+        answerings = Remembered[object, Answering](_MOST_HEADS, _MOST_HEADS_BYTES)
         round = Round()
 
     return Bound

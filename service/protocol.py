@@ -1,103 +1,400 @@
-"""uvicorn's HTTP protocol whose ASGI side can send a whole reply in one step.
+"""HTTP/1.1 on one connection: one request at a time, bounded in memory and in time whatever a client does.
 
-ASGI sends the head and the body of a reply apart: two messages, two system calls, and every header searched
-for what must not be in it. Most replies here are whole when they begin. So the `send` of a request is one
-of an object that also takes whole replies, see asgi.send_whole; an application that knows nothing of it, or
-wraps `send`, loses nothing.
+What was received and belongs to later requests stays as it came, within one read of the socket: there is no
+further one while an answer is due. Requests that came together are answered in turns with those of other
+connections. Offers to change the protocol (`Upgrade`) are passed over: all requests are framed alike.
+Source: RFC 9112.
 
-Written against uvicorn 0.34 to 0.54.
+Each request is answered by an ASGI application here; fastpath.py answers some without.
 """
 
-from functools import lru_cache
+import asyncio
 from math import inf
-from typing import Any
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.asgi import header_lines
+from service.asgi import App, Scope
+from service.connections import ConnectionLimits, Crowd, Turns
+from service.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of
+from service.framing import Body, body_of
+from service.head import HEAD_END, Head, Refused, behind_empty_lines, check_unfinished, read_head
+from service.watch import Watch
 
+# What a connection is at. IDLE: nothing of the next request is there. HEAD: a part of its head is. BODY: its
+# head is, and who answers waits for all of its body. ANSWER: it is being answered. REST: it was answered, and
+# what is left of its body is read away. NEXT: more was received, and has to wait for its turn. OVER: nothing
+# is read or answered any more.
+IDLE, HEAD, BODY, ANSWER, REST, NEXT, OVER = range(7)
 
-@lru_cache(2)
-def common_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """The lines of the headers that uvicorn gives to every reply of the same second."""
-    return header_lines(headers)
-
-
-class Cycle(RequestResponseCycle):
-    """One request and its response."""
-
-    def send_whole(self, status: int, lines: bytes, body: bytes) -> bool:
-        """Send a reply whose header lines are given but for its Content-Length, now.
-
-        False, and nothing is sent, where that is a matter for `send`: the client reads too slowly or is gone,
-        the reply has begun, or it has no body.
-        """
-        if self.response_started or self.disconnected or self.flow.write_paused:
-            return False
-        if self.scope["method"] == "HEAD":
-            return False
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        common, length = common_lines(tuple(self.default_headers)), b"content-length: %d\r\n" % len(body)
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((STATUS_LINE[status], common, lines, length, end, body)))
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-        return True
+_LINGER_S = 2.0
+_MOST_LINGER_BYTES = 4 << 20
+_MOST_REST_BYTES = 64 << 20
+_SILENT_S = 1.0
+_MANY = 1 << 62
 
 
-class WholeReplies(HttpToolsProtocol):
-    """One connection."""
+class Connection(asyncio.Protocol):
+    """One connection, made by uvicorn's server for each that it takes."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._idle_since_s = inf
+    limits = ConnectionLimits()
+    turns: Turns
+    crowd: Crowd
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.app: App = config.loaded_app
+        self.loop = _loop or asyncio.get_event_loop()
+        self.server_state = server_state
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until the connection is made
+        self.flow: FlowControl = None  # type: ignore[assignment]  # likewise
+        self.state = IDLE
+        self._connections: set[Any] = server_state.connections
+        self._app_state = app_state
+        self._root_path: str = config.root_path
+        self._unread = b""  # from `_at` on
+        self._at = 0
+        self._seen = 0  # bytes of an unfinished head that were looked at
+        self._body: Body = body_of(0)
+        self._exchange: Exchange | None = None
+        self._is_used = False  # a request was answered
+        self._leaving = self._queued = False
+        self._rest_bytes = 0
+        self._since_s = 0.0  # when what it is at began, or last went on
+        self._stalled = (0.0, _MANY)  # when it was seen last how many bytes of answers wait to be read
+        self.watch = Watch(self.loop, self._deadline_s, self._expire)
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; where there are too many connections, another one yields, or this one is refused."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.flow = FlowControl(self.transport)
+        self._connections.add(self)
+        self._since_s = now_s = self.loop.time()
+        self.watch.look_within(min(self.limits.head_s, self.limits.keep_alive_s))
+        crowded = len(self._connections) > self.limits.most_connections
+        if crowded and not self.crowd.make_room(self._connections, now_s):
+            self.refuse(503, "The server has as many connections as it can have.")
 
     def data_received(self, data: bytes) -> None:
-        """Parse. The timer runs on: to stop and start it costs more than to see the time when it fires."""
-        timer, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
-        self._idle_since_s = inf
-        super().data_received(data)
-        if timer is not None:
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = timer
+        """Go as far as it leads; what is beyond waits."""
+        if self.state == OVER:
+            self._pass_over(data)
+            return
+        self._unread = self._unread[self._at :] + data if self._unread else data
+        self._at = 0
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer too."""
-        self._unset_keepalive_if_required()
-        super().connection_lost(exc)
+        """Let go of everything."""
+        self._connections.discard(self)
+        self.state = OVER
+        self._unread, self._at = b"", 0
+        self.watch.stop()
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        self.flow.resume_writing()
 
-    def on_headers_complete(self) -> None:
-        """Have a task answer the request, by ASGI."""
-        before: Any = self.cycle
-        super().on_headers_complete()
-        if self.cycle is not before:
-            self.cycle.__class__ = Cycle  # uvicorn makes it itself; the two have the same fields
+    def pause_writing(self) -> None:
+        """The client reads too slowly: nothing is answered until it has read most of what there is."""
+        self.flow.pause_writing()
+        self._stalled = (self.loop.time(), self._unsent())
+        self.watch.look_within(self.limits.answer_s)
 
-    def on_response_complete(self) -> None:
-        """A response is sent: go on with the next request, or be idle."""
-        if self.pipeline:
-            super().on_response_complete()
+    def resume_writing(self) -> None:
+        """It has."""
+        self.flow.resume_writing()
+        self._stalled = (0.0, _MANY)
+        if self.state == NEXT:
+            self._queue()
+
+    # What the server asks
+
+    def shutdown(self) -> None:
+        """Answer what was received, and close."""
+        self._leaving = True
+        if self.state in (IDLE, HEAD):
+            self.close()
+        elif self._exchange is not None:
+            self._exchange.keep_alive = False
+
+    def dispensable(self, now_s: float) -> tuple[int, float] | None:
+        """See connections.Held: who is closed in any case, who said nothing yet, who is idle, who is slow."""
+        age_s = now_s - self._since_s
+        if self.state == OVER:
+            return 0, self._since_s
+        if self.state in (IDLE, HEAD):
+            silent = not self._is_used and age_s > _SILENT_S
+            return (1 if silent else 2), self._since_s
+        late = self._body_is_due() or self.flow.write_paused
+        return (3, self._since_s) if late and age_s > _SILENT_S else None
+
+    def yield_place(self) -> None:
+        """See connections.Held."""
+        self._connections.discard(self)
+        self.state = OVER
+        self.transport.abort()
+
+    # One request after the other
+
+    def _go_on(self) -> None:
+        """Take up what is there, and read more or not."""
+        try:
+            if self.state in (BODY, ANSWER, REST):
+                if not self._body.is_whole:
+                    self._receive_body()
+            elif self.state != NEXT:
+                if self.flow.write_paused:
+                    self.state = NEXT
+                else:
+                    self._begin()
+        except Refused as refusal:
+            self.refuse(refusal.status, refusal.sentence)
+        self._balance_reading()
+
+    def _begin(self) -> None:
+        """Take up one request, or wait for the rest of its head. Raises: Refused."""
+        if self._unread.startswith(b"\r\n", self._at):
+            self._at, self._seen = behind_empty_lines(self._unread, self._at), 0
+        data, at = self._unread, self._at
+        if at == len(data):
+            self._unread, self._at, self.state = b"", 0, IDLE
             return
-        self.server_state.total_requests += 1
-        if not self.transport.is_closing():
-            self._idle_since_s = self.loop.time()
+        end = data.find(HEAD_END, max(at, at + self._seen - 3)) + len(HEAD_END)
+        if end < len(HEAD_END) or end - at > self.limits.head.most_bytes:
+            self._wait_for_head(data[at:] if at else data)
+            return
+        self._seen, self._at = 0, end
+        self.take_head(data[at:end])
+
+    def _wait_for_head(self, there: bytes) -> None:
+        check_unfinished(there, self._seen, self.limits.head)
+        self._seen, self._unread, self._at = len(there), there, 0
+        if self.state != HEAD:
+            self.state = HEAD
+            self._since_s = self.loop.time()
+            self.watch.look_within(self.limits.head_s)
+
+    def take_head(self, data: bytes) -> None:
+        """Take up the request with this head. Raises: Refused."""
+        self.have_answered(read_head(data, self.limits.head), self.app)
+
+    def have_answered(self, head: Head, app: App) -> None:
+        """Have the application answer a request, of whose body nothing was taken yet. Raises: Refused."""
+        self._body = body_of(head.length)
+        keep_alive = head.keep_alive and not self._leaving
+        self.start(self.scope(head), app, keep_alive, head.expects)
+        self._receive_body()
+
+    def scope(self, head: Head) -> Scope:
+        """What ASGI calls this request."""
+        return scope_of(head, self.transport, self._root_path, self._app_state)
+
+    def start(self, scope: Scope, app: App, keep_alive: bool, expects: bool = False) -> Exchange:
+        """Begin to have a request answered."""
+        self._exchange = exchange = Exchange(self, scope, keep_alive, expects)
+        self.state = ANSWER
+        self._since_s = self.loop.time()
+        task = self.loop.create_task(exchange.run(app))
+        task.add_done_callback(self.server_state.tasks.discard)
+        self.server_state.tasks.add(task)
+        return exchange
+
+    def _receive_body(self) -> None:
+        part, self._at = self._body.take(self._unread, self._at)
+        if self._at == len(self._unread):
+            self._unread, self._at = b"", 0
+        self._since_s = self.loop.time()
+        self.take_part(part)
+        if not self._body.is_whole and self.state != OVER:
+            if self._body.is_starved:
+                self.watch.look_within(self.limits.body_s)
+            else:
+                self._queue()
+
+    def take_part(self, part: bytes) -> None:
+        """A part of the body was received, perhaps the last one."""
+        if self.state == ANSWER and self._exchange is not None:
+            self._exchange.take(part, not self._body.is_whole)
+        elif self.state == REST:
+            self._rest_bytes += len(part)
+            if self._body.is_whole:
+                self.proceed()
+            elif self._rest_bytes > _MOST_REST_BYTES:
+                self.hang_up()
+
+    def proceed(self) -> None:
+        """The request is received and answered: go on to the next."""
+        self._exchange = None
+        self._is_used = True
+        self._since_s = self.loop.time()
+        if self._at < len(self._unread):
+            self.state = NEXT
+            self._queue()
+        elif self._leaving:
+            self.close()
+        else:
+            self.state = IDLE
+            if self.watch.timer is None:
+                self.watch.look_within(self.limits.keep_alive_s)
+
+    def _queue(self) -> None:
+        if not self._queued:
+            self._queued = True
+            self.turns.add(self, self.loop)
+
+    def take_turn(self) -> None:
+        """See connections.Waiting."""
+        self._queued = False
+        if self.state == NEXT and not self.flow.write_paused:
+            self.state = IDLE
+        if self.state not in (NEXT, OVER):
+            self._go_on()
+
+    def _balance_reading(self) -> None:
+        """Read on unless there is enough of what cannot be taken up yet."""
+        exchange = self._exchange
+        if self.state == NEXT or self._queued:
+            enough = True
+        elif self.state == ANSWER and exchange is not None:
+            late = self._at < len(self._unread) and self._body.is_whole
+            enough = late or exchange.buffered > HIGH_WATER_BYTES
+        else:
+            enough = False
+        if enough:
+            self.flow.pause_reading()
+        elif not self.transport.is_closing():
             self.flow.resume_reading()
-            if self.timeout_keep_alive_task is None:
-                self.watch_idleness(self.timeout_keep_alive)
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it was idle all the while; a request under way starts the clock anew."""
-        self.timeout_keep_alive_task = None
-        left_s = self._idle_since_s + self.timeout_keep_alive - self.loop.time()
-        if left_s <= 0:
-            super().timeout_keep_alive_handler()
-        elif left_s < inf:
-            self.watch_idleness(left_s)
+    def _body_is_due(self) -> bool:
+        return self.state in (BODY, ANSWER, REST) and not self._body.is_whole and not self.flow.read_paused
 
-    def watch_idleness(self, seconds: float) -> None:
-        """Look after so long whether the connection was idle all the while."""
-        if not self.transport.is_closing():
-            self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+    # What an exchange asks, see exchange.Line
+
+    @property
+    def common(self) -> bytes:
+        """See exchange.Line."""
+        return common_lines(tuple(self.server_state.default_headers))
+
+    @property
+    def may_go_on(self) -> bool:
+        """See exchange.Line."""
+        return self._body.left <= _MOST_REST_BYTES
+
+    def want_body(self) -> None:
+        """See exchange.Line."""
+        late = self.flow.read_paused and not self._body.is_whole and not self._queued
+        if late and not self.transport.is_closing():
+            self._since_s = self.loop.time()
+            self.watch.look_within(self.limits.body_s)
+            self.flow.resume_reading()
+
+    def answered(self) -> None:
+        """See exchange.Line."""
+        exchange = self._exchange
+        self.server_state.total_requests += 1
+        if self.state == OVER or exchange is None:
+            return
+        if not exchange.keep_alive:
+            self.hang_up()
+        elif self._body.is_whole:
+            self.proceed()
+            self._balance_reading()
+        else:
+            self.state, self._rest_bytes = REST, 0
+            self.watch.look_within(self.limits.body_s)
+            self._balance_reading()
+
+    # The end, and time
+
+    def refuse(self, status: int, sentence: str) -> None:
+        """Answer what is no request, or none that can be answered, and close."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.disconnect()
+        if exchange is None or not (exchange.is_begun or exchange.is_complete):
+            body = sentence.encode() + b"\n"
+            length = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
+            self.transport.write(
+                b"".join((STATUS_LINE[status], self.common, length, b"connection: close\r\n\r\n", body))
+            )
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Send what is written and close. What still comes is read away for a moment.
+
+        A client that has more to send would hear of a reset, and not the answer.
+        """
+        if self.transport.is_closing():
+            return
+        more = self._at < len(self._unread) or not self._body.is_whole or self.flow.read_paused
+        if (more or self.state in (IDLE, HEAD)) and self.transport.can_write_eof():
+            self._be_over()
+            self.transport.write_eof()
+            self.flow.resume_reading()
+        else:
+            self.close()
+
+    def _pass_over(self, data: bytes) -> None:
+        self._rest_bytes += len(data)
+        if self._rest_bytes > _MOST_LINGER_BYTES:
+            self.transport.abort()
+
+    def close(self) -> None:
+        """Close once all is sent that is written."""
+        self._be_over()
+        self.transport.close()
+
+    def _be_over(self) -> None:
+        self.state, self._rest_bytes = OVER, 0
+        self._unread, self._at = b"", 0
+        self._since_s = self.loop.time()
+        self._stalled = (self._since_s, _MANY)
+        self.watch.look_within(_LINGER_S)
+
+    def _deadline_s(self) -> float:
+        limits = self.limits
+        if self.flow.write_paused or (self.state == OVER and self._unsent()):
+            return self._stalled[0] + limits.answer_s
+        if self.state == OVER:
+            return self._since_s + _LINGER_S
+        if self.state == IDLE:
+            return self._since_s + (limits.keep_alive_s if self._is_used else limits.head_s)
+        if self.state == HEAD:
+            return self._since_s + limits.head_s
+        return self._since_s + limits.body_s if self._body_is_due() else inf
+
+    def _expire(self) -> None:
+        unsent = self._unsent()
+        if unsent and unsent < self._stalled[1]:  # it is being read, if slowly
+            self._stalled = (self.loop.time(), unsent)
+            self.watch.look_within(self.limits.answer_s)
+        elif unsent or self.state == OVER:
+            self.transport.abort()
+        elif self.state == HEAD:
+            self.refuse(408, "The head of the request took too long.")
+        elif self._body_is_due():
+            self.refuse(408, "The body of the request took too long.")
+        else:
+            self.close()
+
+    def _unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+
+def asgi_protocol(at_most: ConnectionLimits) -> type[Connection]:
+    """The protocol class for one gateway that leaves everything to ASGI."""
+
+    class Bound(Connection):
+        limits = at_most
+        turns = Turns()
+        crowd = Crowd()
+
+    return Bound

@@ -12,10 +12,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.accepting import Acceptor, CountedConnections, Place
 from service.asgi import App
-from service.protocol import WholeReplies
 
 _LINGER_S = 1.0
-_KEEP_ALIVE_S = 75
 
 
 def behind_proxies(app: App) -> App:
@@ -35,19 +33,18 @@ class Server(uvicorn.Server):
         app: App,
         drain_s: float,
         on_drain: Callable[[], None],
-        protocol: type[asyncio.Protocol] | None = None,
+        protocol: type[asyncio.Protocol],
         place: Place | None = None,
-        keep_alive_s: float = _KEEP_ALIVE_S,
     ) -> None:
         """`on_drain` is called when no new connections are taken any more; answers should close theirs.
 
-        `protocol` speaks HTTP on each connection, if None one that leaves all to ASGI; `place` is this
-        process's among those that share the connections.
+        `protocol` speaks HTTP on each connection; `place` is this process's among those that share the
+        connections.
         """
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol or WholeReplies,
+                http=protocol,
                 interface="asgi3",
                 proxy_headers=False,  # see `behind_proxies`
                 loop="none",
@@ -56,7 +53,6 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=keep_alive_s,  # type: ignore[arg-type]  # seconds for call_later
                 timeout_graceful_shutdown=max(1, round(drain_s)),
             )
         )

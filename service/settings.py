@@ -160,6 +160,32 @@ class Settings(BaseSettings):
     max_body_bytes: Size = Field(
         6_291_456, gt=0, description="Largest body of a real-time call (SageMaker: 6 MiB)."
     )
+    max_head_bytes: Size = Field(
+        65_536, ge=1024, le=2**24, description="Longest head (request line and headers) of a call; else 431."
+    )
+    max_line_bytes: Size = Field(
+        16_384, ge=256, le=2**24, description="Longest first line (method and address) of a call; else 414."
+    )
+    head_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds from the first byte of a call's head, or from the connection, to its end.",
+    )
+    body_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds without a byte of a body that is due before the call is given up."
+    )
+    answer_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds in which a client reads nothing of an answer before it is given up."
+    )
+    keep_alive_s: float = Field(
+        75.0, gt=0, description="Seconds without a call after which a connection is closed."
+    )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        description="Connections of one gateway; fewer where the limit of open files is lower. At the limit "
+        "the one that was idle longest yields to a new one.",
+    )
     archive_max_bytes: Size = Field(
         20 * 2**30, gt=0, description="Largest unpacked size of one model.tar.gz."
     )

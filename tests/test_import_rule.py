@@ -19,7 +19,7 @@ import pytest
 # sideways. Only the ground and the roof have more than one shelf. A room may be listed before it is built.
 LAYERS = (
     (
-        ("errors", "floods", "origins"),
+        ("errors", "floods", "origins", "remembered"),
         ("arn", "asgi", "beneath", "clock", "door", "log", "s3uri", "sandbox", "settings", "whereabouts"),
     ),
     (("wire", "domain"),),
@@ -27,8 +27,11 @@ LAYERS = (
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
     (
-        ("accepting", "events", "keeper", "protocol", "startup", "supervisor"),
+        ("accepting", "events", "head", "keeper", "startup", "supervisor", "watch"),
+        ("connections", "exchange", "framing"),
+        ("protocol",),
         ("fastpath", "server"),
+        ("edge",),
         ("compose",),
         ("cli",),
     ),
@@ -69,7 +72,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "starlette": ("web/*", "container/*"),
         "structlog": ("log.py",),
         "typer": ("cli/*",),
-        "uvicorn": ("fastpath.py", "protocol.py", "server.py", "supervisor.py", "compose.py"),
+        "uvicorn": ("exchange.py", "fastpath.py", "protocol.py", "server.py", "supervisor.py", "compose.py"),
         "uvloop": ("compose.py", "load/worker.py"),
         "yaml": ("control/declar*.py",),
     }

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, header_lines, read_body, send_reply
+from service.connections import ConnectionLimits
 from service.errors import PayloadTooLarge
 from service.fastpath import fast_protocol
+from service.protocol import asgi_protocol
 from service.server import Server
 from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 
@@ -78,9 +80,15 @@ def _echo(body: bytes) -> Reply:
 class Running:
     """The server in a thread of its own, for the length of a `with` block."""
 
-    def __init__(self, fast: bool, keep_alive_s: float = 75.0, drain_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        fast: bool,
+        keep_alive_s: float = 75.0,
+        drain_s: float = WAIT_S,
+        limits: ConnectionLimits | None = None,
+    ) -> None:
         self.fast = fast
-        self._keep_alive_s = keep_alive_s
+        self._limits = limits or ConnectionLimits(keep_alive_s=keep_alive_s)
         self._drain_s = drain_s
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._ready = threading.Event()
@@ -120,10 +128,9 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self.front = FrontDoor()
         app: App = self.front
-        protocol = fast_protocol(self.front, LIMIT_BYTES) if self.fast else None
-        self._server = Server(
-            app, self._drain_s, self._begin_draining, protocol, keep_alive_s=self._keep_alive_s
-        )
+        limits = self._limits
+        protocol = fast_protocol(self.front, LIMIT_BYTES, limits) if self.fast else asgi_protocol(limits)
+        self._server = Server(app, self._drain_s, self._begin_draining, protocol)
         self._loop.call_soon(self._ready.set)
         await self._server.serve([self._listener])
 
@@ -198,5 +205,5 @@ def request(
     body: bytes = b"x", *lines: bytes, path: str = HOT, method: str = "POST", version: str = "1.1"
 ) -> bytes:
     """One request with a Content-Length."""
-    head = [f"{method} {path} HTTP/{version}".encode(), b"Host: h", *lines, b"Content-Length: %d" % len(body)]
-    return b"\r\n".join([*head, b"", body])
+    head = f"{method} {path} HTTP/{version}\r\nHost: localhost".encode()
+    return b"\r\n".join([head, *lines, b"Content-Length: %d" % len(body), b"", body])

@@ -1,0 +1,242 @@
+"""Heads of HTTP requests: what they may look like and how long they may be; anything else is refused.
+
+A head is judged as a whole, or before it is whole if nothing that could follow would save it. The verdict is
+that of the bytes alone: how they were cut on their way makes no difference. No sockets and no bodies in here.
+Source: RFC 9112 (HTTP/1.1), RFC 9110 (semantics).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.asgi import Headers
+
+HEAD_END = b"\r\n\r\n"
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_LINE = re.compile(rb"(%b) ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\.([0-9])\r\n" % _TOKEN)
+_VERSION = re.compile(rb"%b [^ \r\n]+ HTTP/([0-9]+)(?:\.[0-9]+)?\r\n" % _TOKEN)
+_FIELD = re.compile(rb"(?<=\n)(%b):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n" % _TOKEN)
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+_AUTHORITY = rb"(?:\[[0-9A-Za-z:.]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?"
+_HOST = re.compile(_AUTHORITY.replace(b"%%", b"%"))
+_ABSOLUTE = re.compile(rb"https?://([^/?@]++)(/[^?]*+)?(\?.*+)?", re.IGNORECASE)
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
+_FIRST = re.compile(_TOKEN[:-2])
+_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
+_MOST_HEADERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """How long a head may be, with the empty line behind it, and its first line, without its line break."""
+
+    most_bytes: int = 65_536
+    most_line_bytes: int = 16_384
+
+
+class Refused(Exception):
+    """What came is no request that can be answered; nothing more is read of its connection."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+class Head(NamedTuple):
+    """A request but for its body. `length` is its body's, None if that is chunked."""
+
+    method: bytes
+    target: bytes
+    version: str
+    headers: Headers
+    length: int | None
+    expects: bool
+    keep_alive: bool
+
+    @property
+    def path_and_query(self) -> tuple[bytes, bytes]:
+        """Both as they were sent, without the `?`."""
+        target = self.target
+        if not target.startswith((b"/", b"*")):
+            _, path, query = _split_absolute(target)
+            target = path + query
+        path, _, query = target.partition(b"?")
+        return path, query
+
+
+def read_head(data: bytes, limits: HeadLimits) -> Head:
+    """Read a whole head, its last empty line included, that is not longer than the limit.
+
+    Raises:
+        Refused: it breaks a rule.
+    """
+    line = _LINE.match(data)
+    if line is None or line.end() > limits.most_line_bytes + 2 or line[3] != b"1":
+        raise _bad_line(data, limits)
+    fields = _FIELD.findall(data, line.end() - 1)
+    if len(fields) != data.count(b"\n") - 2:
+        raise Refused(400, "A header line is malformed.")
+    if len(fields) > _MOST_HEADERS:
+        raise Refused(431, f"The request has more than {_MOST_HEADERS} headers.")
+    if b" \r\n" in data or b"\t\r\n" in data:
+        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in fields]
+    else:
+        headers = [(name.lower(), value) for name, value in fields]
+    return _Framing([header for header in headers if header[0] in _FRAMING], line[4] == b"0").head(
+        line[1], line[2], headers
+    )
+
+
+def check_unfinished(data: bytes, seen: int, limits: HeadLimits) -> None:
+    """Look at what is there of a head, of which `seen` bytes were looked at before.
+
+    Raises:
+        Refused: whatever comes, it will be refused.
+    """
+    if not _FIRST.match(data) and data != b"\r":
+        raise Refused(400, "This is no HTTP request.")
+    end = data.find(b"\n", 0, limits.most_line_bytes + 2) + 1
+    if end == 0:
+        if len(data) >= limits.most_line_bytes + 2:
+            raise _long_line(limits)
+        return
+    if end > seen:
+        line = _LINE.match(data)
+        if line is None or line[3] != b"1":
+            raise _bad_line(data, limits)
+    if _BARE_LINE_FEED.search(data, max(end, seen), limits.most_bytes):
+        raise Refused(400, "A header line is malformed.")
+    if len(data) > limits.most_bytes:
+        raise Refused(431, f"The head of the request is longer than {limits.most_bytes} bytes.")
+
+
+def behind_empty_lines(data: bytes, at: int) -> int:
+    """Where the head begins: some clients send empty lines before it. Source: RFC 9112, 2.2."""
+    found = _EMPTY_LINES.match(data, at)
+    return at if found is None else found.end()
+
+
+def is_field(line: bytes) -> bool:
+    """Whether it is a well-formed header line, its line break included."""
+    return _FIELD.fullmatch(b"\n" + line, 1) is not None
+
+
+def _bad_line(data: bytes, limits: HeadLimits) -> Refused:
+    if not _FIRST.match(data):
+        return Refused(400, "This is no HTTP request.")
+    if not 0 <= data.find(b"\n") <= limits.most_line_bytes + 1:
+        return _long_line(limits)
+    version = _VERSION.match(data)
+    if version is not None and version[1] != b"1":
+        return Refused(505, "This server speaks HTTP/1.1.")
+    return Refused(400, "The request line is malformed.")
+
+
+def _long_line(limits: HeadLimits) -> Refused:
+    return Refused(414, f"The request line is longer than {limits.most_line_bytes} bytes.")
+
+
+def _split_absolute(target: bytes) -> tuple[bytes, bytes, bytes]:
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None:
+        raise Refused(400, "The request target is malformed.")
+    return found[1], found[2] or b"/", found[3] or b""
+
+
+class _Framing:
+    """What the headers say that decide where a request ends, and whether its connection may be used again."""
+
+    def __init__(self, headers: Headers, is_old: bool) -> None:
+        self._is_old = is_old
+        self._hosts: list[bytes] = []
+        self._lengths: list[bytes] = []
+        self._codings: list[bytes] = []
+        self._expected: list[bytes] = []
+        self._connection: list[bytes] = []
+        kept = {
+            b"host": self._hosts,
+            b"content-length": self._lengths,
+            b"transfer-encoding": self._codings,
+            b"expect": self._expected,
+            b"connection": self._connection,
+        }
+        for name, value in headers:
+            kept[name].append(value)
+
+    def head(self, method: bytes, target: bytes, headers: Headers) -> Head:
+        """The head with these headers. Raises: Refused."""
+        self._check_host()
+        if target[0] != 0x2F:  # a slash: the usual form
+            headers = _of_target(method, target, headers)
+        length = self._length()
+        return Head(
+            method,
+            target,
+            "1.0" if self._is_old else "1.1",
+            headers,
+            length,
+            self._expects() and length != 0,
+            not self._is_old and not (self._connection and b"close" in _tokens(self._connection)),
+        )
+
+    def _check_host(self) -> None:
+        number = len(self._hosts)
+        if number > 1:
+            raise Refused(400, "The request has more than one Host header.")
+        if number == 0 and not self._is_old:
+            raise Refused(400, "The request has no Host header.")
+        if number and not _HOST.fullmatch(self._hosts[0]):
+            raise Refused(400, "The Host header is malformed.")
+
+    def _length(self) -> int | None:
+        if self._codings:
+            self._check_codings()
+            return None
+        if not self._lengths:
+            return 0
+        if len(self._lengths) > 1:
+            raise Refused(400, "The request has more than one Content-Length header.")
+        if not _LENGTH.fullmatch(self._lengths[0]):
+            raise Refused(400, "The Content-Length header is malformed.")
+        return int(self._lengths[0])
+
+    def _check_codings(self) -> None:
+        if self._lengths:
+            raise Refused(400, "The request has both Transfer-Encoding and Content-Length.")
+        if self._is_old:
+            raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
+        codings = _tokens(self._codings)
+        if codings == [b"chunked"]:
+            return
+        if b"" in codings or b"chunked" in codings[:-1]:
+            raise Refused(400, "The Transfer-Encoding header is malformed: chunked comes last, and once.")
+        raise Refused(501, "No Transfer-Encoding but chunked is read.")
+
+    def _expects(self) -> bool:
+        if not self._expected or self._is_old:  # who speaks HTTP/1.0 cannot mean it. Source: RFC 9110, 10.1.1
+            return False
+        if any(token != b"100-continue" for token in _tokens(self._expected)):
+            raise Refused(417, "No expectation but 100-continue can be met.")
+        return True
+
+
+def _tokens(values: list[bytes]) -> list[bytes]:
+    return [token.strip(b" \t").lower() for value in values for token in value.split(b",")]
+
+
+def _of_target(method: bytes, target: bytes, headers: Headers) -> Headers:
+    """The headers of a request whose target is not just a path; a host in the target replaces the header's.
+
+    Raises: Refused.
+    """
+    if method == b"CONNECT":
+        raise Refused(501, "This server is no proxy.")
+    if target == b"*" and method == b"OPTIONS":
+        return headers
+    host, _, _ = _split_absolute(target)
+    if not _HOST.fullmatch(host):
+        raise Refused(400, "The request target is malformed.")
+    return [(b"host", host), *(header for header in headers if header[0] != b"host")]

@@ -1,0 +1,48 @@
+"""One timer that looks now and then whether the time for something is over."""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+
+class Watch:
+    """Calls `expire` once the deadline has passed.
+
+    To move a deadline costs nothing: the timer runs on, and looks at the deadline when it fires.
+    """
+
+    __slots__ = ("_deadline", "_due_s", "_expire", "_loop", "timer")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, deadline: Callable[[], float], expire: Callable[[], None]
+    ) -> None:
+        """`deadline` is in the loop's time; infinity stops the watch until it is asked to look again."""
+        self.timer: asyncio.TimerHandle | None = None
+        self._loop = loop
+        self._deadline = deadline
+        self._expire = expire
+        self._due_s = inf
+
+    def look_within(self, seconds: float) -> None:
+        """Look at the deadline after so long, or earlier."""
+        due_s = self._loop.time() + seconds
+        if self.timer is not None:
+            if self._due_s <= due_s:
+                return
+            self.timer.cancel()
+        self._due_s = due_s
+        self.timer = self._loop.call_later(seconds, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def _look(self) -> None:
+        self.timer = None
+        left_s = self._deadline() - self._loop.time()
+        if left_s <= 0:
+            self._expire()
+        elif left_s < inf:
+            self.look_within(left_s)

@@ -46,6 +46,10 @@ check: $(DEV)  ## Lint, formatting, types and the import rule
 sdk: .venv-sdk/.ready  ## Make .venv-sdk with the SageMaker Python SDK, which one test then runs
 	$(BIN)/pytest tests/aws/control/sdk
 
+.PHONY: client
+client: $(DEV) models  ## Make a typed TypeScript client from /openapi.json, compile it and call a server (npm)
+	$(BIN)/python tests/web/client/run.py
+
 .PHONY: bench
 bench: $(DEV) models  ## Measure requests/s, latency, CPU and memory beside a bare server
 	$(BIN)/python tests/bench/run.py $(ARGS)
@@ -56,7 +60,7 @@ models: $(RUNTIME)  ## Train the sample models that are missing or out of date
 
 .PHONY: clean
 clean:  ## Remove the environment, caches and trained samples; data/ stays, it is yours
-	rm -rf .venv .venv-sdk build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk .client build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f models/*/model.joblib models/*/.built
 	find service tests models -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -97,6 +97,10 @@ class ModelCache:
         """Whether `pin` would find the model."""
         return key in self._entries
 
+    def peek(self, key: ModelKey) -> Entry | None:
+        """A model that is loaded, for who only looks at it; see Entry.peek."""
+        return self._entries.get(key)
+
     def pin(self, key: ModelKey) -> Entry | None:
         """Take a model that is loaded into use, or None. Every pin needs one `release`."""
         entry = self._entries.get(key)

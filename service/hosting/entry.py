@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from service.hosting.gate import Gate
 from service.hosting.joining import Lane
-from service.hosting.model import LoadedModel
+from service.hosting.model import Answer, LoadedModel
 from service.hosting.source import ModelKey
 
 IN_PLACE_S = 0.001
@@ -32,6 +32,7 @@ class Entry:
         "lanes",
         "last_used_s",
         "lines",
+        "shown",
         "size_bytes",
         "turn",
         "users",
@@ -46,6 +47,7 @@ class Entry:
         self.turn = 0
         self.last_used_s = now_s
         self.doomed = False
+        self.shown: Answer | None = None  # its answer to its own example request
         self.gate = gate
         self.lanes: dict[tuple[str | None, str | None], Lane] = {}
         self.lines: dict[Gate, object] = {}
@@ -56,6 +58,10 @@ class Entry:
     def model(self) -> LoadedModel:
         """The model; only while the entry is pinned."""
         return self._model[0]
+
+    def peek(self) -> LoadedModel | None:
+        """The model, for who has no pin and does no more than look at it; None once it is handed over."""
+        return next(iter(self._model), None)
 
     def runs_in_place(self, body_bytes: int) -> bool:
         """Whether a call of this size may be answered on the event loop.

@@ -167,7 +167,7 @@ class Handler:
         default_accept: str,
     ) -> None:
         self._functions = functions
-        self._model = model
+        self.model = model
         self._default_predict = default_predict
         self._default_accept = default_accept
 
@@ -189,7 +189,7 @@ class Handler:
     def _run(self, context: Context, body: bytes, content_type: str, accept: str) -> Any:
         transform = self._functions.get("transform_fn")
         if transform is not None:
-            return transform(context, self._model, _as_given(body, content_type), content_type, accept)
+            return transform(context, self.model, _as_given(body, content_type), content_type, accept)
         data = self._read(context, body, content_type)
         prediction = self._predict(context, data, accept)
         output = self._functions.get("output_fn")
@@ -206,7 +206,7 @@ class Handler:
 
     def _predict(self, context: Context, data: Any, accept: str) -> Any:
         if self._default_predict is None:
-            return self._functions["predict_fn"](context, data, self._model)
+            return self._functions["predict_fn"](context, data, self.model)
         if "output_fn" in self._functions:  # its accept may be of a type that only the script knows
             return self._default_predict(data, Accept(JSON, None))
         return self._default_predict(data, self._choose(accept))

@@ -17,6 +17,7 @@ from service.hosting.cache import ModelCache
 from service.hosting.compiled import Verdict
 from service.hosting.compiler import Compiler
 from service.hosting.footprint import SMALLEST_BYTES
+from service.hosting.interface import Interface, read_interface
 from service.hosting.model import Call, LoadedModel, load_model
 from service.hosting.replica import CallLimits, Replica
 from service.hosting.source import ModelKey, Observer
@@ -176,6 +177,13 @@ class InlineHost:
             self._located.popitem(last=False)
         return key
 
+    def interface_of(self, source: ModelSource, target_model: str | None = None) -> Interface | None:
+        """What a source's model takes and gives, while it is loaded; any thread may ask."""
+        key = self._located.get((source, target_model))
+        entry = None if key is None else self.cache.peek(key)
+        model = None if entry is None else entry.peek()
+        return None if entry is None or model is None else read_interface(model, entry.shown)
+
     def path_of(self, source: ModelSource) -> Path:
         """The folder or archive of a source. Raises ModelNotFound."""
         return self._artifacts.resolve(source.location)
@@ -246,12 +254,20 @@ def _address(source: ModelSource, target_model: str | None) -> str:
 
 
 def example_call(folder: Path) -> Call | None:
-    """The example request that lies in a model's folder as example.csv, .json or .jsonl."""
+    """The example request that lies in a model's folder as example.csv, .json or .jsonl: the first."""
+    return next(_examples_in(folder), None)
+
+
+def example_calls(folder: Path) -> list[Call]:
+    """All example requests that lie in a model's folder."""
+    return list(_examples_in(folder))
+
+
+def _examples_in(folder: Path) -> Iterator[Call]:
     for name, content_type in _EXAMPLES.items():
         file = folder / name
         if file.is_file():
-            return Call(file.read_bytes(), content_type, None)
-    return None
+            yield Call(file.read_bytes(), content_type, None)
 
 
 def estimate_bytes(folder: Path) -> int:

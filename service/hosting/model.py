@@ -195,6 +195,11 @@ class HandlerModel:
         """What it is, for people."""
         return self.compiling.describe(self._description)
 
+    @property
+    def loaded(self) -> object:
+        """What the script's model_fn, or built-in code in its place, has loaded."""
+        return self._handler.model
+
     def answer(self, call: Call) -> Answer:
         """Let the script's functions answer. Raises ModelFault."""
         context = Context(self._model_dir, self._environment, _headers(call))

@@ -27,6 +27,7 @@ from service.hosting.stopwatch import Stopwatch
 
 _MOST_REMEMBERED = 4096
 _MOST_LANES = 256
+_MOST_SHOWN_BYTES = 65_536  # of an answer that documents show as an example
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ class Replica:
         if call is None:
             self._cache.release(entry)
         else:
-            await self._answer_in_thread(entry, call, self._timeout_s, Stopwatch())
+            answer = await self._answer_in_thread(entry, call, self._timeout_s, Stopwatch())
+            entry.shown = answer if len(answer.body) <= _MOST_SHOWN_BYTES else None
 
     def _quick_entry(self, call: Call, bodies: Sequence[bytes]) -> Entry | None:
         """The model if it is loaded, and known to be quick with such bodies. It is in use, but not pinned."""

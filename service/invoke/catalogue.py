@@ -1,5 +1,6 @@
 """What is served, for people: each endpoint with its shares, its models and an example request that works."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 from service.domain.endpoint import Endpoint, Fleet, ModelSource
 from service.domain.traffic import Traffic
 from service.errors import ModelFault
-from service.hosting.inline import InlineHost, example_call
+from service.hosting.inline import InlineHost, example_call, example_calls
+from service.hosting.interface import Column, Interface
 from service.hosting.model import Call
 from service.invoke.directory import Directory
 from service.store.store import NOTICES, GatewayReport, ModelReport, Store
+
+_MOST_INVENTED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,17 @@ class ExampleRequest:
     body: str
     content_type: str
     target_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """How an endpoint is called, as far as files and loaded models tell.
+
+    Example requests that work, one for each type, and the interface of the first variant's model.
+    """
+
+    examples: tuple[ExampleRequest, ...] = ()
+    interface: Interface | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +109,29 @@ class Catalogue:
         found = directory.endpoints.get(directory.default or "" if name is None else name)
         return None if found is None else self._endpoint(found, found.name == directory.default, {})
 
+    def manual(self, name: str) -> Manual:
+        """How one endpoint is called."""
+        endpoint = self._directory().endpoints.get(name)
+        fleet = None if endpoint is None else endpoint.active or endpoint.pending
+        if fleet is None:
+            return Manual()
+        source = fleet.variants[0].source
+        card_example = self._example(source)[1]
+        target = None if card_example is None else card_example.target_model
+        interface = self._host.interface_of(source, target)
+        examples = self._examples_of(source, target)
+        if not examples and card_example is not None:
+            examples = (card_example,)
+        return Manual(examples, interface)
+
+    def _examples_of(self, source: ModelSource, target: str | None) -> tuple[ExampleRequest, ...]:
+        try:
+            folder = self._host.path_of(source)
+            found = example_calls(folder / target if source.multi and target else folder)
+        except (ModelFault, OSError):
+            return ()
+        return tuple(example for call in found if (example := _to_example(call, target)) is not None)
+
     def notices(self) -> list[str]:
         """What people should know beside that: the endpoints file is refused, or there is none."""
         return list(self._store.fact(NOTICES) or ())
@@ -130,7 +168,7 @@ class Catalogue:
         try:
             folder = self._host.path_of(source)
             if not source.multi:
-                return (), _to_example(example_call(folder))
+                return (), _to_example(example_call(folder)) or invent(self._host.interface_of(source))
             names = tuple(self._host.names_below(folder))
             for name in names:
                 example = _to_example(example_call(folder / name), name)
@@ -173,6 +211,24 @@ def _variant_cards(fleet: Fleet, pending: bool) -> list[VariantCard]:
         )
         for variant in fleet.variants
     ]
+
+
+def invent(interface: Interface | None) -> ExampleRequest | None:
+    """A request that a model without an example understands; None where it does not tell enough."""
+    if interface is None or interface.scripted:
+        return None
+    if any(column.text for column in interface.columns):
+        record = {column.name: _value_of(column) for column in interface.columns}
+        return ExampleRequest(json.dumps([record], ensure_ascii=False), "application/json")
+    if not interface.width or interface.width > _MOST_INVENTED:
+        return None
+    return ExampleRequest(",".join(["0.0"] * interface.width), "text/csv")
+
+
+def _value_of(column: Column) -> str | float | None:
+    if not column.text:
+        return 0.0
+    return column.words[0] if column.words else ""
 
 
 def _to_example(call: Call | None, target_model: str | None = None) -> ExampleRequest | None:

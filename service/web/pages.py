@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from service import __version__
-from service.invoke.catalogue import EndpointCard, ExampleRequest, ModelCard
+from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard
 from service.web.openapi import describe_api
 from service.web.shown import json_answer, page_answer, text_answer
 
@@ -35,6 +35,10 @@ class Served(Protocol):
 
     def endpoint(self, name: str | None) -> EndpointCard | None:
         """The card of one endpoint, by None that of the default one; None where there is none."""
+        ...
+
+    def manual(self, name: str) -> Manual:
+        """How one endpoint is called."""
         ...
 
     def models(self) -> list[ModelCard]:
@@ -98,7 +102,7 @@ def _add_docs(app: FastAPI, served: Served) -> None:
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> Response:
-        return json_answer(describe_api(app, served.endpoints(MOST_SHOWN)))
+        return json_answer(describe_api(app, served.endpoints(MOST_SHOWN), served.manual))
 
 
 def _add_overview(app: FastAPI, served: Served) -> None:

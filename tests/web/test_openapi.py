@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.invoke.catalogue import EndpointCard, ExampleRequest, VariantCard
+from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, VariantCard
 from service.web.openapi import describe_api
 from tests.conftest import RunningServer
 
@@ -73,29 +73,152 @@ def test_every_endpoint_and_the_default_one_is_there(document: dict[str, Any]) -
     }
 
 
-def test_every_example_request_works_as_the_page_sends_it(
+def _predictions(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (path, operation) for path, _, operation in _operations(document) if path.endswith("/invocations")
+    ]
+
+
+def test_every_example_request_works_and_is_what_its_schema_says(
     document: dict[str, Any], samples: RunningServer
 ) -> None:
-    sent = 0
-    for path, _, operation in _operations(document):
-        if not path.endswith("/invocations"):
-            continue
+    sent: dict[str, int] = {}
+    for path, operation in _predictions(document):
+        for content_type, content in operation["requestBody"]["content"].items():
+            if "example" not in content:
+                assert content_type in ("application/x-npy", "application/jsonlines"), (path, content_type)
+                continue
+            answer = _send(samples, path, operation, content_type, content["example"])
+            assert answer.status_code == 200, (path, content_type, answer.text)
+            _hold(content["example"], content["schema"], document)
+            told = operation["responses"]["200"]["content"]
+            kind = answer.headers["content-type"].partition(";")[0]
+            assert kind in told or "*/*" in told
+            _hold(answer.json(), told.get(kind, {"schema": {}})["schema"], document)
+            sent[content_type] = sent.get(content_type, 0) + 1
+    assert sent == {"text/csv": 4, "application/json": 4, "application/jsonlines": 2}
+
+
+def _send(
+    server: RunningServer, path: str, operation: dict[str, Any], content_type: str, body: Any
+) -> httpx.Response:
+    headers = {
+        parameter["name"]: parameter["example"]
+        for parameter in operation["parameters"]
+        if "example" in parameter
+    }
+    text = body if isinstance(body, str) else json.dumps(body)
+    return httpx.post(
+        server.url + path, content=text, headers={"Content-Type": content_type, **headers}, timeout=30
+    )
+
+
+def test_the_answers_that_are_shown_are_what_comes(document: dict[str, Any], samples: RunningServer) -> None:
+    shown = 0
+    for path, operation in _predictions(document):
+        told = operation["responses"]["200"]["content"].get("application/json", {})
+        if "example" not in told:
+            continue  # a model of a folder of many, that nobody called yet
         content_type, content = next(iter(operation["requestBody"]["content"].items()))
-        example = content["example"]
-        headers = {
-            parameter["name"]: parameter["example"]
-            for parameter in operation["parameters"]
-            if "example" in parameter
-        }
-        answer = httpx.post(
-            samples.url + path,
-            content=example if isinstance(example, str) else json.dumps(example),
-            headers={"Content-Type": content_type, **headers},
-            timeout=30,
-        )
-        assert answer.status_code == 200, (path, answer.text)
-        sent += 1
-    assert sent == 4
+        assert _send(samples, path, operation, content_type, content["example"]).json() == told["example"]
+        shown += 1
+    assert shown == 3
+
+
+@pytest.mark.parametrize("body", ["[]", "junk", '{"a": 1}'])
+def test_errors_have_the_shape_that_is_told(
+    document: dict[str, Any], samples: RunningServer, body: str
+) -> None:
+    for path, operation in _predictions(document):
+        answer = _send(samples, path, operation, "application/json", body)
+        told = operation["responses"][str(answer.status_code)]["content"]
+        kind = answer.headers["content-type"].partition(";")[0]
+        assert kind in told, (path, answer.status_code)
+        if kind == "application/json":
+            _hold(answer.json(), told[kind]["schema"], document)
+
+
+def test_names_types_and_classes_come_from_the_models(document: dict[str, Any]) -> None:
+    iris, strike = (
+        document["paths"][f"/endpoints/{name}/invocations"]["post"] for name in ("iris", "bird-strike")
+    )
+    rows, records = iris["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    assert (rows["items"]["minItems"], rows["items"]["maxItems"], rows["items"]["items"]) == (
+        4,
+        4,
+        {"type": "number"},
+    )
+    assert records["items"]["required"][0] == "sepal length (cm)"
+    answer = iris["responses"]["200"]["content"]
+    assert answer["application/json"]["schema"] == {
+        "type": "array",
+        "items": {"type": "integer", "enum": [0, 1, 2]},
+    }
+    assert set(answer) == {"application/json", "text/csv", "application/jsonlines", "application/x-npy"}
+    record = strike["requestBody"]["content"]["application/json"]["schema"]["items"]
+    assert record["properties"]["wildlife_size"]["enum"] == ["small", "medium", "large", None]
+    assert record["properties"]["speed_knots"] == {"type": ["number", "null"]}
+    predictions = strike["responses"]["200"]["content"]["application/json"]["schema"]["properties"][
+        "predictions"
+    ]
+    assert predictions["items"]["properties"]["damage"] == {"type": "string", "enum": ["no", "yes"]}
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "array": (list,),
+    "object": (dict,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+_KNOWN_WORDS = {
+    "type",
+    "enum",
+    "anyOf",
+    "items",
+    "minItems",
+    "maxItems",
+    "properties",
+    "required",
+    "additionalProperties",
+    "description",
+    "format",
+}
+
+
+def _hold(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:
+    """Hold a value to a schema, as far as the document's schemas go."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    assert schema.keys() <= _KNOWN_WORDS
+    if "anyOf" in schema:
+        assert any(_holds(value, each, document) for each in schema["anyOf"]), (value, schema)
+    if "type" in schema:
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        assert isinstance(value, tuple(kind for name in kinds for kind in _TYPES[name])), (value, schema)
+    assert value in schema.get("enum", [value])
+    if isinstance(value, list):
+        assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
+        for item in value:
+            _hold(item, schema.get("items", {}), document)
+    if isinstance(value, dict):
+        members = schema.get("properties", {})
+        assert set(schema.get("required", ())) <= value.keys()
+        assert schema.get("additionalProperties", True) or value.keys() <= members.keys()
+        for name, item in value.items():
+            _hold(item, members.get(name, {}), document)
+
+
+def _holds(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> bool:
+    try:
+        _hold(value, schema, document)
+    except AssertionError:
+        return False
+    return True
 
 
 def test_required_headers_and_choices_are_told(document: dict[str, Any]) -> None:
@@ -107,12 +230,15 @@ def test_required_headers_and_choices_are_told(document: dict[str, Any]) -> None
     assert target["required"] is True
     assert "digits" in target["schema"]["enum"]
     assert target["example"] in target["schema"]["enum"]
-    variants = document["paths"]["/endpoints/iris/invocations"]["post"]["parameters"][0]["schema"]["enum"]
-    assert variants == ["logistic", "forest"]
+    iris = document["paths"]["/endpoints/iris/invocations"]["post"]["parameters"]
+    told = {parameter["name"]: parameter["schema"] for parameter in iris}
+    assert told["X-Amzn-SageMaker-Target-Variant"]["enum"] == ["logistic", "forest"]
+    assert "application/json" in told["Accept"]["enum"]
 
 
 def _describe(*cards: EndpointCard) -> dict[str, Any]:
-    return describe_api(FastAPI(title="t", version="0"), list(cards))
+    examples = {card.name: () if card.example is None else (card.example,) for card in cards}
+    return describe_api(FastAPI(title="t", version="0"), list(cards), lambda name: Manual(examples[name]))
 
 
 def _card(example: ExampleRequest | None, models: tuple[str, ...] = ()) -> EndpointCard:

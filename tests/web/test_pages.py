@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sklearn.dummy import DummyClassifier
 
-from service.invoke.catalogue import EndpointCard, ExampleRequest, ModelCard, VariantCard
+from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard, VariantCard
 from service.web.pages import MOST_SHOWN, create_pages, curl_line
 from tests.conftest import RunningServer, StartServer, wait_until
 
@@ -234,6 +234,10 @@ class _Served:
 
     def endpoint(self, name: str | None) -> EndpointCard | None:
         return next((card for card in self.cards if card.name == name), None)
+
+    def manual(self, name: str) -> Manual:
+        card = self.endpoint(name)
+        return Manual(() if card is None or card.example is None else (card.example,))
 
     def models(self) -> list[ModelCard]:
         return [ModelCard("m", "/m", "loaded", 1, 5, "", ())]

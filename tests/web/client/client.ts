@@ -1,0 +1,58 @@
+// A typed client of a running server: types from its own /openapi.json, calls of iris and bird-strike.
+// `make client` generates schema.ts from the server, compiles this file strictly and runs it.
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema.js";
+
+declare const process: { argv: string[] };
+
+const client = createClient<paths, "application/json">({ baseUrl: process.argv[2]! });
+
+function check(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what);
+  console.log(`ok: ${what}`);
+}
+
+// iris: rows of four numbers in, one of three classes for each out
+const rows = await client.POST("/endpoints/iris/invocations", {
+  body: [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]],
+});
+if (rows.error) throw new Error(rows.error.Message);
+const kinds: (0 | 1 | 2)[] = rows.data;
+check(JSON.stringify(kinds) === "[0,2]", "iris answers rows with its classes");
+
+// … or records by the names of the columns, of one variant by a header whose values are known
+const records = await client.POST("/endpoints/iris/invocations", {
+  params: { header: { "X-Amzn-SageMaker-Target-Variant": "forest" } },
+  body: [
+    { "sepal length (cm)": 5.1, "sepal width (cm)": 3.5, "petal length (cm)": 1.4, "petal width (cm)": 0.2 },
+  ],
+});
+if (records.error) throw new Error(records.error.Message);
+check(records.data[0] === 0, "iris answers records");
+check(records.response.headers.get("x-amzn-invoked-production-variant") === "forest", "the variant asked for answers");
+
+// bird-strike: words that the model knows, gaps, and an answer in the script's own words
+const strikes = await client.POST("/endpoints/bird-strike/invocations", {
+  body: [{ wildlife_size: "large", phase_of_flight: "climb", time_of_day: "dusk", speed_knots: null }],
+});
+if (strikes.error) throw new Error(strikes.error.Message);
+const [first] = strikes.data.predictions;
+const damage: "yes" | "no" = first!.damage;
+const probability: number = first!.probability;
+check(damage === "yes" && probability > 0.5 && probability < 1, "bird-strike answers in its own words");
+
+// An error has a shape of its own
+const refused = await client.POST("/endpoints/bird-strike/invocations", { body: [] });
+check(refused.response.status === 424, "an empty list is refused");
+const error = refused.error as components["schemas"]["ModelError"];
+check(error.OriginalStatusCode === 400 && error.OriginalMessage.includes("no rows"), "the model's own words are there");
+
+// What the types forbid. Each line would fail to compile without its mark.
+// @ts-expect-error: iris takes numbers
+void (() => client.POST("/endpoints/iris/invocations", { body: [["a", "b", "c", "d"]] }));
+// @ts-expect-error: no such size
+void (() => client.POST("/endpoints/bird-strike/invocations", { body: [{ wildlife_size: "huge", phase_of_flight: "climb", time_of_day: "dusk", speed_knots: 1 }] }));
+// @ts-expect-error: no such variant
+void (() => client.POST("/endpoints/iris/invocations", { params: { header: { "X-Amzn-SageMaker-Target-Variant": "nobody" } }, body: [[1, 2, 3, 4]] }));
+// @ts-expect-error: a multi-model endpoint needs the model's name
+void (() => client.POST("/endpoints/catalogue/invocations", { body: [[1]] }));

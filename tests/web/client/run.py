@@ -1,0 +1,99 @@
+"""A typed client from a running server's /openapi.json: made, compiled strictly, and let call two endpoints.
+
+`make client`. It needs node and npm, whose registry it asks for openapi-typescript, openapi-fetch and
+typescript in the versions of package.json; they go into .client/ of the checkout.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parents[2]
+_FOLDER = _ROOT / ".client"
+_START_S = 120.0
+_STRICTLY = [
+    "--strict",
+    "--noUncheckedIndexedAccess",
+    "--target",
+    "es2022",
+    "--module",
+    "nodenext",
+    "--moduleResolution",
+    "nodenext",
+    "--skipLibCheck",
+    "--outDir",
+    "out",
+    "client.ts",
+]
+
+
+def main() -> int:
+    """The exit code of the first step that fails, 0 if none does."""
+    npm = shutil.which("npm")
+    if npm is None:
+        sys.exit("make client needs node and npm.")
+    _FOLDER.mkdir(exist_ok=True)
+    for name in ("package.json", "client.ts"):
+        shutil.copy(_HERE / name, _FOLDER / name)
+    with _server() as url:
+        for command in (
+            [npm, "install", "--silent", "--no-audit", "--no-fund"],
+            ["node_modules/.bin/openapi-typescript", f"{url}/openapi.json", "-o", "schema.ts"],
+            ["node_modules/.bin/tsc", *_STRICTLY],
+            ["node", "out/client.js", url],
+        ):
+            code = subprocess.run(command, cwd=_FOLDER, check=False).returncode
+            if code != 0:
+                print(f"failed: {' '.join(command)}", file=sys.stderr)
+                return code
+    return 0
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[str]:
+    """The address of a server of the sample models, with a data folder of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as data:
+        own = {
+            "SAGEBIRD_PORT": str(port),
+            "SAGEBIRD_DATA": data,
+            "SAGEBIRD_GATEWAYS": "1",
+            "SAGEBIRD_WORKERS": "0",
+        }
+        command = [sys.executable, "-m", "service.cli", "serve"]
+        process = subprocess.Popen(command, cwd=_ROOT, env=os.environ | own)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_ready(url, process)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(40)
+
+
+def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit("The server has ended.")
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/readyz", timeout=5).is_success:
+                return
+        time.sleep(0.1)
+    sys.exit("The server does not get ready.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

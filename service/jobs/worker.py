@@ -147,10 +147,11 @@ class Worker:
     def _claim(self) -> Lease | None:
         shift = self._shift
         if shift is None:
-            return self._store.queue.claim(self._clock.now(), SILENT_S)
+            return self._store.queue.claim(self._clock.now(), self._clock.monotonic(), SILENT_S)
         long = self._clock.monotonic() - shift.since_s > _TURN_S
         return self._store.queue.claim(
             self._clock.now(),
+            self._clock.monotonic(),
             SILENT_S,
             least_bytes=int(shift.bytes_per_s * _CLAIM_S),
             after=shift.job if long else None,

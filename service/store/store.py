@@ -175,16 +175,13 @@ class Store:
         """
         self._kept_revisions = kept_revisions
         self._engine = open_engine(location)
+        self.queue = TaskQueue(self._engine)
+        """The tasks of all jobs, each call in a transaction of its own."""
         try:
             check_tables(self._engine, location)
         except BaseException:
             self.close()
             raise
-
-    @property
-    def queue(self) -> TaskQueue:
-        """The tasks of all jobs, each call in a transaction of its own."""
-        return TaskQueue(self._engine)
 
     def close(self) -> None:
         """Give all connections back."""

@@ -2,7 +2,10 @@
 
 A lease is one claim, with an id of its own: no two workers, and no two claims of one worker, share one. It
 lasts as long as it is renewed; what was silent for too long may be claimed by another, and whatever the first
-one then writes here is refused. Times are the caller's clock's.
+one then writes here is refused.
+
+Clocks of different machines need not agree, and any of them may be set: whoever wants to claim watches, by a
+clock of its own that never goes back, whether the others' leases are renewed. A beat is a number that grows.
 """
 
 import uuid
@@ -22,6 +25,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -52,6 +56,7 @@ _NEVER: Final = 0  # attempts of a task that nobody has claimed yet
 _AMONG: Final = -1  # attempts of one that was claimed among others: it need not be what their holder died of
 _SHARE: Final = 8  # who claims takes this part of what waits, so that little is left for the last one to do
 _MOST_BYTES: Final = 2**28
+_TICK_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +140,38 @@ class JobTasks:
 
 
 class TaskQueue:
-    """Tasks that workers claim, hold and finish. Every function raises Unavailable as the store's do."""
+    """Tasks that workers claim, hold and finish. Every function raises Unavailable as the store's do.
+
+    One object claims for one worker, from one thread.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._watched: dict[str, tuple[float, float]] = {}  # lease -> its last beat, and since when
 
     def claim(
-        self, now: datetime, silent_s: float, *, least_bytes: int = 0, after: str | None = None
+        self,
+        now: datetime,
+        at_s: float,
+        silent_s: float,
+        *,
+        least_bytes: int = 0,
+        after: str | None = None,
     ) -> Lease | None:
-        """Take the oldest task that waits or whose holder was silent for `silent_s` seconds; None: none is.
+        """Take the oldest task that waits or whose holder was seen to be silent for `silent_s` seconds.
 
+        `at_s` is this moment by a clock of the caller's that never goes back. None: there is no such task.
         An eighth of all that waits of its job comes with it, or as much as has `least_bytes`; what was tried
         before comes alone, so that its like is not blamed for it. Jobs other than `after` come first.
         """
-        free = tasks.c.beat_at < now.timestamp() - silent_s
+        waiting = tasks.c.owner == ""
         with self._glance() as connection:
-            if connection.execute(select(tasks.c.job).where(free).limit(1)).first() is None:
-                return None  # the usual case takes no write lock
+            waits = connection.execute(select(tasks.c.job).where(waiting).limit(1)).first() is not None
+        silent = self.watch(at_s, silent_s)
+        if not (waits or silent):
+            return None  # the usual case takes no write lock
+        unrenewed = [and_(tasks.c.owner == owner, tasks.c.beat_at == beat) for owner, beat in silent]
+        free = or_(waiting, *unrenewed)
         with self._quick() as connection:
             first = connection.execute(_next_task(free, after)).mappings().first()
             if first is None:
@@ -166,6 +186,21 @@ class TaskQueue:
                 .values(owner=lease.id, beat_at=now.timestamp(), attempts=lease.attempts or _AMONG)
             )
             return lease
+
+    def watch(self, at_s: float, silent_s: float) -> list[tuple[str, float]]:
+        """Look at what is held: the leases, with their last beats, that were seen to be silent for so long.
+
+        `at_s` and `silent_s` as for `claim`, which watches by itself.
+        """
+        held = select(tasks.c.owner, tasks.c.beat_at).where(tasks.c.owner != "").distinct()
+        with self._glance() as connection:
+            beats = {row.owner: row.beat_at for row in connection.execute(held)}
+        seen = {owner: (beat, at_s) for owner, beat in beats.items()}
+        for owner, (beat, since_s) in self._watched.items():
+            if beats.get(owner) == beat:
+                seen[owner] = (beat, since_s)
+        self._watched = seen
+        return [(owner, beat) for owner, (beat, since_s) in seen.items() if at_s - since_s > silent_s]
 
     def beat(self, lease: Lease, now: datetime) -> bool:
         """Renew a lease; False where it is lost."""
@@ -326,7 +361,10 @@ def _lease(rows: Sequence[Any]) -> Lease:
 
 
 def _renew(connection: Connection, lease: Lease, now: datetime) -> bool:
-    mine = update(tasks).where(tasks.c.owner == lease.id).values(beat_at=now.timestamp())
+    """Let the beat grow, also where the clock was set back."""
+    beat = tasks.c.beat_at
+    grown = case((beat < now.timestamp(), now.timestamp()), else_=beat + _TICK_S)
+    mine = update(tasks).where(tasks.c.owner == lease.id).values(beat_at=grown)
     return connection.execute(mine).rowcount == len(lease.numbers)
 
 

@@ -52,7 +52,7 @@ def put_status(control: Control, status: str, reason: str = "", name: str = "job
 def test_a_new_job_is_in_progress_and_queued(jobs: Control) -> None:
     assert jobs.call("CreateTransformJob", **request()) == {"TransformJobArn": ARN}
 
-    lease = jobs.store.queue.claim(NOON, 6.0)
+    lease = jobs.store.queue.claim(NOON, 0.0, 6.0)
     assert lease is not None
     assert (lease.job, lease.kind) == ("job", "plan")
     described = jobs.call("DescribeTransformJob", TransformJobName="job")
@@ -157,7 +157,7 @@ def test_a_stopped_job_is_stopping_until_the_queue_has_let_go_of_it(jobs: Contro
 
     described = jobs.call("DescribeTransformJob", TransformJobName="job")
     assert described["TransformJobStatus"] == "Stopping"
-    lease = jobs.store.queue.claim(NOON, 6.0)
+    lease = jobs.store.queue.claim(NOON, 0.0, 6.0)
     assert lease is not None
     assert lease.kind == "settle"
 

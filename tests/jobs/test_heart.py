@@ -12,7 +12,7 @@ from tests.jobs.house import House
 @pytest.fixture
 def lease(house: House) -> Lease:
     house.order()
-    found = house.store.queue.claim(house.clock.now(), SILENT_S)
+    found = house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)
     assert found is not None
     return found
 
@@ -26,7 +26,7 @@ def test_a_heart_renews_the_lease_when_it_is_time_to(house: House, lease: Lease)
     for _ in range(10):
         house.clock.advance(BEAT_S)
         one.look()
-        assert house.store.queue.claim(house.clock.now(), SILENT_S) is None
+        assert house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S) is None
 
     assert not one.stops()
 
@@ -34,7 +34,7 @@ def test_a_heart_renews_the_lease_when_it_is_time_to(house: House, lease: Lease)
 def test_a_lease_that_was_taken_over_is_lost(house: House, lease: Lease) -> None:
     one = heart(house, lease)
     house.store.queue.release(lease)
-    assert house.store.queue.claim(house.clock.now(), SILENT_S)
+    assert house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)
 
     one.look()
 

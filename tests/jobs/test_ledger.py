@@ -15,8 +15,9 @@ REPORT = FileReport("a.csv", 3, 2, 1, 0.5)
 
 
 def claim(house: House) -> Lease:
-    lease = house.store.queue.claim(house.clock.now(), SILENT_S)
+    lease = house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)
     assert lease is not None
+    house.store.queue.watch(house.clock.monotonic(), SILENT_S)
     return lease
 
 
@@ -84,7 +85,8 @@ def test_what_was_noted_but_not_named_never_gets_its_name_after_a_takeover(
         with replacing(Spot(output)) as sink:
             sink.write(b"late\n")
             ledger(house, lease).note(REPORT, sink.identity)
-            # Here the worker sleeps for long; another one takes over.
+            # Here the worker sleeps for long; another one sees that, and takes over.
+            house.store.queue.watch(house.clock.monotonic(), SILENT_S)
             house.clock.advance(SILENT_S + 1)
             taken = claim(house)
             assert ledger(house, taken).find("a.csv", Spot(output)) is None

@@ -206,7 +206,7 @@ def test_a_task_that_workers_die_of_is_given_up_and_the_others_land(house: House
     worker.step()
     queue = house.store.queue
     for _ in range(2 * MOST_ATTEMPTS + 2):  # whoever gets a.csv dies; the others do their work
-        lease = queue.claim(house.clock.now(), SILENT_S)
+        lease = queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)
         if lease is not None and lease.kind == "settle":
             queue.release(lease)
             break
@@ -233,7 +233,8 @@ def test_a_job_goes_on_where_a_dead_worker_left_it(house: House) -> None:
     first.step()
     before = {path: path.stat() for path in (house.bucket / "out").iterdir()}
     assert len(before) == 1
-    assert house.store.queue.claim(house.clock.now(), SILENT_S)  # somebody who dies
+    assert house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)  # somebody who dies
+    house.store.queue.watch(house.clock.monotonic(), SILENT_S)
     house.clock.advance(SILENT_S + 1)
 
     house.finish()
@@ -280,7 +281,7 @@ def test_a_worker_that_leaves_gives_back_what_it_is_at(house: House) -> None:
     leaving.set()
     thread.join(60)
     assert house.outputs() == {}
-    lease = house.store.queue.claim(house.clock.now(), SILENT_S)
+    lease = house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)
     assert lease is not None
     assert (lease.kind, lease.attempts) == ("work", 1)
     house.store.queue.release(lease)

@@ -35,9 +35,15 @@ def add(store: Store, job: str = "job", now: datetime = NOON) -> None:
 
 
 def claim(store: Store, now: datetime = NOON, **options: object) -> Lease:
-    lease = store.queue.claim(now, SILENT_S, **options)  # type: ignore[arg-type]
+    """Claim, and look at once at what is held now."""
+    lease = store.queue.claim(now, now.timestamp(), SILENT_S, **options)  # type: ignore[arg-type]
     assert lease is not None
+    watch(store, now)
     return lease
+
+
+def watch(store: Store, now: datetime = NOON) -> None:
+    store.queue.watch(now.timestamp(), SILENT_S)
 
 
 def plan(store: Store, groups: list[list[TaskInput]], job: str = "job", now: datetime = NOON) -> None:
@@ -54,7 +60,7 @@ def stop(store: Store, job: str = "job") -> None:
 
 
 def nothing_left(store: Store, now: datetime = NOON) -> bool:
-    return store.queue.claim(now, SILENT_S) is None
+    return store.queue.claim(now, now.timestamp(), SILENT_S) is None
 
 
 def test_a_job_is_planned_worked_on_and_settled(store: Store) -> None:
@@ -117,14 +123,45 @@ def test_a_lease_lasts_as_long_as_it_is_renewed(store: Store) -> None:
     assert nothing_left(store, later(6))
     assert store.queue.beat(lease, later(6))
     assert nothing_left(store, later(12))
-    taken = claim(store, later(12.1))
+    assert nothing_left(store, later(18))
+    taken = claim(store, later(18.1))
 
     assert (taken.numbers, taken.attempts, taken.fresh) == (lease.numbers, 2, False)
     assert lease.fresh
     assert taken.id != lease.id
-    assert not store.queue.beat(lease, later(12.2))
+    assert not store.queue.beat(lease, later(18.2))
     assert not store.queue.look(lease).held
     assert store.queue.look(taken).held
+
+
+@pytest.mark.parametrize("ahead_s", [-86400, 0, 86400])
+def test_clocks_need_not_agree_and_may_be_set(location: Location, ahead_s: float) -> None:
+    holder, other = Store(location), Store(location)
+    plan(holder, [inputs(1)])
+    lease = claim(holder, later(ahead_s))
+
+    for second in range(0, 30, 3):
+        now = later(-3600) if second > 15 else later(second + ahead_s)  # the holder's clock is set back
+        assert holder.queue.beat(lease, now)
+        assert other.queue.claim(later(second), second, SILENT_S) is None
+    assert other.queue.claim(later(33), 33, SILENT_S) is None
+    taken = other.queue.claim(later(-7200), 33.1, SILENT_S)
+
+    assert taken is not None
+    assert taken.numbers == lease.numbers
+    holder.close()
+    other.close()
+
+
+def test_who_comes_late_watches_before_it_takes_over(store: Store, location: Location) -> None:
+    plan(store, [inputs(1)])
+    claim(store)
+    late = Store(location)
+
+    assert late.queue.claim(later(1000), 1000, SILENT_S) is None
+    assert late.queue.claim(later(1006), 1006, SILENT_S) is None
+    assert late.queue.claim(later(1007), 1007, SILENT_S) is not None
+    late.close()
 
 
 def test_who_lost_a_lease_can_change_nothing(store: Store) -> None:
@@ -272,7 +309,9 @@ def test_of_many_threads_that_finish_one_queues_the_settling(store: Store) -> No
     done: list[int] = []
 
     def work() -> None:
-        while (lease := store.queue.claim(NOON, SILENT_S)) is not None and lease.kind == "work":
+        while (
+            lease := store.queue.claim(NOON, NOON.timestamp(), SILENT_S)
+        ) is not None and lease.kind == "work":
             store.queue.finish(lease, NOON)
             done.extend(lease.numbers)
 
@@ -305,7 +344,10 @@ def test_no_task_has_two_live_owners_and_none_is_lost(
         act = random_.choice(("claim", "claim", "beat", "beat", "finish", "back", "die", "wait"))
         if act == "wait":
             clock.advance(random_.choice((0.5, 3.0, 6.5)))
-        elif act == "claim" and (lease := store.queue.claim(clock.now(), SILENT_S)) is not None:
+        elif (
+            act == "claim"
+            and (lease := store.queue.claim(clock.now(), clock.monotonic(), SILENT_S)) is not None
+        ):
             fresh = [
                 other
                 for other, beat in live

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
-from service.hosting.media import quoted
+from service.hosting.tables import quoted
 
 _RATIO_FROM_BYTES: Final = 100 * 2**20
 # One member's headers: pax records and long names are read into memory as a whole.

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from service.clock import Clock, SystemClock
 from service.errors import ModelFailure, ModelNotFound
 from service.hosting.archive import Limits, NotAllowedError, extract
-from service.hosting.media import quoted
+from service.hosting.tables import quoted
 from service.s3uri import S3Uri, parse_s3_uri
 
 _ARCHIVES: Final = (".tar.gz", ".tgz")

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
-from service.hosting.media import CSV, JSON, JSON_LINES, NPY, READERS, Rows, quoted
+from service.hosting.media import CSV, JSON, JSON_LINES, NPY, READERS, TEXT, Rows
+from service.hosting.tables import PLAIN, Takes, quoted
 from service.hosting.writers import WRITERS, unwrap
 
 WRITTEN: Final = (JSON, CSV, JSON_LINES, NPY)
@@ -42,19 +43,21 @@ class Accept:
     output: tuple[str, ...] | None = None
 
 
-def decode(body: bytes, content_type: str | None) -> Rows:
-    """Read a request body, e.g. `b"5.1,3.5"` as `text/csv` into shape (1, 2).
+def decode(body: bytes, content_type: str | None, takes: Takes = PLAIN) -> Rows:
+    """Read a request body, e.g. `b"5.1,3.5"` as `text/csv` into shape (1, 2), for a model that takes such.
 
     Raises: UnsupportedContentType (415); BadPayload (400), which names row and column, both from 1.
     """
     kind = _content_type(content_type)
+    if kind.media_type == TEXT and not takes.texts:
+        raise _not_read(content_type)
     if not body:
         raise BadPayload("The body is empty.")
     if kind.media_type == NPY:
-        return READERS[NPY](body)
+        return READERS[NPY](body, takes, None)
     if kind.charset != "utf-8":
         body = body.decode(kind.charset).encode()
-    return READERS[kind.media_type](body.removeprefix(_BOM))
+    return READERS[kind.media_type](body.removeprefix(_BOM), takes, kind.header)
 
 
 def choose_accept(accept: str | None, default: str = JSON) -> Accept:
@@ -94,6 +97,7 @@ def encode(prediction: Any, media_type: str) -> bytes:
 class _ContentType:
     media_type: str
     charset: str
+    header: bool | None = None  # whether text/csv has one; None where it does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +129,27 @@ def _read_content_type(header: str) -> _ContentType:
             "add -H 'Content-Type: text/csv' or -H 'Content-Type: application/json'."
         )
     known = _canonical(media_type or JSON)
-    if known not in WRITTEN:
-        raise UnsupportedContentType(f"Content-Type {quoted(header)} is not read; send {_either(WRITTEN)}.")
-    if known == CSV:
-        _check_csv_parameters(parameters)
+    if known not in READERS:
+        raise _not_read(header)
+    has_header = _csv_header(parameters) if known == CSV else None
     charset = _CHARSETS.get(parameters.get("charset", "").lower())
     if charset is None:
         raise UnsupportedContentType(f"charset={quoted(parameters['charset'])} is not read; send UTF-8.")
-    return _ContentType(known, charset)
+    return _ContentType(known, charset, has_header)
 
 
-def _check_csv_parameters(parameters: Mapping[str, str]) -> None:
-    if parameters.get("header", "absent").lower() != "absent":
-        raise UnsupportedContentType(
-            "text/csv with a header row is not read; remove the row, or send records as application/json."
-        )
+def _not_read(header: str | None) -> UnsupportedContentType:
+    return UnsupportedContentType(f"Content-Type {quoted(str(header))} is not read; send {_either(WRITTEN)}.")
+
+
+def _csv_header(parameters: Mapping[str, str]) -> bool | None:
+    """Whether there is a header row. Source: RFC 4180, section 3."""
+    said = parameters.get("header", "").lower()
+    if said not in ("", "present", "absent"):
+        raise UnsupportedContentType(f"text/csv; header={quoted(said)} is not read; say present or absent.")
     if parameters.get("label_size", "0") != "0":
         raise UnsupportedContentType("text/csv with labels is not read; label_size must be 0.")
+    return {"present": True, "absent": False}.get(said)
 
 
 @lru_cache(maxsize=_CACHED_HEADERS)

@@ -20,7 +20,8 @@ from typing import Any
 
 from service.errors import BadPayload, ModelFailure, ModelFault
 from service.hosting.codec import Accept, choose_accept, decode, encode
-from service.hosting.media import CSV, JSON
+from service.hosting.media import CSV, JSON, plain_rows
+from service.hosting.tables import PLAIN, Takes
 from service.hosting.user_code import code_fault
 
 TEXT_TYPES = frozenset({JSON, CSV})
@@ -156,7 +157,7 @@ def _read_function(name: str, function: object, count: int) -> UserFunction:
 class Handler:
     """A script's functions around a loaded model, with built-in ones for what the script leaves out.
 
-    `default_predict` is None when the script has a `predict_fn` or a `transform_fn`.
+    `default_predict` is None when the script has a `predict_fn` or a `transform_fn`; it takes `takes`.
     """
 
     def __init__(
@@ -165,7 +166,9 @@ class Handler:
         model: object,
         default_predict: Callable[[Any, Accept], Any] | None,
         default_accept: str,
+        takes: Takes = PLAIN,
     ) -> None:
+        self._takes = takes
         self._functions = functions
         self.model = model
         self._default_predict = default_predict
@@ -201,7 +204,8 @@ class Handler:
     def _read(self, context: Context, body: bytes, content_type: str) -> Any:
         function = self._functions.get("input_fn")
         if function is None:
-            return decode(body, content_type)
+            rows = decode(body, content_type, self._takes)
+            return plain_rows(rows) if self._default_predict is None else rows
         return function(context, _as_given(body, content_type), content_type)
 
     def _predict(self, context: Context, data: Any, accept: str) -> Any:

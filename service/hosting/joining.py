@@ -104,7 +104,7 @@ class Lane:
         self._call = call
         self._predict = model.predictor.predict
         self._joins = model.joins(call.accept)
-        self._csv = call.content_type == CSV
+        self._csv = call.content_type == CSV and model.predictor.takes.numbers
         self._features = model.predictor.features
         self._quick: Quick | None = None
         self._answers = _LabelAnswers()

@@ -1,14 +1,13 @@
 """The media types, and reading each of them: request bytes to rows.
 
 Every text format has a strict reader that explains what is wrong, and a fast one in front of it that answers
-only where both agree. Nothing is guessed: a blank, a word or a ragged row is refused, never turned into nan.
-What the headers say, and the way back, is in codec; what the numbers mean is the model's business.
+only where both agree. Rows of numbers become a matrix at once; what holds words, gaps or truth values is kept
+as it was sent (tables), for only a model knows what its columns mean.
+What the headers say, and the way back, is in codec.
 """
 
-import ast
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeAlias
@@ -19,19 +18,36 @@ import orjson
 
 from service.errors import BadPayload
 from service.hosting.csv_quick import NUMBER_BYTES, read_csv_block, read_csv_quickly
+from service.hosting.npy import read_npy
+from service.hosting.tables import (
+    GAPS,
+    NUMBER,
+    PLAIN,
+    TRUTHS,
+    CsvBody,
+    Table,
+    Takes,
+    check_width,
+    decode_text,
+    quoted,
+    read_numbers,
+)
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/jsonlines"
 NPY: Final = "application/x-npy"
+TEXT: Final = "text/plain"
 
 Matrix: TypeAlias = npt.NDArray[np.float64]
-Rows: TypeAlias = Matrix | list[dict[str, Any]]
-"""(n, features) float64, or n records with the same column names; n and features are at least 1."""
+Records: TypeAlias = list[dict[str, Any]]
+"""Objects with the same names."""
+Rows: TypeAlias = Matrix | Records | Table | CsvBody
+"""What a body holds: (n, features) float64 where all is numbers; n and features are at least 1."""
 
 _ROW_BYTES: Final = NUMBER_BYTES + b",[]\t\r\n"
-_NUMBER: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.I)
 _NUMBER_TYPES: Final = frozenset({int, float})
+_CELL_TYPES: Final = frozenset({int, float, bool, str, type(None)})
 _NESTED_TYPES: Final = frozenset({dict, list})
 _KINDS: Final = MappingProxyType(
     {dict: "an object", list: "a list", str: "text", bool: "a truth value", type(None): "null"}
@@ -40,30 +56,25 @@ _INT64_MIN: Final = -(2**63)
 _UINT64_MAX: Final = 2**64 - 1
 _COUNTED_DEPTH: Final = 5
 _BLOCK_BYTES: Final = 20_000  # from here on the reader of whole blocks is the faster one
-_NPY_LENGTHS: Final = MappingProxyType({b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4})
-_NPY_NUMBER: Final = re.compile(r"[<>|=]?(?:[iu][1248]|f[248])")
-_MAX_NPY_HEADER_BYTES: Final = 10_000
 
 
-def quoted(text: str) -> str:
-    """Text of a caller as a sentence may show it: in quotes, at most 40 characters, controls escaped."""
-    shown = repr(text[:41])[1:-1]
-    return f"'{shown}'" if len(shown) <= 40 else f"'{shown[:37]}...'"
+def read_csv_strictly(body: bytes, header_hint: str = "a header row is not accepted") -> Matrix:
+    """The reader that decides what rows of numbers are: ASCII numbers, quoted or not, blanks around them.
 
-
-def read_csv_strictly(body: bytes) -> Matrix:
-    """The reader that decides what CSV is: cells of ASCII numbers, quoted or not, blanks around them.
+    A truth value is 1 or 0, a blank cell is nan, as are pandas' other spellings of a gap.
 
     Raises: BadPayload.
     """
-    lines = _text(body).split("\n")
+    lines = decode_text(body).split("\n")
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip(" \t"):
             raise BadPayload(f"Row {number} is blank.")
         cells = line.split(",")
-        rows.append([_csv_number(cell, number, column, cells) for column, cell in enumerate(cells, 1)])
-        _check_width(len(cells), len(rows[0]), number)
+        rows.append(
+            [_csv_number(cell, number, column, cells, header_hint) for column, cell in enumerate(cells, 1)]
+        )
+        check_width(len(cells), len(rows[0]), number)
     return np.array(rows, dtype=np.float64)
 
 
@@ -76,7 +87,7 @@ def parse_json_strictly(body: bytes) -> Any:
     """
     try:
         return json.loads(
-            _text(body), object_pairs_hook=_object, parse_float=_json_float, parse_int=_json_integer
+            decode_text(body), object_pairs_hook=_object, parse_float=_json_float, parse_int=_json_integer
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
@@ -89,53 +100,81 @@ def _refuse_empty() -> NoReturn:
     raise BadPayload("The body is empty.")
 
 
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise BadPayload(f"The body is not UTF-8 text: byte {error.start + 1} is wrong.") from error
-
-
 def _lines(body: bytes) -> bytes:
     unix = body.replace(b"\r\n", b"\n") if b"\r" in body else body
     return unix.rstrip(b"\r\n") or _refuse_empty()
 
 
-def _check_width(width: int, expected: int, row: int) -> None:
-    if width != expected:
-        columns = "1 column" if width == 1 else f"{width} columns"
-        raise BadPayload(f"Row {row} has {columns}, but row 1 has {expected}.")
-
-
-# ---- CSV in
-
-
-def _read_csv(body: bytes) -> Matrix:
+def read_csv_numbers(body: bytes, header_hint: str = "a header row is not accepted") -> Matrix:
+    """CSV of numbers, truth values and gaps alone, by the fastest reader that is sure. Raises: BadPayload."""
     if len(body) >= _BLOCK_BYTES and (block := read_csv_block(body)) is not None:
         return block
     lines = _lines(body)
-    quick = read_csv_quickly(lines) if len(lines) < _BLOCK_BYTES else read_csv_block(lines)
-    return read_csv_strictly(lines) if quick is None else quick
+    quick = _read_lines_quickly(lines)
+    return read_csv_strictly(lines, header_hint) if quick is None else quick
 
 
-def _csv_number(cell: str, row: int, column: int, cells: list[str]) -> float:
+def plain_rows(rows: Rows) -> Matrix | Records:
+    """What was read, as numpy reads it where nothing is known of columns; records stay records.
+
+    Raises: BadPayload for words.
+    """
+    if isinstance(rows, CsvBody):
+        if rows.header:
+            raise BadPayload("A header row is not read here: leave it out, and `header=present` too.")
+        return read_csv_numbers(rows.body)
+    if not isinstance(rows, Table):
+        return rows
+    lines = [rows.rows] if rows.flat else rows.rows
+    return np.array([_plain_row(row, number, rows.spelled) for number, row in enumerate(lines, 1)])
+
+
+def _plain_row(row: Sequence[Any], number: int, spelled: bool) -> Matrix:
+    return read_numbers(row, lambda column: f"Row {number}, column {column}", spelled=spelled)
+
+
+# ---- CSV and text in
+
+
+def _read_csv(body: bytes, takes: Takes, header: bool | None) -> Matrix | CsvBody:
+    if header or not takes.numbers:
+        return CsvBody(body, header)
+    if len(body) >= _BLOCK_BYTES and (block := read_csv_block(body)) is not None:
+        return block
+    quick = _read_lines_quickly(_lines(body))
+    return CsvBody(body, header) if quick is None else quick
+
+
+def _read_lines_quickly(lines: bytes) -> Matrix | None:
+    return read_csv_quickly(lines) if len(lines) < _BLOCK_BYTES else read_csv_block(lines)
+
+
+def _read_text(body: bytes, takes: Takes, header: bool | None) -> Table:
+    """All of the body is one text; nobody means the newline that files end with."""
+    return Table([decode_text(body).removesuffix("\n").removesuffix("\r")], flat=True)
+
+
+def _csv_number(cell: str, row: int, column: int, cells: list[str], header_hint: str) -> float:
     text = _bare(cell)
-    if _NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text):
         value = float(text)
         if math.isinf(value) and text[-1].isdigit():
             raise BadPayload(f"Row {row}, column {column}: {quoted(text)} is too large.")
         return value
-    if not text:
-        raise BadPayload(f"Row {row}, column {column} is blank.")
-    raise BadPayload(f"Row {row}, column {column}: {quoted(text)} is not a number{_csv_hint(row, cells)}.")
+    if text in GAPS:
+        return math.nan
+    if text in TRUTHS:
+        return float(TRUTHS[text])
+    hint = _csv_hint(row, cells, header_hint)
+    raise BadPayload(f"Row {row}, column {column}: {quoted(text)} is not a number{hint}.")
 
 
-def _csv_hint(row: int, cells: list[str]) -> str:
-    if row > 1 or any(_NUMBER.fullmatch(_bare(cell)) for cell in cells):
+def _csv_hint(row: int, cells: list[str], header_hint: str) -> str:
+    if row > 1 or any(NUMBER.fullmatch(_bare(cell)) for cell in cells):
         return ""
     if cells[0].lstrip().startswith(("[", "{")):
         return "; a JSON body needs Content-Type: application/json"
-    return "; a header row is not accepted"
+    return f"; {header_hint}"
 
 
 def _bare(cell: str) -> str:
@@ -146,24 +185,26 @@ def _bare(cell: str) -> str:
 # ---- JSON in
 
 
-def _read_json(body: bytes) -> Rows:
+def _read_json(body: bytes, takes: Takes, header: bool | None) -> Rows:
     document = _parse_json(body)
-    plain = _holds_plain_rows(body)
+    plain = takes.numbers and _holds_plain_rows(body)
     if isinstance(document, list):
         if document and type(document[0]) not in (list, dict):
-            return _matrix([document], plain)
-        return _rows(document, plain)
+            return _flat(document, plain, takes)
+        return _rows(document, plain, takes)
+    if isinstance(document, str):
+        return Table([document], flat=True)
     if not isinstance(document, dict):
         raise BadPayload(f"The body is {_kind(document)}; send rows such as [[1, 2], [3, 4]].")
     if isinstance(document.get("instances"), list):
-        return _rows(_only(document, "instances"), plain)
-    return _rows([document], plain)
+        return _rows(_only(document, "instances"), plain, takes)
+    return _rows([document], plain, takes)
 
 
-def _read_json_lines(body: bytes) -> Rows:
+def _read_json_lines(body: bytes, takes: Takes, header: bool | None) -> Rows:
     lines = _lines(body)
     items = [_parse_json_line(line, number) for number, line in enumerate(lines.split(b"\n"), 1)]
-    return _rows(items, not lines.translate(None, _ROW_BYTES))
+    return _rows(items, takes.numbers and not lines.translate(None, _ROW_BYTES), takes)
 
 
 def _parse_json_line(line: bytes, number: int) -> Any:
@@ -242,17 +283,19 @@ def _only(document: dict[str, Any], name: str) -> Any:
     return document[name]
 
 
-def _rows(items: list[Any], plain: bool) -> Rows:
+def _rows(items: list[Any], plain: bool, takes: Takes) -> Rows:
     if not items:
         raise BadPayload("The body holds no rows.")
+    if type(items[0]) is str:  # each is a text
+        items = [[item] if type(item) is str else item for item in items]
     if type(items[0]) is not dict:
-        return _matrix(items, plain)
+        return _matrix(items, plain, takes)
     if _features(items[0]) is None:
         return _records(items)
     rows = [_features(item) if type(item) is dict else None for item in items]
     if None in rows:
         raise BadPayload(f"Row {rows.index(None) + 1} has no list of features, but row 1 has.")
-    return _matrix(rows, plain)
+    return _matrix(rows, plain, takes)
 
 
 def _features(item: dict[str, Any]) -> list[Any] | None:
@@ -266,39 +309,45 @@ def _features(item: dict[str, Any]) -> list[Any] | None:
     return list(_only(_only(_only(item, "data"), "features"), "values"))
 
 
-def _matrix(rows: list[Any], plain: bool) -> Matrix:
+def _flat(values: list[Any], plain: bool, takes: Takes) -> Matrix | Table:
+    rows = _matrix([values], plain, takes)
+    return Table(values, flat=True) if isinstance(rows, Table) else rows
+
+
+def _matrix(rows: list[Any], plain: bool, takes: Takes) -> Matrix | Table:
     if plain:
         try:
             matrix = np.array(rows, dtype=np.float64)
         except ValueError:
-            return read_rows_strictly(rows)
+            return read_rows_strictly(rows, takes)
         if matrix.ndim == 2 and matrix.size:
             return matrix
-    return read_rows_strictly(rows)
+    return read_rows_strictly(rows, takes)
 
 
-def read_rows_strictly(rows: Sequence[Any]) -> Matrix:
-    """Parsed rows as an array, each a list of numbers of the same length.
+def read_rows_strictly(rows: Sequence[Any], takes: Takes = PLAIN) -> Matrix | Table:
+    """Parsed rows, each a list of single values of the same length: as an array if all are numbers.
 
     Raises: BadPayload.
     """
+    numbers = takes.numbers
     for number, row in enumerate(rows, 1):
         if type(row) is not list:
             raise BadPayload(f"Row {number} is {_kind(row)}, not a list of numbers.")
         if not row:
             raise BadPayload(f"Row {number} has no columns.")
-        if not _NUMBER_TYPES.issuperset(map(type, row)):
-            _refuse_value(row, number)
-        _check_width(len(row), len(rows[0]), number)
-    return np.array(rows, dtype=np.float64)
+        types = set(map(type, row))
+        if not types <= _NUMBER_TYPES:
+            numbers = False
+            if not types <= _CELL_TYPES:
+                _refuse_nested(row, number)
+        check_width(len(row), len(rows[0]), number)
+    return np.array(rows, dtype=np.float64) if numbers else Table(rows)
 
 
-def _refuse_value(row: list[Any], number: int) -> NoReturn:
-    column, value = next((at, value) for at, value in enumerate(row, 1) if type(value) not in _NUMBER_TYPES)
-    where = f"Row {number}, column {column}"
-    if isinstance(value, str):
-        raise BadPayload(f'{where}: {quoted(value)} is not a number; text needs records, {{"name": value}}.')
-    raise BadPayload(f"{where} is {_kind(value)}, not a number.")
+def _refuse_nested(row: list[Any], number: int) -> NoReturn:
+    column, value = next((at, value) for at, value in enumerate(row, 1) if type(value) in _NESTED_TYPES)
+    raise BadPayload(f"Row {number}, column {column} is {_kind(value)}, not a number.")
 
 
 def _records(items: list[Any]) -> list[dict[str, Any]]:
@@ -325,49 +374,11 @@ def _refuse_names(item: dict[str, Any], names: Set[str], number: int) -> NoRetur
     raise BadPayload(f"Row {number} has column {quoted(added)}, which row 1 has not.")
 
 
-# ---- npy in
+def _read_npy(body: bytes, takes: Takes, header: bool | None) -> Matrix | Table:
+    return read_npy(body)
 
 
-def _read_npy(body: bytes) -> Matrix:
-    start, shape, fortran_order, descr = _npy_header(body)
-    if not _NPY_NUMBER.fullmatch(descr):
-        raise BadPayload(f"The npy array holds {quoted(descr)}; send integers or floats of up to 64 bits.")
-    if len(shape) not in (1, 2):
-        raise BadPayload(f"The npy array has {len(shape)} dimensions; send rows and columns.")
-    if min(shape) < 1:
-        raise BadPayload("The npy array holds no rows or no columns.")
-    dtype, follows = np.dtype(descr), len(body) - start
-    if math.prod(shape) * dtype.itemsize != follows:
-        raise BadPayload(f"The npy header announces another size than the {follows} bytes that follow it.")
-    values = np.frombuffer(body, dtype, offset=start).reshape(shape, order="F" if fortran_order else "C")
-    with np.errstate(invalid="ignore"):  # a signalling nan is a nan
-        return np.array(np.atleast_2d(values), dtype=np.float64, order="C")
-
-
-def _npy_header(body: bytes) -> tuple[int, tuple[int, ...], bool, str]:
-    """Where the values start, shape, Fortran order and type.
-
-    numpy's own reader warns, guesses at old headers and fails in many ways; version 3 exists for structured
-    arrays only. Source: numpy.lib.format.
-    """
-    length_bytes = _NPY_LENGTHS.get(body[:8])
-    if length_bytes is None:
-        raise BadPayload("The body is not an npy array of version 1.0 or 2.0.")
-    start = 8 + length_bytes
-    end = start + int.from_bytes(body[8:start], "little")
-    try:
-        fields = ast.literal_eval(
-            body[start : min(end, start + _MAX_NPY_HEADER_BYTES)].decode("ascii").strip()
-        )
-        shape, fortran_order, descr = fields["shape"], fields["fortran_order"], fields["descr"]
-    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadPayload("The header of the npy array cannot be read.") from error
-    if not isinstance(shape, tuple) or any(type(side) is not int for side in shape) or end > len(body):
-        raise BadPayload("The header of the npy array cannot be read.")
-    return end, shape, bool(fortran_order), str(descr)
-
-
-READERS: Final[Mapping[str, Callable[[bytes], Rows]]] = MappingProxyType(
-    {CSV: _read_csv, JSON: _read_json, JSON_LINES: _read_json_lines, NPY: _read_npy}
+READERS: Final[Mapping[str, Callable[[bytes, Takes, bool | None], Rows]]] = MappingProxyType(
+    {CSV: _read_csv, JSON: _read_json, JSON_LINES: _read_json_lines, NPY: _read_npy, TEXT: _read_text}
 )
-"""One reader per media type; each takes a body that is not empty and raises BadPayload."""
+"""One reader per media type; each takes a body that is not empty, and raises BadPayload."""

@@ -23,8 +23,9 @@ from service.hosting.handler import (
     UserFunction,
     read_functions,
 )
-from service.hosting.media import JSON, quoted
+from service.hosting.media import JSON
 from service.hosting.requirements import check_requirements
+from service.hosting.tables import PLAIN, Takes, quoted
 from service.hosting.user_code import UserCode, code_fault
 
 if TYPE_CHECKING:
@@ -105,6 +106,16 @@ class Predictor(Protocol):
         """What it is, for people."""
         ...
 
+    @property
+    def takes(self) -> Takes:
+        """What it can be given beside rows of numbers."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of its columns, if it was fitted with such."""
+        ...
+
     def predict(self, data: Any, accept: Accept) -> Any:
         """The prediction, ready for the codec. Raises ModelFault."""
         ...
@@ -151,7 +162,7 @@ class FlavourModel:
     def joins(self, accept: str | None) -> bool:
         """Whether calls that accept this may be joined: a row's answer depends on no row beside it."""
         verdict = self.compiling.verdict
-        if verdict is None or not self.in_place:
+        if verdict is None or not self.in_place or not self.predictor.takes.numbers:
             return False
         try:
             chosen = choose_accept(accept, default=self.default_accept)
@@ -162,7 +173,9 @@ class FlavourModel:
     def answer(self, call: Call) -> Answer:
         """Decode, predict, encode. Raises ModelFault."""
         accept = choose_accept(call.accept, default=self.default_accept)
-        prediction = self.predictor.predict(decode(call.body, call.content_type), accept)
+        prediction = self.predictor.predict(
+            decode(call.body, call.content_type, self.predictor.takes), accept
+        )
         return Answer(encode(prediction, accept.media_type), accept.media_type)
 
 
@@ -297,7 +310,13 @@ def _load_handler(
     predictor = _default_predictor(functions, model, environment, warnings)
     predict = None if predictor is None else predictor.predict
     loaded = HandlerModel(
-        Handler(functions, model, predict, _default_accept(environment)),
+        Handler(
+            functions,
+            model,
+            predict,
+            _default_accept(environment),
+            PLAIN if predictor is None else predictor.takes,
+        ),
         code=code,
         model_dir=model_dir,
         environment=environment,

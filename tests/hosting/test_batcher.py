@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.errors import BadPayload, Unavailable
@@ -16,9 +17,11 @@ from service.hosting.batcher import MOST_CALLS, Batcher
 from service.hosting.codec import Accept
 from service.hosting.entry import Entry
 from service.hosting.gate import Gate
+from service.hosting.media import plain_rows
 from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.source import ModelKey
 from service.hosting.stopwatch import Stopwatch
+from service.hosting.tables import PLAIN
 
 HANG_S = 20.0
 
@@ -30,6 +33,8 @@ class _Doubler:
     warnings = ()
     description = "a doubler"
     features = None
+    columns = None
+    takes = PLAIN
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -43,12 +48,13 @@ class _Doubler:
         """It has no program."""
 
     def predict(self, data: Any, accept: Accept) -> Any:
-        self.sizes.append(len(data))
+        rows = plain_rows(data)
+        self.sizes.append(len(rows))
         self.begun.release()
         assert self.may_answer.wait(HANG_S)
-        if (data == 13).any():
+        if (np.asarray(rows) == 13).any():
             raise BadPayload("unlucky")
-        return data[:, 0] * 2
+        return np.asarray(rows)[:, 0] * 2
 
 
 class _Rig:

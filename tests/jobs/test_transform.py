@@ -458,7 +458,11 @@ def test_a_bad_record_fails_its_file_and_no_other(bench: Bench, processes: int) 
     [
         ("1,2,3\n", "record 3: X has 3 features, but LogisticRegression is expecting 4 features as input."),
         ("\n", "record 3: is blank."),
-        ("a,b,c,d\n", "record 3: column 1: 'a' is not a number; a header row is not accepted."),
+        (
+            "a,b,c,d\n",
+            "record 3: column 1: 'a' is not a number; a header row is not accepted unless it holds the "
+            "model's columns: sepal length (cm), sepal width (cm), petal length (cm), petal width (cm).",
+        ),
         ("1,2,,4\n", "record 3: column 3 is blank."),
         ("1,2,nan,4\n", "record 3: Input X contains NaN."),
     ],

@@ -20,7 +20,9 @@ from service.hosting.codec import OUTPUTS, Accept
 from service.hosting.compiled import Quick
 from service.hosting.flavours import programs
 from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
+from service.hosting.flavours.reading import Reading, frame_of
 from service.hosting.media import CSV, JSON, NPY
+from service.hosting.tables import CsvBody, Table, Takes
 from service.hosting.user_code import code_fault, missing_module, plain
 
 LABEL, PROBABILITIES = OUTPUTS
@@ -28,12 +30,12 @@ LABEL, PROBABILITIES = OUTPUTS
 _NAMES = ("model.joblib", "model.pkl")
 _SUFFIXES = (".joblib", ".pkl")
 _NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
+_HOLDS_GAPS = "contains NaN"
+_UNKNOWN_WORDS = "Found unknown categories"
 _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
     re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
     re.compile(r"module (?P<shown>'(?P<module>[^']+)') has no attribute '(?P<name>[^']+)'"),
 )
-
-Records = list[dict[str, Any]]
 
 
 def can_load(model_dir: Path) -> bool:
@@ -143,9 +145,10 @@ class SklearnModel:
         self._name = type(estimator).__name__
         self._output = output
         self._answers_by = self._method()
-        self._features: int | None = getattr(estimator, "n_features_in_", None)
-        names = getattr(estimator, "feature_names_in_", None)
-        self._columns: tuple[str, ...] | None = None if names is None else tuple(names)
+        self._reading = Reading(estimator)
+        self.takes: Takes = self._reading.takes
+        self.columns = self._reading.names
+        self._features = self._reading.features
         self._wants_names = False
         self._quick: Mapping[str, Quick] = {}
         if PROBABILITIES in output and not hasattr(estimator, "predict_proba"):
@@ -159,24 +162,37 @@ class SklearnModel:
         package = plain(type(self.estimator).__module__).partition(".")[0]
         return f"{self._name} ({'scikit-learn' if package == 'sklearn' else package})"
 
-    def predict(self, data: "np.ndarray[Any, Any] | Records", accept: Accept) -> Any:
-        """What the estimator says about rows (n, features) or records, shaped for the accepted media type.
+    def predict(self, data: Any, accept: Accept) -> Any:
+        """What the estimator says about what the codec read, shaped for the accepted media type.
+
+        Anything else, which a script's input_fn made, is handed on as it is.
 
         Raises BadPayload when the estimator refuses the data, NotAcceptable when it cannot say what is asked.
         """
         output = self._asked(accept)
+        gap = None
+        if type(data) is not np.ndarray or not self.takes.numbers:
+            gap = _gap_word(data)
+            data = self._read(data)
         if PROBABILITIES not in output:
-            return self._call(self._answers_by, data)
+            return self._call(self._answers_by, data, gap)
         if not hasattr(self.estimator, "predict_proba"):
             raise NotAcceptable(self._no_probabilities)
         if LABEL not in output:
-            return self._call("predict_proba", data)
+            return self._call("predict_proba", data, gap)
         if accept.media_type == NPY:
             raise NotAcceptable(
                 "labels and probabilities together do not fit one array: accept JSON, JSON Lines or CSV"
             )
-        labels = self._call(self._answers_by, data)
-        return _both(labels, self._call("predict_proba", data), accept.media_type)
+        labels = self._call(self._answers_by, data, gap)
+        return _both(labels, self._call("predict_proba", data, gap), accept.media_type)
+
+    def _read(self, data: Any) -> Any:
+        if isinstance(data, np.ndarray) and data.dtype.kind in "iuf" and data.ndim == 2:
+            data = Table(data.tolist())  # numbers for a model that takes words
+        if isinstance(data, CsvBody | Table) or (isinstance(data, list) and data and type(data[0]) is dict):
+            return self._reading.read(data)
+        return data
 
     def methods_for(self, accept: Accept) -> tuple[str, ...]:
         """The estimator's methods that `predict` calls for such an answer."""
@@ -228,79 +244,80 @@ class SklearnModel:
             "or define predict_fn in code/inference.py"
         )
 
-    def _call(self, name: str, data: "np.ndarray[Any, Any] | Records") -> Any:
+    def _call(self, name: str, data: Any, gap: str | None) -> Any:
         quick = self._quick.get(name)
         if quick is not None and type(data) is np.ndarray:
             self._check_width(data)
             answer = quick(data)
             if answer is not None:
                 return answer
-        return self._call_estimator(name, data)
+        return self._call_estimator(name, data, gap)
 
-    def _call_estimator(self, name: str, data: "np.ndarray[Any, Any] | Records") -> Any:
-        by_name = isinstance(data, list)
-        rows = self._frame_of_records(data) if isinstance(data, list) else self._checked(data)
+    def _call_estimator(self, name: str, data: Any, gap: str | None = None) -> Any:
+        """`gap` is how the caller wrote that there is no value; None for nan."""
+        rows = self._checked(data) if isinstance(data, np.ndarray) else data
         try:
             return getattr(self.estimator, name)(rows)
         except BaseException as error:  # edge: an estimator may hold the model's own code
-            if not self._wants_names and not by_name and self._columns and _NEEDS_NAMES in str(error):
+            if rows is data and isinstance(data, np.ndarray) and self.columns and _NEEDS_NAMES in str(error):
                 self._wants_names = True  # a ColumnTransformer; from now on its rows get names at once
-                return self._call_estimator(name, data)
-            raise self._fault(error, by_name) from error
+                return self._call_estimator(name, data, gap)
+            raise self._fault(error, data, gap) from error
 
     def _checked(self, rows: "np.ndarray[Any, Any]") -> Any:
         """Rows with the right number of columns, and with names only where the estimator needs them."""
         self._check_width(rows)
-        if self._columns is None:
+        if self.columns is None:
             return rows
         if self._wants_names:
-            return _frame(rows, self._columns)
+            return frame_of(list(rows.T), self.columns)
         ignore_missing_names()
         return rows
 
     def _check_width(self, rows: "np.ndarray[Any, Any]") -> None:
         if self._features is not None and rows.ndim == 2 and rows.shape[1] != self._features:
-            raise BadPayload(
-                f"X has {rows.shape[1]} features, but {self._name} is expecting {self._features} features "
-                "as input."
-            )
+            raise BadPayload(self._reading.misfit(rows.shape[1]))
 
-    def _frame_of_records(self, records: Records) -> Any:
-        columns = self._columns
-        if columns is None:
-            raise BadPayload(
-                f"records need a model that was fitted with column names, and {self._name} was not: send rows"
-            )
-        expected = frozenset(columns)
-        for number, record in enumerate(records, start=1):
-            if record.keys() != expected:
-                raise BadPayload(_column_fault(number, record, columns))
-        return _frame({name: [record[name] for record in records] for name in columns}, columns)
-
-    def _fault(self, error: BaseException, by_name: bool) -> ModelFault:
+    def _fault(self, error: BaseException, data: Any, gap: str | None) -> ModelFault:
+        by_name = not isinstance(data, np.ndarray)
         refused = (
             (ValueError, TypeError) if by_name else ValueError
         )  # TypeError: an object in place of a value
         if isinstance(error, refused) and not isinstance(error, NotFittedError):
-            return BadPayload(plain(str(error)).partition("\n")[0])
+            return BadPayload(self._refusal(plain(str(error)), data, gap))
         fault = code_fault(error)
         if not self.warnings:
             return fault
         return type(fault)(f"{'; '.join(self.warnings)}\n{fault.message}", fault.status)
 
+    def _refusal(self, said: str, data: Any, gap: str | None) -> str:
+        """What an estimator says of data that it does not take, with the place that it means."""
+        if gap and _HOLDS_GAPS in said and (place := self._reading.locate_gap(data)) is not None:
+            return f"{place} is {gap}."
+        if _UNKNOWN_WORDS in said and (found := self._reading.locate_unknown(data)) is not None:
+            return found
+        return one_sentence(said)
 
-def _frame(data: Any, columns: tuple[str, ...]) -> Any:
-    import pandas as pd  # heavy, and only models that are asked by column name need it
 
-    return pd.DataFrame(data, columns=list(columns))
+def _gap_word(data: Any) -> str | None:
+    """How a body writes that there is no value, if that is not nan."""
+    if isinstance(data, CsvBody):
+        return None if b"nan" in data.body.lower() else "blank"
+    return "null"
 
 
-def _column_fault(number: int, record: Mapping[str, object], columns: tuple[str, ...]) -> str:
-    missing = next((name for name in columns if name not in record), None)
-    if missing is not None:
-        return f"record {number} lacks the column {missing!r}; the model's columns are {', '.join(columns)}"
-    unknown = next(name for name in record if name not in columns)
-    return f"record {number} has the unknown column {unknown!r}; the model's columns are {', '.join(columns)}"
+def one_sentence(said: str) -> str:
+    """The first sentence of a message; one that ends in a colon goes on in the lines behind it."""
+    lines = [line.strip() for line in said.split("\n") if line.strip()]
+    if not lines:
+        return said
+    sentence, behind = lines[0], lines[1:]
+    while sentence.endswith(":") and behind:
+        if behind[0].startswith("- "):
+            listed = [line[2:] for line in behind if line.startswith("- ")]
+            return f"{sentence} {', '.join(listed)}"
+        sentence = f"{sentence} {behind.pop(0)}"
+    return sentence
 
 
 def _both(labels: Any, probabilities: Any, media_type: str) -> Any:

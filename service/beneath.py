@@ -7,7 +7,7 @@ becomes a link between a look and an open leads nowhere. Only plain files are op
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,21 @@ def take_after(descriptor: int, folder: int, most: int = _LIKE_A_FILE) -> None:
     own = stat.S_IMODE(os.fstat(descriptor).st_mode)
     around = stat.S_IMODE(os.fstat(folder).st_mode)
     os.fchmod(descriptor, own & ~0o777 | around & most | own & 0o700)
+
+
+def lies_in(path: Path, folders: Iterable[Path]) -> bool:
+    """Whether a path is one of the folders or lies below one: by what these are, not by their names."""
+    wanted = {_same(folder) for folder in folders} - {None}
+    real = Path(os.path.realpath(path))
+    return bool(wanted) and any(_same(place) in wanted for place in (real, *real.parents))
+
+
+def _same(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def shown(name: str) -> str:

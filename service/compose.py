@@ -239,7 +239,12 @@ def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | Non
     )
     observer = ModelEvents(registry)
     host = InlineHost(
-        _artifacts(settings), limits, SystemClock(), observer, settings.pinned_models, observer.compiled
+        _artifacts(settings, container=sagemaker is None),
+        limits,
+        SystemClock(),
+        observer,
+        settings.pinned_models,
+        observer.compiled,
     )
     registry.watch_gauges(lambda: _gauges(host, limits))
     follower = Follower(store, host, registry, os.getpid())
@@ -319,10 +324,17 @@ def _context(settings: Settings) -> Context:
     return Context(Arns(settings.account, settings.region), SystemClock(), _artifacts(settings).version_of)
 
 
-def _artifacts(settings: Settings) -> ArtifactStore:
-    roots = [settings.models, settings.data, *([_SAGEMAKER_MODELS] if _SAGEMAKER_MODELS.is_dir() else [])]
+def _artifacts(settings: Settings, *, container: bool = False) -> ArtifactStore:
+    """Where models may come from; in a container SageMaker puts those of a multi-model endpoint apart."""
     limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
-    return ArtifactStore(roots, settings.data / "unpacked", limits, buckets=settings.data / "s3")
+    return ArtifactStore(
+        [settings.models, *([_SAGEMAKER_MODELS] if container else [])],
+        settings.data / "unpacked",
+        limits,
+        buckets=settings.buckets,
+        trusted=settings.model_buckets,
+        barred=(settings.inbox, settings.outbox),
+    )
 
 
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:

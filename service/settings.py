@@ -186,6 +186,11 @@ class Settings(BaseSettings):
         description="Connections of one gateway; fewer where the limit of open files is lower. At the limit "
         "the one that was idle longest yields to a new one.",
     )
+    model_buckets: Names = Field(
+        ("*",),
+        description="Buckets that models may come from, comma-separated, `*` for anything: whoever may write "
+        "to one may run code. `sagebird deploy` uses `sagebird-deployments`.",
+    )
     archive_max_bytes: Size = Field(
         20 * 2**30, gt=0, description="Largest unpacked size of one model.tar.gz."
     )
@@ -257,6 +262,11 @@ class Settings(BaseSettings):
     def outbox(self) -> Path:
         """Where the outputs of the drop folder go."""
         return self.data / "outbox"
+
+    @property
+    def buckets(self) -> Path:
+        """Where s3://NAME/ is the folder NAME."""
+        return self.data / "s3"
 
     @property
     def state(self) -> Path | str:

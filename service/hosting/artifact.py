@@ -6,17 +6,19 @@ writes outside its own folder nor more than its limits (archive). What the files
 
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from service.beneath import lies_in
 from service.clock import Clock, SystemClock
-from service.errors import ModelFailure, ModelNotFound
+from service.errors import ModelFailure, ModelFault, ModelNotFound
 from service.hosting.archive import Limits, NotAllowedError, extract
+from service.hosting.debris import NEW, remove_tree, sweep, unfinished
 from service.hosting.tables import quoted
 from service.s3uri import S3Uri, parse_s3_uri
 
@@ -41,9 +43,18 @@ class ArtifactStore:
         limits: Limits,
         clock: Clock | None = None,
         buckets: Path | None = None,
+        *,
+        trusted: Sequence[str] = ("*",),
+        barred: Sequence[Path] = (),
     ) -> None:
-        """`buckets` holds a folder per bucket; without it no s3:// address is found."""
+        """`buckets` holds a folder per bucket; without it no s3:// address is found.
+
+        Of buckets only those count whose name fits one of the patterns `trusted`. Nothing in the folders
+        `barred` is ever a model, whatever it is called and wherever it is linked from.
+        """
         self._roots = tuple(roots)
+        self._trusted = tuple(trusted)
+        self._barred = tuple(barred)
         self._buckets = buckets
         self._unpacked = unpacked
         self._limits = limits
@@ -66,12 +77,11 @@ class ArtifactStore:
             return self._in_bucket(found, missing)
         if not _is_sound(name, within is not None):
             raise missing
-        folders = [Path(os.path.realpath(folder)) for folder in self._roots]
         inside = None if within is None else Path(os.path.realpath(within))
-        for base in [*folders, Path()] if inside is None else [inside]:
+        for base in [*self._folders(), Path()] if inside is None else [inside]:
             for candidate in _spellings(base / _local(name, inside is not None)):
                 real = _real(candidate)
-                if real is None or not any(real.is_relative_to(folder) for folder in folders):
+                if real is None or not self._is_allowed(real):
                     continue
                 if inside is not None and inside not in real.parents:
                     continue
@@ -83,6 +93,10 @@ class ArtifactStore:
         """A model in a bucket's folder: a key is a name below it, and no key at all the folder itself."""
         if self._buckets is None:
             raise missing
+        if not self._is_trusted(uri.bucket):
+            raise ModelNotFound(
+                f"Bucket {uri.bucket} may hold no models: SAGEBIRD_MODEL_BUCKETS does not name it."
+            )
         bucket = self._buckets / uri.bucket
         key = uri.key.rstrip("/")
         if key:
@@ -95,8 +109,38 @@ class ArtifactStore:
             raise missing
         return real
 
+    def _folders(self) -> list[Path]:
+        return [Path(os.path.realpath(root)) for root in self._roots]
+
     def _is_allowed(self, real: Path) -> bool:
-        return any(real.is_relative_to(os.path.realpath(root)) for root in self._roots)
+        """Whether models may lie there. `real` has no links in it."""
+        bucket = self._bucket_of(real)
+        inside = any(real.is_relative_to(folder) for folder in self._folders())
+        allowed = inside if bucket is None else self._is_trusted(bucket)
+        return allowed and not lies_in(real, self._barred)
+
+    def _bucket_of(self, real: Path) -> str | None:
+        """The bucket that a place lies in, "" for the folder of all of them."""
+        buckets = None if self._buckets is None else Path(os.path.realpath(self._buckets))
+        if buckets is None or not real.is_relative_to(buckets):
+            return None
+        return next(iter(real.relative_to(buckets).parts), "")
+
+    def _is_trusted(self, bucket: str) -> bool:
+        return bool(bucket) and any(fnmatchcase(bucket, pattern) for pattern in self._trusted)
+
+    def _check_links(self, folder: Path) -> None:
+        """Refuse a model's folder that reaches for what it must not. Raises ModelNotFound, ModelFailure."""
+        in_bucket = self._bucket_of(folder) is not None
+        for link in _links_below(folder):
+            real = Path(os.path.realpath(link))
+            name = quoted(str(link.relative_to(folder)))
+            if in_bucket and not real.is_relative_to(folder):
+                raise ModelFailure(
+                    f"{folder.name} holds {name}, which is a link that leads out of its folder."
+                )
+            if lies_in(real, self._barred):
+                raise ModelFailure(f"{folder.name} holds {name}, which is a link to dropped files.")
 
     def version_of(self, location: str) -> str:
         """The fingerprint of the model at a location.
@@ -128,6 +172,7 @@ class ArtifactStore:
         Raises: ModelNotFound; ModelFailure where the archive is damaged, hostile or over the limits.
         """
         if path.is_dir():
+            self._check_links(path)
             return path
         version = self.fingerprint(path)
         place = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
@@ -137,6 +182,12 @@ class ArtifactStore:
         except (FileNotFoundError, NotADirectoryError):
             self._unpack(path, version, target)
         return target
+
+    def sweep(self) -> int:
+        """Remove what killed processes left half unpacked; tells how many folders that were."""
+        with suppress(ModelFault):
+            return sum(sweep(Path(entry.path)) for entry in _scan(self._unpacked))
+        return 0
 
     def list_models(self, folder: Path) -> list[str]:
         """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.
@@ -192,14 +243,12 @@ class ArtifactStore:
     def _unpack(self, path: Path, version: str, target: Path) -> None:
         parent = target.parent
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            # What was published is gone from here when the context ends, which is no error.
-            with tempfile.TemporaryDirectory(prefix=".new-", dir=parent, ignore_cleanup_errors=True) as name:
-                temporary = Path(name)
+            for folder in (self._unpacked, parent):  # whoever the models are for, their files are the owner's
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with unfinished(parent) as temporary:
                 extract(path, temporary, self._limits)
                 if self.fingerprint(path) != version:
                     raise NotAllowedError("changed while it was unpacked; ask again")
-                temporary.chmod(0o755)
                 _publish(temporary, target)
             self._remove_old(target)
         except NotAllowedError as error:
@@ -210,8 +259,9 @@ class ArtifactStore:
     def _remove_old(self, target: Path) -> None:
         oldest_ns = (self._clock.now().timestamp() - _OLD_S) * 1e9
         for entry in _scan(target.parent):
-            if entry.name != target.name and 0 < _entry(entry, "")[2] < oldest_ns:
-                shutil.rmtree(entry.path, ignore_errors=True)  # another process may be at it too
+            if not entry.name.startswith((NEW, target.name)) and 0 < _entry(entry, "")[2] < oldest_ns:
+                with suppress(OSError):  # another process may be at it too
+                    remove_tree(Path(entry.path))
 
 
 # ---- names and folders
@@ -260,6 +310,16 @@ def _is_model(entry: "os.DirEntry[str]") -> bool:
     return any((folder / script).is_file() for script in _SCRIPTS) or any(
         inner.name.endswith(_MODEL_FILES) and inner.is_file() for inner in _scan(folder)
     )
+
+
+def _links_below(folder: Path) -> Iterator[Path]:
+    places = [folder]
+    while places:
+        for entry in _scan(places.pop()):
+            if entry.is_symlink():
+                yield Path(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                places.append(Path(entry.path))
 
 
 def _scan(folder: Path) -> Iterator["os.DirEntry[str]"]:

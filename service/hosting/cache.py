@@ -1,6 +1,6 @@
 """Which models are loaded: least recently used by bytes, one load per model at a time.
 
-Promises, each held by a property test:
+Each held by a property test:
   - no model is loaded twice at once, and no call waits for the load of a model it does not use;
   - loaded and loading models together hold at most the budget, by their measured sizes;
   - a model in use is never freed: if it has to go, it takes no new calls and goes with its last one.
@@ -15,17 +15,18 @@ from concurrent.futures import Executor
 from copy import copy
 from functools import partial
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import NoReturn, TypeVar
 
 from service.clock import Clock
-from service.errors import ModelFault, ModelTooLarge, Unavailable
+from service.errors import ModelFailure, ModelFault, ModelTooLarge, Unavailable
 from service.hosting.entry import Entry
 from service.hosting.failures import Backoff, Failures
 from service.hosting.gate import Gate
-from service.hosting.loading import Load, Ticket
+from service.hosting.loading import Load, Ticket, retrieve
 from service.hosting.memory import give_back
 from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey, Observer, Prepared, Source
+from service.log import get_logger
 
 ResultT = TypeVar("ResultT")
 
@@ -226,7 +227,7 @@ class ModelCache:
             raise Unavailable(STOPPING)
         load = Load(asyncio.create_task(self._load(key)))
         self._loads[key] = load
-        load.task.add_done_callback(_retrieve)
+        load.task.add_done_callback(retrieve)
         return load
 
     async def _load(self, key: ModelKey) -> Entry:
@@ -242,6 +243,10 @@ class ModelCache:
                 self._failures.remember(key, fault, version)
             self._observer.failed(key, self._clock.monotonic() - begun_s, fault)
             raise
+        except (
+            Exception
+        ) as error:  # nobody's fault but ours; its model is left alone for a while all the same
+            self._give_up(key, error, begun_s, version)
         except BaseException:
             self._loads.pop(key)
             raise
@@ -257,6 +262,14 @@ class ModelCache:
         self._serve_tickets()  # only now, because whoever waits for memory may need this model to go again
         self._shrink()
         return entry
+
+    def _give_up(self, key: ModelKey, error: Exception, begun_s: float, version: str | None) -> NoReturn:
+        self._loads.pop(key)
+        get_logger("sagebird.cache").error("load failed", model=key.name, exc_info=error)
+        fault = ModelFailure(f"Model {key.name} cannot be loaded: {type(error).__name__}.")
+        self._failures.remember(key, fault, version)
+        self._observer.failed(key, self._clock.monotonic() - begun_s, fault)
+        raise fault from error
 
     async def _load_into_room(self, key: ModelKey, prepared: Prepared) -> Entry:
         promised_bytes = prepared.estimate_bytes
@@ -382,12 +395,6 @@ class ModelCache:
 
 def _load_into(box: list[LoadedModel], prepared: Prepared) -> None:
     box.append(prepared.load())
-
-
-def _retrieve(task: "asyncio.Task[Any]") -> None:
-    """Look at a load's outcome, so that asyncio does not report a failure that nobody waited for any more."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _megabytes(size_bytes: int) -> str:

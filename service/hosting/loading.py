@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from service.hosting.entry import Entry
 
@@ -32,3 +33,9 @@ class Ticket:
 
     need_bytes: int
     granted: asyncio.Future[None]
+
+
+def retrieve(task: "asyncio.Task[Any]") -> None:
+    """Look at an outcome, so that asyncio does not report a failure that nobody waited for any more."""
+    if not task.cancelled():
+        task.exception()

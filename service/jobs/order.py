@@ -58,11 +58,16 @@ class Workshop:
 def open_workshop(settings: Settings, *, model_roots: Sequence[Path] = (), allow_paths: bool) -> Workshop:
     """A workshop over the settings' folders; `model_roots` are further folders that models may lie in."""
     limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
-    roots = [settings.models, settings.data, *model_roots]
-    buckets = settings.data / "s3"
     return Workshop(
-        ObjectStore(buckets, allow_paths=allow_paths),
-        ArtifactStore(roots, settings.data / "unpacked", limits, buckets=buckets),
+        ObjectStore(settings.buckets, allow_paths=allow_paths),
+        ArtifactStore(
+            [settings.models, *model_roots],
+            settings.data / "unpacked",
+            limits,
+            buckets=settings.buckets,
+            trusted=settings.model_buckets,
+            barred=(settings.inbox, settings.outbox),
+        ),
         settings.models,
         settings.worker_processes,
     )

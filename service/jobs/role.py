@@ -30,7 +30,7 @@ def do_jobs(
     def leaving() -> bool:
         return stop.is_set() or orphaned()
 
-    places = Places(settings.data, settings.data / "s3", settings.inbox, settings.outbox)
+    places = Places(settings.data, settings.buckets, settings.inbox, settings.outbox)
     bench = Bench(places, artifacts, settings.models, settings.worker_processes)
     inbox = Inbox(settings.inbox, settings.outbox, store, order)
     watcher = threading.Thread(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from service.errors import ModelFailure, ModelNotFound
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
+from service.hosting.debris import remove_tree, unfinished
 
 LIMITS = Limits(max_bytes=1_000_000, max_members=20, max_ratio=100)
 
@@ -407,7 +408,7 @@ HOSTILE = {
     "backslash": (tar((member("a\\..\\evil"), b"x")), "which lies outside"),
     "symbolic link": (
         tar((member("l", tarfile.SYMTYPE, "/etc"), b""), (member("l/x"), b"x")),
-        "'l', which is a link",
+        "which lies below a link",
     ),
     "hard link": (tar((member("l", tarfile.LNKTYPE, "/etc/passwd"), b"")), "'l', which is a link"),
     "device": (tar((member("d", tarfile.CHRTYPE), b"")), "neither a plain file nor a folder"),
@@ -494,3 +495,206 @@ def test_a_changed_byte_never_ends_in_another_error(
     with suppress(ModelFailure):
         assert store.open(path).is_dir()
     assert [left.name for left in root.parent.rglob(".new-*")] == []
+
+
+# ---- links inside of archives
+
+
+def linked(*links: tuple[str, str], kind: bytes = tarfile.SYMTYPE) -> bytes:
+    blob = member("blobs/4f2a")
+    return gzip.compress(tar((blob, b"deep"), *((member(name, kind, to), b"") for name, to in links)))
+
+
+def test_links_to_what_the_archive_holds_are_kept(store: ArtifactStore, root: Path) -> None:
+    links = [
+        ("model.joblib", "blobs/4f2a"),
+        ("snap/one/x", "../../blobs/4f2a"),
+        ("y", "snap/one/x"),
+        ("all", "blobs"),
+    ]
+    folder = store.open(put(root, linked(*links)))
+
+    for name in ("model.joblib", "snap/one/x", "y", "all/4f2a"):
+        assert (folder / name).read_bytes() == b"deep"
+        assert (folder / name).resolve() == folder / "blobs" / "4f2a"
+
+
+def test_hard_links_to_what_the_archive_holds_are_kept(store: ArtifactStore, root: Path) -> None:
+    folder = store.open(put(root, linked(("snap/x", "blobs/4f2a"), kind=tarfile.LNKTYPE)))
+
+    assert (folder / "snap" / "x").read_bytes() == b"deep"
+
+
+@pytest.mark.parametrize(
+    ("links", "complaint"),
+    [
+        ([("l", "../elsewhere")], "'l', which is a link that leads out of it"),
+        ([("l", "blobs/../../elsewhere")], "'l', which is a link that leads out of it"),
+        ([("l", "/etc/passwd")], "'l', which is a link that leads out of it"),
+        ([("b", "blobs"), ("a/l", "../b/../../x")], "'a/l', which is a link that leads out of it"),
+        ([("l", "nothing")], "'l', which is a link to 'nothing': it is not there"),
+        ([("l", "l")], "'l', which is a link to itself"),
+        ([("l", "k"), ("k", "l")], "which is a link to itself"),
+        ([("blobs/up", "..")], "'blobs/up', which is a link to a folder around it"),
+        ([("l", "")], "which is a link that leads out of it"),
+    ],
+)
+def test_links_that_lead_elsewhere_are_refused_by_name(
+    store: ArtifactStore, root: Path, links: list[tuple[str, str]], complaint: str
+) -> None:
+    assert complaint in refusal(store, put(root, linked(*links)))
+    assert debris(root) == []
+
+
+# ---- what a refused archive leaves
+
+
+def debris(root: Path) -> list[str]:
+    unpacked = root.parent / "unpacked"
+    return [str(path.relative_to(unpacked)) for path in unpacked.glob("*/*")]
+
+
+def test_folders_within_folders_are_refused_and_leave_nothing(root: Path, tmp_path: Path) -> None:
+    store = ArtifactStore([root], tmp_path / "unpacked", Limits(10**6, 10_000, 100))
+    nested = [(member("/".join("a" * depth), tarfile.DIRTYPE), b"") for depth in range(1, 1500)]
+
+    assert "holds folders more than 64 deep" in refusal(store, put(root, gzip.compress(tar(*nested))))
+    assert debris(root) == []
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "/".join(["n" * 250] * 10)])
+def test_names_that_are_too_long_are_refused(store: ArtifactStore, root: Path, name: str) -> None:
+    assert "holds a name that is too long" in refusal(store, put(root, gzip.compress(files(**{name: b""}))))
+    assert debris(root) == []
+
+
+def test_a_tree_is_removed_however_deep(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("x")
+    descriptors = [os.open(tmp_path, os.O_RDONLY)]
+    try:
+        os.mkdir("top", dir_fd=descriptors[0])
+        descriptors.append(os.open("top", os.O_RDONLY, dir_fd=descriptors.pop()))
+        for _ in range(3000):
+            os.mkdir("a" * 20, dir_fd=descriptors[-1])
+            os.symlink(tmp_path / "kept", "link", dir_fd=descriptors[-1])
+            descriptors.append(os.open("a" * 20, os.O_RDONLY, dir_fd=descriptors[-1]))
+            os.close(descriptors.pop(0))
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    remove_tree(tmp_path / "top")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_killed_processes_left_is_swept_and_what_is_in_use_is_not(
+    store: ArtifactStore, root: Path
+) -> None:
+    store.open(put(root, gzip.compress(files(a=b"1"))))
+    (place,) = (root.parent / "unpacked").iterdir()
+    (place / ".new-left" / "deep").mkdir(parents=True)
+
+    with unfinished(place) as busy:
+        assert store.sweep() == 1
+        assert busy.is_dir()
+        assert len(list(place.iterdir())) == 2
+    assert store.sweep() == 0
+    assert len(list(place.iterdir())) == 1
+
+
+def test_unpacked_models_are_their_owners(store: ArtifactStore, root: Path) -> None:
+    folder = store.open(put(root, gzip.compress(files(a=b"1"))))
+
+    assert [place.stat().st_mode & 0o077 for place in (folder, folder.parent, folder.parent.parent)] == [
+        0,
+        0,
+        0,
+    ]
+
+
+# ---- where models may come from
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, root: Path, bucket: Path) -> ArtifactStore:
+    data = tmp_path / "data"
+    for place in ("inbox/x/.failed", "outbox/x"):
+        (data / place).mkdir(parents=True)
+        (data / place / "inference.py").write_text("")
+    return ArtifactStore(
+        [root, tmp_path / "data" / "inbox" / "x"],  # even where somebody names it as a place of models
+        tmp_path / "unpacked",
+        LIMITS,
+        buckets=data / "s3",
+        trusted=("buck*", "mine"),
+        barred=(data / "inbox", data / "outbox"),
+    )
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "data/inbox/x/.failed",
+        "./data/s3/../inbox/x/.failed",
+        "{data}/inbox/x",
+        "file://{data}/inbox/x/.failed",
+        "file://localhost{data}/%69nbox/x/.failed/",
+        "{data}/outbox/x",
+        "link",
+        "link/.failed",
+        "{root}/link/.failed",
+        ".failed",
+        "s3://bucket/../../inbox/x",
+        "s3://bucket/link",
+    ],
+)
+def test_what_was_dropped_is_no_model_however_it_is_called(
+    guarded: ArtifactStore, root: Path, bucket: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    data = bucket.parent.parent
+    monkeypatch.chdir(data.parent)
+    (root / "link").symlink_to(data / "inbox" / "x")
+    (bucket / "link").symlink_to(data / "inbox" / "x")
+
+    with pytest.raises(ModelNotFound):
+        guarded.resolve(location.format(data=data, root=root))
+
+
+def test_a_model_that_reaches_for_dropped_files_or_out_of_its_bucket_is_refused(
+    guarded: ArtifactStore, root: Path, bucket: Path
+) -> None:
+    dropped = bucket.parent.parent / "inbox" / "x" / ".failed" / "inference.py"
+    for place in (root, bucket):
+        (place / "m" / "code").mkdir(parents=True)
+        (place / "m" / "code" / "inference.py").symlink_to(dropped)
+    (root / "fine").mkdir()
+    (root / "fine" / "model.joblib").symlink_to(root / "m")
+
+    with pytest.raises(ModelFailure, match="m holds 'code/inference.py', which is a link to dropped files"):
+        guarded.open(guarded.resolve("m"))
+    with pytest.raises(ModelFailure, match="which is a link that leads out of its folder"):
+        guarded.open(guarded.resolve("s3://bucket/m"))
+    assert guarded.open(guarded.resolve("fine")) == root / "fine"
+
+
+def test_only_buckets_that_are_trusted_hold_models(guarded: ArtifactStore, bucket: Path) -> None:
+    (bucket / "m").mkdir()
+    (bucket.parent / "other" / "m").mkdir(parents=True)
+
+    assert guarded.resolve("s3://bucket/m") == bucket / "m"
+    assert guarded.resolve(bucket / "m") == bucket / "m"
+    with pytest.raises(ModelNotFound, match="Bucket other may hold no models: SAGEBIRD_MODEL_BUCKETS"):
+        guarded.resolve("s3://other/m")
+    for location in (bucket.parent / "other" / "m", bucket.parent):
+        with pytest.raises(ModelNotFound):
+            guarded.resolve(location)
+
+
+def test_a_pipe_is_no_archive_and_nobody_waits_for_it(store: ArtifactStore, root: Path) -> None:
+    os.mkfifo(root / "m.tar.gz")
+
+    with pytest.raises(ModelNotFound):
+        store.resolve("m.tar.gz")
+    with pytest.raises(ModelFailure, match="could not be unpacked: it is no plain file"):
+        store.open(root / "m.tar.gz")

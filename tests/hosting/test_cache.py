@@ -771,17 +771,18 @@ def test_a_remembered_fault_keeps_nothing_of_the_load_alive() -> None:
     run(test())
 
 
-def test_an_error_that_is_no_fault_passes_and_is_not_remembered() -> None:
+@pytest.mark.parametrize("where", ["load_error", "prepare_error"])
+def test_an_error_that_is_no_fault_is_told_as_one_and_leaves_the_model_alone_as_one_does(where: str) -> None:
     async def test() -> None:
         async with rig() as it:
-            it.plan("a", load_error=ZeroDivisionError())
-            with pytest.raises(ZeroDivisionError):
+            it.plan("a", **{where: ZeroDivisionError()})
+            with pytest.raises(ModelFailure, match="Model a cannot be loaded: ZeroDivisionError"):
                 await it.take("a")
             assert it.cache.held_bytes == 0
-            it.plan("a", load_error=None, prepare_error=ZeroDivisionError())
-            with pytest.raises(ZeroDivisionError):
+            it.plan("a", **{where: None})
+            with pytest.raises(ModelFailure, match="ZeroDivisionError"):
                 await it.take("a")
-            it.plan("a", prepare_error=None)
+            it.clock.advance(1.0)
             await it.use("a")
 
     run(test())

@@ -31,8 +31,7 @@ from service.door import keep_from_beginning
 from service.edge import speaker
 from service.errors import SagebirdError, StartupError, Unavailable
 from service.events import ModelEvents
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
+from service.hosting.artifact import open_artifacts
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import importing, keep_big_arrays_apart, set_apart
@@ -46,7 +45,7 @@ from service.observe.exposition import CONTENT_TYPE, render
 from service.observe.flushing import keep_flushed
 from service.server import Server, behind_proxies
 from service.settings import Settings
-from service.startup import address, check_folders, listen, only_one, say_where
+from service.startup import address, begin, listen, only_one, say_where
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor, is_alive
@@ -78,7 +77,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     Raises:
         StartupError: it can never start so.
     """
-    check_folders(settings)
+    begin(settings)
     with only_one(settings.data), listen(settings.host, settings.port) as listener:
         _prepare_state(settings, lambda store: declared_file(settings, store).begin())
         announce(address(listener))
@@ -98,7 +97,7 @@ def contain(
     """
     with tempfile.TemporaryDirectory(prefix="sagebird-") as data:
         settings = settings.model_copy(update={"data": Path(data), "database": ""})
-        check_folders(settings)
+        begin(settings)
         declaration = Declaration({}) if multi_model else _container_declaration(settings.models, environment)
         with listen(settings.host, settings.port) as listener:
             context = _context(settings)
@@ -113,7 +112,7 @@ def work(settings: Settings) -> int:
     Raises:
         StartupError: it can never start so.
     """
-    check_folders(settings)
+    begin(settings)
     check_whole(settings.state)
     return run_worker(settings, None)
 
@@ -154,7 +153,7 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
 
     from service.jobs.role import do_jobs  # nobody else needs what it imports
 
-    do_jobs(settings, store, _artifacts(settings), order, stop, orphaned)
+    do_jobs(settings, store, open_artifacts(settings), order, stop, orphaned)
     store.close()
     return 0
 
@@ -239,7 +238,7 @@ def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | Non
     )
     observer = ModelEvents(registry)
     host = InlineHost(
-        _artifacts(settings, container=sagemaker is None),
+        open_artifacts(settings, [_SAGEMAKER_MODELS] if sagemaker is None else []),
         limits,
         SystemClock(),
         observer,
@@ -321,19 +320,8 @@ def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:
 
 
 def _context(settings: Settings) -> Context:
-    return Context(Arns(settings.account, settings.region), SystemClock(), _artifacts(settings).version_of)
-
-
-def _artifacts(settings: Settings, *, container: bool = False) -> ArtifactStore:
-    """Where models may come from; in a container SageMaker puts those of a multi-model endpoint apart."""
-    limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
-    return ArtifactStore(
-        [settings.models, *([_SAGEMAKER_MODELS] if container else [])],
-        settings.data / "unpacked",
-        limits,
-        buckets=settings.buckets,
-        trusted=settings.model_buckets,
-        barred=(settings.inbox, settings.outbox),
+    return Context(
+        Arns(settings.account, settings.region), SystemClock(), open_artifacts(settings).version_of
     )
 
 

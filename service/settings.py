@@ -23,6 +23,9 @@ from service.origins import read_host_pattern, read_origin
 _PREFIX = "SAGEBIRD_"
 # Read by commands (URL) and by docker-compose.yml, whose variables may reach the server with the others.
 _OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "IMAGE", "UID", "GID"))
+DEPLOYMENTS = "sagebird-deployments"
+"""The bucket that `sagebird deploy` ships to."""
+
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?:(%)|(?:([kmgt])i?)?b?)", re.IGNORECASE)
 _MEMORY_LIMITS = (
@@ -267,6 +270,11 @@ class Settings(BaseSettings):
     def buckets(self) -> Path:
         """Where s3://NAME/ is the folder NAME."""
         return self.data / "s3"
+
+    @property
+    def deployments(self) -> Path:
+        """The bucket that `sagebird deploy` ships to."""
+        return self.buckets / DEPLOYMENTS
 
     @property
     def state(self) -> Path | str:

@@ -4,18 +4,22 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from service.door import end_listening
 from service.errors import StartupError
+from service.hosting.debris import sweep
 from service.log import get_logger
 from service.settings import Settings
 from service.whereabouts import told
 
 _BACKLOG = 2048
+_FOR_NOBODY_ELSE = 0o077
+_READ_OR_WRITE = 0o066  # of others; they may still pass through to inbox and outbox
 
 
 def check_folders(settings: Settings) -> None:
@@ -32,6 +36,49 @@ def check_folders(settings: Settings) -> None:
         raise StartupError(
             f"The data folder {settings.data} cannot be written (SAGEBIRD_DATA): {error.strerror}."
         ) from None
+
+
+def begin(settings: Settings) -> None:
+    """See to the folders before anything else: they hold, are private, and clear of what killed ones left.
+
+    Raises: StartupError.
+    """
+    check_folders(settings)
+    keep_private(settings)
+    removed = sum(map(sweep, (*(settings.data / "unpacked").glob("*"), *settings.deployments.glob("*"))))
+    if removed:
+        get_logger("sagebird").info("unfinished folders removed", folders=removed)
+
+
+def keep_private(settings: Settings) -> None:
+    """Let nobody but its owner read what is in the data folder, now and later, but for what others put there.
+
+    Inbox, outbox and buckets keep the modes that their users gave them, and can be reached as before. What is
+    somebody else's stays as it is, and is told.
+    """
+    os.umask(_FOR_NOBODY_ELSE)
+    shared = {place.name for place in (settings.inbox, settings.outbox, settings.buckets)}
+    own = [name for name in _entries(settings.data) if name not in shared]
+    try:
+        _restrict(settings.data, _READ_OR_WRITE)
+        for name in own:
+            _restrict(settings.data / name, _FOR_NOBODY_ELSE)
+    except OSError as error:
+        get_logger("sagebird").warning(
+            "others may read the data folder", file=str(error.filename), reason=error.strerror
+        )
+
+
+def _entries(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if not entry.is_symlink()]
+
+
+def _restrict(path: Path, without: int) -> None:
+    with suppress(FileNotFoundError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & without:
+            path.chmod(mode & ~without)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
+import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.errors import StartupError
 from service.settings import Settings, load_settings
-from service.startup import address, check_folders, listen, only_one
+from service.startup import address, begin, check_folders, listen, only_one
 
 
 def settings(models: Path, data: Path) -> Settings:
@@ -105,3 +107,34 @@ def test_a_port_that_is_taken_is_refused_with_the_way_out() -> None:
 def test_an_address_of_another_machine_is_refused(host: str, reason: str) -> None:
     with pytest.raises(StartupError, match=rf"^Cannot listen on {host}:0: {reason}\.$"), listen(host, 0):
         pytest.fail("this machine has no such address")
+
+
+@pytest.fixture
+def _umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_umask")
+def test_what_the_data_folder_holds_becomes_its_owners_but_for_what_others_put_there(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    data = tmp_path / "data"
+    for folder in ("inbox/iris", "outbox", "s3/bucket", "unpacked/x/.new-left/deep", "metrics"):
+        (data / folder).mkdir(parents=True)
+    for file in ("state.db", "state.db-wal", "inbox/iris/a.csv", "s3/bucket/model.tar.gz"):
+        (data / file).touch()
+    (data / "elsewhere").symlink_to(tmp_path / "models")
+    (data / "inbox").chmod(0o777)
+
+    begin(load_settings(models=tmp_path / "models", data=data))
+    (data / "later").touch()
+
+    modes = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes["data"] == 0o711
+    assert modes["data/state.db"] == modes["data/state.db-wal"] == modes["data/later"] == 0o600
+    assert modes["data/unpacked"] == modes["data/metrics"] == 0o700
+    assert modes["data/inbox"] == 0o777
+    assert modes["data/outbox"] == modes["data/s3"] == modes["data/inbox/iris"] == modes["models"] == 0o755
+    assert modes["data/inbox/iris/a.csv"] == modes["data/s3/bucket/model.tar.gz"] == 0o644
+    assert list((data / "unpacked" / "x").iterdir()) == []

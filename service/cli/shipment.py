@@ -4,14 +4,15 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.beneath import lies_in
 from service.cli.refusal import fail
+from service.hosting.debris import unfinished
 from service.s3uri import parse_s3_uri
+from service.settings import DEPLOYMENTS
 
-BUCKET = "sagebird-deployments"
 _ARCHIVES = (".tar.gz", ".tgz")
 _MARKS = ("*.joblib", "*.pkl", "inference.py", "code/inference.py")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
@@ -33,6 +34,8 @@ def ship(path: str, name: str, data: Path) -> Shipment:
     if parse_s3_uri(path) is not None:
         return Shipment({"ModelDataUrl": path}, hashlib.sha256(path.encode()).hexdigest()[:8])
     source = Path(path).absolute()
+    if lies_in(source, (data / "inbox", data / "outbox")):
+        fail(f"{path} lies in the drop folder: what is dropped is data, never a model.")
     is_archive = source.is_file() and source.name.endswith(_ARCHIVES)
     if not is_archive and not any(next(source.glob(pattern), None) for pattern in _MARKS):
         fail(
@@ -41,7 +44,7 @@ def ship(path: str, name: str, data: Path) -> Shipment:
         )
     try:
         version = _fingerprint(source)
-        place = data / "s3" / BUCKET / name / version
+        place = data / "s3" / DEPLOYMENTS / name / version
         if not place.exists():
             _copy(source, place)
     except OSError as error:
@@ -49,7 +52,7 @@ def ship(path: str, name: str, data: Path) -> Shipment:
             fail(f"The data folder {data} is full: {path} cannot be copied there.")
         why = error.strerror or error
         fail(f"{path} cannot be copied to the data folder {data}: {why} (name another with --data).")
-    address = f"s3://{BUCKET}/{name}/{version}/{source.name}"
+    address = f"s3://{DEPLOYMENTS}/{name}/{version}/{source.name}"
     if is_archive:
         return Shipment({"ModelDataUrl": address}, version)
     files = {"S3Uri": f"{address}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
@@ -74,8 +77,8 @@ def _fingerprint(source: Path) -> str:
 def _copy(source: Path, place: Path) -> None:
     """Copy the model into a new folder at `place`, under its own name."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=place.parent, ignore_cleanup_errors=True) as folder:
-        copy = Path(folder) / "copy"
+    with unfinished(place.parent) as folder:
+        copy = folder / "copy"
         copy.mkdir(mode=0o755)
         if source.is_dir():
             shutil.copytree(source, copy / source.name, ignore=_LEFT_OUT)

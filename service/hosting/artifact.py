@@ -16,11 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 from service.beneath import lies_in
 from service.clock import Clock, SystemClock
-from service.errors import ModelFailure, ModelFault, ModelNotFound
+from service.errors import ModelFailure, ModelNotFound
 from service.hosting.archive import Limits, NotAllowedError, extract
-from service.hosting.debris import NEW, remove_tree, sweep, unfinished
+from service.hosting.debris import NEW, remove_tree, unfinished
 from service.hosting.tables import quoted
 from service.s3uri import S3Uri, parse_s3_uri
+from service.settings import Settings
 
 _ARCHIVES: Final = (".tar.gz", ".tgz")
 _MODEL_FILES: Final = (".joblib", ".pkl")
@@ -183,12 +184,6 @@ class ArtifactStore:
             self._unpack(path, version, target)
         return target
 
-    def sweep(self) -> int:
-        """Remove what killed processes left half unpacked; tells how many folders that were."""
-        with suppress(ModelFault):
-            return sum(sweep(Path(entry.path)) for entry in _scan(self._unpacked))
-        return 0
-
     def list_models(self, folder: Path) -> list[str]:
         """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.
 
@@ -262,6 +257,18 @@ class ArtifactStore:
             if not entry.name.startswith((NEW, target.name)) and 0 < _entry(entry, "")[2] < oldest_ns:
                 with suppress(OSError):  # another process may be at it too
                     remove_tree(Path(entry.path))
+
+
+def open_artifacts(settings: Settings, further: Sequence[Path] = ()) -> ArtifactStore:
+    """Models from the models folder, `further` ones, and the buckets that may hold models."""
+    return ArtifactStore(
+        [settings.models, *further],
+        settings.data / "unpacked",
+        Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio),
+        buckets=settings.buckets,
+        trusted=settings.model_buckets,
+        barred=(settings.inbox, settings.outbox),
+    )
 
 
 # ---- names and folders

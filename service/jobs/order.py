@@ -11,8 +11,7 @@ from typing import Final
 
 from service.domain.transform.options import TransformOptions, check_options
 from service.errors import ModelNotFound, ValidationFault
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
+from service.hosting.artifact import ArtifactStore, open_artifacts
 from service.jobs.crew import Crew, ProcessCrew, ThreadCrew
 from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.member import LocalRecruit, RemoteRecruit
@@ -57,17 +56,9 @@ class Workshop:
 
 def open_workshop(settings: Settings, *, model_roots: Sequence[Path] = (), allow_paths: bool) -> Workshop:
     """A workshop over the settings' folders; `model_roots` are further folders that models may lie in."""
-    limits = Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio)
     return Workshop(
         ObjectStore(settings.buckets, allow_paths=allow_paths),
-        ArtifactStore(
-            [settings.models, *model_roots],
-            settings.data / "unpacked",
-            limits,
-            buckets=settings.buckets,
-            trusted=settings.model_buckets,
-            barred=(settings.inbox, settings.outbox),
-        ),
+        open_artifacts(settings, model_roots),
         settings.models,
         settings.worker_processes,
     )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from service.errors import ModelFailure, ModelNotFound
 from service.hosting.archive import Limits
 from service.hosting.artifact import ArtifactStore
-from service.hosting.debris import remove_tree, unfinished
+from service.hosting.debris import remove_tree, sweep, unfinished
 
 LIMITS = Limits(max_bytes=1_000_000, max_members=20, max_ratio=100)
 
@@ -407,7 +407,7 @@ HOSTILE = {
     "absolute": (tar((member("/tmp/evil"), b"x")), "which lies outside"),
     "backslash": (tar((member("a\\..\\evil"), b"x")), "which lies outside"),
     "symbolic link": (
-        tar((member("l", tarfile.SYMTYPE, "/etc"), b""), (member("l/x"), b"x")),
+        tar((member("l", tarfile.SYMTYPE, "a"), b""), (member("l/x"), b"x")),
         "which lies below a link",
     ),
     "hard link": (tar((member("l", tarfile.LNKTYPE, "/etc/passwd"), b"")), "'l', which is a link"),
@@ -588,7 +588,7 @@ def test_a_tree_is_removed_however_deep(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_what_killed_processes_left_is_swept_and_what_is_in_use_is_not(
+def test_what_killed_processes_left_is_swept_and_what_is_in_use_stays(
     store: ArtifactStore, root: Path
 ) -> None:
     store.open(put(root, gzip.compress(files(a=b"1"))))
@@ -596,10 +596,10 @@ def test_what_killed_processes_left_is_swept_and_what_is_in_use_is_not(
     (place / ".new-left" / "deep").mkdir(parents=True)
 
     with unfinished(place) as busy:
-        assert store.sweep() == 1
+        assert sweep(place) == 1
         assert busy.is_dir()
         assert len(list(place.iterdir())) == 2
-    assert store.sweep() == 0
+    assert sweep(place) == 0
     assert len(list(place.iterdir())) == 1
 
 
@@ -671,7 +671,7 @@ def test_a_model_that_reaches_for_dropped_files_or_out_of_its_bucket_is_refused(
     (root / "fine").mkdir()
     (root / "fine" / "model.joblib").symlink_to(root / "m")
 
-    with pytest.raises(ModelFailure, match="m holds 'code/inference.py', which is a link to dropped files"):
+    with pytest.raises(ModelFailure, match="which is a link to dropped files"):
         guarded.open(guarded.resolve("m"))
     with pytest.raises(ModelFailure, match="which is a link that leads out of its folder"):
         guarded.open(guarded.resolve("s3://bucket/m"))

@@ -33,7 +33,10 @@ No HTTP in here: a status on a ModelFault is the container's own, reported by AW
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+REQUEST_ID: Final = "{request id}"
+"""Stands in a message for the id of the request, which only the edge knows."""
 
 
 class SagebirdError(Exception):

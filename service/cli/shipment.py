@@ -55,8 +55,8 @@ def ship(path: str, name: str, data: Path) -> Shipment:
     address = f"s3://{DEPLOYMENTS}/{name}/{version}/{source.name}"
     if is_archive:
         return Shipment({"ModelDataUrl": address}, version)
-    files = {"S3Uri": f"{address}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-    return Shipment({"ModelDataSource": {"S3DataSource": files}}, version)
+    # As an address, not as a ModelDataSource: of that AWS makes no batch transform.
+    return Shipment({"ModelDataUrl": f"{address}/"}, version)
 
 
 def _is_full(error: OSError) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 from service.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.errors import (
+    REQUEST_ID,
     CallerError,
     ModelFault,
     ModelNotReady,
@@ -101,7 +102,7 @@ class InvocationsFace:
                 path="/invocations",
                 status=status,
                 code=error.code,
-                reason=error.message[:500],
+                reason=error.message.replace(REQUEST_ID, request_id)[:500],
             )
         else:
             self._log.error("request failed", request_id=request_id, path="/invocations", exc_info=error)
@@ -161,7 +162,7 @@ def describe_error(error: Exception, request_id: str) -> tuple[int, str]:
     """The status and the sentence that a container answers an error with."""
     for kind, status in _STATUSES:
         if isinstance(error, kind):
-            return status, error.message
+            return status, error.message.replace(REQUEST_ID, request_id)
     if isinstance(error, ModelFault):
         return error.status, error.message
     return 500, f"Internal error; the log has the reason under request id {request_id}."

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.control.resources import Resources, follow_files
 from service.domain import sentences
-from service.domain.endpoint import ModelSource, Variant
+from service.domain.endpoint import ASYNC, ModelSource, Variant
 from service.domain.image import runs_here
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -13,7 +13,7 @@ from service.domain.submitted_code import code_address
 from service.errors import ModelFault
 
 _SHOWN_OF_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "RoutingConfig")
-_SHOWN_OF_CONFIG = ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig")
+_SHOWN_OF_CONFIG = (ASYNC, "ExplainerConfig", "MetricsConfig")
 
 
 def containers_of(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -6,10 +6,12 @@ from typing import Any
 
 from service.control.resources import Reading, Resources
 from service.domain import sentences
+from service.domain.endpoint import ASYNC
 from service.domain.kinds import Kind
 from service.errors import ValidationFault
 
 _MEMORY_STEP_MB = 1024
+_SERVERLESS = "ServerlessConfig"
 
 
 def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> d
         _check_model(resources, variant, with_role="ExecutionRoleArn" in fields)
     if "ShadowProductionVariants" in fields and len(variants) != 2:
         raise ValidationFault(sentences.one_shadow())
+    _check_serverless(variants, fields)
     created = resources.create(Kind.ENDPOINT_CONFIG, fields)
     return {"EndpointConfigArn": resources.arn(Kind.ENDPOINT_CONFIG, created.name)}
 
@@ -56,6 +59,18 @@ def _check_capacity(variant: Mapping[str, Any]) -> None:
             raise ValidationFault(sentences.serverless_memory(name, serverless["MemorySizeInMB"]))
         if serverless.get("ProvisionedConcurrency", 0) > serverless["MaxConcurrency"]:
             raise ValidationFault(sentences.serverless_provisioned(name))
+
+
+def _check_serverless(variants: list[Mapping[str, Any]], fields: Mapping[str, Any]) -> None:
+    """What does not go with serverless variants. Source: AWS's guide, feature exclusions."""
+    serverless = [variant for variant in variants if _SERVERLESS in variant]
+    if not serverless:
+        return
+    if len(serverless) < len(variants):
+        raise ValidationFault(sentences.features_exclude(_SERVERLESS, "variants on instances"))
+    for member in ("DataCaptureConfig", ASYNC):
+        if member in fields:
+            raise ValidationFault(sentences.features_exclude(_SERVERLESS, member))
 
 
 def _check_model(resources: Resources, variant: Mapping[str, Any], *, with_role: bool) -> None:

@@ -9,7 +9,7 @@ from service.control.deployables import shown_of, variants_of
 from service.control.ownership import check_editable
 from service.control.resources import Reading, Resources
 from service.domain import sentences
-from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, Variant, retain, unknown_variants
+from service.domain.endpoint import ASYNC, Endpoint, EndpointStatus, Fleet, Variant, retain, unknown_variants
 from service.domain.endpoint_state import endpoint_from_state, endpoint_to_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -45,14 +45,18 @@ def update_endpoint(resources: Resources, fields: Mapping[str, Any]) -> dict[str
     Weights and counts start from the new configuration unless they are to be retained (contract Z13).
 
     Raises:
-        ValidationFault: no such endpoint or configuration, a change is under way, the endpoint is Failed, or
-            it would turn from instances to serverless or back.
+        ValidationFault: no such endpoint or configuration, the one it has was deleted, a change is under way,
+            the endpoint is Failed, or it would turn from instances to serverless or back, or cease to be
+            asynchronous.
     """
     _check_deployment(fields)
     resource, endpoint = _open(resources, fields["EndpointName"])
     if endpoint.status is EndpointStatus.FAILED or endpoint.active is None:
         raise ValidationFault(sentences.endpoint_failed(resources.arn(Kind.ENDPOINT, resource.name)))
+    resources.get(Kind.ENDPOINT_CONFIG, endpoint.active.config_name)  # AWS refuses if it was deleted (Z39)
     config = resources.get(Kind.ENDPOINT_CONFIG, fields[CONFIG])
+    if endpoint.active.is_asynchronous and ASYNC not in config.document:
+        raise ValidationFault(sentences.async_removed(resource.name))
     variants = _retained(variants_of(resources, config), endpoint.active, fields)
     if _ways_to_run(variants) != _ways_to_run(endpoint.active.variants):
         raise ValidationFault(sentences.serverless_conversion(resources.arn(Kind.ENDPOINT, resource.name)))

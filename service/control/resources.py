@@ -17,6 +17,8 @@ from service.store.tasks import JobTasks
 TAGS = "Tags"
 """The member of create calls that is kept beside the document: describe calls do not repeat it."""
 
+_OF_AWS = "aws:"
+
 
 def follow_files(_location: str) -> str:
     """The version of every model whose files are followed as they change: none."""
@@ -113,7 +115,7 @@ class Resources(Reading):
         """Make a resource out of the document of its create call.
 
         Raises:
-            ValidationFault: the name is taken, or a tag is given twice.
+            ValidationFault: the name is taken, or a tag is given twice or begins with aws:.
         """
         name = document[kind.row.name]
         if self.find(kind, name) is not None:
@@ -150,9 +152,11 @@ class Resources(Reading):
 
 
 def to_tags(pairs: list[Mapping[str, str]]) -> dict[str, str]:
-    """AWS's list of Key and Value as a mapping. Raises ValidationFault: a key is there twice."""
+    """AWS's list of Key and Value as a mapping. Raises ValidationFault: a key is twice there, or AWS's."""
     tags: dict[str, str] = {}
     for pair in pairs:
+        if pair["Key"].lower().startswith(_OF_AWS):
+            raise ValidationFault(sentences.tag_of_aws(pair["Key"]))
         if pair["Key"] in tags:
             raise ValidationFault(sentences.tag_twice(pair["Key"]))
         tags[pair["Key"]] = pair["Value"]

@@ -5,6 +5,7 @@ Jobs are only written down here, each with its first task; workers do them.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from service.control.deployables import container_location, containers_of, obstacle_of
@@ -30,19 +31,29 @@ from service.errors import ModelFault, ResourceInUse, ValidationFault
 
 _TYPES: Final = {".csv": CSV, ".json": JSON, ".jsonl": JSON_LINES, ".jsonlines": JSON_LINES}
 _FOR_DROPS: Final = "local"
+# Source: contract Z38, observed.
+_DEFAULTS: Final[Mapping[str, dict[str, Any]]] = MappingProxyType(
+    {
+        "TransformInput": {"CompressionType": NONE, "SplitType": NONE},
+        "TransformOutput": {"AssembleWith": NONE, "KmsKeyId": ""},
+        "DataProcessing": {"InputFilter": "$", "OutputFilter": "$", "JoinSource": NONE},
+    }
+)
 
 
 def create_transform_job(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
     """CreateTransformJob. A model that cannot run here is taken as AWS takes it, and fails the job.
 
     Raises:
-        ValidationFault: options that cannot work, or there is no such model.
+        ValidationFault: options that cannot work, there is no such model, or AWS takes none of its kind.
         ResourceInUse: there is a job of that name.
     """
     _check_new(resources, fields["TransformJobName"])
     check_options(options_of(fields))
-    state = _model_state(resources, resources.get(Kind.MODEL, fields["ModelName"]))
-    return _create(resources, fields, state)
+    model = resources.get(Kind.MODEL, fields["ModelName"])
+    if any("ModelDataSource" in container for container in containers_of(model.document)):
+        raise ValidationFault(sentences.batch_of_data_source())
+    return _create(resources, fields, _model_state(resources, model))
 
 
 def create_drop_job(resources: Resources, drop: Drop) -> dict[str, Any]:
@@ -60,13 +71,15 @@ def create_drop_job(resources: Resources, drop: Drop) -> dict[str, Any]:
 
 
 def describe_transform_job(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """DescribeTransformJob: what was asked for, and how it went."""
+    """DescribeTransformJob: what was asked for with the defaults that AWS fills in, and how it went."""
     resource = resources.get(Kind.TRANSFORM_JOB, fields["TransformJobName"])
     state = JobState.read(resource.state)
+    document = resources.described(Kind.TRANSFORM_JOB, resource.name)
     found = {
-        **resources.described(Kind.TRANSFORM_JOB, resource.name),
+        **document,
+        **{member: defaults | document.get(member, {}) for member, defaults in _DEFAULTS.items()},
         "TransformJobStatus": resource.status,
-        "FailureReason": resource.failure_reason or None,
+        "FailureReason": _reason(resource),
         "TransformStartTime": state.began,
         "TransformEndTime": state.ended,
     }
@@ -148,6 +161,11 @@ def _drop_document(drop: Drop) -> dict[str, Any]:
 def _more(resource: Resource) -> dict[str, Any]:
     ended = JobState.read(resource.state).ended
     more: dict[str, Any] = {} if ended is None else {"TransformEndTime": ended}
-    if resource.failure_reason:
-        more["FailureReason"] = resource.failure_reason
+    reason = _reason(resource)
+    if reason is not None:
+        more["FailureReason"] = reason
     return more
+
+
+def _reason(resource: Resource) -> str | None:
+    return sentences.job_failed(resource.failure_reason) if resource.failure_reason else None

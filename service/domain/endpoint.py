@@ -14,6 +14,9 @@ from typing import Any
 
 from service.domain import sentences
 
+ASYNC = "AsyncInferenceConfig"
+"""The member of a configuration that makes its endpoints asynchronous."""
+
 
 class EndpointStatus(StrEnum):
     """Statuses of an endpoint. Source: model shape EndpointStatus, contract C.6."""
@@ -101,6 +104,11 @@ class Fleet:
     variants: tuple[Variant, ...]
     begun_at: datetime | None = None
     shown: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether calls are put into a queue, and none is answered at once."""
+        return ASYNC in self.shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 Sentences marked `ours` are worded by sagebird where AWS's own text is not known (contract Y).
 """
 
+from service.errors import REQUEST_ID
+
 MAX_MESSAGE_CHARS = 2048
 """Longest Message and OriginalMessage. Source: botocore, shape Message."""
 
@@ -11,6 +13,8 @@ MAX_QUOTED_CHARS = 1500
 
 MAX_FAILURE_REASON_CHARS = 1024
 """Longest FailureReason. Source: botocore, shape FailureReason."""
+
+_NOT_DOWNLOADED = "Failed to download model data for container"
 
 
 def endpoint_not_found(endpoint: str, account: str) -> str:
@@ -32,10 +36,18 @@ def target_model_not_supported(endpoint: str) -> str:
 
 
 def target_model_missing(endpoint: str) -> str:
-    """Ours."""
+    """Source: contract Z37, observed as far as "header"; the rest is ours."""
     return (
-        f"Endpoint {endpoint} is a multi-model endpoint: name the model in the "
-        "X-Amzn-SageMaker-Target-Model header."
+        f"Request {REQUEST_ID} is missing a target model header: endpoint {endpoint} is a multi-model "
+        "endpoint, so name the model in the X-Amzn-SageMaker-Target-Model header."
+    )
+
+
+def endpoint_is_asynchronous(endpoint: str) -> str:
+    """Ours; that it is refused is documented, contract B.2."""
+    return (
+        f"Endpoint {endpoint} is an asynchronous endpoint (its configuration has an AsyncInferenceConfig) "
+        "and does not support InvokeEndpoint, only InvokeEndpointAsync."
     )
 
 
@@ -124,9 +136,50 @@ def endpoint_busy(arn: str) -> str:
 
 
 def variant_failed(variant: str, reason: str) -> str:
-    """Why an endpoint failed: its FailureReason. Ours; cut to what AWS's shape holds."""
-    text = f"Variant {variant}: {reason}".encode("utf-8", "backslashreplace").decode()
-    return _cut(text, MAX_FAILURE_REASON_CHARS)
+    """Why an endpoint failed: its FailureReason, cut to what AWS's shape holds.
+
+    Begins as AWS's does, which says no more. Source: contract C.7, observed; then ours.
+    """
+    if not reason.startswith(_NOT_DOWNLOADED):
+        reason = (
+            f"The primary container for production variant {variant} did not pass the ping health check. "
+            f"Please check CloudWatch logs for this endpoint. {reason}"
+        )
+    return _cut(reason.encode("utf-8", "backslashreplace").decode(), MAX_FAILURE_REASON_CHARS)
+
+
+def job_failed(reason: str) -> str:
+    """The FailureReason of a transform job, cut to what AWS's shape holds.
+
+    Begins as AWS's does, which says no more. Source: contract D.7, observed; then ours.
+    """
+    if not reason.startswith(_NOT_DOWNLOADED):
+        reason = f"See job logs for more information. {reason}"
+    return _cut(f"ClientError: {reason}", MAX_FAILURE_REASON_CHARS)
+
+
+def async_removed(endpoint: str) -> str:
+    """Source: contract Z39, observed up to the name; the rest is ours."""
+    return (
+        f"The AsyncInferenceConfig parameter cannot be removed from this endpoint {endpoint}. To have a "
+        "real-time endpoint, create another one."
+    )
+
+
+def features_exclude(feature: str, other: str) -> str:
+    """Source: contract Z39, observed up to "configuration"; the rest is ours."""
+    return (
+        "One or more endpoint features are not supported using this configuration: "
+        f"{feature} does not go with {other}."
+    )
+
+
+def batch_of_data_source() -> str:
+    """Source: contract Z39, observed."""
+    return (
+        "SageMaker Batch currently doesn't support Model entity with container definitions which use "
+        "ModelDataSource attribute"
+    )
 
 
 def variants_unknown(variants: list[str], config: str) -> str:
@@ -153,7 +206,7 @@ def model_data_missing(location: str) -> str:
 def model_data_not_downloaded(location: str) -> str:
     """Source: contract C.7, observed."""
     return (
-        f'Failed to download model data for container "container_1" from URL: "{location}". Please ensure '
+        f'{_NOT_DOWNLOADED} "container_1" from URL: "{location}". Please ensure '
         "that there is an object located at the URL and that the role passed to CreateModel has permissions "
         "to download the object."
     )
@@ -322,6 +375,11 @@ def bad_arn(arn: str) -> str:
         f'"{arn}" is not the ARN of a model, endpoint configuration, endpoint or transform job of this '
         "account and region."
     )
+
+
+def tag_of_aws(key: str) -> str:
+    """Source: contract Z39, observed."""
+    return f"System prefix 'aws:' reserved for AWS usage in tag key: {key}"
 
 
 def tag_twice(key: str) -> str:

@@ -170,7 +170,9 @@ class InlineHost:
             self._located.move_to_end((source, target_model))
             return known
         folder = self._artifacts.resolve(source.location)
-        path = self._artifacts.resolve(target_model or "", within=folder) if source.multi else folder
+        # AWS's notebooks write /one.tar.gz as well: the name follows the prefix.
+        name = (target_model or "").lstrip("/")
+        path = self._artifacts.resolve(name, within=folder) if source.multi else folder
         key = ModelKey(path, source.environment, source.version, _address(source, target_model))
         self._located[source, target_model] = key
         if len(self._located) > _MAX_LOCATED:
@@ -250,7 +252,11 @@ def _address(source: ModelSource, target_model: str | None) -> str:
     """What a model in a bucket is called by, "" for one below the models folder."""
     if parse_s3_uri(source.location) is None:
         return ""
-    return f"{source.location.rstrip('/')}/{target_model or ''}" if source.multi else source.location
+    return (
+        f"{source.location.rstrip('/')}/{(target_model or '').lstrip('/')}"
+        if source.multi
+        else source.location
+    )
 
 
 def example_call(folder: Path) -> Call | None:

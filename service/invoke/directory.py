@@ -27,12 +27,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint's variants, how they share traffic; callers of a `multi` one name a target model."""
+    """One endpoint's variants, how they share traffic; callers of a `multi` one name a target model.
+
+    An `asynchronous` one answers nobody at once.
+    """
 
     endpoint: str
     targets: Mapping[str, Target]
     traffic: Traffic
     multi: bool
+    asynchronous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,8 @@ def _route(
     for target in targets.values():
         target.replica.scale(target.variant.instances, target.variant.most_calls)
     traffic = Traffic([(variant.name, variant.weight) for variant in fleet.variants])
-    return Route(name, targets, traffic, any(variant.source.multi for variant in fleet.variants))
+    multi = any(variant.source.multi for variant in fleet.variants)
+    return Route(name, targets, traffic, multi, fleet.is_asynchronous)
 
 
 def _target(previous: Route | None, variant: Variant) -> Target | None:

@@ -352,7 +352,9 @@ def _status_class(error: SagebirdError) -> Literal[4, 5]:
 
 
 def _check_headers(route: Route, invocation: Invocation) -> None:
-    """Refuse headers that ask for what the endpoint is not."""
+    """Refuse calls, and headers, that ask for what the endpoint is not."""
+    if route.asynchronous:
+        raise ValidationFault(sentences.endpoint_is_asynchronous(route.endpoint))
     if invocation.inference_component is not None:
         raise ValidationFault(sentences.inference_component_not_allowed())
     if invocation.target_container_hostname is not None:

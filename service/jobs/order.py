@@ -75,6 +75,7 @@ def run_order(order: Order, workshop: Workshop, watch: Watch) -> Outcome:
     if order.guess_type and order.options.content_type is None:
         guessed = order.guess_type(inputs[0].spot.name.removesuffix(".gz"))
         order = replace(order, options=replace(order.options, content_type=guessed))
+    order = replace(order, options=order.options.settled())
     check_options(order.options)
     remote = order.model.startswith(_URLS)
     remove_abandoned(target)

@@ -1,6 +1,6 @@
 """The log line of a failed request: one for each, with its id; what is not the caller's fault weighs more."""
 
-from service.errors import CallerError, SagebirdError
+from service.errors import REQUEST_ID, CallerError, SagebirdError
 from service.log import Logger
 
 
@@ -15,5 +15,5 @@ def note_failure(
         logger.error("request failed", request_id=request_id, **place, exc_info=error)
         return
     report = logger.info if isinstance(error, CallerError) else logger.warning
-    reason = error.message[:500]
+    reason = error.message.replace(REQUEST_ID, request_id)[:500]
     report("request failed", request_id=request_id, **place, status=status, code=code, reason=reason)

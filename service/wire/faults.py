@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from service.errors import CallerError, PayloadTooLarge, SagebirdError, Unavailable, UnknownOperation
+from service.errors import (
+    REQUEST_ID,
+    CallerError,
+    PayloadTooLarge,
+    SagebirdError,
+    Unavailable,
+    UnknownOperation,
+)
 from service.wire import query
 from service.wire.query import QueryCall
 from service.wire.reply import Reply
@@ -46,7 +53,7 @@ def fault_reply(error: BaseException, service: Service, request_id: str) -> Repl
         (b"x-amzn-ErrorType", code.encode("ascii")),
         (b"Content-Type", b"application/json"),
     ]
-    return Reply(_status(known, code, declared), headers, render_json(_body(known, declared)))
+    return Reply(_status(known, code, declared), headers, render_json(_body(known, declared, request_id)))
 
 
 def json_fault_reply(error: BaseException, service: Service, request_id: str, content_type: bytes) -> Reply:
@@ -57,7 +64,7 @@ def json_fault_reply(error: BaseException, service: Service, request_id: str, co
     known = _known(error, request_id)
     code = error_code(known, service)
     declared = service.error_shapes.get(code)
-    members = _body(known, declared)
+    members = _body(known, declared, request_id)
     body = {"__type": code, "message": members["Message"], **members}
     headers = [
         _request_header(request_id),
@@ -105,9 +112,9 @@ def _status(error: SagebirdError, code: str, declared: ErrorShape | None) -> int
     return _UNDECLARED.get(code, 400 if isinstance(error, CallerError) else 500)
 
 
-def _body(error: SagebirdError, declared: ErrorShape | None) -> dict[str, Any]:
+def _body(error: SagebirdError, declared: ErrorShape | None, request_id: str) -> dict[str, Any]:
     """Members in AWS's order, which is the alphabet's; None is absent, 0 is not."""
-    members = {"Message": error.message, **error.members}
+    members = {"Message": error.message.replace(REQUEST_ID, request_id), **error.members}
     limits = _limits(declared)
     return {
         name: value if isinstance(value, int) else str(value)[: limits.get(name)]

@@ -114,7 +114,9 @@ def test_a_failed_job_ends_the_waiter_and_names_file_and_record(server: RunningS
         wait(client, "failing")
 
     described = client.describe_transform_job(TransformJobName="failing")
-    assert described["FailureReason"].startswith("1 of 1 files failed: a.csv, record 2: ")
+    assert described["FailureReason"].startswith(
+        "ClientError: See job logs for more information. 1 of 1 files failed: a.csv, record 2: "
+    )
     (summary,) = client.list_transform_jobs(StatusEquals="Failed")["TransformJobSummaries"]
     assert summary["FailureReason"] == described["FailureReason"]
 

@@ -170,7 +170,7 @@ def test_no_wait_returns_at_once_while_the_model_loads(server: RunningServer, tm
 def test_a_model_that_fails_is_exit_code_1_with_its_own_error(server: RunningServer, tmp_path: Path) -> None:
     broken = _model(tmp_path / "broken", "", _BROKEN)
     words = _sentence(_sagebird(server, "deploy", broken, "--name", "breaks"))
-    assert "breaks is Failed: Variant AllTraffic: " in words
+    assert "breaks is Failed: The primary container for production variant AllTraffic " in words
     assert "the weights are gone" in words
     assert "inference.py" in words
     assert "Failed" in _sagebird(server, "describe", "breaks").stdout

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.control.declaration import DeclarationError
 from service.control.declared import DeclaredFile
+from service.domain import sentences
 from service.domain.endpoint import Endpoint, EndpointStatus, WarmState
 from service.domain.kinds import Kind
 from service.store.store import DEFAULT_ENDPOINT, NOTICES, Store
@@ -187,7 +188,7 @@ def test_a_failed_update_that_is_taken_back_is_forgotten(place: Place) -> None:
     place.answer(WarmState.WARM)
     place.apply(ONLY_B)
     place.answer(WarmState.FAILED, "broken")
-    assert place.endpoint().failure_reason == "Variant b: broken"
+    assert place.endpoint().failure_reason == sentences.variant_failed("b", "broken")
 
     assert place.apply(ONLY_A) == ["endpoint iris: the update that failed is withdrawn"]
 
@@ -214,7 +215,7 @@ def test_a_failed_endpoint_keeps_saying_why_and_takes_requests(place: Place) -> 
     assert place.apply(AB.replace("weight: 9", "weight: 5")) == ["endpoint iris: new weights"]
 
     assert place.endpoint().status is EndpointStatus.FAILED
-    assert place.endpoint().failure_reason == "Variant a: broken"
+    assert place.endpoint().failure_reason == sentences.variant_failed("a", "broken")
 
     place.answer(WarmState.WARM)
 

@@ -9,6 +9,10 @@ from service.domain.kinds import Kind
 from tests.control.conftest import DATA, IMAGE, INSTANCES, ROLE, Control, variant
 
 CONTAINER = {"Image": IMAGE, "ModelDataUrl": DATA}
+UNHEALTHY = (
+    "The primary container for production variant {} did not pass the ping health check. "
+    "Please check CloudWatch logs for this endpoint. "
+)
 
 
 def reason(control: Control) -> str:
@@ -42,7 +46,9 @@ def test_an_image_that_cannot_run_fails_its_endpoint_and_says_what_can(control: 
 
     sentence = reason(control)
 
-    assert sentence.startswith("Variant a: the image 763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-")
+    assert sentence.startswith(
+        UNHEALTHY.format("a") + "the image 763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-"
+    )
     assert "sagebird/sklearn" in sentence
 
 
@@ -88,7 +94,7 @@ def test_data_that_went_after_the_model_was_made_fail_the_endpoint(control: Cont
     (control.buckets / "models" / "one.tar.gz").unlink()
 
     assert reason(control) == (
-        'Variant a: Failed to download model data for container "container_1" from URL: '
+        'Failed to download model data for container "container_1" from URL: '
         f'"{DATA}". Please ensure that there is an object located at the URL and that the role passed to '
         "CreateModel has permissions to download the object."
     )
@@ -104,7 +110,7 @@ def test_one_variant_that_cannot_run_fails_an_update_and_leaves_the_endpoint(con
 
     said = control.describe()
     assert said["EndpointStatus"] == "InService"
-    assert said["FailureReason"].startswith("Variant b: the image pytorch:2 cannot run here")
+    assert said["FailureReason"].startswith(UNHEALTHY.format("b") + "the image pytorch:2 cannot run here")
 
 
 def test_files_that_change_reach_an_endpoint_with_its_next_update(control: Control) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import apply_declaration
+from service.domain import sentences
 from service.domain.endpoint import WarmState
 from service.domain.image import resolved_image
 from service.domain.kinds import Kind
@@ -20,6 +21,7 @@ CAPTURE = {
 }
 EXPLAINER = {"ClarifyExplainerConfig": {"ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": "1,2"}}}}
 ASYNC = {"OutputConfig": {"S3OutputPath": "s3://out/"}}
+OTHER_ASYNC = {"OutputConfig": {"S3OutputPath": "s3://elsewhere/"}}
 
 
 def images(begun_at: Any = NOON) -> list[dict[str, Any]]:
@@ -159,7 +161,9 @@ def test_a_first_fleet_that_failed_is_shown_with_the_reason(control: Control) ->
     control.create_endpoint()
     control.settle(WarmState.FAILED, "no such file")
 
-    assert control.describe() == said("Failed", summary(), FailureReason="Variant a: no such file")
+    assert control.describe() == said(
+        "Failed", summary(), FailureReason=sentences.variant_failed("a", "no such file")
+    )
 
 
 @pytest.mark.provenance("documented")
@@ -169,7 +173,9 @@ def test_a_failed_update_is_shown_as_the_fleet_that_serves_with_the_reason(contr
     control.call("UpdateEndpoint", EndpointName="iris", EndpointConfigName="other")
     control.settle(WarmState.FAILED, "no such file")
 
-    assert control.describe() == said("InService", summary(), FailureReason="Variant b: no such file")
+    assert control.describe() == said(
+        "InService", summary(), FailureReason=sentences.variant_failed("b", "no such file")
+    )
 
 
 @pytest.mark.provenance("botocore")
@@ -247,11 +253,12 @@ def test_what_a_configuration_says_besides_is_shown_while_its_fleet_serves(contr
     (shown,) = found["ProductionVariants"]
     assert (shown["ManagedInstanceScaling"], shown["RoutingConfig"]) == (scaling, routing)
 
-    control.create_config("plain")
+    control.create_config("plain", AsyncInferenceConfig=OTHER_ASYNC)
     control.call("UpdateEndpoint", EndpointName="iris", EndpointConfigName="plain")
     assert control.describe()["AsyncInferenceConfig"] == ASYNC
     control.settle()
-    assert control.describe() == said("InService", summary(), EndpointConfigName="plain")
+    later = {"EndpointConfigName": "plain", "AsyncInferenceConfig": OTHER_ASYNC}
+    assert control.describe() == said("InService", summary(), **later)
 
 
 def test_a_capture_that_is_off_is_shown_as_off(control: Control) -> None:

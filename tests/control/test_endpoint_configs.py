@@ -160,3 +160,24 @@ def test_a_weight_is_a_number_that_can_be_shared_out(control: Control) -> None:
     sentence = refusal(control, variant(InitialVariantWeight=float("inf")))
 
     assert sentence == 'The weight of variant "a" must be a finite number.'
+
+
+@pytest.mark.provenance("documented")
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"DataCaptureConfig": CAPTURE}, "DataCaptureConfig"),
+        ({"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://out/"}}}, "AsyncInferenceConfig"),
+    ],
+)
+def test_serverless_goes_with_few_other_features(control: Control, more: dict[str, Any], words: str) -> None:
+    assert refusal(control, variant("a", ServerlessConfig=SERVERLESS), **more) == (
+        "One or more endpoint features are not supported using this configuration: "
+        f"ServerlessConfig does not go with {words}."
+    )
+
+
+@pytest.mark.provenance("documented")
+def test_serverless_and_instances_do_not_mix(control: Control) -> None:
+    mixed = [variant("a"), variant("b", ServerlessConfig=SERVERLESS)]
+    assert "ServerlessConfig does not go with variants on instances." in refusal(control, *mixed)

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from service.domain import sentences
 from service.domain.endpoint import ModelSource, Variant, WarmState
 from service.domain.kinds import Kind
 from tests.control.conftest import DATA, NOON, Control, arn, variant
@@ -149,6 +150,28 @@ def test_an_update_prepares_another_fleet_while_the_old_one_serves(control: Cont
     assert list(control.variants()) == ["b"]
 
 
+@pytest.mark.provenance("observed")
+def test_an_update_needs_the_configuration_that_the_endpoint_has(control: Control) -> None:
+    control.serve()
+    control.create_config("next")
+    control.call("DeleteEndpointConfig", EndpointConfigName="config")
+
+    refusal = control.refusal("UpdateEndpoint", EndpointName="iris", EndpointConfigName="next")
+
+    assert refusal == f'Could not find endpoint configuration "{arn(Kind.ENDPOINT_CONFIG, "config")}".'
+    assert control.describe()["EndpointStatus"] == "InService"
+
+
+@pytest.mark.provenance("observed")
+def test_an_asynchronous_endpoint_stays_one(control: Control) -> None:
+    control.serve(AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://out/"}})
+    control.create_config("next")
+
+    refusal = control.refusal("UpdateEndpoint", EndpointName="iris", EndpointConfigName="next")
+
+    assert refusal.startswith("The AsyncInferenceConfig parameter cannot be removed from this endpoint iris.")
+
+
 def test_an_update_that_fails_leaves_the_old_fleet_in_service_and_says_why(control: Control) -> None:
     control.serve()
     control.create_config("other", variant("b"))
@@ -157,7 +180,10 @@ def test_an_update_that_fails_leaves_the_old_fleet_in_service_and_says_why(contr
     control.settle(WarmState.FAILED, "no such file")
 
     said = control.describe()
-    assert (said["EndpointStatus"], said["FailureReason"]) == ("InService", "Variant b: no such file")
+    assert (said["EndpointStatus"], said["FailureReason"]) == (
+        "InService",
+        sentences.variant_failed("b", "no such file"),
+    )
     assert said["EndpointConfigName"] == "config"
     update(control, "other")
     assert "FailureReason" not in control.describe()

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from service.control.reconcile import reconcile
+from service.domain import sentences
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.store.store import GatewayReport, Store
@@ -116,7 +117,7 @@ def test_what_settled_is_logged_with_its_reason(control: Control, caplog: pytest
 
     bad, good = (record for record in caplog.records if "endpoint settled" in record.getMessage())
     assert bad.levelname == "WARNING"
-    assert "Variant a: no such file" in bad.getMessage()
+    assert sentences.variant_failed("a", "no such file") in bad.getMessage()
     assert good.levelname == "INFO"
     assert status(control, "bad") == "Failed"
 

@@ -4,7 +4,8 @@ import pytest
 
 from service.control.tags import MOST_TAGS
 from service.domain.kinds import Kind
-from tests.control.conftest import DATA, IMAGE, Control, arn
+from tests.control.conftest import DATA, IMAGE, Control, arn, variant
+from tests.control.test_transform_jobs import request
 
 ARN = arn(Kind.MODEL, "one")
 
@@ -133,3 +134,23 @@ def test_tags_have_one_page(control: Control) -> None:
     assert "NextToken" not in control.call("ListTags", ResourceArn=ARN, MaxResults=50)
     sentence = control.refusal("ListTags", ResourceArn=ARN, NextToken="x")
     assert sentence.startswith("Invalid pagination token because")
+
+
+@pytest.mark.provenance("observed")
+@pytest.mark.parametrize("key", ["aws:owner", "AWS:owner", "aws:"])
+def test_keys_of_aws_are_refused_wherever_tags_are_given(control: Control, key: str) -> None:
+    control.serve()
+    tags = [{"Key": "mine", "Value": "1"}, {"Key": key, "Value": "2"}]
+    variants = [variant()]
+    container = {"Image": IMAGE, "ModelDataUrl": DATA}
+    said = {
+        control.refusal("AddTags", ResourceArn=ARN, Tags=tags),
+        control.refusal("CreateModel", ModelName="two", PrimaryContainer=container, Tags=tags),
+        control.refusal(
+            "CreateEndpointConfig", EndpointConfigName="two", ProductionVariants=variants, Tags=tags
+        ),
+        control.refusal("CreateEndpoint", EndpointName="two", EndpointConfigName="config", Tags=tags),
+        control.refusal("CreateTransformJob", **request(Tags=tags)),
+    }
+    assert said == {f"System prefix 'aws:' reserved for AWS usage in tag key: {key}"}
+    assert tags_of(control) == []

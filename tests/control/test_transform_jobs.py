@@ -8,7 +8,7 @@ from service.control.transform_jobs import create_drop_job
 from service.domain.kinds import Kind
 from service.domain.transform.job import Drop, JobState
 from service.errors import ResourceInUse
-from tests.control.conftest import DATA, NOON, Control, arn
+from tests.control.conftest import DATA, IMAGE, NOON, Control, arn
 
 ARN = arn(Kind.TRANSFORM_JOB, "job")
 
@@ -58,6 +58,9 @@ def test_a_new_job_is_in_progress_and_queued(jobs: Control) -> None:
     described = jobs.call("DescribeTransformJob", TransformJobName="job")
     assert described == {
         **request(),
+        "TransformInput": {**request()["TransformInput"], "CompressionType": "None"},
+        "TransformOutput": {**request()["TransformOutput"], "AssembleWith": "None", "KmsKeyId": ""},
+        "DataProcessing": {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"},
         "TransformJobArn": ARN,
         "TransformJobStatus": "InProgress",
         "CreationTime": NOON,
@@ -78,7 +81,13 @@ def test_all_that_was_asked_for_is_described(jobs: Control) -> None:
     jobs.call("CreateTransformJob", **asked, Tags=[{"Key": "k", "Value": "v"}])
 
     described = jobs.call("DescribeTransformJob", TransformJobName="job")
-    assert {name: described[name] for name in asked} == asked
+    filled = {"TransformInput", "TransformOutput", "DataProcessing"}
+    assert {name: described[name] for name in asked if name not in filled} == {
+        name: value for name, value in asked.items() if name not in filled
+    }
+    for member in filled:
+        assert described[member].items() >= asked[member].items()
+    assert described["DataProcessing"]["JoinSource"] == "None"
     assert jobs.call("ListTags", ResourceArn=ARN) == {"Tags": [{"Key": "k", "Value": "v"}]}
 
 
@@ -87,6 +96,34 @@ def test_an_unknown_model_is_a_validation_exception(jobs: Control) -> None:
     refusal = jobs.refusal("CreateTransformJob", **request(ModelName="nobody"))
 
     assert refusal == f'Could not find model "{arn(Kind.MODEL, "nobody")}".'
+
+
+@pytest.mark.provenance("observed")
+def test_a_model_with_a_data_source_is_refused(jobs: Control) -> None:
+    place = {"S3Uri": "s3://models/one/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    container = {"Image": IMAGE, "ModelDataSource": {"S3DataSource": place}}
+    jobs.call("CreateModel", ModelName="sourced", PrimaryContainer=container)
+
+    refusal = jobs.refusal("CreateTransformJob", **request(ModelName="sourced"))
+
+    assert refusal == (
+        "SageMaker Batch currently doesn't support Model entity with container definitions which use "
+        "ModelDataSource attribute"
+    )
+
+
+def test_a_join_and_a_filter_of_answers_need_no_accept(jobs: Control) -> None:
+    for name, processing in (("joined", {"JoinSource": "Input"}), ("cut", {"OutputFilter": "$[0]"})):
+        asked = request(name, DataProcessing=processing)
+        asked["TransformOutput"] = {"S3OutputPath": "s3://bucket/out", "AssembleWith": "Line"}
+        jobs.call("CreateTransformJob", **asked)
+        assert "Accept" not in jobs.call("DescribeTransformJob", TransformJobName=name)["TransformOutput"]
+
+
+@pytest.mark.provenance("documented")
+@pytest.mark.parametrize("path", ["$[0,5:]", "$[0:2,246:]"])
+def test_an_output_filter_with_a_range_is_taken(jobs: Control, path: str) -> None:
+    jobs.call("CreateTransformJob", **request(DataProcessing={"OutputFilter": path}))
 
 
 @pytest.mark.provenance("documented")
@@ -196,7 +233,10 @@ def test_summaries_tell_when_a_job_ended_and_why_it_failed(jobs: Control) -> Non
         "LastModifiedTime",
         "TransformJobStatus",
     }
-    assert (one["TransformJobName"], one["FailureReason"]) == ("one", "because")
+    assert (one["TransformJobName"], one["FailureReason"]) == (
+        "one",
+        "ClientError: See job logs for more information. because",
+    )
     assert (one["TransformEndTime"] - NOON).total_seconds() == 60
     found = jobs.call("ListTransformJobs", StatusEquals="Failed")["TransformJobSummaries"]
     assert found == [one]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from service.domain import sentences
 from service.domain.endpoint import (
     Capacity,
     Endpoint,
@@ -93,7 +94,7 @@ def test_a_first_fleet_that_fails_never_serves() -> None:
     endpoint = NEW.begin("config-1", (A, B)).settle(gateways(warm(1, "a", "b"), failed(1, "b")), 5)
 
     assert endpoint.status is EndpointStatus.FAILED
-    assert endpoint.failure_reason == "Variant b: no such file"
+    assert endpoint.failure_reason == sentences.variant_failed("b", "no such file")
     assert endpoint.active == Fleet("config-1", 1, (A, B))  # for DescribeEndpoint
     assert endpoint.serving is None
     assert endpoint.fleets == ()
@@ -107,7 +108,7 @@ def test_an_endpoint_that_heals_answers_while_it_is_failed_and_serves_when_its_m
     assert broken.status is EndpointStatus.FAILED
     assert broken.serving is not None
     worse = broken.settle(gateways(failed(1, "a", "something else")), 6)
-    assert worse.failure_reason == "Variant a: something else"
+    assert worse.failure_reason == sentences.variant_failed("a", "something else")
 
     healed = broken.settle(gateways(warm(1, "a")), 6).settle([GatewayState(6)], 7)
 
@@ -120,7 +121,7 @@ def test_a_variant_with_an_obstacle_fails_whatever_gateways_say() -> None:
     failed_at_once = endpoint.settle(gateways(warm(1, "a", "b")), 5)
 
     assert failed_at_once.status is EndpointStatus.FAILED
-    assert failed_at_once.failure_reason == "Variant b: the image x cannot run here."
+    assert failed_at_once.failure_reason == sentences.variant_failed("b", "the image x cannot run here.")
 
 
 def test_a_failed_endpoint_that_is_changed_is_creating_again() -> None:
@@ -151,7 +152,7 @@ def test_a_failed_update_leaves_the_old_fleet_serving_and_says_why() -> None:
 
     assert endpoint.status is EndpointStatus.IN_SERVICE
     assert endpoint.active == Fleet("config-1", 1, (A,))
-    assert endpoint.failure_reason == "Variant b: no such file"
+    assert endpoint.failure_reason == sentences.variant_failed("b", "no such file")
     assert endpoint.settle(gateways(warm(1, "a"), revision=99), 10) == endpoint
 
 
@@ -238,7 +239,7 @@ def test_a_failure_reason_fits_awss_shape_and_any_file_name() -> None:
     verdict, reason = judge("iris", Fleet("c", 1, (A,)), [failed(1, "a", "bad \udcff name " + "x" * 2000)])
 
     assert verdict is WarmState.FAILED
-    assert reason.startswith(r"Variant a: bad \udcff name xx")
+    assert r" for this endpoint. bad \udcff name xx" in reason
     assert reason.endswith("…")
     assert len(reason) == 1024
 

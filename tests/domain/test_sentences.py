@@ -138,7 +138,11 @@ def test_a_busy_endpoint_cannot_be_updated() -> None:
         (sentences.no_traffic("iris"), ["iris", "weight 0", "X-Amzn-SageMaker-Target-Variant"]),
         (sentences.model_not_ready("m"), ["m", "being loaded"]),
         (sentences.operation_not_served("CreateAlgorithm"), ["CreateAlgorithm"]),
-        (sentences.variant_failed("a", "no such file"), ["Variant a: no such file"]),
+        (sentences.variant_failed("a", "no such file"), ["variant a did", "no such file"]),
+        (sentences.job_failed("no such file"), ["no such file"]),
+        (sentences.async_removed("iris"), ["iris", "create another one"]),
+        (sentences.features_exclude("A", "B"), ["A does not go with B"]),
+        (sentences.endpoint_is_asynchronous("iris"), ["iris", "InvokeEndpointAsync"]),
         (sentences.only_one_of("A", "B"), ["either A or B"]),
         (sentences.one_of("A", "B"), ["one of A and B"]),
         (sentences.too_much_environment(32768), ["32768 bytes"]),
@@ -178,3 +182,18 @@ def test_who_misses_the_control_plane_is_told_where_to_go() -> None:
     text = sentences.service_not_served("GetRole", "iam")
     assert text.startswith("sagebird does not serve GetRole of iam: ")
     assert "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME" in text
+
+
+@pytest.mark.provenance("observed")
+def test_failure_reasons_begin_as_aws_words_them_and_go_on_with_ours() -> None:
+    assert sentences.variant_failed("v", "no model found.") == (
+        "The primary container for production variant v did not pass the ping health check. "
+        "Please check CloudWatch logs for this endpoint. no model found."
+    )
+    assert sentences.job_failed("a.csv: Row 1 is blank.") == (
+        "ClientError: See job logs for more information. a.csv: Row 1 is blank."
+    )
+    missing = sentences.model_data_not_downloaded("s3://b/k")
+    assert sentences.variant_failed("v", missing) == missing
+    assert sentences.job_failed(missing) == f"ClientError: {missing}"
+    assert len(sentences.job_failed("x" * 2000)) == 1024

@@ -90,7 +90,11 @@ def test_no_name_is_the_default_endpoint_and_a_target_variant_draws_nothing(worl
             "Inference Component Name header is not",
             None,
         ),
-        (Invocation("all", _call()), "Endpoint all is a multi-model endpoint: name the model", None),
+        (
+            Invocation("all", _call()),
+            "is missing a target model header: endpoint all is a multi-model endpoint",
+            None,
+        ),
         (Invocation("all", _call(target_model="nobody"), "v"), "Failed to download model data", None),
     ],
 )
@@ -277,6 +281,32 @@ def test_invocations_of_many_heads_get_together_what_each_gets_alone(world: Open
         assert here.host.cache.in_use == 0
 
     _with(world, act)
+
+
+def test_an_asynchronous_endpoint_answers_nobody_at_once(world: Open) -> None:
+    async def act(here: World) -> str:
+        directory = here.follower.directory
+        route = replace(directory.routes["iris"], asynchronous=True)
+        queued = replace(directory, routes={"iris": route})
+        predictor = Predictor(lambda: queued, lambda: 0.0, here.registry, ARNS)
+        with pytest.raises(ValidationFault) as caught:
+            await predictor.predict(Invocation("iris", _call()))
+        return caught.value.message
+
+    assert "only InvokeEndpointAsync" in _with(world, act)
+
+
+def test_a_target_model_may_begin_with_a_slash(world: Open) -> None:
+    async def act(here: World) -> list[object]:
+        here.draws[:] = [0.0] * 9
+        return [
+            await _settled(here.predictor().predict(Invocation("all", _call(target_model=name))))
+            for name in ("iris-forest", "/iris-forest", "//iris-forest", "/")
+        ]
+
+    found = _with(world, act)
+    assert found[:3] == [("v", b"[0]")] * 3
+    assert found[3][0] is ValidationFault
 
 
 def test_the_models_own_seconds_are_counted_however_a_call_is_answered(world: Open) -> None:

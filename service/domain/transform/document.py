@@ -30,7 +30,7 @@ def options_of(document: Mapping[str, Any]) -> TransformOptions:
         environment=document.get("Environment", {}),
         timeout_s=client.get("InvocationsTimeoutInSeconds", 600),
         max_retries=client.get("InvocationsMaxRetries", 3),
-    )
+    ).settled()
 
 
 def source_of(document: Mapping[str, Any]) -> str:

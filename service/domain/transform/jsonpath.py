@@ -1,6 +1,7 @@
 """The JSONPath subset of batch transform (contract D.5), compiled once into a function.
 
-What is read: `$`, `.name`, `.*`, `[*]`, `['a','b']`, `[1]`, `[1,3,-1]`, `[2:5]`; a dot may precede a bracket.
+What is read: `$`, `.name`, `.*`, `[*]`, `['a','b']`, `[1]`, `[1,3,-1]`, `[2:5]`, `[0,5:]`; a dot may precede
+a bracket. Two slices in a bracket are read, and refused at the first record, as by AWS (contract Z40).
 No filters, no recursion, no paths inside a bracket.
 What comes back is as the library that AWS names (JsonPath for Java) answers: one value for a path that can
 only meet one; an object for several names at the end of such a path; else the list of all that was met.
@@ -42,7 +43,21 @@ class _Wildcard:
     pass
 
 
-_Step = _Names | _Indexes | _Slice | _Wildcard
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """Numbers and one slice; unlike a slice alone, this one must begin within the list."""
+
+    parts: tuple[int | slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsupported:
+    """What may be asked for, and fails."""
+
+    reason: str
+
+
+_Step = _Names | _Indexes | _Slice | _Wildcard | _Mixed | _Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +148,25 @@ def _met(step: _Step, value: Any) -> list[Any]:
         case _Slice(part):
             return list(_elements(value)[part])
         case _Indexes(indexes):
-            elements = _elements(value)
-            for index in indexes:
-                if not -len(elements) <= index < len(elements):
-                    raise PathError(f"there is no element {index}: there are {len(elements)}, counted from 0")
-            return [elements[index] for index in indexes]
+            return [_element(_elements(value), index) for index in indexes]
+        case _Mixed(parts):
+            return [element for part in parts for element in _part(_elements(value), part)]
+        case _Unsupported(reason):
+            raise PathError(reason)
+
+
+def _part(elements: list[Any], part: int | slice) -> list[Any]:
+    if isinstance(part, int):
+        return [_element(elements, part)]
+    if part.start is not None:
+        _element(elements, part.start)
+    return elements[part]
+
+
+def _element(elements: list[Any], index: int) -> Any:
+    if not -len(elements) <= index < len(elements):
+        raise PathError(f"there is no element {index}: there are {len(elements)}, counted from 0")
+    return elements[index]
 
 
 def _elements(value: Any) -> list[Any]:
@@ -160,17 +189,38 @@ def _read_bracket(text: str, at: int, inclusive: bool) -> tuple[_Step, int]:
     inner = text[at:close].strip()
     if inner == "*":
         return _Wildcard(), close + 1
-    bounds = _SLICE.fullmatch(inner)
-    if bounds:
-        start, end = (None if bound is None else int(bound) for bound in bounds.groups())
-        return _Slice(slice_bounds(start, end, inclusive)), close + 1
     parts = list(_parts(inner))
-    if parts and all(_INTEGER.fullmatch(part) for part in parts):
-        return _Indexes(tuple(map(int, parts))), close + 1
+    numbers = [_numbers(part, inclusive) for part in parts]
+    if parts and None not in numbers:
+        return _positions(text, inner, [number for number in numbers if number is not None]), close + 1
     quoted = [_QUOTED.fullmatch(part) for part in parts]
     if not parts or None in quoted:
         raise PathError(f"[{inner}] is neither names in quotes, nor numbers, nor a slice, nor *")
     return _Names(tuple(_ESCAPE.sub(r"\1", part[1:-1]) for part in parts)), close + 1
+
+
+def _numbers(part: str, inclusive: bool) -> int | slice | None:
+    if _INTEGER.fullmatch(part):
+        return int(part)
+    bounds = _SLICE.fullmatch(part)
+    if bounds is None:
+        return None
+    start, end = (None if bound is None else int(bound) for bound in bounds.groups())
+    return slice_bounds(start, end, inclusive)
+
+
+def _positions(text: str, inner: str, numbers: list[int | slice]) -> _Step:
+    slices = [number for number in numbers if isinstance(number, slice)]
+    if not slices:
+        return _Indexes(tuple(number for number in numbers if isinstance(number, int)))
+    if len(numbers) == 1:
+        return _Slice(slices[0])
+    if len(slices) == 1:
+        return _Mixed(tuple(numbers))
+    return _Unsupported(
+        f"Invalid JsonPath: {text}: only single range filters of format (eg: [1:5]) are supported. "
+        f"Format [{inner}] is not supported"
+    )
 
 
 def _closing(text: str, at: int) -> int:

@@ -1,7 +1,7 @@
 """What a transform job is asked to do, with the names and limits of CreateTransformJob (contract D.1)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -95,6 +95,11 @@ class TransformOptions:
             return self.max_concurrent_transforms
         most = MAX_MEGABYTES // max(self.payload_mb(container), 1)
         return max(1, min(container.max_concurrent_transforms or 1, most))
+
+    def settled(self) -> "TransformOptions":
+        """With the Accept that filters and joins of answers need: that of the inputs, if none was given."""
+        looks_into_answers = self.joins or self.output_filter != "$"
+        return replace(self, accept=self.content_type) if looks_into_answers and self.accept is None else self
 
     @property
     def joins(self) -> bool:

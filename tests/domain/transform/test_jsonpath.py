@@ -105,6 +105,9 @@ def _misses_something(document: Any, parts: list[str]) -> bool:
         ("$[:5]", list(range(9)), [0, 1, 2, 3, 4]),
         ("$[2:]", list(range(5)), [2, 3, 4]),
         ("$[:-1]", list(range(5)), [0, 1, 2, 3]),
+        ("$[0,5:]", list(range(8)), [0, 5, 6, 7]),
+        ("$[1:3,-1]", list(range(8)), [1, 2, 7]),
+        ("$[ 0 , 2 : 4 ]", list(range(8)), [0, 2, 3]),
         ("$.features[0:2]", {"features": [1, 2, 3]}, [1, 2]),
     ],
 )
@@ -155,6 +158,8 @@ def test_any_text_is_compiled_or_refused(text: str) -> None:
         ("$[0]", {"a": 1}, "no list"),
         ("$.a", [1], "no object"),
         ("$.*", 1, "no list"),
+        ("$[0,5:]", [1, 2, 3, 4, 5], "no element 5: there are 5"),
+        ("$[0:2,246:]", [1], r"Invalid JsonPath: \$\[0:2,246:\]: only single range filters of format"),
     ],
 )
 def test_what_is_not_there_is_told(path: str, document: Any, reason: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from service.control.resources import Resources, follow_files
-from service.domain import sentences
+from service.domain import obstacles, sentences
 from service.domain.endpoint import ASYNC, ModelSource, Variant
 from service.domain.image import runs_here
 from service.domain.kinds import Kind
@@ -31,13 +31,13 @@ def container_location(container: Mapping[str, Any]) -> str:
 def obstacle_of(containers: Sequence[Mapping[str, Any]]) -> str:
     """Why a model of these containers can never run here, "" if it can."""
     if len(containers) != 1:
-        return sentences.pipeline_cannot_run(len(containers))
+        return obstacles.pipeline_cannot_run(len(containers))
     (container,) = containers
     if "Image" not in container:
-        return sentences.no_image()
+        return obstacles.no_image()
     if not runs_here(container["Image"]):
-        return sentences.image_cannot_run(container["Image"])
-    return "" if container_location(container) else sentences.no_model_data()
+        return obstacles.image_cannot_run(container["Image"])
+    return "" if container_location(container) else obstacles.no_model_data()
 
 
 def variants_of(resources: Resources, config: Resource) -> tuple[Variant, ...]:
@@ -78,7 +78,7 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
         "shown": {member: document[member] for member in _SHOWN_OF_VARIANT if member in document},
     }
     if "ModelName" not in document:
-        return Variant(source=ModelSource(""), obstacle=sentences.components_cannot_run(), **common)
+        return Variant(source=ModelSource(""), obstacle=obstacles.components_cannot_run(), **common)
     model = resources.get(Kind.MODEL, document["ModelName"])
     containers = containers_of(model.document)
     version_of = follow_files if model.declared else resources.context.version_of

@@ -11,7 +11,7 @@ from typing import Any, Final
 from service.control.deployables import container_location, containers_of, obstacle_of
 from service.control.listing import list_resources
 from service.control.resources import Reading, Resources
-from service.domain import sentences
+from service.domain import obstacles, sentences
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.document import options_of
@@ -127,7 +127,7 @@ def _model_state(resources: Resources, model: Resource) -> JobState:
     obstacle = obstacle_of(containers)
     location = container_location(containers[0])
     if containers[0].get("Mode") == "MultiModel":
-        obstacle = obstacle or sentences.many_models_cannot_transform()
+        obstacle = obstacle or obstacles.many_models_cannot_transform()
     if not obstacle:
         try:
             resources.context.version_of(location)

@@ -326,39 +326,6 @@ def declared_is_the_files(words: str, name: str) -> str:
     )
 
 
-def image_cannot_run(image: str) -> str:
-    """Ours."""
-    return (
-        f"the image {image} cannot run here: sagebird runs sagebird/sklearn and AWS's scikit-learn images "
-        "(…/sagemaker-scikit-learn:VERSION)."
-    )
-
-
-def no_image() -> str:
-    """Ours."""
-    return "a model package cannot run here: name an Image (sagebird/sklearn) and where the model's data is."
-
-
-def pipeline_cannot_run(containers: int) -> str:
-    """Ours."""
-    return f"a model of {containers} containers cannot run here yet: sagebird runs one container per model."
-
-
-def no_model_data() -> str:
-    """Ours."""
-    return "the model has no data: name its archive or folder as ModelDataUrl or ModelDataSource."
-
-
-def components_cannot_run() -> str:
-    """Ours."""
-    return "inference components cannot run here yet: name a model."
-
-
-def many_models_cannot_transform() -> str:
-    """Ours; AWS takes no multi-model in a batch either."""
-    return "a multi-model cannot be transformed with: make a model of the one archive that you mean."
-
-
 def job_ended(status: str, arn: str) -> str:
     """Ours; AWS's own text is not known (contract Y)."""
     return f'The transform job "{arn}" cannot be stopped: it is {status} already.'

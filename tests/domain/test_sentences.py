@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.arn import Arns
-from service.domain import sentences
+from service.domain import obstacles, sentences
 from service.domain.kinds import Kind
 
 ACCOUNT = "000000000000"
@@ -162,11 +162,11 @@ def test_a_busy_endpoint_cannot_be_updated() -> None:
         (sentences.exclusions_without_retaining(), ["RetainAllVariantProperties"]),
         (sentences.both_update_policies(), ["BlueGreenUpdatePolicy", "RollingUpdatePolicy"]),
         (sentences.declared_is_the_files("endpoint", "iris"), ['endpoint "iris"', "`api_edits: true`"]),
-        (sentences.image_cannot_run("pytorch:2"), ["pytorch:2", "sagebird/sklearn"]),
-        (sentences.no_image(), ["Image"]),
-        (sentences.pipeline_cannot_run(2), ["2 containers"]),
-        (sentences.no_model_data(), ["ModelDataUrl", "ModelDataSource"]),
-        (sentences.components_cannot_run(), ["name a model"]),
+        (obstacles.image_cannot_run("pytorch:2"), ["pytorch:2", "sagebird/sklearn"]),
+        (obstacles.no_image(), ["Image"]),
+        (obstacles.pipeline_cannot_run(2), ["2 containers"]),
+        (obstacles.no_model_data(), ["ModelDataUrl", "ModelDataSource"]),
+        (obstacles.components_cannot_run(), ["name a model"]),
         (sentences.bad_arn("arn:x"), ['"arn:x"']),
         (sentences.tag_twice("team"), ['"team"']),
         (sentences.too_many_tags(50), ["50"]),

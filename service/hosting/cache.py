@@ -22,7 +22,7 @@ from service.errors import ModelFailure, ModelFault, ModelTooLarge, Unavailable
 from service.hosting.entry import Entry
 from service.hosting.failures import Backoff, Failures
 from service.hosting.gate import Gate
-from service.hosting.loading import Load, Ticket, retrieve
+from service.hosting.loading import Load, Ticket, load_into, retrieve
 from service.hosting.memory import give_back
 from service.hosting.model import LoadedModel
 from service.hosting.source import ModelKey, Observer, Prepared, Source
@@ -274,10 +274,9 @@ class ModelCache:
     async def _load_into_room(self, key: ModelKey, prepared: Prepared) -> Entry:
         promised_bytes = prepared.estimate_bytes
         await self._make_room(promised_bytes)
-        # The model is no thread's result: the thread would cling to it for a while.
         box: list[LoadedModel] = []
         try:
-            await self._in_thread(_load_into, box, prepared)
+            await self._in_thread(load_into, box, prepared)
         except BaseException:
             self._unhold(promised_bytes)
             raise
@@ -391,10 +390,6 @@ class ModelCache:
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *arguments))
-
-
-def _load_into(box: list[LoadedModel], prepared: Prepared) -> None:
-    box.append(prepared.load())
 
 
 def _megabytes(size_bytes: int) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.hosting.entry import Entry
+from service.hosting.model import LoadedModel
+from service.hosting.source import Prepared
 
 
 class Load:
@@ -39,3 +41,8 @@ def retrieve(task: "asyncio.Task[Any]") -> None:
     """Look at an outcome, so that asyncio does not report a failure that nobody waited for any more."""
     if not task.cancelled():
         task.exception()
+
+
+def load_into(box: list[LoadedModel], prepared: Prepared) -> None:
+    """Load a model into a box, so that it is no thread's result: the thread would cling to it for a while."""
+    box.append(prepared.load())

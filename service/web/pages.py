@@ -1,9 +1,7 @@
 """Pages for people and machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz."""
 
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
-from shlex import quote
 from typing import Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -11,7 +9,8 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from service import __version__
-from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard
+from service.invoke.catalogue import EndpointCard, Manual, ModelCard
+from service.web.home import MOST_SHOWN, curl_line, home_page, home_text
 from service.web.openapi import describe_api
 from service.web.shown import json_answer, page_answer, text_answer
 
@@ -20,10 +19,6 @@ _STATIC = Path(__file__).parent / "static"
 
 _ACTIONS = ("invocations", "async-invocations", "invocations-response-stream")
 _OTHER_METHODS = ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")
-_ANY_INPUT = "-H 'Content-Type: text/csv' -d '1.0,2.0,3.0'"
-
-MOST_SHOWN = 200
-"""How many endpoints pages for people show: nobody reads ten thousand, and no browser likes to draw them."""
 
 
 class Served(Protocol):
@@ -123,8 +118,9 @@ def _add_overview(app: FastAPI, served: Served) -> None:
             return PlainTextResponse("sagebird does not serve this AWS service.\n", 501)
         host = str(request.base_url).rstrip("/")
         if "text/html" in request.headers.get("accept", ""):
-            return page_answer(_page(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
-        return text_answer(_text(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
+            shown = home_page(served.endpoints(MOST_SHOWN + 1), served.models(), served.notices(), host)
+            return page_answer(shown)
+        return text_answer(home_text(served.endpoints(MOST_SHOWN + 1), served.notices(), host))
 
 
 def _add_wrong_methods(app: FastAPI, served: Served) -> None:
@@ -134,79 +130,9 @@ def _add_wrong_methods(app: FastAPI, served: Served) -> None:
         card = served.endpoint(name)
         text = f"{request.method} asks for no prediction here: send a POST with the input as the body"
         host = str(request.base_url).rstrip("/")
-        if card is not None and card.example is not None:
-            text += f", for example\n\n  {curl_line(card, card.example, host)}"
-        elif name is not None:
-            text += f", for example\n\n  curl {host}/endpoints/{quote(name)}/invocations {_ANY_INPUT}"
+        if card is not None:
+            text += f", for example\n\n  {curl_line(card, host)}"
         return text_answer(f"{text}\n\n{host}/docs lets you try it.\n", 405, {"Allow": "POST"})
 
     for path in ("/invocations", *(f"/endpoints/{{name:path}}/{action}" for action in _ACTIONS)):
         app.add_api_route(path, only_post, methods=list(_OTHER_METHODS), include_in_schema=False)
-
-
-def curl_line(card: EndpointCard, example: ExampleRequest, host: str) -> str:
-    """The curl command that sends an endpoint's example request."""
-    headers = [f"Content-Type: {example.content_type}"]
-    if example.target_model is not None:
-        headers.append(f"X-Amzn-SageMaker-Target-Model: {example.target_model}")
-    options = "".join(f" -H {quote(header)}" for header in headers)
-    body = quote(example.body.strip("\n"))
-    return f"curl {host}/endpoints/{card.name}/invocations{options} -d {body}"
-
-
-def _text(cards: list[EndpointCard], notices: list[str], host: str) -> str:
-    shown, more = cards[:MOST_SHOWN], _more(cards)
-    count = f"more than {MOST_SHOWN}" if more else str(len(cards))
-    lines = [f"sagebird {__version__} serves {count} endpoints. Docs: {host}/docs", ""]
-    lines += [*notices, ""] if notices else []
-    for card in shown:
-        shares = ", ".join(f"{v.name} {v.share:.0%} ({v.model})" for v in card.variants if not v.pending)
-        lines.append(f"{card.name}{' (default)' if card.default else ''}: {card.status}: {shares}")
-        if card.failure_reason:
-            lines.append(f"  {card.failure_reason}")
-        if card.models:
-            lines.append(f"  models: {', '.join(card.models)}")
-        if card.example is not None:
-            lines.append("  " + curl_line(card, card.example, host))
-        lines.append("")
-    return "\n".join([*lines, more, ""] if more else lines)
-
-
-def _more(cards: list[EndpointCard]) -> str:
-    """What a page says of those that it leaves out, "" if there are none."""
-    left_out = len(cards) > MOST_SHOWN
-    return (
-        f"Only {MOST_SHOWN} endpoints are shown here; /status and ListEndpoints have all." if left_out else ""
-    )
-
-
-def _page(cards: list[EndpointCard], notices: list[str], host: str) -> str:
-    told = "".join(f'<p class="bad">{escape(notice)}</p>' for notice in notices)
-    shown = "\n".join(_section(card, host) for card in cards[:MOST_SHOWN])
-    more = f"<p>{_more(cards)}</p>" if _more(cards) else ""
-    sections = told + shown + more or "<p>No endpoint is declared yet.</p>"
-    return (
-        (_STATIC / "home.html")
-        .read_text(encoding="utf-8")
-        .format(version=escape(__version__), host=escape(host), sections=sections)
-    )
-
-
-def _section(card: EndpointCard, host: str) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(v.name)}{' <em>(coming)</em>' if v.pending else ''}</td><td>{escape(v.model)}</td>"
-        f'<td class="number">{v.weight:g}</td><td class="number">{v.share:.0%}</td></tr>'
-        for v in card.variants
-    )
-    reason = f'<p class="bad">{escape(card.failure_reason)}</p>' if card.failure_reason else ""
-    names = f"<p>Models: {escape(', '.join(card.models))}</p>" if card.models else ""
-    call = ""
-    if card.example is not None:
-        call = f"<pre><code>{escape(curl_line(card, card.example, host))}</code></pre>"
-    default = ' <span class="tag">default</span>' if card.default else ""
-    status = escape(card.status)
-    return (
-        f'<section><h2>{escape(card.name)}{default} <span class="tag {status}">{status}</span></h2>{reason}'
-        "<table><thead><tr><th>Variant</th><th>Model</th><th>Weight</th><th>Share</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>{names}{call}</section>"
-    )

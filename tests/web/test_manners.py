@@ -69,11 +69,11 @@ def test_another_method_than_post_is_told_how_it_is_done(
         assert example in answer.text
 
 
-def test_an_endpoint_without_an_example_is_shown_with_any_input(server: RunningServer) -> None:
+def test_an_endpoint_without_an_example_is_shown_with_a_file_of_input(server: RunningServer) -> None:
     answer = httpx.get(f"{server.url}/endpoints/echo/invocations", timeout=10)
     assert answer.status_code == 405
     assert (
-        f"curl {server.url}/endpoints/echo/invocations -H 'Content-Type: text/csv' -d '1.0,2.0,3.0'"
+        f"curl {server.url}/endpoints/echo/invocations -H 'Content-Type: text/csv' --data-binary @input.csv"
         in answer.text
     )
 

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sklearn.dummy import DummyClassifier
 
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard, VariantCard
-from service.web.pages import MOST_SHOWN, create_pages, curl_line
+from service.web.home import MOST_SHOWN, curl_line
+from service.web.pages import create_pages
 from tests.conftest import RunningServer, StartServer, wait_until
 
 _ROW = "5.1,3.5,1.4,0.2"
@@ -270,13 +271,16 @@ def _ask(
 
 def test_everything_that_is_shown_is_escaped() -> None:
     card = _card(ExampleRequest("<i>{}</i>\n", "text/csv", _EVIL))
-    page = _ask("/", "text/html", [card]).text
-    assert not re.search(r"<(script|img|i)\b", page)
+    served = replace(card, status="InService")  # else it shows no command
+    page = _ask("/", "text/html", [served]).text
+    assert "&lt;i&gt;{}&lt;/i&gt;" in page
+    foreign = page.replace('<script src="/static/home.js" defer></script>', "")
+    assert not re.search(r"<(script|img|i)\b", foreign)
     assert "<em>(coming)</em>" in page
 
 
 def test_the_curl_line_is_one_shell_command_whatever_the_names(tmp_path: Path) -> None:
-    line = curl_line(_card(None), ExampleRequest('{"a": "it\'s"}\n', "application/json", _EVIL), "http://h")
+    line = curl_line(_card(ExampleRequest('{"a": "it\'s"}\n', "application/json", _EVIL)), "http://h")
     assert shlex.split(line) == [
         "curl",
         "http://h/endpoints/e/invocations",
@@ -318,6 +322,28 @@ def test_notices_stand_on_the_page_in_its_text_and_in_status() -> None:
     assert "refused: &lt;b&gt;" in _ask("/", "text/html", [_card(None)], (notice,)).text
     assert notice in _ask("/", "*/*", [_card(None)], (notice,)).text
     assert _ask("/status", "*/*", [], (notice,)).json()["notices"] == [notice]
+
+
+def test_each_endpoint_has_its_command_and_failed_ones_look_failed() -> None:
+    good = replace(_card(None), name="good", status="InService", failure_reason="", models=())
+    page = _ask("/", "text/html", [good, replace(good, name="many", models=("one",)), _card(None)]).text
+    sections = page.split("<section")[1:]
+    assert (
+        "curl http://pages:1/endpoints/good/invocations -H &#x27;Content-Type: text/csv&#x27;" in sections[0]
+    )
+    assert "Target-Model: one" in sections[1]
+    assert all('class="failed"' not in section and "Copy" in section for section in sections[:2])
+    assert 'class="failed"' in sections[2]
+    assert "curl" not in sections[2]  # it answers no call
+    assert '3 endpoints, <strong class="bad">1 failed</strong>' in page
+
+
+def test_models_that_failed_are_shown_with_the_reason(odd: RunningServer) -> None:
+    page = _get(odd, "/", accept="text/html").text
+    failed = page[page.index("Models that cannot be loaded") :]
+    assert "<td>broken</td>" in failed
+    assert "model.joblib cannot be read" in failed
+    assert "<td>fine</td>" not in failed
 
 
 def test_no_endpoints_is_said_so() -> None:

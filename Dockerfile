@@ -16,6 +16,9 @@ print(*project["dependencies"], *project["optional-dependencies"]["postgres"], s
       >/tmp/requirements.txt \
  && /opt/build/bin/pip install --quiet --constraint constraints.txt setuptools \
  && /opt/build/bin/pip --python /opt/sagebird install --constraint constraints.txt --requirement /tmp/requirements.txt
+# What your models need beside scikit-learn: --build-arg PACKAGES="lightgbm xgboost==2.1.4"
+ARG PACKAGES
+RUN [ -z "$PACKAGES" ] || /opt/build/bin/pip --python /opt/sagebird install --constraint constraints.txt $PACKAGES
 COPY LICENSE README.md ./
 COPY service service
 RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \

@@ -81,7 +81,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     with only_one(settings.data), listen(settings.host, settings.port) as listener:
         _prepare_state(settings, lambda store: declared_file(settings, store).begin())
         announce(address(listener))
-        with say_where(settings.data, address(listener)):
+        with say_where(settings, address(listener)):
             return _supervise(settings, listener, container=False)
 
 

@@ -22,7 +22,7 @@ from service.origins import read_host_pattern, read_origin
 
 _PREFIX = "SAGEBIRD_"
 # Read by commands (URL) and by docker-compose.yml, whose variables may reach the server with the others.
-_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "IMAGE", "UID", "GID"))
+_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "IMAGE", "UID", "GID", "PACKAGES"))
 DEPLOYMENTS = "sagebird-deployments"
 """The bucket that `sagebird deploy` ships to."""
 
@@ -83,12 +83,18 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 class Settings(BaseSettings):
     """What this process family was asked to be: SAGEBIRD_* variables, overridden by command-line options."""
 
-    model_config = SettingsConfigDict(env_prefix="SAGEBIRD_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     host: str = Field(
         "127.0.0.1", description="Address to listen on. Any other than loopback needs SAGEBIRD_AUTH."
     )
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/]+.*)?$",
+        description="Address by which people reach this server, where that is another than it listens on (a "
+        "container's port, a proxy); what the server says of itself names it.",
+    )
     auth: Literal["", "off"] = Field(
         "",
         description="`off` says on purpose that whoever reaches the port may call; needed beyond loopback.",

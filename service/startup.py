@@ -129,11 +129,15 @@ def _reason(error: OSError | TypeError, port: int) -> str:
 
 
 @contextmanager
-def say_where(data: Path, url: str) -> Iterator[None]:
-    """Have commands find the server by its data folder; where that cannot be, they need its address."""
+def say_where(settings: Settings, url: str) -> Iterator[None]:
+    """Have commands find the server by its data folder; where that cannot be, they need its address.
+
+    Of a container's two addresses one works on either side.
+    """
+    urls = [settings.public_url.rstrip("/"), reachable(url)] if settings.public_url else [reachable(url)]
     with ExitStack() as stack:
         try:
-            stack.enter_context(told(data, [reachable(url)]))
+            stack.enter_context(told(settings.data, urls))
         except OSError as error:
             get_logger("sagebird").warning(
                 "commands do not find this server without --url", reason=str(error)

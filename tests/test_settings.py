@@ -168,6 +168,16 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert settings.region == "eusc-de-east-1"
 
 
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SAGEBIRD_{name.upper()}", raising=False)
+    unset = load_settings()
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"SAGEBIRD_{name.upper()}", "")
+
+    assert load_settings() == unset
+
+
 def test_options_win_unless_they_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGEBIRD_PORT", "9000")
     monkeypatch.setenv("SAGEBIRD_GATEWAYS", "2")

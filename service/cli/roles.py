@@ -48,7 +48,7 @@ def serve(
     """
     settings = load_settings(host=host, port=port, models=models, data=data, gateways=gateways, auth=auth)
     compose = start(settings)
-    sys.exit(compose.serve(settings, _announce))
+    sys.exit(compose.serve(settings, lambda address: _announce(settings.public_url or address)))
 
 
 def container(

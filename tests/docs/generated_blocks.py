@@ -1,6 +1,6 @@
 """The parts of documents that the code says itself: `python tests/docs/generated_blocks.py` writes them anew.
 
-Each stands in its document between `<!-- NAME: ... -->` and `<!-- /NAME -->`.
+Each stands in its document between `<!-- NAME: ... -->` and `<!-- /NAME -->`, in YAML as comments.
 """
 
 import ast
@@ -22,6 +22,17 @@ if __name__ == "__main__":  # as a program it has only its own folder on the pat
 from tests.docs import operations_table
 
 ROOT = Path(__file__).resolve().parents[2]
+_SET_BY_COMPOSE = (
+    "host",
+    "port",
+    "auth",
+    "workers",
+    "models",
+    "data",
+    "endpoints",
+    "public_url",
+    "allowed_hosts",
+)
 BAR = "\\|"  # a bar inside a cell
 
 
@@ -46,7 +57,7 @@ class Block:
 
     @property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile(rf"(<!-- {self.name}: .*? -->\n)(.*?)(<!-- /{self.name} -->)", re.DOTALL)
+        return re.compile(rf"(<!-- {self.name}: .*? -->\n)(.*?)([ #]*<!-- /{self.name} -->)", re.DOTALL)
 
 
 def settings_table() -> str:
@@ -58,6 +69,12 @@ def settings_table() -> str:
             for name, field in Settings.model_fields.items()
         ),
     )
+
+
+def compose_settings() -> str:
+    """Every setting that docker-compose.yml passes on; the others it sets itself, or they are its folders."""
+    names = (name for name in Settings.model_fields if name not in _SET_BY_COMPOSE)
+    return "".join(f"    SAGEBIRD_{name.upper()}:\n" for name in names)
 
 
 def commands_table() -> str:
@@ -94,6 +111,7 @@ def operations() -> str:
 BLOCKS = (
     Block("commands", ROOT / "README.md", commands_table),
     Block("settings", ROOT / "README.md", settings_table),
+    Block("settings", ROOT / "docker-compose.yml", compose_settings),
     Block("operations", ROOT / "docs" / "operations.md", operations),
     Block("files", ROOT / "service" / "README.md", files_table),
 )

@@ -43,9 +43,10 @@ from service.keeper import Keeper
 from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
 from service.observe.flushing import keep_flushed
+from service.ready import Welcome
 from service.server import Server, behind_proxies
 from service.settings import Settings
-from service.startup import address, begin, listen, only_one, say_where
+from service.startup import address, begin, listen, only_one, reachable, say_where
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor, is_alive
@@ -119,19 +120,20 @@ def work(settings: Settings) -> int:
 
 def declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
-    return DeclaredFile(settings.endpoints_file, settings.models, store, _context(settings))
+    names = None if settings.endpoints else partial(open_artifacts(settings).list_models, settings.models)
+    return DeclaredFile(settings.endpoints_file, settings.models, store, _context(settings), names)
 
 
-def run_keeper(settings: Settings, parent_pid: int, watch_file: bool) -> int:
-    """Follow the endpoints file and settle endpoints until SIGTERM, or until the parent is gone."""
+def run_keeper(settings: Settings, parent_pid: int, url: str | None) -> int:
+    """Follow what a server at `url` declares and settle endpoints, until SIGTERM or the parent is gone."""
     stop = _stop_event()
     store = _reopen(settings)
     context = _context(settings)
-    declared = declared_file(settings, store)
-    look = declared.look if watch_file else None
-    Keeper(store, lambda: reconcile(store, context, is_alive), look).run(
-        lambda seconds: stop.wait(seconds) or os.getppid() != parent_pid
-    )
+    looks: list[Callable[[], object]] = [partial(reconcile, store, context, is_alive)]
+    if url is not None:
+        welcome = Welcome(store, url, settings.gateways, open_artifacts(settings))
+        looks = [declared_file(settings, store).look, *looks, welcome.look]
+    Keeper(store, looks).run(lambda seconds: stop.wait(seconds) or os.getppid() != parent_pid)
     store.close()
     return 0
 
@@ -153,7 +155,7 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
 
     from service.jobs.role import do_jobs  # nobody else needs what it imports
 
-    do_jobs(settings, store, open_artifacts(settings), order, stop, orphaned)
+    do_jobs(settings, store, open_artifacts(settings), order, stop, orphaned, parent_pid is None)
     store.close()
     return 0
 
@@ -340,8 +342,9 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
         return Role(place.slot, lambda: run_gateway(settings, place, parent, sagemaker))
 
     def keeper() -> int:
+        url = None if container else settings.public_url or reachable(address(listener))
         listener.close()  # it takes no calls, and must not hold the port when the others are gone
-        return run_keeper(settings, parent, watch_file=not container)
+        return run_keeper(settings, parent, url)
 
     def worker() -> int:
         listener.close()

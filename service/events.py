@@ -24,7 +24,7 @@ class ModelEvents:
 
     def compiled(self, key: ModelKey, verdict: Verdict) -> None:
         """A model was compiled, or was tried in vain."""
-        self._log.info(
+        self._log.debug(
             "model compiled" if verdict.compiled else "model not compiled", model=key.name, **_speeds(verdict)
         )
 

@@ -1,6 +1,6 @@
 """The keeper's loop: it looks at the endpoints file and settles endpoints, quicker after a change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from service.errors import SagebirdError
@@ -15,11 +15,10 @@ _QUICK_FOR_S = 3.0
 class Keeper:
     """Does one round after the other, whatever becomes of the last one."""
 
-    def __init__(self, store: Store, settle: Callable[[], object], look: Callable[[], object] | None) -> None:
-        """`settle` settles endpoints; `look` looks at the endpoints file, None where there is none."""
+    def __init__(self, store: Store, looks: Sequence[Callable[[], object]]) -> None:
+        """`looks` are what a round does, in this order."""
         self._store = store
-        self._settle = settle
-        self._look = look
+        self._looks = looks
         self._seen = 0
         self._quick_until_s = monotonic() + _QUICK_FOR_S
         self._log = get_logger("sagebird.keeper")
@@ -37,8 +36,7 @@ class Keeper:
                 self._log.exception("keeper could not do its round")
 
     def _round(self) -> None:
-        if self._look is not None:
-            self._look()
-        self._settle()
+        for look in self._looks:
+            look()
         if (revision := self._store.revision()) != self._seen:
             self._seen, self._quick_until_s = revision, monotonic() + _QUICK_FOR_S

@@ -184,6 +184,8 @@ def configure(level: str, form: Form, stream: TextIO | None = None) -> None:
     ):  # uvicorn may have given them handlers of its own
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    # What it tells of every gateway's start and stop is told by the family already.
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
     logging.captureWarnings(True)
 
 

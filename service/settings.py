@@ -128,7 +128,9 @@ class Settings(BaseSettings):
         "needs `sagebird[postgres]` (default: SQLite, in the data folder).",
     )
     endpoints: Path | None = Field(
-        None, description="File that declares endpoints (default: endpoints.yaml in the models folder)."
+        None,
+        description="File that declares endpoints (default: endpoints.yaml in the models folder); what "
+        "endpoints.local.yaml beside it declares wins.",
     )
     account: str = Field("000000000000", pattern=r"^[0-9]{12}$", description="Account number in every ARN.")
     region: str = Field(

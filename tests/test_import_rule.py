@@ -30,7 +30,7 @@ LAYERS = (
         ("accepting", "events", "head", "keeper", "startup", "supervisor", "watch"),
         ("connections", "exchange", "framing"),
         ("protocol",),
-        ("fastpath", "server"),
+        ("fastpath", "ready", "server"),
         ("edge",),
         ("compose",),
         ("cli",),

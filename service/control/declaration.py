@@ -1,9 +1,9 @@
-"""Reads the endpoints file: YAML -> checked values. Every mistake is named with its place in the file."""
+"""Reads the endpoints files: YAML -> checked values. Every mistake is named with its place in its file."""
 
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +14,9 @@ import yaml
 from service.errors import StartupError
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_NO_NAME = re.compile(r"[^a-zA-Z0-9]+")
+_ARCHIVES = (".tar.gz", ".tgz")
+_MISSING: Any = object()
 _FILE_KEYS = {"default_endpoint", "endpoints"}
 _YAML_INT = "tag:yaml.org,2002:int"
 _LONGEST_NUMBER = 100
@@ -50,33 +53,80 @@ class DeclaredVariant:
 class Declaration:
     """What the endpoints file asks for: the variants of each endpoint, and the default endpoint.
 
-    `api_edits` names the endpoints that the API may change as well.
+    `api_edits` names the endpoints that the API may change as well. `absent`: there is no file; `implied`:
+    nobody wrote this down, so where somebody made an endpoint of a name, that one keeps it. `notices` are
+    sentences for whoever looks after the server.
     """
 
     endpoints: Mapping[str, tuple[DeclaredVariant, ...]]
     default_endpoint: str | None = None
     api_edits: frozenset[str] = frozenset()
+    implied: bool = False
+    absent: bool = False
+    notices: tuple[str, ...] = ()
+
+
+def local_of(file: Path) -> Path:
+    """The file beside the endpoints file that has endpoints of one's own: endpoints.local.yaml."""
+    return file.with_name(f"{file.stem}.local{file.suffix}")
 
 
 def read_declaration(file: Path, models: Path) -> Declaration:
-    """Read and check the endpoints file; a missing file declares nothing.
+    """Read and check the endpoints file and the local one beside it, whose endpoints win.
 
-    Paths in it are relative to `models`.
+    Paths in them are relative to `models`.
 
     Raises:
         DeclarationError: the first mistake, with its place.
     """
+    reader, own = _Reader(file, models), _Reader(local_of(file), models, is_local=True)
+    shared_document, own_document = _load(reader.file), _load(own.file)
+    if shared_document is _MISSING and own_document is _MISSING:
+        return Declaration({}, absent=True)
+    shared = reader.declaration({} if shared_document is _MISSING else shared_document)
+    return shared if own_document is _MISSING else own.declaration(own_document, shared)
+
+
+def imply(file: Path, models: Path, names: Iterable[str]) -> Declaration:
+    """What is served while there is no endpoints file: each of these models, under its name if that can be.
+
+    The API may change it, as nobody has declared it.
+    """
+    endpoints: dict[str, tuple[DeclaredVariant, ...]] = {}
+    notices = []
+    for model in (name for name in names if "/" not in name):
+        stem = next((model.removesuffix(end) for end in _ARCHIVES if model.endswith(end)), model)
+        name = _NO_NAME.sub("-", stem).strip("-")[:63].rstrip("-")
+        path = _find_model(models / model, multi=False)
+        if not name or name in endpoints or path is None:
+            notices.append(f"The model {_shown(model)} is not served: no endpoint can have its name.")
+            continue
+        endpoints[name] = (DeclaredVariant("AllTraffic", path, False, 1.0, False, False, {}),)
+    served = (
+        f"There is no {file}, so each model in {models} is served under its name. Write one for other names, "
+        "weights and variants; `sagebird deploy PATH --name NAME` serves more."
+    )
+    nothing = (
+        f"There is no {file} and no model in {models}. Put a model's folder there, with its model.joblib, or "
+        "serve one from elsewhere: `sagebird deploy PATH --name NAME`."
+    )
+    only = next(iter(endpoints)) if len(endpoints) == 1 else None
+    notices.insert(0, served if endpoints else nothing)
+    return Declaration(endpoints, only, frozenset(endpoints), implied=True, notices=tuple(notices))
+
+
+def _load(file: Path) -> Any:
+    """The document of a file, `_MISSING` if there is no such file. Raises DeclarationError."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Declaration({})
+        return _MISSING
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{file} cannot be read: {error}") from None
     try:
-        document = yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
+        return yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
     except _YAML_ERRORS as error:
         raise DeclarationError(f"{file} is not valid YAML: {_one_line(error)}") from None
-    return _Reader(file, models).declaration(document)
 
 
 class _Loader(yaml.SafeLoader):
@@ -105,20 +155,36 @@ class _Loader(yaml.SafeLoader):
 class _Reader:
     file: Path
     models: Path
+    is_local: bool = False
 
-    def declaration(self, document: Any) -> Declaration:
+    def declaration(self, document: Any, shared: Declaration | None = None) -> Declaration:
+        """What the file declares, beside what another one does: the same names are this one's."""
         top = self._mapping(document, "the file", _FILE_KEYS)
         named = self._mapping(top.get("endpoints"), "endpoints")
-        endpoints = {
+        gone = {name for name, body in named.items() if self.is_local and body is None}
+        own = {
             self._name(name, f"endpoints.{name}"): self._endpoint(body, f"endpoints.{name}")
             for name, body in named.items()
+            if name not in gone
         }
-        api_edits = frozenset(name for name, body in named.items() if self._is_editable(name, body))
+        api_edits = {name for name in own if self._is_editable(name, named[name])}
+        endpoints = dict(own)
+        if shared is not None:
+            kept = {name: each for name, each in shared.endpoints.items() if name not in named}
+            endpoints = kept | own
+            api_edits |= shared.api_edits & kept.keys()
+        return Declaration(endpoints, self._default(top, endpoints, shared), frozenset(api_edits))
+
+    def _default(
+        self, top: Mapping[Any, Any], endpoints: Mapping[str, Any], shared: Declaration | None
+    ) -> str | None:
+        if shared is not None and "default_endpoint" not in top:
+            return shared.default_endpoint if shared.default_endpoint in endpoints else None
         default = top.get("default_endpoint")
         if default is not None and not (isinstance(default, str) and default in endpoints):
             known = ", ".join(endpoints) or "none is declared"
             self._refuse("default_endpoint", f"{_shown(default)} is not one of the endpoints ({known})")
-        return Declaration(endpoints, default, api_edits)
+        return default
 
     def _endpoint(self, body: Any, place: str) -> tuple[DeclaredVariant, ...]:
         mapping = self._mapping(body, place, {"variants", "api_edits"})
@@ -217,7 +283,7 @@ def _find_model(path: Path, multi: bool) -> Path | None:
     """The folder at `path`, or unless `multi` the archive there, its ending given or not; links resolved."""
     if path.is_dir():
         return path.resolve()
-    archives = [] if multi else [path, *(Path(f"{path}{ending}") for ending in (".tar.gz", ".tgz"))]
+    archives = [] if multi else [path, *(Path(f"{path}{ending}") for ending in _ARCHIVES)]
     return next((archive.resolve() for archive in archives if archive.is_file()), None)
 
 

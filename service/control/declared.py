@@ -1,4 +1,4 @@
-"""The endpoints file as ordinary resources, made through the same functions as the API's.
+"""The endpoints files as ordinary resources, made through the same functions as the API's.
 
 AWS's configurations never change once made, so names carry a hash of what they hold: the same declaration
 gives the same names, and a changed one gives a new configuration that an update moves the endpoint to.
@@ -6,12 +6,20 @@ gives the same names, and a changed one gives a new configuration that an update
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from service.control.declaration import Declaration, DeclarationError, DeclaredVariant, read_declaration
+from service.control.declaration import (
+    Declaration,
+    DeclarationError,
+    DeclaredVariant,
+    imply,
+    local_of,
+    read_declaration,
+)
 from service.control.deployables import shown_of, variants_of
 from service.control.endpoints import (
     CONFIG,
@@ -33,30 +41,49 @@ from service.store.store import DEFAULT_ENDPOINT, NOTICES, Store
 DECLARED_CONFIGS = "declared_configs"
 """The fact that maps each declared endpoint to its configuration as it was declared last."""
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[object, ...]
 _NEVER = (0, 0, 0)
+_SCAN_PAUSE = 50
 
 
 class DeclaredFile:
-    """Watches the endpoints file; `look` applies it when it changed."""
+    """Watches the endpoints file and the local one beside it; `look` applies them when one changed."""
 
-    def __init__(self, file: Path, models: Path, store: Store, context: Context) -> None:
+    def __init__(
+        self,
+        file: Path,
+        models: Path,
+        store: Store,
+        context: Context,
+        names: Callable[[], list[str]] | None = None,
+    ) -> None:
+        """`names` lists the models that are served while there is neither file; without it, none are.
+
+        `scanned` is what it gave last.
+        """
         self._file = file
         self._models = models
         self._store = store
         self._context = context
-        self._seen: _Stamp | None = _NEVER
-        self._refused: tuple[_Stamp | None, str] | None = None
+        self._names = names
+        self.scanned: tuple[str, ...] = ()
+        self._next_scan_s = 0.0
+        self._seen: _Stamp = _NEVER
+        self._refused: tuple[_Stamp, str] | None = None
         self._log = get_logger("sagebird.declared")
 
     def apply(self) -> list[str]:
-        """Apply the file as it is now; returns what changed, a few words each.
+        """Apply the files as they are now; returns what changed, a few words each.
 
         Raises:
-            DeclarationError: the file is wrong; nothing was changed.
+            DeclarationError: one is wrong; nothing was changed.
         """
         stamp = self._stamp()
         declaration = read_declaration(self._file, self._models)
+        if declaration.absent and self._names is None:
+            declaration = replace(declaration, notices=(f"There is no endpoints file {self._file}.",))
+        elif declaration.absent:
+            declaration = imply(self._file, self._models, self.scanned)
         changes = apply_declaration(declaration, self._store, self._context)
         self._seen = stamp
         return changes
@@ -99,12 +126,22 @@ class DeclaredFile:
         with self._store.change() as change:
             change.put_fact(NOTICES, [f"The endpoints file is refused, nothing was changed: {error.message}"])
 
-    def _stamp(self) -> _Stamp | None:
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+    def _stamp(self) -> _Stamp:
+        stamp = _stamp_of(self._file), _stamp_of(local_of(self._file))
+        if any(stamp) or self._names is None:
+            return stamp
+        if (begun_s := monotonic()) >= self._next_scan_s:
+            self.scanned = tuple(self._names())
+            self._next_scan_s = monotonic() + _SCAN_PAUSE * (monotonic() - begun_s)
+        return *stamp, self.scanned
+
+
+def _stamp_of(file: Path) -> _Stamp | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def apply_declaration(declaration: Declaration, store: Store, context: Context) -> list[str]:
@@ -124,6 +161,8 @@ def apply_declaration(declaration: Declaration, store: Store, context: Context) 
         configs: dict[str, str] = {}
         kept: set[tuple[Kind, str]] = set()
         for name, variants in declaration.endpoints.items():
+            if declaration.implied and name not in lent and _is_somebodys(resources, name):
+                continue
             config = configs[name] = _declare_config(resources, name, variants, kept)
             if not (name in declaration.api_edits and before.get(name) == config):
                 changes += _declare_endpoint(resources, name, config, lent=name in lent)
@@ -134,11 +173,16 @@ def apply_declaration(declaration: Declaration, store: Store, context: Context) 
                     changes += _withdraw(resources, resource)
         change.put_fact(DECLARED_CONFIGS, configs)
         change.put_fact(EDITABLE, sorted(declaration.api_edits))
-        change.put_fact(NOTICES, [])
+        change.put_fact(NOTICES, list(declaration.notices))
         if change.fact(DEFAULT_ENDPOINT) != declaration.default_endpoint:
             change.put_fact(DEFAULT_ENDPOINT, declaration.default_endpoint)
             changes.append(f"default endpoint is {declaration.default_endpoint or 'no longer declared'}")
     return changes
+
+
+def _is_somebodys(resources: Resources, name: str) -> bool:
+    found = resources.find(Kind.ENDPOINT, name)
+    return found is not None and not found.declared
 
 
 def _declare_config(

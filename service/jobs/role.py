@@ -21,10 +21,11 @@ def do_jobs(
     order: Callable[[Drop], None],
     stop: threading.Event,
     orphaned: Callable[[], bool],
+    alone: bool,
 ) -> None:
     """Do batch jobs and watch the drop folder until `stop` is set or the process is `orphaned`.
 
-    `order` makes the job of a dropped file.
+    `order` makes the job of a dropped file; `alone` says that no server has this worker.
     """
 
     def leaving() -> bool:
@@ -37,7 +38,9 @@ def do_jobs(
         target=inbox.run, args=(lambda seconds: stop.wait(seconds) or leaving(),), name="inbox", daemon=True
     )
     watcher.start()
-    get_logger("sagebird.worker").info("worker waits for jobs", processes=settings.worker_processes)
+    # A server's own workers come after the line that says it is ready, which should be the last one.
+    say = get_logger("sagebird.worker").info if alone else get_logger("sagebird.worker").debug
+    say("worker waits for jobs", processes=settings.worker_processes)
     Worker(store, bench, SystemClock(), leaving).run(stop.wait)
     stop.set()
     watcher.join()

@@ -8,7 +8,13 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.control.declaration import Declaration, DeclarationError, DeclaredVariant, read_declaration
+from service.control.declaration import (
+    Declaration,
+    DeclarationError,
+    DeclaredVariant,
+    imply,
+    read_declaration,
+)
 
 ONE = "endpoints: {iris: {variants: {a: {model: one}}}}"
 
@@ -75,8 +81,107 @@ endpoints:
     )
 
 
+_SHARED = """
+default_endpoint: iris
+endpoints:
+  iris: {variants: {v: {model: one}}}
+  open: {variants: {v: {model: one}}, api_edits: true}
+"""
+
+
+def _both(models: Path, own: str, shared: str = _SHARED) -> Declaration:
+    (models / "endpoints.local.yaml").write_text(own)
+    return read(models, shared)
+
+
+def _models_of(declaration: Declaration) -> dict[str, str]:
+    return {name: variants[0].path.name for name, variants in declaration.endpoints.items()}
+
+
+def test_endpoints_of_the_local_file_are_added_and_win(models: Path) -> None:
+    both = _both(
+        models, "endpoints: {mine: {variants: {v: {model: two}}}, open: {variants: {v: {model: two}}}}"
+    )
+
+    assert _models_of(both) == {"iris": "one", "mine": "two", "open": "two"}
+    assert both.default_endpoint == "iris"
+    assert both.api_edits == frozenset()
+
+
+def test_the_local_file_may_have_the_default_endpoint(models: Path) -> None:
+    own = "{default_endpoint: mine, endpoints: {mine: {variants: {v: {model: two}}}}}"
+
+    assert _both(models, own).default_endpoint == "mine"
+    assert _both(models, "default_endpoint: open").default_endpoint == "open"
+    assert _both(models, "default_endpoint:").default_endpoint is None
+
+
+def test_null_in_the_local_file_takes_an_endpoint_away(models: Path) -> None:
+    both = _both(models, "endpoints: {iris: null, never-was: null}")
+
+    assert _models_of(both) == {"open": "one"}
+    assert both.default_endpoint is None
+    assert both.api_edits == {"open"}
+
+
+@pytest.mark.parametrize("own", ["", "endpoints:", "{}"])
+def test_an_empty_local_file_changes_nothing(models: Path, own: str) -> None:
+    assert _both(models, own) == read_declaration(models / "endpoints.yaml", models)
+    assert _models_of(_both(models, own)) == {"iris": "one", "open": "one"}
+
+
+def test_the_local_file_alone_will_do(models: Path) -> None:
+    (models / "endpoints.local.yaml").write_text("endpoints: {mine: {variants: {v: {model: two}}}}")
+
+    assert _models_of(read_declaration(models / "endpoints.yaml", models)) == {"mine": "two"}
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("endpoints: [", "is not valid YAML"),
+        (
+            "endpoints: {a: {variants: {v: {model: missing}}}}",
+            "endpoints.a.variants.v.model: there is no model",
+        ),
+        ("default_endpoint: gone", "default_endpoint: 'gone' is not one of the endpoints (iris, open)"),
+        ("surprise: 1", "does not know 'surprise'"),
+    ],
+)
+def test_a_mistake_in_the_local_file_is_named_with_it(models: Path, own: str, words: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        _both(models, own)
+
+    assert caught.value.message.startswith(str(models / "endpoints.local.yaml"))
+    assert words in caught.value.message
+
+
+def test_a_shared_endpoint_without_variants_is_still_a_mistake(models: Path) -> None:
+    assert "must have 1 to 10 variants" in refusal(models, "endpoints: {iris: null}")
+
+
+def test_without_a_file_each_model_is_served_under_its_name(models: Path) -> None:
+    for name in ("my_model", "__", "my.model", "sub"):
+        (models / name).mkdir()
+    names = ["one", "my_model", "my.model", "__", "packed.tar.gz", "sub/deeper", "gone"]
+
+    implied = imply(models / "endpoints.yaml", models, names)
+
+    assert _models_of(implied) == {"one": "one", "my-model": "my_model", "packed": "packed.tar.gz"}
+    assert implied.implied
+    assert implied.api_edits == {"one", "my-model", "packed"}
+    assert implied.default_endpoint is None
+    assert str(models / "endpoints.yaml") in implied.notices[0]
+    assert [notice.split("'")[1] for notice in implied.notices[1:]] == ["my.model", "__", "gone"]
+
+
+def test_an_only_model_is_the_default_and_none_is_said_to_be_none(models: Path) -> None:
+    assert imply(models / "endpoints.yaml", models, ["one"]).default_endpoint == "one"
+    assert "no model in" in imply(models / "endpoints.yaml", models, []).notices[0]
+
+
 def test_a_missing_file_declares_nothing(models: Path) -> None:
-    assert read_declaration(models / "endpoints.yaml", models) == Declaration({})
+    assert read_declaration(models / "endpoints.yaml", models) == Declaration({}, absent=True)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "endpoints:\n", "default_endpoint:\n", "{}"])

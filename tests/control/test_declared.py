@@ -14,6 +14,7 @@ from service.domain import sentences
 from service.domain.endpoint import Endpoint, EndpointStatus, WarmState
 from service.domain.kinds import Kind
 from service.store.store import DEFAULT_ENDPOINT, NOTICES, Store
+from tests.conftest import wait_until
 from tests.control.conftest import Control, variant
 
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -39,6 +40,7 @@ class Place:
         for name in ("one", "two"):
             (self.models / name).mkdir(parents=True)
         self.file = self.models / "endpoints.yaml"
+        self.there: list[str] | None = None
         self.declared = self.watcher()
 
     @property
@@ -46,7 +48,21 @@ class Place:
         return self.control.store
 
     def watcher(self) -> DeclaredFile:
-        return DeclaredFile(self.file, self.models, self.store, self.control.context)
+        names = None if self.there is None else lambda: list(self.there or ())
+        return DeclaredFile(self.file, self.models, self.store, self.control.context, names)
+
+    def without_a_file(self, *models: str) -> None:
+        """What a look at the models folder finds where there is no endpoints file; it is looked at."""
+        if self.there is None:
+            self.there = []
+            self.declared = self.watcher()
+        self.there = list(models)
+
+        def seen() -> bool:
+            self.declared.look()
+            return self.declared.scanned == models
+
+        wait_until(seen)
 
     def restart(self) -> None:
         """As after a stop: the store is opened anew and the file applied once, before anything else."""
@@ -297,6 +313,66 @@ def test_a_bad_edit_changes_nothing_and_is_logged_once(
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "endpoints.iris.variants.a.weight: must be a number" in record.getMessage()
+
+
+def test_the_local_file_is_followed_as_the_other_one_is(place: Place) -> None:
+    place.apply(AB)
+    local = place.models / "endpoints.local.yaml"
+    local.write_text("endpoints: {mine: {variants: {v: {model: one}}}}")
+    place.declared.look()
+    assert place.names(Kind.ENDPOINT) == ["iris", "mine"]
+
+    place.file.unlink()
+    place.declared.look()
+    assert "mine" in place.names(Kind.ENDPOINT)
+    assert place.store.fact(DEFAULT_ENDPOINT) is None
+
+    local.write_text("endpoints: [")
+    place.declared.look()
+    assert "mine" in place.names(Kind.ENDPOINT)
+    assert str(local) in place.store.fact(NOTICES)[0]
+
+
+def test_without_a_file_models_come_and_go_with_their_folders(place: Place) -> None:
+    place.without_a_file("one")
+    assert place.names(Kind.ENDPOINT) == ["one"]
+    assert str(place.file) in place.store.fact(NOTICES)[0]
+
+    place.without_a_file("one", "two")
+    assert place.names(Kind.ENDPOINT) == ["one", "two"]
+
+    place.write(AB)
+    place.declared.look()
+    assert "iris" in place.names(Kind.ENDPOINT)
+    assert place.store.fact(NOTICES) == []
+
+
+def test_what_somebody_made_keeps_its_name_before_a_model_of_the_folder(place: Place) -> None:
+    place.control.serve(name="one")
+    before = place.endpoint("one")
+
+    place.without_a_file("one", "two")
+
+    assert place.endpoint("one") == before
+    assert place.names(Kind.ENDPOINT) == ["one", "two"]
+
+
+def test_what_is_served_without_a_file_may_be_deleted_for_good(place: Place) -> None:
+    place.without_a_file("one")
+    place.answer(WarmState.WARM)
+
+    place.control.call("DeleteEndpoint", EndpointName="one")
+    place.answer(WarmState.WARM)
+    place.restart()
+
+    assert place.names(Kind.ENDPOINT) == []
+
+
+def test_a_file_that_was_named_and_is_missing_is_said_to_be(place: Place) -> None:
+    place.declared.apply()
+
+    assert place.names(Kind.ENDPOINT) == []
+    assert place.store.fact(NOTICES) == [f"There is no endpoints file {place.file}."]
 
 
 def test_a_refused_edit_is_noted_until_it_is_mended(place: Place) -> None:

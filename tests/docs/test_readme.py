@@ -143,6 +143,10 @@ def test_what_readme_sets_up_is_there(line: str) -> None:
         case ["docker", "compose", "up" | "down", *_]:
             services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
             assert {"server", "worker"} <= set(services)
+        case ["docker", "compose", "exec", service, "sagebird", command, *_]:
+            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+            assert services[service]["command"][0] == "sagebird"
+            assert f"| `sagebird {command}" in README.read_text(encoding="utf-8")
         case ["pip", "install", "--constraint", constraints, *packages]:
             pinned = (ROOT / constraints).read_text(encoding="utf-8")
             assert all(f"\n{package}==" in pinned for package in packages)

@@ -1,8 +1,8 @@
 """Joins calls that wait for one model into one prediction, greedily.
 
 An idle model answers at once; while one prediction runs, what arrives is joined into the next, up to a number
-of calls. Only for built-in models whose answers to a row were seen not to depend on its neighbours, to the
-last bit (hosting/compiled). How calls are joined is in joining.
+of calls. Only for built-in models of which is known how to do so without a change of anybody's answer
+(hosting/compiled). How calls are joined is in joining.
 """
 
 import asyncio
@@ -134,7 +134,7 @@ class Batcher:
             waiting.watch.start()
         try:
             calls = [waiting.call for waiting in batch]
-            return answer_together(model.predictor.predict, calls, model.default_accept)
+            return answer_together(model.predictor, calls, model.default_accept)
         finally:
             for waiting in batch:
                 waiting.watch.stop()

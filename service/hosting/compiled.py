@@ -2,38 +2,57 @@
 
 A program answers what `predict`, `predict_proba` or `transform` of the loaded estimator answer, without
 scikit-learn's checks and loops (hosting/flavours/programs). Before it is used it is tried on rows of the
-model's own ranges, the example request, edges, and values next to thresholds: labels must be identical,
-numbers within 1e-6, shapes and types the same, one row at a time and many at once. Rows that hold nan,
-infinity or what float32 cannot hold always go to the estimator itself, which knows what to make of them.
+model's own ranges, the example request, edges, values next to thresholds and rows between two labels: all
+answers must be the same, bit by bit, one row at a time and many at once, and so must the scores that labels
+come from. Rows that hold nan, infinity or what float32 cannot hold, at the start or on the way, go to the
+estimator itself, which knows what to make of them.
+
+Here is also found out how requests may be put together without a change of anybody's answer.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from time import thread_time
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from service.hosting.probes import probe_rows
+from service.hosting.agreement import (
+    Disagreement,
+    Rows,
+    Step,
+    answer_stack,
+    check,
+    check_rows,
+    check_stacks,
+    quiet,
+)
+from service.hosting.probes import boundary_rows, probe_rows
 from service.log import get_logger
-
-Rows = npt.NDArray[np.float64]
-Step = Callable[[Any], Any]
 
 COMPILE = "SAGEBIRD_COMPILE"
 """The variable in a model's environment that switches compiling off for it."""
 
+_LABELS = "predict"
+_SCORES = ("decision_function", "predict_proba")
 _OFF = frozenset({"off", "no", "false", "0"})
-_TOLERANCE = 1e-6
-_SINGLE_ROWS = 48
 _SIZES = (1, 8, 64, 256)
 _TIMED_S = 0.005
-_INDEPENDENCE_S = 0.2
 _FLOAT64 = np.dtype(np.float64)
-# The square of the largest number that float32 holds: below it a sum of squares has nothing larger in it.
-_LIMIT = float(np.finfo(np.float32).max) ** 2
+LIMIT = float(np.finfo(np.float32).max) ** 2
+"""The square of the largest number that float32 holds: below it a sum of squares has nothing larger in it."""
+
+
+class Joined(Enum):
+    """How requests may be put together so that each gets, to the last bit, what it would get alone."""
+
+    ROWS = "rows"
+    """Their rows are put together: no answer depends on the rows beside it."""
+    EQUALS = "requests of as many rows"
+    """As a stack for a program: answers depend on the number of rows of their own request."""
+    SINGLES = "requests of one row"
+    """Likewise, but only single rows."""
 
 
 class Reference(Protocol):
@@ -57,31 +76,38 @@ class Reference(Protocol):
         """Programs of some of the methods. Raises Exception with the reason if there are none."""
         ...
 
+    def method(self, name: str) -> Step:
+        """A method of the estimator that a program stands for, though requests may not reach it."""
+        ...
+
+    def is_row_wise(self) -> bool:
+        """Whether it is known that no answer depends on the rows beside it."""
+        ...
+
     def program_bytes(self) -> int:
         """Memory that the programs will hold besides the estimator's own."""
         ...
 
-    def accelerate(self, programs: Mapping[str, "Quick"]) -> None:
-        """Let these answer in place of the methods of the same names."""
+    def accelerate(self, programs: Mapping[str, "Quick"], joins: Mapping[str, Joined]) -> None:
+        """Let these answer in place of the methods of the same names, and requests be put together so."""
         ...
 
 
-class Disagreement(Exception):
-    """A program does not answer what the estimator answers; the text says where."""
+class NotForPrograms(Exception):
+    """What a program met on its way is the estimator's business."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What came of compiling a model; `speeds` are methods -> (rows, estimator's s, program's s).
 
-    `joins` are the methods that were seen to give each row the same answer, to the last bit, whatever other
-    rows are there.
+    `joins` says of methods how requests may be put together; of those that are not in it they may not.
     """
 
     compiled: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     speeds: Mapping[str, tuple[tuple[int, float, float], ...]] = field(default_factory=dict)
-    joins: tuple[str, ...] = ()
+    joins: Mapping[str, Joined] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
@@ -94,11 +120,11 @@ class Verdict:
 class Quick:
     """A program with its guard. Called with rows it gives the answer, or None: ask the estimator."""
 
-    __slots__ = ("_first", "_last", "_program")
+    __slots__ = ("_first", "_last", "program")
 
     def __init__(self, program: Step, first: int = 1, last: float = float("inf")) -> None:
         """`first` to `last` rows at once are what it is faster for."""
-        self._program = program
+        self.program = program
         self._first = first
         self._last = last
 
@@ -107,18 +133,35 @@ class Quick:
         if type(rows) is not np.ndarray or rows.dtype != _FLOAT64 or rows.ndim != 2:
             return None
         # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
-        return self.answer_plain(rows) if np.vdot(rows, rows) < _LIMIT else None
+        return self.answer_plain(rows) if np.vdot(rows, rows) < LIMIT else None
 
     def answer_plain(self, rows: Rows) -> Any | None:
         """As a call, for rows (n, features) in which nothing is that is not for programs."""
         if not self._first <= len(rows) <= self._last:
             return None
         try:
-            return self._program(rows)
-        except Exception:  # it worked when it was checked: the estimator goes on, and answers for it
-            self._last = 0
-            get_logger("sagebird.models").exception("program failed; the model answers without it")
+            return self.program(rows)
+        except NotForPrograms:
             return None
+        except Exception:  # it worked when it was checked: the estimator goes on, and answers for it
+            self._give_up()
+            return None
+
+    def answer_stack(self, rows: Rows, each: int) -> Any | None:
+        """As `answer_plain`, for requests of `each` rows that follow one another: what each gets alone."""
+        if not self._last:
+            return None
+        try:
+            return answer_stack(self.program, rows, each)
+        except NotForPrograms:
+            return None
+        except Exception:
+            self._give_up()
+            return None
+
+    def _give_up(self) -> None:
+        self._last = 0
+        get_logger("sagebird.models").exception("program failed; the model answers without it")
 
 
 class Compiling:
@@ -161,10 +204,9 @@ class Compiling:
 
 
 def _repeat(reference: Reference, known: Verdict) -> Verdict:
-    if known.compiled:
-        programs = reference.programs()
-        speeds = known.speeds
-        reference.accelerate({name: _bounded(programs[name], speeds[name]) for name in known.compiled})
+    programs = reference.programs() if known.compiled else {}
+    quick = {name: _bounded(programs[name], known.speeds[name]) for name in known.compiled}
+    reference.accelerate(quick, known.joins)
     return known
 
 
@@ -181,32 +223,63 @@ def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
         reasons: list[str] = []
     except Exception as error:  # whatever is the matter with a program, the estimator goes on serving
         programs, reasons = {}, [str(error)]
-    for name, method in reference.methods().items():
+    methods = reference.methods()
+    rows = _with_boundaries(programs.get(_LABELS, methods.get(_LABELS)), rows)
+    for name, method in methods.items():
         if name not in programs:
             reasons += [f"there is no program for its {name}"] if programs else []
             continue
         try:
+            for witness in _witnesses(name, programs):
+                check(witness, reference.method(witness), programs[witness], rows)
             check(name, method, programs[name], rows)
             speeds[name] = measure(method, programs[name], rows)
             quick[name] = _bounded(programs[name], speeds[name])
         except Exception as error:
             reasons.append(f"{name}: {error}")
-    reference.accelerate(quick)
-    return Verdict(tuple(quick), tuple(reasons), speeds, _joins(reference.methods(), quick, rows))
+    joins = _joins(reference, quick, rows)
+    reference.accelerate(quick, joins)
+    return Verdict(tuple(quick), tuple(reasons), speeds, joins)
 
 
-def _joins(methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Rows) -> tuple[str, ...]:
-    """The methods whose answers to a row do not depend on the rows beside it."""
-    steps = {name: _serving(method, quick.get(name)) for name, method in methods.items()}
-    return tuple(name for name, step in steps.items() if _is_safe(step, rows))
+def _witnesses(name: str, programs: Mapping[str, Step]) -> tuple[str, ...]:
+    """What shows that labels are right also where they are about to change: the scores below them."""
+    return tuple(each for each in _SCORES if each in programs)[:1] if name == _LABELS else ()
 
 
-def _is_safe(step: Step, rows: Rows) -> bool:
+def _with_boundaries(labels: Step | None, rows: Rows) -> Rows:
+    """The rows, and some that lie between two labels, if there are labels."""
+    if labels is None:
+        return rows
     try:
-        with _quiet():
-            return _is_independent(step, rows)
-    except Exception:  # it refuses some rows, so that nothing can be said
+        with quiet():
+            return np.concatenate([rows, boundary_rows(labels, rows)])
+    except Exception:  # that it fails shows when it is checked
+        return rows
+
+
+def _joins(reference: Reference, quick: Mapping[str, Quick], rows: Rows) -> dict[str, Joined]:
+    """How requests may be put together, by the methods where they may."""
+    methods = reference.methods()
+    found: dict[str, Joined] = {}
+    row_wise = reference.is_row_wise()
+    for name, method in methods.items():
+        if row_wise and _holds(check_rows, _serving(method, quick.get(name)), rows):
+            found[name] = Joined.ROWS
+        elif name in quick and _holds(check_stacks, quick[name].program, rows, (1, 2, 3, 7, 16, 33)):
+            found[name] = Joined.EQUALS
+        elif name in quick and _holds(check_stacks, quick[name].program, rows, (1,)):
+            found[name] = Joined.SINGLES
+    return found
+
+
+def _holds(trial: Callable[..., None], *given: Any) -> bool:
+    try:
+        with quiet():
+            trial(*given)
+    except Exception:  # they differ, or it refuses some rows, so that nothing can be said
         return False
+    return True
 
 
 def _serving(method: Step, quick: Quick | None) -> Step:
@@ -217,39 +290,10 @@ def _serving(method: Step, quick: Quick | None) -> Step:
     return answer
 
 
-def _is_independent(step: Step, rows: Rows) -> bool:
-    begun_s = thread_time()
-    together = step(rows)
-    if not isinstance(together, np.ndarray) or len(together) != len(rows):
-        return False
-    for size in (1, 3, 32):
-        for at in range(0, len(rows) - size, max(1, len(rows) // _SINGLE_ROWS) * size):
-            if step(rows[at : at + size]).tobytes() != together[at : at + size].tobytes():
-                return False
-            if thread_time() - begun_s > _INDEPENDENCE_S:
-                break
-    return True
-
-
-def check(name: str, method: Step, program: Step, rows: Rows) -> None:
-    """Compare a program with the method that it stands for, on all rows at once and on some one by one.
-
-    Raises:
-        Disagreement: they differ.
-        Exception: one of them failed.
-    """
-    with _quiet():
-        expected = method(rows)
-        _compare(name, expected, program(rows), rows)
-        for at in np.linspace(0, len(rows) - 1, min(_SINGLE_ROWS, len(rows))).astype(int):
-            row = rows[at : at + 1]
-            _compare(name, expected[at : at + 1], program(row), row)
-
-
 def measure(method: Step, program: Step, rows: Rows) -> tuple[tuple[int, float, float], ...]:
     """Seconds of processor time of both, for some numbers of rows."""
     found = []
-    with _quiet():
+    with quiet():
         for size in _SIZES:
             some = np.resize(rows, (size, rows.shape[1]))
             found.append((size, _time(method, some), _time(program, some)))
@@ -283,35 +327,9 @@ def _bounded(program: Step, speeds: Sequence[tuple[int, float, float]]) -> Quick
     return Quick(program, speeds[first][0], ends)
 
 
-def _compare(name: str, expected: Any, found: Any, rows: Rows) -> None:
-    if type(found) is not type(expected) or not isinstance(expected, np.ndarray):
-        raise Disagreement(f"its program gives a {type(found).__name__}, not a {type(expected).__name__}")
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        raise Disagreement(
-            f"its program gives {found.dtype} {found.shape}, not {expected.dtype} {expected.shape}"
-        )
-    differs = _differing(expected, found)
-    if differs.any():
-        at = int(np.flatnonzero(differs.reshape(len(rows), -1).any(axis=1))[0])
-        raise Disagreement(f"its program disagrees, for example on the row {rows[at].tolist()}"[:300])
-
-
-def _differing(expected: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    if expected.dtype.kind != "f":
-        return np.asarray(expected != found)
-    close = np.isclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
-    return np.asarray(~close)
-
-
 def _fitting(example: Any, features: int) -> Rows | None:
     """The example rows if they are rows that programs take."""
     usable = type(example) is np.ndarray and example.dtype == _FLOAT64 and example.ndim == 2
     if not usable or example.shape[1] != features or not np.isfinite(example).all():
         return None
     return np.asarray(example[:16])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with np.errstate(all="ignore"):
-        yield

@@ -1,8 +1,9 @@
 """Several calls answered by one prediction; each gets what it would get alone.
 
-Calls are joined that bring as many columns and ask the model for the same. What cannot be joined (records,
-rows with nan or infinity), or fails joined, is answered call by call, so that a bad row is the matter of its
-own call only. Who may be joined, and when, is the batcher's business.
+Calls are joined that bring as many columns and ask the model for the same, in the way of which the model says
+that it changes nobody's answer. What cannot be joined (records, rows with nan or infinity), or fails joined,
+is answered call by call, so that a bad row is the matter of its own call only. Who may be joined, and when,
+is the batcher's business.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from service.errors import ModelFault, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept, choose_accept, decode, encode
-from service.hosting.compiled import Quick
+from service.hosting.compiled import Joined, Quick
 from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.media import CSV, JSON
 from service.hosting.model import Answer, Call, FlavourModel
@@ -30,11 +31,22 @@ _MOST_LABELS = 256
 Outcome = Answer | Exception
 
 
-class Predict(Protocol):
+class Joinable(Protocol):
     """A model without bytes and headers."""
 
-    def __call__(self, data: Any, accept: Accept) -> Any:
+    def predict(self, data: Any, accept: Accept) -> Any:
         """The prediction, ready for the codec. Raises ModelFault."""
+        ...
+
+    def joined(self, accept: Accept) -> Joined | None:
+        """How requests for such an answer may be put together; None: not at all."""
+        ...
+
+    def predict_joined(self, rows: Any, each: int, accept: Accept) -> Any | None:
+        """What requests of `each` rows get, which follow one another in plain rows (n, features).
+
+        None where each has to be asked alone.
+        """
         ...
 
 
@@ -47,7 +59,7 @@ class _Part:
     accept: Accept
 
 
-def answer_together(predict: Predict, calls: Sequence[Call], default_accept: str) -> list[Outcome]:
+def answer_together(model: Joinable, calls: Sequence[Call], default_accept: str) -> list[Outcome]:
     """What each call gets; a fault of one is none of the others'. Blocking."""
     outcomes: list[Outcome | None] = [None] * len(calls)
     parts: list[_Part] = []
@@ -57,8 +69,8 @@ def answer_together(predict: Predict, calls: Sequence[Call], default_accept: str
             parts.append(_Part(place, decode(call.body, call.content_type), accept))
         except Exception as error:  # the edge of one call
             outcomes[place] = error
-    for group in _groups(parts):
-        for part, outcome in zip(group, _answer_group(predict, group), strict=True):
+    for group in _groups(model, parts):
+        for part, outcome in zip(group, _answer_group(model, group), strict=True):
             outcomes[part.place] = outcome
     return [outcome for outcome in outcomes if outcome is not None]
 
@@ -87,7 +99,7 @@ class Lane:
         "_call",
         "_csv",
         "_features",
-        "_joins",
+        "_joined",
         "_json",
         "_model",
         "_predict",
@@ -103,7 +115,7 @@ class Lane:
         self._model = model
         self._call = call
         self._predict = model.predictor.predict
-        self._joins = model.joins(call.accept)
+        self._joined = model.joined(call.accept)
         self._csv = call.content_type == CSV and model.predictor.takes.numbers
         self._features = model.predictor.features
         self._quick: Quick | None = None
@@ -117,7 +129,7 @@ class Lane:
 
     def answer(self, bodies: Sequence[bytes]) -> list[Outcome]:
         """What each call gets."""
-        if len(bodies) > 1 and not self._joins:
+        if len(bodies) > 1 and self._joined is None:
             return [outcome for body in bodies for outcome in self._answer([body])]
         if len(bodies) * len(bodies[0]) <= _MOST_BYTES:  # mostly they are of about one length
             return self._answer(bodies)
@@ -135,7 +147,7 @@ class Lane:
         if len(bodies) == 1:
             return [self._alone(bodies[0])]
         calls = [self._call.with_body(body) for body in bodies]
-        return answer_together(self._predict, calls, self._model.default_accept)
+        return answer_together(self._model.predictor, calls, self._model.default_accept)
 
     def _answer_rows(self, bodies: Sequence[bytes]) -> list[Outcome] | None:
         together = bodies[0] if len(bodies) == 1 else b"\n".join(bodies)
@@ -148,29 +160,45 @@ class Lane:
     def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> list[Outcome] | None:
         """What each call gets for its part of rows (n, features); None if each has to be answered alone."""
         quick, prediction = self._quick, None
-        if quick is not None and plain and rows.shape[1] == self._features:
+        if len(bodies) > 1 and self._joined is not Joined.ROWS:
+            prediction = self._predict_stack(rows, bodies)
+            if prediction is None:
+                return self._answer_each(rows, bodies)
+        elif quick is not None and plain and rows.shape[1] == self._features:
             prediction = quick.answer_plain(rows)
         if prediction is None:
             try:
                 prediction = self._predict(rows, self._accept)
             except Exception:  # each hears for itself what is wrong with its rows
                 return None
-        if type(prediction) is not np.ndarray or prediction.ndim != 1 or len(prediction) != len(rows):
+        if type(prediction) is not np.ndarray or not prediction.ndim or len(prediction) != len(rows):
             return None
-        if self._json and len(rows) == len(bodies) and prediction.dtype.kind in "iu":
+        if self._json and len(rows) == len(bodies) and prediction.dtype.kind in "iu" and prediction.ndim == 1:
             answers = self._answers
             return [answers[label] for label in prediction.tolist()]
+        if len(bodies) == 1:
+            return [_encode(prediction, self._accept)]
+        return [_encode(prediction[start:end], self._accept) for start, end in _spans(bodies)]
+
+    def _predict_stack(self, rows: Any, bodies: Sequence[bytes]) -> Any | None:
+        """The answers to requests of as many rows each, as one; None if they are not, or have to be alone."""
+        each = len(rows) // len(bodies)
+        if each > 1:
+            if self._joined is Joined.SINGLES or {body.count(b"\n") for body in bodies} != {each - 1}:
+                return None
+        elif len(rows) != len(bodies):
+            return None
+        return self._model.predictor.predict_joined(rows, each, self._accept)
+
+    def _answer_each(self, rows: Any, bodies: Sequence[bytes]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        start = 0
-        for body in bodies:
-            end = start + body.count(b"\n") + 1
-            outcomes.append(_encode(prediction[start:end], self._accept))
-            start = end
+        for body, (start, end) in zip(bodies, _spans(bodies), strict=True):
+            outcomes += self.answer_rows(rows[start:end], [body]) or [self._alone(body)]
         return outcomes
 
     def takes_rows(self, calls: int) -> bool:
         """Whether so many calls may come to `answer_rows` if their bodies are plain CSV."""
-        return self._csv and (calls == 1 or self._joins)
+        return self._csv and (calls == 1 or self._joined is not None)
 
     def _alone(self, body: bytes) -> Outcome:
         try:
@@ -207,16 +235,29 @@ def _read_together(parts: Iterable[Sequence[bytes]]) -> Any | None:
     return rows if rows is not None and np.vdot(rows, rows) < _PLAIN else None
 
 
-def _groups(parts: Iterable[_Part]) -> Iterator[list[_Part]]:
+def _spans(bodies: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    """Where the rows of each body begin and end among those of all."""
+    start = 0
+    for body in bodies:
+        end = start + body.count(b"\n") + 1
+        yield start, end
+        start = end
+
+
+def _groups(model: Joinable, parts: Iterable[_Part]) -> Iterator[list[_Part]]:
     """Calls that can be one prediction: of as many columns, and asking the model for the same."""
-    joined: dict[object, list[_Part]] = {}
+    groups: dict[object, list[_Part]] = {}
     for part in parts:
         output = part.accept.output
-        if not _is_plain(part.rows) or (output is not None and len(output) == len(OUTPUTS)):
-            yield [part]  # or an answer that is no array
+        way = None
+        if _is_plain(part.rows) and (output is None or len(output) < len(OUTPUTS)):  # else no array comes
+            way = model.joined(part.accept)
+        if way is None or (way is Joined.SINGLES and len(part.rows) > 1):
+            yield [part]
         else:
-            joined.setdefault((part.rows.shape[1], output), []).append(part)
-    for group in joined.values():
+            each = None if way is Joined.ROWS else len(part.rows)
+            groups.setdefault((part.rows.shape[1], output, each), []).append(part)
+    for group in groups.values():
         yield from _in_bounds(group)
 
 
@@ -237,24 +278,28 @@ def _in_bounds(group: list[_Part]) -> Iterator[list[_Part]]:
     yield some
 
 
-def _answer_group(predict: Predict, group: list[_Part]) -> list[Outcome]:
+def _answer_group(model: Joinable, group: list[_Part]) -> list[Outcome]:
     if len(group) > 1:
+        rows, accept = np.concatenate([part.rows for part in group]), group[0].accept
         try:
-            prediction = predict(np.concatenate([part.rows for part in group]), group[0].accept)
+            if model.joined(accept) is Joined.ROWS:
+                prediction = model.predict(rows, accept)
+            else:
+                prediction = model.predict_joined(rows, len(group[0].rows), accept)
         except Exception:  # somebody's rows: whose it is shows when each is answered alone
-            return [_answer_alone(predict, part) for part in group]
+            return [_answer_alone(model, part) for part in group]
         ends = np.cumsum([len(part.rows) for part in group])
         if isinstance(prediction, np.ndarray) and prediction.ndim and len(prediction) == ends[-1]:
             return [
                 _encode(prediction[end - len(part.rows) : end], part.accept)
                 for part, end in zip(group, ends.tolist(), strict=True)
             ]
-    return [_answer_alone(predict, part) for part in group]
+    return [_answer_alone(model, part) for part in group]
 
 
-def _answer_alone(predict: Predict, part: _Part) -> Outcome:
+def _answer_alone(model: Joinable, part: _Part) -> Outcome:
     try:
-        prediction = predict(part.rows, part.accept)
+        prediction = model.predict(part.rows, part.accept)
     except Exception as error:  # the edge of one call
         return error
     return _encode(prediction, part.accept)

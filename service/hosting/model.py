@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from service.errors import ModelFailure, NotAcceptable
 from service.hosting.codec import Accept, choose_accept, decode, encode
-from service.hosting.compiled import Compiling, Quick
+from service.hosting.compiled import Compiling, Joined, Quick
 from service.hosting.footprint import measure
 from service.hosting.handler import (
     CLOSED_SESSION,
@@ -120,8 +120,15 @@ class Predictor(Protocol):
         """The prediction, ready for the codec. Raises ModelFault."""
         ...
 
-    def methods_for(self, accept: Accept) -> tuple[str, ...]:
-        """The estimator's methods that `predict` calls for such an answer."""
+    def joined(self, accept: Accept) -> Joined | None:
+        """How requests for such an answer may be put together; None: not at all."""
+        ...
+
+    def predict_joined(self, rows: Any, each: int, accept: Accept) -> Any | None:
+        """What requests of `each` rows get, which follow one another in plain rows (n, features).
+
+        None where each has to be asked alone. To be used as `joined` says.
+        """
         ...
 
     @property
@@ -159,16 +166,14 @@ class FlavourModel:
         """What it is, for people."""
         return self.compiling.describe(self.predictor.description)
 
-    def joins(self, accept: str | None) -> bool:
-        """Whether calls that accept this may be joined: a row's answer depends on no row beside it."""
-        verdict = self.compiling.verdict
-        if verdict is None or not self.in_place or not self.predictor.takes.numbers:
-            return False
+    def joined(self, accept: str | None) -> Joined | None:
+        """How calls that accept this may be joined, so that each gets what it would get alone; None: not."""
+        if not self.in_place or not self.predictor.takes.numbers:
+            return None
         try:
-            chosen = choose_accept(accept, default=self.default_accept)
+            return self.predictor.joined(choose_accept(accept, default=self.default_accept))
         except NotAcceptable:  # that is for the call itself to say
-            return False
-        return all(name in verdict.joins for name in self.predictor.methods_for(chosen))
+            return None
 
     def answer(self, call: Call) -> Answer:
         """Decode, predict, encode. Raises ModelFault."""

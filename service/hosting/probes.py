@@ -1,6 +1,7 @@
 """Rows to try a model with: from its own ranges, and where models are known to break."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ _COUNT = 192
 _THRESHOLD_ROWS = 96
 _DEPTH = 4
 _MOST_ANCHORS = 64
+_PAIRS = 24
+_PAIRS_DRAWN = 400
+_HALVING_S = 0.1
 _EDGES = (0.0, -1.0, 1.0, 1e-30, 1e6, -1e6, 1e12, -1e12)
 
 
@@ -90,6 +94,28 @@ def _neighbours(value: float) -> Rows:
         np.nextafter(single, np.float32(np.inf)),
     ]
     return np.array([float(each) for each in near])
+
+
+def boundary_rows(labels: Callable[[Rows], Any], rows: Rows, seed: int = 0) -> Rows:
+    """Rows (n, features) between rows of different labels: pairs of neighbours, one with each label.
+
+    Found by halving what lies between two rows, as far as numbers go or as there is time. None are found
+    for answers that are no labels.
+    """
+    begun_s = thread_time()
+    found = np.asarray(labels(rows))
+    if found.ndim != 1 or found.dtype.kind == "f":
+        return rows[:0]
+    pairs = np.random.default_rng(seed).integers(0, len(rows), (_PAIRS_DRAWN, 2))
+    first, second = pairs[found[pairs[:, 0]] != found[pairs[:, 1]]][:_PAIRS].T
+    low, high = rows[first], rows[second]
+    while len(low) and thread_time() - begun_s < _HALVING_S:
+        middle = low + (high - low) / 2
+        if ((middle == low) | (middle == high)).all():
+            break
+        same = (np.asarray(labels(middle)) == found[first])[:, np.newaxis]
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    return np.ascontiguousarray(np.concatenate([low, high]))
 
 
 def _arrays(estimator: Any, features: int) -> Iterator[npt.NDArray[Any]]:

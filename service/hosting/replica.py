@@ -205,7 +205,7 @@ class Replica:
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 gate = entry.gate if self.source.multi else self._gate
-                if isinstance(entry.model, FlavourModel) and entry.model.joins(call.accept):
+                if isinstance(entry.model, FlavourModel) and entry.model.joined(call.accept):
                     return await self._batcher(entry, gate).answer(call, watch)
                 await self._enter(entry, gate)
                 return await _outcome(self._start(entry, gate, call, watch))

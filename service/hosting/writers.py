@@ -233,7 +233,7 @@ def _write_npy(value: Any) -> bytes:
             f"The model's answer cannot be written as {NPY}: its values are of no one simple type."
         )
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    np.save(buffer, np.asarray(array, order="C"), allow_pickle=False)  # in one order, however it came about
     return buffer.getvalue()
 
 

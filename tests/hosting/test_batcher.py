@@ -15,6 +15,7 @@ from service.errors import BadPayload, Unavailable
 from service.hosting import batcher as batchers
 from service.hosting.batcher import MOST_CALLS, Batcher
 from service.hosting.codec import Accept
+from service.hosting.compiled import Joined
 from service.hosting.entry import Entry
 from service.hosting.gate import Gate
 from service.hosting.media import plain_rows
@@ -41,8 +42,11 @@ class _Doubler:
         self.may_answer = threading.Event()
         self.begun = threading.Semaphore(0)
 
-    def methods_for(self, accept: Accept) -> tuple[str, ...]:
-        return ("predict",)
+    def joined(self, accept: Accept) -> Joined:
+        return Joined.ROWS
+
+    def predict_joined(self, rows: Any, each: int, accept: Accept) -> None:
+        raise AssertionError("its rows are put together")
 
     def quick_for(self, accept: Accept) -> None:
         """It has no program."""

@@ -37,7 +37,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from service.hosting.codec import Accept
-from service.hosting.compiled import Compiling, Quick, Verdict, compile_model
+from service.hosting.compiled import Compiling, Joined, Quick, Verdict, compile_model
 from service.hosting.flavours import programs
 from service.hosting.flavours.program import NotCompilable
 from service.hosting.flavours.sklearn import SklearnModel
@@ -152,7 +152,13 @@ class _Reference:
     def program_bytes(self) -> int:
         return 1000
 
-    def accelerate(self, programs: Mapping[str, Quick]) -> None:
+    def method(self, name: str) -> Callable[[Any], Any]:
+        return self.methods()[name]
+
+    def is_row_wise(self) -> bool:
+        return False
+
+    def accelerate(self, programs: Mapping[str, Quick], joins: Mapping[str, Joined]) -> None:
         self.quick = programs
 
 
@@ -166,7 +172,7 @@ def test_an_equal_and_faster_program_is_used() -> None:
 @pytest.mark.parametrize(
     ("program", "reason"),
     [
-        (lambda rows: rows[:, 0] * 2 + 1e-3, "disagrees, for example on the row"),
+        (lambda rows: rows[:, 0] * (2 + 1e-15), "disagrees, for example on the row"),
         (lambda rows: np.where(rows[:, 0] < 0, 0.0, rows[:, 0] * 2), "disagrees, for example on the row"),
         (lambda rows: (rows[:, 0] * 2).astype(np.float32), "gives float32"),
         (lambda rows: (rows[:, 0] * 2)[:, None], "gives float64 ("),

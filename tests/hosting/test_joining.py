@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from service.hosting import joining
 from service.hosting.codec import Accept
-from service.hosting.compiled import Compiling, compile_model
+from service.hosting.compiled import Compiling, Joined, compile_model
 from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.flavours.sklearn import SklearnModel
 from service.hosting.joining import MOST_ROWS, Lane, answer_lanes, answer_together
@@ -53,11 +53,14 @@ _CALLS = st.lists(st.tuples(_BODIES, _ACCEPTS), min_size=1, max_size=12)
 
 
 def _models() -> dict[str, SklearnModel]:
-    forest = SklearnModel(RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS))
-    compiled = SklearnModel(RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS))
-    assert compile_model(compiled).joins
-    neighbours = SklearnModel(KNeighborsClassifier().fit(_ROWS, _LABELS))
-    return {"forest": forest, "compiled": compiled, "neighbours": neighbours}
+    models = {
+        "forest": SklearnModel(RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS)),
+        "linear": SklearnModel(LogisticRegression().fit(_ROWS, _LABELS)),
+        "neighbours": SklearnModel(KNeighborsClassifier().fit(_ROWS, _LABELS)),
+    }
+    for model in models.values():
+        assert compile_model(model).joins
+    return models
 
 
 _MODELS = _models()
@@ -69,10 +72,10 @@ _MODELS = _models()
 def test_joined_calls_get_what_each_would_get_alone(
     name: str, pairs: list[tuple[tuple[str, bytes], str | None]]
 ) -> None:
-    predict = _MODELS[name].predict
+    model = _MODELS[name]
     calls = [Call(body, content_type, accept) for (content_type, body), accept in pairs]
-    together = answer_together(predict, calls, "application/json")
-    alone = [answer_together(predict, [call], "application/json")[0] for call in calls]
+    together = answer_together(model, calls, "application/json")
+    alone = [answer_together(model, [call], "application/json")[0] for call in calls]
     assert [_plain(outcome) for outcome in together] == [_plain(outcome) for outcome in alone]
 
 
@@ -86,7 +89,13 @@ class _Watched:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def __call__(self, data: Any, accept: Accept) -> Any:
+    def joined(self, accept: Accept) -> Joined:
+        return Joined.ROWS
+
+    def predict_joined(self, rows: Any, each: int, accept: Accept) -> None:
+        raise AssertionError("its rows are put together")
+
+    def predict(self, data: Any, accept: Accept) -> Any:
         self.sizes.append(len(data))
         if (data == 13).any():
             raise ValueError("unlucky")
@@ -124,9 +133,11 @@ def test_no_more_rows_are_joined_than_the_cap_allows() -> None:
 
 
 def test_an_answer_of_another_length_is_asked_for_call_by_call() -> None:
-    found = answer_together(
-        lambda data, accept: np.array([len(data)]), [_csv("1"), _csv("2", "3")], "text/csv"
-    )
+    class Counting(_Watched):
+        def predict(self, data: Any, accept: Accept) -> Any:
+            return np.array([len(data)])
+
+    found = answer_together(Counting(), [_csv("1"), _csv("2", "3")], "text/csv")
     assert found == [Answer(b"1\n", "text/csv"), Answer(b"2\n", "text/csv")]
 
 
@@ -186,11 +197,14 @@ def _answer(model: FlavourModel, call: Call, body: bytes) -> Any:
         return error
 
 
-def test_labels_of_a_linear_model_join_and_its_probabilities_need_not() -> None:
+def test_linear_models_join_requests_of_equal_size_and_forests_any() -> None:
     model = _LANE_MODELS["logistic"]
-    assert model.joins(None)
-    assert not model.joins("image/png")
-    assert not _LANE_MODELS["neighbours"].joins(None)
+    assert model.joined(None) is Joined.EQUALS
+    assert model.joined("application/json; output=probabilities") is Joined.EQUALS
+    assert model.joined("text/csv; output=predicted_label+probabilities") is None
+    assert model.joined("image/png") is None
+    assert _LANE_MODELS["forest"].joined(None) is Joined.ROWS
+    assert _LANE_MODELS["neighbours"].joined(None) is None
 
 
 @pytest.mark.parametrize("name", ["logistic", "neighbours"])

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from service.hosting.flavours import programs_continuous, programs_linear, programs_rows, programs_trees
-from service.hosting.flavours.program import Methods, NotCompilable, Step, classify
+from service.hosting.flavours.program import (
+    Methods,
+    NotCompilable,
+    Step,
+    check_plain,
+    classify,
+    only_single,
+    stackable,
+)
 from service.hosting.probes import parts_of
 
 _NODE_BYTES = 64
@@ -61,12 +69,14 @@ def _pipeline(estimator: Any) -> Methods:
 
 
 def _chain(steps: list[Step]) -> Step:
-    if len(steps) == 1:
-        return steps[0]
+    first, *others = steps
+    if not others:
+        return first
 
     def run(rows: Any) -> Any:
-        for step in steps:
-            rows = step(rows)
+        rows = first(rows)
+        for step in others:
+            rows = step(check_plain(rows))
         return rows
 
     return run
@@ -92,9 +102,9 @@ def _column_transformer(estimator: Any) -> Methods:
         parts.append((chosen, None if isinstance(part, str) else build(part)[TRANSFORM]))
 
     def transform(rows: Any) -> Any:
-        return np.hstack(
-            [rows[:, chosen] if step is None else step(rows[:, chosen]) for chosen, step in parts]
-        )
+        only_single(rows)
+        chosen = [(rows[..., columns], step) for columns, step in parts]
+        return np.concatenate([part if step is None else step(part) for part, step in chosen], axis=-1)
 
     return {TRANSFORM: transform}
 
@@ -118,7 +128,7 @@ def _feature_union(estimator: Any) -> Methods:
     if estimator.transformer_weights:
         raise NotCompilable("the FeatureUnion has weights")
     steps = [build(step)[TRANSFORM] for _, step in estimator.transformer_list if step != "drop"]
-    return {TRANSFORM: lambda rows: np.hstack([step(rows) for step in steps])}
+    return {TRANSFORM: lambda rows: np.concatenate([step(only_single(rows)) for step in steps], axis=-1)}
 
 
 def _voting_classifier(estimator: Any) -> Methods:
@@ -133,9 +143,9 @@ def _voting_classifier(estimator: Any) -> Methods:
     votes = [build(each)[PREDICT] for each in estimator.estimators_]
 
     def predict(rows: Any) -> Any:
-        ballots = np.asarray([step(rows) for step in votes]).T
+        ballots = np.asarray([step(rows).ravel() for step in votes]).T
         winners = [np.argmax(np.bincount(ballot, weights=weights)) for ballot in ballots]
-        return estimator.classes_.take(winners)
+        return estimator.classes_.take(winners).reshape(rows.shape[:-1])
 
     return {PREDICT: predict}
 
@@ -143,16 +153,14 @@ def _voting_classifier(estimator: Any) -> Methods:
 def _voting_regressor(estimator: Any) -> Methods:
     weights = estimator._weights_not_none
     steps = [build(each)[PREDICT] for each in estimator.estimators_]
-    return {
-        PREDICT: lambda rows: np.average(
-            np.asarray([step(rows) for step in steps]).T, axis=1, weights=weights
-        )
-    }
+    return {PREDICT: lambda rows: np.average(_side_by_side(steps, rows), axis=-1, weights=weights)}
 
 
 def _bagging_regressor(estimator: Any) -> Methods:
     steps = _bagged(estimator, PREDICT)
-    return {PREDICT: lambda rows: sum(step(rows[:, chosen]) for step, chosen in steps) / len(steps)}
+    return {
+        PREDICT: lambda rows: sum(step(only_single(rows)[..., chosen]) for step, chosen in steps) / len(steps)
+    }
 
 
 def _bagging_classifier(estimator: Any) -> Methods:
@@ -162,9 +170,9 @@ def _bagging_classifier(estimator: Any) -> Methods:
     steps = _bagged(estimator, PROBABILITIES)
 
     def average(rows: Any) -> Any:
-        total = np.zeros((len(rows), classes))
+        total = np.zeros((*only_single(rows).shape[:-1], classes))
         for step, chosen in steps:
-            total += step(rows[:, chosen])
+            total += step(rows[..., chosen])
         return total / len(steps)
 
     return {PROBABILITIES: average, PREDICT: classify(average, estimator.classes_)}
@@ -175,9 +183,15 @@ def _bagged(estimator: Any, method: str) -> list[tuple[Step, Any]]:
     return [(build(each)[method], chosen) for each, chosen in pairs]
 
 
+def _side_by_side(steps: list[Step], rows: Any) -> Any:
+    """One answer of each step per row, as columns, in the memory order that scikit-learn has there."""
+    answers = np.asarray([step(only_single(rows)) for step in steps])
+    return answers.T if rows.ndim == 2 else stackable(np.moveaxis(answers, 0, -1))
+
+
 def _multi_output_regressor(estimator: Any) -> Methods:
     steps = [build(each)[PREDICT] for each in estimator.estimators_]
-    return {PREDICT: lambda rows: np.asarray([step(rows) for step in steps]).T}
+    return {PREDICT: lambda rows: _side_by_side(steps, rows)}
 
 
 def _stacking(method: str | None) -> Callable[[Any], Methods]:
@@ -192,12 +206,12 @@ def _stacking(method: str | None) -> Callable[[Any], Methods]:
 
         def columns(step: Step, name: str, rows: Any) -> Any:
             answer = step(rows)
-            if answer.ndim == 1:
-                return answer.reshape(-1, 1)
-            return answer[:, 1:] if name == PROBABILITIES and binary else answer
+            if answer.ndim < rows.ndim:
+                return answer[..., np.newaxis]
+            return answer[..., 1:] if name == PROBABILITIES and binary else answer
 
         def stack(rows: Any) -> Any:
-            return np.hstack([columns(step, name, rows) for step, name in steps])
+            return np.concatenate([columns(step, name, only_single(rows)) for step, name in steps], axis=-1)
 
         final = build(estimator.final_estimator_)
         programs: dict[str, Step] = {

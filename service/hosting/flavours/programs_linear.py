@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from service.hosting.flavours.program import Methods, NotCompilable, Step, classify, expit, softmax, two_sided
+from service.hosting.flavours.program import (
+    Methods,
+    NotCompilable,
+    Step,
+    classify,
+    expit,
+    multiply,
+    softmax,
+    two_sided,
+)
 
 
 def _scores(estimator: Any) -> Step:
@@ -18,7 +27,7 @@ def _scores(estimator: Any) -> Step:
     offset = np.reshape(estimator.intercept_, (1, -1) if weights.ndim == 2 else -1)
 
     def scores(rows: Any) -> Any:
-        found = rows.dot(weights)
+        found = multiply(rows, weights)
         found += offset
         return found
 
@@ -31,7 +40,11 @@ def _regressor(estimator: Any) -> Methods:
 
 def _flat_regressor(estimator: Any) -> Methods:
     scores = _scores(estimator)
-    return {"predict": lambda rows: scores(rows).ravel()}
+    return {"predict": lambda rows: _one_each(scores(rows), rows)}
+
+
+def _one_each(answer: Any, rows: Any) -> Any:
+    return answer.reshape(rows.shape[:-1])
 
 
 def _generalized(estimator: Any) -> Methods:
@@ -45,15 +58,15 @@ def _classifier(estimator: Any) -> Methods:
         return {"decision_function": scores, "predict": classify(scores, classes)}
     take = classes.take
     return {
-        "decision_function": lambda rows: scores(rows).reshape(-1),
-        "predict": lambda rows: take((scores(rows).reshape(-1) > 0).astype("intp"), axis=0),
+        "decision_function": lambda rows: scores(rows)[..., 0],
+        "predict": lambda rows: take((scores(rows)[..., 0] > 0).astype("intp"), axis=0),
     }
 
 
 def _logistic(estimator: Any) -> Methods:
     methods, scores = _classifier(estimator), _scores(estimator)
     if len(estimator.classes_) == 2:
-        chances: Step = lambda rows: two_sided(expit(scores(rows).reshape(-1)))  # noqa: E731
+        chances: Step = lambda rows: two_sided(expit(scores(rows)[..., 0]))  # noqa: E731
     else:
         chances = lambda rows: softmax(scores(rows))  # noqa: E731
     return {**methods, "predict_proba": chances}
@@ -71,7 +84,7 @@ def _partial_least_squares(estimator: Any) -> Methods:
 
     def predict(rows: Any) -> Any:
         answer = (rows - mean) @ weights + offset
-        return answer.ravel() if flat else answer
+        return _one_each(answer, rows) if flat else answer
 
     return {"predict": predict}
 

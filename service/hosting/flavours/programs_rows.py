@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.hosting.flavours.program import Methods, NotCompilable, Step
+from service.hosting.flavours.program import Methods, NotCompilable, Step, multiply, only_single
 
 
 def _transform(step: Step) -> Methods:
@@ -65,7 +65,7 @@ def _is_nan(value: Any) -> bool:
 
 def _selection(estimator: Any) -> Methods:
     chosen = estimator.get_support(indices=True)
-    return _transform(lambda rows: rows[:, chosen])
+    return _transform(lambda rows: only_single(rows)[..., chosen])
 
 
 def _projection(estimator: Any) -> Methods:
@@ -77,7 +77,7 @@ def _projection(estimator: Any) -> Methods:
         scale[scale < np.finfo(scale.dtype).eps] = np.finfo(scale.dtype).eps
 
     def transform(rows: Any) -> Any:
-        projected = rows @ weights
+        projected = multiply(rows, weights)
         projected -= offset
         return projected if scale is None else projected / scale
 
@@ -86,7 +86,7 @@ def _projection(estimator: Any) -> Methods:
 
 def _truncated(estimator: Any) -> Methods:
     weights = estimator.components_.T
-    return _transform(lambda rows: rows @ weights)
+    return _transform(lambda rows: multiply(rows, weights))
 
 
 def _function(estimator: Any) -> Methods:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from service.hosting.flavours.program import Methods, NotCompilable, Step, classify
+from service.hosting.flavours.program import Methods, NotCompilable, Step, by_rows, classify
 
 _NO_CHILD = -1
 _CELLS_AT_ONCE = 2**17
@@ -259,7 +259,8 @@ def _histogram_classifier(estimator: Any) -> Methods:
     flat = len(classes) == 2
     return {
         "decision_function": (lambda rows: scores(rows).ravel()) if flat else scores,
-        "predict_proba": lambda rows: loss.predict_proba(scores(rows)),
+        # In the memory order that scikit-learn has there: sums over many classes depend on it.
+        "predict_proba": lambda rows: loss.predict_proba(np.asfortranarray(scores(rows))),
         "predict": (lambda rows: classes[(scores(rows).ravel() > 0).astype(int)])
         if flat
         else classify(scores, classes),
@@ -273,17 +274,20 @@ def _histogram_regressor(estimator: Any) -> Methods:
 
 BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
     {
-        "DecisionTreeClassifier": _tree_classifier,
-        "ExtraTreeClassifier": _tree_classifier,
-        "DecisionTreeRegressor": _tree_regressor,
-        "ExtraTreeRegressor": _tree_regressor,
-        "RandomForestClassifier": _forest_classifier,
-        "ExtraTreesClassifier": _forest_classifier,
-        "RandomForestRegressor": _forest_regressor,
-        "ExtraTreesRegressor": _forest_regressor,
-        "GradientBoostingClassifier": _boosted_classifier,
-        "GradientBoostingRegressor": _boosted_regressor,
-        "HistGradientBoostingClassifier": _histogram_classifier,
-        "HistGradientBoostingRegressor": _histogram_regressor,
+        name: by_rows(builder)
+        for name, builder in {
+            "DecisionTreeClassifier": _tree_classifier,
+            "ExtraTreeClassifier": _tree_classifier,
+            "DecisionTreeRegressor": _tree_regressor,
+            "ExtraTreeRegressor": _tree_regressor,
+            "RandomForestClassifier": _forest_classifier,
+            "ExtraTreesClassifier": _forest_classifier,
+            "RandomForestRegressor": _forest_regressor,
+            "ExtraTreesRegressor": _forest_regressor,
+            "GradientBoostingClassifier": _boosted_classifier,
+            "GradientBoostingRegressor": _boosted_regressor,
+            "HistGradientBoostingClassifier": _histogram_classifier,
+            "HistGradientBoostingRegressor": _histogram_regressor,
+        }.items()
     }
 )

@@ -7,6 +7,7 @@ Not in here: bytes and headers (codec), scripts (handler).
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from sklearn.exceptions import NotFittedError
 
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelTooLarge, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept
-from service.hosting.compiled import Quick
+from service.hosting.compiled import Joined, Quick
 from service.hosting.flavours import programs
 from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
 from service.hosting.flavours.reading import Reading, frame_of
+from service.hosting.flavours.row_wise import is_row_wise
 from service.hosting.media import CSV, JSON, NPY
+from service.hosting.probes import parts_of
 from service.hosting.tables import CsvBody, Table, Takes
 from service.hosting.user_code import code_fault, missing_module, plain
 
@@ -151,6 +154,8 @@ class SklearnModel:
         self._features = self._reading.features
         self._wants_names = False
         self._quick: Mapping[str, Quick] = {}
+        self._joins: Mapping[str, Joined] = {}
+        self._has_threads = any(vars(part).get("n_jobs") not in (None, 1) for part in parts_of(estimator))
         if PROBABILITIES in output and not hasattr(estimator, "predict_proba"):
             raise ModelFailure(
                 f"SAGEMAKER_INFERENCE_OUTPUT asks for probabilities, but {self._no_probabilities}"
@@ -204,6 +209,20 @@ class SklearnModel:
         """What alone gives such an answer for plain rows with as many columns as there are `features`."""
         return None if PROBABILITIES in self._asked(accept) else self._quick.get(self._answers_by)
 
+    def joined(self, accept: Accept) -> Joined | None:
+        """How requests for such an answer may be put together; None: not at all."""
+        names = self.methods_for(accept)
+        return self._joins.get(names[0]) if len(names) == 1 else None
+
+    def predict_joined(self, rows: "np.ndarray[Any, Any]", each: int, accept: Accept) -> Any | None:
+        """What requests of `each` rows get, which follow one another in plain rows (n, features).
+
+        None where each has to be asked alone. To be used as `joined` says.
+        """
+        (name,) = self.methods_for(accept)
+        quick = self._quick.get(name)
+        return quick.answer_stack(rows, each) if quick and rows.shape[1] == self._features else None
+
     def _asked(self, accept: Accept) -> tuple[str, ...]:
         return self._output if accept.output is None else accept.output
 
@@ -217,7 +236,15 @@ class SklearnModel:
     def methods(self) -> Mapping[str, Callable[[Any], Any]]:
         """The methods that requests can reach, given rows (n, features)."""
         names = [self._answers_by, *(["predict_proba"] if hasattr(self.estimator, "predict_proba") else [])]
-        return {name: partial(self._call_estimator, name) for name in names}
+        return {name: self.method(name) for name in names}
+
+    def method(self, name: str) -> Callable[[Any], Any]:
+        """A method of the estimator, given rows (n, features)."""
+        return partial(self._call_estimator, name)
+
+    def is_row_wise(self) -> bool:
+        """Whether it is known that no answer depends on the rows beside it."""
+        return is_row_wise(self.estimator)
 
     def programs(self) -> Mapping[str, Callable[[Any], Any]]:
         """Programs of the estimator's methods. Raises NotCompilable."""
@@ -227,9 +254,10 @@ class SklearnModel:
         """Memory that the programs will hold besides the estimator's own."""
         return programs.size_bytes(self.estimator)
 
-    def accelerate(self, quick: Mapping[str, Quick]) -> None:
-        """Let these answer rows that they take, in place of the methods of the same names."""
+    def accelerate(self, quick: Mapping[str, Quick], joins: Mapping[str, Joined]) -> None:
+        """Let these answer rows that they take, and requests be put together so."""
         self._quick = quick
+        self._joins = joins
 
     @property
     def _no_probabilities(self) -> str:
@@ -256,8 +284,11 @@ class SklearnModel:
     def _call_estimator(self, name: str, data: Any, gap: str | None = None) -> Any:
         """`gap` is how the caller wrote that there is no value; None for nan."""
         rows = self._checked(data) if isinstance(data, np.ndarray) else data
+        # Threads of its own would add up numbers in the order in which they happen to end.
+        alone = joblib.parallel_config(backend="sequential") if self._has_threads else nullcontext()
         try:
-            return getattr(self.estimator, name)(rows)
+            with alone:
+                return getattr(self.estimator, name)(rows)
         except BaseException as error:  # edge: an estimator may hold the model's own code
             if rows is data and isinstance(data, np.ndarray) and self.columns and _NEEDS_NAMES in str(error):
                 self._wants_names = True  # a ColumnTransformer; from now on its rows get names at once

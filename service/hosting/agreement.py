@@ -1,0 +1,96 @@
+"""Whether answers agree, bit by bit: a program's with its method's, joined requests' with each alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import thread_time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float64]
+Step = Callable[[Any], Any]
+
+_SPREAD = 48
+_BOUND_S = 0.2
+_CHECKED = ((1, 32), (2, 3), (3, 2), (5, 1), (8, 1), (17, 1), (64, 1))
+"""Numbers of rows at once at which a program is held against its method, and how often."""
+
+
+class Disagreement(Exception):
+    """A program does not answer what the estimator answers; the text says where."""
+
+
+def check(name: str, method: Step, program: Step, rows: Rows) -> None:
+    """Compare a program with the method that it stands for, bit by bit, for some numbers of rows.
+
+    Raises:
+        Disagreement: they differ.
+        Exception: one of them failed.
+    """
+    with quiet():
+        _compare(name, method(rows), program(rows), rows)
+        for size, times in _CHECKED:
+            for at in np.linspace(0, max(0, len(rows) - size), times).astype(int):
+                some = rows[at : at + size]
+                _compare(name, method(some), program(some), some)
+
+
+def check_rows(step: Step, rows: Rows) -> None:
+    """Hold answers to rows by themselves, and among some, against those among all. Raises Disagreement."""
+    begun_s = thread_time()
+    together = step(rows)
+    for size in (1, 2, 3, 8, 32, 100):
+        for at in range(0, len(rows) - size, max(size, len(rows) // _SPREAD)):
+            some = rows[at : at + size]
+            _compare("it", step(some), together[at : at + size], some)
+            if thread_time() - begun_s > _BOUND_S:
+                break
+
+
+def check_stacks(program: Step, rows: Rows, sizes: Sequence[int]) -> None:
+    """Hold the answers to requests of so many rows each, put together, against those to each alone.
+
+    Raises: Disagreement.
+    """
+    for size in sizes:
+        most = len(rows) // size
+        for count in sorted({min(2, most), min(9, most), most}):
+            some = rows[: count * size]
+            together = answer_stack(program, some, size)
+            alone = [program(some[at : at + size]) for at in range(0, len(some), size)]
+            _compare("it", np.concatenate(alone), together, some)
+
+
+def answer_stack(program: Step, rows: Rows, each: int) -> Any:
+    """The answers of a program to requests of `each` rows, which follow one another in `rows`."""
+    found = program(rows.reshape(-1, each, rows.shape[1]))
+    return found.reshape(len(rows), *found.shape[2:])
+
+
+def _compare(name: str, expected: Any, found: Any, rows: Rows) -> None:
+    if type(found) is not type(expected) or not isinstance(expected, np.ndarray):
+        raise Disagreement(f"its program gives a {type(found).__name__}, not a {type(expected).__name__}")
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        raise Disagreement(
+            f"its program gives {found.dtype} {found.shape}, not {expected.dtype} {expected.shape}"
+        )
+    if expected.dtype.kind == "O":
+        differs = np.array([repr(one) != repr(other) for one, other in zip(expected, found, strict=True)])
+    else:
+        differs = (_bits(expected) != _bits(found)).any(axis=1)
+    if differs.any():
+        at = int(np.flatnonzero(differs)[0])
+        raise Disagreement(f"its program disagrees, for example on the row {rows[at].tolist()}"[:300])
+
+
+def _bits(answers: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """The bytes of each answer, which tell 0.0 from -0.0."""
+    return np.frombuffer(answers.tobytes(), dtype=np.uint8).reshape(len(answers), -1)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what numpy says about numbers at the edge."""
+    with np.errstate(all="ignore"):
+        yield

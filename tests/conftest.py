@@ -15,6 +15,11 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from service.hosting.flavours.preload import limit_threads
+
+# As every process of the server does, before any of them imports numpy.
+limit_threads()
+
 # The same examples every time, on any machine: a red run can be run again.
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")

@@ -215,16 +215,18 @@ def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
     features = reference.features
     if features is None:
         return Verdict(reasons=("it does not say how many columns it takes",))
-    rows = probe_rows(reference.estimator, features, _fitting(example, features))
-    quick: dict[str, Quick] = {}
-    speeds: dict[str, tuple[tuple[int, float, float], ...]] = {}
     try:
         programs = reference.programs()
         reasons: list[str] = []
     except Exception as error:  # whatever is the matter with a program, the estimator goes on serving
         programs, reasons = {}, [str(error)]
-    methods = reference.methods()
+    methods, row_wise = reference.methods(), reference.is_row_wise()
+    if not programs and not row_wise:
+        return Verdict(reasons=tuple(reasons))
+    rows = probe_rows(reference.estimator, features, _fitting(example, features))
     rows = _with_boundaries(programs.get(_LABELS, methods.get(_LABELS)), rows)
+    quick: dict[str, Quick] = {}
+    speeds: dict[str, tuple[tuple[int, float, float], ...]] = {}
     for name, method in methods.items():
         if name not in programs:
             reasons += [f"there is no program for its {name}"] if programs else []
@@ -237,7 +239,7 @@ def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
             quick[name] = _bounded(programs[name], speeds[name])
         except Exception as error:
             reasons.append(f"{name}: {error}")
-    joins = _joins(reference, quick, rows)
+    joins = _joins(methods, quick, rows, row_wise=row_wise)
     reference.accelerate(quick, joins)
     return Verdict(tuple(quick), tuple(reasons), speeds, joins)
 
@@ -258,11 +260,11 @@ def _with_boundaries(labels: Step | None, rows: Rows) -> Rows:
         return rows
 
 
-def _joins(reference: Reference, quick: Mapping[str, Quick], rows: Rows) -> dict[str, Joined]:
+def _joins(
+    methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Rows, *, row_wise: bool
+) -> dict[str, Joined]:
     """How requests may be put together, by the methods where they may."""
-    methods = reference.methods()
     found: dict[str, Joined] = {}
-    row_wise = reference.is_row_wise()
     for name, method in methods.items():
         if row_wise and _holds(check_rows, _serving(method, quick.get(name)), rows):
             found[name] = Joined.ROWS

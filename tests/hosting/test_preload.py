@@ -11,13 +11,17 @@ import pytest
 from service.hosting.flavours.preload import limit_threads, preload, reseed
 
 
-def test_numeric_libraries_get_one_thread_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linear_algebra_always_gets_one_thread_and_openmp_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
 
     limit_threads()
 
-    assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]) == ("3", "1")
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    assert [os.environ[name] for name in names] == ["3", "1", "1"]
 
 
 def test_preloading_imports_the_heavy_libraries_and_takes_them_from_the_collector() -> None:

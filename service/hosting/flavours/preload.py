@@ -10,7 +10,8 @@ from contextlib import suppress
 from service.hosting.flavours import scipy_stats
 from service.hosting.memory import importing, set_apart
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREADS = "OMP_NUM_THREADS"
+_ALGEBRA_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _MODULES = (
     "pandas",
     "sklearn.ensemble",
@@ -22,13 +23,15 @@ _MODULES = (
 
 
 def limit_threads() -> None:
-    """Give numeric libraries one thread each unless told otherwise; call it before any of them is imported.
+    """Give numeric libraries one thread each; call it before any of them is imported.
 
     Processes are the parallelism here, more threads make single predictions slower, and a process that has
-    threads must not be forked.
+    threads must not be forked. OpenMP may be told otherwise. The libraries of linear algebra may not: they
+    add up in another order with another number of threads, so that answers would depend on it.
     """
-    for variable in _THREADS:
-        os.environ.setdefault(variable, "1")
+    os.environ.setdefault(_THREADS, "1")
+    for variable in _ALGEBRA_THREADS:
+        os.environ[variable] = "1"
 
 
 def preload() -> None:

@@ -18,6 +18,7 @@ from service.hosting.compiled import Joined, Quick
 from service.hosting.csv_quick import read_csv_quickly
 from service.hosting.media import CSV, JSON
 from service.hosting.model import Answer, Call, FlavourModel
+from service.hosting.tables import Takes
 
 MOST_ROWS = 2048
 """Rows that are joined; a call that brings more by itself is answered by itself."""
@@ -33,6 +34,11 @@ Outcome = Answer | Exception
 
 class Joinable(Protocol):
     """A model without bytes and headers."""
+
+    @property
+    def takes(self) -> Takes:
+        """What it can be given beside rows of numbers."""
+        ...
 
     def predict(self, data: Any, accept: Accept) -> Any:
         """The prediction, ready for the codec. Raises ModelFault."""
@@ -66,7 +72,7 @@ def answer_together(model: Joinable, calls: Sequence[Call], default_accept: str)
     for place, call in enumerate(calls):
         try:
             accept = choose_accept(call.accept, default=default_accept)
-            parts.append(_Part(place, decode(call.body, call.content_type), accept))
+            parts.append(_Part(place, decode(call.body, call.content_type, model.takes), accept))
         except Exception as error:  # the edge of one call
             outcomes[place] = error
     for group in _groups(model, parts):

@@ -20,6 +20,7 @@ from service.hosting.flavours.sklearn import SklearnModel
 from service.hosting.joining import MOST_ROWS, Lane, answer_lanes, answer_together
 from service.hosting.media import JSON
 from service.hosting.model import Answer, Call, FlavourModel
+from service.hosting.tables import PLAIN
 
 _ROWS, _LABELS = make_classification(200, 4, random_state=0)
 _NUMBERS = st.floats(-5, 5).map(lambda value: round(value, 3))
@@ -85,6 +86,8 @@ def _plain(outcome: Any) -> Any:
 
 class _Watched:
     """Answers the first column, remembers how many rows came at once."""
+
+    takes = PLAIN
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

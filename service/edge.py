@@ -2,11 +2,11 @@
 
 import resource
 
-from service.connections import ConnectionLimits
+from service.connections import ConnectionLimits, Crowd, Turns
 from service.fastpath import FrontDoor, fast_protocol
 from service.head import HeadLimits
 from service.log import get_logger
-from service.protocol import Connection, asgi_protocol
+from service.protocol import Connection
 from service.settings import Settings
 
 # Files that are not for connections: models that are loaded, the database, logs, calls to containers.
@@ -26,6 +26,17 @@ def speaker(settings: Settings, door: FrontDoor) -> type[Connection]:
     if settings.fast_path:
         return fast_protocol(door, settings.max_body_bytes, at_most)
     return asgi_protocol(at_most)
+
+
+def asgi_protocol(at_most: ConnectionLimits) -> type[Connection]:
+    """The protocol class for one gateway that leaves everything to ASGI."""
+
+    class Bound(Connection):
+        limits = at_most
+        turns = Turns()
+        crowd = Crowd()
+
+    return Bound
 
 
 def room_for(connections: int) -> int:

@@ -14,7 +14,6 @@ from urllib.parse import unquote
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from service.asgi import App, Headers, Message, Scope, header_lines
 from service.head import Head
@@ -33,16 +32,16 @@ def common_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
     return header_lines(headers)
 
 
-def scope_of(head: Head, transport: asyncio.Transport, root_path: str, state: dict[str, Any]) -> Scope:
-    """What ASGI calls the request with this head."""
+def scope_of(head: Head, ends: tuple[Any, Any], root_path: str, state: dict[str, Any]) -> Scope:
+    """What ASGI calls the request with this head; `ends` are the addresses of the server and the client."""
     path, query = head.path_and_query
     text = path.decode("ascii")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": head.version,
-        "server": get_local_addr(transport),
-        "client": get_remote_addr(transport),
+        "server": ends[0],
+        "client": ends[1],
         "scheme": "http",
         "method": head.method.decode("ascii"),
         "root_path": root_path,
@@ -120,15 +119,14 @@ class Exchange:
 
     async def run(self, app: App) -> None:
         """Have the application answer."""
-        log = get_logger("sagebird.gateway")
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:  # the edge: whatever an application does, the server goes on
-            log.error("request failed", path=self.scope.get("path"), exc_info=error)
+            _log_failure("request failed", self.scope, exc_info=error)
             await self._fail()
             return
         if not self.is_complete and not self._gone:
-            log.error("request left without a whole answer", path=self.scope.get("path"))
+            _log_failure("request left without a whole answer", self.scope)
             await self._fail()
 
     # What the application asks
@@ -243,3 +241,7 @@ class Exchange:
         ]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+
+def _log_failure(event: str, scope: Scope, **more: Any) -> None:
+    get_logger("sagebird.gateway").error(event, path=scope.get("path", ""), **more)

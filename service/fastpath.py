@@ -147,6 +147,11 @@ class FastProtocol(Connection):
         if preparing is None:
             self.have_answered(head, self.app)
             return
+        end = self._at + (head.length or 0)
+        if end <= len(self._unread):
+            body, self._at = self._unread[self._at : end], end
+            self._answer(head, data, preparing, body)
+            return
         self.state, self._hot = BODY, (head, data, preparing)
         self._body = body_of(head.length)
         self._receive_body()
@@ -160,9 +165,7 @@ class FastProtocol(Connection):
         if self._body.is_whole:
             (head, data, preparing), self._hot = self._hot, None
             body, self._part = self._part, b""
-            answering = preparing(head.headers)
-            self._remember(head, data, answering, len(body))
-            self._give(answering([body])[0], head.keep_alive)
+            self._answer(head, data, preparing, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what a half received request holds."""
@@ -185,8 +188,13 @@ class FastProtocol(Connection):
             and head.version == "1.1"
             and head.length is not None
             and head.length <= self.most_body_bytes
-            and _UNUSUAL.isdisjoint([name for name, _ in head.headers])
+            and _UNUSUAL.isdisjoint(head.fields)
         )
+
+    def _answer(self, head: Head, data: bytes, preparing: Preparing, body: bytes) -> None:
+        answering = preparing(head.headers)
+        self._remember(head, data, answering, len(body))
+        self._give(answering([body])[0], head.keep_alive)
 
     def _give(self, answer: Answered, keep_alive: bool) -> None:
         """Send an answer, or have ASGI wait for it and send it."""
@@ -214,8 +222,7 @@ class FastProtocol(Connection):
 
     def _remember(self, head: Head, data: bytes, answering: Answering, body_bytes: int) -> None:
         """Keep a head that may come again."""
-        names = [name for name, _ in head.headers]
-        if len(data) > _MOST_HEAD_BYTES or not head.keep_alive or b"authorization" in names:
+        if len(data) > _MOST_HEAD_BYTES or not head.keep_alive or b"authorization" in head.fields:
             return  # a signature holds the time
         alike = (head.target, *(header for header in head.headers if header[0] != b"content-length"))
         same = self.answerings.find(alike)

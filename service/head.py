@@ -6,6 +6,7 @@ Source: RFC 9112 (HTTP/1.1), RFC 9110 (semantics).
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,16 +17,20 @@ HEAD_END = b"\r\n\r\n"
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _LINE = re.compile(rb"(%b) ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\.([0-9])\r\n" % _TOKEN)
 _VERSION = re.compile(rb"%b [^ \r\n]+ HTTP/([0-9]+)(?:\.[0-9]+)?\r\n" % _TOKEN)
-_FIELD = re.compile(rb"(?<=\n)(%b):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n" % _TOKEN)
+# What the value of a header must not hold is looked for in the whole head, which takes less time.
+_FIELD = re.compile(rb"(?<=\n)(%b):[ \t]*+([^\r]*+)\r\n" % _TOKEN)
+_UNSENDABLE = bytes((*range(9), 11, 12, *range(14, 32), 127))
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _AUTHORITY = rb"(?:\[[0-9A-Za-z:.]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?"
 _HOST = re.compile(_AUTHORITY.replace(b"%%", b"%"))
 _ABSOLUTE = re.compile(rb"https?://([^/?@]++)(/[^?]*+)?(\?.*+)?", re.IGNORECASE)
-_LENGTH = re.compile(rb"[0-9]{1,19}")
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
 _FIRST = re.compile(_TOKEN[:-2])
-_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
+_SENDABLE = bytes(byte for byte in range(256) if byte not in _UNSENDABLE)
+_SINGLE = ((b"host", "Host"), (b"content-length", "Content-Length"))
 _MOST_HEADERS = 256
+_MOST_DIGITS = 19
+_SLASH = ord("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,16 @@ class Refused(Exception):
 
 
 class Head(NamedTuple):
-    """A request but for its body. `length` is its body's, None if that is chunked."""
+    """A request but for its body.
+
+    `length` is its body's, None if that is chunked; `fields` has one of each name of its headers.
+    """
 
     method: bytes
     target: bytes
     version: str
     headers: Headers
+    fields: Mapping[bytes, bytes]
     length: int | None
     expects: bool
     keep_alive: bool
@@ -77,17 +86,34 @@ def read_head(data: bytes, limits: HeadLimits) -> Head:
     if line is None or line.end() > limits.most_line_bytes + 2 or line[3] != b"1":
         raise _bad_line(data, limits)
     fields = _FIELD.findall(data, line.end() - 1)
-    if len(fields) != data.count(b"\n") - 2:
+    if len(fields) != data.count(b"\n") - 2 or len(data.translate(None, _UNSENDABLE)) < len(data):
         raise Refused(400, "A header line is malformed.")
     if len(fields) > _MOST_HEADERS:
         raise Refused(431, f"The request has more than {_MOST_HEADERS} headers.")
-    if b" \r\n" in data or b"\t\r\n" in data:
-        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in fields]
-    else:
-        headers = [(name.lower(), value) for name, value in fields]
-    return _Framing([header for header in headers if header[0] in _FRAMING], line[4] == b"0").head(
-        line[1], line[2], headers
-    )
+    headers = [(name.lower(), value.rstrip()) for name, value in fields]
+    return _framed(line[1], line[2], line[4] == b"0", headers)
+
+
+def _framed(method: bytes, target: bytes, is_old: bool, headers: Headers) -> Head:
+    """The head with these headers, by what they say of where it goes and where it ends. Raises: Refused."""
+    fields = dict(headers)
+    if len(fields) != len(headers):
+        _check_doubles(headers)
+    host = fields.get(b"host")
+    if host is None:
+        if not is_old:
+            raise Refused(400, "The request has no Host header.")
+    elif not _HOST.fullmatch(host):
+        raise Refused(400, "The Host header is malformed.")
+    if target[0] != _SLASH or method == b"CONNECT":
+        headers = _of_target(method, target, headers)
+    length = _length(fields, headers, is_old)
+    expects = b"expect" in fields and not is_old  # an old client cannot mean it. Source: RFC 9110, 10.1.1
+    if expects:
+        _check_expectations(headers)
+    closes = is_old or (b"connection" in fields and b"close" in _tokens(b"connection", headers))
+    version = "1.0" if is_old else "1.1"
+    return Head(method, target, version, headers, fields, length, expects and length != 0, not closes)
 
 
 def check_unfinished(data: bytes, seen: int, limits: HeadLimits) -> None:
@@ -121,7 +147,8 @@ def behind_empty_lines(data: bytes, at: int) -> int:
 
 def is_field(line: bytes) -> bool:
     """Whether it is a well-formed header line, its line break included."""
-    return _FIELD.fullmatch(b"\n" + line, 1) is not None
+    match = _FIELD.fullmatch(b"\n" + line, 1)
+    return match is not None and b"\n" not in match[2] and not match[2].translate(None, _SENDABLE)
 
 
 def _bad_line(data: bytes, limits: HeadLimits) -> Refused:
@@ -146,84 +173,45 @@ def _split_absolute(target: bytes) -> tuple[bytes, bytes, bytes]:
     return found[1], found[2] or b"/", found[3] or b""
 
 
-class _Framing:
-    """What the headers say that decide where a request ends, and whether its connection may be used again."""
-
-    def __init__(self, headers: Headers, is_old: bool) -> None:
-        self._is_old = is_old
-        self._hosts: list[bytes] = []
-        self._lengths: list[bytes] = []
-        self._codings: list[bytes] = []
-        self._expected: list[bytes] = []
-        self._connection: list[bytes] = []
-        kept = {
-            b"host": self._hosts,
-            b"content-length": self._lengths,
-            b"transfer-encoding": self._codings,
-            b"expect": self._expected,
-            b"connection": self._connection,
-        }
-        for name, value in headers:
-            kept[name].append(value)
-
-    def head(self, method: bytes, target: bytes, headers: Headers) -> Head:
-        """The head with these headers. Raises: Refused."""
-        self._check_host()
-        if target[0] != 0x2F:  # a slash: the usual form
-            headers = _of_target(method, target, headers)
-        length = self._length()
-        return Head(
-            method,
-            target,
-            "1.0" if self._is_old else "1.1",
-            headers,
-            length,
-            self._expects() and length != 0,
-            not self._is_old and not (self._connection and b"close" in _tokens(self._connection)),
-        )
-
-    def _check_host(self) -> None:
-        number = len(self._hosts)
-        if number > 1:
-            raise Refused(400, "The request has more than one Host header.")
-        if number == 0 and not self._is_old:
-            raise Refused(400, "The request has no Host header.")
-        if number and not _HOST.fullmatch(self._hosts[0]):
-            raise Refused(400, "The Host header is malformed.")
-
-    def _length(self) -> int | None:
-        if self._codings:
-            self._check_codings()
-            return None
-        if not self._lengths:
-            return 0
-        if len(self._lengths) > 1:
-            raise Refused(400, "The request has more than one Content-Length header.")
-        if not _LENGTH.fullmatch(self._lengths[0]):
-            raise Refused(400, "The Content-Length header is malformed.")
-        return int(self._lengths[0])
-
-    def _check_codings(self) -> None:
-        if self._lengths:
-            raise Refused(400, "The request has both Transfer-Encoding and Content-Length.")
-        if self._is_old:
-            raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
-        codings = _tokens(self._codings)
-        if codings == [b"chunked"]:
-            return
-        if b"" in codings or b"chunked" in codings[:-1]:
-            raise Refused(400, "The Transfer-Encoding header is malformed: chunked comes last, and once.")
-        raise Refused(501, "No Transfer-Encoding but chunked is read.")
-
-    def _expects(self) -> bool:
-        if not self._expected or self._is_old:  # who speaks HTTP/1.0 cannot mean it. Source: RFC 9110, 10.1.1
-            return False
-        if any(token != b"100-continue" for token in _tokens(self._expected)):
-            raise Refused(417, "No expectation but 100-continue can be met.")
-        return True
+def _check_doubles(headers: Headers) -> None:
+    """Of what says where a request goes and where it ends there is one. Raises: Refused."""
+    for name, shown in _SINGLE:
+        if sum(other == name for other, _ in headers) > 1:
+            raise Refused(400, f"The request has more than one {shown} header.")
 
 
-def _tokens(values: list[bytes]) -> list[bytes]:
+def _length(fields: Mapping[bytes, bytes], headers: Headers, is_old: bool) -> int | None:
+    length = fields.get(b"content-length")
+    if b"transfer-encoding" in fields:
+        _check_codings(_tokens(b"transfer-encoding", headers), length is not None, is_old)
+        return None
+    if length is None:
+        return 0
+    if not length.isdigit() or len(length) > _MOST_DIGITS:
+        raise Refused(400, "The Content-Length header is malformed.")
+    return int(length)
+
+
+def _check_codings(codings: list[bytes], is_sized: bool, is_old: bool) -> None:
+    if is_sized:
+        raise Refused(400, "The request has both Transfer-Encoding and Content-Length.")
+    if is_old:
+        raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
+    if codings == [b"chunked"]:
+        return
+    if b"" in codings or b"chunked" in codings[:-1]:
+        raise Refused(400, "The Transfer-Encoding header is malformed: chunked comes last, and once.")
+    raise Refused(501, "No Transfer-Encoding but chunked is read.")
+
+
+def _check_expectations(headers: Headers) -> None:
+    if any(token != b"100-continue" for token in _tokens(b"expect", headers)):
+        raise Refused(417, "No expectation but 100-continue can be met.")
+
+
+def _tokens(name: bytes, headers: Headers) -> list[bytes]:
+    """What the headers of this name list, in lower case."""
+    values = [value for other, value in headers if other == name]
     return [token.strip(b" \t").lower() for value in values for token in value.split(b",")]
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from service.asgi import App, Scope
 from service.connections import ConnectionLimits, Crowd, Turns
@@ -58,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._connections: set[Any] = server_state.connections
         self._app_state = app_state
         self._root_path: str = config.root_path
+        self._ends: Any = None  # the addresses of both
         self._unread = b""  # from `_at` on
         self._at = 0
         self._seen = 0  # bytes of an unfinished head that were looked at
@@ -195,7 +197,9 @@ class Connection(asyncio.Protocol):
 
     def scope(self, head: Head) -> Scope:
         """What ASGI calls this request."""
-        return scope_of(head, self.transport, self._root_path, self._app_state)
+        if self._ends is None:
+            self._ends = get_local_addr(self.transport), get_remote_addr(self.transport)
+        return scope_of(head, self._ends, self._root_path, self._app_state)
 
     def start(self, scope: Scope, app: App, keep_alive: bool, expects: bool = False) -> Exchange:
         """Begin to have a request answered."""
@@ -387,14 +391,3 @@ class Connection(asyncio.Protocol):
 
     def _unsent(self) -> int:
         return self.transport.get_write_buffer_size()
-
-
-def asgi_protocol(at_most: ConnectionLimits) -> type[Connection]:
-    """The protocol class for one gateway that leaves everything to ASGI."""
-
-    class Bound(Connection):
-        limits = at_most
-        turns = Turns()
-        crowd = Crowd()
-
-    return Bound

@@ -11,9 +11,9 @@ from types import TracebackType
 
 from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, header_lines, read_body, send_reply
 from service.connections import ConnectionLimits
+from service.edge import asgi_protocol
 from service.errors import PayloadTooLarge
 from service.fastpath import fast_protocol
-from service.protocol import asgi_protocol
 from service.server import Server
 from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 

@@ -78,11 +78,12 @@ class Connection(asyncio.Protocol):
         """Begin; where there are too many connections, another one yields, or this one is refused."""
         self.transport = cast(asyncio.Transport, transport)
         self.flow = FlowControl(self.transport)
-        self._connections.add(self)
         self._since_s = now_s = self.loop.time()
         self.watch.look_within(min(self.limits.head_s, self.limits.keep_alive_s))
-        crowded = len(self._connections) > self.limits.most_connections
-        if crowded and not self.crowd.make_room(self._connections, now_s):
+        crowded = len(self._connections) >= self.limits.most_connections
+        refused = crowded and not self.crowd.make_room(self._connections, now_s)
+        self._connections.add(self)
+        if refused:
             self.refuse(503, "The server has as many connections as it can have.")
 
     def data_received(self, data: bytes) -> None:

@@ -44,6 +44,9 @@ class Remembered(Generic[Key, Value]):
         self._sizes[key] = size_bytes
         self._bytes += size_bytes
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self.young or key in self._old
+
     def __len__(self) -> int:
         return len(self.young.keys() | self._old.keys())
 

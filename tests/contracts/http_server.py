@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import select
 import socket
 import struct
 import threading
@@ -20,10 +21,14 @@ from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0
 HOT = "/hot"
+REFUSED = "/refused"
 
 
 class FrontDoor:
-    """Echoes bodies. `POST /hot` may be answered without ASGI, but not a body that starts with `wait`."""
+    """Echoes bodies. `POST /hot` may be answered without ASGI, but not a body that starts with `wait`.
+
+    `/refused` is answered before its body is read.
+    """
 
     def __init__(self) -> None:
         self.draining = False
@@ -42,6 +47,9 @@ class FrontDoor:
         return Answering(len(self.prepared), self._answer_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == REFUSED:
+            await send_reply(send, 404, [], b"refused")
+            return
         try:
             reply = await self._answer(await read_body(scope, receive, LIMIT_BYTES))
         except ClientGone:
@@ -160,6 +168,19 @@ class Talk:
         """End the connection at once (RST)."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._connection.close()
+
+    def narrow(self) -> None:
+        """Have little room for what is not read yet."""
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def hurry(self) -> None:
+        """Give up soon what the other side does not take."""
+        self._connection.settimeout(0.5)
+
+    def is_over(self) -> bool:
+        """Whether the server has closed; waits a moment for it."""
+        ready, _, _ = select.select([self._connection], [], [], 0.02)
+        return bool(ready)
 
     def send(self, data: bytes) -> None:
         self._connection.sendall(data)

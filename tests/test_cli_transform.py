@@ -18,7 +18,17 @@ from tests.conftest import ROOT, wait_until
 
 ROW, OTHER = "5.1,3.5,1.4,0.2\n", "6.7,3.0,5.2,2.3\n"
 OPTIONS = (
-    *("model", "input", "output", "s3-data-type", "content-type", "accept", "compression-type", "split-type"),
+    *(
+        "model",
+        "input",
+        "output",
+        "s3-data-type",
+        "content-type",
+        "header",
+        "accept",
+        "compression-type",
+        "split-type",
+    ),
     *("assemble-with", "batch-strategy", "max-payload-in-mb", "max-concurrent-transforms", "environment"),
     *("input-filter", "output-filter", "join-source", "invocations-timeout-in-seconds"),
     *("invocations-max-retries", "quarantine", "report"),
@@ -102,6 +112,24 @@ def test_every_option_of_the_api_has_its_name_in_kebab_case() -> None:
     missing = [option for option in OPTIONS if f"--{option} " not in shown]
 
     assert missing == []
+
+
+def test_a_header_is_insisted_on(folder: Path) -> None:
+    names = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n"
+    (folder / "in" / "a.csv").write_text(names + ROW)
+
+    (folder / "in" / "b.csv").unlink()
+    assert run(folder, *CSV, "--header").returncode == 0
+    assert (folder / "out" / "a.csv.out").read_text() == "0\n"
+
+    (folder / "in" / "a.csv").write_text(ROW)
+    done = run(folder, *CSV, "--header")
+    assert (done.returncode, "the header lacks the column 'sepal length (cm)'" in done.stderr) == (1, True)
+    done = run(folder, *CSV, "--content-type", "application/json", "--header")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "sagebird: --header is about text/csv, not application/json.\n",
+    )
 
 
 def test_a_bad_record_is_told_and_the_command_fails(folder: Path) -> None:

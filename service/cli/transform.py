@@ -17,7 +17,14 @@ from service import log
 from service.cli.media import known_type
 from service.cli.refusal import fail
 from service.clock import Clock, SystemClock
-from service.domain.transform.options import NONE, S3_PREFIX, TransformOptions
+from service.domain.transform.options import (
+    CSV,
+    NONE,
+    S3_PREFIX,
+    TransformOptions,
+    media_type,
+    without_header,
+)
 from service.errors import SagebirdError
 from service.jobs.journal import NoJournal
 from service.jobs.order import Order, open_workshop, run_order
@@ -38,6 +45,10 @@ ContentType = Annotated[
 ]
 Accept = Annotated[
     str | None, typer.Option(help="Type of the outputs.  [default: the model's own]", show_default=False)
+]
+Header = Annotated[
+    bool,
+    typer.Option("--header", help="The first line of each CSV names its columns; refused if it does not."),
 ]
 CompressionType = Annotated[str, typer.Option(help="None or Gzip.")]
 SplitType = Annotated[str, typer.Option(help="What a record is: None, Line, RecordIO or TFRecord.")]
@@ -90,6 +101,7 @@ def transform(
     source: Source,
     target: Target,
     content_type: ContentType = None,
+    header: Header = False,
     accept: Accept = None,
     compression_type: CompressionType = NONE,
     split_type: SplitType = NONE,
@@ -112,7 +124,7 @@ def transform(
     """Send all files of a folder or bucket through a model: FILE becomes FILE.out. Needs no server."""
     options = TransformOptions(
         data_type=data_type,
-        content_type=content_type,
+        content_type=_with_header(content_type) if header else content_type,
         accept=accept,
         compression_type=compression_type,
         split_type=split_type,
@@ -129,6 +141,14 @@ def transform(
     )
     order = Order(model, source, target, options, {}, quarantine, report, known_type)
     _carry_out(order, models, data)
+
+
+def _with_header(content_type: str | None) -> str:
+    """The type of CSV with a header, as RFC 4180 has it."""
+    given = CSV if content_type is None else content_type
+    if media_type(given) != CSV:
+        fail(f"--header is about {CSV}, not {given}.")
+    return f"{without_header(given)}; header=present"
 
 
 def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:

@@ -37,6 +37,7 @@ TRUTHS: Final = dict.fromkeys(("True", "TRUE", "true"), True) | dict.fromkeys(
 """Truth values. Source: pandas.read_csv, true_values and false_values."""
 
 _NUMBER_TYPES: Final = frozenset({int, float})
+_SHOWN_NAMES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,35 @@ def read_header(line: bytes) -> list[str] | None:
     except BadPayload:
         return None
     return [cell.strip(" \t") for cell in rows[0]] if len(rows) == 1 else None
+
+
+def header_order(cells: Sequence[str], names: Sequence[str], *, insisted: bool) -> list[int] | None:
+    """Where each of a model's columns is, if a first row is the header of exactly these; None if it is not.
+
+    Names that look like numbers are a header only where somebody insists on one.
+    """
+    if sorted(cells) != sorted(names) or (not insisted and all(map(NUMBER.fullmatch, names))):
+        return None
+    return [cells.index(name) for name in names]
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """A model's columns, as a sentence may list them."""
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more
+
+
+def misnamed(what: str, given: Sequence[str], names: Sequence[str]) -> str:
+    """The sentence for a header or a record that does not have exactly a model's columns."""
+    told = f"the model's columns are {shown_names(names)}"
+    missing = next((name for name in names if name not in given), None)
+    if missing is not None:
+        return f"{what} lacks the column {missing!r}; {told}"
+    unknown = next((name for name in given if name not in names), None)
+    if unknown is not None:
+        return f"{what} has the unknown column {unknown!r}; {told}"
+    twice = next(name for name in given if given.count(name) > 1)
+    return f"{what} has the column {twice!r} twice; {told}"
 
 
 def read_numbers(cells: Sequence[Any], label: Label, *, spelled: bool) -> Numbers:

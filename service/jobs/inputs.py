@@ -20,7 +20,8 @@ from service.domain.transform.options import (
 )
 from service.domain.transform.split import SPLITTERS, RecordError, too_large
 from service.errors import ObjectFault, ValidationFault
-from service.jobs.member import Batch, Profile, Spans, Stream
+from service.jobs.header import NO_HEADER, Header, find_header
+from service.jobs.member import Batch, Headed, Profile, Spans, Stream
 from service.objects.store import ObjectStore, cannot_read, read_chunks
 
 LEAST_BLOCK_BYTES: Final = MEGABYTE
@@ -98,15 +99,17 @@ def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bo
         return iter(())
     if options.split_type == NONE or (not limit and remote):
         return iter([_whole(given, limit, unpack, remote)])
+    header = find_header(given.spot, options, profile) if options.split_type == LINE else NO_HEADER
     if options.split_type == LINE and (
         profile.as_blocks or options.strategy(profile.parameters) != SINGLE_RECORD
     ):
         block = _block_bytes(given.size_bytes)
         target = min(limit or block, block) if profile.as_blocks else limit
         if unpack:
-            return batch_lines(read_chunks(given.spot, unpack=True), target, limit)
-        return _spans(given, target or given.size_bytes, limit)
-    return _records(given, options, profile, limit, remote=remote)
+            chunks = _below(read_chunks(given.spot, unpack=True), header.size_bytes)
+            return _headed(batch_lines(chunks, target, limit), header)
+        return _spans(given, target or given.size_bytes, limit, header)
+    return _headed(_records(given, options, profile, limit, header, remote=remote), header)
 
 
 def _block_bytes(size_bytes: int) -> int:
@@ -115,9 +118,9 @@ def _block_bytes(size_bytes: int) -> int:
 
 
 def _records(
-    given: Input, options: TransformOptions, profile: Profile, limit: int, *, remote: bool
-) -> Iterator[Batch]:
-    chunks = read_chunks(given.spot, unpack=options.compression_type == GZIP)
+    given: Input, options: TransformOptions, profile: Profile, limit: int, header: Header, *, remote: bool
+) -> Iterator[bytes]:
+    chunks = _below(read_chunks(given.spot, unpack=options.compression_type == GZIP), header.size_bytes)
     records = SPLITTERS[options.split_type](chunks, limit)
     if options.strategy(profile.parameters) != SINGLE_RECORD:
         lists = batch_records(records, limit)
@@ -149,11 +152,23 @@ def _whole(given: Input, limit: int, unpack: bool, remote: bool) -> Batch:
     return bytes(body)
 
 
-def _spans(given: Input, target: int, limit: int) -> Iterator[Batch]:
+def _below(chunks: Iterator[bytes], skipped: int) -> Iterator[bytes]:
+    """The chunks without as many bytes at their beginning."""
+    for chunk in chunks:
+        if len(chunk) > skipped:
+            yield chunk[skipped:]
+        skipped = max(0, skipped - len(chunk))
+
+
+def _headed(bodies: Iterator[bytes], header: Header) -> Iterator[Batch]:
+    return (Headed(header.line, body) for body in bodies) if header.line else iter(bodies)
+
+
+def _spans(given: Input, target: int, limit: int, header: Header) -> Iterator[Batch]:
     """As `batch_lines`, without reading more than the places where batches end."""
     try:
         with os.fdopen(given.spot.open(), "rb", buffering=0) as file:
-            descriptor, size, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
+            descriptor, size, at = file.fileno(), os.fstat(file.fileno()).st_size, header.size_bytes
             while at < size:
                 end = size
                 if size - at > target:
@@ -163,7 +178,7 @@ def _spans(given: Input, target: int, limit: int) -> Iterator[Batch]:
                 end = end or size
                 if limit and end - at > limit:
                     raise RecordError(1, too_large(limit + 1, limit))
-                yield Spans(given.spot, at, end - at)
+                yield Spans(given.spot, at, end - at, header.line)
                 at = end
     except OSError as error:
         raise cannot_read(given.spot, error) from error

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -17,16 +18,19 @@ from service.domain.transform.options import (
     CSV,
     JSON_LINES,
     LINE,
+    SINGLE_RECORD,
     ContainerParameters,
     TransformOptions,
     container_strategy,
+    media_type,
+    without_header,
 )
 from service.errors import ModelFault, ModelTimeout, ObjectFault
 from service.hosting.codec import choose_accept
 from service.hosting.flavours.preload import reseed
-from service.hosting.media import JSON
+from service.hosting.media import JSON, TEXT
 from service.hosting.memory import keep_freed_memory
-from service.hosting.model import Call, load_model
+from service.hosting.model import Call, FlavourModel, load_model
 from service.hosting.remote import RemoteModel
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.objects.store import cannot_read, read_chunks
@@ -39,11 +43,20 @@ _FIRST_PAUSE_S: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Whole records of a file, to be read by whoever works on them."""
+    """Whole records of a file, to be read by whoever works on them below a header line, if they need one."""
 
     spot: Spot
     offset: int
     size_bytes: int
+    header: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Headed:
+    """Whole records, and the header line that goes before them to the model."""
+
+    header: bytes
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class Stream:
     unpack: bool
 
 
-Batch = bytes | Spans | Stream
+Batch = bytes | Headed | Spans | Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +75,14 @@ class Profile:
     """What a crew knows of its model once it is loaded.
 
     `as_blocks`: answers do not depend on how records are put together, so batches may be of any size.
+    `columns`: the names by which it knows a header, if it does.
     """
 
     description: str
     as_blocks: bool
     parameters: ContainerParameters
     warnings: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
 
 
 class Recruit(Protocol):
@@ -93,25 +108,34 @@ class LocalRecruit:
         options = self.options
         if model.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
-        as_blocks = model.in_place and options.split_type == LINE and self._answers_in_lines
+        one_text = media_type(options.content_type) == TEXT  # a whole body is one
+        parameters = ContainerParameters(batch_strategy=SINGLE_RECORD if one_text else None)
+        as_blocks = model.in_place and options.split_type == LINE and self._answers_in_lines and not one_text
+        content_type = _content_type(options)
 
-        def ask(body: bytes) -> bytes:
-            with _alarm(options.timeout_s):
-                return model.answer(Call(body, options.content_type, options.accept)).body
+        @lru_cache(maxsize=8)
+        def work_below(header: bytes) -> BatchWork:
+            below = f"{content_type}; header=present" if header else content_type
 
-        work = BatchWork(
-            options,
-            ContainerParameters(),
-            ask if model.in_place else _patient(ask, options.max_retries),
-            ask,
-            quarantine=self.quarantine,
-            strict_lines=model.in_place,
-            as_blocks=as_blocks,
-        )
+            def ask(body: bytes) -> bytes:
+                with _alarm(options.timeout_s):
+                    return model.answer(Call(header + body, below, options.accept)).body
+
+            return BatchWork(
+                options,
+                parameters,
+                ask if model.in_place else _patient(ask, options.max_retries),
+                ask,
+                quarantine=self.quarantine,
+                strict_lines=model.in_place,
+                as_blocks=as_blocks,
+            )
+
+        columns = model.predictor.columns if isinstance(model, FlavourModel) else None
         return (
-            lambda batch: _run(work, batch),
+            lambda batch: _run(work_below(_header_of(batch)), batch),
             lambda: None,
-            Profile(model.description, as_blocks, ContainerParameters(), model.warnings),
+            Profile(model.description, as_blocks, parameters, model.warnings, columns),
         )
 
     @property
@@ -141,7 +165,7 @@ class RemoteRecruit:
             remote.close()
             raise
         parameters = _parameters(remote.execution_parameters())
-        call = Call(b"", self.options.content_type, self.options.accept)
+        call = Call(b"", _content_type(self.options), self.options.accept)
 
         def ask(body: bytes) -> bytes:
             return remote.answer(Call(body, call.content_type, call.accept)).body
@@ -189,9 +213,21 @@ def _run(work: BatchWork, batch: Batch) -> Result:
         return Failed(None, fault.message)
 
 
+def _content_type(options: TransformOptions) -> str | None:
+    """What requests are said to be: the line that a header was announced as is none of their records."""
+    given = options.content_type
+    return without_header(given) if given and options.header and options.split_type == LINE else given
+
+
+def _header_of(batch: Batch) -> bytes:
+    return batch.header if isinstance(batch, Spans | Headed) else b""
+
+
 def _body(batch: Batch) -> bytes:
     if isinstance(batch, bytes):
         return batch
+    if isinstance(batch, Headed):
+        return batch.body
     if isinstance(batch, Stream):
         return b"".join(_chunks(batch))
     try:

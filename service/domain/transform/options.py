@@ -102,6 +102,15 @@ class TransformOptions:
         return replace(self, accept=self.content_type) if looks_into_answers and self.accept is None else self
 
     @property
+    def header(self) -> bool | None:
+        """What the ContentType says of a header line; None: nothing. Source: RFC 4180, section 3."""
+        kind, *parameters = (self.content_type or "").lower().replace(" ", "").split(";")
+        if kind != CSV:
+            return None
+        said = {"header=present": True, "header=absent": False}
+        return next((said[each] for each in parameters if each in said), None)
+
+    @property
     def joins(self) -> bool:
         """Whether each answer is joined to its input."""
         return self.join_source == INPUT
@@ -131,6 +140,13 @@ def container_strategy(strategy: str) -> str:
 def media_type(header: str | None) -> str:
     """The media type of a Content-Type or Accept, without parameters; "" for none."""
     return "" if header is None else header.partition(";")[0].strip().lower()
+
+
+def without_header(content_type: str) -> str:
+    """The same type for rows from which the header line was taken."""
+    kind, *parameters = content_type.split(";")
+    kept = [each for each in parameters if not each.strip().lower().startswith("header=")]
+    return ";".join([kind, *kept])
 
 
 def check_options(options: TransformOptions) -> None:

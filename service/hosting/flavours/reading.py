@@ -22,12 +22,15 @@ from service.hosting.tables import (
     Table,
     Takes,
     check_width,
+    header_order,
+    misnamed,
     quoted,
     read_cells,
     read_header,
     read_numbers,
     read_value,
     refuse_cell,
+    shown_names,
 )
 from service.log import get_logger
 
@@ -156,7 +159,7 @@ class Reading:
         expected = frozenset(names)
         for number, record in enumerate(records, start=1):
             if record.keys() != expected:
-                raise BadPayload(self._misnamed(f"record {number}", list(record)))
+                raise BadPayload(misnamed(f"record {number}", list(record), names))
         cells = [[record[name] for record in records] for name in names]
         return self._assembled(cells, len(records), spelled=False)
 
@@ -179,13 +182,11 @@ class Reading:
     def _order(self, cells: list[str], *, insisted: bool) -> Sequence[int] | None:
         """Where each of the model's columns is, if the first row is a header. Raises: BadPayload."""
         names = self.names or ()
-        if sorted(cells) == sorted(names):
-            # Numbers are a header only where somebody says so.
-            if insisted or not all(map(NUMBER.fullmatch, names)):
-                return [cells.index(name) for name in names]
-            return None
+        order = header_order(cells, names, insisted=insisted)
+        if order is not None or sorted(cells) == sorted(names):
+            return order
         if insisted or self._is_meant_as_header(cells):
-            raise BadPayload(self._misnamed("the header", cells))
+            raise BadPayload(misnamed("the header", cells, names))
         return None
 
     def _is_meant_as_header(self, cells: list[str]) -> bool:
@@ -198,18 +199,6 @@ class Reading:
             column.kind is Kind.NUMBER and cell in known
             for cell, column in zip(cells, self._columns, strict=True)
         )
-
-    def _misnamed(self, what: str, given: list[str]) -> str:
-        names = self.names or ()
-        told = f"the model's columns are {self._shown_names}"
-        missing = next((name for name in names if name not in given), None)
-        if missing is not None:
-            return f"{what} lacks the column {missing!r}; {told}"
-        unknown = next((name for name in given if name not in names), None)
-        if unknown is not None:
-            return f"{what} has the unknown column {unknown!r}; {told}"
-        twice = next(name for name in given if given.count(name) > 1)
-        return f"{what} has the column {twice!r} twice; {told}"
 
     @property
     def _header_hint(self) -> str:
@@ -295,9 +284,7 @@ class Reading:
 
     @property
     def _shown_names(self) -> str:
-        names = self.names or ()
-        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-        return ", ".join(names[:_SHOWN_NAMES]) + more
+        return shown_names(self.names or ())
 
     def _shown_columns(self) -> list[tuple[str, Column]]:
         return list(zip(self.names or (), self._columns, strict=True))[:_SHOWN_NAMES]

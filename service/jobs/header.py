@@ -1,0 +1,75 @@
+"""The header line of a CSV input: found once for each file, taken from its records, told to the model."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from service.beneath import Spot
+from service.domain.transform.jsonpath import PathError, compile_path
+from service.domain.transform.options import CSV, GZIP, TransformOptions, media_type
+from service.domain.transform.records import FORMS, input_filter
+from service.domain.transform.split import RecordError
+from service.hosting.tables import header_order, misnamed, read_header
+from service.jobs.member import Profile
+from service.objects.store import read_chunks
+
+_MOST_BYTES: Final = 1 << 20
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`size_bytes` of the file are its header; `line` goes to the model before the records of each request.
+
+    It is empty where the model needs none: its columns are in its own order, or it knows no names.
+    """
+
+    size_bytes: int
+    line: bytes = b""
+
+
+NO_HEADER: Final = Header(0)
+
+
+def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> Header:
+    """The header of a file: its first line if that, filtered as records are, has exactly the model's names.
+
+    Where the ContentType says that there is one (`text/csv; header=present`), another first line is refused;
+    for a model that knows no names it is left out. Raises: RecordError, ObjectFault.
+    """
+    insisted = options.header is True
+    if media_type(options.content_type) != CSV or options.header is False:
+        return NO_HEADER
+    if profile.columns is None and not insisted:
+        return NO_HEADER
+    line = _first_line(spot, unpack=options.compression_type == GZIP)
+    if profile.columns is None:
+        return Header(len(line))
+    filtered = _filtered(line.removeprefix(_BOM).rstrip(b"\r\n"), options)
+    cells = (read_header(filtered) if filtered else None) or []
+    order = header_order(cells, profile.columns, insisted=insisted)
+    if order is None and insisted:
+        raise RecordError(0, misnamed("the header", cells, profile.columns))
+    if order is None:
+        return NO_HEADER
+    in_order = order == list(range(len(order)))
+    return Header(len(line), b"" if in_order else filtered + b"\n")
+
+
+def _first_line(spot: Spot, *, unpack: bool) -> bytes:
+    line = b""
+    for chunk in read_chunks(spot, unpack=unpack):
+        line += chunk
+        end = line.find(b"\n") + 1
+        if end or len(line) > _MOST_BYTES:
+            return line[:end]
+    return line
+
+
+def _filtered(line: bytes, options: TransformOptions) -> bytes:
+    path = compile_path(options.input_filter)
+    if path.is_whole:
+        return line
+    try:
+        return input_filter(FORMS[CSV], path)(line)
+    except PathError:  # of which its records will tell, too
+        return b""

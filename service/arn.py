@@ -66,9 +66,9 @@ class Arns:
         """The ARN of a transform job."""
         return self.arn("transform-job", name)
 
-    def root_user(self) -> str:
-        """The account itself as a caller. Source: AWS's answer of GetCallerIdentity to the root user."""
-        return f"arn:{self.partition}:iam::{self.account}:root"
+    def assumed_role(self, role: str, session: str) -> str:
+        """A caller that has assumed a role. Source: AWS's answer of GetCallerIdentity to such a caller."""
+        return f"arn:{self.partition}:sts::{self.account}:assumed-role/{role}/{session}"
 
     def log_stream(self, endpoint: str) -> str:
         """What a ModelError calls LogStreamArn, although it names the log group (contract B.4)."""

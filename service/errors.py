@@ -9,6 +9,8 @@
     │   ├── ResourceLimitExceeded   a quota is reached
     │   ├── UnknownOperation        no such operation, or one that is not served yet
     │   ├── AccessDenied            a host or a web page that may not ask this
+    │   ├── NotPermitted            a call of IAM or STS that is not served
+    │   ├── NothingThere            what a call of another service is about is not here
     │   └── UnsupportedEncoding     the body is compressed in a way that is not read
     ├── ModelFault                  what a container answers instead of a prediction; carries its status
     │   ├── BadPayload              400: the body is not what its Content-Type says, or the model refuses it
@@ -95,6 +97,18 @@ class AccessDenied(CallerError):
     """This host is not served, or a web page may not ask this; the message names the setting for it."""
 
     code = "AccessDeniedException"
+
+
+class NotPermitted(CallerError):
+    """A call of IAM or STS that is not served, in the one form after which their clients go on."""
+
+    code = "AccessDenied"
+
+
+class NothingThere(CallerError):
+    """What a call is about is not here, in the words of a service that is not served."""
+
+    code = "ResourceNotFoundException"
 
 
 class UnsupportedEncoding(CallerError):

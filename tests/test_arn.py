@@ -31,8 +31,8 @@ def test_a_name_keeps_its_case() -> None:
 
 @pytest.mark.provenance("documented")
 def test_the_account_itself_is_its_root_user() -> None:
-    assert ARNS.root_user() == "arn:aws:iam::123456789012:root"
-    assert Arns("123456789012", "cn-north-1").root_user() == "arn:aws-cn:iam::123456789012:root"
+    assert ARNS.assumed_role("r", "s") == "arn:aws:sts::123456789012:assumed-role/r/s"
+    assert Arns("123456789012", "cn-north-1").assumed_role("r", "s").startswith("arn:aws-cn:sts::")
 
 
 @pytest.mark.provenance("observed")

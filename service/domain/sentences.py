@@ -377,14 +377,5 @@ def target_missing() -> str:
     )
 
 
-def service_not_served(operation: str, service: str) -> str:
-    """Ours; `service` as its clients name it in their requests."""
-    return (
-        f"sagebird does not serve {operation} of {service}: it stands in for sagemaker and "
-        "sagemaker-runtime, and answers GetCallerIdentity of sts. Point only those clients at it, e.g. by "
-        "AWS_ENDPOINT_URL_SAGEMAKER and AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME instead of AWS_ENDPOINT_URL."
-    )
-
-
 def _cut(text: str, most_chars: int) -> str:
     return text if len(text) <= most_chars else text[: most_chars - 1] + "…"

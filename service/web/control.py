@@ -1,13 +1,14 @@
 """The control face, `POST /`: JSON calls by X-Amz-Target, and the one STS call that tools make."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 from service.arn import Arns
 from service.asgi import ClientGone, Receive, Scope, Send, read_body, send_reply
-from service.domain import sentences
-from service.errors import SagebirdError, UnknownOperation
+from service.domain import sentences, unserved
+from service.errors import NothingThere, NotPermitted, SagebirdError, UnknownOperation
 from service.log import get_logger
 from service.web.failures import note_failure
 from service.wire import query, sigv4
@@ -21,6 +22,14 @@ Call = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
 
 _MAX_NAME_CHARS = 128
 _JSON_1_0 = b"application/x-amz-json-1.0"
+_LOGS = "Logs_20140328"
+_IDENTITY = MappingProxyType({query.STS_VERSION: "sts", "2010-05-08": "iam"})
+
+ROLE = "sagebird"
+SESSION = "caller"
+"""Who every caller is: programs take their role's name from between the slashes of the ARN."""
+
+_ROLE_ID = "AROASAGEBIRD000000000"
 
 
 class ControlFace:
@@ -67,7 +76,9 @@ class ControlFace:
         prefix, _, name = target.rpartition(".")
         name = name[:_MAX_NAME_CHARS]
         if prefix != self._service.target_prefix:
-            raise UnknownOperation(sentences.service_not_served(name, _service_name(headers, prefix)))
+            if prefix == _LOGS:  # programs that wait for logs go on where there is no group of them
+                raise NothingThere(unserved.no_logs(name))
+            raise UnknownOperation(unserved.service_not_served(name, _service_name(headers, prefix)))
         operation = self._service.operation(name)
         if operation is None:
             raise UnknownOperation(sentences.operation_unknown(name))
@@ -76,10 +87,15 @@ class ControlFace:
 
     def _answer_query(self, form: QueryCall, headers: Mapping[bytes, bytes], request_id: str) -> Reply:
         if form != QueryCall("GetCallerIdentity", query.STS_VERSION):
-            service = _service_name(headers, f"the API of {form.version}")
-            raise UnknownOperation(sentences.service_not_served(form.action, service))
-        account = self._arns.account
-        identity = {"Arn": self._arns.root_user(), "UserId": account, "Account": account}
+            service = _service_name(headers, _IDENTITY.get(form.version, f"the API of {form.version}"))
+            refused = unserved.service_not_served(form.action, service)
+            # Programs that look at roles and policies first go on after this one, and after no other.
+            raise NotPermitted(refused) if service in _IDENTITY.values() else UnknownOperation(refused)
+        identity = {
+            "Arn": self._arns.assumed_role(ROLE, SESSION),
+            "UserId": f"{_ROLE_ID}:{SESSION}",
+            "Account": self._arns.account,
+        }
         return query.write_result(form, identity, request_id)
 
     def _to_fault(

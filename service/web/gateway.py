@@ -10,6 +10,7 @@ from service.web.browsers import for_browsers, with_headers
 from service.web.denial import deny
 from service.web.encodings import unpacked
 from service.web.guard import Asked, Guard, is_prediction, leave, opened, read_asked
+from service.web.strangers import stranger
 from service.wire.reply import Answered, Answering, Preparing
 
 _ENDPOINTS = b"/endpoints/"
@@ -63,6 +64,9 @@ class Gateway:
         asked = read_asked(headers)
         try:
             self._guard.check_host(headers)
+            elsewhere = stranger(scope)
+            if elsewhere is not None:
+                return elsewhere(scope, receive, send)
             origin = self._guard.check(method, path, asked)
             if asked.encoding is not None:
                 scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)

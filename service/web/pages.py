@@ -113,9 +113,6 @@ def _add_overview(app: FastAPI, served: Served) -> None:
 
     @app.get("/", include_in_schema=False)
     def home(request: Request) -> Response:
-        if "authorization" in request.headers or "X-Amz-Credential" in request.query_params:
-            # boto3's S3 and STS clients come here too when only AWS_ENDPOINT_URL is set
-            return PlainTextResponse("sagebird does not serve this AWS service.\n", 501)
         host = str(request.base_url).rstrip("/")
         if "text/html" in request.headers.get("accept", ""):
             shown = home_page(served.endpoints(MOST_SHOWN + 1), served.models(), served.notices(), host)

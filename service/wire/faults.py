@@ -11,6 +11,7 @@ from typing import Any
 from service.errors import (
     REQUEST_ID,
     CallerError,
+    NotPermitted,
     PayloadTooLarge,
     SagebirdError,
     Unavailable,
@@ -29,6 +30,7 @@ _UNDECLARED = MappingProxyType(
         SerializationFault.code: 400,
         Unavailable.code: 503,
         "RequestEntityTooLargeException": 413,
+        NotPermitted.code: 403,
     }
 )
 

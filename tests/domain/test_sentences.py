@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.arn import Arns
-from service.domain import obstacles, sentences
+from service.domain import obstacles, sentences, unserved
 from service.domain.kinds import Kind
 
 ACCOUNT = "000000000000"
@@ -179,7 +179,7 @@ def test_sentences_of_our_own_name_what_to_mend(sentence: str, words: list[str])
 def test_who_misses_the_control_plane_is_told_where_to_go() -> None:
     assert sentences.operation_unknown("Fly") == "SageMaker has no operation 'Fly'."
     assert "/endpoints/NAME/invocations" in sentences.target_missing()
-    text = sentences.service_not_served("GetRole", "iam")
+    text = unserved.service_not_served("GetRole", "iam")
     assert text.startswith("sagebird does not serve GetRole of iam: ")
     assert "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME" in text
 

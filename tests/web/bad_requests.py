@@ -97,7 +97,7 @@ class _Maker:
         name = operation.name
         targets = (
             f"{self._prefix}.{name}s",
-            f"Logs_20140328.{name}",
+            f"AmazonSSM.{name}",
             name,
             f"{self._prefix}.",
             f".{name}",

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from service.arn import Arns
 from service.asgi import Message
-from service.domain import sentences
+from service.domain import sentences, unserved
 from service.errors import UnknownOperation, ValidationFault
 from service.web.control import ControlFace
 from service.wire.json_rpc import JsonRpcService
@@ -173,7 +173,6 @@ def test_a_body_over_the_limit_is_413(url: str) -> None:
 @pytest.mark.parametrize(
     ("service", "method", "members", "code"),
     [
-        ("logs", "describe_log_groups", {}, "UnknownOperationException"),
         ("cloudwatch", "list_metrics", {}, "UnknownOperationException"),
         (
             "application-autoscaling",
@@ -181,8 +180,15 @@ def test_a_body_over_the_limit_is_413(url: str) -> None:
             {"ServiceNamespace": "sagemaker"},
             "UnknownOperationException",
         ),
-        ("iam", "get_role", {"RoleName": "r"}, "InvalidAction"),
-        ("sts", "get_session_token", {}, "InvalidAction"),
+        ("iam", "get_role", {"RoleName": "r"}, "AccessDenied"),
+        (
+            "iam",
+            "simulate_principal_policy",
+            {"PolicySourceArn": "arn:aws:iam::000000000000:role/r", "ActionNames": ["s3:GetObject"]},
+            "AccessDenied",
+        ),
+        ("sts", "get_session_token", {}, "AccessDenied"),
+        ("ecr", "describe_repositories", {}, "UnknownOperationException"),
         ("ec2", "describe_vpcs", {}, "InvalidAction"),
     ],
 )
@@ -195,18 +201,38 @@ def test_another_service_s_client_is_told_that_it_is_not_served(
     assert error["Code"] == code
     signed_for = {"cloudwatch": "monitoring"}.get(service, service)
     operation = caught.value.operation_name
-    assert error["Message"] == sentences.service_not_served(operation, signed_for)
+    assert error["Message"] == unserved.service_not_served(operation, signed_for)
     assert caught.value.response["ResponseMetadata"]["RequestId"]
 
 
 def test_a_call_that_nobody_signed_is_named_by_what_it_says_of_itself(url: str) -> None:
-    _, _, message = _error(_post(url, "Logs_20140328.DescribeLogGroups"))
-    assert message == sentences.service_not_served("DescribeLogGroups", "Logs_20140328")
+    _, _, message = _error(_post(url, "AmazonSSM.GetParameter"))
+    assert message == unserved.service_not_served("GetParameter", "AmazonSSM")
     _, _, message = _error(_post(url, "Fly"))
-    assert message == sentences.service_not_served("Fly", "an unnamed service")
+    assert message == unserved.service_not_served("Fly", "an unnamed service")
     answer = _post(url, None, "Action=GetRole&Version=2010-05-08", Content_Type=_FORM)
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "text/xml")
-    assert "does not serve GetRole of the API of 2010-05-08" in answer.text
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "text/xml")
+    assert "does not serve GetRole of iam" in answer.text
+    answer = _post(url, None, "Action=Publish&Version=2010-03-31", Content_Type=_FORM)
+    assert answer.status_code == 400
+    assert "does not serve Publish of the API of 2010-03-31" in answer.text
+
+
+@pytest.mark.provenance("observed")
+@pytest.mark.parametrize(
+    ("method", "members"),
+    [
+        ("describe_log_streams", {"logGroupName": "/aws/sagemaker/TrainingJobs"}),
+        ("get_log_events", {"logGroupName": "g", "logStreamName": "s"}),
+        ("filter_log_events", {"logGroupName": "g"}),
+    ],
+)
+def test_a_program_that_waits_for_logs_is_told_that_there_are_none(
+    url: str, method: str, members: dict[str, Any]
+) -> None:
+    logs = _client(url, "logs")
+    with pytest.raises(logs.exceptions.ResourceNotFoundException, match="log group does not exist"):
+        getattr(logs, method)(**members)
 
 
 def test_json_of_the_older_version_is_answered_in_it(url: str) -> None:
@@ -219,7 +245,8 @@ def test_json_of_the_older_version_is_answered_in_it(url: str) -> None:
 def test_sts_says_who_the_caller_is(url: str) -> None:
     identity = _client(url, "sts").get_caller_identity()
     assert identity.pop("ResponseMetadata")["RequestId"]
-    assert identity == {"UserId": _ACCOUNT, "Account": _ACCOUNT, "Arn": f"arn:aws:iam::{_ACCOUNT}:root"}
+    arn = f"arn:aws:sts::{_ACCOUNT}:assumed-role/sagebird/caller"
+    assert identity == {"UserId": "AROASAGEBIRD000000000:caller", "Account": _ACCOUNT, "Arn": arn}
 
 
 def test_a_failed_request_leaves_one_log_line_with_its_id(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,28 @@
+"""What clients of AWS services that are not served are told, and what to do instead."""
+
+
+def service_not_served(operation: str, service: str) -> str:
+    """Ours; `service` as its clients name it in their requests."""
+    return (
+        f"sagebird does not serve {operation} of {service}: it stands in for sagemaker and "
+        "sagemaker-runtime, and answers GetCallerIdentity of sts. Point only those clients at it, e.g. by "
+        "AWS_ENDPOINT_URL_SAGEMAKER and AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME instead of AWS_ENDPOINT_URL."
+    )
+
+
+def s3_not_served(request: str) -> str:
+    """Ours; `request` is its method and path."""
+    return (
+        f"sagebird does not serve S3 yet ({request}). A bucket is a folder here: s3://bucket/key is the file "
+        "s3/bucket/key below the server's data folder (data/s3/bucket/key by default): write and read that. "
+        "To have another S3 asked, set AWS_ENDPOINT_URL_SAGEMAKER and AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME "
+        "instead of AWS_ENDPOINT_URL."
+    )
+
+
+def no_logs(operation: str) -> str:
+    """The first sentence is AWS's, observed; the rest is ours."""
+    return (
+        f"The specified log group does not exist. sagebird does not serve {operation} of logs: what models "
+        "print is in the server's own log."
+    )

@@ -1,0 +1,102 @@
+"""Stock clients of services that are not served, as AWS_ENDPOINT_URL points all of a program's here."""
+
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.aws.conftest import Stage
+
+_KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
+
+
+def _client(service: str, url: str, **config: Any) -> Any:
+    settings = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, **config)
+    return boto3.client(service, endpoint_url=url, config=settings, **_KEYS)
+
+
+@pytest.mark.provenance("botocore")
+@pytest.mark.parametrize(
+    ("method", "members"),
+    [
+        ("list_buckets", {}),
+        ("create_bucket", {"Bucket": "b"}),
+        ("list_objects_v2", {"Bucket": "b"}),
+        (
+            "put_object",
+            {"Bucket": "b", "Key": "k/a b.csv", "Body": b"1,2\n" * 50_000, "ContentType": "text/plain"},
+        ),
+        ("get_object", {"Bucket": "b", "Key": "k/a.csv"}),
+        ("delete_objects", {"Bucket": "b", "Delete": {"Objects": [{"Key": "k"}]}}),
+        ("create_multipart_upload", {"Bucket": "endpoints", "Key": "e"}),
+    ],
+)
+def test_s3_is_told_in_its_own_document_that_a_bucket_is_a_folder(
+    stage: Stage, method: str, members: dict[str, Any]
+) -> None:
+    s3 = _client("s3", stage.url)
+    for _ in range(2):  # the connection goes on, or is opened anew
+        with pytest.raises(ClientError) as caught:
+            getattr(s3, method)(**members)
+        error = caught.value.response["Error"]
+        assert error["Code"] == "NotImplemented"
+        assert "A bucket is a folder here" in error["Message"]
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+        assert caught.value.response["ResponseMetadata"]["RequestId"]
+
+
+def test_a_head_of_s3_has_the_status_and_no_body(stage: Stage) -> None:
+    with pytest.raises(ClientError) as caught:
+        _client("s3", stage.url).head_object(Bucket="b", Key="k")
+    assert caught.value.response["Error"]["Code"] == "501"
+
+
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
+def test_a_presigned_url_of_s3_is_known_by_its_query(stage: Stage, version: str) -> None:
+    s3 = _client("s3", stage.url, signature_version=version)
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+    answer = httpx.get(url)
+    assert (answer.status_code, answer.headers["content-type"]) == (501, "application/xml")
+    assert "<Resource>/b/k</Resource>" in answer.text
+
+
+@pytest.mark.provenance("botocore")
+@pytest.mark.parametrize(
+    ("service", "method"),
+    [("lambda", "list_functions"), ("route53", "list_hosted_zones"), ("efs", "describe_file_systems")],
+)
+def test_services_with_paths_of_their_own_hear_it_in_their_protocol(
+    stage: Stage, service: str, method: str
+) -> None:
+    with pytest.raises(ClientError) as caught:
+        getattr(_client(service, stage.url), method)()
+    error = caught.value.response["Error"]
+    assert error["Code"] in ("UnknownOperationException", "InvalidAction")
+    assert "sagebird does not serve GET /" in error["Message"]
+
+
+def test_cbor_is_answered_in_cbor(stage: Stage) -> None:
+    from botocore.parsers import create_parser
+
+    answer = httpx.post(
+        f"{stage.url}/service/GraniteServiceVersion20100801/operation/ListMetrics",
+        headers={
+            "smithy-protocol": "rpc-v2-cbor",
+            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/monitoring/aws4_request, "
+            "SignedHeaders=host, Signature=0",
+        },
+        content=b"\xa0",
+    )
+    parsed = create_parser("smithy-rpc-v2-cbor").parse(
+        {"status_code": answer.status_code, "headers": answer.headers, "body": answer.content}, None
+    )
+    assert parsed["Error"]["Code"] == "UnknownOperationException"
+    assert "does not serve" in parsed["Error"]["Message"]
+
+
+def test_a_browser_still_gets_its_page(stage: Stage) -> None:
+    answer = httpx.get(stage.url, headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")

@@ -26,7 +26,7 @@ from service.hosting.handler import (
 from service.hosting.media import JSON
 from service.hosting.requirements import check_requirements
 from service.hosting.tables import PLAIN, Takes, quoted
-from service.hosting.user_code import UserCode, code_fault
+from service.hosting.user_code import UserCode, code_fault, holds_modules
 
 if TYPE_CHECKING:
     from service.hosting.flavours import sklearn
@@ -266,7 +266,8 @@ def load_model(
     It may be compiled if its programs hold at most `most_program_bytes`, which then count as its own.
 
     Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from
-    the model, in code/, then at the top), then for a model file. Source: contract A.3, A.4.
+    the model, in code/, then at the top), then for a model file.
+    Modules of all these places can be imported. Source: contract A.3, A.4.
     """
     places = [model_dir / "code", model_dir]
     if code_dir is not None:
@@ -276,7 +277,7 @@ def load_model(
             check_requirements(place / "requirements.txt")
             break
     script = _find_script(places, environment)
-    code = _user_code(places[:-1], script)
+    code = _user_code(places if holds_modules(model_dir) else places[:-1], script)
     with nullcontext() if code is None else code.importable():
         if code is not None and script is not None:
             module = code.run(script)
@@ -299,7 +300,11 @@ def _load_handler(
     functions: Mapping[str, UserFunction],
     most_program_bytes: int,
 ) -> HandlerModel:
-    from service.hosting.flavours import drift, sklearn  # heavy: the first model pays, not the server's start
+    from service.hosting.flavours import (
+        drift,
+        finding,
+        sklearn,
+    )  # heavy: the first model pays, not the server's start
 
     context = Context(model_dir, environment)
     with drift.listen() as versions:
@@ -308,7 +313,7 @@ def _load_handler(
         if "model_fn" in functions:
             model = functions["model_fn"](context, str(model_dir))
         else:
-            model = sklearn.load_file(sklearn.find_file(model_dir), versions)
+            model = sklearn.load_file(finding.find_file(model_dir), versions)
         if "model_warmup_fn" in functions:
             functions["model_warmup_fn"](context, str(model_dir), model)
     warnings = drift.drift_sentences(versions)

@@ -21,6 +21,7 @@ import builtins
 import importlib
 import os
 import re
+import shlex
 import sys
 import threading
 import traceback
@@ -38,7 +39,7 @@ from importlib.machinery import (
     SourceFileLoader,
 )
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
 
 from service.errors import ModelFailure, ModelFault
@@ -48,6 +49,32 @@ _PRIVATE_NAME = re.compile(_PREFIX + r"[0-9a-f]{32}\.")
 _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES)
 _LOCK = threading.Lock()  # guards the aliases in sys.modules and the entry in sys.meta_path
 _TRACEBACK_CHARACTERS = 2000
+# Packages that are installed by another name than they are imported by.
+_DISTRIBUTIONS = MappingProxyType(
+    {
+        "Crypto": "pycryptodome",
+        "PIL": "pillow",
+        "attr": "attrs",
+        "bs4": "beautifulsoup4",
+        "cv2": "opencv-python-headless",
+        "dateutil": "python-dateutil",
+        "docx": "python-docx",
+        "dotenv": "python-dotenv",
+        "faiss": "faiss-cpu",
+        "fitz": "pymupdf",
+        "git": "gitpython",
+        "imblearn": "imbalanced-learn",
+        "jose": "python-jose",
+        "jwt": "pyjwt",
+        "magic": "python-magic",
+        "psycopg2": "psycopg2-binary",
+        "serial": "pyserial",
+        "skimage": "scikit-image",
+        "sklearn": "scikit-learn",
+        "umap": "umap-learn",
+        "yaml": "pyyaml",
+    }
+)
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -235,6 +262,11 @@ def _module_name(file: str) -> str | None:
     return name if name.isidentifier() else None
 
 
+def holds_modules(folder: Path) -> bool:
+    """Whether Python files or packages lie at the top of a folder."""
+    return any(True for pattern in ("*.py", "*/__init__.py") for _ in folder.glob(pattern))
+
+
 def plain(text: str) -> str:
     """The text with the model's own modules called as its author calls them."""
     return _PRIVATE_NAME.sub("", text)
@@ -260,8 +292,14 @@ def code_fault(error: BaseException, where: str = "the model") -> ModelFault:
 
 
 def missing_module(where: str, name: str) -> str:
-    """The sentence for a module that the model needs and that is not here."""
-    return f"{where} needs the Python module {name!r}, which is not here: put it into code/ or install it"
+    """The sentence for a module that a model needs and that is not here, with what installs it."""
+    package = _head(name)
+    needs = f"{where} needs the Python module {name!r}"
+    if package != name and PathFinder.find_spec(package) is not None:
+        return f"{needs}, which the installed {package} lacks: install a version that has it"
+    wanted = _DISTRIBUTIONS.get(package, package.replace("_", "-"))
+    command = f"{shlex.quote(sys.executable)} -m pip install {wanted}"
+    return f"{needs}, which is not here: put it into code/ if it is yours, or install it: {command}"
 
 
 def _message(error: BaseException, report: traceback.TracebackException) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -340,13 +341,29 @@ def test_two_models_with_clashing_modules_load_at_once(tmp_path: Path) -> None:
         assert list(threads.map(load_and_ask, [2, 5])) == [b"[4]", b"[25]"]
 
 
-def test_classes_in_code_serve_without_a_script(tmp_path: Path) -> None:
-    put(tmp_path, "code/preprocess.py", f"FACTOR = 3\n{OWN_CLASS}")
+@pytest.mark.parametrize("place", ["code/preprocess.py", "preprocess.py", "preprocess/__init__.py"])
+def test_classes_in_code_and_beside_the_model_serve_without_a_script(tmp_path: Path, place: str) -> None:
+    put(tmp_path, place, f"FACTOR = 3\n{OWN_CLASS}")
     (tmp_path / "model.pkl").write_bytes(PICKLED)
     model = load_model(tmp_path, {})
     assert not model.in_place
     assert model.description == "Scaled (preprocess)"
     assert ask(model).body == b"[3.0]"
+
+
+def test_modules_beside_two_models_are_not_each_others(tmp_path: Path) -> None:
+    models = []
+    for factor in (2, 5):
+        put(tmp_path / str(factor), "preprocess.py", f"FACTOR = {factor}\n{OWN_CLASS}")
+        (tmp_path / str(factor) / "model.pkl").write_bytes(PICKLED)
+        models.append(load_model(tmp_path / str(factor), {}))
+    assert [ask(model).body for model in models] == [b"[2.0]", b"[5.0]"]
+    assert "preprocess" not in sys.modules
+
+
+def test_a_training_script_beside_the_model_is_not_run(folder: Path) -> None:
+    put(folder, "train.py", "raise SystemExit")
+    assert load_model(folder, {}).in_place
 
 
 def test_an_unused_code_folder_leaves_the_model_built_in(folder: Path) -> None:

@@ -26,7 +26,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from service.errors import BadPayload, ModelFailure, ModelTooLarge, NotAcceptable
 from service.hosting.codec import Accept, encode
 from service.hosting.flavours.drift import listen
-from service.hosting.flavours.sklearn import SklearnModel, can_load, find_file, load
+from service.hosting.flavours.finding import can_load, find_file
+from service.hosting.flavours.sklearn import SklearnModel, load
 
 ROWS = np.random.default_rng(7).normal(size=(60, 3))
 TARGET = (ROWS[:, 0] + ROWS[:, 1] > 0).astype(int)
@@ -90,6 +91,49 @@ def test_no_file_says_what_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(
         ModelFailure, match=r"no model found: looked for code/inference.py.*model.joblib, model.pkl"
     ):
+        load(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, ["the folder is empty"]),
+        (
+            {"model.onnx": b"\x08", "labels.txt": b"setosa\n"},
+            ["here lie labels.txt, model.onnx", "model.onnx (ONNX) needs a code/inference.py", "onnxruntime"],
+        ),
+        ({"net.PT": b""}, ["net.PT (PyTorch) needs", "with torch"]),
+        ({"booster.txt": b"tree\nversion=v4\n"}, ["booster.txt (LightGBM) needs"]),
+        ({"notes.txt": b"hello"}, ["here lie notes.txt"]),
+        ({"model.json": b'{"learner":{}}'}, ["model.json (XGBoost) needs"]),
+        ({"xgboost-model": b"binf"}, ["xgboost-model (XGBoost"]),
+        ({"clf.sav": b""}, ["clf.sav can be served as model.joblib or model.pkl"]),
+        ({"MLmodel": b"flavors:"}, ["MLmodel (an MLflow model) needs", "mlflow.pyfunc"]),
+        ({"1/saved_model.pb": b""}, ["1/ (a TensorFlow SavedModel) needs"]),
+        ({"model/model.joblib": b""}, ["all of it lies in model/, one folder too deep"]),
+        ({"serve.py": b""}, ["serve.py is run if it is named inference.py"]),
+        ({f"{number}.dat": b"" for number in range(20)}, ["and 12 more"]),
+    ],
+)
+def test_what_lies_there_is_named_with_what_it_needs(
+    tmp_path: Path, files: dict[str, bytes], words: list[str]
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelFailure) as caught:
+        load(tmp_path, {})
+    assert [word for word in words if word not in caught.value.message] == []
+
+
+def test_a_class_of_main_is_found_in_the_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(pickled_instance("__main__", "Thing", 4))
+    (tmp_path / "things.py").write_text("class Thing: ...\nclass Other: ...\n")
+    (tmp_path / "broken.py").write_text("class Thing(")
+    with pytest.raises(ModelFailure, match=r"things.py beside it defines Thing.*from things import Thing"):
+        load(tmp_path, {})
+    (tmp_path / "more.py").write_text("def Thing(): ...\n")
+    with pytest.raises(ModelFailure, match="define Thing in a module"):
         load(tmp_path, {})
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from service.errors import BadPayload, ModelFailure, ModelFault
-from service.hosting.user_code import UserCode, code_fault, plain
+from service.hosting.user_code import UserCode, code_fault, missing_module, plain
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -239,6 +239,20 @@ def test_a_missing_module_is_named_with_the_fix(tmp_path: Path) -> None:
         ModelFailure, match=r"^inference.py needs the Python module 'sagebird_test_nowhere', which"
     ):
         UserCode([tmp_path]).run(tmp_path / "inference.py")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("cv2", " -m pip install opencv-python-headless"),
+        ("no_such_module", " -m pip install no-such-module"),
+        ("numpy.nothing", "which the installed numpy lacks"),
+    ],
+)
+def test_what_installs_a_missing_module_is_named(module: str, words: str) -> None:
+    told = missing_module("model.pkl", module)
+    assert words in told
+    assert (sys.executable in told) == ("pip" in words)
 
 
 def test_a_missing_part_of_an_own_package_is_named_plainly(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Scikit-learn models (and all that look like them), saved with joblib or pickle.
 
-In here: finding the file, loading it with every failure worded, and predicting from rows or records.
+In here: loading the file with every failure worded, and predicting from rows or records.
 Not in here: bytes and headers (codec), scripts (handler).
 """
 
@@ -21,6 +21,7 @@ from service.hosting.codec import OUTPUTS, Accept
 from service.hosting.compiled import Joined, Quick
 from service.hosting.flavours import programs
 from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
+from service.hosting.flavours.finding import find_definition, find_file
 from service.hosting.flavours.reading import Reading, frame_of
 from service.hosting.flavours.row_wise import is_row_wise
 from service.hosting.media import CSV, JSON, NPY
@@ -30,8 +31,6 @@ from service.hosting.user_code import code_fault, missing_module, plain
 
 LABEL, PROBABILITIES = OUTPUTS
 
-_NAMES = ("model.joblib", "model.pkl")
-_SUFFIXES = (".joblib", ".pkl")
 _NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
 _HOLDS_GAPS = "contains NaN"
 _UNKNOWN_WORDS = "Found unknown categories"
@@ -41,42 +40,12 @@ _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
 )
 
 
-def can_load(model_dir: Path) -> bool:
-    """Whether the folder holds a file that this flavour reads."""
-    return bool(_candidates(model_dir))
-
-
 def load(model_dir: Path, environment: Mapping[str, str]) -> "SklearnModel":
     """Load the folder's model. Raises ModelFault."""
     file = find_file(model_dir)
     with listen() as versions:
         estimator = load_file(file, versions)
     return SklearnModel(estimator, read_output(environment), drift_sentences(versions))
-
-
-def find_file(model_dir: Path) -> Path:
-    """The folder's model file. Raises ModelFailure when there is none, or no telling which."""
-    candidates = _candidates(model_dir)
-    if len(candidates) == 1:
-        return candidates[0]
-    if not candidates:
-        raise ModelFailure(
-            "no model found: looked for code/inference.py, inference.py, model.joblib, model.pkl, "
-            "or a single *.joblib or *.pkl file, at the top of the model's folder"
-        )
-    names = ", ".join(file.name for file in candidates)
-    raise ModelFailure(f"several model files, and none is named model.joblib or model.pkl: {names}")
-
-
-def _candidates(model_dir: Path) -> list[Path]:
-    for name in _NAMES:
-        if (model_dir / name).is_file():
-            return [model_dir / name]
-    return sorted(
-        file
-        for file in model_dir.glob("*")
-        if file.suffix in _SUFFIXES and not file.name.startswith(".") and file.is_file()
-    )
 
 
 def load_file(file: Path, versions: set[str]) -> Any:
@@ -120,6 +89,13 @@ def _missing_module(file: Path, name: str) -> ModelFailure:
 
 def _missing_attribute(file: Path, name: str, module: str) -> ModelFailure:
     if module == "__main__":
+        defined = find_definition([file.parent, file.parent / "code"], name)
+        if defined is not None:
+            return ModelFailure(
+                f"{file.name} was pickled from a script's __main__, which defined {name}: {defined.name} "
+                f"beside it defines {name}, so save it again from a script that has "
+                f"`from {defined.stem} import {name}`"
+            )
         return ModelFailure(
             f"{file.name} was pickled from a script's __main__, which defined {name}: define {name} in a "
             "module of the model (code/inference.py or a file beside it), import it from there and save again"

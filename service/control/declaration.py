@@ -251,7 +251,8 @@ class _Reader:
         mapping = self._mapping(value, place)
         for name, text in mapping.items():
             if not isinstance(name, str) or not isinstance(text, str | int | float | date):
-                self._refuse(place, f"must have lines as NAME: value (has {_shown({name: text})})")
+                # Not the value: it may be a password, and this is shown on the page.
+                self._refuse(place, f"must have lines as NAME: value (see {_shown(name)})")
         return {
             name: "true" if text is True else "false" if text is False else str(text)
             for name, text in mapping.items()

@@ -1,7 +1,17 @@
 """The log line of a failed request: one for each, with its id; what is not the caller's fault weighs more."""
 
+import re
+
 from service.errors import REQUEST_ID, CallerError, SagebirdError
 from service.log import Logger
+
+# What a violation quotes of a model's or job's Environment: its values are often keys and passwords.
+_QUOTED_ENVIRONMENT = re.compile(r"Value '.*?' at '([^']*environment[^']*)'", re.DOTALL | re.IGNORECASE)
+
+
+def mask_environment(message: str) -> str:
+    """A message without the values of an Environment: its caller is told them, as by AWS, the log is not."""
+    return _QUOTED_ENVIRONMENT.sub(r"Value '***' at '\1'", message)
 
 
 def note_failure(
@@ -15,5 +25,5 @@ def note_failure(
         logger.error("request failed", request_id=request_id, **place, exc_info=error)
         return
     report = logger.info if isinstance(error, CallerError) else logger.warning
-    reason = error.message.replace(REQUEST_ID, request_id)[:500]
+    reason = mask_environment(error.message).replace(REQUEST_ID, request_id)[:500]
     report("request failed", request_id=request_id, **place, status=status, code=code, reason=reason)

@@ -323,13 +323,13 @@ def test_a_mistake_is_named_with_its_place(models: Path, text: str, sentence: st
         ("{model: one, environment: [A]}", ".environment: must be a mapping (is ['A'])."),
         (
             "{model: one, environment: {A: {}}}",
-            ".environment: must have lines as NAME: value (has {'A': {}}).",
+            ".environment: must have lines as NAME: value (see 'A').",
         ),
         (
             "{model: one, environment: {A: }}",
-            ".environment: must have lines as NAME: value (has {'A': None}).",
+            ".environment: must have lines as NAME: value (see 'A').",
         ),
-        ("{model: one, environment: {1: A}}", ".environment: must have lines as NAME: value (has {1: 'A'})."),
+        ("{model: one, environment: {1: A}}", ".environment: must have lines as NAME: value (see 1)."),
         ("{model: 3}", ".model: must be a path below the models folder (is 3)."),
         ("{model: ''}", ".model: must be a path below the models folder (is '')."),
     ],

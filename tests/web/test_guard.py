@@ -1,6 +1,7 @@
 """Who may ask what: hosts that are served, pages that may call, and what a page of a stranger never gets."""
 
 import json
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from service.asgi import Headers
 from service.errors import AccessDenied
 from service.settings import Settings
 from service.web.guard import Guard, guard_of, read_asked
-from tests.conftest import RunningServer, StartServer
+from tests.conftest import RunningServer, StartServer, wait_until
 
 _PAGE = "https://page.example"
 _EVIL = "https://evil.example"
@@ -206,10 +207,10 @@ def test_pages_of_this_server_may_call_all_of_it(open_server: RunningServer) -> 
 def _raw(server: RunningServer, host: str, path: str, body: bytes, *lines: str) -> tuple[int, bytes]:
     """Status and body of one POST with exactly this Host."""
     place = httpx.URL(server.url)
-    head = [f"POST {path} HTTP/1.1", f"Host: {host}", *lines, f"Content-Length: {len(body)}", "", ""]
+    head = [f"POST {path} HTTP/1.1", f"Host: {host}", *lines, "Connection: close"]
+    head += [f"Content-Length: {len(body)}", "", ""]
     with socket.create_connection((place.host, place.port or 80), timeout=20) as connection:
         connection.sendall("\r\n".join(head).encode("latin-1") + body)
-        connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     return int(answer.split()[1]), answer.partition(b"\r\n\r\n")[2]
 
@@ -238,7 +239,8 @@ def test_a_foreign_host_is_refused_whatever_is_asked(open_server: RunningServer,
     ):
         answer = _ask(open_server, "GET", path, {"Host": host})
         assert (answer.status_code, "SAGEBIRD_ALLOWED_HOSTS" in answer.text) == (403, True), path
-    for lines in (("Content-Type: text/csv",), ("Content-Type: text/csv", "Expect: none")):  # by both ways
+    for way in ("X-Usual: yes", "Content-Encoding: identity"):  # the fast way, and ASGI
+        lines = ("Content-Type: text/csv", way)
         for path in (_PREDICTION, "/invocations"):
             for _ in range(2):  # the second time the head is known
                 status, body = _raw(open_server, host, path, _ROW.encode(), *lines)
@@ -331,3 +333,45 @@ def test_any_origin_may_be_allowed_and_still_reaches_predictions_only() -> None:
         guard.check("POST", "/models", asked)
     with pytest.raises(AccessDenied, match="POST only"):
         guard.check("DELETE", _PREDICTION, asked)
+
+
+def test_values_of_an_environment_are_in_no_page_and_in_no_log(open_server: RunningServer) -> None:
+    secret = "s3cret-of-the-database"
+    bucket = open_server.data / "s3" / "secrets"
+    shutil.copytree(open_server.models / "iris-logistic", bucket / "model")
+    container: dict[str, Any] = {
+        "Image": "sagebird/sklearn",
+        "ModelDataUrl": "s3://secrets/model/",
+        "Environment": {"DB_PASSWORD": secret},
+    }
+    model = {"ModelName": "with-secret", "PrimaryContainer": container}
+    variant = {
+        "VariantName": "v",
+        "ModelName": "with-secret",
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+    }
+    for operation, document in (
+        ("CreateModel", {**model, "ExecutionRoleArn": "arn:aws:iam::000000000000:role/any"}),
+        ("CreateEndpointConfig", {"EndpointConfigName": "with-secret", "ProductionVariants": [variant]}),
+        ("CreateEndpoint", {"EndpointName": "with-secret", "EndpointConfigName": "with-secret"}),
+    ):
+        answer = _ask(open_server, "POST", "/", _operation(operation), json.dumps(document))
+        assert answer.status_code == 200, answer.text
+    told = _ask(open_server, "POST", "/", _operation("DescribeModel"), '{"ModelName": "with-secret"}')
+    assert secret in told.text  # as AWS tells whoever may call it
+    container["Environment"] = {"DB_PASSWORD": secret * 100, "BAD NAME": secret}
+    refused = _ask(open_server, "POST", "/", _operation("CreateModel"), json.dumps(model))
+    assert secret in refused.text
+    wait_until(lambda: open_server.invoke("with-secret", _ROW, Content_Type="text/csv").status_code == 200)
+    for path in ("/", "/status", "/openapi.json", "/metrics", "/models", "/readyz"):
+        for accept in ("text/html", "*/*"):
+            assert secret not in _ask(open_server, "GET", path, {"Accept": accept}).text
+    log = open_server.log.read_text()
+    assert refused.headers["x-amzn-requestid"] in log
+    assert "nvironment" in log
+    assert secret not in log
+
+
+def _operation(name: str) -> dict[str, str]:
+    return {**_CALL, "X-Amz-Target": f"SageMaker.{name}"}

@@ -19,7 +19,29 @@ COVERAGE := 95
 
 # Constraints by environment variable are no substitute: they do not reach setuptools in every version of pip.
 # So the build tool is installed first, from the same file, and no isolated (unpinned) build takes place.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+# A minute of silence looks like a hang, and pip's own hundreds of lines like trouble. So on a terminal there is one line
+# that changes, elsewhere one when all is fetched, and nothing where CI is set. .venv/pip.log has all of it.
+define SHOW
+{ count=0; : >.venv/pip.log; \
+  say() { if [ -t 1 ]; then printf '\r\033[K  %.76s' "$$1"; elif [ -n "$$2" ]; then printf '  %s\n' "$$1"; fi; }; \
+  while IFS= read -r line; do \
+    printf '%s\n' "$$line" >>.venv/pip.log; \
+    case "$$line" in \
+      'Collecting '*) count=$$((count + 1)); line=$${line#Collecting }; say "$$count: $${line%% *}" ;; \
+      *' Downloading '*) say "$$count: $${line##* Downloading }" ;; \
+      'Installing collected packages: '*) say "fetched $$count, installing them" always ;; \
+      'pip has failed') if [ -t 1 ]; then echo; fi; tail -n 20 .venv/pip.log >&2; exit 1 ;; \
+    esac; \
+  done; \
+  if [ -t 1 ]; then printf '\r\033[K'; fi; }
+endef
+ifneq "$(CI)" ""
+install = $(PIP) --quiet $(1)
+else
+install = { $(PIP) --progress-bar off $(1) 2>&1 || echo 'pip has failed'; } | $(SHOW)
+endif
 
 .PHONY: help
 help:  ## Show this list
@@ -88,8 +110,8 @@ SUITABLE := import sys, venv; from importlib.util import find_spec as has; \
 
 $(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing sagebird and what it runs with (about a minute the first time)"
-	@$(INSTALL) setuptools
-	@$(INSTALL) --no-build-isolation --editable .
+	@$(call install,setuptools)
+	@$(call install,--no-build-isolation --editable .)
 	@touch $@
 
 # Every version is named, so nothing is resolved; --no-deps also keeps pip from asking an index for more.
@@ -103,6 +125,6 @@ $(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt
 
 $(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing sagebird and what it is tested with (about a minute the first time)"
-	@$(INSTALL) setuptools
-	@$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@$(call install,setuptools)
+	@$(call install,--no-build-isolation --editable '.[dev]')
 	@touch $(RUNTIME) $@

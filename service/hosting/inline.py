@@ -21,6 +21,7 @@ from service.hosting.interface import Interface, read_interface
 from service.hosting.model import Call, LoadedModel, load_model
 from service.hosting.replica import CallLimits, Replica
 from service.hosting.source import ModelKey, Observer
+from service.hosting.unpacked import unpacked_bytes
 from service.s3uri import parse_s3_uri
 
 _LOAD_THREADS = 32
@@ -29,8 +30,6 @@ _MAX_LOCATED = 10_000
 # The programs of one model may hold so much of the memory for models: they are copies of its trees.
 _PROGRAMS_PART = 8
 _MODEL_SUFFIXES = (".joblib", ".pkl")
-_COMPRESSED_FACTOR = 4
-_PICKLE_MARK = b"\x80"  # the first byte of every pickle of protocol 2 and above
 _EXAMPLES = {
     "example.csv": "text/csv",
     "example.json": "application/json",
@@ -58,19 +57,24 @@ class _PreparedModel:
     version: str
     estimate_bytes: int
     most_program_bytes: int
+    most_bytes: int
     code: Path | None
 
     def load(self) -> LoadedModel:
         environment = dict(self.environment)
         with _read_faults(self.name):
-            return load_model(self.directory, environment, self.most_program_bytes, self.code)
+            return load_model(
+                self.directory, environment, self.most_program_bytes, self.code, self.most_bytes
+            )
 
 
 class _ArtifactSource:
     """Models from the artifact store."""
 
-    def __init__(self, artifacts: ArtifactStore, most_program_bytes: int) -> None:
+    def __init__(self, artifacts: ArtifactStore, most_program_bytes: int, most_bytes: int) -> None:
         self._artifacts = artifacts
+        self._most_bytes = most_bytes
+        self._measured: dict[tuple[str, str], int] = {}
         self._most_program_bytes = most_program_bytes
 
     def prepare(self, key: ModelKey) -> _PreparedModel:
@@ -83,10 +87,21 @@ class _ArtifactSource:
                 directory,
                 key.environment,
                 version,
-                estimate_bytes(directory),
+                self._estimate(directory, version),
                 self._most_program_bytes,
+                self._most_bytes,
                 None if code is None else self._artifacts.open(code),
             )
+
+    def _estimate(self, directory: Path, version: str) -> int:
+        """Measured once for each version: a model that was too large is not unpacked anew at each try."""
+        known = self._measured.get((str(directory), version))
+        if known is None:
+            known = estimate_bytes(directory, self._most_bytes)
+            if len(self._measured) >= _MAX_LOCATED:
+                self._measured.clear()
+            self._measured[str(directory), version] = known
+        return known
 
     def version(self, key: ModelKey) -> str:
         code = self._code(key)
@@ -141,7 +156,7 @@ class InlineHost:
         self.compiler = Compiler(self._example, compiled)
         most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
         self.cache = ModelCache(
-            _ArtifactSource(artifacts, most_program_bytes),
+            _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes),
             limits.budget_bytes,
             self._loaders,
             clock,
@@ -276,21 +291,13 @@ def _examples_in(folder: Path) -> Iterator[Call]:
             yield Call(file.read_bytes(), content_type, None)
 
 
-def estimate_bytes(folder: Path) -> int:
-    """Memory that the model in `folder` will hold, as far as its files tell.
+def estimate_bytes(folder: Path, most: int) -> int:
+    """Memory that the model in `folder` will hold, as far as its files tell: their sizes when unpacked.
 
-    Their sizes, of compressed ones times four.
+    What has more than `most` is counted to a little beyond it.
     """
-    total = sum(_estimate_of(file) for file in folder.iterdir() if file.suffix in _MODEL_SUFFIXES)
-    return max(total, SMALLEST_BYTES)
-
-
-def _estimate_of(file: Path) -> int:
-    if not file.is_file():
-        return 0
-    with file.open("rb") as stream:
-        is_plain = stream.read(1) == _PICKLE_MARK
-    return file.stat().st_size * (1 if is_plain else _COMPRESSED_FACTOR)
+    files = [file for file in folder.iterdir() if file.suffix in _MODEL_SUFFIXES and file.is_file()]
+    return max(sum(unpacked_bytes(file, most) for file in files), SMALLEST_BYTES)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from service.hosting.handler import (
 from service.hosting.media import JSON
 from service.hosting.requirements import check_requirements
 from service.hosting.tables import PLAIN, Takes, quoted
+from service.hosting.unpacked import Room
 from service.hosting.user_code import UserCode, code_fault, holds_modules
 
 if TYPE_CHECKING:
@@ -260,10 +261,12 @@ def load_model(
     environment: Mapping[str, str],
     most_program_bytes: int = 0,
     code_dir: Path | None = None,
+    most_bytes: int = 0,
 ) -> LoadedModel:
     """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault.
 
-    It may be compiled if its programs hold at most `most_program_bytes`, which then count as its own.
+    It may be compiled if its programs hold at most `most_program_bytes`, which then count as its own. What
+    built-in code loads may take `most_bytes`, 0 for any.
 
     Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from
     the model, in code/, then at the top), then for a model file.
@@ -278,13 +281,16 @@ def load_model(
             break
     script = _find_script(places, environment)
     code = _user_code(places if holds_modules(model_dir) else places[:-1], script)
+    room = Room(most_bytes, tuple(place for place in places if place.is_dir()))
     with nullcontext() if code is None else code.importable():
         if code is not None and script is not None:
             module = code.run(script)
             functions = read_functions(module)
             if functions:
-                return _load_handler(model_dir, environment, code, script, functions, most_program_bytes)
-        predictor = _load_flavour(model_dir, environment)
+                return _load_handler(
+                    model_dir, environment, code, script, functions, most_program_bytes, room
+                )
+        predictor = _load_flavour(model_dir, environment, room)
         size_bytes = measure(predictor.estimator, model_dir)
     model = FlavourModel(predictor, size_bytes, _default_accept(environment), code)
     model.compiling = Compiling.of(predictor, environment, most_program_bytes)
@@ -299,6 +305,7 @@ def _load_handler(
     script: Path,
     functions: Mapping[str, UserFunction],
     most_program_bytes: int,
+    room: Room,
 ) -> HandlerModel:
     from service.hosting.flavours import (
         drift,
@@ -313,7 +320,7 @@ def _load_handler(
         if "model_fn" in functions:
             model = functions["model_fn"](context, str(model_dir))
         else:
-            model = sklearn.load_file(finding.find_file(model_dir), versions)
+            model = sklearn.load_file(finding.find_file(model_dir), versions, room)
         if "model_warmup_fn" in functions:
             functions["model_warmup_fn"](context, str(model_dir), model)
     warnings = drift.drift_sentences(versions)
@@ -352,10 +359,10 @@ def _default_predictor(
     return sklearn.SklearnModel(model, sklearn.read_output(environment), warnings)
 
 
-def _load_flavour(model_dir: Path, environment: Mapping[str, str]) -> "sklearn.SklearnModel":
+def _load_flavour(model_dir: Path, environment: Mapping[str, str], room: Room) -> "sklearn.SklearnModel":
     from service.hosting.flavours import sklearn
 
-    return sklearn.load(model_dir, environment)
+    return sklearn.load(model_dir, environment, room)
 
 
 def _find_script(places: Sequence[Path], environment: Mapping[str, str]) -> Path | None:

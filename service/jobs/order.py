@@ -52,6 +52,7 @@ class Workshop:
     artifacts: ArtifactStore
     models: Path
     cpus: int
+    most_bytes: int = 0
 
 
 def open_workshop(settings: Settings, *, model_roots: Sequence[Path] = (), allow_paths: bool) -> Workshop:
@@ -61,6 +62,7 @@ def open_workshop(settings: Settings, *, model_roots: Sequence[Path] = (), allow
         open_artifacts(settings, model_roots),
         settings.models,
         settings.worker_processes,
+        settings.model_memory,
     )
 
 
@@ -91,7 +93,9 @@ def _crew(order: Order, workshop: Workshop, inputs: Sequence[Input], *, remote: 
     if remote:
         return ThreadCrew(RemoteRecruit(order.model, options, order.quarantine), options)
     environment = {**order.environment, **options.container_environment()}
-    recruit = LocalRecruit(_model_dir(order.model, workshop), environment, options, order.quarantine)
+    recruit = LocalRecruit(
+        _model_dir(order.model, workshop), environment, options, order.quarantine, workshop.most_bytes
+    )
     size_bytes = sum(given.size_bytes for given in inputs)
     return ProcessCrew(recruit, count_processes(options, workshop.cpus, len(inputs), size_bytes))
 

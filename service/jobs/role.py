@@ -32,7 +32,7 @@ def do_jobs(
         return stop.is_set() or orphaned()
 
     places = Places(settings.data, settings.buckets, settings.inbox, settings.outbox)
-    bench = Bench(places, artifacts, settings.models, settings.worker_processes)
+    bench = Bench(places, artifacts, settings.models, settings.worker_processes, settings.model_memory)
     inbox = Inbox(settings.inbox, settings.outbox, store, order)
     watcher = threading.Thread(
         target=inbox.run, args=(lambda seconds: stop.wait(seconds) or leaving(),), name="inbox", daemon=True

@@ -58,12 +58,16 @@ _KILLS: Final = "{name}: the worker died {attempts} times while it was at this i
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a worker works with: where files and models are, and how many processes it may use."""
+    """What a worker works with: where files and models are, and how many processes it may use.
+
+    In each of them the model may take `most_bytes`, 0 for any.
+    """
 
     places: Places
     artifacts: ArtifactStore
     models: Path
     processes: int
+    most_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -290,6 +294,7 @@ class Worker:
             {**state.environment, **options.container_environment()},
             options,
             asks_for(job.document, QUARANTINE_VARIABLE),
+            self._bench.most_bytes,
         )
         count = count_processes(options, self._bench.processes, state.files, state.size_bytes)
         crew = ProcessCrew(recruit, count, self._is_broken_off)

@@ -22,11 +22,14 @@ from service.hosting.compiled import Joined, Quick
 from service.hosting.flavours import programs
 from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
 from service.hosting.flavours.finding import find_definition, find_file
+from service.hosting.flavours.guarded import Unsure, load_within, too_large
 from service.hosting.flavours.reading import Reading, frame_of
 from service.hosting.flavours.row_wise import is_row_wise
+from service.hosting.flavours.trial import try_out
 from service.hosting.media import CSV, JSON, NPY
 from service.hosting.probes import parts_of
 from service.hosting.tables import CsvBody, Table, Takes
+from service.hosting.unpacked import UNLIMITED, Room
 from service.hosting.user_code import code_fault, missing_module, plain
 
 LABEL, PROBABILITIES = OUTPUTS
@@ -40,25 +43,35 @@ _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
 )
 
 
-def load(model_dir: Path, environment: Mapping[str, str]) -> "SklearnModel":
+def load(model_dir: Path, environment: Mapping[str, str], room: Room = UNLIMITED) -> "SklearnModel":
     """Load the folder's model. Raises ModelFault."""
     file = find_file(model_dir)
     with listen() as versions:
-        estimator = load_file(file, versions)
+        estimator = load_file(file, versions, room)
     return SklearnModel(estimator, read_output(environment), drift_sentences(versions))
 
 
-def load_file(file: Path, versions: set[str]) -> Any:
+def load_file(file: Path, versions: set[str], room: Room = UNLIMITED) -> Any:
     """Unpickle the file; `versions` is what `listen` fills meanwhile. Raises ModelFault.
 
     No memory map: it would tie the loaded model to a file that may be replaced while it serves.
     """
     try:
-        return joblib.load(file)
+        return _load_within(file, room)
     except MemoryError as error:
         raise ModelTooLarge(f"{file.name} does not fit into memory") from error
     except BaseException as error:  # edge: unpickling runs the model's own code
         raise _load_failure(file, versions, error) from error
+
+
+def _load_within(file: Path, room: Room) -> Any:
+    """Unpickle, never beyond the room: where nobody can know, a process of its own goes first."""
+    if room.most_bytes:
+        try:
+            return load_within(file, room.most_bytes)
+        except Unsure:
+            try_out(file, room.most_bytes, room.folders, too_large(file.name, room.most_bytes))
+    return joblib.load(file)
 
 
 def _load_failure(file: Path, versions: set[str], error: BaseException) -> ModelFault:

@@ -1,0 +1,79 @@
+"""How much memory a model may take, and how large its file is when unpacked: counted, nothing is kept."""
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final, NamedTuple, cast
+
+_PIECE_BYTES: Final = 2**20
+_PACKED_PIECE_BYTES: Final = 2**16
+_LZ4: Final = b"\x04\x22\x4d\x18"
+_MOST_LZ4_RATIO: Final = 255
+_BROKEN: Final = (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError)
+
+
+class Room(NamedTuple):
+    """How much memory a model may take, 0 for any, and the folders of its own modules."""
+
+    most_bytes: int
+    folders: tuple[Path, ...] = ()
+
+
+UNLIMITED: Final = Room(0)
+
+
+def unpacked_bytes(file: Path, most: int) -> int:
+    """Bytes of a model file when unpacked, the file's own size where it is not compressed.
+
+    Counts no further than to a little more than `most`. Of a damaged file as much as can be unpacked: its
+    load says what is wrong. Of lz4, which needs a package of its own, the most that it can be.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as packed:
+        pieces = _pieces(packed, packed.read(8))
+        if pieces is None:
+            return size
+        total = 0
+        try:
+            for piece in pieces:
+                total += piece
+                if total > most:
+                    break
+        except MemoryError:  # a window of some GiB
+            return most + 1
+        except _BROKEN:
+            return total
+    return total
+
+
+def _pieces(packed: IO[bytes], begin: bytes) -> Iterator[int] | None:
+    """The sizes of what is unpacked, piece by piece; None where nothing is packed.
+
+    Source of the first bytes that joblib knows compressed files by: joblib, compressor.py.
+    """
+    packed.seek(0)
+    if begin.startswith(b"x"):
+        return _of_zlib(packed)
+    if begin.startswith(b"\x1f\x8b"):
+        return _of_stream(cast(IO[bytes], gzip.GzipFile(fileobj=packed)))
+    if begin.startswith(b"BZ"):
+        return _of_stream(bz2.BZ2File(packed))
+    if begin.startswith((b"\xfd7zXZ", b"]\x00")):
+        return _of_stream(lzma.LZMAFile(packed))
+    if begin.startswith(_LZ4):
+        return iter([_MOST_LZ4_RATIO * packed.seek(0, 2)])
+    return None
+
+
+def _of_stream(stream: IO[bytes]) -> Iterator[int]:
+    while piece := stream.read(_PIECE_BYTES):
+        yield len(piece)
+
+
+def _of_zlib(packed: IO[bytes]) -> Iterator[int]:
+    unpacker = zlib.decompressobj()
+    while not unpacker.eof and (data := unpacker.unconsumed_tail or packed.read(_PACKED_PIECE_BYTES)):
+        yield len(unpacker.decompress(data, _PIECE_BYTES))

@@ -290,7 +290,9 @@ def load_model(
                 return _load_handler(
                     model_dir, environment, code, script, functions, most_program_bytes, room
                 )
-        predictor = _load_flavour(model_dir, environment, room)
+        from service.hosting.flavours import sklearn  # heavy, see below
+
+        predictor = sklearn.load(model_dir, environment, room)
         size_bytes = measure(predictor.estimator, model_dir)
     model = FlavourModel(predictor, size_bytes, _default_accept(environment), code)
     model.compiling = Compiling.of(predictor, environment, most_program_bytes)
@@ -357,12 +359,6 @@ def _default_predictor(
     if functions.keys() & {"predict_fn", "transform_fn"}:
         return None
     return sklearn.SklearnModel(model, sklearn.read_output(environment), warnings)
-
-
-def _load_flavour(model_dir: Path, environment: Mapping[str, str], room: Room) -> "sklearn.SklearnModel":
-    from service.hosting.flavours import sklearn
-
-    return sklearn.load(model_dir, environment, room)
 
 
 def _find_script(places: Sequence[Path], environment: Mapping[str, str]) -> Path | None:

@@ -23,9 +23,11 @@ from service.container.management import create_router
 from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
-from service.control.registry import SERVED, Operations
-from service.control.resources import Context, Resources
+from service.control.registry import SERVED
+from service.control.resources import Resources
 from service.control.transform_jobs import create_drop_job
+from service.control_plane import ControlPlane, context_of
+from service.desk import Desk
 from service.domain.transform.job import Drop
 from service.door import keep_from_beginning
 from service.edge import speaker
@@ -50,7 +52,6 @@ from service.startup import address, begin, listen, only_one, reachable, say_whe
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
 from service.supervisor import Role, Supervisor, is_alive
-from service.web.control import ControlFace
 from service.web.gateway import Gateway
 from service.web.guard import guard_of
 from service.web.pages import create_pages
@@ -62,8 +63,6 @@ CONTAINER_ENDPOINT = "model"
 """The endpoint that the container role serves its one model behind."""
 
 _WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, need the processors
-# The largest member of any operation's model is a pipeline's definition of 1 MiB.
-_MAX_CONTROL_BODY_BYTES = 2 << 20
 # How long a thread that burns CPU in Python (a model being loaded, user code) may hold up the event loop.
 # Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
 _SWITCH_S = 0.0005
@@ -101,7 +100,7 @@ def contain(
         begin(settings)
         declaration = Declaration({}) if multi_model else _container_declaration(settings.models, environment)
         with listen(settings.host, settings.port) as listener:
-            context = _context(settings)
+            context = context_of(settings)
             _prepare_state(settings, lambda store: apply_declaration(declaration, store, context))
             announce(address(listener))
             return _supervise(settings, listener, container=True)
@@ -121,19 +120,27 @@ def work(settings: Settings) -> int:
 def declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
     names = None if settings.endpoints else partial(open_artifacts(settings).list_models, settings.models)
-    return DeclaredFile(settings.endpoints_file, settings.models, store, _context(settings), names)
+    return DeclaredFile(settings.endpoints_file, settings.models, store, context_of(settings), names)
 
 
-def run_keeper(settings: Settings, parent_pid: int, url: str | None) -> int:
-    """Follow what a server at `url` declares and settle endpoints, until SIGTERM or the parent is gone."""
+def run_keeper(settings: Settings, parent_pid: int, url: str | None, control: ControlPlane | None) -> int:
+    """Follow what a server at `url` declares and settle endpoints, until SIGTERM or the parent is gone.
+
+    It answers what is handed in at the desk meanwhile.
+    """
     stop = _stop_event()
     store = _reopen(settings)
-    context = _context(settings)
+    context = context_of(settings)
     looks: list[Callable[[], object]] = [partial(reconcile, store, context, is_alive)]
     if url is not None:
         welcome = Welcome(store, url, settings.gateways, open_artifacts(settings))
         looks = [declared_file(settings, store).look, *looks, welcome.look]
+    if control is not None:
+        face = control.face(settings, store, hands_in=False)
+        control.desk.open(lambda asked: asyncio.run(face.answer(asked)))
     Keeper(store, looks).run(lambda seconds: stop.wait(seconds) or os.getppid() != parent_pid)
+    if control is not None:
+        control.desk.close()
     store.close()
     return 0
 
@@ -144,7 +151,7 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
     if parent_pid is None:
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
     store = Store(settings.state) if parent_pid is None else _reopen(settings)
-    context = _context(settings)
+    context = context_of(settings)
 
     def order(drop: Drop) -> None:
         with store.change() as change:
@@ -160,8 +167,8 @@ def run_worker(settings: Settings, parent_pid: int | None) -> int:
     return 0
 
 
-def run_gateway(settings: Settings, place: Place, parent_pid: int, sagemaker: JsonRpcService | None) -> int:
-    """One gateway process, until SIGTERM or until the parent is gone; without `sagemaker` a container's."""
+def run_gateway(settings: Settings, place: Place, parent_pid: int, control: ControlPlane | None) -> int:
+    """One gateway process, until SIGTERM or until the parent is gone; without `control` a container's."""
     keep_big_arrays_apart()
     reseed()
     sys.setswitchinterval(_SWITCH_S)
@@ -172,13 +179,11 @@ def run_gateway(settings: Settings, place: Place, parent_pid: int, sagemaker: Js
     except ImportError:
         factory = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_gateway(settings, place, parent_pid, sagemaker))
+        return runner.run(_gateway(settings, place, parent_pid, control))
 
 
-async def _gateway(
-    settings: Settings, place: Place, parent_pid: int, sagemaker: JsonRpcService | None
-) -> int:
-    parts = build_gateway(settings, place.slot, sagemaker)
+async def _gateway(settings: Settings, place: Place, parent_pid: int, control: ControlPlane | None) -> int:
+    parts = build_gateway(settings, place.slot, control)
     set_apart()  # before models are loaded: they come and go
     speaks = speaker(settings, parts.gateway)
     server = Server(parts.gateway, settings.drain_s, parts.begin_draining, speaks, place)
@@ -223,10 +228,10 @@ class GatewayParts:
         self.gateway.draining = True
 
 
-def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | None) -> GatewayParts:
+def build_gateway(settings: Settings, slot: str, control: ControlPlane | None) -> GatewayParts:
     """Build one gateway's parts and join them. Must be called on its event loop.
 
-    `sagemaker` is the control plane's protocol; the container role has none.
+    The container role has no control plane.
     """
     store = _reopen(settings)
     registry = Registry(settings.data / "metrics", slot)
@@ -240,7 +245,7 @@ def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | Non
     )
     observer = ModelEvents(registry)
     host = InlineHost(
-        open_artifacts(settings, [_SAGEMAKER_MODELS] if sagemaker is None else []),
+        open_artifacts(settings, [_SAGEMAKER_MODELS] if control is None else []),
         limits,
         SystemClock(),
         observer,
@@ -256,7 +261,7 @@ def build_gateway(settings: Settings, slot: str, sagemaker: JsonRpcService | Non
         Arns(settings.account, settings.region),
         follower.catch_up,
     )
-    gateway = _faces(settings, store, registry, host, follower, predictor, sagemaker)
+    gateway = _faces(settings, store, registry, host, follower, predictor, control)
     return GatewayParts(store, registry, host, follower, gateway)
 
 
@@ -267,12 +272,12 @@ def _faces(
     host: InlineHost,
     follower: Follower,
     predictor: Predictor,
-    sagemaker: JsonRpcService | None,
+    control: ControlPlane | None,
 ) -> Gateway:
     registered = RegisteredModels(store, host, lambda: follower.directory)
     router = partial(create_router, registered, follower.default_problems, settings.max_body_bytes)
     invocations = InvocationsFace(predictor, settings.max_body_bytes)
-    if sagemaker is None:
+    if control is None:
         pages = made_when_called(lambda: behind_proxies(create_app(router())))
         guard = guard_of(settings, contains=True)
         limit, hot = settings.max_body_bytes, invocations.prepare
@@ -289,14 +294,11 @@ def _faces(
         found.include_router(router())
         return found
 
-    arns = Arns(settings.account, settings.region)
-    operations = Operations(store, _context(settings))
-    control = ControlFace(sagemaker, operations.call, arns, _MAX_CONTROL_BODY_BYTES)
     runtime = RuntimeFace(predictor, settings.max_body_bytes)
     return Gateway(
         runtime,
         invocations,
-        control,
+        control.face(settings, store, hands_in=True),
         made_when_called(lambda: behind_proxies(people())),
         guard_of(settings),
         settings.max_body_bytes,
@@ -321,30 +323,24 @@ def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:
     return Gauges(host.cache.held_bytes, limits.budget_bytes, len(host.cache.loaded), host.cache.in_use)
 
 
-def _context(settings: Settings) -> Context:
-    return Context(
-        Arns(settings.account, settings.region), SystemClock(), open_artifacts(settings).version_of
-    )
-
-
 def _supervise(settings: Settings, listener: socket.socket, *, container: bool) -> int:
     """Fork the family and keep it alive."""
     with importing():  # before preload(), which sets apart what all processes share: the model is 11 MB
-        sagemaker = None if container else JsonRpcService(load_service("sagemaker"))
-        if sagemaker is not None:
-            sagemaker.prepare(SERVED)
+        control = None if container else ControlPlane(JsonRpcService(load_service("sagemaker")), Desk())
+        if control is not None:
+            control.sagemaker.prepare(SERVED)
     preload()
     parent = os.getpid()
     balance = Balance(settings.gateways)
 
     def gateway(number: int) -> Role:
         place = Place(listener, balance, number)
-        return Role(place.slot, lambda: run_gateway(settings, place, parent, sagemaker))
+        return Role(place.slot, lambda: run_gateway(settings, place, parent, control))
 
     def keeper() -> int:
         url = None if container else settings.public_url or reachable(address(listener))
         listener.close()  # it takes no calls, and must not hold the port when the others are gone
-        return run_keeper(settings, parent, url)
+        return run_keeper(settings, parent, url, control)
 
     def worker() -> int:
         listener.close()

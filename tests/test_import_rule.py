@@ -27,8 +27,8 @@ LAYERS = (
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
     (
-        ("accepting", "events", "head", "keeper", "startup", "supervisor", "watch"),
-        ("connections", "exchange", "framing"),
+        ("accepting", "desk", "events", "head", "keeper", "startup", "supervisor", "watch"),
+        ("connections", "control_plane", "exchange", "framing"),
         ("protocol",),
         ("fastpath", "ready", "server"),
         ("edge",),

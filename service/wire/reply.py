@@ -1,4 +1,4 @@
-"""An HTTP answer as every protocol here gives one. No protocol and no error in here."""
+"""An HTTP answer as every protocol here gives one, and a request that is all there. No protocol in here."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,15 @@ class Reply:
     status: int
     headers: Headers
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A whole request; header names are in lower case."""
+
+    headers: Headers
+    body: bytes
+    request_id: str
 
 
 class Written(NamedTuple):

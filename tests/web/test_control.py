@@ -17,9 +17,10 @@ from botocore.exceptions import ClientError
 from service.arn import Arns
 from service.asgi import Message
 from service.domain import sentences, unserved
-from service.errors import UnknownOperation, ValidationFault
+from service.errors import Unavailable, UnknownOperation, ValidationFault
 from service.web.control import ControlFace
 from service.wire.json_rpc import JsonRpcService
+from service.wire.reply import Asked, Reply
 from service.wire.spec import load_service
 from tests.web.bad_requests import BadRequest, bad_requests
 
@@ -309,3 +310,36 @@ def test_a_thousand_bad_requests_get_the_error_that_each_has_earned(
     asyncio.run(ask_all())
     assert len(faults) == 16
     assert operations.calls == []
+
+
+class _Elsewhere:
+    """Another process, which refuses everything or is closed."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.asked: list[Asked] = []
+
+    async def hand_in(self, asked: Asked) -> Reply:
+        self.asked.append(asked)
+        raise Unavailable("try again")
+
+
+@pytest.mark.parametrize("target", ["SageMaker.DescribeModel", None])
+def test_only_large_requests_are_handed_in_elsewhere_while_it_is_open(
+    sagemaker: JsonRpcService, operations: _Operations, target: str | None
+) -> None:
+    elsewhere = _Elsewhere()
+    face = ControlFace(sagemaker, operations.call, Arns(_ACCOUNT, "us-east-1"), _LIMIT_BYTES, elsewhere)
+    small = BadRequest("", target, b'{"ModelName": "m"}', "")
+    large = BadRequest("", target, small.body + b" " * 65_536, "")
+
+    here, _ = asyncio.run(_ask(face, small))
+    there, body = asyncio.run(_ask(face, large))
+    elsewhere.is_open = False
+    here_again, _ = asyncio.run(_ask(face, large))
+
+    assert here == here_again == (200 if target else 404)
+    assert (there, httpx.Response(there, content=body).json()["message"]) == (503, "try again")
+    (asked,) = elsewhere.asked
+    assert asked.body == large.body
+    assert dict(asked.headers).get(b"x-amz-target") == (target.encode() if target else None)

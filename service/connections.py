@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -10,7 +10,9 @@ from typing import Protocol
 from service.head import HeadLimits
 
 # What was asked for at once, by all connections, gets so much time before others have their turn.
-_TURNS_S = 0.0005
+_TURNS_S = 0.00025
+MOST_TURNS = 64
+MOST_READS = 2  # each of up to 256 KiB
 _SEARCH_EVERY_S = 0.1
 
 
@@ -26,38 +28,30 @@ class ConnectionLimits:
     most_connections: int = 10_000
 
 
-class Waiting(Protocol):
-    """A connection on which more was asked for than its share of one turn."""
-
-    def take_turn(self) -> None:
-        """Do one thing; come back for the next."""
-        ...
-
-
 class Turns:
-    """Connections with more to do at once than others have: all of them together get a part of each round."""
+    """What has to wait because others would: all of it has a part of each round of the event loop."""
 
-    def __init__(self) -> None:
-        self._waiting: deque[Waiting] = deque()
+    def __init__(self, most: int) -> None:
+        """At `most` so many are done in one round, and no more than some time allows."""
+        self._most = most
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._is_coming = False
 
-    def add(self, connection: Waiting, loop: asyncio.AbstractEventLoop) -> None:
-        """Give it a turn soon."""
-        if not self._waiting:
+    def add(self, step: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+        """Have it done soon. What it adds itself is behind all that waits by then."""
+        self._waiting.append(step)
+        if not self._is_coming:
+            self._is_coming = True
             loop.call_soon(self._give, loop)
-        self._waiting.append(connection)
 
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
         until_s = perf_counter() + _TURNS_S
-        waiting, self._waiting = self._waiting, deque()
-        while waiting:
-            waiting.popleft().take_turn()  # which may add it again, behind the others
-            if not waiting:
-                waiting, self._waiting = self._waiting, waiting
+        for _ in range(min(self._most, len(self._waiting))):
+            self._waiting.popleft()()
             if perf_counter() >= until_s:
                 break
-        waiting.extend(self._waiting)
-        self._waiting = waiting
-        if waiting:
+        self._is_coming = bool(self._waiting)
+        if self._waiting:
             loop.call_soon(self._give, loop)
 
 

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, Protocol
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.asgi import App, Receive, Scope, Send, header_lines, send_reply
-from service.connections import ConnectionLimits, Crowd, Turns
+from service.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns
 from service.framing import body_of
 from service.head import HEAD_END, Head, read_head
-from service.protocol import BODY, IDLE, Connection
+from service.phase import BODY, IDLE, ROUND
+from service.protocol import Connection
 from service.remembered import Remembered
 from service.wire.reply import Answered, Answering, Preparing, Reply, Written
 
@@ -28,7 +29,6 @@ _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 4096
 _MOST_HEADS_BYTES = 2 << 20
 _HEAD_END_BYTES = len(HEAD_END)
-_WAITS = 7  # what a connection is at, besides those of protocol.py: waiting for the end of the round
 _OK, _NO_CONTENT = STATUS_LINE[200], STATUS_LINE[204]
 
 
@@ -78,7 +78,7 @@ class Round:
         waiting, self._waiting = self._waiting, {}
         faces: dict[Any, tuple[list[Waiting], list[tuple[Any, list[bytes]]]]] = {}
         for answering, requests in waiting.items():
-            there = [each for each in requests if each[0].state == _WAITS]  # the others are gone
+            there = [each for each in requests if each[0].state == ROUND]  # the others are gone
             if there:
                 face = faces.get(answering.answer_all)
                 if face is None:
@@ -118,16 +118,16 @@ class FastProtocol(Connection):
             end = data.find(HEAD_END) + _HEAD_END_BYTES
             known = self.young_head(data[:end])
             if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
-                self.state = _WAITS
+                self.state = ROUND
                 self.round.add(self, known.answering, data, end)
                 return
-        elif self.state == _WAITS:
+        elif self.state == ROUND:
             self.round.finish()
         super().data_received(data)
 
     def eof_received(self) -> None:
         """What can be answered now is answered, to a client that sends nothing more but may still read."""
-        if self.state == _WAITS:
+        if self.state == ROUND:
             self.round.finish()
 
     def take(self, answer: Answered) -> None:
@@ -178,7 +178,7 @@ class FastProtocol(Connection):
             (head, _, _), self._hot = self._hot, None
             part, self._part = self._part, b""
             self.start(self.scope(head), self.app, head.keep_alive).take(part, more=True)
-        if self.state == _WAITS:
+        if self.state == ROUND:
             self.round.finish()
         super().shutdown()
 
@@ -241,7 +241,7 @@ def fast_protocol(
         front_door = door
         most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
         limits = at_most or ConnectionLimits()
-        turns = Turns()
+        turns, reads = Turns(MOST_TURNS), Turns(MOST_READS)
         crowd = Crowd()
         heads = known
         young_head = known.young.get

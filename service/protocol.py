@@ -21,16 +21,11 @@ from service.connections import ConnectionLimits, Crowd, Turns
 from service.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of
 from service.framing import Body, body_of
 from service.head import HEAD_END, Head, Refused, behind_empty_lines, check_unfinished, read_head
+from service.phase import ANSWER, BODY, HEAD, IDLE, NEXT, OVER, REST
 from service.watch import Watch
 
-# What a connection is at. IDLE: nothing of the next request is there. HEAD: a part of its head is. BODY: its
-# head is, and who answers waits for all of its body. ANSWER: it is being answered. REST: it was answered, and
-# what is left of its body is read away. NEXT: more was received, and has to wait for its turn. OVER: nothing
-# is read or answered any more.
-IDLE, HEAD, BODY, ANSWER, REST, NEXT, OVER = range(7)
-
 _LINGER_S = 2.0
-_MOST_LINGER_BYTES = 4 << 20
+_MOST_LINGER_BYTES = 2 << 20
 _MOST_REST_BYTES = 64 << 20
 _SILENT_S = 1.0
 _MANY = 1 << 62
@@ -40,18 +35,13 @@ class Connection(asyncio.Protocol):
     """One connection, made by uvicorn's server for each that it takes."""
 
     limits = ConnectionLimits()
-    turns: Turns
+    turns: Turns  # for requests that came with others
+    reads: Turns  # for large bodies, and for what is only read away
     crowd: Crowd
 
-    def __init__(
-        self,
-        config: Any,
-        server_state: Any,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         self.app: App = config.loaded_app
-        self.loop = _loop or asyncio.get_event_loop()
+        self.loop: asyncio.AbstractEventLoop = _loop or asyncio.get_event_loop()
         self.server_state = server_state
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until the connection is made
         self.flow: FlowControl = None  # type: ignore[assignment]  # likewise
@@ -66,7 +56,7 @@ class Connection(asyncio.Protocol):
         self._body: Body = body_of(0)
         self._exchange: Exchange | None = None
         self._is_used = False  # a request was answered
-        self._leaving = self._queued = False
+        self._leaving = self._queued = self._reads_later = False
         self._rest_bytes = 0
         self._since_s = 0.0  # when what it is at began, or last went on
         self._stalled = (0.0, _MANY)  # when it was seen last how many bytes of answers wait to be read
@@ -253,10 +243,9 @@ class Connection(asyncio.Protocol):
     def _queue(self) -> None:
         if not self._queued:
             self._queued = True
-            self.turns.add(self, self.loop)
+            self.turns.add(self._take_turn, self.loop)
 
-    def take_turn(self) -> None:
-        """See connections.Waiting."""
+    def _take_turn(self) -> None:
         self._queued = False
         if self.state == NEXT and not self.flow.write_paused:
             self.state = IDLE
@@ -275,7 +264,23 @@ class Connection(asyncio.Protocol):
             enough = False
         if enough:
             self.flow.pause_reading()
+        elif self.state == REST:
+            self._read_on_later()
         elif not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _read_on_later(self) -> None:
+        """Read on when others had their turn: a socket can have some MiB, which would be read at once."""
+        self.flow.pause_reading()
+        if not self._reads_later:
+            self._reads_later = True
+            self.reads.add(self._read_on, self.loop)
+
+    def _read_on(self) -> None:
+        self._reads_later = False
+        if not self.transport.is_closing():
+            if self.state != OVER:
+                self._since_s = self.loop.time()
             self.flow.resume_reading()
 
     def _body_is_due(self) -> bool:
@@ -295,11 +300,9 @@ class Connection(asyncio.Protocol):
 
     def want_body(self) -> None:
         """See exchange.Line."""
-        late = self.flow.read_paused and not self._body.is_whole and not self._queued
-        if late and not self.transport.is_closing():
-            self._since_s = self.loop.time()
+        if self.flow.read_paused and not self._body.is_whole and not self._queued:
             self.watch.look_within(self.limits.body_s)
-            self.flow.resume_reading()
+            self._read_on_later()
 
     def answered(self) -> None:
         """See exchange.Line."""
@@ -351,6 +354,8 @@ class Connection(asyncio.Protocol):
         self._rest_bytes += len(data)
         if self._rest_bytes > _MOST_LINGER_BYTES:
             self.transport.abort()
+        elif not self.transport.is_closing():
+            self._read_on_later()
 
     def close(self) -> None:
         """Close once all is sent that is written."""

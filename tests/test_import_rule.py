@@ -27,7 +27,7 @@ LAYERS = (
     (("control", "invoke", "jobs"),),
     (("web", "container"),),
     (
-        ("accepting", "desk", "events", "head", "keeper", "startup", "supervisor", "watch"),
+        ("accepting", "desk", "events", "head", "keeper", "phase", "startup", "supervisor", "watch"),
         ("connections", "control_plane", "exchange", "framing"),
         ("protocol",),
         ("fastpath", "ready", "server"),

@@ -333,6 +333,19 @@ def test_a_plain_body_is_one_text() -> None:
         answer(regression(), "good", TEXT)
 
 
+def test_a_table_of_one_text_column_takes_texts_alone() -> None:
+    words = make_column_transformer((TfidfVectorizer(), "note"))
+    learnt = served(make_pipeline(words, DecisionTreeClassifier()).fit(TABLE[["note"]], [1, 2, 3, 4]))
+    for body, kind in (
+        ("bad film", TEXT),
+        ('["bad film"]', JSON),
+        ("note\nbad film", CSV),
+        ('"bad film"', CSV),
+    ):
+        assert answer(learnt, body, kind) == [2]
+    assert answer(served(texts()), "text\ngood film", "text/csv; header=present") == [1]
+
+
 def test_a_long_text_is_read_from_csv() -> None:
     assert answer(served(texts()), '"' + "good film, " * 30_000 + '"') == [1]
 
@@ -357,6 +370,8 @@ def test_records_of_any_names_reach_a_model_of_dicts() -> None:
         ('[[1,"Rome","pro","7","so","x"]]', JSON, "Row 1, column 'member': 'so' is not true or false"),
         ("1,Rome\n", CSV, "The model's columns are age, city, plan, postcode, member, note."),
         ("1,2,3\n1,2", CSV, "Row 2 has 2 columns, but row 1 has 3."),
+        ('{"age":1}', CSV, "A JSON body needs Content-Type: application/json."),
+        ("1;Rome;pro;7;True;good", CSV, "Cells of text/csv are separated by commas."),
         ("age,city,plan,postcode,member\n1,Rome,pro,7,True", CSV, "the header lacks the column 'note'"),
         ('1,"Rome', CSV, "Row 1 is no CSV: a quote is opened and never closed."),
         ('[{"age":1}]', JSON, "record 1 lacks the column 'city'; the model's columns are age, city"),

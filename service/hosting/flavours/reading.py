@@ -54,9 +54,10 @@ class Reading:
         unknown = (
             Kind.ANY in kinds and self.names is not None and type(estimator).__module__.startswith("sklearn.")
         )
+        lone = len(self._columns) == 1 and kinds == {Kind.TEXT}
         silent = self.features is None and self.names is None
         self.takes = Takes(
-            numbers=not (kinds & _WORDED or unknown or self._texts), texts=self._texts or silent
+            numbers=not (kinds & _WORDED or unknown or self._texts), texts=self._texts or lone or silent
         )
 
     def _look_into(self, estimator: Any) -> tuple[bool, bool, tuple[Column, ...]]:
@@ -121,7 +122,8 @@ class Reading:
     def _read_csv(self, given: CsvBody) -> Any:
         body, header = given.body, given.header
         if self._texts:
-            return self._texts_of(read_cells(body))
+            cells_of_all = read_cells(body)
+            return self._texts_of(_below_header(cells_of_all) if header else cells_of_all)
         first, _, rest = body.partition(b"\n")
         order: Sequence[int] | None = None
         if header is not False and self.names is not None:
@@ -130,14 +132,14 @@ class Reading:
         if order is not None or header:
             body = rest
             if not rest.strip(b"\r\n"):
-                raise BadPayload("There is no row below the header.")
+                _below_header([])
         if self._is_plain:
             rows = read_csv_numbers(body, self._header_hint)
             return rows if order is None else self._arranged(rows, order)
         return self._columns_of_rows(read_cells(body), order, spelled=True)
 
     def _read_table(self, table: Table) -> Any:
-        if self._texts or (table.flat and self.takes.texts):
+        if self._texts or (table.flat and not self._columns):
             return self._texts_of(table.rows)
         if table.flat and isinstance(table.rows[0], str) and len(table.rows) == 1 and not self._fits(1):
             raise BadPayload(f"The body is text; {self._name} takes {self.example}.")
@@ -215,7 +217,7 @@ class Reading:
         for number, row in enumerate(rows, 1):
             check_width(len(row), width, number)
         if not self._fits(width):
-            raise BadPayload(self.misfit(width))
+            raise BadPayload(self.misfit(width) + (_other_form(rows[0]) if spelled else ""))
         cells: list[Sequence[Any]] = list(zip(*rows, strict=True))
         if order is not None:
             cells = [cells[place] for place in order]
@@ -297,6 +299,21 @@ def frame_of(columns: Sequence[Any], names: Sequence[str]) -> Any:
     frame = pd.DataFrame(dict(enumerate(columns)))
     frame.columns = pd.Index(names)
     return frame
+
+
+def _other_form(cells: Sequence[str]) -> str:
+    """What else a row may be that was sent as CSV and has a wrong width."""
+    if cells[0].lstrip().startswith(("[", "{")):
+        return " A JSON body needs Content-Type: application/json."
+    if len(cells) == 1 and (";" in cells[0] or "\t" in cells[0]):
+        return " Cells of text/csv are separated by commas."
+    return ""
+
+
+def _below_header(rows: Sequence[Any]) -> Sequence[Any]:
+    if len(rows) < 2:
+        raise BadPayload("There is no row below the header.")
+    return rows[1:]
 
 
 def _is_number(values: Any) -> bool:

@@ -5,7 +5,7 @@ and whatever a model does not tell is left open.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.hosting.model import Answer, FlavourModel, HandlerModel, LoadedModel
@@ -40,7 +40,7 @@ class Interface:
     `scripted` says that the model's own code reads requests and words answers: only examples tell how.
     `width` is the number of columns, `columns` are theirs in order, () of a model fitted without names.
     `labels` are a classifier's, () of other models; `numbers` says that each row is answered by one number.
-    `shown` is its answer to its own example request.
+    `shown` is its answer to its own example request. `texts` says that each input is a text by itself.
     """
 
     scripted: bool
@@ -49,12 +49,14 @@ class Interface:
     labels: tuple[Plain, ...]
     numbers: bool
     shown: Answer | None
+    texts: bool = False
 
 
 def read_interface(model: LoadedModel, shown: Answer | None) -> Interface | None:
     """The interface of a model; None of one that tells nothing."""
     if isinstance(model, FlavourModel):
-        return _of_estimator(model.predictor.estimator, scripted=False, shown=shown)
+        found = _of_estimator(model.predictor.estimator, scripted=False, shown=shown)
+        return replace(found, texts=model.predictor.takes.texts)
     if isinstance(model, HandlerModel):
         return _of_estimator(model.loaded, scripted=True, shown=shown)
     return None

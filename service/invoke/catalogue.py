@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.domain.endpoint import Endpoint, Fleet, ModelSource
@@ -15,6 +15,7 @@ from service.invoke.directory import Directory
 from service.store.store import NOTICES, GatewayReport, ModelReport, Store
 
 _MOST_INVENTED = 1000
+_ANY_TEXT = "Any text will do."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Catalogue:
         source = fleet.variants[0].source
         card_example = self._example(source)[1]
         target = None if card_example is None else card_example.target_model
-        interface = self._host.interface_of(source, target)
+        interface = agreed([self._host.interface_of(each.source, target) for each in fleet.variants])
         examples = self._examples_of(source, target)
         if not examples and card_example is not None:
             examples = (card_example,)
@@ -213,10 +214,25 @@ def _variant_cards(fleet: Fleet, pending: bool) -> list[VariantCard]:
     ]
 
 
+def agreed(interfaces: Sequence[Interface | None]) -> Interface | None:
+    """What callers may count on who do not know which of some models answers; None if that is nothing."""
+    first = interfaces[0]
+    for other in interfaces[1:]:
+        if first is None or other is None or first.scripted != other.scripted:
+            return None
+        if (first.width, first.columns, first.texts) != (other.width, other.columns, other.texts):
+            first = replace(first, width=None, columns=(), texts=False)
+        if (first.labels, first.numbers) != (other.labels, other.numbers):
+            first = replace(first, labels=(), numbers=False, shown=None)
+    return first
+
+
 def invent(interface: Interface | None) -> ExampleRequest | None:
     """A request that a model without an example understands; None where it does not tell enough."""
     if interface is None or interface.scripted:
         return None
+    if interface.texts:
+        return ExampleRequest(_ANY_TEXT, "text/plain")
     if any(column.text for column in interface.columns):
         record = {column.name: _value_of(column) for column in interface.columns}
         return ExampleRequest(json.dumps([record], ensure_ascii=False), "application/json")

@@ -11,6 +11,7 @@ from service.hosting.interface import Column, Interface
 from service.invoke.catalogue import ExampleRequest, Manual
 
 CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", "application/x-npy"
+PLAIN = "text/plain"
 BUILT_IN = (CSV, JSON, JSON_LINES, NPY)
 """What built-in code reads and writes."""
 
@@ -26,7 +27,9 @@ def request_types(manual: Manual) -> list[str]:
     """The types of request that a document lists, that of the first example first."""
     shown = [example.content_type for example in manual.examples]
     scripted = manual.interface is not None and manual.interface.scripted
-    others = () if scripted and shown else BUILT_IN
+    others: tuple[str, ...] = () if scripted and shown else BUILT_IN
+    if manual.interface is not None and manual.interface.texts:
+        others = (PLAIN, *BUILT_IN)
     return [*shown, *(name for name in others if name not in shown)]
 
 
@@ -39,6 +42,10 @@ def request_schema(content_type: str, manual: Manual) -> Schema:
         return {}
     if interface.scripted:
         return _as_shown(manual, interface)
+    if interface.texts:
+        return {"type": "array", "items": _TEXT, "minItems": 1}
+    if interface.width is None and not interface.columns:
+        return _as_shown(manual, interface)  # a model of texts, say
     rows: list[Schema] = [{"type": "array", "items": _row(interface), "minItems": 1}]
     if interface.columns:
         records = {"type": "array", "items": _record(interface.columns), "minItems": 1}
@@ -53,6 +60,8 @@ def request_example(content_type: str, manual: Manual) -> Any:
             return _value(example) if content_type == JSON else example.body
     if not manual.examples or (manual.interface is not None and manual.interface.scripted):
         return None
+    if manual.interface is not None and manual.interface.texts:
+        return _text_example(content_type, manual.examples[0])
     rows = _rows(manual.examples[0])
     if rows is None:
         return None
@@ -201,6 +210,16 @@ def _rows(example: ExampleRequest) -> list[Any] | None:
         return [[float(cell) for cell in row] for row in csv.reader(io.StringIO(example.body)) if row] or None
     except (ValueError, csv.Error):
         return None
+
+
+def _text_example(content_type: str, example: ExampleRequest) -> Any:
+    """The texts of an example, as another type has them."""
+    texts = _parsed(example.body.encode()) if example.content_type == JSON else None
+    if example.content_type == PLAIN:
+        texts = [example.body.strip()]
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        return None
+    return {JSON: texts, PLAIN: texts[0]}.get(content_type)
 
 
 def _written_csv(rows: list[Any]) -> str | None:

@@ -10,6 +10,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -98,3 +99,9 @@ def test_a_script_s_model_tells_what_it_can_and_whatever_it_is_does_no_harm(tmp_
         "    return [1]\n"
     )
     assert _read(tmp_path, model, odd) == Interface(True, None, (), (), False, None)
+
+
+def test_a_pipeline_of_texts_says_that_it_takes_texts(tmp_path: Path) -> None:
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good", "bad"] * 3, [1, 0] * 3)
+    found = _read(tmp_path, model)
+    assert (found.texts, found.labels) == (True, (0, 1))

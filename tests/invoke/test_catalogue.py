@@ -1,6 +1,9 @@
 import asyncio
+from typing import Any
 
-from service.invoke.catalogue import Catalogue, merge_reports
+from service.hosting.interface import Column, Interface
+from service.hosting.model import Answer
+from service.invoke.catalogue import Catalogue, ExampleRequest, agreed, invent, merge_reports
 from service.store.store import GatewayReport, ModelReport
 from tests.invoke.conftest import Open
 
@@ -106,3 +109,30 @@ def test_shares_of_huge_weights_are_still_shares(world: Open) -> None:
             assert [variant.share for variant in card.variants] == [0.5, 0.5]
 
     asyncio.run(run())
+
+
+def _interface(**members: Any) -> Interface:
+    usual: dict[str, Any] = {"scripted": False, "width": 2, "columns": (), "labels": (0, 1), "numbers": False}
+    return Interface(**{**usual, "shown": Answer(b"[0]", "application/json"), **members})
+
+
+def test_variants_that_differ_promise_only_what_all_of_them_keep() -> None:
+    one = _interface()
+    assert agreed([one, one]) == one
+    assert agreed([one, _interface(labels=("a",))]) == _interface(labels=(), shown=None)
+    assert agreed([one, _interface(labels=(), numbers=True)]) == _interface(labels=(), shown=None)
+    assert agreed([one, _interface(width=3)]) == _interface(width=None)
+    assert agreed([one, _interface(scripted=True)]) is None
+    assert agreed([one, None]) is None
+    assert agreed([None]) is None
+
+
+def test_a_request_is_made_up_of_what_a_model_tells() -> None:
+    assert invent(_interface()) == ExampleRequest("0.0,0.0", "text/csv")
+    assert invent(_interface(texts=True)) == ExampleRequest("Any text will do.", "text/plain")
+    columns = (Column("size", text=True, words=("l", "s")), Column("speed"), Column("town", text=True))
+    made = invent(_interface(columns=columns, width=3))
+    assert made == ExampleRequest('[{"size": "l", "speed": 0.0, "town": ""}]', "application/json")
+    assert invent(_interface(width=None)) is None
+    assert invent(_interface(scripted=True)) is None
+    assert invent(None) is None

@@ -1,15 +1,23 @@
 """The OpenAPI document: sound by structure, and its example requests work when sent."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
+import joblib
+import pandas as pd
 import pytest
 from fastapi import FastAPI
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, VariantCard
 from service.web.openapi import describe_api
-from tests.conftest import RunningServer
+from tests.conftest import RunningServer, StartServer
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +273,38 @@ def test_an_endpoint_without_an_example_still_has_its_types() -> None:
     content = _content(_describe(_card(None, ("a", "b"))))
     assert set(content) == {"text/csv", "application/json", "application/jsonlines", "application/x-npy"}
     assert not any("example" in item for item in content.values())
+
+
+def test_models_of_texts_and_of_words_without_examples_are_described_too(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    words = pd.DataFrame({"size": ["s", "l"] * 3, "speed": range(6)})
+    encoder = ColumnTransformer([("size", OneHotEncoder(), ["size"])], remainder="passthrough")
+    for name, model in (
+        (
+            "texts",
+            make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good", "bad"] * 3, ["y", "n"] * 3),
+        ),
+        ("words", make_pipeline(encoder, LinearRegression()).fit(words, range(6))),
+    ):
+        (tmp_path / name).mkdir()
+        joblib.dump(model, tmp_path / name / "model.joblib")
+    (tmp_path / "endpoints.yaml").write_text(
+        "endpoints: {texts: {variants: {v: {model: texts}}}, words: {variants: {v: {model: words}}}}"
+    )
+    server = start_server(tmp_path, gateways=1)
+    server.wait_ready()
+    found = httpx.get(f"{server.url}/openapi.json", timeout=30).json()
+    sent = 0
+    for path, operation in _predictions(found):
+        for content_type, content in operation["requestBody"]["content"].items():
+            if "example" in content:
+                answer = _send(server, path, operation, content_type, content["example"])
+                assert answer.status_code == 200, (path, content_type, answer.text)
+                _hold(content["example"], content["schema"], found)
+                told = operation["responses"]["200"]["content"]["application/json"]["schema"]
+                _hold(answer.json(), told, found)
+                sent += 1
+    assert sent >= 4
+    texts = found["paths"]["/endpoints/texts/invocations"]["post"]
+    assert texts["requestBody"]["content"]["application/json"]["schema"]["items"] == {"type": "string"}

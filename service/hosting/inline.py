@@ -17,6 +17,7 @@ from service.hosting.cache import ModelCache
 from service.hosting.compiled import Verdict
 from service.hosting.compiler import Compiler
 from service.hosting.footprint import SMALLEST_BYTES
+from service.hosting.freshness import Freshness
 from service.hosting.interface import Interface, read_interface
 from service.hosting.model import Call, LoadedModel, load_model
 from service.hosting.replica import CallLimits, Replica
@@ -155,8 +156,10 @@ class InlineHost:
         self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self.compiler = Compiler(self._example, compiled)
         most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
+        source = _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes)
+        self.freshness = Freshness(source.version)
         self.cache = ModelCache(
-            _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes),
+            source,
             limits.budget_bytes,
             self._loaders,
             clock,
@@ -242,6 +245,11 @@ class InlineHost:
     def sweep(self) -> None:
         """Keep house; call it about once a second."""
         self.cache.sweep()
+
+    async def look_at_files(self) -> None:
+        """See whether the files of some loaded models were changed."""
+        loaded = [(entry.key, entry.version) for entry in self.cache.loaded]
+        await asyncio.to_thread(self.freshness.look, sorted(loaded, key=lambda each: str(each[0].path)))
 
     async def close(self) -> None:
         """Unload everything. Threads that still run user code are left to the end of the process."""

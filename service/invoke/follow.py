@@ -66,6 +66,7 @@ class Follower:
                     next_retry_s = begun_s + _RETRY_S
                     self._warming.retry_failed()
                     self._host.sweep()
+                    await self._host.look_at_files()
                 self._trouble.end()
             except SagebirdError as error:  # the store is locked, full or away: it may come back
                 self._trouble.meet(error.message)
@@ -196,7 +197,7 @@ class Follower:
                 "loaded",
                 entry.size_bytes,
                 entry.model.description,
-                tuple(entry.model.warnings),
+                (*entry.model.warnings, *self._host.freshness.notes(entry.key, entry.version)),
             )
             for entry in self._host.cache.loaded
         ]

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import resource
 import shutil
 from collections.abc import Collection, Iterator
@@ -33,6 +34,31 @@ def test_a_gateway_is_not_ready_before_it_has_read_the_endpoints(world: Open) ->
             await here.settle()
             assert here.follower.problems() == []
             assert _loaded(here) == {"iris-logistic"}
+
+    asyncio.run(run())
+
+
+def test_a_model_whose_files_changed_says_so_and_answers_as_before(world: Open) -> None:
+    async def run() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            await here.settle()
+            await here.host.look_at_files()
+            await here.follower.look()
+            assert [report.notes for gateway in here.store.gateways() for report in gateway.models] == [()]
+
+            os.utime(here.models / "iris-logistic" / "model.joblib", (1, 1))
+            await here.host.look_at_files()
+            await here.follower.look()
+            ((report,),) = (gateway.models for gateway in here.store.gateways())
+            assert (report.state, "changed on disk" in report.notes[-1]) == ("loaded", True)
+
+            (here.models / "iris-logistic" / "model.joblib").unlink()
+            (here.models / "iris-logistic").rename(here.models / "gone")
+            await here.host.look_at_files()
+            await here.follower.look()
+            ((report,),) = (gateway.models for gateway in here.store.gateways())
+            assert report.notes == ()
 
     asyncio.run(run())
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from service.cli.refusal import fail
 from service.cli.server import GivenUrl, Refused, Url, locate, operate
@@ -111,15 +111,18 @@ def describe(
         "variant",
         "weight",
         "instances",
+        Column("model", overflow="fold"),
         "image",
         title=f"configuration {found.get('EndpointConfigName', '')}",
     )
+    models = _models(url, found.get("EndpointConfigName", ""))
     for variant in found.get("ProductionVariants", ()):
         images = [image["SpecifiedImage"] for image in variant.get("DeployedImages", ())]
         table.add_row(
             escape(variant["VariantName"]),
             _moving(variant, "Weight"),
             _moving(variant, "InstanceCount"),
+            escape(models.get(variant["VariantName"], "")),
             escape(", ".join(images)),
         )
     console.print(table)
@@ -129,6 +132,28 @@ def describe(
         )
     if "FailureReason" in found:
         console.print(found["FailureReason"], markup=False, style="red")
+
+
+def _models(url: str, config: str) -> dict[str, str]:
+    """Variant -> its model's name and where its files are, as far as these are still told."""
+    try:
+        variants = operate(url, "DescribeEndpointConfig", {"EndpointConfigName": config})[
+            "ProductionVariants"
+        ]
+    except Refused:
+        return {}
+    return {variant["VariantName"]: _model(url, variant.get("ModelName", "")) for variant in variants}
+
+
+def _model(url: str, name: str) -> str:
+    try:
+        found = operate(url, "DescribeModel", {"ModelName": name})
+    except Refused:
+        return name
+    container = found.get("PrimaryContainer", {})
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    place = container.get("ModelDataUrl", source.get("S3Uri", ""))
+    return f"{name}: {place}" if place else name
 
 
 def weights(

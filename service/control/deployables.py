@@ -22,10 +22,12 @@ def containers_of(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def container_location(container: Mapping[str, Any]) -> str:
-    """Where a container's model data is, "" if it has none."""
+    """Where a container's model data is; without any, where its code is, which is all then; else ""."""
     if "ModelDataUrl" in container:
         return str(container["ModelDataUrl"])
-    return str(container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri", ""))
+    if "ModelDataSource" in container:
+        return str(container["ModelDataSource"].get("S3DataSource", {}).get("S3Uri", ""))
+    return code_address(container.get("Environment", {})) or ""
 
 
 def obstacle_of(containers: Sequence[Mapping[str, Any]]) -> str:

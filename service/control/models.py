@@ -47,7 +47,8 @@ def _check_container(container: Mapping[str, Any]) -> None:
         raise ValidationFault(sentences.container_source())
     if "ModelDataUrl" in container and "ModelDataSource" in container:
         raise ValidationFault(sentences.only_one_of("ModelDataUrl", "ModelDataSource"))
-    if container.get("Mode") == "MultiModel" and not container_location(container):
+    has_data = not container.keys().isdisjoint(("ModelDataUrl", "ModelDataSource"))
+    if container.get("Mode") == "MultiModel" and not has_data:
         raise ValidationFault(sentences.multi_model_needs_data())
 
 

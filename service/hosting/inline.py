@@ -10,8 +10,7 @@ from pathlib import Path
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
-from service.domain.submitted_code import SUBMITTED, code_address
-from service.errors import ModelFailure, ModelFault, ModelNotFound
+from service.errors import ModelFailure, ModelFault
 from service.hosting.artifact import ArtifactStore
 from service.hosting.cache import ModelCache
 from service.hosting.compiled import Verdict
@@ -22,6 +21,7 @@ from service.hosting.interface import Interface, read_interface
 from service.hosting.model import Call, LoadedModel, load_model
 from service.hosting.replica import CallLimits, Replica
 from service.hosting.source import ModelKey, Observer
+from service.hosting.submitted import fingerprint, open_code
 from service.hosting.unpacked import unpacked_bytes
 from service.s3uri import parse_s3_uri
 
@@ -82,7 +82,7 @@ class _ArtifactSource:
         version = self.version(key)
         with _read_faults(key.name):
             directory = self._artifacts.open(key.path)
-            code = self._code(key)
+            code = open_code(self._artifacts, dict(key.environment))
             return _PreparedModel(
                 key.name,
                 directory,
@@ -91,7 +91,7 @@ class _ArtifactSource:
                 self._estimate(directory, version),
                 self._most_program_bytes,
                 self._most_bytes,
-                None if code is None else self._artifacts.open(code),
+                code,
             )
 
     def _estimate(self, directory: Path, version: str) -> int:
@@ -105,19 +105,7 @@ class _ArtifactSource:
         return known
 
     def version(self, key: ModelKey) -> str:
-        code = self._code(key)
-        version = self._artifacts.fingerprint(key.path)
-        return version if code is None else f"{version}-{self._artifacts.fingerprint(code)}"
-
-    def _code(self, key: ModelKey) -> Path | None:
-        """The archive or folder of code that lies apart from the model."""
-        address = code_address(dict(key.environment))
-        if address is None:
-            return None
-        try:
-            return self._artifacts.resolve(address)
-        except ModelNotFound:
-            raise ModelFailure(f"{SUBMITTED} names {address}, where nothing is") from None
+        return fingerprint(self._artifacts, key.path, dict(key.environment))
 
 
 class _CompilingObserver:

@@ -95,17 +95,23 @@ class Recruit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalRecruit:
-    """A model's folder, which the member loads into its own process; it may take `most_bytes`, 0 for any."""
+    """A model's folder, which the member loads into its own process.
+
+    It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it.
+    """
 
     model_dir: Path
     environment: Mapping[str, str]
     options: TransformOptions
     quarantine: bool
     most_bytes: int = 0
+    code_dir: Path | None = None
 
     def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
-        model = load_model(self.model_dir, self.environment, most_bytes=self.most_bytes)
+        model = load_model(
+            self.model_dir, self.environment, code_dir=self.code_dir, most_bytes=self.most_bytes
+        )
         options = self.options
         if model.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file

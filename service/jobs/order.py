@@ -12,6 +12,7 @@ from typing import Final
 from service.domain.transform.options import TransformOptions, check_options
 from service.errors import ModelNotFound, ValidationFault
 from service.hosting.artifact import ArtifactStore, open_artifacts
+from service.hosting.submitted import open_code
 from service.jobs.crew import Crew, ProcessCrew, ThreadCrew
 from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.member import LocalRecruit, RemoteRecruit
@@ -93,9 +94,8 @@ def _crew(order: Order, workshop: Workshop, inputs: Sequence[Input], *, remote: 
     if remote:
         return ThreadCrew(RemoteRecruit(order.model, options, order.quarantine), options)
     environment = {**order.environment, **options.container_environment()}
-    recruit = LocalRecruit(
-        _model_dir(order.model, workshop), environment, options, order.quarantine, workshop.most_bytes
-    )
+    model, code = _model_dir(order.model, workshop), open_code(workshop.artifacts, environment)
+    recruit = LocalRecruit(model, environment, options, order.quarantine, workshop.most_bytes, code)
     size_bytes = sum(given.size_bytes for given in inputs)
     return ProcessCrew(recruit, count_processes(options, workshop.cpus, len(inputs), size_bytes))
 

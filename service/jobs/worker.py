@@ -24,6 +24,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.artifact import ArtifactStore
+from service.hosting.submitted import fingerprint, open_code
 from service.jobs.crew import ProcessCrew
 from service.jobs.heart import SILENT_S, Heart
 from service.jobs.ledger import Ledger
@@ -191,7 +192,7 @@ class Worker:
         state = JobState.read(job.state)
         if state.obstacle:
             raise ModelFault(f"Model {job.document['ModelName']}: {state.obstacle}")
-        version = self._bench.artifacts.fingerprint(self._find_model(state))
+        version = fingerprint(self._bench.artifacts, self._find_model(state), _environment(job, state))
         remove_abandoned(self._bench.places.target(job))
         found = self._bench.places.find(job)
         now = self._clock.now()
@@ -287,14 +288,16 @@ class Worker:
         self.close()
         state, options = JobState.read(job.state), options_of(job.document)
         found = self._find_model(state)
-        if self._bench.artifacts.fingerprint(found) != state.version:
+        environment, artifacts = _environment(job, state), self._bench.artifacts
+        if fingerprint(artifacts, found, environment) != state.version:
             raise ModelFault(_CHANGED.format(location=state.location))
         recruit = LocalRecruit(
-            self._bench.artifacts.open(found),
-            {**state.environment, **options.container_environment()},
+            artifacts.open(found),
+            environment,
             options,
             asks_for(job.document, QUARANTINE_VARIABLE),
             self._bench.most_bytes,
+            open_code(artifacts, environment),
         )
         count = count_processes(options, self._bench.processes, state.files, state.size_bytes)
         crew = ProcessCrew(recruit, count, self._is_broken_off)
@@ -309,3 +312,8 @@ class Worker:
         if "/" in state.location:
             return self._bench.artifacts.resolve(state.location)
         return self._bench.artifacts.resolve(state.location, within=self._bench.models)
+
+
+def _environment(job: Resource, state: JobState) -> dict[str, str]:
+    """The variables of the model and, before them, of the job."""
+    return {**state.environment, **options_of(job.document).container_environment()}

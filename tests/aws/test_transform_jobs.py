@@ -1,9 +1,11 @@
 """Batch transform as boto3 and the aws command line see it: a real server, a real model, its real answers."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,44 @@ def test_a_failed_job_ends_the_waiter_and_names_file_and_record(server: RunningS
     )
     (summary,) = client.list_transform_jobs(StatusEquals="Failed")["TransformJobSummaries"]
     assert summary["FailureReason"] == described["FailureReason"]
+
+
+@pytest.mark.provenance("documented")
+@pytest.mark.parametrize("data", [{"ModelDataUrl": "s3://flowers/model/"}, {}], ids=["model", "code alone"])
+def test_a_job_runs_code_that_lies_apart_from_its_model(
+    server: RunningServer, client: Any, data: dict[str, str]
+) -> None:
+    name = f"code-{len(data)}"
+    code = server.data / "s3" / "flowers" / f"{name}.tar.gz"
+    with tarfile.open(code, "w:gz") as archive:
+        script = b"def model_fn(d):\n    return None\ndef predict_fn(rows, model):\n    return [len(rows)]\n"
+        member = tarfile.TarInfo("infer.py")
+        member.size = len(script)
+        archive.addfile(member, io.BytesIO(script))
+    environment = {"SAGEMAKER_PROGRAM": "infer.py", "SAGEMAKER_SUBMIT_DIRECTORY": f"s3://flowers/{code.name}"}
+    container = {"Image": "sagebird/sklearn", **data, "Environment": environment}
+    client.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    folder = server.data / "s3" / "flowers" / f"in-{name}"
+    folder.mkdir()
+    (folder / "a.csv").write_text("1,2\n3,4\n")
+    asked = request(name, ModelName=name)
+    del asked["DataProcessing"]
+    asked["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] = f"s3://flowers/in-{name}/"
+    client.create_transform_job(**asked)
+
+    assert wait(client, name)["TransformJobStatus"] == "Completed"
+    assert (server.data / "s3" / "flowers" / name / "a.csv.out").read_text().startswith("2\n")
+
+
+@pytest.mark.provenance("observed")
+def test_an_output_filter_of_two_ranges_fails_the_job_and_not_the_call(client: Any) -> None:
+    processing = {"InputFilter": "$[1:]", "OutputFilter": "$[0:1,3:]"}
+    client.create_transform_job(**request("ranges", DataProcessing=processing))
+
+    with pytest.raises(WaiterError):
+        wait(client, "ranges")
+    reason = client.describe_transform_job(TransformJobName="ranges")["FailureReason"]
+    assert "Invalid JsonPath: $[0:1,3:]: only single range filters of format (eg: [1:5])" in reason
 
 
 def test_a_stopped_job_is_waited_for(client: Any) -> None:

@@ -193,11 +193,14 @@ def plain_answer(server: RunningServer) -> str:
     return httpx.post(f"{server.url}/invocations", **CSV_BODY).text  # type: ignore[arg-type]  # of mixed types
 
 
-def test_deleted_file_declares_nothing_and_a_new_one_is_seen(server: RunningServer) -> None:
+def test_without_the_file_models_have_their_names_and_a_new_one_is_seen(server: RunningServer) -> None:
     edit(server, variants("short", one=1), "short", one=1)
 
     (server.models / "endpoints.yaml").unlink()
-    wait_until(lambda: status(server)["endpoints"] == [])
+    wait_until(lambda: settled(server, "two", AllTraffic=1))
+    assert server.invoke("two", "1", Content_Type="text/csv").text == "[2.0]"
+    assert "short" not in {card["name"] for card in status(server)["endpoints"]}
+    assert "is served under its name" in status(server)["notices"][0]
     edit(server, variants("short", one=1), "short", one=1)
 
     assert server.invoke("short", "1", Content_Type="text/csv").text == "[1.0]"

@@ -57,9 +57,15 @@ def test_the_first_call_of_a_server_that_just_started_meets_its_endpoints(
     assert (answer.status_code, answer.text) == (200, "[2.0]")
 
 
-def test_pages_call_the_server_what_a_proxy_on_this_machine_calls_it(samples: RunningServer) -> None:
+def test_pages_call_the_server_what_a_proxy_on_this_machine_calls_it(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    make_model(tmp_path / "one", 1)
+    (tmp_path / "one" / "example.csv").write_text("1")
+    server = start_server(tmp_path, gateways=1, allowed_hosts="shop.example")
+
     proxied = {"Host": "shop.example", "X-Forwarded-Proto": "https"}
-    assert "https://shop.example" in httpx.get(samples.url, headers=proxied, timeout=30).text
+    assert "https://shop.example" in httpx.get(server.url, headers=proxied, timeout=30).text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -7,11 +7,11 @@ led here step by step by the family's start, before anything else opens it. Only
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     MetaData,
@@ -21,13 +21,16 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal,
+    or_,
     select,
 )
 from sqlalchemy.exc import DBAPIError
 
+from service.domain.kinds import Kind
 from service.errors import StartupError, StateDamaged
 from service.store.database import Location, begin_read, begin_rebuild, describe, open_engine
-from service.store.tables import metadata, revisions
+from service.store.tables import metadata, resources, revisions
 
 STEPS = ("0001", "0002", "0003")
 """The steps below `migrations/versions`, oldest first; the last leads to the tables of tables.py."""
@@ -84,8 +87,7 @@ def check_whole(location: Location) -> None:
             if found != "ok":
                 raise StateDamaged(found.strip().splitlines()[-1])
             if _step_of(connection) == _HEAD:
-                for table, column in _json_columns():
-                    _check_json(connection, table, column)
+                _check_rows(connection)
     finally:
         engine.dispose()
 
@@ -108,16 +110,23 @@ def upgrade_tables(location: Location) -> None:
         engine.dispose()
 
 
-def _check_json(connection: Connection, table: Table, column: Column[Any]) -> None:
-    if connection.scalar(select(table.primary_key.columns[0]).where(func.json_valid(column) == 0).limit(1)):
-        raise StateDamaged(f"a row of {table.name} holds no JSON")
-
-
-def _json_columns() -> Iterator[tuple[Table, Column[Any]]]:
+def _check_rows(connection: Connection) -> None:
+    """See that every table is there, and that the rows which all processes begin with can be read."""
     for table in metadata.tables.values():
+        connection.execute(select(table).limit(0))
         for column in table.columns:
             if isinstance(column.type, JSON):
-                yield table, column
+                _refuse_any(connection, table, func.json_valid(column) == 0)
+    objects = [func.json_type(resources.c[name]) != "object" for name in ("document", "state", "tags")]
+    _refuse_any(connection, resources, or_(*objects))
+    _refuse_any(connection, resources, resources.c.kind.not_in([kind.value for kind in Kind]))
+    if connection.scalar(select(func.count()).select_from(revisions)) != 1:
+        raise StateDamaged("the table revisions has not one row")
+
+
+def _refuse_any(connection: Connection, table: Table, wrong: ColumnElement[bool]) -> None:
+    if connection.execute(select(literal(1)).select_from(table).where(wrong).limit(1)).first() is not None:
+        raise StateDamaged(f"a row of {table.name} is none of ours")
 
 
 def _step_of(connection: Connection) -> str | None:

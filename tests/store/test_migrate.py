@@ -197,9 +197,9 @@ def _scattered(path: Path, piece: bytes) -> None:
             file.write(piece)
 
 
-def _garbled(path: Path) -> None:
+def _changed(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path)) as database:
-        database.execute("UPDATE facts SET value = 'no JSON'")
+        database.execute(statement)
         database.commit()
 
 
@@ -216,9 +216,17 @@ def _as_folder(path: Path) -> None:
         lambda path: path.write_bytes(path.read_bytes()[:10_000]),
         lambda path: path.write_bytes(b"no database at all, but longer than its header would be" * 99),
         _as_folder,
-        _garbled,
+        lambda path: _changed(path, "UPDATE facts SET value = 'no JSON'"),
+        lambda path: _changed(path, "UPDATE resources SET document = '[1]'"),
+        lambda path: _changed(path, "UPDATE resources SET kind = 'none of ours'"),
+        lambda path: _changed(path, "DELETE FROM revisions"),
+        lambda path: _changed(path, "DROP TABLE tasks"),
+        lambda path: _changed(path, "ALTER TABLE tasks DROP COLUMN stopping"),
     ],
-    ids=["junk", "zeros", "cut off", "another file", "a folder", "no JSON"],
+    ids=[
+        *("junk", "zeros", "cut off", "another file", "a folder", "no JSON", "no object", "an unknown kind"),
+        *("no revision", "a table less", "a column less"),
+    ],
 )
 def test_damage_of_every_kind_shows_at_the_start_in_one_sentence_with_the_file(
     tmp_path: Path, damage: Callable[[Path], object]
@@ -226,6 +234,7 @@ def test_damage_of_every_kind_shows_at_the_start_in_one_sentence_with_the_file(
     path = tmp_path / "state.db"
     with closing(Store(path)) as store, store.change() as change:
         change.put_fact("any", "value")
+        change.put(Resource(Kind.MODEL, "m", {}, NOON, NOON))
     damage(path)
 
     with pytest.raises(StartupError) as caught:

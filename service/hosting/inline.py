@@ -28,6 +28,7 @@ from service.s3uri import parse_s3_uri
 _LOAD_THREADS = 32
 _CALL_THREADS = 256
 _MAX_LOCATED = 10_000
+_MAX_NAME_CHARS = 1024  # of a TargetModel. Source: the shape of the API
 # The programs of one model may hold so much of the memory for models: they are copies of its trees.
 _PROGRAMS_PART = 8
 _MODEL_SUFFIXES = (".joblib", ".pkl")
@@ -180,6 +181,8 @@ class InlineHost:
         name = (target_model or "").lstrip("/")
         path = self._artifacts.resolve(name, within=folder) if source.multi else folder
         key = ModelKey(path, source.environment, source.version, _address(source, target_model))
+        if target_model is not None and len(target_model) > _MAX_NAME_CHARS:
+            return key
         self._located[source, target_model] = key
         if len(self._located) > _MAX_LOCATED:
             self._located.popitem(last=False)

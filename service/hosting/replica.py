@@ -27,6 +27,7 @@ from service.hosting.stopwatch import Stopwatch
 
 _MOST_REMEMBERED = 4096
 _MOST_LANES = 256
+_MOST_HEADER_CHARS = 2048
 _MOST_SHOWN_BYTES = 65_536  # of an answer that documents show as an example
 
 
@@ -174,9 +175,12 @@ class Replica:
         lane = entry.lanes.get(headers)
         if lane is None or lane.verdict is not lane.compiling.verdict:
             model = cast(FlavourModel, entry.model)  # no other runs in place
+            lane = Lane(model, Call(b"", *headers))
+            if sum(len(header or "") for header in headers) > _MOST_HEADER_CHARS:
+                return lane  # nobody sends such again and again
             if len(entry.lanes) >= _MOST_LANES:
                 entry.lanes.clear()
-            lane = entry.lanes[headers] = Lane(model, call)
+            entry.lanes[headers] = lane
         return lane
 
     async def _load(self, target_model: str | None) -> Entry:

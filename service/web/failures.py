@@ -5,6 +5,7 @@ import re
 from service.errors import REQUEST_ID, CallerError, SagebirdError
 from service.log import Logger
 
+_MOST_CHARS = 500
 # What a violation quotes of a model's or job's Environment: its values are often keys and passwords.
 _QUOTED_ENVIRONMENT = re.compile(r"Value '.*?' at '([^']*environment[^']*)'", re.DOTALL | re.IGNORECASE)
 
@@ -21,9 +22,10 @@ def note_failure(
 
     A bug comes with its traceback.
     """
+    place = {name: value[:_MOST_CHARS] for name, value in place.items()}
     if not isinstance(error, SagebirdError):
         logger.error("request failed", request_id=request_id, **place, exc_info=error)
         return
     report = logger.info if isinstance(error, CallerError) else logger.warning
-    reason = mask_environment(error.message).replace(REQUEST_ID, request_id)[:500]
+    reason = mask_environment(error.message).replace(REQUEST_ID, request_id)[:_MOST_CHARS]
     report("request failed", request_id=request_id, **place, status=status, code=code, reason=reason)

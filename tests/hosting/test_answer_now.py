@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.endpoint import ModelSource
-from service.errors import ModelNotFound
+from service.errors import ModelNotFound, NotAcceptable
 from service.hosting import replica as replicas
 from service.hosting.compiled import Verdict
 from service.hosting.inline import HostLimits
@@ -99,6 +99,21 @@ def test_a_lane_is_made_anew_when_its_model_was_compiled(tmp_path: Path) -> None
             assert isinstance(entry.model, FlavourModel)
             entry.model.compiling.verdict = Verdict()
             assert found._lane(entry, _CALL) is not before
+
+    run(test())
+
+
+def test_lanes_of_long_headers_are_made_anew_and_none_keeps_its_first_caller(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path, _COMPILE) as it:
+            found = await _ready(it)
+            (entry,) = it.host.cache.loaded
+            found._lane(entry, _CALL._replace(body=_BODY, custom_attributes="a" * 5000))
+            kept = len(entry.lanes)
+            long = Call(b"", "text/csv", "*/*," * 1000)
+            assert isinstance(found._lane(entry, long).answer([_BODY])[0], NotAcceptable)
+            assert len(entry.lanes) == kept
+            assert {lane._call[3:] for lane in entry.lanes.values()} == {(None, None, None)}
 
     run(test())
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
 from service.cli.refusal import fail
 from service.cli.server import GivenUrl, Refused, Url, locate, operate
@@ -111,21 +111,20 @@ def describe(
         "variant",
         "weight",
         "instances",
-        Column("model", overflow="fold"),
         "image",
         title=f"configuration {found.get('EndpointConfigName', '')}",
     )
-    models = _models(url, found.get("EndpointConfigName", ""))
     for variant in found.get("ProductionVariants", ()):
         images = [image["SpecifiedImage"] for image in variant.get("DeployedImages", ())]
         table.add_row(
             escape(variant["VariantName"]),
             _moving(variant, "Weight"),
             _moving(variant, "InstanceCount"),
-            escape(models.get(variant["VariantName"], "")),
             escape(", ".join(images)),
         )
     console.print(table)
+    for name, model in _models(url, found.get("EndpointConfigName", "")).items():
+        console.print(f"{name} is {model}", markup=False, highlight=False, soft_wrap=True)
     if "PendingDeploymentSummary" in found:
         console.print(
             f"going over to {found['PendingDeploymentSummary']['EndpointConfigName']}", markup=False
@@ -153,7 +152,7 @@ def _model(url: str, name: str) -> str:
     container = found.get("PrimaryContainer", {})
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
     place = container.get("ModelDataUrl", source.get("S3Uri", ""))
-    return f"{name}: {place}" if place else name
+    return f"{name}, at {place}" if place else name
 
 
 def weights(

@@ -45,6 +45,7 @@ def test_each_error_reaches_boto3_with_code_message_and_members(
     assert {name: answer.get(name) for name in case.members} == case.members
     if case.code == "ModelError":
         assert isinstance(caught.value, runtime.exceptions.ModelError)
+        assert answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-invoked-production-variant"]
         group = f"/aws/sagemaker/Endpoints/{case.request['EndpointName']}"
         assert answer["LogStreamArn"] == f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{group}"
 

@@ -153,6 +153,14 @@ def test_the_environment_and_the_image_are_passed_on(server: RunningServer, tmp_
     assert "AllTraffic" in shown
 
 
+def test_a_description_names_the_model_of_each_variant(server: RunningServer, tmp_path: Path) -> None:
+    path = _model(tmp_path / "named", "named")
+    assert _sagebird(server, "deploy", path, "--name", "named").returncode == 0
+    shown = _sagebird(server, "describe", "named").stdout
+    assert "\nAllTraffic is named-AllTraffic-" in shown
+    assert f"/{Path(path).name}/\n" in shown
+
+
 def test_no_wait_returns_at_once_while_the_model_loads(server: RunningServer, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     waits = f"import time, pathlib\n    while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.01)\n"

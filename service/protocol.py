@@ -50,8 +50,7 @@ class Connection(asyncio.Protocol):
         self._app_state = app_state
         self._root_path: str = config.root_path
         self._ends: Any = None  # the addresses of both
-        self._unread = b""  # from `_at` on
-        self._at = 0
+        self._unread, self._at = b"", 0  # what is not taken up yet, from there on
         self._seen = 0  # bytes of an unfinished head that were looked at
         self._body: Body = body_of(0)
         self._exchange: Exchange | None = None
@@ -255,6 +254,8 @@ class Connection(asyncio.Protocol):
     def _balance_reading(self) -> None:
         """Read on unless there is enough of what cannot be taken up yet."""
         exchange = self._exchange
+        if self.transport.is_closing():
+            return
         if self.state == NEXT or self._queued:
             enough = True
         elif self.state == ANSWER and exchange is not None:
@@ -266,7 +267,7 @@ class Connection(asyncio.Protocol):
             self.flow.pause_reading()
         elif self.state == REST:
             self._read_on_later()
-        elif not self.transport.is_closing():
+        else:
             self.flow.resume_reading()
 
     def _read_on_later(self) -> None:

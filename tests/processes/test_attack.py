@@ -1,4 +1,4 @@
-"""An attacker's script against a server of its own: whatever it tries by files, nothing leaves and nothing runs."""
+"""An attacker's script against a server of its own: nothing leaves and nothing runs."""
 
 import subprocess
 import sys

@@ -152,6 +152,8 @@ class Quick:
         if not self._last:
             return None
         try:
+            if each == 1:  # as answer_stack does, in fewer steps
+                return self.program(rows[:, np.newaxis])[:, 0]
             return answer_stack(self.program, rows, each)
         except NotForPrograms:
             return None

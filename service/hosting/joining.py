@@ -15,7 +15,7 @@ import numpy as np
 from service.errors import ModelFault, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept, choose_accept, decode, encode
 from service.hosting.compiled import Joined, Quick
-from service.hosting.csv_quick import read_csv_quickly
+from service.hosting.csv_quick import count_newlines, read_csv_quickly
 from service.hosting.media import CSV, JSON
 from service.hosting.model import Answer, Call, FlavourModel
 from service.hosting.tables import Takes
@@ -28,6 +28,7 @@ _PLAIN = 1e60
 # Of bodies that are read as one, about: more of them stay in no cache, and large ones have another reader.
 _MOST_BYTES = 20_000
 _MOST_LABELS = 256
+_LARGE_BYTES = 4000  # from here on newlines are counted in another way
 
 Outcome = Answer | Exception
 
@@ -110,6 +111,7 @@ class Lane:
         "_model",
         "_predict",
         "_quick",
+        "_stacks",
         "compiling",
         "verdict",
     )
@@ -122,6 +124,7 @@ class Lane:
         self._call = call
         self._predict = model.predictor.predict
         self._joined = model.joined(call.accept)
+        self._stacks = self._joined is not Joined.ROWS
         self._csv = call.content_type == CSV and model.predictor.takes.numbers
         self._features = model.predictor.features
         self._quick: Quick | None = None
@@ -165,9 +168,10 @@ class Lane:
 
     def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> list[Outcome] | None:
         """What each call gets for its part of rows (n, features); None if each has to be answered alone."""
-        quick, prediction = self._quick, None
-        if len(bodies) > 1 and self._joined is not Joined.ROWS:
-            prediction = self._predict_stack(rows, bodies)
+        quick, prediction, each = self._quick, None, 0
+        if len(bodies) > 1 and self._stacks:
+            each = 1 if len(rows) == len(bodies) else self._rows_each(rows, bodies)
+            prediction = self._predict_stack(rows, each)
             if prediction is None:
                 return self._answer_each(rows, bodies)
         elif quick is not None and plain and rows.shape[1] == self._features:
@@ -184,17 +188,23 @@ class Lane:
             return [answers[label] for label in prediction.tolist()]
         if len(bodies) == 1:
             return [_encode(prediction, self._accept)]
-        return [_encode(prediction[start:end], self._accept) for start, end in _spans(bodies)]
+        spans = [(at, at + each) for at in range(0, len(rows), each)] if each else _spans(bodies)
+        return [_encode(prediction[start:end], self._accept) for start, end in spans]
 
-    def _predict_stack(self, rows: Any, bodies: Sequence[bytes]) -> Any | None:
-        """The answers to requests of as many rows each, as one; None if they are not, or have to be alone."""
-        each = len(rows) // len(bodies)
-        if each > 1:
-            if self._joined is Joined.SINGLES or {body.count(b"\n") for body in bodies} != {each - 1}:
-                return None
-        elif len(rows) != len(bodies):
-            return None
-        return self._model.predictor.predict_joined(rows, each, self._accept)
+    def _rows_each(self, rows: Any, bodies: Sequence[bytes]) -> int:
+        """How many rows each request has, if all have as many and may be joined; otherwise 0."""
+        if self._joined is Joined.SINGLES:
+            return 0
+        each, rest = divmod(len(rows), len(bodies))
+        return each if not rest and all(_count_rows(body) == each for body in bodies[:-1]) else 0
+
+    def _predict_stack(self, rows: Any, each: int) -> Any | None:
+        """The answers to requests of `each` rows; None if they have to be answered alone."""
+        if each and self._quick is None:
+            return self._model.predictor.predict_joined(rows, each, self._accept)
+        if each and self._quick is not None and rows.shape[1] == self._features:
+            return self._quick.answer_stack(rows, each)
+        return None
 
     def _answer_each(self, rows: Any, bodies: Sequence[bytes]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -245,9 +255,13 @@ def _spans(bodies: Iterable[bytes]) -> Iterator[tuple[int, int]]:
     """Where the rows of each body begin and end among those of all."""
     start = 0
     for body in bodies:
-        end = start + body.count(b"\n") + 1
+        end = start + _count_rows(body)
         yield start, end
         start = end
+
+
+def _count_rows(body: bytes) -> int:
+    return 1 + (body.count(b"\n") if len(body) < _LARGE_BYTES else count_newlines(body))
 
 
 def _groups(model: Joinable, parts: Iterable[_Part]) -> Iterator[list[_Part]]:

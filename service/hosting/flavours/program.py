@@ -27,7 +27,7 @@ def multiply(rows: Any, weights: Any) -> Any:
     """The product of each request's rows with weights, as of that request alone, in the same memory order."""
     if rows.ndim == 2:
         return rows.dot(weights)
-    return stackable(rows) @ weights
+    return (rows if rows.flags.c_contiguous else stackable(rows)) @ weights
 
 
 def stackable(rows: Any) -> Any:

@@ -27,7 +27,7 @@ def _scores(estimator: Any) -> Step:
     offset = np.reshape(estimator.intercept_, (1, -1) if weights.ndim == 2 else -1)
 
     def scores(rows: Any) -> Any:
-        found = multiply(rows, weights)
+        found = rows.dot(weights) if rows.ndim == 2 else multiply(rows, weights)
         found += offset
         return found
 

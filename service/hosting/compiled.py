@@ -277,6 +277,15 @@ def _joins(
     return found
 
 
+def answers_by_row(reference: Reference, names: Sequence[str]) -> bool:
+    """Whether these methods, without programs, answer row by row: known, and seen on some rows."""
+    features, methods = reference.features, reference.methods()
+    if features is None or not reference.is_row_wise():
+        return False
+    rows = probe_rows(reference.estimator, features, None)
+    return all(_holds(check_rows, methods[name], rows) for name in names)
+
+
 def _holds(trial: Callable[..., None], *given: Any) -> bool:
     try:
         with quiet():

@@ -125,6 +125,10 @@ class Predictor(Protocol):
         """How requests for such an answer may be put together; None: not at all."""
         ...
 
+    def answers_by_row(self, accept: Accept) -> bool:
+        """Whether no answer of this form depends on the rows beside it. Tries it, which takes a moment."""
+        ...
+
     def predict_joined(self, rows: Any, each: int, accept: Accept) -> Any | None:
         """What requests of `each` rows get, which follow one another in plain rows (n, features).
 
@@ -175,6 +179,11 @@ class FlavourModel:
             return self.predictor.joined(choose_accept(accept, default=self.default_accept))
         except NotAcceptable:  # that is for the call itself to say
             return None
+
+    def answers_by_row(self, accept: str | None) -> bool:
+        """Whether records may be put into requests in any way. Takes a moment. Raises NotAcceptable."""
+        chosen = choose_accept(accept, default=self.default_accept)
+        return self.in_place and self.predictor.answers_by_row(chosen)
 
     def answer(self, call: Call) -> Answer:
         """Decode, predict, encode. Raises ModelFault."""

@@ -30,7 +30,7 @@ from service.hosting.codec import choose_accept
 from service.hosting.flavours.preload import reseed
 from service.hosting.media import JSON, TEXT
 from service.hosting.memory import keep_freed_memory
-from service.hosting.model import Call, FlavourModel, load_model
+from service.hosting.model import Call, FlavourModel, LoadedModel, load_model
 from service.hosting.remote import RemoteModel
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.objects.store import cannot_read, read_chunks
@@ -39,6 +39,7 @@ Result = Done | Failed
 Work = Callable[["Batch"], Result]
 
 _FIRST_PAUSE_S: Final = 0.25
+_MOST_PROGRAM_BYTES: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +111,24 @@ class LocalRecruit:
     def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
         model = load_model(
-            self.model_dir, self.environment, code_dir=self.code_dir, most_bytes=self.most_bytes
+            self.model_dir,
+            self.environment,
+            _MOST_PROGRAM_BYTES,
+            code_dir=self.code_dir,
+            most_bytes=self.most_bytes,
         )
         options = self.options
         if model.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
         one_text = media_type(options.content_type) == TEXT  # a whole body is one
         parameters = ContainerParameters(batch_strategy=SINGLE_RECORD if one_text else None)
-        as_blocks = model.in_place and options.split_type == LINE and self._answers_in_lines and not one_text
+        as_blocks = not one_text and self._may_be_blocks(model)
+        if (
+            isinstance(model, FlavourModel)
+            and not as_blocks
+            and options.strategy(parameters) == SINGLE_RECORD
+        ):
+            model.compiling.run(None, None)  # so many calls of one row
         content_type = _content_type(options)
 
         @lru_cache(maxsize=8)
@@ -144,6 +155,12 @@ class LocalRecruit:
             lambda: None,
             Profile(model.description, as_blocks, parameters, model.warnings, columns),
         )
+
+    def _may_be_blocks(self, model: LoadedModel) -> bool:
+        """Whether no answer depends on how records are put together; else AWS's batches count."""
+        if self.options.split_type != LINE or not self._answers_in_lines:
+            return False
+        return isinstance(model, FlavourModel) and model.answers_by_row(self.options.accept)
 
     @property
     def _default_accept(self) -> str:

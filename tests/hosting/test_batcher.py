@@ -45,6 +45,9 @@ class _Doubler:
     def joined(self, accept: Accept) -> Joined:
         return Joined.ROWS
 
+    def answers_by_row(self, accept: Accept) -> bool:
+        return True
+
     def predict_joined(self, rows: Any, each: int, accept: Accept) -> None:
         raise AssertionError("its rows are put together")
 

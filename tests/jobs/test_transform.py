@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.ensemble import RandomForestClassifier
+from scipy.stats import mstats
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from service.domain.transform.split import split_record_io
 from service.errors import ModelFault, NotAcceptable, ObjectFault, ValidationFault
@@ -607,7 +610,7 @@ def test_a_stop_leaves_whole_outputs_and_nothing_else(bench: Bench, after: int, 
         bench.put(name, text)
     asked = iter(range(1000))
 
-    outcome = bench.run(stop=lambda: next(asked) >= after, processes=processes, **CSV)
+    outcome = bench.run(stop=lambda: next(asked) >= after, processes=processes, max_payload_in_mb=1, **CSV)
 
     assert outcome.status == "Stopped"
     assert bench.written() == [f"{report.name}.out" for report in outcome.files]
@@ -718,3 +721,59 @@ def test_ten_thousand_small_files_all_land(bench: Bench) -> None:
     assert (outcome.status, len(outcome.files)) == ("Completed", 10_000)
     assert (bench.out("00000.csv"), bench.out("09999.csv")) == (b"0\n", b"2\n")
     assert len(bench.written()) == 10_000
+
+
+# ---- records together, and one by one
+
+
+def _answer_one_by_one(model: Path, lines: list[str]) -> bytes:
+    loaded = load_model(model, {})
+    return b"".join(loaded.answer(Call(line.encode(), "text/csv", "text/csv")).body for line in lines)
+
+
+def _batches(lines: list[str], most_bytes: int) -> list[str]:
+    found = [""]
+    for line in lines:
+        if len(found[-1]) + len(line) > most_bytes:
+            found.append("")
+        found[-1] += line
+    return found
+
+
+@pytest.fixture(params=["cuts the extremes of its batch", "adds up columns", "row by row"])
+def any_model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    rows = flowers(400)[1]
+    answers = rows @ [0.1, 2.3, -0.7, 1.1]
+    made = {
+        "cuts the extremes of its batch": make_pipeline(
+            FunctionTransformer(mstats.winsorize, kw_args={"limits": 0.05, "axis": 0}), LinearRegression()
+        ),
+        "adds up columns": LinearRegression(),
+        "row by row": RandomForestRegressor(5, random_state=0),
+    }[request.param]
+    place = tmp_path / "own"
+    place.mkdir()
+    joblib.dump(made.fit(rows, answers), place / "model.joblib")
+    return place
+
+
+@pytest.mark.provenance("documented")
+def test_a_single_record_gets_what_it_gets_alone(bench: Bench, any_model: Path) -> None:
+    text, _ = flowers(150, seed=5)
+    bench.put("a.csv", text)
+
+    bench.run(any_model, batch_strategy="SingleRecord", **CSV)
+
+    assert bench.out("a.csv") == _answer_one_by_one(any_model, text.splitlines(keepends=True))
+
+
+@pytest.mark.provenance("documented")
+def test_many_records_are_as_many_as_fit_into_a_payload(bench: Bench, any_model: Path) -> None:
+    text, _ = flowers(70_000, seed=5)
+    bench.put("a.csv", text)
+
+    bench.run(any_model, max_payload_in_mb=1, **CSV)
+
+    batches = _batches(text.splitlines(keepends=True), 2**20)
+    assert len(batches) > 1
+    assert bench.out("a.csv") == _answer_one_by_one(any_model, batches)

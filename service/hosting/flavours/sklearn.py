@@ -18,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelTooLarge, NotAcceptable
 from service.hosting.codec import OUTPUTS, Accept
-from service.hosting.compiled import Joined, Quick
+from service.hosting.compiled import Joined, Quick, answers_by_row
 from service.hosting.flavours import programs
 from service.hosting.flavours.drift import drift_sentences, ignore_missing_names, listen
 from service.hosting.flavours.finding import find_definition, find_file
@@ -202,6 +202,10 @@ class SklearnModel:
         """How requests for such an answer may be put together; None: not at all."""
         names = self.methods_for(accept)
         return self._joins.get(names[0]) if len(names) == 1 else None
+
+    def answers_by_row(self, accept: Accept) -> bool:
+        """Whether no answer of this form depends on the rows beside it. Tries it, which takes a moment."""
+        return answers_by_row(self, self.methods_for(accept))
 
     def predict_joined(self, rows: "np.ndarray[Any, Any]", each: int, accept: Accept) -> Any | None:
         """What requests of `each` rows get, which follow one another in plain rows (n, features).

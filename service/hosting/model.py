@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from service.errors import ModelFailure, NotAcceptable
-from service.hosting.codec import Accept, choose_accept, decode, encode
-from service.hosting.compiled import Compiling, Joined, Quick
+from service.hosting.codec import choose_accept, decode, encode
+from service.hosting.compiled import Compiling, Joined
 from service.hosting.footprint import measure
 from service.hosting.handler import (
     CLOSED_SESSION,
@@ -24,8 +24,9 @@ from service.hosting.handler import (
     read_functions,
 )
 from service.hosting.media import JSON
+from service.hosting.predictor import Predictor
 from service.hosting.requirements import check_requirements
-from service.hosting.tables import PLAIN, Takes, quoted
+from service.hosting.tables import PLAIN, quoted
 from service.hosting.unpacked import Room
 from service.hosting.user_code import UserCode, code_fault, holds_modules
 
@@ -86,63 +87,6 @@ class LoadedModel(Protocol):
 
     def answer(self, call: Call) -> Answer:
         """Answer one call. Blocking; may run in several threads at once. Raises ModelFault."""
-        ...
-
-
-class Predictor(Protocol):
-    """What a flavour gives: a model without bytes and headers."""
-
-    @property
-    def estimator(self) -> Any:
-        """The object that was loaded."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What people should know about it, each with its fix."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """What it is, for people."""
-        ...
-
-    @property
-    def takes(self) -> Takes:
-        """What it can be given beside rows of numbers."""
-        ...
-
-    @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The names of its columns, if it was fitted with such."""
-        ...
-
-    def predict(self, data: Any, accept: Accept) -> Any:
-        """The prediction, ready for the codec. Raises ModelFault."""
-        ...
-
-    def joined(self, accept: Accept) -> Joined | None:
-        """How requests for such an answer may be put together; None: not at all."""
-        ...
-
-    def answers_by_row(self, accept: Accept) -> bool:
-        """Whether no answer of this form depends on the rows beside it. Tries it, which takes a moment."""
-        ...
-
-    def predict_joined(self, rows: Any, each: int, accept: Accept) -> Any | None:
-        """What requests of `each` rows get, which follow one another in plain rows (n, features).
-
-        None where each has to be asked alone. To be used as `joined` says.
-        """
-        ...
-
-    @property
-    def features(self) -> int | None:
-        """Columns that the estimator takes, if it says so."""
-        ...
-
-    def quick_for(self, accept: Accept) -> Quick | None:
-        """What alone gives such an answer for plain rows with as many columns as there are `features`."""
         ...
 
 

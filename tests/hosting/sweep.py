@@ -180,7 +180,9 @@ def _of_kind(kind: str) -> dict[str, Any]:
         return {
             name: each
             for name, each in found.items()
-            if name not in others and callable(getattr(each, "predict", getattr(each, "transform", None)))
+            if name not in others
+            and not name.endswith("Vectorizer")  # takes texts, and numbers as such: nothing here is joined
+            and callable(getattr(each, "predict", getattr(each, "transform", None)))
         }
     return found
 

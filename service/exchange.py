@@ -53,6 +53,13 @@ def scope_of(head: Head, ends: tuple[Any, Any], root_path: str, state: dict[str,
     }
 
 
+def written_refusal(status: int, common: bytes, sentence: str) -> bytes:
+    """The answer to what is no request, behind which the connection is closed."""
+    body = sentence.encode() + b"\n"
+    length = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
+    return b"".join((STATUS_LINE[status], common, length, b"connection: close\r\n\r\n", body))
+
+
 class Line(Protocol):
     """The connection that an exchange takes place on."""
 

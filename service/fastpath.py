@@ -125,10 +125,11 @@ class FastProtocol(Connection):
             self.round.finish()
         super().data_received(data)
 
-    def eof_received(self) -> None:
-        """What can be answered now is answered, to a client that sends nothing more but may still read."""
+    def eof_received(self) -> bool:
+        """See Connection; what waits for the end of the round is answered now."""
         if self.state == ROUND:
             self.round.finish()
+        return super().eof_received()
 
     def take(self, answer: Answered) -> None:
         """Send the answer to a request of a known head, or have ASGI wait for it and send it."""

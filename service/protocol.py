@@ -3,9 +3,7 @@
 What was received and belongs to later requests stays as it came, within one read of the socket: there is no
 further one while an answer is due. Requests that came together are answered in turns with those of other
 connections. Offers to change the protocol (`Upgrade`) are passed over: all requests are framed alike.
-Source: RFC 9112.
-
-Each request is answered by an ASGI application here; fastpath.py answers some without.
+Each request is answered by an ASGI application here; fastpath.py answers some without. Source: RFC 9112.
 """
 
 import asyncio
@@ -13,12 +11,11 @@ from math import inf
 from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from service.asgi import App, Scope
 from service.connections import ConnectionLimits, Crowd, Turns
-from service.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of
+from service.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of, written_refusal
 from service.framing import Body, body_of
 from service.head import HEAD_END, Head, Refused, behind_empty_lines, check_unfinished, read_head
 from service.phase import ANSWER, BODY, HEAD, IDLE, NEXT, OVER, REST
@@ -54,8 +51,7 @@ class Connection(asyncio.Protocol):
         self._seen = 0  # bytes of an unfinished head that were looked at
         self._body: Body = body_of(0)
         self._exchange: Exchange | None = None
-        self._is_used = False  # a request was answered
-        self._leaving = self._queued = self._reads_later = False
+        self._is_used = self._leaving = self._queued = self._reads_later = False
         self._rest_bytes = 0
         self._since_s = 0.0  # when what it is at began, or last went on
         self._stalled = (0.0, _MANY)  # when it was seen last how many bytes of answers wait to be read
@@ -83,6 +79,13 @@ class Connection(asyncio.Protocol):
         self._unread = self._unread[self._at :] + data if self._unread else data
         self._at = 0
         self._go_on()
+
+    def eof_received(self) -> bool:
+        """Who sends nothing more may still read: a request that is whole is answered, then it is over."""
+        if self.state != ANSWER or not self._body.is_whole:
+            return False
+        self.shutdown()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
@@ -329,11 +332,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.disconnect()
         if exchange is None or not (exchange.is_begun or exchange.is_complete):
-            body = sentence.encode() + b"\n"
-            length = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
-            self.transport.write(
-                b"".join((STATUS_LINE[status], self.common, length, b"connection: close\r\n\r\n", body))
-            )
+            self.transport.write(written_refusal(status, self.common, sentence))
         self.hang_up()
 
     def hang_up(self) -> None:

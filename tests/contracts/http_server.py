@@ -185,6 +185,10 @@ class Talk:
     def send(self, data: bytes) -> None:
         self._connection.sendall(data)
 
+    def send_no_more(self) -> None:
+        """Say that nothing more will be sent; answers are still read."""
+        self._connection.shutdown(socket.SHUT_WR)
+
     def piece(self) -> bytes:
         """What the server sent at once."""
         return self._connection.recv(1 << 20)

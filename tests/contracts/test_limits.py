@@ -189,3 +189,25 @@ def _use(talk: Talk) -> None:
 
 def _chunked(path: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+
+
+@PATHS
+def test_who_sends_nothing_more_is_still_answered(server: Running, path: str) -> None:
+    with server.connect() as first, server.connect() as late, server.connect() as half:
+        late.send(request(b"wait", path=path))
+        late.send_no_more()
+        for number in range(3):  # the first comes with an unknown head
+            with server.connect() as talk:
+                talk.send(request(b"x%d" % number, path=path) * 2)
+                talk.send_no_more()
+                assert [talk.answer()[2] for _ in range(2)] == [b"x%d" % number] * 2
+                assert talk.end() == b""
+        half.send(request(b"half", path=path)[:-1])
+        half.send_no_more()
+        assert half.end() == b""
+        assert server.front.waits.acquire(timeout=WAIT_S)
+        server.let_answer()
+        assert late.answer()[2] == b"wait"
+        assert late.end() == b""
+        first.send(request(b"on", path=path))
+        assert first.answer()[2] == b"on"

@@ -268,8 +268,9 @@ def test_a_time_out_of_the_sources_own_is_not_the_calls() -> None:
     async def test() -> None:
         async with rig() as it:
             it.load_error = TimeoutError("the store does not answer")
-            with pytest.raises(TimeoutError, match="the store does not answer"):
+            with pytest.raises(ModelFailure, match="cannot be loaded: TimeoutError") as raised:
                 await it.replica().invoke(a_call())
+            assert type(raised.value) is ModelFailure
 
     run(test())
 

@@ -63,7 +63,7 @@ class Swapper:
             try:
                 one.rename(other)
             except OSError:  # whoever is at it made a folder where it found none
-                shutil.rmtree(other)
+                shutil.rmtree(other, ignore_errors=True)  # which may be written to meanwhile
             else:
                 return
 

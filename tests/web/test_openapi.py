@@ -130,7 +130,7 @@ def test_the_answers_that_are_shown_are_what_comes(document: dict[str, Any], sam
         content_type, content = next(iter(operation["requestBody"]["content"].items()))
         assert _send(samples, path, operation, content_type, content["example"]).json() == told["example"]
         shown += 1
-    assert shown == 3
+    assert shown >= 3
 
 
 @pytest.mark.parametrize("body", ["[]", "junk", '{"a": 1}'])

@@ -68,6 +68,9 @@ _WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, n
 _SWITCH_S = 0.0005
 _SAGEMAKER_MODELS = Path("/opt/ml/models")
 
+# How long an endpoints file must be left alone before what it says counts.
+_SETTLE_S = 0.25
+
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     """The server: gateways and a keeper, until SIGTERM; returns the exit code.
@@ -120,7 +123,8 @@ def work(settings: Settings) -> int:
 def declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
     names = None if settings.endpoints else partial(open_artifacts(settings).list_models, settings.models)
-    return DeclaredFile(settings.endpoints_file, settings.models, store, context_of(settings), names)
+    file, context = settings.endpoints_file, context_of(settings)
+    return DeclaredFile(file, settings.models, store, context, names, settle_s=_SETTLE_S)
 
 
 def run_keeper(settings: Settings, parent_pid: int, url: str | None, control: ControlPlane | None) -> int:

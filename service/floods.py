@@ -38,9 +38,9 @@ class Floods:
 
     def admit(self, kind: Hashable, thing: Any) -> bool:
         """Whether to tell a thing of this kind; one that is not told is counted."""
-        known = self._kinds.get(kind)
-        if known is None:
-            known = self._kinds[kind] = _Kind(self._monotonic(), MOST_WHOLE)
+        known, now_s = self._kinds.get(kind), self._monotonic()
+        if known is None or (not known.left_out and now_s - known.began_s >= INTERVAL_S):
+            known = self._kinds[kind] = _Kind(now_s, MOST_WHOLE)
         if known.allowed:
             known.allowed -= 1
             return True

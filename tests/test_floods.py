@@ -52,6 +52,14 @@ def test_after_an_interval_of_calm_all_are_told_again_and_nothing_is_remembered(
     assert all(floods.admit("kind", None) for _ in range(MOST_WHOLE))
 
 
+def test_what_comes_now_and_then_is_always_told() -> None:
+    now = Time()
+    floods = Floods(now)
+    for _ in range(5 * MOST_WHOLE):
+        assert floods.admit("kind", None)
+        now.seconds += INTERVAL_S / 2
+
+
 def test_kinds_do_not_count_against_each_other() -> None:
     floods = Floods(Time())
     for _ in range(100):

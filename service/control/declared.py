@@ -56,10 +56,14 @@ class DeclaredFile:
         store: Store,
         context: Context,
         names: Callable[[], list[str]] | None = None,
+        *,
+        settle_s: float = 0.0,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         """`names` lists the models that are served while there is neither file; without it, none are.
 
-        `scanned` is what it gave last.
+        `scanned` is what it gave last. A change counts once nothing more changed for `settle_s`: whoever
+        writes a file in its place empties it first, and what is read meanwhile declares too little.
         """
         self._file = file
         self._models = models
@@ -68,6 +72,9 @@ class DeclaredFile:
         self._names = names
         self.scanned: tuple[str, ...] = ()
         self._next_scan_s = 0.0
+        self._settle_s = settle_s
+        self._monotonic = monotonic
+        self._met: tuple[_Stamp, float] = (_NEVER, 0.0)  # the last stamp, and since when it is so
         self._seen: _Stamp = _NEVER
         self._refused: tuple[_Stamp, str] | None = None
         self._log = get_logger("sagebird.declared")
@@ -79,11 +86,15 @@ class DeclaredFile:
             DeclarationError: one is wrong; nothing was changed.
         """
         stamp = self._stamp()
+        return self._make_so(stamp, self._read())
+
+    def _read(self) -> Declaration:
         declaration = read_declaration(self._file, self._models)
         if declaration.absent and self._names is None:
-            declaration = replace(declaration, notices=(f"There is no endpoints file {self._file}.",))
-        elif declaration.absent:
-            declaration = imply(self._file, self._models, self.scanned)
+            return replace(declaration, notices=(f"There is no endpoints file {self._file}.",))
+        return imply(self._file, self._models, self.scanned) if declaration.absent else declaration
+
+    def _make_so(self, stamp: _Stamp, declaration: Declaration) -> list[str]:
         changes = apply_declaration(declaration, self._store, self._context)
         self._seen = stamp
         return changes
@@ -109,10 +120,13 @@ class DeclaredFile:
         A refused file is tried again at every look: the model that it names may turn up later.
         """
         stamp = self._stamp()
-        if stamp == self._seen and self._refused is None:
+        if (stamp == self._seen and self._refused is None) or not self._is_settled(stamp):
             return
         try:
-            changes = self.apply()
+            declaration = self._read()
+            if not self._is_settled(self._stamp()):  # it was written over meanwhile
+                return
+            changes = self._make_so(stamp, declaration)
         except DeclarationError as error:
             if self._refused != (stamp, error.message):
                 self._log.error("endpoints file refused, nothing was changed", reason=error.message)
@@ -121,6 +135,12 @@ class DeclaredFile:
         else:
             self._log.info("endpoints file applied", changes=changes)
             self._refused = None
+
+    def _is_settled(self, stamp: _Stamp) -> bool:
+        now_s = self._monotonic()
+        if stamp != self._met[0]:
+            self._met = stamp, now_s
+        return now_s - self._met[1] >= self._settle_s
 
     def _note_refusal(self, error: DeclarationError) -> None:
         with self._store.change() as change:

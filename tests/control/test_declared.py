@@ -255,6 +255,28 @@ def test_what_is_declared_no_more_is_removed_with_all_it_needed(place: Place) ->
     assert place.store.fact(DEFAULT_ENDPOINT) is None
 
 
+def test_a_file_that_is_being_written_is_left_alone(place: Place) -> None:
+    place.apply(AB)
+    now_s = 100.0
+    watcher = DeclaredFile(
+        place.file, place.models, place.store, place.control.context, settle_s=0.25, monotonic=lambda: now_s
+    )
+    before = place.store.revision()
+
+    for text in ("", AB[: len(AB) // 2], "", "endpoints: {", AB):
+        place.file.write_text(text)
+        watcher.look()
+        now_s += 0.2
+    watcher.look()
+    assert place.store.revision() == before
+
+    place.file.write_text("")
+    for _ in range(3):
+        watcher.look()
+        now_s += 0.2
+    assert place.endpoint().status is EndpointStatus.DELETING
+
+
 def test_a_deleted_file_declares_nothing(place: Place) -> None:
     place.apply(AB)
     place.file.unlink()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from service.domain.transform.batch import assemble, read_lines
+from service.domain.transform.batch import assemble, read_lines, read_rows
 from service.domain.transform.jsonpath import PathError, compile_path
 from service.domain.transform.options import (
     CSV,
@@ -90,10 +90,14 @@ class BatchWork:
         self._options = options
         self._ask, self._ask_once = ask, ask_once
         self._quarantine = quarantine
-        self._single = not as_blocks and options.strategy(container) == SINGLE_RECORD
         content, accept = media_type(options.content_type), media_type(options.accept)
+        self._whole_of_lines = _looks_into_lines(options)
+        self._quoted = content == CSV
+        self._single = (
+            not as_blocks and not self._whole_of_lines and options.strategy(container) == SINGLE_RECORD
+        )
         self._strict = strict_lines and options.split_type == LINE and content in (CSV, JSON_LINES)
-        self._text = options.split_type == LINE
+        self._text = options.split_type == LINE or self._whole_of_lines
         self._a_line_each = as_blocks
         self._rows_are_lines = accept in (CSV, JSON_LINES)
         self._one_document = accept == JSON
@@ -185,8 +189,9 @@ class BatchWork:
             found = [b""]  # the answer to a blank record may be blank
         if len(found) == expected or not self._options.joins:
             return found
+        hint = ": a file with a header line needs SplitType Line" if self._whole_of_lines else ""
         raise ModelFailure(
-            f"the model answered {len(found)} records to {expected}, so that they cannot be matched"
+            f"the model answered {len(found)} records to {expected}, so that they cannot be matched{hint}"
         )
 
     # ---- records
@@ -194,6 +199,8 @@ class BatchWork:
     def _records(self, body: bytes) -> list[bytes]:
         """The batch's records; text is without its newlines where filters or joins look into it."""
         split_type = self._options.split_type
+        if self._whole_of_lines:
+            return read_rows(body, quoted=self._quoted) or [body]
         if split_type == NONE:
             return [body]
         if split_type == LINE:
@@ -203,7 +210,7 @@ class BatchWork:
         return list(SPLITTERS[split_type]([body], 0))
 
     def _count(self, body: bytes) -> int:
-        if self._options.split_type == LINE:
+        if self._text:
             return count_lines(body)
         return len(self._records(body))
 
@@ -256,12 +263,18 @@ class BatchWork:
 
     def _whole(self, records: Sequence[bytes]) -> bytes:
         processed = self._filter is not None or self._make is not None
-        if processed and self._options.split_type == LINE:
+        if processed and self._text:
             return b"\n".join(records) + b"\n"
         return b"".join(records)
 
     def _kept(self, records: list[bytes]) -> list[bytes] | None:
         return records if self._filter is not None or self._make is not None else None
+
+
+def _looks_into_lines(options: TransformOptions) -> bool:
+    """Whether an input that is one payload holds a record a line, each of which is filtered or joined."""
+    looks = options.joins or not compile_path(options.input_filter).is_whole
+    return options.split_type == NONE and looks and media_type(options.content_type) in (CSV, JSON_LINES)
 
 
 def count_lines(body: bytes) -> int:

@@ -369,6 +369,48 @@ def test_csv_is_filtered_joined_and_filtered_again(bench: Bench) -> None:
     assert bench.out("a.csv") == b"0\n2\n"
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])
+def test_every_line_of_an_input_that_is_not_split_is_filtered_and_joined(bench: Bench, ending: str) -> None:
+    bench.put(
+        "a.csv", f"7,{ROW}8,{OTHER}9,{ROW.strip()}".replace("\n", ending[:2].strip("\n") + "\n") + ending
+    )
+    job = CSV | {"split_type": "None", "assemble_with": "None"}
+
+    bench.run(input_filter="$[1:]", **job)
+    assert bench.out("a.csv") == b"0\n2\n0\n"
+    bench.run(input_filter="$[1:]", join_source="Input", output_filter="$[0,-1]", **job)
+    assert bench.out("a.csv") == b"7,0\n8,2\n9,0\n"
+
+
+def test_a_newline_in_quotes_ends_no_row_of_an_input_that_is_not_split(bench: Bench) -> None:
+    bench.put("a.csv", f'"an\nid",{ROW}8,{OTHER}')
+
+    bench.run(input_filter="$[1:]", **CSV | {"split_type": "None"})
+
+    assert bench.out("a.csv") == b"0\n2\n"
+
+
+def test_every_json_line_of_an_input_that_is_not_split_is_joined(bench: Bench) -> None:
+    bench.put("a.jsonl", '{"id":"\\"","f":[5.1,3.5,1.4,0.2]}\n{"id":8,"f":[6.7,3.0,5.2,2.3]}\n')
+    job = LINES | {"split_type": "None", "assemble_with": "None"}
+
+    bench.run(input_filter="$.f", join_source="Input", output_filter="$['id','SageMakerOutput']", **job)
+
+    assert [json.loads(line) for line in bench.out("a.jsonl").splitlines()] == [
+        {"id": '"', "SageMakerOutput": 0},
+        {"id": 8, "SageMakerOutput": 2},
+    ]
+
+
+def test_a_quote_that_cannot_be_read_fails_the_record(bench: Bench) -> None:
+    bench.put("a.csv", f'a"b,{ROW}')
+
+    outcome = bench.run(input_filter="$[1:]", **CSV)
+
+    words = 'Failed to parse input as CSV: bare " in non quoted field found near: a"b,5.1,3.5,1.4,0.2'
+    assert outcome.files[0].error == f"a.csv, record 1: {words}."
+
+
 def test_a_join_keeps_carriage_returns_out_of_the_row(bench: Bench) -> None:
     bench.put("a.csv", ROW.replace("\n", "\r\n") * 2)
 

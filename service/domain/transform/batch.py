@@ -50,6 +50,26 @@ def read_lines(body: bytes) -> list[bytes]:
     return lines
 
 
+def read_rows(body: bytes, *, quoted: bool) -> list[bytes]:
+    """The rows of a whole body, without their newlines and any blank lines at the end.
+
+    `quoted`: they are CSV, in which a newline between quotes ends no row.
+    """
+    lines = [line.removesuffix(b"\r") for line in read_lines(body.rstrip(b"\r\n"))]
+    if not quoted or not any(line.count(b'"') % 2 for line in lines):
+        return lines
+    rows: list[bytes] = []
+    held: list[bytes] = []
+    quotes = 0
+    for line in lines:
+        held.append(line)
+        quotes += line.count(b'"')
+        if quotes % 2 == 0:
+            rows.append(b"\n".join(held))
+            held, quotes = [], 0
+    return [*rows, b"\n".join(held)] if held else rows
+
+
 def assemble(answer: bytes, assemble_with: str) -> bytes:
     """One answer as it stands in the output: as it is, or as a line.
 

@@ -4,6 +4,7 @@ A filter picks from the parsed record; cells of CSV keep their spelling, quotes 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Protocol
@@ -13,6 +14,10 @@ from service.domain.transform.options import CSV, JSON, JSON_LINES
 
 OUTPUT_NAME: Final = "SageMakerOutput"
 INPUT_NAME: Final = "SageMakerInput"
+
+_CELL: Final = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?=,|\Z)')
+_BARE_QUOTE: Final = 'bare " in non quoted field'
+_SHOWN_CHARS: Final = 40
 
 
 class Form(Protocol):
@@ -93,22 +98,36 @@ def input_filter(form: Form, path: Path) -> Callable[[bytes], bytes]:
 def output_maker(form: Form, joins: bool, path: Path) -> Callable[[bytes, bytes], bytes]:
     """(unfiltered input record, answer record) -> output record. Raises PathError."""
     if not joins:
-        return lambda _, answer: form.write(form.pick(form.read(answer), path))
+        return lambda _, answer: form.write(form.pick(_read_answer(form, answer), path))
     if form is FORMS[CSV] and path.is_whole:
         return lambda given, answer: given + b"," + answer  # nothing to look into
-    return lambda given, answer: form.write(form.pick(form.join(form.read(given), form.read(answer)), path))
+    return lambda given, answer: form.write(
+        form.pick(form.join(form.read(given), _read_answer(form, answer)), path)
+    )
+
+
+def _read_answer(form: Form, answer: bytes) -> Any:
+    try:
+        return form.read(answer)
+    except PathError as error:
+        raise PathError(str(error).replace("parse input", "parse output", 1)) from error
 
 
 def _cells(text: str) -> list[str]:
-    """Cells of a row with quotes: a comma inside quotes does not end a cell."""
-    cells, start, quoted = [], 0, False
-    for position, letter in enumerate(text):
-        if letter == '"':
-            quoted = not quoted
-        elif letter == "," and not quoted:
-            cells.append(text[start:position])
-            start = position + 1
-    cells.append(text[start:])
+    """Cells of a row with quotes: a comma inside quotes does not end a cell. Raises PathError.
+
+    A quote elsewhere is refused, in AWS's words (contract Z 40): nobody can tell where such a cell ends.
+    """
+    cells: list[str] = []
+    start = 0
+    while start <= len(text):
+        cell = _CELL.match(text, start)
+        if cell is None:
+            fault = 'extraneous or missing " in quoted field' if text[start] == '"' else _BARE_QUOTE
+            near = text[start : start + _SHOWN_CHARS]
+            raise PathError(f"Failed to parse input as CSV: {fault} found near: {near}")
+        cells.append(cell[0])
+        start = cell.end() + 1
     return cells
 
 

@@ -105,6 +105,14 @@ def test_a_joined_document_holds_both(given_value: Any, answer: Any) -> None:
     [
         (b"1,2", "$[2]", CSV, "no column 2: there are 2, counted from 0"),
         (b"\xff,2", "$[0]", CSV, "byte 1 is not UTF-8"),
+        (
+            b'a"b,1',
+            "$[1:]",
+            CSV,
+            'Failed to parse input as CSV: bare " in non quoted field found near: a"b,1',
+        ),
+        (b'1,"a"b,1', "$[0]", CSV, 'extraneous or missing " in quoted field found near: "a"b'),
+        (b'1,"a,2', "$[0]", CSV, 'extraneous or missing " in quoted field found near: "a,2'),
         (b"{", "$.a", JSON, "not JSON"),
         (b"NaN", "$", JSON, "NaN is no JSON value"),
         (b'{"a":1}', "$.b", LINES, "there is no 'b'"),

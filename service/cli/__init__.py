@@ -4,9 +4,10 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperCommand
 
 from service import __version__
 from service.errors import StartupError
@@ -49,8 +50,15 @@ def make_app(wanted: str = "") -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(show_version)
     for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
-        app.command()(getattr(import_module(f"service.cli.{_COMMANDS[name]}"), name))
+        app.command(cls=_Command)(getattr(import_module(f"service.cli.{_COMMANDS[name]}"), name))
     return app
+
+
+class _Command(TyperCommand):
+    """A command whose usage line has what must be given bare, as README has it, and not in braces."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
 def show_version(

@@ -23,7 +23,7 @@ def invoke(
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE|-]",
+            metavar="FILE|-",
             help="The request; - reads standard input.  [default: standard input; the endpoint's example on "
             "a terminal]",
             show_default=False,

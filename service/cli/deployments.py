@@ -158,7 +158,7 @@ def _model(url: str, name: str) -> str:
 def weights(
     endpoint: Endpoint,
     assignments: Annotated[
-        list[str], typer.Argument(metavar="VARIANT=WEIGHT…", help="New weights, as logistic=9 forest=1.")
+        list[str], typer.Argument(metavar="VARIANT=WEIGHT", help="New weights, as logistic=9 forest=1.")
     ],
     wait: Wait = True,
     url: Url = "",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
+from urllib.parse import unquote
 
 import typer
 from rich.console import Console
@@ -17,7 +18,7 @@ _MOST: Final = 100
 
 
 def jobs(
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Show this job alone.")] = None,
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="Show this job alone.")] = None,
     status: Annotated[
         str | None, typer.Option(help="Only jobs of this status, e.g. InProgress.", show_default=False)
     ] = None,
@@ -26,14 +27,18 @@ def jobs(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Show the batch transform jobs of a running server, newest first; or one of them, with its reason."""
+    if stop and job is None:
+        fail("Name the job to stop: `sagebird jobs JOB --stop`.")
     try:
         if job is not None:
             if stop:
                 operate(url, "StopTransformJob", {"TransformJobName": job})
-            found = [operate(url, "DescribeTransformJob", {"TransformJobName": job})]
+            found = [_described(url, job)]
         else:
             wanted = {"MaxResults": _MOST} | ({} if status is None else {"StatusEquals": status})
             found = operate(url, "ListTransformJobs", wanted)["TransformJobSummaries"]
+            if not as_json:  # summaries name neither model nor input, nor when the work began
+                found = [_described(url, one["TransformJobName"]) for one in found]
     except Refused as refused:
         fail(refused.message)
     if as_json:
@@ -42,8 +47,12 @@ def jobs(
         _show(found)
 
 
+def _described(url: str, job: str) -> Any:
+    return operate(url, "DescribeTransformJob", {"TransformJobName": job})
+
+
 def _show(found: list[Mapping[str, Any]]) -> None:
-    table = Table("job", "status", "created", "seconds")
+    table = Table("job", "status", "created (UTC)", "seconds", "model", "input")
     table.columns[3].justify = "right"
     for one in found:
         table.add_row(
@@ -51,6 +60,8 @@ def _show(found: list[Mapping[str, Any]]) -> None:
             one["TransformJobStatus"],
             datetime.fromtimestamp(one["CreationTime"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
             _seconds(one),
+            escape(one["ModelName"]),
+            escape(_input(one)),
         )
     console = Console()
     console.print(table)
@@ -58,6 +69,14 @@ def _show(found: list[Mapping[str, Any]]) -> None:
         if "FailureReason" in one:
             text = f"{one['TransformJobName']}: {one['FailureReason']}"
             console.print(text, markup=False, style="red", soft_wrap=True)
+
+
+def _input(job: Mapping[str, Any]) -> str:
+    """Where the input is; of a dropped file its name, as all of them lie in the drop folder."""
+    address: str = job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+    if address.startswith("file://"):
+        return unquote(address.rpartition("/")[2])
+    return address
 
 
 def _seconds(job: Mapping[str, Any]) -> str:

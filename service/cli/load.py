@@ -35,7 +35,7 @@ _RATE_OF_ONE_PROCESS = 8_000.0
 Endpoint = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ENDPOINT]", help="Name of the endpoint; a server may have only one.", show_default=False
+        metavar="ENDPOINT", help="Name of the endpoint; a server may have only one.", show_default=False
     ),
 ]
 Rate = Annotated[

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -48,7 +48,7 @@ def serve(
     """
     settings = load_settings(host=host, port=port, models=models, data=data, gateways=gateways, auth=auth)
     compose = start(settings)
-    sys.exit(compose.serve(settings, lambda address: _announce(settings.public_url or address)))
+    _leave(compose.serve(settings, lambda address: _announce(settings.public_url or address)))
 
 
 def container(
@@ -72,7 +72,7 @@ def container(
         gateways = _number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS")
     settings = load_settings(host=host, port=port, models=model, gateways=gateways, auth=auth)
     compose = start(settings)
-    sys.exit(compose.contain(settings, environment, multi_model, _announce))
+    _leave(compose.contain(settings, environment, multi_model, _announce))
 
 
 def worker(
@@ -109,6 +109,13 @@ def _announce(address: str) -> None:
         f"sagebird {__version__} on {address} (page: {address}/  docs: {address}/docs  stop: Ctrl-C)\n"
     )
     sys.stderr.flush()
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit as the family did; who stopped it is told that it is over."""
+    if not code:
+        sys.stderr.write("sagebird is stopped\n")
+    sys.exit(code)
 
 
 def _number(environment: dict[str, str], name: str) -> int | None:

@@ -1,5 +1,6 @@
 """Reads the endpoints files: YAML -> checked values. Every mistake is named with its place in its file."""
 
+import io
 import math
 import re
 import reprlib
@@ -124,9 +125,17 @@ def _load(file: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{file} cannot be read: {error}") from None
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
+        return yaml.load(_Named(text, file.name), _Loader)  # noqa: S506 - _Loader is a SafeLoader
     except _YAML_ERRORS as error:
         raise DeclarationError(f"{file} is not valid YAML: {_one_line(error)}") from None
+
+
+class _Named(io.StringIO):
+    """A file's text with the name that is said of its mistakes."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
 
 
 class _Loader(yaml.SafeLoader):

@@ -133,7 +133,8 @@ class DeclaredFile:
                 self._note_refusal(error)
             self._refused = (stamp, error.message)
         else:
-            self._log.info("endpoints file applied", changes=changes)
+            if changes:
+                self._log.info("endpoints file applied", changes=changes)
             self._refused = None
 
     def _is_settled(self, stamp: _Stamp) -> bool:

@@ -22,6 +22,7 @@ QUICK_LOOK_S = 0.03
 """Seconds between two looks for a while after a change: one change seldom comes alone."""
 
 QUICK_FOR_S = 3.0
+_RECOGNIZED = 100  # so much of a reason is enough to know it again, where it was cut
 _SETTLE_LOOK_S = 0.01
 _RETRY_S = 1.0
 _LONGEST_REST_S = 0.5
@@ -176,10 +177,11 @@ class Follower:
 
         Of the latter only what it served before a restart counts, until it was tried once.
         """
+        told = ""
         if endpoint.heals and endpoint.status in (EndpointStatus.CREATING, EndpointStatus.FAILED):
-            reason = f": {endpoint.failure_reason}" if endpoint.failure_reason else ""
-            failed = endpoint.status is EndpointStatus.FAILED
-            yield _Problem(f"Endpoint {endpoint.name} is {endpoint.status}{reason}.", settled=failed)
+            told = (endpoint.failure_reason or "").rstrip(".")
+            sentence = f"Endpoint {endpoint.name} is {endpoint.status}{f': {told}' if told else ''}."
+            yield _Problem(sentence, settled=endpoint.status is EndpointStatus.FAILED)
         # While an update is being prepared, the fleet that serves is the one that counts.
         fleet = endpoint.serving or (endpoint.pending if endpoint.heals else None)
         cold = (WarmState.LOADING, WarmState.FAILED) if endpoint.heals else (WarmState.LOADING,)
@@ -187,6 +189,8 @@ class Follower:
             if fleet is not None and report.generation == fleet.generation and report.state in cold:
                 variant = f"Variant {report.variant} of endpoint {endpoint.name}"
                 failed = report.state is WarmState.FAILED
+                if failed and report.reason[:_RECOGNIZED] in told:
+                    continue
                 yield _Problem(f"{variant} is {report.state}: {report.reason}", settled=failed)
 
     def _models(self) -> tuple[ModelReport, ...]:

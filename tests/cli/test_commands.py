@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from service.cli import make_app
 
@@ -28,6 +29,22 @@ def test_whatever_is_no_command_meets_all_of_them(wanted: str) -> None:
 @pytest.mark.parametrize("name", _names())
 def test_a_command_that_is_named_comes_alone(name: str) -> None:
     assert _names(name) == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("invoke", "[OPTIONS] ENDPOINT [FILE|-]"),
+        ("load", "[OPTIONS] [ENDPOINT]"),
+        ("weights", "[OPTIONS] ENDPOINT VARIANT=WEIGHT..."),
+    ],
+)
+def test_usage_has_neither_braces_nor_brackets_in_brackets(name: str, usage: str) -> None:
+    shown = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(make_app(name), [name, "--help"]).output
+    (line,) = (line.strip() for line in shown.splitlines() if "Usage:" in line)
+
+    assert line.endswith(usage)
+    assert "{" not in line
 
 
 def test_a_server_imports_no_client() -> None:

@@ -445,6 +445,16 @@ def test_a_mended_file_is_applied(place: Place, caplog: pytest.LogCaptureFixture
     assert "endpoint iris created" in caplog.records[1].getMessage()
 
 
+def test_a_file_that_changed_nothing_is_not_logged(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    place.apply(AB)
+    place.write(AB + "\n# a remark\n")
+
+    place.declared.look()
+
+    assert caplog.records == []
+
+
 def test_a_refused_file_is_tried_again_when_what_it_names_turns_up(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -133,11 +133,12 @@ def _default(field: Any) -> str:
 
 
 def _arguments(command: Any) -> list[str]:
-    return [
-        parameter.metavar or parameter.name.upper()
-        for parameter in command.params
-        if parameter.param_type_name == "argument"
-    ]
+    return [_argument(parameter) for parameter in command.params if parameter.param_type_name == "argument"]
+
+
+def _argument(parameter: Any) -> str:
+    name = f"{parameter.metavar or parameter.name.upper()}{'' if parameter.nargs == 1 else '…'}"
+    return name if parameter.required else f"[{name}]"
 
 
 def _options(command: Any) -> list[str]:

@@ -86,7 +86,7 @@ def test_a_failed_model_is_a_problem_with_its_reason_until_it_is_mended(world: O
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-@pytest.mark.parametrize(("text", "problems"), [(_GOOD, 0), (_BAD, 2)])
+@pytest.mark.parametrize(("text", "problems"), [(_GOOD, 0), (_BAD, 1)])
 def test_what_is_declared_is_waited_for_until_it_is_up_or_failed_also_if_a_look_fails(
     world: Open, monkeypatch: pytest.MonkeyPatch, text: str, problems: int
 ) -> None:

@@ -84,6 +84,7 @@ def test_stopped_family_finishes_what_is_in_flight(
     assert call.answer().status_code == 200
     assert call.answer().text == "[4.0]"
     assert code == 0
+    assert "sagebird is stopped\n" in server.log.read_text()
 
 
 def test_stopped_family_under_load_answers_every_request_that_came_before(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from service.control.deployables import containers_of
 from service.control.resources import Reading, Resources
 from service.domain import sentences
 from service.domain.endpoint import ASYNC
@@ -12,6 +13,8 @@ from service.errors import ValidationFault
 
 _MEMORY_STEP_MB = 1024
 _SERVERLESS = "ServerlessConfig"
+_SHADOW = "ShadowProductionVariants"
+_CONTAINERS = ("a model of several containers", "a model with Mode MultiModel")
 
 
 def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +23,7 @@ def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> d
     Raises:
         ValidationFault: the name is taken, a model is not there, or the variants break a rule.
     """
-    variants = [*fields["ProductionVariants"], *fields.get("ShadowProductionVariants", ())]
+    variants = [*fields["ProductionVariants"], *fields.get(_SHADOW, ())]
     names: set[str] = set()
     for variant in variants:
         if variant["VariantName"] in names:
@@ -30,9 +33,10 @@ def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> d
             raise ValidationFault(sentences.weight_not_finite(variant["VariantName"]))
         _check_capacity(variant)
         _check_model(resources, variant, with_role="ExecutionRoleArn" in fields)
-    if "ShadowProductionVariants" in fields and len(variants) != 2:
+    _check_shadow(resources, variants, fields)
+    if _SHADOW in fields and len(variants) != 2:
         raise ValidationFault(sentences.one_shadow())
-    _check_serverless(variants, fields)
+    _check_serverless(resources, variants, fields)
     created = resources.create(Kind.ENDPOINT_CONFIG, fields)
     return {"EndpointConfigArn": resources.arn(Kind.ENDPOINT_CONFIG, created.name)}
 
@@ -61,7 +65,23 @@ def _check_capacity(variant: Mapping[str, Any]) -> None:
             raise ValidationFault(sentences.serverless_provisioned(name))
 
 
-def _check_serverless(variants: list[Mapping[str, Any]], fields: Mapping[str, Any]) -> None:
+def _check_shadow(resources: Resources, variants: list[Mapping[str, Any]], fields: Mapping[str, Any]) -> None:
+    """What does not go with shadow variants. Source: AWS's guide, exclusions of shadow tests."""
+    if _SHADOW not in fields:
+        return
+    if ASYNC in fields:
+        raise ValidationFault(sentences.features_exclude(_SHADOW, ASYNC))
+    for variant in variants:
+        if _SERVERLESS in variant:
+            raise ValidationFault(sentences.features_exclude(_SHADOW, _SERVERLESS))
+        for feature in _features_of(_model_of(resources, variant)):
+            if feature in _CONTAINERS:
+                raise ValidationFault(sentences.features_exclude(_SHADOW, feature))
+
+
+def _check_serverless(
+    resources: Resources, variants: list[Mapping[str, Any]], fields: Mapping[str, Any]
+) -> None:
     """What does not go with serverless variants. Source: AWS's guide, feature exclusions."""
     serverless = [variant for variant in variants if _SERVERLESS in variant]
     if not serverless:
@@ -71,6 +91,22 @@ def _check_serverless(variants: list[Mapping[str, Any]], fields: Mapping[str, An
     for member in ("DataCaptureConfig", ASYNC):
         if member in fields:
             raise ValidationFault(sentences.features_exclude(_SERVERLESS, member))
+    for document in (fields, *(_model_of(resources, variant) for variant in serverless)):
+        for feature in _features_of(document):
+            raise ValidationFault(sentences.features_exclude(_SERVERLESS, feature))
+
+
+def _features_of(document: Mapping[str, Any]) -> list[str]:
+    """What a model, or a configuration, has that some kinds of endpoints exclude, by AWS's names."""
+    containers = containers_of(document)
+    several, multi = _CONTAINERS
+    found = [several] if len(containers) > 1 else []
+    found += [multi] if any(container.get("Mode") == "MultiModel" for container in containers) else []
+    return found + [member for member in ("VpcConfig", "EnableNetworkIsolation") if document.get(member)]
+
+
+def _model_of(resources: Resources, variant: Mapping[str, Any]) -> Mapping[str, Any]:
+    return resources.get(Kind.MODEL, variant["ModelName"]).document if "ModelName" in variant else {}
 
 
 def _check_model(resources: Resources, variant: Mapping[str, Any], *, with_role: bool) -> None:

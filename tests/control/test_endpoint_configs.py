@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from service.domain.kinds import Kind
-from tests.control.conftest import INSTANCES, NOON, ROLE, Control, arn, variant
+from tests.control.conftest import DATA, IMAGE, INSTANCES, NOON, ROLE, Control, arn, variant
 
 ARN = arn(Kind.ENDPOINT_CONFIG, "config")
 SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
@@ -13,6 +13,8 @@ CAPTURE = {
     "DestinationS3Uri": "s3://captured/here",
     "CaptureOptions": [{"CaptureMode": "Input"}],
 }
+ONE = {"Image": IMAGE, "ModelDataUrl": DATA}
+VPC = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
 
 
 @pytest.fixture(autouse=True)
@@ -181,3 +183,61 @@ def test_serverless_goes_with_few_other_features(control: Control, more: dict[st
 def test_serverless_and_instances_do_not_mix(control: Control) -> None:
     mixed = [variant("a"), variant("b", ServerlessConfig=SERVERLESS)]
     assert "ServerlessConfig does not go with variants on instances." in refusal(control, *mixed)
+
+
+@pytest.mark.provenance("documented")
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"PrimaryContainer": {"Mode": "MultiModel", **ONE}}, "a model with Mode MultiModel"),
+        ({"Containers": [ONE, ONE]}, "a model of several containers"),
+        ({"PrimaryContainer": ONE, "VpcConfig": VPC}, "VpcConfig"),
+        ({"PrimaryContainer": ONE, "EnableNetworkIsolation": True}, "EnableNetworkIsolation"),
+    ],
+)
+def test_serverless_goes_with_plain_models_only(control: Control, model: dict[str, Any], words: str) -> None:
+    control.call("CreateModel", ModelName="odd", **model)
+
+    said = refusal(control, variant("a", "odd", ServerlessConfig=SERVERLESS))
+
+    assert said.endswith(f"ServerlessConfig does not go with {words}.")
+    control.create_config("config", variant("a", "odd"))
+
+
+@pytest.mark.provenance("documented")
+def test_serverless_is_in_no_network_of_its_own(control: Control) -> None:
+    for member in ({"VpcConfig": VPC}, {"EnableNetworkIsolation": True}):
+        said = refusal(control, variant("a", ServerlessConfig=SERVERLESS), **member)
+        assert said.endswith(f"ServerlessConfig does not go with {next(iter(member))}.")
+
+
+@pytest.mark.provenance("documented")
+@pytest.mark.parametrize("odd_one", ["production", "shadow"])
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"PrimaryContainer": {"Mode": "MultiModel", **ONE}}, "a model with Mode MultiModel"),
+        ({"Containers": [ONE, ONE]}, "a model of several containers"),
+    ],
+)
+def test_a_shadow_goes_with_models_of_one_container(
+    control: Control, model: dict[str, Any], words: str, odd_one: str
+) -> None:
+    control.call("CreateModel", ModelName="odd", **model)
+    production, shadow = ("odd", "one") if odd_one == "production" else ("one", "odd")
+
+    said = refusal(control, variant("a", production), ShadowProductionVariants=[variant("s", shadow)])
+
+    assert said.endswith(f"ShadowProductionVariants does not go with {words}.")
+
+
+@pytest.mark.provenance("documented")
+def test_a_shadow_goes_with_real_time_endpoints_only(control: Control) -> None:
+    shadows = {"ShadowProductionVariants": [variant("s", ServerlessConfig=SERVERLESS)]}
+    said = refusal(control, variant("a", ServerlessConfig=SERVERLESS), **shadows)
+    assert said.endswith("ShadowProductionVariants does not go with ServerlessConfig.")
+
+    shadows = {"ShadowProductionVariants": [variant("s")]}
+    later = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://out/"}}}
+    said = refusal(control, variant("a"), **shadows, **later)
+    assert said.endswith("ShadowProductionVariants does not go with AsyncInferenceConfig.")

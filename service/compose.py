@@ -20,6 +20,7 @@ from service.clock import SystemClock
 from service.container.app import create_app
 from service.container.face import InvocationsFace
 from service.container.management import create_router
+from service.container.strays import answer_strays
 from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
@@ -296,6 +297,7 @@ def _faces(
             lambda: (render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE),
         )
         found.include_router(router())
+        answer_strays(found)
         return found
 
     runtime = RuntimeFace(predictor, settings.max_body_bytes)

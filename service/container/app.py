@@ -1,9 +1,10 @@
 """The container contract as an application of its own, for `sagebird container`."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from service import __version__
+from service.container.strays import answer_strays, stray
 
 
 def create_app(router: APIRouter) -> FastAPI:
@@ -17,9 +18,10 @@ def create_app(router: APIRouter) -> FastAPI:
         return PlainTextResponse("ok\n")
 
     @app.api_route("/invocations", methods=["GET", "PUT", "PATCH", "DELETE"])
-    async def only_post() -> PlainTextResponse:
-        sentence = "A prediction is asked for by POST, with the input as the body.\n"
-        return PlainTextResponse(sentence, 405, {"Allow": "POST"})
+    async def only_post(request: Request) -> Response:
+        sentence = "A prediction is asked for by POST, with the input as the body."
+        return stray(request, 405, sentence, ["POST"])
 
     app.include_router(router)
+    answer_strays(app)
     return app

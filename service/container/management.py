@@ -1,16 +1,17 @@
 """`/ping`, `/execution-parameters` and the multi-model `/models` contract (contract A.1, A.5, A.7)."""
 
 import os
+from asyncio import to_thread
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
-from uuid import uuid4
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from service.asgi import ClientGone, read_body
+from service.asgi import ClientGone, new_request_id, read_body
 from service.container.face import answer_headers, describe_error, read_headers, to_call
-from service.errors import BadPayload, ModelFault, SagebirdError
+from service.container.strays import is_invoke, only_post
+from service.errors import BadPayload, ModelFault, ModelNotFound, SagebirdError
 from service.hosting.model import Answer, Call
 from service.log import get_logger
 
@@ -86,7 +87,7 @@ class _ModelRoutes:
 
     def list_all(self, next_page_token: str = "") -> Response:
         if next_page_token and not _is_token(next_page_token):
-            return _problem(400, "Parameter next_page_token is none that was given out.")
+            return _refused(BadPayload("Parameter next_page_token is none that was given out."))
         begin = int(next_page_token or 0)
         names = sorted(self._registered.names().items())
         document: dict[str, Any] = {
@@ -96,10 +97,12 @@ class _ModelRoutes:
             document["nextPageToken"] = str(begin + _PAGE)
         return _json(200, document)
 
-    def describe(self, name: str) -> Response:
+    def describe(self, name: str, request: Request) -> Response:
         url = self._registered.names().get(name)
+        if url is None and is_invoke(request.url.path):
+            return only_post(request)
         if url is None:
-            return _problem(404, f"Model not found: {name}")
+            return _refused(ModelNotFound(f"Model not found: {name}"))
         return _json(200, {"modelName": name, "modelUrl": url})
 
     async def register(self, request: Request) -> Response:
@@ -112,8 +115,10 @@ class _ModelRoutes:
 
         return await _guarded(register())
 
-    async def unregister(self, name: str) -> Response:
+    async def unregister(self, name: str, request: Request) -> Response:
         async def unregister() -> Response:
+            if is_invoke(request.url.path) and name not in await to_thread(self._registered.names):
+                return only_post(request)
             await self._registered.unregister(name)
             return _json(200, {"status": f'Model "{name}" unregistered'})
 
@@ -155,19 +160,22 @@ async def _guarded(work: Awaitable[Response]) -> Response:
     except ClientGone:
         return Response(status_code=499)
     except Exception as error:  # the one place where these routes' errors become replies
-        request_id = str(uuid4())
-        status, message = describe_error(error, request_id)
-        log = get_logger("sagebird.container")
-        if isinstance(error, SagebirdError):
-            log.info("request failed", request_id=request_id, status=status, reason=message[:500])
-        else:
-            log.error("request failed", request_id=request_id, exc_info=error)
-        kind = error.__class__.__name__ if isinstance(error, ModelFault) else "InternalServerException"
-        return _problem(status, message, kind)
+        return _refused(error)
 
 
-def _problem(status: int, message: str, kind: str = "") -> Response:
-    response = _json(status, {"code": status, "type": _TYPES.get(status, kind), "message": message})
+def _refused(error: Exception) -> Response:
+    """The reply to a request that failed, with its line in the log."""
+    request_id = new_request_id()
+    status, message = describe_error(error, request_id)
+    log = get_logger("sagebird.container")
+    if isinstance(error, SagebirdError):
+        log.info("request failed", request_id=request_id, status=status, reason=message[:500])
+    else:
+        log.error("request failed", request_id=request_id, exc_info=error)
+    kind = error.__class__.__name__ if isinstance(error, ModelFault) else "InternalServerException"
+    document = {"code": status, "type": _TYPES.get(status, kind), "message": message}
+    response = _json(status, document)
+    response.headers["x-amzn-RequestId"] = request_id
     if status == 413:  # what is left of the body must not be taken for the next request
         response.headers["connection"] = "close"
     return response

@@ -9,7 +9,9 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from service import __version__
+from service.asgi import new_request_id
 from service.invoke.catalogue import EndpointCard, Manual, ModelCard
+from service.log import get_logger
 from service.web.home import MOST_SHOWN, curl_line, home_page, home_text
 from service.web.openapi import describe_api
 from service.web.shown import json_answer, page_answer, text_answer
@@ -17,6 +19,7 @@ from service.web.shown import json_answer, page_answer, text_answer
 _STATIC = Path(__file__).parent / "static"
 
 
+_MOST_CHARS = 200
 _ACTIONS = ("invocations", "async-invocations", "invocations-response-stream")
 _OTHER_METHODS = ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -129,7 +132,11 @@ def _add_wrong_methods(app: FastAPI, served: Served) -> None:
         host = str(request.base_url).rstrip("/")
         if card is not None:
             text += f", for example\n\n  {curl_line(card, host)}"
-        return text_answer(f"{text}\n\n{host}/docs lets you try it.\n", 405, {"Allow": "POST"})
+        request_id, path = new_request_id(), request.url.path[:_MOST_CHARS]
+        log = get_logger("sagebird.gateway")
+        log.info("request failed", request_id=request_id, path=path, status=405, reason="POST only")
+        headers = {"Allow": "POST", "x-amzn-RequestId": request_id}
+        return text_answer(f"{text}\n\n{host}/docs lets you try it.\n", 405, headers)
 
     for path in ("/invocations", *(f"/endpoints/{{name:path}}/{action}" for action in _ACTIONS)):
         app.add_api_route(path, only_post, methods=list(_OTHER_METHODS), include_in_schema=False)

@@ -4,6 +4,8 @@ They come here when only AWS_ENDPOINT_URL is set, which points every client of a
 shares `POST /` with SageMaker (JSON by X-Amz-Target, and forms) is told so by the control face.
 """
 
+import re
+from types import MappingProxyType
 from urllib.parse import parse_qs
 
 from service.asgi import App, Receive, Scope, Send, new_request_id, send_reply
@@ -16,6 +18,20 @@ from service.wire.reply import Reply
 
 _S3 = frozenset({"s3", "s3express", "s3-outposts", "s3-object-lambda"})
 _SAGEMAKER = "sagemaker"
+# Source: the paths of their models in botocore.
+_SIBLINGS = MappingProxyType(
+    {
+        "sagemaker-featurestore-runtime": re.compile(r"/(FeatureGroup/|Batch(Get|Write)Record$)"),
+        "sagemaker-metrics": re.compile(r"/Batch(Get|Put)Metrics$"),
+        "sagemaker-edge": re.compile(r"/(GetDeployments|GetDeviceRegistration|SendHeartbeat)$"),
+        "sagemaker-a2i-runtime": re.compile(r"/human-loops(/|$)"),
+        "sagemaker-inference-router-runtime": re.compile(r"/inference-routers/"),
+        "sagemakerjobruntime": re.compile(
+            r"/(complete-rollout|sample(-with-response-stream)?|update-reward)$"
+        ),
+        "sagemakertrainingsessionruntime": re.compile(r"(/v1)?/training-sessions/"),
+    }
+)
 _MOST_CHARS = 200
 _ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
 
@@ -23,7 +39,9 @@ _ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream"
 def stranger(scope: Scope) -> App | None:
     """Who answers a request that is signed for a service that is not served; None for all others."""
     service = _signed_for(scope)
-    if service is None or service == _SAGEMAKER or _shares_a_path(scope["method"], scope["path"]):
+    if service == _SAGEMAKER:
+        service = _sibling(scope["path"])
+    if service is None or _shares_a_path(scope["method"], scope["path"]):
         return None
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,8 +53,15 @@ def stranger(scope: Scope) -> App | None:
     return refuse
 
 
+def _sibling(path: str) -> str | None:
+    """The service of SageMaker's that has a path, of those that sign as `sagemaker` and are not served."""
+    return next((name for name, paths in _SIBLINGS.items() if paths.match(path)), None)
+
+
 def _shares_a_path(method: str, path: str) -> bool:
     """Whether a path is one that this server has a use for, whoever's signature is on the request."""
+    if _sibling(path) is not None:
+        return False
     return method == "POST" and (path in ("/", "/invocations") or path.endswith(_ACTIONS))
 
 

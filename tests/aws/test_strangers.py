@@ -12,6 +12,8 @@ from tests.aws.conftest import Stage
 
 _KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
 
+_FLOW = "arn:aws:sagemaker:us-east-1:000000000000:flow-definition/f"
+
 
 def _client(service: str, url: str, **config: Any) -> Any:
     settings = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, **config)
@@ -76,6 +78,35 @@ def test_services_with_paths_of_their_own_hear_it_in_their_protocol(
     error = caught.value.response["Error"]
     assert error["Code"] in ("UnknownOperationException", "InvalidAction")
     assert "sagebird does not serve GET /" in error["Message"]
+
+
+@pytest.mark.provenance("botocore")
+@pytest.mark.parametrize(
+    ("service", "method", "members"),
+    [
+        (
+            "sagemaker-featurestore-runtime",
+            "get_record",
+            {"FeatureGroupName": "a", "RecordIdentifierValueAsString": "b"},
+        ),
+        (
+            "sagemaker-metrics",
+            "batch_put_metrics",
+            {"TrialComponentName": "x", "MetricData": [{"MetricName": "a", "Timestamp": 1, "Value": 1.0}]},
+        ),
+        ("sagemaker-edge", "get_device_registration", {"DeviceName": "ab", "DeviceFleetName": "ab"}),
+        ("sagemaker-a2i-runtime", "list_human_loops", {"FlowDefinitionArn": _FLOW}),
+        ("sagemaker-geospatial", "list_raster_data_collections", {}),
+    ],
+)
+def test_services_that_sign_as_sagemaker_are_told_apart_by_their_paths(
+    stage: Stage, service: str, method: str, members: dict[str, Any]
+) -> None:
+    with pytest.raises(ClientError) as caught:
+        getattr(_client(service, stage.url), method)(**members)
+    error = caught.value.response["Error"]
+    assert error["Code"] == "UnknownOperationException"
+    assert f" of {service}: " in error["Message"]
 
 
 def test_cbor_is_answered_in_cbor(stage: Stage) -> None:

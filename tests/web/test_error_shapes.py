@@ -97,6 +97,43 @@ def test_a_bad_rule_a_missing_operation_and_another_method(server: RunningServer
     assert httpx.get(f"{server.url}/invocations", timeout=30).headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_other_methods_of_a_registered_model_hear_how_it_is_called(
+    server: RunningServer, method: str
+) -> None:
+    answer = httpx.request(method, f"{server.url}/models/own/invoke", timeout=30)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    _models(answer, ["MethodNotAllowedException"])
+    assert f"curl {server.url}/models/own/invoke" in answer.json()["message"]
+    assert httpx.get(f"{server.url}/models/own", timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("PUT", "/models", 405, "GET, POST"),
+        ("PATCH", "/models/own", 405, "GET, DELETE"),
+        ("GET", "/models/none", 404, None),
+        ("DELETE", "/models/none", 404, None),
+        ("GET", "/models?next_page_token=x", 400, None),
+        ("GET", "/nope", 404, None),
+        ("GET", "/static/nope.js", 404, None),
+        ("POST", "/ping", 405, "GET"),
+        ("DELETE", "/", 405, "GET"),
+        ("PUT", "/status", 405, "GET"),
+        ("GET", "/invocations", 405, "POST"),
+        ("PUT", "/endpoints/iris/invocations", 405, "POST"),
+    ],
+)
+def test_what_is_not_there_is_told_in_the_shape_of_its_face_and_has_an_id(
+    server: RunningServer, method: str, path: str, status: int, allowed: str | None
+) -> None:
+    answer = httpx.request(method, server.url + path, timeout=30)
+    assert (answer.status_code, answer.headers.get("allow")) == (status, allowed)
+    _SHAPES["models" if path.startswith("/models") else "container"](answer, [])
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-amzn-requestid"])
+
+
 def _runtime(answer: httpx.Response, names: list[str]) -> None:
     members = {"OriginalMessage", "OriginalStatusCode", "LogStreamArn"} if names == ["ModelError"] else set()
     assert {"Message", *members} <= answer.json().keys()

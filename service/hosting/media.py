@@ -31,6 +31,7 @@ from service.hosting.tables import (
     decode_text,
     quoted,
     read_numbers,
+    separated_otherwise,
 )
 
 CSV: Final = "text/csv"
@@ -174,6 +175,10 @@ def _csv_hint(row: int, cells: list[str], header_hint: str) -> str:
         return ""
     if cells[0].lstrip().startswith(("[", "{")):
         return "; a JSON body needs Content-Type: application/json"
+    if "\r" in cells[0]:
+        return "; lines end in a newline, not in a carriage return alone"
+    if len(cells) == 1 and separated_otherwise(cells[0]):
+        return "; cells of text/csv are separated by commas"
     return f"; {header_hint}"
 
 
@@ -195,9 +200,11 @@ def _read_json(body: bytes, takes: Takes, header: bool | None) -> Rows:
     if isinstance(document, str):
         return Table([document], flat=True)
     if not isinstance(document, dict):
-        raise BadPayload(f"The body is {_kind(document)}; send rows such as [[1, 2], [3, 4]].")
-    if isinstance(document.get("instances"), list):
-        return _rows(_only(document, "instances"), plain, takes)
+        raise BadPayload(f"The body is {_kind(document)}; send {takes.example}.")
+    instances = document.get("instances")
+    if isinstance(instances, list | dict):
+        _only(document, "instances")
+        return _rows(instances if isinstance(instances, list) else [instances], plain, takes)
     return _rows([document], plain, takes)
 
 
@@ -333,7 +340,8 @@ def read_rows_strictly(rows: Sequence[Any], takes: Takes = PLAIN) -> Matrix | Ta
     numbers = takes.numbers
     for number, row in enumerate(rows, 1):
         if type(row) is not list:
-            raise BadPayload(f"Row {number} is {_kind(row)}, not a list of numbers.")
+            told = f"; send {takes.example}" if takes.texts else ", not a list of numbers"
+            raise BadPayload(f"Row {number} is {_kind(row)}{told}.")
         if not row:
             raise BadPayload(f"Row {number} has no columns.")
         types = set(map(type, row))

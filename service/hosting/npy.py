@@ -14,16 +14,17 @@ from service.errors import BadPayload
 from service.hosting.tables import Table, quoted
 
 _NPY_LENGTHS: Final = MappingProxyType({b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4})
-_NPY_NUMBER: Final = re.compile(r"[<>|=]?(?:[iu][1248]|f[248])")
+_NPY_NUMBER: Final = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _NPY_TEXT: Final = re.compile(r"[<>=]?U[1-9][0-9]{0,6}")
+_NPY_BYTES: Final = re.compile(r"\|?S[1-9][0-9]{0,6}")
 _MAX_NPY_HEADER_BYTES: Final = 10_000
 
 
 def read_npy(body: bytes) -> npt.NDArray[np.float64] | Table:
     """An array of numbers as rows (n, features) float64, one of texts as a table. Raises: BadPayload."""
     start, shape, fortran_order, descr = _npy_header(body)
-    is_text = _NPY_TEXT.fullmatch(descr) is not None
-    if not is_text and not _NPY_NUMBER.fullmatch(descr):
+    is_text, is_utf8 = _NPY_TEXT.fullmatch(descr) is not None, _NPY_BYTES.fullmatch(descr) is not None
+    if not is_text and not is_utf8 and not _NPY_NUMBER.fullmatch(descr):
         raise BadPayload(
             f"The npy array holds {quoted(descr)}; send integers or floats of up to 64 bits, or texts."
         )
@@ -35,8 +36,12 @@ def read_npy(body: bytes) -> npt.NDArray[np.float64] | Table:
     if math.prod(shape) * dtype.itemsize != follows:
         raise BadPayload(f"The npy header announces another size than the {follows} bytes that follow it.")
     values = np.frombuffer(body, dtype, offset=start).reshape(shape, order="F" if fortran_order else "C")
+    if is_utf8:
+        return _decoded(values)
     if is_text:
         return _texts(values)
+    if values.dtype.kind == "b":
+        values = values.view(np.uint8) != 0  # a byte may hold more than numpy would write
     with np.errstate(invalid="ignore"):  # a signalling nan is a nan
         return np.array(np.atleast_2d(values), dtype=np.float64, order="C")
 
@@ -46,6 +51,14 @@ def _texts(values: npt.NDArray[np.str_]) -> Table:
     if (points > sys.maxunicode).any() or ((points >= 0xD800) & (points < 0xE000)).any():
         raise BadPayload("The npy array holds text that is not Unicode.")
     return Table(values.tolist(), flat=values.ndim == 1, spelled=True)
+
+
+def _decoded(values: npt.NDArray[np.bytes_]) -> Table:
+    try:
+        texts = np.char.decode(values, "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadPayload("The npy array holds bytes that are not UTF-8 text.") from error
+    return Table(texts.tolist(), flat=values.ndim == 1, spelled=True)
 
 
 def _npy_header(body: bytes) -> tuple[int, tuple[int, ...], bool, str]:

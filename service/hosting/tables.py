@@ -45,11 +45,12 @@ class Takes:
     """What a model can be given beside rows of numbers.
 
     `numbers`: a body of nothing but numbers means these numbers, not words that look like them.
-    `texts`: a text alone is an input.
+    `texts`: a text alone is an input. `example`: what can be sent, for people.
     """
 
     numbers: bool = True
     texts: bool = False
+    example: str = "rows such as [[1, 2], [3, 4]]"
 
 
 PLAIN: Final = Takes()
@@ -79,6 +80,13 @@ def quoted(text: str) -> str:
     """Text of a caller as a sentence may show it: in quotes, at most 40 characters, controls escaped."""
     shown = repr(text[:41])[1:-1]
     return f"'{shown}'" if len(shown) <= 40 else f"'{shown[:37]}...'"
+
+
+def separated_otherwise(line: str) -> bool:
+    """Whether a line without commas looks like cells that something else separates."""
+    return any(mark in line for mark in ";\t|") or (
+        " " in line.strip() and all(map(NUMBER.fullmatch, line.split()))
+    )
 
 
 def decode_text(body: bytes) -> str:

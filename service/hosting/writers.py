@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from json.encoder import encode_basestring_ascii
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import UUID
 
 import numpy as np
@@ -60,10 +60,20 @@ def _native(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, dict):
-        return {_native(key): _native(item) for key, item in value.items()}
+        return {_name(key): _native(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_native(item) for item in value]
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _name(key: Any) -> Any:
+    """A name of an object in Python's own types. Raises TypeError for what names nothing."""
+    native = key if isinstance(key, _KEY_TYPES) else _native(key)
+    return _refuse_name(key) if isinstance(native, (list, dict)) else native
+
+
+def _refuse_name(key: Any) -> NoReturn:
+    raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
 
 
 def _outputs_of(value: Any) -> list[npt.NDArray[Any]] | None:
@@ -106,10 +116,17 @@ def _plain(value: Any) -> Any:
 _JSON: Final = json.JSONEncoder(default=_plain)
 
 
+def _plain_name(key: Any) -> Any:
+    try:
+        return _plain(key)
+    except TypeError:
+        _refuse_name(key)
+
+
 def _with_plain_keys(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key if isinstance(key, _KEY_TYPES) else _plain(key): _with_plain_keys(item)
+            key if isinstance(key, _KEY_TYPES) else _plain_name(key): _with_plain_keys(item)
             for key, item in value.items()
         }
     return [_with_plain_keys(item) for item in value] if isinstance(value, list) else value

@@ -206,6 +206,9 @@ def test_words_are_kept_as_they_were_sent() -> None:
         (b"\n\r\n", "The body is empty."),
         (b"1,2\n3,abc", "Row 2, column 2: 'abc' is not a number."),
         (b"a,b\n1,2", "Row 1, column 1: 'a' is not a number; a header row is not accepted."),
+        (b"1;2\n3;4", "Row 1, column 1: '1;2' is not a number; cells of text/csv are separated by commas."),
+        (b"a\tb\n1", "Row 1, column 1: 'a\\tb' is not a number; cells of text/csv are separated by commas."),
+        (b"1 2\n", "Row 1, column 1: '1 2' is not a number; cells of text/csv are separated by commas."),
         (b"1,b", "Row 1, column 2: 'b' is not a number."),
         (
             b"[[1,2]]",
@@ -220,7 +223,11 @@ def test_words_are_kept_as_they_were_sent() -> None:
         (b"2,0x1", "Row 1, column 2: '0x1' is not a number."),
         ("1,٣".encode(), "Row 1, column 2: '٣' is not a number."),
         (b"1,1e400", "Row 1, column 2: '1e400' is too large."),
-        (b"1\r2", "Row 1, column 1: '1\\r2' is not a number; a header row is not accepted."),
+        (
+            b"1\r2",
+            "Row 1, column 1: '1\\r2' is not a number; "
+            "lines end in a newline, not in a carriage return alone.",
+        ),
         (b"1,2\xff", "The body is not UTF-8 text: byte 4 is wrong."),
         (b"1," + b"x" * 99, f"Row 1, column 2: '{'x' * 37}...' is not a number."),
     ],
@@ -319,7 +326,8 @@ def test_bad_json_lines_are_refused_in_a_sentence(body: bytes, message: str) -> 
         (header_of("(-1, -1)") + b"\0" * 8, "no rows or no columns"),
         (header_of("()") + b"\0" * 8, "0 dimensions"),
         (npy(np.zeros((1, 1, 1))), "3 dimensions"),
-        (npy(np.array([True])), "'|b1'"),
+        (npy(np.array([b"a\xff"])), "not UTF-8 text"),
+        (npy(np.array([b"a"])), "Row 1, column 1: 'a' is not a number"),
         (npy(np.array(["a"])), "Row 1, column 1: 'a' is not a number"),
         (npy(np.array(["ab"]))[:-4] + b"\xff" * 4, "not Unicode"),
         (npy(np.array([1j])), "'<c16'"),
@@ -705,6 +713,13 @@ class Sparse:
 def test_sparse_and_masked_answers_are_written_as_lists() -> None:
     assert encode(Sparse(), JSON) == b"[[0, 1]]"
     assert encode(np.ma.array([1.0, 2.0], mask=[True, False]), JSON) == b"[null, 2.0]"
+
+
+@pytest.mark.parametrize("media_type", [JSON, LINES, CSV])
+@pytest.mark.parametrize("key", [(1, 2), frozenset({1}), object()])
+def test_a_name_that_json_does_not_know_is_told(key: Any, media_type: str) -> None:
+    with pytest.raises(ModelFailure, match="keys must be str, int, float, bool or None, not"):
+        encode({"a": {1: 2, key: 3}}, media_type)
 
 
 def test_another_media_type_is_not_written() -> None:

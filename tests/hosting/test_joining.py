@@ -57,6 +57,9 @@ def _models() -> dict[str, SklearnModel]:
     models = {
         "forest": SklearnModel(RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS)),
         "linear": SklearnModel(LogisticRegression().fit(_ROWS, _LABELS)),
+        "targets": SklearnModel(
+            RandomForestClassifier(4, random_state=0).fit(_ROWS, np.column_stack([_LABELS, 1 - _LABELS]))
+        ),
         "neighbours": SklearnModel(KNeighborsClassifier().fit(_ROWS, _LABELS)),
     }
     for model in models.values():

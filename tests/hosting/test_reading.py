@@ -302,6 +302,10 @@ def test_a_header_that_is_announced_is_no_row_of_a_model_without_names() -> None
     learnt = served(DecisionTreeRegressor().fit([[1, 2], [3, 4]], [1.0, 2.0]))
     assert answer(learnt, "a,b\n3,4", "text/csv; header=present") == [2.0]
     assert "leave it out" in refusal(learnt, "a,b\n3,4")
+    said = refusal(learnt, "a,b,c\n3,4", "text/csv; header=present")
+    assert said == "Row 1 has 2 columns, but the header has 3."
+    assert "separated by commas" in refusal(learnt, "3;4")
+    assert "separated by commas" in refusal(learnt, "a|b")
 
 
 # ---- texts
@@ -396,6 +400,33 @@ def test_a_text_model_says_that_it_takes_texts() -> None:
         )
 
 
+@pytest.mark.parametrize("body", ["5", "null", "true", '{"instances": 5}', '{"instances": null}'])
+def test_a_scalar_is_refused_with_the_models_own_form(body: str) -> None:
+    assert 'send records such as [{"age": 0, "city": "Berlin"' in refusal(model(), body, JSON)
+    assert 'send texts, such as ["a text"' in refusal(served(texts()), body, JSON)
+
+
+def test_instances_may_be_a_single_record() -> None:
+    record = '{"rooms": 3, "size": 80, "age": 1}'
+    assert answer(regression(), f'{{"instances": {record}}}', JSON) == [3.0]
+    alone = served(DecisionTreeRegressor().fit(pd.DataFrame({"instances": [1.0, 2.0]}), [5.0, 6.0]))
+    assert answer(alone, '{"instances": 2}', JSON) == [6.0]
+
+
+def test_a_text_model_is_told_of_what_is_no_text() -> None:
+    for body in ('"good film"\n{"review": "x"}\n', '"good film"\n5\n'):
+        assert "send texts, such as" in refusal(served(texts()), body, LINES)
+    words = make_column_transformer((TfidfVectorizer(), "note"))
+    table = served(make_pipeline(words, DecisionTreeClassifier()).fit(TABLE[["note"]], [1, 2, 3, 4]))
+    assert "Put a text with commas into double quotes." in refusal(table, "good, film\n")
+
+
+def test_an_array_of_truth_values_or_bytes_is_read() -> None:
+    learnt = served(DecisionTreeRegressor().fit([[0, 1], [1, 0]], [1.0, 2.0]))
+    assert answer(learnt, npy([[True, False], [False, True]]), NPY) == [2.0, 1.0]
+    assert answer(served(texts()), npy([b"good film", b"bad film"]), NPY) == [1, 0]
+
+
 def test_a_model_without_names_says_what_its_rows_are() -> None:
     learnt = served(LogisticRegression().fit([[0.0, 1.0], [1.0, 0.0]], [0, 1]))
     for body in ('[["red", 1]]', '[{"a": 1, "b": 2}]', '["red", "blue"]'):
@@ -414,6 +445,35 @@ def test_a_word_that_an_encoder_refuses_is_named_with_those_it_knows() -> None:
         said
         == "Row 2, column 'city': 'Oslo' is none of the words it knows: 'Berlin', 'Paris, centre', 'Rome'."
     )
+
+
+def strict_cities(cities: list[Any], *steps: Any) -> FlavourModel:
+    table = pd.DataFrame({"age": [20, 30, 40], "city": cities})
+    columns = make_column_transformer(
+        (SimpleImputer(), ["age"]), (make_pipeline(*steps, OneHotEncoder()), ["city"])
+    )
+    return served(make_pipeline(columns, DecisionTreeClassifier()).fit(table, [1, 2, 3]))
+
+
+def test_a_gap_that_an_encoder_refuses_is_named_with_the_words_it_knows() -> None:
+    learnt = strict_cities(["Berlin", "Rome", "Berlin"])
+    told = "which is none of the words it knows: 'Berlin', 'Rome'."
+    assert refusal(learnt, "50,Rome\n50,\n") == f"Row 2, column 'city' is blank, {told}"
+    assert refusal(learnt, "50,NA") == f"Row 1, column 'city' is blank, {told}"
+    assert refusal(learnt, '{"age": 5, "city": null}', JSON) == f"Row 1, column 'city' is null, {told}"
+    for fine in (
+        strict_cities(["Berlin", "Rome", math.nan]),
+        strict_cities(["Berlin", "Rome", "Berlin"], SimpleImputer(strategy="most_frequent")),
+    ):
+        assert answer(fine, "20,\n")
+        assert "'city': 'Oslo' is none" in refusal(fine, "50,\n50,Oslo")
+
+
+def test_only_what_is_null_is_said_to_be() -> None:
+    learnt = served(LogisticRegression().fit(NUMBERS, [0, 1, 1]))
+    assert refusal(learnt, '{"rooms":"NaN","size":2,"age":1}', JSON).startswith("Input X contains NaN")
+    assert refusal(learnt, '[[1,"NaN",2]]', JSON).startswith("Input X contains NaN")
+    assert refusal(learnt, "[[1,null,2]]", JSON) == "Row 1, column 2 is null."
 
 
 def test_a_constant_model_takes_anything() -> None:

@@ -1,5 +1,7 @@
 """Scikit-learn models: finding, loading, predicting."""
 
+import io
+import json
 import pickle
 import sys
 import threading
@@ -28,6 +30,7 @@ from service.hosting.codec import Accept, encode
 from service.hosting.flavours.drift import listen
 from service.hosting.flavours.finding import can_load, find_file
 from service.hosting.flavours.sklearn import SklearnModel, load
+from service.hosting.media import NPY
 
 ROWS = np.random.default_rng(7).normal(size=(60, 3))
 TARGET = (ROWS[:, 0] + ROWS[:, 1] > 0).astype(int)
@@ -314,6 +317,28 @@ def test_labels_and_probabilities_of_several_targets() -> None:
     assert first == {"predicted_label": forest.predict(ROWS[:1])[0].tolist(), "probabilities": parts}
     row = model.predict(ROWS[:2], wanting(both, "text/csv"))[0]
     assert row == [*first["predicted_label"], *parts[0], *parts[1]]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probabilities_of_several_targets_are_in_the_order_of_the_samples(classes: int) -> None:
+    targets = np.column_stack([TARGET, np.arange(len(TARGET)) % classes])
+    forest = RandomForestClassifier(3, random_state=0).fit(ROWS, targets)
+    model = SklearnModel(forest)
+    parts = forest.predict_proba(ROWS[:4])
+    by_sample = [[part[row].tolist() for part in parts] for row in range(4)]
+
+    whole = encode(model.predict(ROWS[:4], wanting("probabilities")), "application/json")
+    lines = encode(
+        model.predict(ROWS[:4], wanting("probabilities", "application/jsonlines")), "application/jsonlines"
+    )
+    table = encode(model.predict(ROWS[:4], wanting("probabilities", "text/csv")), "text/csv")
+
+    assert json.loads(whole) == by_sample
+    assert [json.loads(line) for line in lines.splitlines()] == by_sample
+    assert np.array_equal(np.loadtxt(table.decode().splitlines(), delimiter=","), np.hstack(parts))
+    if classes == 2:
+        array = encode(model.predict(ROWS[:4], wanting("probabilities", NPY)), NPY)
+        assert np.load(io.BytesIO(array)).tolist() == by_sample
 
 
 def test_text_labels_stay_text() -> None:

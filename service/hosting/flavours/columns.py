@@ -27,11 +27,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `known` are the values that an encoder saw; `strict`: it refuses all others."""
+    """One column. `known` are the values that an encoder saw; `strict`: it refuses all others.
+
+    `gaps`: a cell without a value is one that it knows, or one that an imputer fills.
+    """
 
     kind: Kind
     known: frozenset[Any] = frozenset()
     strict: bool = False
+    gaps: bool = False
 
 
 ANY: Final = Column(Kind.ANY)
@@ -124,7 +128,8 @@ def _of_values(values: Any, strict: bool) -> Column:
         return Column(Kind.TRUTH)
     if kind in "iuf":
         return _NUMBER
-    return Column(Kind.WORD, frozenset(value for value in values if value == value), strict)
+    known = frozenset(value for value in values if value == value)
+    return Column(Kind.WORD, known, strict, len(known) < len(values))
 
 
 def _of_imputer(imputer: Any, count: int, otherwise: Column) -> list[Column]:
@@ -133,7 +138,7 @@ def _of_imputer(imputer: Any, count: int, otherwise: Column) -> list[Column]:
     fills = list(getattr(imputer, "statistics_", ()))
     if len(fills) != count or otherwise.kind not in (Kind.ANY, Kind.WORD):
         return [ANY] * count
-    return [Column(Kind.WORD) if isinstance(fill, str) else _NUMBER for fill in fills]
+    return [Column(Kind.WORD, gaps=True) if isinstance(fill, str) else _NUMBER for fill in fills]
 
 
 def _of_pipeline(pipeline: Any, count: int, otherwise: Column) -> list[Column]:
@@ -179,9 +184,11 @@ def _met(first: Column, second: Column) -> Column:
             return second if first.kind is kind else first
     if first.kind is not second.kind:
         return Column(Kind.WORD) if {first.kind, second.kind} == {Kind.WORD, Kind.TEXT} else ANY
+    gaps = first.gaps or second.gaps
     if first.known and second.known:
-        return replace(first, known=first.known | second.known, strict=first.strict or second.strict)
-    return first if first.known else second
+        strict = first.strict or second.strict
+        return replace(first, known=first.known | second.known, strict=strict, gaps=gaps)
+    return replace(first if first.known else second, gaps=gaps)
 
 
 def _default(estimator: Any) -> Column:

@@ -30,6 +30,7 @@ from service.hosting.tables import (
     read_numbers,
     read_value,
     refuse_cell,
+    separated_otherwise,
     shown_names,
 )
 from service.log import get_logger
@@ -57,7 +58,9 @@ class Reading:
         lone = len(self._columns) == 1 and kinds == {Kind.TEXT}
         silent = self.features is None and self.names is None
         self.takes = Takes(
-            numbers=not (kinds & _WORDED or unknown or self._texts), texts=self._texts or lone or silent
+            numbers=not (kinds & _WORDED or unknown or self._texts),
+            texts=self._texts or lone or silent,
+            example=self.example,
         )
 
     def _look_into(self, estimator: Any) -> tuple[bool, bool, tuple[Column, ...]]:
@@ -102,19 +105,23 @@ class Reading:
                     return self._place(place)(number)
         return None
 
-    def locate_unknown(self, rows: Any) -> str | None:
-        """A sentence about the first word that an encoder did not see when it was fitted; None for none."""
+    def locate_unknown(self, rows: Any, gap: str | None) -> str | None:
+        """A sentence about the first word that an encoder did not see when it was fitted; None for none.
+
+        Such a word may be a gap, which the caller wrote as `gap`.
+        """
         for place, column in enumerate(self._columns):
             if not column.strict:
                 continue
             for number, cell in enumerate(np.asarray(rows, dtype=object)[:, place], 1):
-                if cell == cell and cell not in column.known:
-                    known = sorted(map(str, column.known))
-                    shown = ", ".join(map(quoted, known[:_SHOWN_WORDS])) + (
-                        ", ..." if known[_SHOWN_WORDS:] else ""
-                    )
-                    where = self._label(place)(number)
-                    return f"{where}: {quoted(str(cell))} is none of the words it knows: {shown}."
+                is_gap = cell != cell or cell is None
+                if cell in column.known or (is_gap and column.gaps):
+                    continue
+                known = sorted(map(str, column.known))
+                shown = ", ".join(map(quoted, known[:_SHOWN_WORDS]))
+                more = ", ..." if known[_SHOWN_WORDS:] else ""
+                what = f" is {gap or 'blank'}, which" if is_gap else f": {quoted(str(cell))}"
+                return f"{self._label(place)(number)}{what} is none of the words it knows: {shown}{more}."
         return None
 
     # ---- the forms
@@ -133,10 +140,14 @@ class Reading:
             body = rest
             if not rest.strip(b"\r\n"):
                 _below_header([])
+        heading = read_header(first) if header and self.names is None else None
         if self._is_plain:
             rows = read_csv_numbers(body, self._header_hint)
-            return rows if order is None else self._arranged(rows, order)
-        return self._columns_of_rows(read_cells(body), order, spelled=True)
+            _check_heading(order or heading, rows.shape[1])
+            return rows if order is None else _arranged(rows, order)
+        cells_of_all = read_cells(body)
+        _check_heading(heading, len(cells_of_all[0]))
+        return self._columns_of_rows(cells_of_all, order, spelled=True)
 
     def _read_table(self, table: Table) -> Any:
         if self._texts or (table.flat and not self._columns):
@@ -153,6 +164,8 @@ class Reading:
         if self._records:
             return records
         names = self.names
+        if [*records[0]] == ["instances"] and "instances" not in (names or ()):
+            raise BadPayload(f"'instances' holds no rows; send {self.example}.")
         if names is None:
             raise BadPayload(
                 f"records need a model that was fitted with column names, and {self._name} was not: "
@@ -217,7 +230,8 @@ class Reading:
         for number, row in enumerate(rows, 1):
             check_width(len(row), width, number)
         if not self._fits(width):
-            raise BadPayload(self.misfit(width) + (_other_form(rows[0]) if spelled else ""))
+            hint = " Put a text with commas into double quotes." if self.takes.texts and width > 1 else ""
+            raise BadPayload(self.misfit(width) + ((hint or _other_form(rows[0])) if spelled else ""))
         cells: list[Sequence[Any]] = list(zip(*rows, strict=True))
         if order is not None:
             cells = [cells[place] for place in order]
@@ -251,11 +265,6 @@ class Reading:
         for place, values in enumerate(found):
             rows[:, place] = values
         return rows
-
-    def _arranged(self, rows: Any, order: Sequence[int]) -> Any:
-        if rows.shape[1] != len(order):
-            raise BadPayload(f"Row 1 has {rows.shape[1]} columns, but the header has {len(order)}.")
-        return rows if list(order) == list(range(len(order))) else np.ascontiguousarray(rows[:, order])
 
     def _place(self, place: int) -> Label:
         """As the readers of plain numbers name a cell, where all columns are such."""
@@ -305,9 +314,18 @@ def _other_form(cells: Sequence[str]) -> str:
     """What else a row may be that was sent as CSV and has a wrong width."""
     if cells[0].lstrip().startswith(("[", "{")):
         return " A JSON body needs Content-Type: application/json."
-    if len(cells) == 1 and (";" in cells[0] or "\t" in cells[0]):
+    if len(cells) == 1 and separated_otherwise(cells[0]):
         return " Cells of text/csv are separated by commas."
     return ""
+
+
+def _arranged(rows: Any, order: Sequence[int]) -> Any:
+    return rows if list(order) == list(range(len(order))) else np.ascontiguousarray(rows[:, order])
+
+
+def _check_heading(heading: Sequence[Any] | None, width: int) -> None:
+    if heading is not None and len(heading) != width:
+        raise BadPayload(f"Row 1 has {width} columns, but the header has {len(heading)}.")
 
 
 def _below_header(rows: Sequence[Any]) -> Sequence[Any]:

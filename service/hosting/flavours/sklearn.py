@@ -6,9 +6,10 @@ Not in here: bytes and headers (codec), scripts (handler).
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ class SklearnModel:
         if not hasattr(self.estimator, "predict_proba"):
             raise NotAcceptable(self._no_probabilities)
         if LABEL not in output:
-            return self._call("predict_proba", data, gap)
+            return _by_sample(self._call("predict_proba", data, gap), accept.media_type)
         if accept.media_type == NPY:
             raise NotAcceptable(
                 "labels and probabilities together do not fit one array: accept JSON, JSON Lines or CSV"
@@ -318,7 +319,7 @@ class SklearnModel:
         """What an estimator says of data that it does not take, with the place that it means."""
         if gap and _HOLDS_GAPS in said and (place := self._reading.locate_gap(data)) is not None:
             return f"{place} is {gap}."
-        if _UNKNOWN_WORDS in said and (found := self._reading.locate_unknown(data)) is not None:
+        if _UNKNOWN_WORDS in said and (found := self._reading.locate_unknown(data, gap)) is not None:
             return found
         return one_sentence(said)
 
@@ -327,7 +328,15 @@ def _gap_word(data: Any) -> str | None:
     """How a body writes that there is no value, if that is not nan."""
     if isinstance(data, CsvBody):
         return None if b"nan" in data.body.lower() else "blank"
-    return "null"
+    return "null" if any(cell is None for cell in _cells(data)) else None
+
+
+def _cells(data: Any) -> Iterator[Any]:
+    """The cells of rows or records; none of what a script made."""
+    if isinstance(data, Table):
+        yield from data.rows if data.flat else chain.from_iterable(data.rows)
+    elif isinstance(data, list):
+        yield from chain.from_iterable(row.values() for row in data if type(row) is dict)
 
 
 def one_sentence(said: str) -> str:
@@ -355,6 +364,20 @@ def _both(labels: Any, probabilities: Any, media_type: str) -> Any:
         for label, chance in zip(np.asarray(labels).tolist(), by_record, strict=True)
     ]
     return {"predictions": objects} if media_type == JSON else objects
+
+
+def _by_sample(probabilities: Any, media_type: str) -> Any:
+    """The chances of several targets in the order of the samples, as all answers are: (n, targets, classes).
+
+    In CSV they stand side by side, as they do where targets differ in their number of classes.
+    """
+    if not isinstance(probabilities, list):
+        return probabilities
+    if media_type == CSV:
+        return np.hstack(probabilities)
+    if len({part.shape for part in probabilities}) == 1:
+        return np.stack(probabilities, axis=1)
+    return [list(parts) for parts in zip(*(part.tolist() for part in probabilities), strict=True)]
 
 
 def _by_target(probabilities: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import lzma
 import operator
 import os
 import pickle
+import signal
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from service.errors import ModelTooLarge
+from service.errors import ModelFailure, ModelTooLarge
 from service.hosting.flavours.guarded import Unsure, load_within
 from service.hosting.flavours.sklearn import load_file
 from service.hosting.unpacked import Room, unpacked_bytes
@@ -155,3 +156,23 @@ def test_what_nobody_can_know_is_tried_in_a_process_of_its_own(tmp_path: Path) -
 
     with pytest.raises(ModelTooLarge, match=r"model\.pkl needs more than 200 MiB"):
         load_file(file, set(), Room(200 * MIB))
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (Call(os._exit, 0), "exit code 0"),
+        (Call(os._exit, 3), "exit code 3"),
+        (Call(signal.raise_signal, signal.SIGKILL), "signal 9"),
+    ],
+    ids=["0", "3", "killed"],
+)
+def test_however_a_model_ends_its_process_it_is_not_loaded_here(tmp_path: Path, end: Call, said: str) -> None:
+    """No exit code stands for a load that went well, nor for one that took too much."""
+    file = tmp_path / "model.joblib"
+    joblib.dump(end, file)
+
+    with pytest.raises(ModelFailure) as caught:
+        load_file(file, set(), Room(200 * MIB))
+
+    assert caught.value.message == f"model.joblib ends the process that loads it ({said})"

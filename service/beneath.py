@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -26,22 +26,24 @@ class Spot:
     """A file or folder below `root`, which its owner named: that may be reached over links, `parts` may not.
 
     With `links` all of it was named by somebody who may read and write what it leads to: links are followed.
+    `called` is what others than the root's owner know it by, such as `s3:/`.
     """
 
     root: Path
     parts: tuple[str, ...] = ()
     links: bool = False
+    called: str = field(default="", compare=False)
 
     def __truediv__(self, name: str) -> "Spot":
         """What is called `name` below this place, one part or some with slashes. Raises ValueError."""
         parts = tuple(name.split("/"))
         if any(part in ("", ".", "..") or "\0" in part for part in parts):
             raise ValueError(f"{name!r} is no name below a folder")
-        return Spot(self.root, (*self.parts, *parts), self.links)
+        return Spot(self.root, (*self.parts, *parts), self.links, self.called)
 
     def __str__(self) -> str:
-        """The path, for people: what is not UTF-8 is escaped."""
-        return shown(str(self.path))
+        """The path or what it is called, for people: what is not UTF-8 is escaped."""
+        return shown("/".join([self.called, *self.parts]) if self.called else str(self.path))
 
     @property
     def path(self) -> Path:
@@ -58,7 +60,7 @@ class Spot:
         """The folder that holds it."""
         if not self.parts:
             return Spot(self.root.parent, (), self.links)
-        return Spot(self.root, self.parts[:-1], self.links)
+        return Spot(self.root, self.parts[:-1], self.links, self.called)
 
     def is_below(self, other: "Spot") -> bool:
         """Whether it lies in the folder `other`, by its name."""

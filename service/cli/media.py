@@ -17,5 +17,5 @@ def type_of(file: str | Path) -> str:
 
 
 def known_type(file: str | Path) -> str | None:
-    """The media type by the file's ending; None if it says nothing."""
-    return _TYPES.get(Path(file).suffix)
+    """The media type by the file's ending, in capitals or not; None if it says nothing."""
+    return _TYPES.get(Path(file).suffix.lower())

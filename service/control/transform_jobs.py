@@ -138,8 +138,9 @@ def _model_state(resources: Resources, model: Resource) -> JobState:
 
 def _drop_document(drop: Drop) -> dict[str, Any]:
     """A job as AWS would have it: a file's ending tells its type; what comes out is of the same."""
-    zipped = drop.name.endswith(".gz")
-    plain = drop.name.removesuffix(".gz")
+    name = drop.name.lower()  # JUNE.CSV too
+    zipped = name.endswith(".gz")
+    plain = name.removesuffix(".gz")
     kind = next((kind for ending, kind in _TYPES.items() if plain.endswith(ending)), None)
     given: dict[str, Any] = {
         "DataSource": {"S3DataSource": {"S3DataType": S3_PREFIX, "S3Uri": drop.source}},

@@ -194,12 +194,17 @@ def _extract_members(meter: _Meter, into: Path, rules: _Rules, max_members: int)
             target = into / rules.admit(member)
             if member.issym() or member.islnk():
                 continue
-            (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
-            if member.isreg():
-                meter.grant(member.size, "has a damaged member")
-                content = cast(IO[bytes], archive.extractfile(member))  # None only for what is no plain file
-                with target.open("xb") as file:  # never an existing file, never through a link
-                    shutil.copyfileobj(content, file, _CHUNK_BYTES)
+            try:
+                (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
+                if member.isreg():
+                    meter.grant(member.size, "has a damaged member")
+                    content = cast(IO[bytes], archive.extractfile(member))  # None only for no plain file
+                    with target.open("xb") as file:  # never an existing file, never through a link
+                        shutil.copyfileobj(content, file, _CHUNK_BYTES)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise NotAllowedError(
+                    f"holds {quoted(member.name)}, where a file and a folder would have the same name"
+                ) from error
     _make_links(into, rules)
 
 

@@ -33,6 +33,7 @@ FAILED: Final = ".failed"
 
 _PART: Final = ".part"
 _REASON: Final = ".reason"
+_MOST_NAME_BYTES: Final = 255
 _ODD_NAME: Final = "The name of the folder is not UTF-8, and no model can have such a name."
 _MOST_TOLD: Final = 10_000
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -127,7 +128,7 @@ class Inbox:
             ):
                 kept = move_away(folder, dropped.name, target, dropped.name)
                 if reason:
-                    with replacing(spot / FAILED / (kept + _REASON)) as sink:
+                    with replacing(spot / FAILED / _reason_name(kept)) as sink:
                         sink.write(reason.encode("utf-8", "backslashreplace") + b"\n")
             if not reason:
                 _forget_reason(folder, dropped.name)
@@ -200,7 +201,16 @@ def _forget_reason(folder: int, name: str) -> None:
         try:
             os.stat(name, dir_fd=failed, follow_symlinks=False)
         except FileNotFoundError:
-            os.unlink(name + _REASON, dir_fd=failed)
+            os.unlink(_reason_name(name), dir_fd=failed)
+
+
+def _reason_name(name: str) -> str:
+    """The name of the file with the reason: of a name without room for the ending, its beginning."""
+    whole = os.fsencode(name)
+    if len(whole) + len(_REASON) > _MOST_NAME_BYTES:
+        mark = f"-{hashlib.blake2b(whole, digest_size=4).hexdigest()}{_REASON}"  # others may begin like it
+        name = whole[: _MOST_NAME_BYTES - len(mark)].decode(errors="ignore") + mark
+    return name + ("" if name.endswith(_REASON) else _REASON)
 
 
 def _reason(job: Resource, dropped: _Dropped) -> str:

@@ -12,7 +12,7 @@ from service.domain.transform.job import JobState
 from service.domain.transform.names import SUFFIX, real_name, stored_name
 from service.errors import ObjectFault
 from service.jobs.inputs import Input, find_inputs
-from service.objects.store import ObjectStore, cannot_read
+from service.objects.store import BUCKETS_CALLED, ObjectStore, cannot_read
 from service.store.tasks import TaskInput
 
 
@@ -71,9 +71,9 @@ class Places:
 
     def _spot(self, key: str) -> Spot:
         path = self.data / real_name(key)
-        for root in (self.inbox, self.buckets):
+        for root, called in ((self.inbox, ""), (self.buckets, BUCKETS_CALLED)):
             if root in path.parents:
-                return Spot(root) / str(path.relative_to(root))
+                return Spot(root, called=called) / str(path.relative_to(root))
         raise ObjectFault(f"{key} lies neither in a bucket nor in the drop folder.")
 
     def _objects(self) -> ObjectStore:

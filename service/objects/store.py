@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit
 
-from service.beneath import Spot, folders_below
+from service.beneath import Spot, folders_below, shown
 from service.errors import ObjectFault
 from service.objects.writing import PART
 from service.s3uri import S3Uri, parse_s3_uri
@@ -24,6 +24,8 @@ from service.s3uri import S3Uri, parse_s3_uri
 CHUNK_BYTES: Final = 2**18
 
 _FILE: Final = "file:"
+BUCKETS_CALLED: Final = "s3:/"
+"""What callers know the buckets' folder as."""
 _BROKEN_GZIP: Final = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
@@ -74,7 +76,7 @@ class ObjectStore:
         uri = parse_s3_uri(address)
         if uri is not None:
             _check_key(uri.key, address)
-            bucket = Spot(self._buckets) / uri.bucket
+            bucket = Spot(self._buckets, called=BUCKETS_CALLED) / uri.bucket
             return bucket / key if (key := uri.key.removesuffix("/")) else bucket
         if address.startswith("s3:"):
             raise ObjectFault(f"{address} names no bucket.")
@@ -95,12 +97,14 @@ class ObjectStore:
     def _list_bucket(self, uri: S3Uri, address: str) -> Listing:
         prefix = uri.key
         _check_key(prefix, address)
-        root = Spot(self._buckets) / uri.bucket
+        root = Spot(self._buckets, called=BUCKETS_CALLED) / uri.bucket
         try:
             if not stat.S_ISDIR(root.status().st_mode):
-                raise ObjectFault(f"There is no bucket {uri.bucket}: {root} is a link or a file.")
+                raise ObjectFault(f"There is no bucket {uri.bucket}: what is there is a link or a file.")
         except OSError:
-            raise ObjectFault(f"There is no bucket {uri.bucket}: it would be the folder {root}.") from None
+            raise ObjectFault(
+                f"There is no bucket {uri.bucket}: it would be the folder {_ending(root)}."
+            ) from None
         start = prefix[: prefix.rfind("/") + 1]
         found = (
             Entry(start + name, spot, size)
@@ -176,3 +180,8 @@ def _walk(spot: Spot, *, hidden: bool) -> Iterator[tuple[str, Spot, int]]:
 def cannot_read(spot: Spot, error: OSError) -> ObjectFault:
     """The fault of a file that cannot be read."""
     return ObjectFault(f"{spot} cannot be read: {error.strerror or error}.")
+
+
+def _ending(bucket: Spot) -> str:
+    """Where a bucket would be, for whoever keeps the data folder; strangers need not know where that lies."""
+    return shown("/".join(bucket.path.parts[-3:]))

@@ -124,6 +124,35 @@ def test_a_file_that_fails_is_put_away_with_the_reason(folder: DropFolder) -> No
     assert reason.startswith("1 of 1 files failed: a.csv, record 2: ")
 
 
+@pytest.mark.parametrize("letter", ["a", "\u00e9"], ids=["ascii", "utf-8"])
+def test_a_name_without_room_for_an_ending_has_a_reason_too(folder: DropFolder, letter: str) -> None:
+    inbox = folder.inbox()
+    name = letter * ((250 - len(".csv")) // len(letter.encode())) + ".csv"
+    (folder.model / name).write_text("bad\n")
+
+    inbox.look()
+    inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    assert (folder.model / ".failed" / name).is_file()
+    [reason] = (folder.model / ".failed").glob("*.reason")
+    assert reason.name.startswith(letter * 100)
+    assert "record 1: " in reason.read_text()
+
+
+def test_an_ending_in_capitals_tells_the_type(folder: DropFolder) -> None:
+    inbox = folder.inbox()
+    (folder.model / "A.CSV").write_text("1\n2\n")
+
+    inbox.look()
+    inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    assert folder.outputs() == {"doubles/A.CSV.out": "2\n4\n"}
+
+
 def test_a_file_that_is_dropped_again_is_done_again(folder: DropFolder) -> None:
     inbox = folder.inbox()
     (folder.model / "a.csv").write_text("1\nbad\n")

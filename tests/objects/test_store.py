@@ -208,11 +208,15 @@ def test_links_in_a_bucket_lead_nowhere(store: ObjectStore, tmp_path: Path) -> N
         "s3://bucket/in/file.csv",
         "s3://linked/private.csv",
     ):
-        with pytest.raises(ObjectFault, match=r"it is a link, and none is followed here|it is no plain file"):
+        with pytest.raises(
+            ObjectFault, match=r"it is a link, and none is followed here|it is no plain file"
+        ) as refused:
             public.read(address)
+        assert refused.value.message.startswith(f"{address} cannot be read: ")
     for address in ("s3://linked/", "s3://bucket/in/folder/"):
-        with pytest.raises(ObjectFault):
+        with pytest.raises(ObjectFault) as refused:
             public.list(address)
+        assert str(tmp_path) not in refused.value.message
     with (
         pytest.raises(ObjectFault, match="cannot be written"),
         replacing(public.locate("s3://bucket/in/folder/x")),

@@ -91,6 +91,7 @@ class InvocationsFace:
         variant = variant_of(error)
         if variant is not None:
             headers.append((_VARIANT, variant.encode("latin-1")))
+        error.__traceback__ = None  # its frames hold the body, and the error itself: a circle
         return Reply(status, headers, message.encode("utf-8", "replace"))
 
     def _note(self, error: Exception, request_id: str, status: int) -> None:

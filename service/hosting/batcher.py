@@ -78,6 +78,8 @@ class Batcher:
                 self._line.remove(waiting)
                 self._release(self._entry)
             raise
+        finally:
+            del waiting  # it holds the error that its own frame would be a part of: a circle
 
     async def _run(self) -> None:
         try:

@@ -75,7 +75,7 @@ def answer_together(model: Joinable, calls: Sequence[Call], default_accept: str)
             accept = choose_accept(call.accept, default=default_accept)
             parts.append(_Part(place, decode(call.body, call.content_type, model.takes), accept))
         except Exception as error:  # the edge of one call
-            outcomes[place] = error
+            outcomes[place] = _told(error)
     for group in _groups(model, parts):
         for part, outcome in zip(group, _answer_group(model, group), strict=True):
             outcomes[part.place] = outcome
@@ -321,7 +321,7 @@ def _answer_alone(model: Joinable, part: _Part) -> Outcome:
     try:
         prediction = model.predict(part.rows, part.accept)
     except Exception as error:  # the edge of one call
-        return error
+        return _told(error)
     return _encode(prediction, part.accept)
 
 
@@ -329,4 +329,13 @@ def _encode(prediction: Any, accept: Accept) -> Outcome:
     try:
         return Answer(encode(prediction, accept.media_type), accept.media_type)
     except ModelFault as fault:
-        return fault
+        return _told(fault)
+
+
+def _told(error: Exception) -> Exception:
+    """The error; a fault without its frames.
+
+    They hold all that was read of a body, and among their variables the error itself: a circle, which would
+    stay until the garbage collector looks for such.
+    """
+    return error.with_traceback(None) if isinstance(error, ModelFault) else error

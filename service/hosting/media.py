@@ -8,6 +8,7 @@ What the headers say, and the way back, is in codec.
 
 import json
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeAlias
@@ -29,6 +30,7 @@ from service.hosting.tables import (
     Takes,
     check_width,
     decode_text,
+    each_line,
     quoted,
     read_numbers,
     separated_otherwise,
@@ -66,17 +68,17 @@ def read_csv_strictly(body: bytes, header_hint: str = "a header row is not accep
 
     Raises: BadPayload.
     """
-    lines = decode_text(body).split("\n")
-    rows: list[list[float]] = []
-    for number, line in enumerate(lines, 1):
+    numbers, width = array("d"), 0
+    for number, line in enumerate(each_line(decode_text(body)), 1):
         if not line.strip(" \t"):
             raise BadPayload(f"Row {number} is blank.")
         cells = line.split(",")
-        rows.append(
+        numbers.extend(
             [_csv_number(cell, number, column, cells, header_hint) for column, cell in enumerate(cells, 1)]
         )
-        check_width(len(cells), len(rows[0]), number)
-    return np.array(rows, dtype=np.float64)
+        width = width or len(cells)
+        check_width(len(cells), width, number)
+    return np.frombuffer(numbers, np.float64).reshape(-1, width)
 
 
 def parse_json_strictly(body: bytes) -> Any:

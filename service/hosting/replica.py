@@ -267,6 +267,8 @@ async def _outcome(running: "asyncio.Future[Answer]") -> Answer:
         if running.cancelled():  # the threads were shut down before one took it up
             raise Unavailable(STOPPING) from None
         raise
+    finally:
+        del running  # it holds the error that its own frame would be a part of: a circle
 
 
 def _timed_answer(entry: Entry, call: Call, watch: Stopwatch) -> Answer:

@@ -180,7 +180,7 @@ class RuntimeFace:
         self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
     ) -> Reply:
         """The one place where the runtime's errors become replies."""
-        variant = variant_of(error)
+        variant, given = variant_of(error), error
         if isinstance(error, ModelFault) and invocation is not None:
             error = self._predictor.as_model_error(error, invocation)
         reply = fault_reply(error, self._service, request_id)
@@ -188,6 +188,7 @@ class RuntimeFace:
             reply.headers.append((_VARIANT, variant.encode("latin-1", "replace")))
         code = error.code if isinstance(error, SagebirdError) else ""
         note_failure(self._log, error, request_id, reply.status, code, path=path)
+        given.__traceback__ = None  # its frames hold the body, and the error itself: a circle
         return reply
 
     def _to_reply(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Reply:

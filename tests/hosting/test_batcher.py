@@ -1,10 +1,12 @@
 """Calls that wait are joined: when, how many, and what happens to those that give up or fail."""
 
 import asyncio
+import gc
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +235,25 @@ def test_calls_are_refused_when_the_threads_are_gone() -> None:
                 await rig.ask(b"1")
 
     _run(run)
+
+
+def test_nothing_of_a_refused_call_stays() -> None:
+    """Neither its body nor what was read of it: no circle that only the garbage collector would find."""
+
+    async def test() -> None:
+        async with _rig() as rig:
+            rig.doubler.may_answer.set()
+            for refused in (b"unread,%d" % id(rig), b"13,%d" % id(rig)):
+                gc.disable()
+                try:
+                    before = sys.getrefcount(refused)
+                    with suppress(BadPayload):
+                        await rig.ask(refused)
+                        pytest.fail("it is answered")
+                    async with asyncio.timeout(HANG_S):
+                        while sys.getrefcount(refused) > before:  # noqa: ASYNC110  # the thread and this step let go
+                            await asyncio.sleep(0.001)
+                finally:
+                    gc.enable()
+
+    _run(test)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -810,3 +811,15 @@ def test_quoted_text_is_short_and_printable(text: str) -> None:
     shown = quoted(text)
     assert len(shown) <= 42
     assert shown.isprintable()
+
+
+def test_reading_strictly_takes_little_more_than_the_numbers() -> None:
+    body = b"\n".join([b"1,2"] * 20_000) + b"\n1,x"
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadPayload, match=r"Row 20001, column 2: 'x' is not a number\."):
+            read_csv_strictly(body)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 12 * len(body)

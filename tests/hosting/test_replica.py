@@ -1,10 +1,12 @@
 """From a call to an answer: in place or in a thread, within time, and what is left when it goes wrong."""
 
 import asyncio
+import gc
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -543,5 +545,32 @@ def test_warming_up_passes_on_what_is_wrong() -> None:
             it.answer = refuse
             with pytest.raises(BadPayload, match="two columns"):
                 await it.replica().warm_up(a_call())
+
+    run(test())
+
+
+def test_nothing_of_a_refused_call_stays() -> None:
+    """No circle that only the garbage collector would find."""
+
+    def refuse(call: Call) -> Answer:
+        raise BadPayload("no")
+
+    async def test() -> None:
+        async with rig() as made:
+            made.answer = refuse
+            replica, body = made.replica(), b"refused %d" % id(made)
+            await replica.warm_up(None)
+            gc.disable()
+            try:
+                before = sys.getrefcount(body)
+                with suppress(BadPayload):
+                    await replica.invoke(a_call(body))
+                    pytest.fail("it is answered")
+                await made.nothing_in_use()
+                async with asyncio.timeout(HANG_S):
+                    while sys.getrefcount(body) > before:  # noqa: ASYNC110  # the thread and this step let go
+                        await asyncio.sleep(0.001)
+            finally:
+                gc.enable()
 
     run(test())

@@ -173,12 +173,12 @@ def _csv_number(cell: str, row: int, column: int, cells: list[str], header_hint:
 
 
 def _csv_hint(row: int, cells: list[str], header_hint: str) -> str:
+    if any("\r" in cell for cell in cells):
+        return "; lines end in a newline, not in a carriage return alone"
     if row > 1 or any(NUMBER.fullmatch(_bare(cell)) for cell in cells):
         return ""
     if cells[0].lstrip().startswith(("[", "{")):
         return "; a JSON body needs Content-Type: application/json"
-    if "\r" in cells[0]:
-        return "; lines end in a newline, not in a carriage return alone"
     if len(cells) == 1 and separated_otherwise(cells[0]):
         return "; cells of text/csv are separated by commas"
     return f"; {header_hint}"
@@ -350,14 +350,14 @@ def read_rows_strictly(rows: Sequence[Any], takes: Takes = PLAIN) -> Matrix | Ta
         if not types <= _NUMBER_TYPES:
             numbers = False
             if not types <= _CELL_TYPES:
-                _refuse_nested(row, number)
+                _refuse_nested(row, number, f"; send {takes.example}" if takes.texts else ", not a number")
         check_width(len(row), len(rows[0]), number)
     return np.array(rows, dtype=np.float64) if numbers else Table(rows)
 
 
-def _refuse_nested(row: list[Any], number: int) -> NoReturn:
+def _refuse_nested(row: list[Any], number: int, told: str) -> NoReturn:
     column, value = next((at, value) for at, value in enumerate(row, 1) if type(value) in _NESTED_TYPES)
-    raise BadPayload(f"Row {number}, column {column} is {_kind(value)}, not a number.")
+    raise BadPayload(f"Row {number}, column {column} is {_kind(value)}{told}.")
 
 
 def _records(items: list[Any]) -> list[dict[str, Any]]:

@@ -229,6 +229,11 @@ def test_words_are_kept_as_they_were_sent() -> None:
             "Row 1, column 1: '1\\r2' is not a number; "
             "lines end in a newline, not in a carriage return alone.",
         ),
+        (
+            b"1,2\r3,4\r",
+            "Row 1, column 2: '2\\r3' is not a number; "
+            "lines end in a newline, not in a carriage return alone.",
+        ),
         (b"1,2\xff", "The body is not UTF-8 text: byte 4 is wrong."),
         (b"1," + b"x" * 99, f"Row 1, column 2: '{'x' * 37}...' is not a number."),
     ],

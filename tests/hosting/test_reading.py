@@ -416,6 +416,7 @@ def test_instances_may_be_a_single_record() -> None:
 def test_a_text_model_is_told_of_what_is_no_text() -> None:
     for body in ('"good film"\n{"review": "x"}\n', '"good film"\n5\n'):
         assert "send texts, such as" in refusal(served(texts()), body, LINES)
+    assert "send texts, such as" in refusal(served(texts()), '["good film", ["bad film"]]', JSON)
     words = make_column_transformer((TfidfVectorizer(), "note"))
     table = served(make_pipeline(words, DecisionTreeClassifier()).fit(TABLE[["note"]], [1, 2, 3, 4]))
     assert "Put a text with commas into double quotes." in refusal(table, "good, film\n")

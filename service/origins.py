@@ -14,6 +14,9 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
+_NO_PAGES = frozenset(
+    {"ftp", "ftps", "sftp", "ws", "wss", "data", "blob", "about", "javascript", "mailto", "s3"}
+)
 _HIGHEST_PORT = 65535
 
 
@@ -34,6 +37,11 @@ def read_origin(text: str) -> str:
     scheme, found, rest = lowered.partition("://")
     if not found or not _SCHEME.fullmatch(scheme):
         raise ValueError(f"an origin begins with http:// or https://, as http://{text.strip('/')}")
+    if scheme in _NO_PAGES:
+        raise ValueError(
+            f"no page that asks has an origin of {scheme}://; one begins with http:// or https://, or "
+            "with the scheme of an app or an extension"
+        )
     authority = rest.removesuffix("/")
     if any(mark in authority for mark in "/?#@"):
         host = re.split("[/?#@]", rest)[0]

@@ -42,6 +42,8 @@ def test_an_origin_is_brought_into_the_form_that_browsers_send(written: str, ori
         ("http://me@page.example", "no path, query or user"),
         ("null", "http://localhost:3000"),
         ("file://", "http://localhost:3000"),
+        ("ftp://page.example", "http:// or https://"),
+        ("ws://page.example", "http:// or https://"),
         ("file:///home/me/page.html", "http://localhost:3000"),
         ("https://*.page.example", "each is named by itself"),
         ("http://", "is written as"),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.media import type_of
+from service.cli.media import guessed_type, known_type
 from service.cli.refusal import fail
 from service.cli.server import Url, call, find_endpoint, status
 
@@ -32,7 +32,8 @@ def invoke(
     content_type: Annotated[
         str | None,
         typer.Option(
-            help="Content-Type.  [default: by the file's ending, else text/csv]", show_default=False
+            help="Content-Type.  [default: by the file's ending, else JSON if it looks so, else text/csv]",
+            show_default=False,
         ),
     ] = None,
     accept: Annotated[str | None, typer.Option(help="Accept, e.g. text/csv.", show_default=False)] = None,
@@ -48,7 +49,8 @@ def invoke(
     if file is None and sys.stdin is not None and sys.stdin.isatty():
         body, given_type, example_model = _example_request(url, endpoint, content_type, target_model)
     else:
-        body, given_type, example_model = _read_request(file or "-"), type_of(file or "-"), None
+        body, example_model = _read_request(file or "-"), None
+        given_type = known_type(file or "-") or guessed_type(body)
     headers = {"Content-Type": content_type or given_type}
     for name, value in (
         ("Accept", accept),
@@ -58,7 +60,8 @@ def invoke(
         if value is not None:
             headers[name] = value
     path = f"/endpoints/{quote(endpoint, safe='')}/invocations"
-    response = call(url, "POST", path, content=body, headers=headers)
+    hint = "" if content_type is not None else f" It was sent as {given_type}: --content-type says another."
+    response = call(url, "POST", path, hint, content=body, headers=headers)
     sys.stdout.buffer.write(response.content)
     if sys.stdout.isatty() and not response.content.endswith(b"\n"):
         sys.stdout.write("\n")
@@ -137,7 +140,7 @@ def _example_request(
     url: str, endpoint: str, content_type: str | None, target_model: str | None
 ) -> tuple[bytes, str, str | None]:
     """The endpoint's example: its body, its type and the model it is for; says so, as nobody asked for it."""
-    example = find_endpoint(url, endpoint)["example"]
+    example = find_endpoint(url, endpoint, target_model)["example"]
     what = f"of {endpoint}" if target_model is None else f"of {endpoint} for {target_model}"
     if (
         example is None

@@ -126,7 +126,7 @@ def load(
     Ctrl-C, which still shows what came of it.
     """
     _check_loop(rate, concurrency, poisson, aws)
-    target = find_target(endpoint, url, remote, aws, region)
+    target = find_target(endpoint, url, remote, aws, region, target_model)
     bodies, example_model = find_bodies(target, body or [], content_type)
     pace = _choose_pace(rate, concurrency, duration, requests, None if body else bodies[0])
     plan = Plan(

@@ -38,7 +38,12 @@ def refuse(message: str) -> NoReturn:
 
 
 def find_target(
-    endpoint: str | None, given_url: str | None, remote: bool, aws: bool, region: str | None
+    endpoint: str | None,
+    given_url: str | None,
+    remote: bool,
+    aws: bool,
+    region: str | None,
+    target_model: str | None = None,
 ) -> Target:
     """Look the endpoint up; a server that is not this machine must have been allowed."""
     if aws:
@@ -56,7 +61,7 @@ def find_target(
             f"{place.host} is another machine, and load can hurt whoever runs it. If it is yours, say so "
             "with --remote (or --aws for an endpoint of your AWS account)."
         )
-    card = _only_endpoint(url) if endpoint is None else find_endpoint(url, endpoint)
+    card = _only_endpoint(url) if endpoint is None else find_endpoint(url, endpoint, target_model)
     weights = {each["name"]: each["weight"] for each in card["variants"] if not each["pending"]}
     return Target(card["name"], url, place, None, weights, example=card["example"])
 

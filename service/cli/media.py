@@ -19,3 +19,8 @@ def type_of(file: str | Path) -> str:
 def known_type(file: str | Path) -> str | None:
     """The media type by the file's ending, in capitals or not; None if it says nothing."""
     return _TYPES.get(Path(file).suffix.lower())
+
+
+def guessed_type(body: bytes) -> str:
+    """The media type of a request without a name: JSON is told by its first byte."""
+    return "application/json" if body.lstrip()[:1] in (b"[", b"{") else "text/csv"

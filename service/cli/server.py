@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ URL_VARIABLE = "SAGEBIRD_URL"
 _TIMEOUT_S = 75.0
 _TRY_S = 1.0
 _MOST_NAMED = 20
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]/]*\]|[^/:]+):[0-9]{1,5}(/|$)")
+_PORT = "SAGEBIRD_PORT"
 _AWS_URL = "AWS_ENDPOINT_URL"
 
 
@@ -28,9 +31,16 @@ def locate(given: str | None, data: Path | None = None) -> str:
 
     One that says where it is and does not answer there is gone: then it is the usual address.
     """
-    if given or os.environ.get(_AWS_URL):
-        return given or os.environ[_AWS_URL]
-    return next((url for url in find_urls(data or _data()) if _is_there(url)), DEFAULT_URL)
+    named = given or os.environ.get(_AWS_URL)
+    if named:
+        return f"http://{named}" if _HOST_AND_PORT.match(named) else named
+    return next((url for url in find_urls(data or _data()) if _is_there(url)), _usual_url())
+
+
+def _usual_url() -> str:
+    """Where a server listens that was told nothing else than its port."""
+    port = os.environ.get(_PORT, "")
+    return f"http://127.0.0.1:{port}" if port.isdecimal() and int(port) else DEFAULT_URL
 
 
 def _at_parse(given: str | None) -> str:
@@ -64,17 +74,20 @@ class Refused(Exception):
         return self.message.startswith("Could not find")
 
 
-def call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
-    """Send one request and return its answer; whatever else happens ends the command with a sentence."""
+def call(url: str, method: str, path: str, hint: str = "", **options: Any) -> httpx.Response:
+    """Send one request and return its answer; whatever else happens ends the command with a sentence.
+
+    `hint` follows it where the request's body was refused.
+    """
     response = _send(url, method, path, **options)
     if not response.is_success:
-        fail(_error_text(response))
+        fail(_error_text(response) + (hint if _is_of_body(response) else ""))
     return response
 
 
-def status(url: str) -> Any:
-    """What /status says."""
-    response = call(url, "GET", "/status")
+def status(url: str, **asked: str) -> Any:
+    """What /status says; `endpoint` and `target_model` ask for the example of one model."""
+    response = call(url, "GET", "/status", params=asked)
     try:
         document = response.json()
     except ValueError:
@@ -84,9 +97,13 @@ def status(url: str) -> Any:
     return document
 
 
-def find_endpoint(url: str, name: str) -> Any:
-    """What /status says of one endpoint; the command ends if there is none of that name."""
-    cards = status(url)["endpoints"]
+def find_endpoint(url: str, name: str, target_model: str | None = None) -> Any:
+    """What /status says of one endpoint, with the example of the target model.
+
+    The command ends if there is none of that name.
+    """
+    asked = {} if target_model is None else {"endpoint": name, "target_model": target_model}
+    cards = status(url, **asked)["endpoints"]
     card = next((card for card in cards if card["name"] == name), None)
     if card is None:
         fail(f"There is no endpoint {name} at {url}: it has {choices(cards)}.")
@@ -140,12 +157,12 @@ def _fail_stranger(url: str) -> NoReturn:
 def _origin(url: str) -> str:
     """Why a command looks there, where nobody has just typed it."""
     for variable in (URL_VARIABLE, _AWS_URL):
-        if os.environ.get(variable) == url:
+        if (named := os.environ.get(variable)) and url in (named, f"http://{named}"):
             return f", which {variable} names,"
     urls, file = find_urls(_data()), _data() / FILE
     if url in urls:
         return f", which {file} names,"
-    return f" (nor at {' or '.join(urls)}, which {file} names)" if urls and url == DEFAULT_URL else ""
+    return f" (nor at {' or '.join(urls)}, which {file} names)" if urls and url == _usual_url() else ""
 
 
 def _data() -> Path:
@@ -160,6 +177,15 @@ def _is_there(url: str) -> bool:
     except (OSError, ValueError, UnicodeError):
         return False
     return True
+
+
+def _is_of_body(response: httpx.Response) -> bool:
+    """Whether the model refused the body, or its type."""
+    try:
+        document = response.json()
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.get("OriginalStatusCode") in (400, 415)
 
 
 def _error_text(response: httpx.Response) -> str:

@@ -182,7 +182,13 @@ class _Reader:
             kept = {name: each for name, each in shared.endpoints.items() if name not in named}
             endpoints = kept | own
             api_edits |= shared.api_edits & kept.keys()
-        return Declaration(endpoints, self._default(top, endpoints, shared), frozenset(api_edits))
+        there = shared.endpoints if shared is not None else {}
+        notices = tuple(
+            f"{self.file} takes {_shown(name)} away, but no endpoint of that name is declared."
+            for name in sorted(gone - there.keys(), key=str)
+        )
+        default = self._default(top, endpoints, shared)
+        return Declaration(endpoints, default, frozenset(api_edits), notices=notices)
 
     def _default(
         self, top: Mapping[Any, Any], endpoints: Mapping[str, Any], shared: Declaration | None

@@ -46,6 +46,10 @@ _NEVER = (0, 0, 0)
 _SCAN_PAUSE = 50
 
 
+class _NoFile(DeclarationError):
+    """There is no file where one was named; without the usual one models have their own names."""
+
+
 class DeclaredFile:
     """Watches the endpoints file and the local one beside it; `look` applies them when one changed."""
 
@@ -60,7 +64,7 @@ class DeclaredFile:
         settle_s: float = 0.0,
         monotonic: Callable[[], float] = monotonic,
     ) -> None:
-        """`names` lists the models that are served while there is neither file; without it, none are.
+        """`names` lists the models that are served while there is neither file; without it one must be there.
 
         `scanned` is what it gave last. A change counts once nothing more changed for `settle_s`: whoever
         writes a file in its place empties it first, and what is read meanwhile declares too little.
@@ -83,7 +87,7 @@ class DeclaredFile:
         """Apply the files as they are now; returns what changed, a few words each.
 
         Raises:
-            DeclarationError: one is wrong; nothing was changed.
+            DeclarationError: one is wrong, or the one that was named is not there; nothing was changed.
         """
         stamp = self._stamp()
         return self._make_so(stamp, self._read())
@@ -91,7 +95,7 @@ class DeclaredFile:
     def _read(self) -> Declaration:
         declaration = read_declaration(self._file, self._models)
         if declaration.absent and self._names is None:
-            return replace(declaration, notices=(f"There is no endpoints file {self._file}.",))
+            raise _NoFile(f"There is no endpoints file {self._file}, which SAGEBIRD_ENDPOINTS names.")
         return imply(self._file, self._models, self.scanned) if declaration.absent else declaration
 
     def _make_so(self, stamp: _Stamp, declaration: Declaration) -> list[str]:
@@ -105,10 +109,13 @@ class DeclaredFile:
         A mistake leaves what was declared last time, as it does while the server runs.
 
         Raises:
-            DeclarationError: the file is wrong, and nothing was declared before.
+            DeclarationError: the file is wrong, and nothing was declared before; or it was named and is not
+                there, which is a slip of whoever starts this.
         """
         try:
             self.apply()
+        except _NoFile:
+            raise
         except DeclarationError as error:
             if not self._store.fact(DECLARED_CONFIGS):
                 raise

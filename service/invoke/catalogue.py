@@ -110,6 +110,18 @@ class Catalogue:
         found = directory.endpoints.get(directory.default or "" if name is None else name)
         return None if found is None else self._endpoint(found, found.name == directory.default, {})
 
+    def example_for(self, name: str, target_model: str) -> ExampleRequest | None:
+        """The example that lies beside one model of a multi-model endpoint; None if there is none."""
+        endpoint = self._directory().endpoints.get(name)
+        fleet = None if endpoint is None else endpoint.active or endpoint.pending
+        if fleet is None or not fleet.variants[0].source.multi:
+            return None
+        try:
+            place = self._host.path_below(self._host.path_of(fleet.variants[0].source), target_model)
+            return None if place is None else _to_example(example_call(place), target_model)
+        except (ModelFault, OSError, ValueError):
+            return None
+
     def manual(self, name: str) -> Manual:
         """How one endpoint is called."""
         endpoint = self._directory().endpoints.get(name)

@@ -225,6 +225,12 @@ def _wrong_host(header: bytes) -> str:
 
 def _wrong_page(origin: str, path: str, predicts: bool, allowed: bool = False) -> str:
     shown = _shown(origin.encode("latin-1"))
+    if predicts and not allowed and origin == "null":
+        return (
+            "Pages that are opened from a file, and others that hide where they come from (origin null), may "
+            "not ask for predictions: serve the page (python3 -m http.server 3000) and list "
+            "http://localhost:3000 in SAGEBIRD_CORS_ORIGINS, or allow * there."
+        )
     if predicts and not allowed:
         return (
             f"Pages of {shown} may not ask for predictions: list their origin in SAGEBIRD_CORS_ORIGINS, "

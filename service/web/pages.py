@@ -1,6 +1,7 @@
 """Pages for people and machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 
 from service import __version__
 from service.asgi import new_request_id
-from service.invoke.catalogue import EndpointCard, Manual, ModelCard
+from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard
 from service.log import get_logger
 from service.web.home import MOST_SHOWN, curl_line, home_page, home_text
 from service.web.openapi import describe_api
@@ -33,6 +34,10 @@ class Served(Protocol):
 
     def endpoint(self, name: str | None) -> EndpointCard | None:
         """The card of one endpoint, by None that of the default one; None where there is none."""
+        ...
+
+    def example_for(self, name: str, target_model: str) -> ExampleRequest | None:
+        """The example request of one model of a multi-model endpoint, None if there is none."""
         ...
 
     def manual(self, name: str) -> Manual:
@@ -104,12 +109,20 @@ def _add_docs(app: FastAPI, served: Served) -> None:
 
 
 def _add_overview(app: FastAPI, served: Served) -> None:
-    @app.get("/status", tags=["people"], summary="Endpoints and models as JSON")
-    def status() -> Response:
+    @app.get(
+        "/status",
+        tags=["people"],
+        summary="Endpoints and models as JSON; the example of one endpoint for the target model, if asked",
+    )
+    def status(endpoint: str = "", target_model: str = "") -> Response:
+        cards = served.endpoints()
+        if target_model:
+            example = served.example_for(endpoint, target_model)
+            cards = [replace(card, example=example) if card.name == endpoint else card for card in cards]
         document = {
             "version": __version__,
             "notices": served.notices(),
-            "endpoints": served.endpoints(),
+            "endpoints": cards,
             "models": served.models(),
         }
         return json_answer(document)

@@ -62,8 +62,15 @@ def test_the_example_of_a_multi_model_endpoint_goes_to_its_model(samples: Runnin
     assert "variant all" in done.stderr
 
 
+def test_the_example_is_that_of_the_model_that_is_named(samples: RunningServer) -> None:
+    done = _sagebird("invoke", "catalogue", "--target-model", "digits", "--url", samples.url, typed="")
+
+    assert done.returncode == 0, done.stderr
+    assert "sending the example of catalogue for digits" in done.stderr
+
+
 @pytest.mark.parametrize(
-    "options", [("--target-model", "digits"), ("--content-type", "application/json"), ("nobody",)]
+    "options", [("--target-model", "none"), ("--content-type", "application/json"), ("nobody",)]
 )
 def test_without_a_fitting_example_it_says_what_to_do(
     samples: RunningServer, options: tuple[str, ...]
@@ -129,3 +136,26 @@ def test_a_server_that_is_gone_is_not_believed(tmp_path: Path) -> None:
     # Whether anything is at the usual address is not this test's matter: it was asked, or said to be silent.
     assert gone not in done.stdout
     assert done.returncode == 0 or "http://127.0.0.1:8080" in done.stderr
+
+
+def test_json_that_is_piped_is_known_by_its_first_byte(samples: RunningServer) -> None:
+    done = _sagebird("invoke", "iris", "--url", samples.url, given=" [[5.1, 3.5, 1.4, 0.2]]")
+    assert (done.returncode, done.stdout) == (0, "[0]"), done.stderr
+
+
+def test_a_body_that_is_refused_says_as_what_it_was_sent(samples: RunningServer) -> None:
+    done = _sagebird("invoke", "iris", "--url", samples.url, given="junk")
+    assert done.returncode == 1
+    assert "It was sent as text/csv: --content-type says another." in done.stderr
+    done = _sagebird("invoke", "iris", "--url", samples.url, "--content-type", "text/csv", given="junk")
+    assert "--content-type" not in done.stderr
+
+
+def test_an_address_needs_no_scheme_and_the_port_alone_is_enough(
+    samples: RunningServer, tmp_path: Path
+) -> None:
+    place = samples.url.removeprefix("http://")
+    for variables in ({"SAGEBIRD_URL": place}, {"SAGEBIRD_PORT": place.rpartition(":")[2]}):
+        done = _sagebird("endpoints", folder=tmp_path, variables=variables)
+        assert done.returncode == 0, done.stderr
+        assert "iris" in done.stdout

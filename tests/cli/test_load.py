@@ -109,6 +109,13 @@ def test_a_multi_model_endpoint_is_called_with_its_example(samples: RunningServe
     assert done.returncode == 0, done.stderr + done.stdout
 
 
+def test_a_model_that_is_named_gets_its_own_example(samples: RunningServer) -> None:
+    options = ("--target-model", "digits", "--concurrency", "1", "--requests", "5")
+    done = _run("catalogue", *options, "--url", samples.url)
+
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
 def test_refused_requests_are_counted_with_their_message_and_end_with_1(
     samples: RunningServer, tmp_path: Path
 ) -> None:

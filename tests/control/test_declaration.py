@@ -520,3 +520,17 @@ def test_any_text_is_read_or_refused(shared_models: Path, text: str) -> None:
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(shared_models: Path, content: bytes) -> None:
     read_or_refuse(shared_models, content)
+
+
+def test_what_the_local_file_takes_away_that_is_not_there_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    file = tmp_path / "endpoints.yaml"
+    own = tmp_path / "endpoints.local.yaml"
+    file.write_text("endpoints: {iris: {variants: {a: {model: one}}}}")
+    own.write_text("endpoints: {iris: null, nonesuch: null}")
+
+    found = read_declaration(file, tmp_path)
+
+    assert found.endpoints == {}
+    (notice,) = found.notices
+    assert notice == f"{own} takes 'nonesuch' away, but no endpoint of that name is declared."

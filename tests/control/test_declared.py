@@ -278,6 +278,7 @@ def test_a_file_that_is_being_written_is_left_alone(place: Place) -> None:
 
 
 def test_a_deleted_file_declares_nothing(place: Place) -> None:
+    place.without_a_file()
     place.apply(AB)
     place.file.unlink()
 
@@ -288,6 +289,7 @@ def test_a_deleted_file_declares_nothing(place: Place) -> None:
 
 
 def test_a_file_deleted_while_nobody_looked_declares_nothing(place: Place) -> None:
+    place.without_a_file()
     place.apply(AB)
     place.file.unlink()
 
@@ -390,11 +392,26 @@ def test_what_is_served_without_a_file_may_be_deleted_for_good(place: Place) -> 
     assert place.names(Kind.ENDPOINT) == []
 
 
-def test_a_file_that_was_named_and_is_missing_is_said_to_be(place: Place) -> None:
-    place.declared.apply()
+def test_a_file_that_was_named_and_is_missing_is_no_way_to_start(place: Place) -> None:
+    with pytest.raises(DeclarationError, match=f"no endpoints file {place.file}, which SAGEBIRD_ENDPOINTS"):
+        place.declared.begin()
 
-    assert place.names(Kind.ENDPOINT) == []
-    assert place.store.fact(NOTICES) == [f"There is no endpoints file {place.file}."]
+    place.apply(AB)
+    place.file.unlink()
+    place.control.reopen()
+    with pytest.raises(DeclarationError, match="There is no endpoints file"):
+        place.watcher().begin()
+    assert place.names(Kind.ENDPOINT) == ["iris"]
+
+
+def test_a_file_that_was_named_and_vanishes_leaves_what_it_declared_and_is_noted(place: Place) -> None:
+    place.apply(AB)
+    place.file.unlink()
+
+    place.declared.look()
+
+    assert place.names(Kind.ENDPOINT) == ["iris"]
+    assert f"There is no endpoints file {place.file}" in place.store.fact(NOTICES)[0]
 
 
 def test_a_refused_edit_is_noted_until_it_is_mended(place: Place) -> None:

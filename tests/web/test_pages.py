@@ -237,6 +237,9 @@ class _Served:
     def endpoint(self, name: str | None) -> EndpointCard | None:
         return next((card for card in self.cards if card.name == name), None)
 
+    def example_for(self, name: str, target_model: str) -> ExampleRequest | None:
+        return None
+
     def manual(self, name: str) -> Manual:
         card = self.endpoint(name)
         return Manual(() if card is None or card.example is None else (card.example,))

@@ -34,7 +34,9 @@ def main() -> None:
     try:
         make_app(next(iter(sys.argv[1:]), ""))()
     except StartupError as error:
-        sys.stderr.write(f"sagebird: {error.message}\n")
+        from service.cli.told import told
+
+        sys.stderr.write(f"sagebird: {told(error.message)}\n")
         sys.exit(NEVER_STARTS)
 
 

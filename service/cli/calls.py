@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from service.cli.media import guessed_type, known_type
 from service.cli.refusal import fail
 from service.cli.server import Url, call, find_endpoint, status
+from service.cli.told import cell, told
 
 _SHOWN = 60
 
@@ -66,7 +66,7 @@ def invoke(
     if sys.stdout.isatty() and not response.content.endswith(b"\n"):
         sys.stdout.write("\n")
     variant = response.headers.get("x-amzn-invoked-production-variant", "")
-    sys.stderr.write(f"variant {variant}, {response.headers.get('content-type', '')}\n")
+    sys.stderr.write(told(f"variant {variant}, {response.headers.get('content-type', '')}") + "\n")
 
 
 def endpoints(
@@ -84,20 +84,20 @@ def endpoints(
         name = card["name"] + (" (default)" if card["default"] else "")
         for row, variant in enumerate(card["variants"]):
             table.add_row(
-                escape(name if row == 0 else ""),
-                card["status"] if row == 0 else "",
-                escape(variant["name"] + (" (coming)" if variant["pending"] else "")),
+                cell(name if row == 0 else ""),
+                cell(card["status"]) if row == 0 else "",
+                cell(variant["name"] + (" (coming)" if variant["pending"] else "")),
                 f"{variant['weight']:g}",
                 f"{variant['share']:.0%}",
-                escape(variant["model"]),
+                cell(variant["model"]),
             )
     console = Console()
     console.print(table)
     for notice in document.get("notices", ()):
-        console.print(notice, markup=False, style="red", soft_wrap=True)
+        console.print(told(notice), markup=False, style="red", soft_wrap=True)
     for card in cards:
         if card["failure_reason"]:
-            console.print(f"{card['name']}: {card['failure_reason']}", markup=False, style="red")
+            console.print(told(f"{card['name']}: {card['failure_reason']}"), markup=False, style="red")
 
 
 def models(
@@ -112,17 +112,17 @@ def models(
     table = Table("model", "state", "gateways", "memory", "what it is")
     for card in cards:
         table.add_row(
-            escape(card["name"]),
-            card["state"],
+            cell(card["name"]),
+            cell(card["state"]),
             str(card["gateways"] or ""),
             f"{card['size_bytes'] / 2**20:.1f} MiB" if card["size_bytes"] else "",
-            escape(card["description"]),
+            cell(card["description"]),
         )
     console = Console()
     console.print(table)
     for card in cards:
         for note in card["notes"]:
-            console.print(f"{card['name']}: {note}", markup=False, style="yellow")
+            console.print(told(f"{card['name']}: {note}"), markup=False, style="yellow")
 
 
 def _read_request(file: str) -> bytes:
@@ -152,6 +152,6 @@ def _example_request(
     lines = example["body"].strip().splitlines() or [""]
     shown = lines[0][:_SHOWN] + (" …" if len(lines) > 1 or len(lines[0]) > _SHOWN else "")
     sys.stderr.write(
-        f"No request was given; sending the example {what} ({example['content_type']}): {shown}\n"
+        told(f"No request was given; sending the example {what} ({example['content_type']}): {shown}") + "\n"
     )
     return example["body"].encode(), example["content_type"], example["target_model"]

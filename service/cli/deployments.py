@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from service.cli.refusal import fail
 from service.cli.server import GivenUrl, Refused, Url, locate, operate
 from service.cli.shipment import ship
+from service.cli.told import cell, told
 
 _LOOK_S = 0.1
 _ALL_TRAFFIC = "AllTraffic"
@@ -106,31 +106,31 @@ def describe(
         typer.echo(json.dumps(found, indent=2))
         return
     console = Console()
-    console.print(f"{endpoint}: {found['EndpointStatus']}", markup=False, highlight=False)
+    console.print(told(f"{endpoint}: {found['EndpointStatus']}"), markup=False, highlight=False)
     table = Table(
         "variant",
         "weight",
         "instances",
         "image",
-        title=f"configuration {found.get('EndpointConfigName', '')}",
+        title=cell(f"configuration {found.get('EndpointConfigName', '')}"),
     )
     for variant in found.get("ProductionVariants", ()):
         images = [image["SpecifiedImage"] for image in variant.get("DeployedImages", ())]
         table.add_row(
-            escape(variant["VariantName"]),
+            cell(variant["VariantName"]),
             _moving(variant, "Weight"),
             _moving(variant, "InstanceCount"),
-            escape(", ".join(images)),
+            cell(", ".join(images)),
         )
     console.print(table)
     for name, model in _models(url, found.get("EndpointConfigName", "")).items():
-        console.print(f"{name} is {model}", markup=False, highlight=False, soft_wrap=True)
+        console.print(told(f"{name} is {model}"), markup=False, highlight=False, soft_wrap=True)
     if "PendingDeploymentSummary" in found:
         console.print(
-            f"going over to {found['PendingDeploymentSummary']['EndpointConfigName']}", markup=False
+            told(f"going over to {found['PendingDeploymentSummary']['EndpointConfigName']}"), markup=False
         )
     if "FailureReason" in found:
-        console.print(found["FailureReason"], markup=False, style="red")
+        console.print(told(found["FailureReason"]), markup=False, style="red")
 
 
 def _models(url: str, config: str) -> dict[str, str]:

@@ -8,11 +8,11 @@ from urllib.parse import unquote
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from service.cli.refusal import fail
 from service.cli.server import Refused, Url, operate
+from service.cli.told import cell, told
 
 _MOST: Final = 100
 
@@ -56,19 +56,19 @@ def _show(found: list[Mapping[str, Any]]) -> None:
     table.columns[3].justify = "right"
     for one in found:
         table.add_row(
-            escape(one["TransformJobName"]),
-            one["TransformJobStatus"],
+            cell(one["TransformJobName"]),
+            cell(one["TransformJobStatus"]),
             datetime.fromtimestamp(one["CreationTime"], UTC).strftime("%Y-%m-%d %H:%M:%S"),
             _seconds(one),
-            escape(one["ModelName"]),
-            escape(_input(one)),
+            cell(one["ModelName"]),
+            cell(_input(one)),
         )
     console = Console()
     console.print(table)
     for one in found:
         if "FailureReason" in one:
             text = f"{one['TransformJobName']}: {one['FailureReason']}"
-            console.print(text, markup=False, style="red", soft_wrap=True)
+            console.print(told(text), markup=False, style="red", soft_wrap=True)
 
 
 def _input(job: Mapping[str, Any]) -> str:

@@ -5,10 +5,10 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from service.cli.told import cell, told
 from service.load.engine import Glance
 from service.load.plan import Plan
 from service.load.report import NOBODY
@@ -60,16 +60,16 @@ def show_report(report: dict[str, Any]) -> None:
     console = Console(highlight=False)
     names = [variant["name"] for variant in report["variants"]]
     console.width = max(console.width, _WIDTH + max(map(len, names), default=0))
-    console.print(_heading(report), markup=False, soft_wrap=True)
+    console.print(told(_heading(report)), markup=False, soft_wrap=True)
     console.print(_table(report))
     total = report["total"]
     for error in total["errors"]:
         text = f"{error['count']:,} times {error['code']}: {error['example']}"
-        console.print(text, markup=False, style="red", soft_wrap=True)
+        console.print(told(text), markup=False, style="red", soft_wrap=True)
     if total["unfinished"]:
         console.print(f"{total['unfinished']:,} requests were not answered before it ended.", markup=False)
     if report["note"]:
-        console.print(report["note"], markup=False, style="yellow", soft_wrap=True)
+        console.print(told(report["note"]), markup=False, style="yellow", soft_wrap=True)
     console.print(_about_tester(report["tester"]), markup=False, soft_wrap=True)
     for limit in report["tester"]["limits"]:
         text = f"The load tester itself was the limit: {limit}."
@@ -110,7 +110,7 @@ def _table(report: dict[str, Any]) -> Table:
     for variant in report["variants"]:
         share = f"{variant['share']:.1%}"
         table.add_row(
-            escape(variant["name"] or NOBODY), *_cells(variant, share, _expected(variant["expected"]))
+            cell(variant["name"] or NOBODY), *_cells(variant, share, _expected(variant["expected"]))
         )
     table.add_section()
     table.add_row("total", *_cells(report["total"], "", ""))

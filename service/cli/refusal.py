@@ -5,8 +5,10 @@ from typing import NoReturn
 
 import typer
 
+from service.cli.told import told
+
 
 def fail(message: str) -> NoReturn:
     """End the command with a sentence."""
-    sys.stderr.write(f"sagebird: {message}\n")
+    sys.stderr.write(f"sagebird: {told(message)}\n")
     raise typer.Exit(1)

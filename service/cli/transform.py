@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,7 @@ from rich.text import Text
 from service import log
 from service.cli.media import known_type
 from service.cli.refusal import fail
+from service.cli.told import cell
 from service.clock import Clock, SystemClock
 from service.domain.transform.options import (
     CSV,
@@ -243,11 +243,11 @@ def _summarize(outcome: Outcome) -> None:
         column.justify = "right"
     for report in _worth_showing(outcome.files):
         table.add_row(
-            escape(report.name),
+            cell(report.name),
             f"{report.rows_in:,}",
             f"{report.rows_out:,}",
             f"{report.rejected:,}" if report.rejected else "",
-            escape(report.error or ""),
+            cell(report.error or ""),
         )
     console = Console()
     console.print(table)

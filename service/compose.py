@@ -32,7 +32,7 @@ from service.desk import Desk
 from service.domain.transform.job import Drop
 from service.door import keep_from_beginning
 from service.edge import speaker
-from service.errors import SagebirdError, StartupError, Unavailable
+from service.errors import SagebirdError, StartupError, StateDamaged, StateUnreadable, Unavailable
 from service.events import ModelEvents
 from service.hosting.artifact import open_artifacts
 from service.hosting.flavours.preload import preload, reseed
@@ -318,9 +318,12 @@ def _reopen(settings: Settings) -> Store:
 
     Raises:
         Unavailable: it cannot be opened for now; who says so is started again.
+        StateDamaged: it cannot be read any more.
     """
     try:
         return Store(settings.state)
+    except StateUnreadable as error:
+        raise StateDamaged(error.message) from None
     except StartupError as error:
         raise Unavailable(error.message) from None
 
@@ -341,7 +344,7 @@ def _supervise(settings: Settings, listener: socket.socket, *, container: bool) 
 
     def gateway(number: int) -> Role:
         place = Place(listener, balance, number)
-        return Role(place.slot, lambda: run_gateway(settings, place, parent, control))
+        return Role(place.slot, lambda: run_gateway(settings, place, parent, control), serves=True)
 
     def keeper() -> int:
         url = None if container else settings.public_url or reachable(address(listener))

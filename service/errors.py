@@ -30,6 +30,7 @@
     ├── StateDamaged                what the database holds cannot be read
     ├── LoadRefused                 a load test cannot be carried out as it was asked for
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
+        └── StateUnreadable         because what the database holds cannot be read
 
 No HTTP in here: a status on a ModelFault is the container's own, reported by AWS as OriginalStatusCode.
 """
@@ -225,3 +226,7 @@ class LoadRefused(SagebirdError):
 
 class StartupError(SagebirdError):
     """This process can never start as it was asked to: exit code 3 and this one sentence."""
+
+
+class StateUnreadable(StartupError):
+    """The database is damaged, or something else than a database: no other start mends that."""

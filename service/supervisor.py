@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from service.errors import SagebirdError, StartupError
+from service.errors import SagebirdError, StartupError, StateDamaged
 from service.log import get_logger, tell_left_out
 
 NEVER_STARTS = 3
 """Exit code of a process that can never start as it was asked to; it is not replaced."""
 
+_STATE_DAMAGED = 4
 _SHORTEST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 10.0
 _KILL_AFTER_S = 2.0
@@ -28,12 +29,13 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 class Role:
     """One process of the family: its name and what it runs; the result is its exit code.
 
-    It is started first `delay_s` after those that others wait for.
+    It is started first `delay_s` after those that others wait for. Without any that `serves` the family ends.
     """
 
     name: str
     run: Callable[[], int]
     delay_s: float = 0.0
+    serves: bool = False
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class _Child:
     started_s: float = 0.0
     due_s: float = 0.0
     quick_deaths: int = 0
+    is_lost: bool = False  # it could not read the state when it was started last
 
 
 class Supervisor:
@@ -142,6 +145,9 @@ class Supervisor:
         except StartupError as error:
             code = NEVER_STARTS
             self._log.error("process can never start", role=role.name, reason=error.message)
+        except StateDamaged as error:  # a start anew mends nothing; others may have what they need in memory
+            code = _STATE_DAMAGED
+            self._log.error("process failed", role=role.name, reason=error.message)
         except SagebirdError as error:
             self._log.error("process failed", role=role.name, reason=error.message)
         except BaseException:  # the edge of a child process: nothing may return into the parent's code
@@ -163,7 +169,8 @@ class Supervisor:
         pid, child.pid = child.pid, 0
         if self._stops:
             return
-        if code == NEVER_STARTS:
+        child.is_lost = code == _STATE_DAMAGED
+        if code == NEVER_STARTS or self._serves_no_more():
             self._exit_code = NEVER_STARTS
             self._stops += 1
             return
@@ -175,6 +182,18 @@ class Supervisor:
         self._log.warning(
             "process replaced", role=child.role.name, pid=pid, ended=_describe_exit(code), wait_s=wait_s
         )
+
+    def _serves_no_more(self) -> bool:
+        """Whether all that serve found the state damaged when they were started last."""
+        serving = [child for child in self._children if child.role.serves]
+        if not serving or not all(self._is_lost(child) for child in serving):
+            return False
+        self._log.error("no process can serve any more: the state is damaged, restore it and start again")
+        return True
+
+    def _is_lost(self, child: _Child) -> bool:
+        runs_well = child.pid and time.monotonic() - child.started_s >= self._healthy_s
+        return child.is_lost and not runs_well
 
     def _drain(self, reader: socket.socket) -> None:
         """Ask every child to finish; kill what is left when the time is over, or at the second request."""

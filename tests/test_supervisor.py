@@ -20,7 +20,7 @@ import ctypes, os, signal, sys, time
 from pathlib import Path
 
 from service import log
-from service.errors import StartupError
+from service.errors import StartupError, StateDamaged
 from service.supervisor import Role, Supervisor
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -71,6 +71,14 @@ def never():
 
 def cannot():
     raise StartupError("the port is gone")
+
+
+def unreadable():
+    raise StateDamaged("the database is none")
+
+
+def blind():
+    unreadable()
 
 
 def buggy():
@@ -141,7 +149,8 @@ if "mute" in names:
     sys.stdout.close()
 
 before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
-roles = [Role(name, globals()[name], 0.5 if name == "late" else 0.0) for name in names]
+serving = ("blind", "steady")
+roles = [Role(name, globals()[name], 0.5 if name == "late" else 0.0, name in serving) for name in names]
 code = Supervisor(roles, drain_s, lambda: say("closing", "family"), healthy_s).run()
 after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
 say("restored" if before == after and signal.set_wakeup_fd(-1) == -1 else "changed", "family")
@@ -409,3 +418,28 @@ def test_a_closed_output_stops_nobody(start: StartFamily) -> None:
     os.kill(pid, signal.SIGKILL)
 
     family.wait_for("started", "steady", 2)
+
+
+def test_a_family_of_which_none_can_read_the_state_ends(start: StartFamily) -> None:
+    family = start("blind", "busy", "late")
+    family.wait_for("started", "busy")
+    assert family.process.stdin is not None
+    family.process.stdin.close()
+
+    assert family.end() == 3
+
+    assert family.events("process failed")[0]["reason"] == "the database is none"
+    end = "no process can serve any more: the state is damaged, restore it and start again"
+    assert len(family.events(end)) == 1
+
+
+def test_as_long_as_one_serves_a_damaged_state_ends_nothing(start: StartFamily) -> None:
+    """What was started before has all it needs in memory."""
+    family = start("blind", "steady")
+    family.wait_for("started", "steady")
+
+    wait_until(lambda: len(family.events("process failed")) >= 3)
+    family.signal()
+
+    assert family.end() == 0
+    assert len(family.pids("started", "steady")) == 1

@@ -80,10 +80,20 @@ def _sqlite_fault(error: sqlite3.Error, file: Path) -> SagebirdError | None:
         )
     if code in _AILING:
         return Unavailable(f"The database {file} cannot be used: {error}.")
-    # Python itself finds texts that are not UTF-8, and gives them no code.
-    if code in _DAMAGED or "Could not decode" in str(error):
+    if is_damage(error):
         return StateDamaged(f"The database {file} is damaged: {error}.")
     return None
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether a database is damaged, or none: nobody can read it, now or later."""
+    if isinstance(error, StateDamaged):
+        return True
+    if not isinstance(error, sqlite3.Error):
+        return False
+    # Python itself finds texts that are not UTF-8, and gives them no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in _DAMAGED or "Could not decode" in str(error)
 
 
 def _is_full(folder: Path) -> bool:

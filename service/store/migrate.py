@@ -28,8 +28,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from service.domain.kinds import Kind
-from service.errors import StartupError, StateDamaged
-from service.store.database import Location, begin_read, begin_rebuild, describe, open_engine
+from service.errors import StartupError, StateDamaged, StateUnreadable
+from service.store.database import (
+    Location,
+    begin_read,
+    begin_rebuild,
+    describe,
+    is_damage,
+    open_engine,
+)
 from service.store.tables import metadata, resources, revisions
 
 STEPS = ("0001", "0002", "0003")
@@ -169,6 +176,5 @@ def _said_plainly(location: Location) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         reason = str(cause).strip().splitlines()[0].rstrip(".")
         setting = "SAGEBIRD_DATA" if isinstance(location, Path) else "SAGEBIRD_DATABASE"
-        raise StartupError(
-            f"The database {describe(location)} cannot be opened ({setting}): {reason}."
-        ) from None
+        fault = StateUnreadable if is_damage(cause) else StartupError
+        raise fault(f"The database {describe(location)} cannot be opened ({setting}): {reason}.") from None

@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
-from service.errors import StartupError
+from service.errors import StartupError, StateUnreadable
 from service.store.database import Location
 from service.store.migrate import MIGRATIONS, STEPS, check_whole, upgrade_tables
 from service.store.store import Delta, Store
@@ -170,7 +170,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes) -> 
     path.write_bytes(content)
 
     for open_it in (upgrade_tables, Store):
-        with pytest.raises(StartupError) as caught:
+        with pytest.raises(StateUnreadable) as caught:
             open_it(path)
         assert caught.value.message == (
             f"The database {path} cannot be opened (SAGEBIRD_DATA): file is not a database."
@@ -185,8 +185,18 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
         file.seek(100)
         file.write(b"\xff" * 4000)
 
-    with pytest.raises(StartupError, match="cannot be opened"):
+    with pytest.raises(StateUnreadable, match="cannot be opened"):
         Store(path)
+
+
+def test_a_database_that_cannot_be_reached_is_not_damaged(tmp_path: Path) -> None:
+    """It may come back, and who keeps the processes alive goes on trying."""
+    (tmp_path / "state.db").mkdir()
+
+    with pytest.raises(StartupError) as caught:
+        Store(tmp_path / "state.db")
+
+    assert not isinstance(caught.value, StateUnreadable)
 
 
 def _scattered(path: Path, piece: bytes) -> None:

@@ -15,7 +15,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-_DISCARD_FACTOR = 8
 # What no header may hold; the server refuses it. Source: RFC 9110, 5.5.
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # Python seeds it from the operating system, and anew in every process that is forked.
@@ -49,17 +48,15 @@ def request_ids() -> Iterator[str]:
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     """The request's body.
 
-    Of a body over the limit nothing is kept, but some of it is read away, so that the client is there to hear
-    why when it has sent it all. A client that asks before it sends (`Expect: 100-continue`) is told at once.
+    Of a body over the limit nothing is kept, and its client is told as soon as that is known, by the head if
+    that says so. The server (protocol.py) reads away some of what still comes, as many send all of it first.
 
     Raises:
         PayloadTooLarge: the body is over the limit.
         ClientGone: the connection ended early.
     """
-    announced, expects = _announced(scope["headers"])
+    announced, _ = _announced(scope["headers"])
     if announced is not None and announced > limit_bytes:
-        if not expects:
-            await _discard(receive, limit_bytes * _DISCARD_FACTOR)
         raise PayloadTooLarge(limit_bytes)
     return await rest_of_body(await receive(), receive, limit_bytes)
 
@@ -103,9 +100,6 @@ async def rest_of_body(message: Message, receive: Receive, limit_bytes: int) -> 
         parts.append(message.get("body", b""))
         received += len(parts[-1])
     if received > limit_bytes:
-        parts.clear()
-        if message.get("more_body", False):
-            await _discard(receive, limit_bytes * _DISCARD_FACTOR)
         raise PayloadTooLarge(limit_bytes)
     return b"".join(parts)
 
@@ -169,12 +163,3 @@ async def _next_part(receive: Receive) -> Message:
 def _check_there(message: Message) -> None:
     if message["type"] == "http.disconnect":
         raise ClientGone
-
-
-async def _discard(receive: Receive, most_bytes: int) -> None:
-    discarded = 0
-    more = True
-    while more and discarded < most_bytes:
-        message = await _next_part(receive)
-        discarded += len(message.get("body", b""))
-        more = message.get("more_body", False)

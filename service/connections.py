@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.head import HeadLimits
 
@@ -14,6 +14,7 @@ _TURNS_S = 0.00025
 MOST_TURNS = 64
 MOST_READS = 2  # each of up to 256 KiB
 _SEARCH_EVERY_S = 0.1
+_MOST_REFUSED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,27 @@ class Crowd:
     def __init__(self) -> None:
         self._candidates: list[tuple[tuple[int, float], Held]] = []
         self._search_again_s = 0.0
+        self._refused: deque[Held] = deque()
 
-    def make_room(self, connections: Collection[Held], now_s: float) -> bool:
+    def admits(self, connection: Held, connections: set[Any], most: int, now_s: float) -> bool:
+        """Take a connection in, where need be in place of another; False if it has to be refused.
+
+        It is counted either way. Of those that were refused a few may linger, to hear why.
+        """
+        refused = self._refused
+        while refused and (len(refused) > _MOST_REFUSED or refused[0] not in connections):
+            oldest = refused.popleft()
+            if oldest in connections:
+                oldest.yield_place()
+        admitted = True
+        while admitted and len(connections) >= most + len(refused):
+            admitted = self._make_room(connections, now_s)
+        connections.add(connection)
+        if not admitted:
+            refused.append(connection)
+        return admitted
+
+    def _make_room(self, connections: Collection[Held], now_s: float) -> bool:
         """Have the connection yield that can be missed best; False if all of them are busy."""
         while True:
             while self._candidates:

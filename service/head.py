@@ -24,7 +24,8 @@ _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _AUTHORITY = rb"(?:\[[0-9A-Za-z:.]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?"
 _HOST = re.compile(_AUTHORITY.replace(b"%%", b"%"))
 _ABSOLUTE = re.compile(rb"https?://([^/?@]++)(/[^?]*+)?(\?.*+)?", re.IGNORECASE)
-_EMPTY_LINES = re.compile(rb"(?:\r\n)*+")
+_MOST_EMPTY_LINES = 64
+_EMPTY_LINES = re.compile(rb"(?:\r\n){0,%d}+" % (_MOST_EMPTY_LINES + 1))
 _FIRST = re.compile(_TOKEN[:-2])
 _SENDABLE = bytes(byte for byte in range(256) if byte not in _UNSENDABLE)
 _SINGLE = ((b"host", "Host"), (b"content-length", "Content-Length"))
@@ -139,10 +140,40 @@ def check_unfinished(data: bytes, seen: int, limits: HeadLimits) -> None:
         raise Refused(431, f"The head of the request is longer than {limits.most_bytes} bytes.")
 
 
-def behind_empty_lines(data: bytes, at: int) -> int:
-    """Where the head begins: some clients send empty lines before it. Source: RFC 9112, 2.2."""
-    found = _EMPTY_LINES.match(data, at)
-    return at if found is None else found.end()
+class HeadSearch:
+    """Looks for the heads of one connection's requests, and at no byte of them twice."""
+
+    __slots__ = ("_empty_lines", "_seen")
+
+    def __init__(self) -> None:
+        self._seen = 0  # bytes of an unfinished head that were looked at
+        self._empty_lines = 0  # before it
+
+    def find(self, data: bytes, at: int, limits: HeadLimits) -> tuple[int, int]:
+        """Where the next head begins and ends that is not before `at`; it ends at 0 if it is not whole.
+
+        Raises: Refused.
+        """
+        if data.startswith(b"\r\n", at):
+            at = self._behind_empty_lines(data, at)
+        end = data.find(HEAD_END, max(at, at + self._seen - 3)) + len(HEAD_END)
+        if end < len(HEAD_END) or end - at > limits.most_bytes:
+            if at < len(data):
+                check_unfinished(data[at:] if at else data, self._seen, limits)
+            self._seen = len(data) - at
+            return at, 0
+        self._seen = self._empty_lines = 0
+        return at, end
+
+    def _behind_empty_lines(self, data: bytes, at: int) -> int:
+        """Some clients send empty lines before a head, but not many. Source: RFC 9112, 2.2."""
+        found = _EMPTY_LINES.match(data, at)
+        end = at if found is None else found.end()
+        self._empty_lines += (end - at) // 2
+        if self._empty_lines > _MOST_EMPTY_LINES:
+            raise Refused(400, f"More than {_MOST_EMPTY_LINES} empty lines come before the request.")
+        self._seen = 0
+        return end
 
 
 def is_field(line: bytes) -> bool:

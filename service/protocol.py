@@ -17,7 +17,7 @@ from service.asgi import App, Scope
 from service.connections import ConnectionLimits, Crowd, Turns
 from service.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of, written_refusal
 from service.framing import Body, body_of
-from service.head import HEAD_END, Head, Refused, behind_empty_lines, check_unfinished, read_head
+from service.head import Head, HeadSearch, Refused, read_head
 from service.phase import ANSWER, BODY, HEAD, IDLE, NEXT, OVER, REST
 from service.watch import Watch
 
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._root_path: str = config.root_path
         self._ends: Any = None  # the addresses of both
         self._unread, self._at = b"", 0  # what is not taken up yet, from there on
-        self._seen = 0  # bytes of an unfinished head that were looked at
+        self._search = HeadSearch()
         self._body: Body = body_of(0)
         self._exchange: Exchange | None = None
         self._is_used = self._leaving = self._queued = self._reads_later = False
@@ -65,10 +65,7 @@ class Connection(asyncio.Protocol):
         self.flow = FlowControl(self.transport)
         self._since_s = now_s = self.loop.time()
         self.watch.look_within(min(self.limits.head_s, self.limits.keep_alive_s))
-        crowded = len(self._connections) >= self.limits.most_connections
-        refused = crowded and not self.crowd.make_room(self._connections, now_s)
-        self._connections.add(self)
-        if refused:
+        if not self.crowd.admits(self, self._connections, self.limits.most_connections, now_s):
             self.refuse(503, "The server has as many connections as it can have.")
 
     def data_received(self, data: bytes) -> None:
@@ -121,15 +118,17 @@ class Connection(asyncio.Protocol):
             self._exchange.keep_alive = False
 
     def dispensable(self, now_s: float) -> tuple[int, float] | None:
-        """See connections.Held: who is closed in any case, who said nothing yet, who is idle, who is slow."""
+        """See connections.Held: who is closed in any case, said nothing yet, is idle, slow or not done."""
         age_s = now_s - self._since_s
         if self.state == OVER:
             return 0, self._since_s
         if self.state in (IDLE, HEAD):
             silent = not self._is_used and age_s > _SILENT_S
             return (1 if silent else 2), self._since_s
-        late = self._body_is_due() or self.flow.write_paused
-        return (3, self._since_s) if late and age_s > _SILENT_S else None
+        due = self._body_is_due()
+        if (due or self.flow.write_paused) and age_s > _SILENT_S:
+            return 3, self._since_s
+        return (4, self._since_s) if due else None
 
     def yield_place(self) -> None:
         """See connections.Held."""
@@ -156,23 +155,16 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         """Take up one request, or wait for the rest of its head. Raises: Refused."""
-        if self._unread.startswith(b"\r\n", self._at):
-            self._at, self._seen = behind_empty_lines(self._unread, self._at), 0
-        data, at = self._unread, self._at
-        if at == len(data):
-            self._unread, self._at, self.state = b"", 0, IDLE
+        data = self._unread
+        at, end = self._search.find(data, self._at, self.limits.head)
+        if end:
+            self._at = end
+            self.take_head(data[at:end])
             return
-        end = data.find(HEAD_END, max(at, at + self._seen - 3)) + len(HEAD_END)
-        if end < len(HEAD_END) or end - at > self.limits.head.most_bytes:
-            self._wait_for_head(data[at:] if at else data)
-            return
-        self._seen, self._at = 0, end
-        self.take_head(data[at:end])
-
-    def _wait_for_head(self, there: bytes) -> None:
-        check_unfinished(there, self._seen, self.limits.head)
-        self._seen, self._unread, self._at = len(there), there, 0
-        if self.state != HEAD:
+        self._unread, self._at = data[at:] if at else data, 0
+        if not self._unread:
+            self.state = IDLE
+        elif self.state != HEAD:
             self.state = HEAD
             self._since_s = self.loop.time()
             self.watch.look_within(self.limits.head_s)
@@ -352,7 +344,9 @@ class Connection(asyncio.Protocol):
 
     def _pass_over(self, data: bytes) -> None:
         self._rest_bytes += len(data)
-        if self._rest_bytes > _MOST_LINGER_BYTES:
+        if not self._body.is_whole and not self._leaving:  # many send all of it before they listen
+            self._since_s = self.loop.time()
+        if self._rest_bytes > (_MOST_LINGER_BYTES if self._body.is_whole else _MOST_REST_BYTES):
             self.transport.abort()
         elif not self.transport.is_closing():
             self._read_on_later()

@@ -65,41 +65,23 @@ def test_a_request_without_body_is_empty() -> None:
     assert read(Client({"type": "http.request"}), 10) == b""
 
 
-def test_a_body_that_is_announced_too_large_is_read_away_first() -> None:
+@pytest.mark.parametrize("more", [[], [(b"expect", b"100-Continue")], [(b"expect", b"something")]])
+def test_a_body_that_is_announced_too_large_is_refused_unseen(more: Headers) -> None:
     client = Client(*body(b"x" * 10, b"x" * 10, b"x"))
 
     with pytest.raises(PayloadTooLarge):
-        read(client, 15, [announce(21)])
-
-    assert client.asked == 3
-
-
-def test_a_client_that_asks_first_is_told_at_once() -> None:
-    client = Client()
-
-    with pytest.raises(PayloadTooLarge):
-        read(client, 15, [announce(21), (b"expect", b"100-Continue")])
+        read(client, 15, [announce(21), *more])
 
     assert client.asked == 0
 
 
-def test_any_other_expectation_is_not_a_question() -> None:
-    client = Client(*body(b"x" * 21))
-
-    with pytest.raises(PayloadTooLarge):
-        read(client, 15, [announce(21), (b"expect", b"something")])
-
-    assert client.asked == 1
-
-
-@pytest.mark.parametrize("headers", [[], [announce(10**12)]])
-def test_not_all_of_an_endless_body_is_read_away(headers: Headers) -> None:
+def test_an_endless_body_is_refused_once_it_is_over_the_limit() -> None:
     client = Client(*body(*[b"x" * 10] * 1000))
 
     with pytest.raises(PayloadTooLarge):
-        read(client, 10, headers)
+        read(client, 10)
 
-    assert client.asked <= 11
+    assert client.asked == 2
 
 
 @pytest.mark.parametrize(
@@ -107,8 +89,8 @@ def test_not_all_of_an_endless_body_is_read_away(headers: Headers) -> None:
     [
         ([], 10, []),
         ([b"x"], 10, []),
-        ([b"x" * 6, b"x" * 6], 10, []),
-        ([b"x"], 10, [announce(1000)]),
+        ([b"x" * 5, b"x" * 5], 10, []),
+        ([b"x"], 10, [announce(10)]),
     ],
 )
 def test_a_client_that_leaves_early_gets_no_answer(sent: list[bytes], limit: int, headers: Headers) -> None:

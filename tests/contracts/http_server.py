@@ -128,6 +128,11 @@ class Running:
         """Have what waits be answered."""
         self._loop.call_soon_threadsafe(self.front.may_answer.set)
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._server.server_state.connections)
+
     def connect(self) -> "Talk":
         """A connection of one's own."""
         return Talk.to(self._listener.getsockname())

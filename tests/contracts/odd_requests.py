@@ -121,6 +121,7 @@ def _lines() -> Iterator[Odd]:
         yield Odd(f"line with {name}", _request(line), _BAD)
     for number in (1, 2, 50):
         yield Odd(f"{number} empty lines before", b"\r\n" * number + _post(), _GOOD)
+    yield Odd("very many empty lines before", b"\r\n" * 1000 + _post(), _BAD)
     yield Odd("a line feed before", b"\n" + _post(), _BAD)
     yield Odd("a return before", b"\r" + _post(), _BAD)
     yield Odd("line feeds only", _post().replace(b"\r\n", b"\n"), _BAD)

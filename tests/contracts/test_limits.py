@@ -172,6 +172,65 @@ def test_where_all_are_busy_a_new_connection_is_refused(fast: bool) -> None:
             assert talk.answer()[2] == b"wait"
 
 
+@BOTH
+def test_the_body_that_is_due_longest_yields_where_nothing_else_can(fast: bool) -> None:
+    with Running(fast, limits=ConnectionLimits(most_connections=3)) as server, ExitStack() as stack:
+        talks = [stack.enter_context(server.connect()) for _ in range(3)]
+        for talk in talks:
+            _use(talk)
+            talk.send(request(b"late")[:-1])
+        _use(stack.enter_context(server.connect()))
+        assert talks[0].end() == b""
+
+
+@BOTH
+def test_few_of_the_refused_linger(fast: bool) -> None:
+    most = 2
+    with Running(fast, limits=ConnectionLimits(most_connections=most)) as server, ExitStack() as stack:
+        for _ in range(most):
+            stack.enter_context(server.connect()).send(request(b"wait"))
+            assert server.front.waits.acquire(timeout=WAIT_S)
+        for _ in range(60):
+            assert stack.enter_context(server.connect()).answer()[0] == 503
+        assert server.connections < 30
+
+
+def test_empty_lines_come_to_an_end(server: Running) -> None:
+    for before in (b"", request(b"x")):
+        with server.connect() as talk:
+            if before:
+                talk.send(before)
+                talk.answer()
+            for _ in range(3):
+                talk.send(b"\r\n" * 30)
+            assert talk.answer()[0] == 400
+            assert talk.end() == b""
+
+
+@PATHS
+@pytest.mark.parametrize("length", [b"100001", b"9999999999999999999"])
+def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(
+    server: Running, path: str, length: bytes
+) -> None:
+    with server.connect() as talk:
+        talk.send(request(b"", path=path).replace(b"Length: 0", b"Length: " + length))
+        status, lines, _ = talk.answer()
+        assert status == 413
+        assert b"connection: close" in lines
+        assert talk.end() == b""
+
+
+@PATHS
+def test_who_sends_all_of_a_body_that_is_too_large_hears_of_it(server: Running, path: str) -> None:
+    body = b"7" * 8_000_000
+    chunked = _chunked(path) + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+    for data in (request(body, path=path), chunked):
+        with server.connect() as talk:
+            talk.send(data)
+            assert talk.answer()[0] == 413
+            assert talk.end() == b""
+
+
 def _sent(talk: Talk, data: bytes, most: int) -> int:
     """How often the data could be sent before the server stopped to read, or closed."""
     for number in range(most):

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from service import __version__
+from service.beneath import shown
 from service.errors import StartupError
 from service.supervisor import NEVER_STARTS
 
@@ -34,9 +35,7 @@ def main() -> None:
     try:
         make_app(next(iter(sys.argv[1:]), ""))()
     except StartupError as error:
-        from service.cli.told import told
-
-        sys.stderr.write(f"sagebird: {told(error.message)}\n")
+        sys.stderr.write(f"sagebird: {shown(error.message)}\n")
         sys.exit(NEVER_STARTS)
 
 

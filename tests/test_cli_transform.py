@@ -99,6 +99,17 @@ def test_a_folder_is_transformed_and_summed_up(folder: Path) -> None:
     assert json.loads((folder / "out" / "_report.json").read_text())["rows_out"] == 3
 
 
+def test_whole_files_are_counted_as_requests_and_a_type_is_asked_for(folder: Path) -> None:
+    done = run(folder, "--accept", "text/csv")
+    assert re.search(r"requests/s\): 2 of 2 files, 2 requests\n", done.stdout)
+    assert "rows" not in done.stdout
+
+    for path in (folder / "in").iterdir():
+        path.rename(path.with_suffix(".txt"))
+    done = run(folder, "--accept", "text/csv")
+    assert (done.returncode, "--content-type text/plain" in done.stderr) == (1, True)
+
+
 def test_every_option_of_the_api_has_its_name_in_kebab_case() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "service.cli", "transform", "--help"],

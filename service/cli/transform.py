@@ -23,7 +23,6 @@ from service.domain.transform.options import (
     S3_PREFIX,
     TransformOptions,
     media_type,
-    without_header,
 )
 from service.errors import SagebirdError
 from service.jobs.journal import NoJournal
@@ -124,7 +123,7 @@ def transform(
     """Send all files of a folder or bucket through a model: FILE becomes FILE.out. Needs no server."""
     options = TransformOptions(
         data_type=data_type,
-        content_type=_with_header(content_type) if header else content_type,
+        content_type=_of_csv(content_type) if header else content_type,
         accept=accept,
         compression_type=compression_type,
         split_type=split_type,
@@ -138,17 +137,18 @@ def transform(
         environment=_read_environment(environment or []),
         timeout_s=timeout_s,
         max_retries=max_retries,
+        insists_on_header=header,
     )
     order = Order(model, source, target, options, {}, quarantine, report, known_type)
     _carry_out(order, models, data)
 
 
-def _with_header(content_type: str | None) -> str:
-    """The type of CSV with a header, as RFC 4180 has it."""
+def _of_csv(content_type: str | None) -> str:
+    """The type of inputs that are said to have a header."""
     given = CSV if content_type is None else content_type
     if media_type(given) != CSV:
         fail(f"--header is about {CSV}, not {given}.")
-    return f"{without_header(given)}; header=present"
+    return given
 
 
 def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:
@@ -157,7 +157,9 @@ def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-done stays
     # Whoever types a path may read it: the model's folder is as good as one below the models folder.
     roots = [] if "://" in order.model else [Path(order.model).expanduser().absolute().parent]
-    bar = _Bar(SystemClock())
+    looks = order.options.split_type != NONE or order.options.processes_records
+    counted = "rows" if looks else "requests"
+    bar = _Bar(SystemClock(), counted)
     try:
         workshop = open_workshop(settings, model_roots=roots, allow_paths=True)
         with bar:
@@ -167,9 +169,21 @@ def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:
         raise typer.Exit(_INTERRUPTED) from None
     except SagebirdError as error:
         fail(error.message)
-    _summarize(outcome)
+    _summarize(outcome, counted)
     if outcome.status != COMPLETED:
-        fail(str(outcome.reason))
+        fail(f"{outcome.reason}{_hint(order, outcome)}")
+
+
+def _hint(order: Order, outcome: Outcome) -> str:
+    """What to say where inputs were read as JSON only because nobody said what they are."""
+    failed = outcome.failed[0].name if outcome.failed else ""
+    typed = order.options.content_type is not None or known_type(failed.removesuffix(".gz")) is not None
+    if typed or order.model.startswith(("http://", "https://")):
+        return ""
+    return (
+        " The ending of its name tells no type, and what has none is read as JSON: add --content-type "
+        "text/plain if each record is a text, else another of the types that the model reads."
+    )
 
 
 def _read_environment(pairs: Sequence[str]) -> dict[str, str]:
@@ -185,19 +199,24 @@ def _read_environment(pairs: Sequence[str]) -> dict[str, str]:
 # ---- what is shown
 
 
-class _RowsPerSecond(ProgressColumn):
-    """Rows per second since the beginning."""
+class _Speed(ProgressColumn):
+    """Rows, or requests, per second since the beginning."""
+
+    def __init__(self, counted: str) -> None:
+        super().__init__()
+        self._counted = counted
 
     def render(self, task: Task) -> Text:
         elapsed_s = task.elapsed or 0.0
         rows = task.fields["rows"]
-        return Text(f"{rows:,} rows, {rows / elapsed_s if elapsed_s else 0.0:,.0f} rows/s")
+        per_second = rows / elapsed_s if elapsed_s else 0.0
+        return Text(f"{rows:,} {self._counted}, {per_second:,.0f} {self._counted}/s")
 
 
 class _Bar:
     """The progress bar, on standard error, where that is a terminal; it is gone when the job is over."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, counted: str) -> None:
         console = Console(stderr=True)
         self.files = 0
         self._clock = clock
@@ -205,7 +224,7 @@ class _Bar:
         self._progress = Progress(
             BarColumn(),
             TextColumn("{task.fields[files]}/{task.fields[files_total]} files,"),
-            _RowsPerSecond(),
+            _Speed(counted),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -237,15 +256,16 @@ class _Bar:
         )
 
 
-def _summarize(outcome: Outcome) -> None:
-    table = Table("input", "rows in", "rows out", "rejected", "error")
-    for column in table.columns[1:4]:
+def _summarize(outcome: Outcome, counted: str) -> None:
+    by_row = counted == "rows"
+    table = Table("input", *(("rows in", "rows out") if by_row else (counted,)), "rejected", "error")
+    for column in table.columns[1:-1]:
         column.justify = "right"
     for report in _worth_showing(outcome.files):
+        counts = (report.rows_in, report.rows_out) if by_row else (report.rows_in,)
         table.add_row(
             cell(report.name),
-            f"{report.rows_in:,}",
-            f"{report.rows_out:,}",
+            *(f"{count:,}" for count in counts),
             f"{report.rejected:,}" if report.rejected else "",
             cell(report.error or ""),
         )
@@ -254,9 +274,12 @@ def _summarize(outcome: Outcome) -> None:
     rows = sum(report.rows_in for report in outcome.files)
     per_second = rows / outcome.seconds if outcome.seconds else 0.0
     whole = len(outcome.files) - len(outcome.failed)
+    sums = "1 request" if rows == 1 else f"{rows:,} {counted}"
+    if by_row:
+        sums = f"{rows:,} rows in, {outcome.rows_out:,} rows out"
     console.print(
-        f"{outcome.status} after {outcome.seconds:.2f} s ({per_second:,.0f} rows/s): {whole:,} of "
-        f"{len(outcome.files):,} files, {rows:,} rows in, {outcome.rows_out:,} rows out",
+        f"{outcome.status} after {outcome.seconds:.2f} s ({per_second:,.0f} {counted}/s): {whole:,} of "
+        f"{len(outcome.files):,} files, {sums}",
         markup=False,
         highlight=False,
         soft_wrap=True,

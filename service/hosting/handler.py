@@ -18,10 +18,12 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from service.errors import BadPayload, ModelFailure, ModelFault
 from service.hosting.codec import Accept, choose_accept, decode, encode
 from service.hosting.media import CSV, JSON, plain_rows
-from service.hosting.tables import PLAIN, Takes
+from service.hosting.tables import PLAIN, Headers, Takes, shown_names
 from service.hosting.user_code import code_fault
 
 TEXT_TYPES = frozenset({JSON, CSV})
@@ -174,6 +176,13 @@ class Handler:
         self._default_predict = default_predict
         self._default_accept = default_accept
 
+    @property
+    def headers(self) -> Headers:
+        """Who reads the header line of a CSV."""
+        if self._functions.keys() & {"input_fn", "transform_fn"}:
+            return Headers.GIVEN
+        return Headers.REFUSED if self._default_predict is None else Headers.KNOWN
+
     def respond(
         self, context: Context, body: bytes, content_type: str | None, accept: str | None
     ) -> tuple[bytes, str]:
@@ -210,10 +219,24 @@ class Handler:
 
     def _predict(self, context: Context, data: Any, accept: str) -> Any:
         if self._default_predict is None:
-            return self._functions["predict_fn"](context, data, self.model)
+            return self._predict_by_script(context, data)
         if "output_fn" in self._functions:  # its accept may be of a type that only the script knows
             return self._default_predict(data, Accept(JSON, None))
         return self._default_predict(data, self._choose(accept))
+
+    def _predict_by_script(self, context: Context, data: Any) -> Any:
+        """What predict_fn says; where it fails on rows that the model cannot take, that is told first.
+
+        They are not refused beforehand: predict_fn may make columns, or read records.
+        """
+        try:
+            return self._functions["predict_fn"](context, data, self.model)
+        except ModelFailure as failure:
+            misfit = None if "input_fn" in self._functions else _misfit(data, self.model)
+            if misfit is None:
+                raise
+            said = failure.message.partition("\n")[0].rstrip(".:")
+            raise BadPayload(f"{misfit} (predict_fn: {said}).") from failure
 
     def _choose(self, accept: str) -> Accept:
         return choose_accept(accept, default=self._default_accept)
@@ -228,6 +251,24 @@ class Handler:
             raise ModelFailure(f"{name} returned nothing: return a body, or a body and its Content-Type")
         media_type = self._choose(content_type).media_type
         return encode(result, media_type), media_type
+
+
+def _misfit(data: Any, model: object) -> str | None:
+    """Why a model cannot take what built-in code read for its predict_fn; None where that is not known."""
+    features = getattr(model, "n_features_in_", None)
+    if not isinstance(features, int):
+        return None
+    names = getattr(model, "feature_names_in_", None)
+    told = "" if names is None else f": {shown_names([*map(str, names)])}"
+    columns = f"{features} column{'' if features == 1 else 's'}{told}"
+    if isinstance(data, list):
+        return (
+            "Records are given to this model's predict_fn as they are, as it defines no input_fn, and it "
+            f"failed on them: send rows of {columns}."
+        )
+    if np.ndim(data) != 2 or data.shape[1] == features:
+        return None
+    return f"X has {data.shape[1]} features, but {type(model).__name__} is expecting {columns}."
 
 
 def _as_given(body: bytes, content_type: str) -> str | bytes:

@@ -22,6 +22,7 @@ from service.hosting.csv_quick import NUMBER_BYTES, read_csv_block, read_csv_qui
 from service.hosting.npy import read_npy
 from service.hosting.tables import (
     GAPS,
+    HEADER_NOT_READ,
     NUMBER,
     PLAIN,
     TRUTHS,
@@ -124,7 +125,7 @@ def plain_rows(rows: Rows) -> Matrix | Records:
     """
     if isinstance(rows, CsvBody):
         if rows.header:
-            raise BadPayload("A header row is not read here: leave it out, and `header=present` too.")
+            raise BadPayload(HEADER_NOT_READ)
         return read_csv_numbers(rows.body)
     if not isinstance(rows, Table):
         return rows

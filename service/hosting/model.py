@@ -26,7 +26,7 @@ from service.hosting.handler import (
 from service.hosting.media import JSON
 from service.hosting.predictor import Predictor
 from service.hosting.requirements import check_requirements
-from service.hosting.tables import PLAIN, quoted
+from service.hosting.tables import PLAIN, Headers, quoted
 from service.hosting.unpacked import Room
 from service.hosting.user_code import UserCode, code_fault, holds_modules
 
@@ -115,6 +115,16 @@ class FlavourModel:
         """What it is, for people."""
         return self.compiling.describe(self.predictor.description)
 
+    @property
+    def headers(self) -> Headers:
+        """What it makes of a header line of CSV."""
+        return Headers.KNOWN
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names by which built-in code knows a header line, if it does."""
+        return self.predictor.columns
+
     def joined(self, accept: str | None) -> Joined | None:
         """How calls that accept this may be joined, so that each gets what it would get alone; None: not."""
         if not self.in_place or not self.predictor.takes.numbers:
@@ -152,8 +162,11 @@ class HandlerModel:
         description: str,
         size_bytes: int,
         warnings: tuple[str, ...],
+        columns: tuple[str, ...] | None,
     ) -> None:
         self.size_bytes = size_bytes
+        self.headers = handler.headers
+        self.columns = columns if handler.headers is Headers.KNOWN else None
         self.warnings = warnings
         self.compiling = Compiling(None)
         self._description = description
@@ -215,7 +228,7 @@ def load_model(
     most_program_bytes: int = 0,
     code_dir: Path | None = None,
     most_bytes: int = 0,
-) -> LoadedModel:
+) -> FlavourModel | HandlerModel:
     """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault.
 
     It may be compiled if its programs hold at most `most_program_bytes`, which then count as its own. What
@@ -295,6 +308,7 @@ def _load_handler(
         description=f"{script.name}: {', '.join(functions)}",
         size_bytes=measure(model, model_dir),
         warnings=warnings,
+        columns=None if predictor is None else predictor.columns,
     )
     loaded.compiling = Compiling.of(predictor, environment, most_program_bytes)
     loaded.size_bytes += loaded.compiling.program_bytes

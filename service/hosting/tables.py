@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -36,6 +37,9 @@ TRUTHS: Final = dict.fromkeys(("True", "TRUE", "true"), True) | dict.fromkeys(
 )
 """Truth values. Source: pandas.read_csv, true_values and false_values."""
 
+HEADER_NOT_READ: Final = "A header row is not read here: leave it out, and `header=present` too."
+"""The refusal of a header where nothing is known of columns."""
+
 _NUMBER_TYPES: Final = frozenset({int, float})
 _SHOWN_NAMES: Final = 30
 
@@ -54,6 +58,14 @@ class Takes:
 
 
 PLAIN: Final = Takes()
+
+
+class Headers(Enum):
+    """What a model makes of the header line that a CSV is said to begin with."""
+
+    KNOWN = auto()  # built-in code reads it, by the model's names if it has such
+    GIVEN = auto()  # whoever reads the bytes has to know it: a script, a container
+    REFUSED = auto()  # built-in code reads plain rows for a script
 
 
 @dataclass(frozen=True, slots=True)

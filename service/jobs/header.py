@@ -8,7 +8,7 @@ from service.domain.transform.jsonpath import PathError, compile_path
 from service.domain.transform.options import CSV, GZIP, TransformOptions, media_type
 from service.domain.transform.records import FORMS, input_filter
 from service.domain.transform.split import RecordError
-from service.hosting.tables import header_order, misnamed, read_header
+from service.hosting.tables import HEADER_NOT_READ, Headers, header_order, misnamed, read_header
 from service.jobs.member import Profile
 from service.objects.store import read_chunks
 
@@ -20,7 +20,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 class Header:
     """`size_bytes` of the file are its header; `line` goes to the model before the records of each request.
 
-    It is empty where the model needs none: its columns are in its own order, or it knows no names.
+    It is empty where built-in code needs none: its columns are in its own order, or it knows no names.
     """
 
     size_bytes: int
@@ -33,15 +33,20 @@ NO_HEADER: Final = Header(0)
 def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> Header:
     """The header of a file: its first line if that, filtered as records are, has exactly the model's names.
 
-    Where the ContentType says that there is one (`text/csv; header=present`), another first line is refused;
-    for a model that knows no names it is left out. Raises: RecordError, ObjectFault.
+    Where there is said to be one (`text/csv; header=present`), another first line is refused; for a model
+    that knows no names it is left out, as in a single request; whoever reads bytes by itself, a script or a
+    container, is given it with each request, since nobody else can know it. Raises: RecordError, ObjectFault.
     """
     insisted = options.header is True
     if media_type(options.content_type) != CSV or options.header is False:
         return NO_HEADER
     if profile.columns is None and not insisted:
         return NO_HEADER
+    if profile.headers is Headers.REFUSED:
+        raise RecordError(0, HEADER_NOT_READ)
     line = _first_line(spot, unpack=options.compression_type == GZIP)
+    if profile.headers is Headers.GIVEN:
+        return Header(len(line), _given(line, options))
     if profile.columns is None:
         return Header(len(line))
     filtered = _filtered(line.removeprefix(_BOM).rstrip(b"\r\n"), options)
@@ -53,6 +58,15 @@ def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> Head
         return NO_HEADER
     in_order = order == list(range(len(order)))
     return Header(len(line), b"" if in_order else filtered + b"\n")
+
+
+def _given(line: bytes, options: TransformOptions) -> bytes:
+    """The line as it goes before records, which are filtered, too. Raises RecordError."""
+    bare = line.removeprefix(_BOM).rstrip(b"\r\n")
+    filtered = _filtered(bare, options)
+    if not filtered:
+        raise RecordError(0, "the header is blank, too long, or lacks what the InputFilter takes")
+    return line.removeprefix(_BOM) if filtered == bare and line.endswith(b"\n") else filtered + b"\n"
 
 
 def _first_line(spot: Spot, *, unpack: bool) -> bytes:

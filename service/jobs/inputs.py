@@ -11,14 +11,17 @@ from service.domain.transform.batch import batch_lines, batch_records
 from service.domain.transform.names import SUFFIX, check_distinct, read_manifest, relative_name, stored_name
 from service.domain.transform.options import (
     GZIP,
+    JSON,
+    JSON_LINES,
     LINE,
     MANIFEST_FILE,
     MEGABYTE,
     NONE,
     SINGLE_RECORD,
     TransformOptions,
+    media_type,
 )
-from service.domain.transform.split import SPLITTERS, RecordError, too_large
+from service.domain.transform.split import BLANK, SPLITTERS, RecordError, too_large, without_blank_end
 from service.errors import ObjectFault, ValidationFault
 from service.jobs.header import NO_HEADER, Header, find_header
 from service.jobs.member import Batch, Headed, Profile, Spans, Stream
@@ -29,6 +32,9 @@ LEAST_BLOCK_BYTES: Final = MEGABYTE
 
 _MOST_BLOCK_BYTES: Final = 4 * MEGABYTE
 _LEAST_BLOCKS: Final = 64  # of a large input, so that all who work on it end at about the same time
+_TEXTS: Final = frozenset(
+    {"", JSON, JSON_LINES, "application/jsonl", "application/x-jsonlines"}
+)  # none is JSON
 _LOOK_BYTES: Final = 2**16
 _SINGLE_BYTES: Final = 2**18
 _SINGLE_MOST: Final = 32  # so that a stop is not kept waiting by a slow model
@@ -104,11 +110,11 @@ def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bo
         profile.as_blocks or options.strategy(profile.parameters) != SINGLE_RECORD
     ):
         block = _block_bytes(given.size_bytes)
-        target = min(limit or block, block) if profile.as_blocks else limit
+        target = min(limit or block, block) if profile.as_blocks else _beside(header, limit)
         if unpack:
-            chunks = _below(read_chunks(given.spot, unpack=True), header.size_bytes)
+            chunks = _trimmed(_below(read_chunks(given.spot, unpack=True), header.size_bytes), options)
             return _headed(batch_lines(chunks, target, limit), header)
-        return _spans(given, target or given.size_bytes, limit, header)
+        return _spans(given, target or given.size_bytes, limit, header, trim=_is_text(options))
     return _headed(_records(given, options, profile, limit, header, remote=remote), header)
 
 
@@ -120,10 +126,14 @@ def _block_bytes(size_bytes: int) -> int:
 def _records(
     given: Input, options: TransformOptions, profile: Profile, limit: int, header: Header, *, remote: bool
 ) -> Iterator[bytes]:
-    chunks = _below(read_chunks(given.spot, unpack=options.compression_type == GZIP), header.size_bytes)
+    chunks: Iterator[bytes] = _below(
+        read_chunks(given.spot, unpack=options.compression_type == GZIP), header.size_bytes
+    )
+    if options.split_type == LINE:
+        chunks = _trimmed(chunks, options)
     records = SPLITTERS[options.split_type](chunks, limit)
     if options.strategy(profile.parameters) != SINGLE_RECORD:
-        lists = batch_records(records, limit)
+        lists = batch_records(records, _beside(header, limit))
     else:  # sent one by one, but handed to whoever sends them by the handful
         lists = batch_records(records, _SINGLE_BYTES, 1 if remote else _SINGLE_MOST)
     handed_out = 0
@@ -160,15 +170,33 @@ def _below(chunks: Iterator[bytes], skipped: int) -> Iterator[bytes]:
         skipped = max(0, skipped - len(chunk))
 
 
+def _beside(header: Header, limit: int) -> int:
+    """How many bytes of records go with the header line into one request; 0: any."""
+    return limit and max(1, limit - len(header.line))
+
+
 def _headed(bodies: Iterator[bytes], header: Header) -> Iterator[Batch]:
     return (Headed(header.line, body) for body in bodies) if header.line else iter(bodies)
 
 
-def _spans(given: Input, target: int, limit: int, header: Header) -> Iterator[Batch]:
+def _is_text(options: TransformOptions) -> bool:
+    """Whether a blank line at the end says nothing; of other types nothing is known."""
+    kind = media_type(options.content_type)
+    return kind in _TEXTS or kind.startswith("text/")
+
+
+def _trimmed(chunks: Iterator[bytes], options: TransformOptions) -> Iterator[bytes]:
+    return without_blank_end(chunks) if _is_text(options) else chunks
+
+
+def _spans(given: Input, target: int, limit: int, header: Header, *, trim: bool) -> Iterator[Batch]:
     """As `batch_lines`, without reading more than the places where batches end."""
     try:
         with os.fdopen(given.spot.open(), "rb", buffering=0) as file:
-            descriptor, size, at = file.fileno(), os.fstat(file.fileno()).st_size, header.size_bytes
+            descriptor, at = file.fileno(), header.size_bytes
+            size = os.fstat(descriptor).st_size
+            if trim:
+                size = _end_of_records(descriptor, at, size)
             while at < size:
                 end = size
                 if size - at > target:
@@ -182,6 +210,18 @@ def _spans(given: Input, target: int, limit: int, header: Header) -> Iterator[Ba
                 at = end
     except OSError as error:
         raise cannot_read(given.spot, error) from error
+
+
+def _end_of_records(descriptor: int, start: int, end: int) -> int:
+    """Behind the last line that is not blank, and its newline; `start` where there is none."""
+    place = end
+    while place > start:
+        begin = max(start, place - _LOOK_BYTES)
+        kept = len(os.pread(descriptor, place - begin, begin).rstrip(BLANK))
+        if kept:
+            return _newline_behind(descriptor, begin + kept, end) or end
+        place = begin
+    return start
 
 
 def _newline_before(descriptor: int, start: int, end: int) -> int:

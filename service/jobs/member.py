@@ -32,6 +32,7 @@ from service.hosting.media import JSON, TEXT
 from service.hosting.memory import keep_freed_memory
 from service.hosting.model import Call, FlavourModel, LoadedModel, load_model
 from service.hosting.remote import RemoteModel
+from service.hosting.tables import Headers
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.objects.store import cannot_read, read_chunks
 
@@ -76,7 +77,7 @@ class Profile:
     """What a crew knows of its model once it is loaded.
 
     `as_blocks`: answers do not depend on how records are put together, so batches may be of any size.
-    `columns`: the names by which it knows a header, if it does.
+    `columns`: the names by which it knows a header, if it does. `headers`: what it makes of one.
     """
 
     description: str
@@ -84,6 +85,7 @@ class Profile:
     parameters: ContainerParameters
     warnings: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+    headers: Headers = Headers.KNOWN
 
 
 class Recruit(Protocol):
@@ -129,11 +131,10 @@ class LocalRecruit:
             and options.strategy(parameters) == SINGLE_RECORD
         ):
             model.compiling.run(None, None)  # so many calls of one row
-        content_type = _content_type(options)
 
         @lru_cache(maxsize=8)
         def work_below(header: bytes) -> BatchWork:
-            below = f"{content_type}; header=present" if header else content_type
+            below = options.content_type if model.headers is Headers.GIVEN else _announced(options, header)
 
             def ask(body: bytes) -> bytes:
                 with _alarm(options.timeout_s):
@@ -149,11 +150,10 @@ class LocalRecruit:
                 as_blocks=as_blocks,
             )
 
-        columns = model.predictor.columns if isinstance(model, FlavourModel) else None
         return (
             lambda batch: _run(work_below(_header_of(batch)), batch),
             lambda: None,
-            Profile(model.description, as_blocks, parameters, model.warnings, columns),
+            Profile(model.description, as_blocks, parameters, model.warnings, model.columns, model.headers),
         )
 
     def _may_be_blocks(self, model: LoadedModel) -> bool:
@@ -189,27 +189,34 @@ class RemoteRecruit:
             remote.close()
             raise
         parameters = _parameters(remote.execution_parameters())
-        call = Call(b"", _content_type(self.options), self.options.accept)
+        options = self.options
 
-        def ask(body: bytes) -> bytes:
-            return remote.answer(Call(body, call.content_type, call.accept)).body
+        @lru_cache(maxsize=8)
+        def work_below(header: bytes) -> BatchWork:
+            below = _announced(options, header)
 
-        work = BatchWork(
-            self.options,
-            parameters,
-            _patient(ask, self.options.max_retries),
-            ask,
-            quarantine=self.quarantine,
-            strict_lines=False,
-            as_blocks=False,
-        )
+            def ask(body: bytes) -> bytes:
+                return remote.answer(Call(header + body, below, options.accept)).body
+
+            return BatchWork(
+                options,
+                parameters,
+                _patient(ask, options.max_retries),
+                ask,
+                quarantine=self.quarantine,
+                strict_lines=False,
+                as_blocks=False,
+            )
 
         def run(batch: Batch) -> Result:
+            work = work_below(_header_of(batch))
             if not isinstance(batch, Stream):
                 return _run(work, batch)
+            call = Call(b"", _announced(options, b"", whole=True), options.accept)
             return work.run_stream(lambda: remote.answer(call, _chunks(batch)).body)
 
-        return run, remote.close, Profile(f"container at {self.url}", False, parameters)
+        profile = Profile(f"container at {self.url}", False, parameters, headers=Headers.GIVEN)
+        return run, remote.close, profile
 
 
 def serve(connection: Connection, recruit: Recruit) -> None:
@@ -237,10 +244,12 @@ def _run(work: BatchWork, batch: Batch) -> Result:
         return Failed(None, fault.message)
 
 
-def _content_type(options: TransformOptions) -> str | None:
-    """What requests are said to be: the line that a header was announced as is none of their records."""
+def _announced(options: TransformOptions, header: bytes, *, whole: bool = False) -> str | None:
+    """What requests are said to be: with a header where a line goes before them, or whole files have one."""
     given = options.content_type
-    return without_header(given) if given and options.header and options.split_type == LINE else given
+    if header or (options.header and (whole or options.split_type != LINE)):
+        return f"{without_header(given or CSV)}; header=present"
+    return without_header(given) if given and options.header else given
 
 
 def _header_of(batch: Batch) -> bytes:

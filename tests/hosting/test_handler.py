@@ -297,3 +297,39 @@ def test_requests_do_not_see_each_others_context() -> None:
     for _ in range(2):
         served.respond(context(), b"[[1]]", None, None)
     assert seen[0] is not seen[1]
+
+
+class Fitted:
+    n_features_in_ = 2
+    feature_names_in_ = ("width", "length")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        (b"1.4", "text/csv", "X has 1 features, but Fitted is expecting 2 columns: width, length."),
+        (b'[{"width": 1, "length": 2}]', None, "send rows of 2 columns: width, length."),
+    ],
+)
+def test_rows_that_only_the_script_could_take_are_refused_once_it_fails(
+    body: bytes, kind: str | None, sentence: str
+) -> None:
+    def predict_fn(data: Any, model: object) -> object:
+        raise TypeError("expected 2D array")
+
+    functions = read_functions(script(predict_fn=predict_fn))
+    with pytest.raises(BadPayload) as caught:
+        Handler(functions, Fitted(), None, "application/json").respond(context(), body, kind, None)
+    assert sentence in caught.value.message
+    assert caught.value.message.endswith("(predict_fn: expected 2D array).")
+    assert caught.value.status == 400
+
+
+def test_a_script_may_make_columns_and_read_records_and_its_own_faults_stay() -> None:
+    functions = read_functions(script(predict_fn=lambda data, model: len(data)))
+    able = Handler(functions, Fitted(), None, "application/json")
+    assert able.respond(context(), b"1.4", "text/csv", None)[0] == b"1"
+    assert able.respond(context(), b'[{"a": 1}]', None, None)[0] == b"1"
+    wrong = read_functions(script(predict_fn=lambda data, model: data.nothing))
+    with pytest.raises(ModelFailure, match="nothing"):
+        Handler(wrong, Fitted(), None, "application/json").respond(context(), b"1,2", "text/csv", None)

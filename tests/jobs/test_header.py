@@ -1,6 +1,7 @@
 """Header lines of CSV inputs: known once for each file, by the model's names, and never predicted."""
 
 import gzip
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
+from service.errors import BadPayload
+from service.hosting.model import Call, load_model
 from tests.jobs.conftest import ECHO, IRIS, Bench
 from tests.jobs.conftest import Container as RunningContainer
 
@@ -110,14 +113,93 @@ def test_a_wrong_header_fails_its_file_by_name(
     assert reason in str(bench.run(**options).files[0].error)
 
 
-def test_a_header_that_is_announced_is_kept_from_scripts_and_containers(
+READS_HEADERS = """
+import csv, io
+def model_fn(model_dir): return None
+def input_fn(data, content_type):
+    return [row["y"] for row in csv.DictReader(io.StringIO(data if isinstance(data, str) else data.decode()))]
+def predict_fn(data, model):
+    if "bad" in data:
+        raise ValueError("a bad row")
+    return data
+def output_fn(rows, accept): return "".join(row + "\\n" for row in rows), "text/csv"
+"""
+ONE_EACH: dict[str, Any] = {"batch_strategy": "SingleRecord"}
+
+
+@pytest.mark.parametrize("more", [{}, ONE_EACH, {"input_filter": "$[1:]"}, {"compression_type": "Gzip"}])
+def test_a_script_that_reads_bytes_gets_an_announced_header_with_each_request(
+    bench: Bench, more: dict[str, Any]
+) -> None:
+    body = b"\xef\xbb\xbfx,y\r\n1,2\r\n3,4\r\n\r\n"
+    bench.put("a.csv", gzip.compress(body) if "compression_type" in more else body)
+    outcome = bench.run(bench.model(READS_HEADERS), **INSISTED, **more)
+    assert (outcome.reason, outcome.files[0].rows_in, outcome.rows_out) == (None, 2, 2)
+    assert bench.out("a.csv") == b"2\n4\n"
+
+
+def test_a_header_goes_with_each_request_of_a_large_file_and_of_a_search(bench: Bench) -> None:
+    rows = "1," + "2" * 99 + "\n"
+    bench.put("a.csv", "x,y\n" + rows * 12_000 + "3,bad\n" + rows)
+    options = {**INSISTED, "max_payload_in_mb": 1}
+    model = bench.model(READS_HEADERS)
+    assert "a.csv, record 12001: a bad row" in str(bench.run(model, **options).files[0].error)
+    outcome = bench.run(model, quarantine=True, **options)
+    assert (outcome.reason, outcome.files[0].rows_in, outcome.rows_out) == (None, 12_002, 12_001)
+    rejected = bench.folder / "out" / "a.csv.rejected"
+    assert rejected.read_bytes().startswith(b'{"record":12001,')
+
+
+def test_a_script_gets_the_content_type_of_its_job(bench: Bench) -> None:
+    bench.put("a.csv", "x\n1\n")
+    model = bench.model(
+        "def model_fn(model_dir): return None\n"
+        "def transform_fn(model, data, content_type, accept): return content_type, accept\n"
+    )
+    bench.run(model, **INSISTED)
+    assert bench.out("a.csv") == b"text/csv; header=present\n"
+    bench.run(model, insists_on_header=True, **CSV)
+    assert bench.out("a.csv") == b"text/csv\n"
+
+
+def test_a_container_gets_an_announced_header_with_each_request(
     bench: Bench, container: RunningContainer
 ) -> None:
+    bench.put("a.csv", "x,y\n1,2\n3,4\n")
+    assert bench.run(container.url, **INSISTED, **ONE_EACH).reason is None
+    assert container.bodies() == [b"x,y\n1,2", b"x,y\n3,4"]
+    assert {call[3]["Content-Type"] for call in container.calls if call[0] == "POST"} == {
+        "text/csv; header=present"
+    }
+
+
+def test_a_first_line_that_nobody_announced_is_data_for_a_script(bench: Bench) -> None:
     bench.put("a.csv", "x,y\n1,2\n")
-    assert bench.run(bench.model(ECHO), **INSISTED).reason is None
-    assert bench.out("a.csv") == b"1,2\n"
-    assert bench.run(container.url, **INSISTED).reason is None
-    assert container.bodies() == [b"1,2\n"]
+    assert bench.run(bench.model(ECHO), **CSV).reason is None
+    assert bench.out("a.csv") == b"x,y\n1,2\n"
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+def test_a_header_for_a_script_that_gets_plain_rows_is_refused_as_by_an_endpoint(
+    bench: Bench, quarantine: bool
+) -> None:
+    script = "def predict_fn(data, model): return data[:, 0]\n"
+    model = bench.model(script + "def model_fn(model_dir): return None\n")
+    refusal = "A header row is not read here: leave it out, and `header=present` too."
+    bench.put("a.csv", "y,x\n1,2\n")
+    assert bench.run(model, quarantine=quarantine, **INSISTED).files[0].error == f"a.csv: {refusal}"
+    with pytest.raises(BadPayload, match="A header row is not read here"):
+        load_model(model, {}).answer(Call(b"y,x\n1,2\n", "text/csv; header=present", None))
+
+
+def test_a_script_without_input_and_prediction_of_its_own_knows_headers_by_name(bench: Bench) -> None:
+    model = bench.model("def output_fn(prediction, accept): return f'{prediction[0]}!\\n', accept\n")
+    shutil.copy(IRIS / "model.joblib", model)
+    names = "petal width (cm),petal length (cm),sepal width (cm),sepal length (cm)"
+    bench.put("a.csv", f"{names}\n0.2,1.4,3.5,5.1\n2.3,5.2,3.0,6.7\n")
+    for options in (CSV, INSISTED):
+        assert bench.run(model, **options, **ONE_EACH).reason is None
+        assert bench.out("a.csv") == b"0!\n2!\n"
 
 
 def test_a_line_of_plain_text_is_a_text(bench: Bench) -> None:

@@ -58,7 +58,10 @@ class ContainerParameters:
 
 @dataclass(frozen=True, slots=True)
 class TransformOptions:
-    """Everything of a CreateTransformJob but names, places and machines; None: not given."""
+    """Everything of a CreateTransformJob but names, places and machines; None: not given.
+
+    `insists_on_header` says of CSV what the ContentType may say, too: `text/csv; header=present`.
+    """
 
     data_type: str = S3_PREFIX
     content_type: str | None = None
@@ -75,6 +78,7 @@ class TransformOptions:
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_s: int = 600
     max_retries: int = 3
+    insists_on_header: bool = False
 
     def strategy(self, container: ContainerParameters) -> str:
         """The batch strategy; a job's own option wins over the container's (contract A.5)."""
@@ -103,7 +107,9 @@ class TransformOptions:
 
     @property
     def header(self) -> bool | None:
-        """What the ContentType says of a header line; None: nothing. Source: RFC 4180, section 3."""
+        """Whether there is a header line; None: nothing is said. Source: RFC 4180, section 3."""
+        if self.insists_on_header:
+            return True
         kind, *parameters = (self.content_type or "").lower().replace(" ", "").split(";")
         if kind != CSV:
             return None

@@ -24,6 +24,12 @@ _CRC_POLYNOMIAL: Final = 0x82F63B78  # CRC-32C, reflected
 _CRC_MASK: Final = 0xA282EAD8
 
 
+BLANK: Final = b"\r\n"
+"""What a blank line is made of."""
+
+_MOST_BLANK_BYTES: Final = 2**20
+
+
 class RecordError(ValueError):
     """The stream is not made of such records; `number` is that of the bad one, from 1."""
 
@@ -45,6 +51,22 @@ def split_lines(chunks: Chunks, limit_bytes: int) -> Iterator[bytes]:
         _limited(rest, number + 1, limit_bytes)
     if rest:
         yield rest
+
+
+def without_blank_end(chunks: Chunks) -> Iterator[bytes]:
+    """The chunks of lines without blank ones at the very end, which are no records.
+
+    Not all of what is more than a megabyte of them is found: memory is bounded.
+    """
+    held, begun = b"", False
+    for chunk in chunks:
+        held += chunk
+        kept = len(held.rstrip(BLANK)) if len(held) <= _MOST_BLANK_BYTES + len(chunk) else len(held)
+        if kept:
+            yield held[:kept]
+            held, begun = held[kept:], True
+    if held and begun:
+        yield held[: held.find(b"\n") + 1] or held
 
 
 def split_record_io(chunks: Chunks, limit_bytes: int) -> Iterator[bytes]:

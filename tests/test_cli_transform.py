@@ -183,6 +183,7 @@ def test_buckets_joins_filters_and_variables_work_from_the_command_line(folder: 
         (["--join-source", "Input", "--split-type", "Line"], "needs AssembleWith to equal SplitType"),
         (["--environment", "NAME"], "write NAME=VALUE"),
         (["--model", "no-such-model"], "There is no model 'no-such-model'"),
+        (["--model", "iris"], "iris is an endpoint; name its model: iris-forest or iris-logistic."),
         (["--model", "/no/such/folder"], "There is no model"),
         (["--model", "http://127.0.0.1:9"], "cannot be reached"),
         (["--model", "http://127.0.0.1:9", "--environment", "A=b"], "a container that is already running"),

@@ -7,12 +7,13 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
+from httpx import Response
 from rich.console import Console
 from rich.table import Table
 
 from service.cli.media import guessed_type, known_type
 from service.cli.refusal import fail
-from service.cli.server import Url, call, find_endpoint, status
+from service.cli.server import Url, ask, error_text, find_endpoint, hint_names, is_of_body, status
 from service.cli.told import cell, told
 
 _SHOWN = 60
@@ -24,8 +25,8 @@ def invoke(
         str | None,
         typer.Argument(
             metavar="FILE|-",
-            help="The request; - reads standard input.  [default: standard input; the endpoint's example on "
-            "a terminal]",
+            help="The request; - reads standard input.  [default: standard input; the endpoint's example "
+            "if that is a terminal or empty]",
             show_default=False,
         ),
     ] = None,
@@ -46,10 +47,11 @@ def invoke(
     url: Url = "",
 ) -> None:
     """Send one request to an endpoint; the answer goes to standard output, its variant to standard error."""
-    if file is None and sys.stdin is not None and sys.stdin.isatty():
+    given = _piped() if file is None else _read_request(file)
+    if file is None and not given:
         body, given_type, example_model = _example_request(url, endpoint, content_type, target_model)
     else:
-        body, example_model = _read_request(file or "-"), None
+        body, example_model = given, None
         given_type = known_type(file or "-") or guessed_type(body)
     headers = {"Content-Type": content_type or given_type}
     for name, value in (
@@ -60,8 +62,11 @@ def invoke(
         if value is not None:
             headers[name] = value
     path = f"/endpoints/{quote(endpoint, safe='')}/invocations"
-    hint = "" if content_type is not None else f" It was sent as {given_type}: --content-type says another."
-    response = call(url, "POST", path, hint, content=body, headers=headers)
+    response = ask(url, "POST", path, content=body, headers=headers)
+    if not response.is_success:
+        fail(
+            error_text(response) + hint_names(url, endpoint) + _hint_type(response, content_type, given_type)
+        )
     sys.stdout.buffer.write(response.content)
     if sys.stdout.isatty() and not response.content.endswith(b"\n"):
         sys.stdout.write("\n")
@@ -125,8 +130,24 @@ def models(
             console.print(told(f"{card['name']}: {note}"), markup=False, style="yellow")
 
 
+def _hint_type(response: Response, content_type: str | None, sent: str) -> str:
+    """Where the body was refused and nobody has said what it is: as what it was sent."""
+    if content_type is not None or not is_of_body(response):
+        return ""
+    return f" It was sent as {sent}: --content-type says another."
+
+
+def _piped() -> bytes:
+    """What stands on standard input, nothing if that is closed or a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return b""
+    return sys.stdin.buffer.read()
+
+
 def _read_request(file: str) -> bytes:
     if file == "-":
+        if sys.stdin is None:
+            fail("Standard input is closed: name a file.")
         if sys.stdin.isatty():
             sys.stderr.write("Type the request, then Ctrl-D at the beginning of a line.\n")
         return sys.stdin.buffer.read()

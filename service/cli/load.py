@@ -1,6 +1,7 @@
 """The command that puts an endpoint under load: load."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.load_target import Target, find_bodies, find_target, refuse
+from service.cli.load_trial import try_once
 from service.cli.load_view import Watcher, show_report
 from service.cli.refusal import fail
 from service.cli.server import GivenUrl
@@ -94,6 +96,12 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures
 Plot = Annotated[
     Path | None, typer.Option(help="Draw the latencies there, as an HTML page.", show_default=False)
 ]
+AllowFailures = Annotated[
+    bool,
+    typer.Option(
+        "--allow-failures", help="Send it all even if a first request, uncounted, is refused (4xx)."
+    ),
+]
 
 
 def load(
@@ -118,14 +126,18 @@ def load(
     processes: Processes = None,
     json_file: JsonFile = None,
     plot: Plot = None,
+    allow_failures: AllowFailures = False,
 ) -> None:
     """Put an endpoint under load, at a rate or from so many callers: shares, errors, latencies.
 
     Without both, four callers ask for 5 s. With --rate, latency counts from when a request was due, so a
     server that stalls cannot hide it. Ends with 0 if every answer was 2xx, 1 if requests failed, 130 after
-    Ctrl-C, which still shows what came of it.
+    Ctrl-C, which still shows what came of it. One request is tried first, which counts nowhere (not with
+    --aws): refused as a mistake of the caller, it ends the command with 1.
     """
     _check_loop(rate, concurrency, poisson, aws)
+    for file in (json_file, plot):
+        _check_writable(file)
     target = find_target(endpoint, url, remote, aws, region, target_model)
     bodies, example_model = find_bodies(target, body or [], content_type)
     pace = _choose_pace(rate, concurrency, duration, requests, None if body else bodies[0])
@@ -145,6 +157,8 @@ def load(
         region=target.region,
         variant=target_variant or "",
     )
+    if not (aws or allow_failures):
+        try_once(plan)
     _finish(_carry_out(target, plan, processes), json_file, plot)
 
 
@@ -248,6 +262,18 @@ def _finish(report: dict[str, Any], json_file: Path | None, plot: Path | None) -
         raise typer.Exit(_INTERRUPTED)
     if report["total"]["failed"]:
         raise typer.Exit(_FAILURES)
+
+
+def _check_writable(file: Path | None) -> None:
+    """Refuse before a long run what could not be written after it."""
+    if file is None:
+        return
+    if file.is_dir():
+        fail(f"{file} cannot be written: it is a folder.")
+    if not file.parent.is_dir():
+        fail(f"{file} cannot be written: there is no folder {file.parent}.")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        fail(f"{file} cannot be written: permission denied.")
 
 
 def _write(file: Path, text: str) -> None:

@@ -74,14 +74,11 @@ class Refused(Exception):
         return self.message.startswith("Could not find")
 
 
-def call(url: str, method: str, path: str, hint: str = "", **options: Any) -> httpx.Response:
-    """Send one request and return its answer; whatever else happens ends the command with a sentence.
-
-    `hint` follows it where the request's body was refused.
-    """
-    response = _send(url, method, path, **options)
+def call(url: str, method: str, path: str, **options: Any) -> httpx.Response:
+    """Send one request and return its answer; whatever else happens ends the command with a sentence."""
+    response = ask(url, method, path, **options)
     if not response.is_success:
-        fail(_error_text(response) + (hint if _is_of_body(response) else ""))
+        fail(error_text(response))
     return response
 
 
@@ -110,6 +107,12 @@ def find_endpoint(url: str, name: str, target_model: str | None = None) -> Any:
     return card
 
 
+def hint_names(url: str, name: str) -> str:
+    """The endpoints that there are, to be said where there is none of that name; else nothing."""
+    cards = status(url)["endpoints"]
+    return "" if any(card["name"] == name for card in cards) else f" {url} has {choices(cards)}."
+
+
 def choices(cards: Any) -> str:
     """The endpoints that there are, for a sentence."""
     names = [card["name"] for card in cards]
@@ -126,7 +129,7 @@ def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
         Refused: the server refused it.
     """
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"SageMaker.{operation}"}
-    response = _send(url, "POST", "/", content=json.dumps(fields), headers=headers)
+    response = ask(url, "POST", "/", content=json.dumps(fields), headers=headers)
     try:
         document = response.json() if response.content else {}
     except ValueError:
@@ -138,7 +141,8 @@ def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
     raise Refused(document["__type"], document.get("message", ""))
 
 
-def _send(url: str, method: str, path: str, **options: Any) -> httpx.Response:
+def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
+    """Send one request and return its answer, whichever it is; none ends the command with a sentence."""
     try:
         return httpx.request(method, url.rstrip("/") + path, timeout=_TIMEOUT_S, **options)
     except UnicodeEncodeError as error:
@@ -179,7 +183,7 @@ def _is_there(url: str) -> bool:
     return True
 
 
-def _is_of_body(response: httpx.Response) -> bool:
+def is_of_body(response: httpx.Response) -> bool:
     """Whether the model refused the body, or its type."""
     try:
         document = response.json()
@@ -188,7 +192,8 @@ def _is_of_body(response: httpx.Response) -> bool:
     return isinstance(document, dict) and document.get("OriginalStatusCode") in (400, 415)
 
 
-def _error_text(response: httpx.Response) -> str:
+def error_text(response: httpx.Response) -> str:
+    """An answer that is no success, as a sentence."""
     try:
         document = response.json()
     except ValueError:

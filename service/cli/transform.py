@@ -17,6 +17,7 @@ from service.cli.media import known_type
 from service.cli.refusal import fail
 from service.cli.told import cell
 from service.clock import Clock, SystemClock
+from service.control.declaration import read_declaration
 from service.domain.transform.options import (
     CSV,
     NONE,
@@ -24,13 +25,13 @@ from service.domain.transform.options import (
     TransformOptions,
     media_type,
 )
-from service.errors import SagebirdError
+from service.errors import ModelNotFound, SagebirdError, StartupError
 from service.jobs.journal import NoJournal
 from service.jobs.order import Order, open_workshop, run_order
 from service.jobs.outcome import COMPLETED, FileReport, Outcome
 from service.jobs.outcome import Progress as JobProgress
 from service.jobs.transform import Watch
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 
 _SHOWN_FILES: Final = 20
 _INTERRUPTED: Final = 130
@@ -167,6 +168,8 @@ def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write(f"sagebird: stopped; {bar.files} files are whole, nothing else was written.\n")
         raise typer.Exit(_INTERRUPTED) from None
+    except ModelNotFound as error:
+        fail(error.message + _hint_models(order.model, settings))
     except SagebirdError as error:
         fail(error.message)
     _summarize(outcome, counted)
@@ -184,6 +187,16 @@ def _hint(order: Order, outcome: Outcome) -> str:
         " The ending of its name tells no type, and what has none is read as JSON: add --content-type "
         "text/plain if each record is a text, else another of the types that the model reads."
     )
+
+
+def _hint_models(name: str, settings: Settings) -> str:
+    """The models behind an endpoint that was taken for a model; nothing if it is none that is declared."""
+    try:
+        declared = read_declaration(settings.endpoints_file, settings.models).endpoints.get(name, ())
+    except StartupError:
+        return ""
+    models = sorted({variant.path.name for variant in declared if not variant.multi})
+    return f" {name} is an endpoint; name its model: {' or '.join(models)}." if models else ""
 
 
 def _read_environment(pairs: Sequence[str]) -> dict[str, str]:

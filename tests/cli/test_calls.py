@@ -55,6 +55,23 @@ def test_on_a_terminal_the_example_is_sent_and_shown(samples: RunningServer) -> 
     assert "No request was given; sending the example of iris (text/csv): 5.1,3.5,1.4,0.2\n" in done.stderr
 
 
+def test_with_nothing_on_standard_input_the_example_is_sent_and_shown(samples: RunningServer) -> None:
+    done = _sagebird("invoke", "iris", "--url", samples.url, given="")
+    dash = _sagebird("invoke", "iris", "-", "--url", samples.url, given="")
+
+    assert (done.returncode, done.stdout) == (0, "[0]")
+    assert "No request was given; sending the example of iris (text/csv): 5.1,3.5,1.4,0.2\n" in done.stderr
+    assert "The body is empty" in dash.stderr
+
+
+def test_of_an_unknown_endpoint_the_known_ones_are_named(samples: RunningServer) -> None:
+    done = _sagebird("invoke", "irs", "--url", samples.url, given="5.1,3.5,1.4,0.2")
+
+    assert done.returncode == 1
+    assert "not found" in done.stderr
+    assert f"{samples.url} has bird-strike, catalogue, iris.\n" in done.stderr
+
+
 def test_the_example_of_a_multi_model_endpoint_goes_to_its_model(samples: RunningServer) -> None:
     done = _sagebird("invoke", "catalogue", "--url", samples.url, typed="")
 

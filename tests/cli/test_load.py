@@ -155,7 +155,8 @@ def test_of_one_endpoint_not_even_the_name_is_needed(stub: Stub, samples: Runnin
     several = _run("--requests", "3", "--url", samples.url, COLUMNS="300")
 
     assert done.returncode == 0, done.stderr
-    assert [asked.path for asked in stub.asked[1:]] == ["/endpoints/e/invocations"] * 3
+    tried = 1  # before the run
+    assert [asked.path for asked in stub.asked[1:]] == ["/endpoints/e/invocations"] * (tried + 3)
     assert several.returncode == 2
     assert "has bird-strike, catalogue, iris" in several.stderr
 
@@ -236,13 +237,40 @@ def test_what_cannot_be_done_is_exit_code_1_and_a_sentence(
     assert done.stderr.count("\n") == 1
 
 
+def test_a_mistake_of_the_caller_is_met_once_and_not_by_every_request() -> None:
+    denial = json.dumps({"Message": "There is no variant b."}).encode()
+
+    def script(asked: Asked) -> Reply:
+        refused = Reply(400, denial, {"x-Amzn-ErrorType": "ValidationError"})
+        return _status("a") if asked.path == "/status" else refused
+
+    with serving(script) as stub:
+        asked = ("e", "--requests", "3", "--target-variant", "b", "--url", stub.url)
+        once, many = _run(*asked), _run(*asked, "--allow-failures")
+
+    assert (once.returncode, once.stdout) == (1, "")
+    assert "sagebird: 400 ValidationError: There is no variant b. (" in once.stderr
+    assert many.returncode == 1
+    assert "3 times 400 ValidationError: There is no variant b." in many.stdout
+    assert len(stub.asked) == 2 + 4
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_what_could_not_be_written_afterwards_is_refused_before(stub: Stub, option: str) -> None:
+    for file in ("no-such-folder/load.json", "tests"):
+        done = _run("e", "--requests", "1", option, file, "--url", stub.url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{file} cannot be written: " in done.stderr
+    assert stub.asked == []
+
+
 def test_another_machine_that_was_allowed_is_called(stub: Stub) -> None:
     # 0.0.0.0 leads to this machine but is no loopback address
     url = stub.url.replace("127.0.0.1", "0.0.0.0")
     done = _run("e", "--concurrency", "1", "--requests", "3", "--remote", "--url", url)
 
     assert done.returncode == 0, done.stderr
-    assert len(stub.asked) == 4
+    assert len(stub.asked) == 5  # /status, the trial, and three that count
 
 
 # ---- ended early

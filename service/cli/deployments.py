@@ -1,17 +1,20 @@
 """The commands that change what is served, through the control plane: deploy, describe, weights, delete."""
 
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from service.cli.refusal import fail
-from service.cli.server import GivenUrl, Refused, Url, locate, operate
+from service.cli.remains import Remains, delete_copies, delete_records, find_remains, tags_of
+from service.cli.server import GivenUrl, Refused, Url, hint_names, locate, operate
 from service.cli.shipment import ship
 from service.cli.told import cell, told
 
@@ -25,7 +28,7 @@ Environment = Annotated[
     list[str] | None, typer.Option("--environment", "-e", help="NAME=VALUE for the model; again for more.")
 ]
 Data = Annotated[
-    Path, typer.Option(envvar="SAGEBIRD_DATA", help="The server's data folder; the model is copied there.")
+    Path, typer.Option(envvar="SAGEBIRD_DATA", help="The server's data folder, where models are copied.")
 ]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
 
@@ -55,18 +58,16 @@ def deploy(
     """Serve a model: make the model, a configuration and the endpoint, and wait until it answers."""
     url = locate(given_url, data)
     told = dict(_assignment(text, "--environment") for text in environment or ())
-    new = {
-        "VariantName": _ALL_TRAFFIC if variant is None else variant,
-        "InitialInstanceCount": instances,
-        "InstanceType": _INSTANCE_TYPE,
-        "InitialVariantWeight": weight,
-    }
+    new = _variant(_ALL_TRAFFIC if variant is None else variant, instances, weight)
+    made = Remains()
     try:
         known = _find(url, name)
-        shipment = ship(path, f"{name}-{new['VariantName']}", data)
-        container = {"Image": image, **shipment.container, **({"Environment": told} if told else {})}
         others = _other_variants(url, known, variant) if known and variant is not None else []
-        config = _put(url, name, shipment.version, container, [*others, new])
+        _check_weights(name, [each["InitialVariantWeight"] for each in (*others, new)])
+        shipment = ship(path, f"{name}/{new['VariantName']}", data)
+        made.copies.update([] if shipment.copy is None else [shipment.copy])
+        container = {"Image": image, **shipment.container, **({"Environment": told} if told else {})}
+        config = _put(url, name, shipment.version, container, [*others, new], made)
         if known and known["EndpointStatus"] == "Failed":  # nothing else can be done with it
             operate(url, "DeleteEndpoint", {"EndpointName": name})
             _wait_gone(url, name)
@@ -74,24 +75,76 @@ def deploy(
         change = "UpdateEndpoint" if known else "CreateEndpoint"
         operate(url, change, {"EndpointName": name, "EndpointConfigName": config})
     except Refused as refused:
-        hint = ""
-        if refused.message.startswith("Could not find model data"):
-            hint = f" It was copied below {data}: is this the server's data folder? Name it with --data."
-        fail(refused.message + hint)
+        _take_back(url, made)
+        fail(refused.message + _hint_data(refused, data))
+    _tell_replaced(name, known, variant)
     if wait:
         _wait(url, name, config)
 
 
+def _variant(name: str, instances: int, weight: float) -> dict[str, Any]:
+    return {
+        "VariantName": name,
+        "InitialInstanceCount": instances,
+        "InstanceType": _INSTANCE_TYPE,
+        "InitialVariantWeight": weight,
+    }
+
+
+def _take_back(url: str, made: Remains) -> None:
+    """What was made for a change that is refused is of no use; why it was refused is what counts."""
+    with suppress(Refused):
+        delete_records(url, made)
+    delete_copies(made)
+
+
+def _hint_data(refused: Refused, data: Path) -> str:
+    if not refused.message.startswith("Could not find model data"):
+        return ""
+    return f" It was copied below {data}: is this the server's data folder? Name it with --data."
+
+
+def _check_weights(endpoint: str, weights: Iterable[float]) -> None:
+    """AWS takes weights that are all 0, but nobody means them."""
+    if not any(weights):
+        fail(
+            f"Every weight of {endpoint} would be 0, so no call that names no variant could be answered: "
+            "give one variant more than 0."
+        )
+
+
+def _tell_replaced(endpoint: str, known: Mapping[str, Any] | None, variant: str | None) -> None:
+    """Without --variant a deployment is all that an endpoint has: say what it had."""
+    had = [each["VariantName"] for each in (known or {}).get("ProductionVariants", ())]
+    if variant is None and had not in ([], [_ALL_TRAFFIC]):
+        sys.stderr.write(
+            f"{endpoint} had {', '.join(had)}; {_ALL_TRAFFIC} replaces all of it. --variant NAME adds or "
+            "replaces one variant and keeps the others.\n"
+        )
+
+
 def _put(
-    url: str, endpoint: str, version: str, container: Mapping[str, Any], variants: list[dict[str, Any]]
+    url: str,
+    endpoint: str,
+    version: str,
+    container: Mapping[str, Any],
+    variants: list[dict[str, Any]],
+    made: Remains,
 ) -> str:
-    """Make the model of the last variant and a configuration of all of them; the configuration's name."""
+    """Make the model of the last variant and a configuration of all of them; the configuration's name.
+
+    Both are noted in `made`.
+    """
+    tags = tags_of(endpoint)
     *others, new = variants
     stamp = f"{version[:8]}-{time.time_ns() // 1_000_000 % 16**8:x}"
     model, config = f"{endpoint[:20]}-{new['VariantName'][:16]}-{stamp}", f"{endpoint[:36]}-{stamp}"
-    operate(url, "CreateModel", {"ModelName": model, "PrimaryContainer": container})
+    operate(url, "CreateModel", {"ModelName": model, "PrimaryContainer": container, "Tags": tags})
+    made.models.add(model)
     production = [*others, {**new, "ModelName": model}]
-    operate(url, "CreateEndpointConfig", {"EndpointConfigName": config, "ProductionVariants": production})
+    fields = {"EndpointConfigName": config, "ProductionVariants": production, "Tags": tags}
+    operate(url, "CreateEndpointConfig", fields)
+    made.configs.add(config)
     return config
 
 
@@ -164,13 +217,19 @@ def weights(
     url: Url = "",
 ) -> None:
     """Share an endpoint's traffic out anew; variants that are not named keep their weight."""
-    desired = []
+    desired: list[dict[str, Any]] = []
     for text in assignments:
         variant, number = _assignment(text, "a weight")
         try:
             desired.append({"VariantName": variant, "DesiredWeight": float(number)})
         except ValueError:
             fail(f"A weight is a number, not {number!r}: write VARIANT=WEIGHT, as in logistic=9.")
+    variants = _described(url, endpoint).get("ProductionVariants", ())
+    now = {each["VariantName"]: each.get("DesiredWeight", 1.0) for each in variants}
+    if now:
+        _check_weights(
+            endpoint, (now | {each["VariantName"]: each["DesiredWeight"] for each in desired}).values()
+        )
     fields = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": desired}
     try:
         operate(url, "UpdateEndpointWeightsAndCapacities", fields)
@@ -183,29 +242,40 @@ def weights(
 def delete(
     endpoint: Endpoint,
     everything: Annotated[
-        bool, typer.Option("--everything", help="Delete its configuration and its models as well.")
+        bool,
+        typer.Option(
+            "--everything",
+            help="Delete its configuration, its models and all that `deploy` left under its name as well.",
+        ),
     ] = False,
     wait: Wait = True,
-    url: Url = "",
+    data: Data = Path("data"),
+    given_url: GivenUrl = None,
 ) -> None:
     """Delete an endpoint; calls that are running are answered."""
-    config = _described(url, endpoint).get("EndpointConfigName")
+    url = locate(given_url, data)
+    left = Remains()
     try:
-        operate(url, "DeleteEndpoint", {"EndpointName": endpoint})
-        if everything and config is not None:
-            _delete_config(url, config)
+        known = _find(url, endpoint)
+        if everything:
+            left = find_remains(url, endpoint, (known or {}).get("EndpointConfigName"), data)
+        if known is not None or not left:
+            operate(url, "DeleteEndpoint", {"EndpointName": endpoint})
+        delete_records(url, left)
     except Refused as refused:
-        fail(refused.message)
-    if wait:
+        _fail(url, endpoint, refused)
+    if wait and known is not None:
         _wait_gone(url, endpoint)
+    delete_copies(left)
+    if known is None:
+        typer.echo(f"What {endpoint} left is deleted")
+    elif wait:
         typer.echo(f"{endpoint} is deleted")
 
 
-def _delete_config(url: str, config: str) -> None:
-    described = operate(url, "DescribeEndpointConfig", {"EndpointConfigName": config})
-    operate(url, "DeleteEndpointConfig", {"EndpointConfigName": config})
-    for model in {variant["ModelName"] for variant in described["ProductionVariants"]}:
-        operate(url, "DeleteModel", {"ModelName": model})
+def _fail(url: str, endpoint: str, refused: Refused) -> NoReturn:
+    """End with what the server said, and the endpoints that there are if it knows none of that name."""
+    fail(refused.message + (hint_names(url, endpoint) if refused.is_not_found else ""))
 
 
 def _assignment(text: str, what: str) -> tuple[str, str]:
@@ -229,7 +299,7 @@ def _described(url: str, endpoint: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = operate(url, "DescribeEndpoint", {"EndpointName": endpoint})
     except Refused as refused:
-        fail(refused.message)
+        _fail(url, endpoint, refused)
     return found
 
 

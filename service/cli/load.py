@@ -130,14 +130,10 @@ def load(
 ) -> None:
     """Put an endpoint under load, at a rate or from so many callers: shares, errors, latencies.
 
-    Without both, four callers ask for 5 s. With --rate, latency counts from when a request was due, so a
-    server that stalls cannot hide it. Ends with 0 if every answer was 2xx, 1 if requests failed, 130 after
-    Ctrl-C, which still shows what came of it. One request is tried first, which counts nowhere (not with
-    --aws): refused as a mistake of the caller, it ends the command with 1.
+    Without both, four callers ask for 5 s. With --rate, latency counts from when a request was due. One is
+    tried first, uncounted (not with --aws). Exit code: 0 if all were 2xx, 1 if some failed, 130 after Ctrl-C.
     """
-    _check_loop(rate, concurrency, poisson, aws)
-    for file in (json_file, plot):
-        _check_writable(file)
+    _check_asked(rate, concurrency, poisson, aws, json_file, plot)
     target = find_target(endpoint, url, remote, aws, region, target_model)
     bodies, example_model = find_bodies(target, body or [], content_type)
     pace = _choose_pace(rate, concurrency, duration, requests, None if body else bodies[0])
@@ -157,18 +153,20 @@ def load(
         region=target.region,
         variant=target_variant or "",
     )
-    if not (aws or allow_failures):
-        try_once(plan)
-    _finish(_carry_out(target, plan, processes), json_file, plot)
+    _finish(_carry_out(target, plan, processes, try_first=not (aws or allow_failures)), json_file, plot)
 
 
-def _check_loop(rate: float | None, concurrency: int | None, poisson: bool, aws: bool) -> None:
+def _check_asked(
+    rate: float | None, concurrency: int | None, poisson: bool, aws: bool, *files: Path | None
+) -> None:
+    """Refuse what makes no sense, and files that could not be written in the end."""
     if rate is not None and concurrency is not None:
         refuse("Give either --rate (open loop) or --concurrency (closed loop).")
     if aws and rate is None and concurrency is None:
         refuse("Give --rate or --concurrency: what AWS bills is said on purpose.")
     if poisson and rate is None:
         refuse("--poisson goes with --rate.")
+    _check_writable(*files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +218,9 @@ def _headers(accept: str | None, variant: str | None, model: str | None) -> dict
     return headers
 
 
-def _carry_out(target: Target, plan: Plan, processes: int | None) -> dict[str, Any]:
+def _carry_out(target: Target, plan: Plan, processes: int | None, *, try_first: bool) -> dict[str, Any]:
+    if try_first:
+        try_once(plan)
     processes = processes or round((plan.rate or 0) / _RATE_OF_ONE_PROCESS) or 1
     began = datetime.now(UTC)
     try:
@@ -264,16 +264,17 @@ def _finish(report: dict[str, Any], json_file: Path | None, plot: Path | None) -
         raise typer.Exit(_FAILURES)
 
 
-def _check_writable(file: Path | None) -> None:
+def _check_writable(*files: Path | None) -> None:
     """Refuse before a long run what could not be written after it."""
-    if file is None:
-        return
-    if file.is_dir():
-        fail(f"{file} cannot be written: it is a folder.")
-    if not file.parent.is_dir():
-        fail(f"{file} cannot be written: there is no folder {file.parent}.")
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
-        fail(f"{file} cannot be written: permission denied.")
+    for file in files:
+        if file is None:
+            continue
+        if file.is_dir():
+            fail(f"{file} cannot be written: it is a folder.")
+        if not file.parent.is_dir():
+            fail(f"{file} cannot be written: there is no folder {file.parent}.")
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            fail(f"{file} cannot be written: permission denied.")
 
 
 def _write(file: Path, text: str) -> None:

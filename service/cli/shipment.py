@@ -20,10 +20,14 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """Where the files are now, as a container definition says it, and a short text that is theirs alone."""
+    """Where the files are now, as a container definition says it, and a short text that is theirs alone.
+
+    `copy` is the folder that was made for it, None if there was nothing to copy or the same was there.
+    """
 
     container: dict[str, object]
     version: str
+    copy: Path | None = None
 
 
 def ship(path: str, name: str, data: Path) -> Shipment:
@@ -45,8 +49,9 @@ def ship(path: str, name: str, data: Path) -> Shipment:
     try:
         version = _fingerprint(source)
         place = data / "s3" / DEPLOYMENTS / name / version
-        if not place.exists():
-            _copy(source, place)
+        copied = None if place.exists() else place
+        if copied is not None:
+            _copy(source, copied)
     except OSError as error:
         if _is_full(error):
             fail(f"The data folder {data} is full: {path} cannot be copied there.")
@@ -54,9 +59,9 @@ def ship(path: str, name: str, data: Path) -> Shipment:
         fail(f"{path} cannot be copied to the data folder {data}: {why} (name another with --data).")
     address = f"s3://{DEPLOYMENTS}/{name}/{version}/{source.name}"
     if is_archive:
-        return Shipment({"ModelDataUrl": address}, version)
+        return Shipment({"ModelDataUrl": address}, version, copied)
     # As an address, not as a ModelDataSource: of that AWS makes no batch transform.
-    return Shipment({"ModelDataUrl": f"{address}/"}, version)
+    return Shipment({"ModelDataUrl": f"{address}/"}, version, copied)
 
 
 def _is_full(error: OSError) -> bool:

@@ -77,6 +77,19 @@ def _weights(server: RunningServer, endpoint: str) -> dict[str, float]:
     return {variant["VariantName"]: variant["CurrentWeight"] for variant in variants}
 
 
+def _copies(server: RunningServer) -> Path:
+    return server.data / "s3" / "sagebird-deployments"
+
+
+def _records(server: RunningServer) -> list[object]:
+    """All models and configurations."""
+    targets = ("ListModels", "ListEndpointConfigs")
+    return [
+        httpx.post(server.url, headers={"X-Amz-Target": f"SageMaker.{name}"}, json={}, timeout=30).json()
+        for name in targets
+    ]
+
+
 def _sentence(done: Done) -> str:
     """The one line that a refusal is; nothing on standard output, no traceback."""
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
@@ -228,7 +241,10 @@ def test_an_object_that_is_not_there_is_refused(server: RunningServer) -> None:
 def test_delete_everything_leaves_neither_configuration_nor_models(
     server: RunningServer, tmp_path: Path
 ) -> None:
-    assert _sagebird(server, "deploy", _model(tmp_path / "x", "x"), "--name", "gone").returncode == 0
+    for text in ("before", "x"):  # of an update the first configuration, model and copy are left
+        assert _sagebird(server, "deploy", _model(tmp_path / text, text), "--name", "gone").returncode == 0
+    neighbour = ("deploy", _model(tmp_path / "y", "y"), "--name", "gone-not", "--variant", "v")
+    assert _sagebird(server, *neighbour).returncode == 0
     config = str(_describe(server, "gone")["EndpointConfigName"])
     done = _sagebird(server, "delete", "gone", "--everything")
     assert (done.returncode, done.stdout) == (0, "gone is deleted\n"), done.stderr
@@ -246,7 +262,54 @@ def test_delete_everything_leaves_neither_configuration_nor_models(
         json={"NameContains": "gone-"},
         timeout=30,
     )
-    assert listed.json() == {"Models": []}
+    assert [each["ModelName"].rsplit("-", 2)[0] for each in listed.json()["Models"]] == ["gone-not-v"]
+    assert not (_copies(server) / "gone").exists()
+    assert server.invoke("gone-not", b"{}").text == "y"
+
+
+def test_what_a_plain_delete_left_can_be_deleted_later(server: RunningServer, tmp_path: Path) -> None:
+    assert _sagebird(server, "deploy", _model(tmp_path / "x", "x"), "--name", "later").returncode == 0
+    assert _sagebird(server, "delete", "later").returncode == 0
+    assert (_copies(server) / "later").exists()
+
+    done = _sagebird(server, "delete", "later", "--everything")
+    assert (done.returncode, done.stdout) == (0, "What later left is deleted\n"), done.stderr
+    assert not (_copies(server) / "later").exists()
+    words = _sentence(_sagebird(server, "delete", "later", "--everything"))
+    assert 'Could not find endpoint "' in words
+    assert f"{server.url} has " in words
+
+
+def test_a_deployment_that_is_refused_leaves_nothing(server: RunningServer, tmp_path: Path) -> None:
+    before = _records(server)
+    refused = _sagebird(server, "deploy", _model(tmp_path / "mine", "mine"), "--name", "fixed")
+    assert "is declared in the endpoints file" in _sentence(refused)
+    assert _records(server) == before
+    assert not (_copies(server) / "fixed").exists()
+
+
+def test_weights_that_are_all_0_are_refused(server: RunningServer, tmp_path: Path) -> None:
+    path = _model(tmp_path / "x", "x")
+    assert "Every weight of idle would be 0" in _sentence(
+        _sagebird(server, "deploy", path, "--name", "idle", "--weight", "0")
+    )
+    assert not (_copies(server) / "idle").exists()
+    words = _sentence(_sagebird(server, "weights", "fixed", "v=0"))
+    assert "Every weight of fixed would be 0" in words
+
+
+def test_a_deployment_that_replaces_variants_names_them(server: RunningServer, tmp_path: Path) -> None:
+    path = _model(tmp_path / "x", "x")
+    for variant in ("a", "b"):
+        done = _sagebird(server, "deploy", path, "--name", "several", "--variant", variant)
+        assert done.returncode == 0
+        assert "replaces" not in done.stderr
+
+    done = _sagebird(server, "deploy", path, "--name", "several")
+
+    assert done.returncode == 0
+    assert "several had a, b; AllTraffic replaces all of it." in done.stderr
+    assert _weights(server, "several") == {"AllTraffic": 1.0}
 
 
 def test_what_the_endpoints_file_declares_is_refused_with_the_way_to_change_it(

@@ -67,11 +67,7 @@ def invoke(
         fail(
             error_text(response) + hint_names(url, endpoint) + _hint_type(response, content_type, given_type)
         )
-    sys.stdout.buffer.write(response.content)
-    if sys.stdout.isatty() and not response.content.endswith(b"\n"):
-        sys.stdout.write("\n")
-    variant = response.headers.get("x-amzn-invoked-production-variant", "")
-    sys.stderr.write(told(f"variant {variant}, {response.headers.get('content-type', '')}") + "\n")
+    _show(response)
 
 
 def endpoints(
@@ -128,6 +124,15 @@ def models(
     for card in cards:
         for note in card["notes"]:
             console.print(told(f"{card['name']}: {note}"), markup=False, style="yellow")
+
+
+def _show(response: Response) -> None:
+    """The answer on standard output, who gave it on standard error."""
+    sys.stdout.buffer.write(response.content)
+    if sys.stdout.isatty() and not response.content.endswith(b"\n"):
+        sys.stdout.write("\n")
+    variant = response.headers.get("x-amzn-invoked-production-variant", "")
+    sys.stderr.write(told(f"variant {variant}, {response.headers.get('content-type', '')}") + "\n")
 
 
 def _hint_type(response: Response, content_type: str | None, sent: str) -> str:

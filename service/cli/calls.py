@@ -64,9 +64,8 @@ def invoke(
     path = f"/endpoints/{quote(endpoint, safe='')}/invocations"
     response = ask(url, "POST", path, content=body, headers=headers)
     if not response.is_success:
-        fail(
-            error_text(response) + hint_names(url, endpoint) + _hint_type(response, content_type, given_type)
-        )
+        names = hint_names(url, endpoint) if response.is_client_error else ""
+        fail(error_text(response) + names + _hint_type(response, content_type, given_type))
     _show(response)
 
 

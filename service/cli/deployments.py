@@ -118,8 +118,8 @@ def _tell_replaced(endpoint: str, known: Mapping[str, Any] | None, variant: str 
     had = [each["VariantName"] for each in (known or {}).get("ProductionVariants", ())]
     if variant is None and had not in ([], [_ALL_TRAFFIC]):
         sys.stderr.write(
-            f"{endpoint} had {told(', '.join(had))}; {_ALL_TRAFFIC} replaces all of it. --variant NAME adds or "
-            "replaces one variant and keeps the others.\n"
+            f"{endpoint} had {told(', '.join(had))}; {_ALL_TRAFFIC} replaces all of it. --variant NAME adds "
+            "or replaces one variant and keeps the others.\n"
         )
 
 

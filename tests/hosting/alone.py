@@ -147,6 +147,10 @@ def right_answer(estimator: Any, rows: Any, call: Call) -> Any:
         ):
             warnings.simplefilter("ignore")
             prediction = getattr(estimator, method)(rows)
+        if isinstance(prediction, list):  # chances of several targets are answered by sample
+            prediction = [list(each) for each in zip(*(part.tolist() for part in prediction), strict=True)]
+            if accept.media_type == "text/csv":
+                prediction = [[chance for part in each for chance in part] for each in prediction]
         return encode(prediction, accept.media_type), accept.media_type
     except ModelFault as fault:
         return _plain(fault)

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from service.errors import PayloadTooLarge
+from service.gathering import Gathering
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -93,15 +94,13 @@ async def rest_of_body(message: Message, receive: Receive, limit_bytes: int) -> 
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False) and len(body) <= limit_bytes:
         return body
-    parts = [body]
-    received = len(body)
-    while message.get("more_body", False) and received <= limit_bytes:
-        message = await _next_part(receive)
-        parts.append(message.get("body", b""))
-        received += len(parts[-1])
-    if received > limit_bytes:
-        raise PayloadTooLarge(limit_bytes)
-    return b"".join(parts)
+    with Gathering(body) as gathered:
+        while message.get("more_body", False) and gathered.size <= limit_bytes:
+            message = await _next_part(receive)
+            gathered.add(message.get("body", b""))
+        if gathered.size > limit_bytes:
+            raise PayloadTooLarge(limit_bytes)
+        return gathered.whole()
 
 
 def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

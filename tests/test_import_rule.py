@@ -19,7 +19,7 @@ import pytest
 # sideways. Only the ground and the roof have more than one shelf. A room may be listed before it is built.
 LAYERS = (
     (
-        ("errors", "floods", "origins", "remembered"),
+        ("errors", "floods", "gathering", "origins", "remembered"),
         ("arn", "asgi", "beneath", "clock", "door", "log", "s3uri", "sandbox", "settings", "whereabouts"),
     ),
     (("wire", "domain"),),

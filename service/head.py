@@ -20,7 +20,6 @@ _VERSION = re.compile(rb"%b [^ \r\n]+ HTTP/([0-9]+)(?:\.[0-9]+)?\r\n" % _TOKEN)
 # What the value of a header must not hold is looked for in the whole head, which takes less time.
 _FIELD = re.compile(rb"(?<=\n)(%b):[ \t]*+([^\r]*+)\r\n" % _TOKEN)
 _UNSENDABLE = bytes((*range(9), 11, 12, *range(14, 32), 127))
-_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _AUTHORITY = rb"(?:\[[0-9A-Za-z:.]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?"
 _HOST = re.compile(_AUTHORITY.replace(b"%%", b"%"))
 _ABSOLUTE = re.compile(rb"https?://([^/?@]++)(/[^?]*+)?(\?.*+)?", re.IGNORECASE)
@@ -134,10 +133,15 @@ def check_unfinished(data: bytes, seen: int, limits: HeadLimits) -> None:
         line = _LINE.match(data)
         if line is None or line[3] != b"1":
             raise _bad_line(data, limits)
-    if _BARE_LINE_FEED.search(data, max(end, seen), limits.most_bytes):
+    if _has_bare_line_feed(data, max(end, seen), limits.most_bytes):
         raise Refused(400, "A header line is malformed.")
     if len(data) > limits.most_bytes:
         raise Refused(431, f"The head of the request is longer than {limits.most_bytes} bytes.")
+
+
+def _has_bare_line_feed(data: bytes, start: int, end: int) -> bool:
+    """Whether a line feed in a part of `data`, which is not its beginning, follows no carriage return."""
+    return data.count(b"\n", start, end) != data.count(b"\r\n", start - 1, end)
 
 
 class HeadSearch:

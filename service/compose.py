@@ -37,7 +37,7 @@ from service.events import ModelEvents
 from service.hosting.artifact import open_artifacts
 from service.hosting.flavours.preload import preload, reseed
 from service.hosting.inline import HostLimits, InlineHost
-from service.hosting.memory import importing, keep_big_arrays_apart, set_apart
+from service.hosting.memory import importing, keep_big_arrays_apart, keep_trimmed, set_apart
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
@@ -199,6 +199,7 @@ async def _gateway(settings: Settings, place: Place, parent_pid: int, control: C
     tasks = [
         asyncio.create_task(parts.follower.run()),
         asyncio.create_task(keep_flushed(parts.registry)),
+        asyncio.create_task(keep_trimmed()),
         asyncio.create_task(server.leave_with(parent_pid)),
     ]
     settled = asyncio.create_task(parts.follower.settle())

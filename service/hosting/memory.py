@@ -1,5 +1,6 @@
 """What the process holds in memory, and how freed memory really goes back to the machine."""
 
+import asyncio
 import ctypes
 import gc
 import sys
@@ -10,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from types import FunctionType, ModuleType
 
+import psutil
+
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
@@ -17,6 +20,8 @@ _ARENAS = 2
 _MMAP_THRESHOLD_BYTES = 1 << 20
 _KEPT_BLOCK_BYTES = 1 << 24
 _KEPT_BYTES = 1 << 25
+_TRIM_EVERY_S = 5.0
+_MOST_GROWTH_BYTES = 1 << 23
 _COLLECTING = threading.Lock()  # a collection that begins while another one runs does nothing and returns
 _WITNESS_DEPTH = 2
 """From a loaded model over what answers for it to the object that was in its file."""
@@ -88,6 +93,25 @@ def give_back(holder: list[object]) -> None:
     if not witnesses or any(witness() is not None for witness in witnesses):
         with _COLLECTING:
             gc.collect()
+    _trim()
+
+
+async def keep_trimmed() -> None:
+    """Return to the machine what bodies and connections held, again and again, until cancelled.
+
+    glibc by itself returns only what is free at the end of its heap: what a burst of large requests took
+    would be held for ever. It costs some milliseconds, in a thread, and only where the process has grown.
+    """
+    process = psutil.Process()
+    held_bytes = process.memory_info().rss
+    while True:
+        await asyncio.sleep(_TRIM_EVERY_S)
+        if process.memory_info().rss > held_bytes + _MOST_GROWTH_BYTES:
+            await asyncio.to_thread(_trim)
+            held_bytes = process.memory_info().rss
+
+
+def _trim() -> None:
     trim = getattr(_libc(), "malloc_trim", None)
     if trim is not None:
         trim(ctypes.c_size_t(0))

@@ -14,6 +14,7 @@ _TURNS_S = 0.00025
 MOST_TURNS = 64
 MOST_READS = 2  # each of up to 256 KiB
 _SEARCH_EVERY_S = 0.1
+_DRAIN_EVERY_S = 0.01
 _MOST_REFUSED = 16
 
 
@@ -32,9 +33,13 @@ class ConnectionLimits:
 class Turns:
     """What has to wait because others would: all of it has a part of each round of the event loop."""
 
-    def __init__(self, most: int) -> None:
-        """At `most` so many are done in one round, and no more than some time allows."""
+    def __init__(self, most: int, every_s: float = 0.0) -> None:
+        """At `most` so many are done in one round, and no more than some time allows.
+
+        Where `every_s` is given, the rounds are that far apart: for what nobody waits for.
+        """
         self._most = most
+        self._every_s = every_s
         self._waiting: deque[Callable[[], None]] = deque()
         self._is_coming = False
 
@@ -43,6 +48,12 @@ class Turns:
         self._waiting.append(step)
         if not self._is_coming:
             self._is_coming = True
+            self._call(loop)
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._every_s:
+            loop.call_later(self._every_s, self._give, loop)
+        else:
             loop.call_soon(self._give, loop)
 
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -53,7 +64,12 @@ class Turns:
                 break
         self._is_coming = bool(self._waiting)
         if self._waiting:
-            loop.call_soon(self._give, loop)
+            self._call(loop)
+
+
+def slow_reads() -> Turns:
+    """Turns for what is only read away: about 50 MiB/s of it, however much of it is sent."""
+    return Turns(MOST_READS, _DRAIN_EVERY_S)
 
 
 class Held(Protocol):

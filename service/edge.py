@@ -2,7 +2,7 @@
 
 import resource
 
-from service.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns
+from service.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
 from service.fastpath import FrontDoor, fast_protocol
 from service.head import HeadLimits
 from service.log import get_logger
@@ -33,7 +33,7 @@ def asgi_protocol(at_most: ConnectionLimits) -> type[Connection]:
 
     class Bound(Connection):
         limits = at_most
-        turns, reads = Turns(MOST_TURNS), Turns(MOST_READS)
+        turns, reads, drains = Turns(MOST_TURNS), Turns(MOST_READS), slow_reads()
         crowd = Crowd()
 
     return Bound

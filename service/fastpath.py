@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.asgi import App, Receive, Scope, Send, header_lines, send_reply
-from service.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns
+from service.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
 from service.framing import body_of
 from service.head import HEAD_END, Head, read_head
 from service.phase import BODY, IDLE, ROUND
@@ -242,7 +242,7 @@ def fast_protocol(
         front_door = door
         most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
         limits = at_most or ConnectionLimits()
-        turns, reads = Turns(MOST_TURNS), Turns(MOST_READS)
+        turns, reads, drains = Turns(MOST_TURNS), Turns(MOST_READS), slow_reads()
         crowd = Crowd()
         heads = known
         young_head = known.young.get

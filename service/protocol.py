@@ -33,7 +33,8 @@ class Connection(asyncio.Protocol):
 
     limits = ConnectionLimits()
     turns: Turns  # for requests that came with others
-    reads: Turns  # for large bodies, and for what is only read away
+    reads: Turns  # for large bodies
+    drains: Turns  # for what is only read away
     crowd: Crowd
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
@@ -249,7 +250,7 @@ class Connection(asyncio.Protocol):
     def _balance_reading(self) -> None:
         """Read on unless there is enough of what cannot be taken up yet."""
         exchange = self._exchange
-        if self.transport.is_closing():
+        if self.state == OVER or self.transport.is_closing():
             return
         if self.state == NEXT or self._queued:
             enough = True
@@ -270,12 +271,15 @@ class Connection(asyncio.Protocol):
         self.flow.pause_reading()
         if not self._reads_later:
             self._reads_later = True
-            self.reads.add(self._read_on, self.loop)
+            turns = self.drains if self.state in (REST, OVER) else self.reads
+            turns.add(self._read_on, self.loop)
 
     def _read_on(self) -> None:
         self._reads_later = False
         if not self.transport.is_closing():
-            if self.state != OVER:
+            if self.state == OVER:
+                self.transport.write_eof()
+            else:
                 self._since_s = self.loop.time()
             self.flow.resume_reading()
 
@@ -330,15 +334,15 @@ class Connection(asyncio.Protocol):
     def hang_up(self) -> None:
         """Send what is written and close. What still comes is read away for a moment.
 
-        A client that has more to send would hear of a reset, and not the answer.
+        A client that has more to send would hear of a reset, and not the answer. It is told of the end when
+        its turn comes, so that who is refused again and again is not served before others.
         """
         if self.transport.is_closing():
             return
         more = self._at < len(self._unread) or not self._body.is_whole or self.flow.read_paused
         if (more or self.state in (IDLE, HEAD)) and self.transport.can_write_eof():
             self._be_over()
-            self.transport.write_eof()
-            self.flow.resume_reading()
+            self._read_on_later()
         else:
             self.close()
 

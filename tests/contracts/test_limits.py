@@ -1,11 +1,12 @@
 """What one connection may take of a server, the same whether the fast path answers or ASGI does."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from service.connections import ConnectionLimits
+from service.connections import ConnectionLimits, Turns
 from service.head import HeadLimits
 from tests.contracts.http_server import HOT, LIMIT_BYTES, REFUSED, WAIT_S, Running, Talk, request
 
@@ -270,3 +271,33 @@ def test_who_sends_nothing_more_is_still_answered(server: Running, path: str) ->
         assert late.end() == b""
         first.send(request(b"on", path=path))
         assert first.answer()[2] == b"on"
+
+
+def test_what_nobody_waits_for_is_read_in_rounds_that_are_apart() -> None:
+    """Rounds that follow each other at once would leave others half of a processor only."""
+
+    async def given() -> list[float]:
+        loop = asyncio.get_running_loop()
+        turns = Turns(2, every_s=0.01)
+        times: list[float] = []
+        done = asyncio.Event()
+        for _ in range(5):
+            turns.add(lambda: times.append(loop.time()), loop)
+        turns.add(done.set, loop)
+        assert times == []
+        await done.wait()
+        return times
+
+    times = asyncio.run(given())
+    rounds = (times[1:3], times[3:])
+    assert all(later - earlier >= 0.009 for earlier, later in rounds)
+
+
+def test_refused_clients_that_go_on_do_not_keep_others_from_hearing_of_their_refusal(server: Running) -> None:
+    with ExitStack() as stack:
+        talks = [stack.enter_context(server.connect()) for _ in range(40)]
+        for talk in talks:
+            talk.send(b"POST /" + b"a" * 100_000)
+        for talk in talks:
+            assert talk.answer()[0] == 414
+            assert talk.end() == b""

@@ -1,7 +1,7 @@
 """What the connections of one gateway share: limits, turns for those that ask for much, room for more."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -40,15 +40,19 @@ class Turns:
         """
         self._most = most
         self._every_s = every_s
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
         self._is_coming = False
 
     def add(self, step: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
         """Have it done soon. What it adds itself is behind all that waits by then."""
-        self._waiting.append(step)
+        self._waiting[step] = None
         if not self._is_coming:
             self._is_coming = True
             self._call(loop)
+
+    def discard(self, step: Callable[[], None]) -> None:
+        """It need not be done any more."""
+        self._waiting.pop(step, None)
 
     def _call(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._every_s:
@@ -59,9 +63,10 @@ class Turns:
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
         until_s = perf_counter() + _TURNS_S
         for _ in range(min(self._most, len(self._waiting))):
-            self._waiting.popleft()()
-            if perf_counter() >= until_s:
+            if not self._waiting or perf_counter() >= until_s:
                 break
+            step, _ = self._waiting.popitem(last=False)
+            step()
         self._is_coming = bool(self._waiting)
         if self._waiting:
             self._call(loop)

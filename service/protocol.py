@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
         self.state = OVER
         self._unread, self._at = b"", 0
         self.watch.stop()
+        self.drains.discard(self._read_on)
         if self._exchange is not None:
             self._exchange.disconnect()
         self.flow.resume_writing()
@@ -329,9 +330,9 @@ class Connection(asyncio.Protocol):
             exchange.disconnect()
         if exchange is None or not (exchange.is_begun or exchange.is_complete):
             self.transport.write(written_refusal(status, self.common, sentence))
-        self.hang_up()
+        self.hang_up(goes_on=self.state in (IDLE, HEAD))
 
-    def hang_up(self) -> None:
+    def hang_up(self, goes_on: bool = False) -> None:
         """Send what is written and close. What still comes is read away for a moment.
 
         A client that has more to send would hear of a reset, and not the answer. It is told of the end when
@@ -340,7 +341,7 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         more = self._at < len(self._unread) or not self._body.is_whole or self.flow.read_paused
-        if (more or self.state in (IDLE, HEAD)) and self.transport.can_write_eof():
+        if (more or goes_on) and self.transport.can_write_eof():
             self._be_over()
             self._read_on_later()
         else:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -291,6 +292,25 @@ def test_what_nobody_waits_for_is_read_in_rounds_that_are_apart() -> None:
     times = asyncio.run(given())
     rounds = (times[1:3], times[3:])
     assert all(later - earlier >= 0.009 for earlier, later in rounds)
+
+
+def test_what_need_not_be_done_any_more_is_not_waited_for() -> None:
+    async def given() -> list[int]:
+        loop = asyncio.get_running_loop()
+        turns = Turns(8)
+        done: list[int] = []
+        steps = [partial(done.append, number) for number in range(4)]
+        for step in steps:
+            turns.add(step, loop)
+        turns.add(lambda: turns.discard(steps[3]), loop)
+        turns.discard(steps[3])
+        turns.discard(steps[1])
+        turns.add(steps[3], loop)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return done
+
+    assert asyncio.run(given()) == [0, 2]
 
 
 def test_refused_clients_that_go_on_do_not_keep_others_from_hearing_of_their_refusal(server: Running) -> None:

@@ -86,14 +86,15 @@ class Connection(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of everything."""
+        """Let go of everything, so that nothing is left for the garbage collector, which may come late."""
         self._connections.discard(self)
         self.state = OVER
         self._unread, self._at = b"", 0
-        self.watch.stop()
+        self.watch.end()
         self.drains.discard(self._read_on)
-        if self._exchange is not None:
-            self._exchange.disconnect()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.disconnect()
         self.flow.resume_writing()
 
     def pause_writing(self) -> None:

@@ -19,8 +19,7 @@ class Watch:
         """`deadline` is in the loop's time; infinity stops the watch until it is asked to look again."""
         self.timer: asyncio.TimerHandle | None = None
         self._loop = loop
-        self._deadline = deadline
-        self._expire = expire
+        self._deadline, self._expire = deadline, expire
         self._due_s = inf
 
     def look_within(self, seconds: float) -> None:
@@ -33,11 +32,12 @@ class Watch:
         self._due_s = due_s
         self.timer = self._loop.call_later(seconds, self._look)
 
-    def stop(self) -> None:
-        """Look no more."""
+    def end(self) -> None:
+        """Never look again, and let go of whom it watched."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        self._deadline, self._expire = _never, _nothing
 
     def _look(self) -> None:
         self.timer = None
@@ -46,3 +46,11 @@ class Watch:
             self._expire()
         elif left_s < inf:
             self.look_within(left_s)
+
+
+def _never() -> float:
+    return inf
+
+
+def _nothing() -> None:
+    """Nobody is there any more."""

@@ -1,6 +1,8 @@
 """What one connection may take of a server, the same whether the fast path answers or ASGI does."""
 
 import asyncio
+import gc
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -9,6 +11,7 @@ import pytest
 
 from service.connections import ConnectionLimits, Turns
 from service.head import HeadLimits
+from service.protocol import Connection
 from tests.contracts.http_server import HOT, LIMIT_BYTES, REFUSED, WAIT_S, Running, Talk, request
 
 BOTH = pytest.mark.parametrize("fast", [True, False], ids=["fast", "asgi"])
@@ -233,6 +236,10 @@ def test_who_sends_all_of_a_body_that_is_too_large_hears_of_it(server: Running, 
             assert talk.end() == b""
 
 
+def _connections() -> int:
+    return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+
 def _sent(talk: Talk, data: bytes, most: int) -> int:
     """How often the data could be sent before the server stopped to read, or closed."""
     for number in range(most):
@@ -321,3 +328,25 @@ def test_refused_clients_that_go_on_do_not_keep_others_from_hearing_of_their_ref
         for talk in talks:
             assert talk.answer()[0] == 414
             assert talk.end() == b""
+
+
+def test_connections_that_are_over_leave_nothing_for_the_garbage_collector(server: Running) -> None:
+    """It comes late where nothing goes on: what an attack had left would stay."""
+    gc.collect()
+    gc.disable()
+    try:
+        for data in (request(b"x"), request(b"x", path="/elsewhere"), b"nonsense\r\n\r\n", b"POST /hot HTT"):
+            with server.connect() as talk:
+                talk.send(data)
+                talk.send_no_more()
+                talk.end()
+        with server.connect() as talk:
+            talk.send(_chunked("/elsewhere"))
+        end_s = time.monotonic() + WAIT_S
+        while _connections() > 1 and time.monotonic() < end_s:
+            with server.connect() as talk:  # the loop has a turn
+                talk.send(request(b"x"))
+                talk.answer()
+        assert _connections() <= 1
+    finally:
+        gc.enable()

@@ -37,14 +37,14 @@ def read_csv_quickly(body: bytes) -> npt.NDArray[np.float64] | None:
     rows = separators.count(b"\n") + 1
     columns = len(separators) // rows + 1
     equal = b"," * (columns - 1)
-    if separators != (equal if rows == 1 else b"\n".join([equal] * rows)):
+    if separators != (equal if rows == 1 else b"%b%b" % ((equal + b"\n") * (rows - 1), equal)):
         return None
     if rows > 1:
         body = body.replace(b"\n", b",")
     numbers = _read_numbers(b"[%b]" % body)
     if numbers is None or len(numbers) != rows * columns:
         return None
-    zeros = b"-0" in body and np.count_nonzero(numbers) < len(numbers)
+    zeros = b"-" in body and b"-0" in body and np.count_nonzero(numbers) < len(numbers)
     if zeros and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
         return None
     return numbers.reshape(rows, columns)

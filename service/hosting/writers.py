@@ -31,6 +31,8 @@ _KEY_TYPES: Final = (str, int, float, type(None))
 # Between these Python's floats have no exponent.
 _LEAST_PLAIN: Final = 1e-4
 _MOST_PLAIN: Final = 1e16
+# Each number of one digit, behind its comma.
+_DIGITS: Final = np.array([b", %d" % digit for digit in range(10)])
 _FEW: Final = 32  # numbers, of which so many are spelled anew in less time than those in question are found
 
 
@@ -140,6 +142,16 @@ def _dump(value: Any) -> bytes:
         return _JSON.encode(_with_plain_keys(_native(value))).encode()
 
 
+def _digits(value: npt.NDArray[Any]) -> bytes | None:
+    """A list of whole numbers of one digit, in half of the time; None if it is none."""
+    if b"\xff" in value.tobytes():  # as in every small negative number, which would be counted from the end
+        return None
+    try:
+        return b"[%b]" % _DIGITS.take(value).tobytes()[2:]
+    except IndexError:
+        return None
+
+
 def _numbers(value: npt.NDArray[Any]) -> bytes | None:
     """An array of numbers without blanks; None if nan or infinity is among them."""
     written = orjson.dumps(value, default=_native, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -178,6 +190,10 @@ def _texts(value: npt.NDArray[Any]) -> bytes:
 def _write_json(value: Any) -> bytes:
     if type(value) is np.ndarray:
         kind = value.dtype.kind
+        if value.dtype == np.int64 and value.ndim == 1:  # labels, mostly
+            written = _digits(value)
+            if written is not None:
+                return written
         if kind in _NUMBER_KINDS:
             written = _numbers(value)
             if written is not None:

@@ -828,3 +828,16 @@ def test_reading_strictly_takes_little_more_than_the_numbers() -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 12 * len(body)
+
+
+@given(
+    st.lists(st.one_of(st.integers(-12, 12), st.integers(-(2**63), 2**63 - 1)), max_size=40),
+    st.sampled_from(["int64", ">i8", "uint64", "int8"]),
+    st.integers(1, 2),
+)
+def test_whole_numbers_of_any_kind_are_json_dumps_to_the_byte(
+    numbers: list[int], kind: str, step: int
+) -> None:
+    labels = np.array(numbers, dtype=np.int64).astype(kind)[::step]
+
+    assert encode(labels, JSON) == json.dumps(labels.tolist()).encode()

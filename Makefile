@@ -14,7 +14,7 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 # Rooms whose tests must reach (almost) every branch, and the least percentage for each of them.
-COVERED := wire domain hosting
+COVERED := wire domain media hosting
 COVERAGE := 95
 
 # Constraints by environment variable are no substitute: they do not reach setuptools in every version of pip.
@@ -70,7 +70,7 @@ sdk: .venv-sdk/.ready  ## Make .venv-sdk with the SageMaker Python SDK, which on
 
 .PHONY: client
 client: $(DEV) models  ## Make a typed TypeScript client from /openapi.json, compile it and call a server (npm)
-	$(BIN)/python tests/web/client/run.py
+	$(BIN)/python tests/faces/client/run.py
 
 .PHONY: bench
 bench: $(DEV) models  ## Measure requests/s, latency, CPU and memory beside a bare server

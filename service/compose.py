@@ -13,50 +13,50 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from service.accepting import Balance, Place
 from service.arn import Arns
-from service.asgi import App, made_when_called
 from service.clock import SystemClock
-from service.container.app import create_app
-from service.container.face import InvocationsFace
-from service.container.management import create_router
-from service.container.strays import answer_strays
 from service.control.declaration import Declaration, DeclaredVariant
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.control.registry import SERVED
 from service.control.resources import Resources
 from service.control.transform_jobs import create_drop_job
-from service.control_plane import ControlPlane, context_of
-from service.desk import Desk
 from service.domain.transform.job import Drop
-from service.door import keep_from_beginning
-from service.edge import speaker
 from service.errors import SagebirdError, StartupError, StateDamaged, StateUnreadable, Unavailable
-from service.events import ModelEvents
-from service.hosting.artifact import open_artifacts
-from service.hosting.flavours.preload import preload, reseed
-from service.hosting.inline import HostLimits, InlineHost
+from service.faces.aws.runtime import RuntimeFace
+from service.faces.container.app import create_app
+from service.faces.container.face import InvocationsFace
+from service.faces.container.management import create_router
+from service.faces.container.strays import answer_strays
+from service.faces.front_door import Gateway
+from service.faces.people.pages import create_pages
+from service.hosting.artifacts.artifact import open_artifacts
+from service.hosting.host import HostLimits, InlineHost
 from service.hosting.memory import importing, keep_big_arrays_apart, keep_trimmed, set_apart
+from service.hosting.runtimes.preload import preload, reseed
+from service.http.accepting import Balance, Place
+from service.http.asgi import App, made_when_called
+from service.http.door import keep_from_beginning
+from service.http.edge import speaker
+from service.http.guard import guard_of
+from service.http.server import Server, behind_proxies
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
-from service.keeper import Keeper
 from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
 from service.observe.flushing import keep_flushed
-from service.ready import Welcome
-from service.server import Server, behind_proxies
+from service.processes.control_plane import ControlPlane, context_of
+from service.processes.desk import Desk
+from service.processes.events import ModelEvents
+from service.processes.keeper import Keeper
+from service.processes.ready import Welcome
+from service.processes.startup import address, begin, listen, only_one, reachable, say_where
+from service.processes.supervisor import Role, Supervisor, is_alive
 from service.settings import Settings
-from service.startup import address, begin, listen, only_one, reachable, say_where
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
-from service.supervisor import Role, Supervisor, is_alive
-from service.web.gateway import Gateway
-from service.web.guard import guard_of
-from service.web.pages import create_pages
-from service.web.runtime import RuntimeFace
 from service.wire.json_rpc import JsonRpcService
 from service.wire.spec import load_service
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
-from service.hosting.flavours.preload import limit_threads
+from service.hosting.runtimes.preload import limit_threads
 
 # As every process of the server does, before any of them imports numpy.
 limit_threads()

@@ -16,25 +16,25 @@ from types import MappingProxyType
 import pytest
 
 # Layers from the bottom up; a layer's shelves likewise. A room imports itself and what stands below it, never
-# sideways. Only the ground and the roof have more than one shelf. A room may be listed before it is built.
+# sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
+    (("errors", "floods", "origins"), ("arn", "clock", "log", "s3uri", "settings", "whereabouts")),
+    (("media", "http"), ("wire", "domain")),
+    (("objects", "store", "observe", "load"),),
     (
-        ("errors", "floods", "gathering", "origins", "remembered"),
-        ("arn", "asgi", "beneath", "clock", "door", "log", "s3uri", "sandbox", "settings", "whereabouts"),
+        ("hosting",),
+        ("hosting.footprint", "hosting.memory"),
+        ("hosting.artifacts", "hosting.programs"),
+        ("hosting.runtimes",),
+        ("hosting.cache",),
+        ("hosting.calls",),
+        ("hosting.host",),
     ),
-    (("wire", "domain"),),
-    (("store", "objects", "hosting", "observe", "load"),),
     (("control", "invoke", "jobs"),),
-    (("web", "container"),),
-    (
-        ("accepting", "desk", "events", "head", "keeper", "phase", "startup", "supervisor", "watch"),
-        ("connections", "control_plane", "exchange", "framing"),
-        ("protocol",),
-        ("fastpath", "ready", "server"),
-        ("edge",),
-        ("compose",),
-        ("cli",),
-    ),
+    (("faces",), ("faces.aws", "faces.container", "faces.people"), ("faces.front_door",)),
+    (("processes",),),
+    (("compose",),),
+    (("cli",),),
 )
 
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
@@ -42,11 +42,11 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py", "load/aws.py"),
-        "fastapi": ("web/*", "container/*"),
+        "fastapi": ("faces/people/*", "faces/container/*"),
         "httptools": ("load/connection.py",),
-        "httpx": ("cli/*", "hosting/remote.py"),
-        "joblib": ("hosting/flavours/*",),
-        "numpy": ("hosting/*",),
+        "httpx": ("cli/*", "hosting/runtimes/remote.py"),
+        "joblib": ("hosting/runtimes/*",),
+        "numpy": ("hosting/*", "media/*"),
         "orjson": (
             "wire/*",
             "store/*",
@@ -55,24 +55,24 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "control/*",
             "invoke/*",
             "jobs/*",
-            "web/*",
-            "container/*",
+            "faces/*",
+            "media/*",
         ),
-        "packaging": ("hosting/*",),
-        "pandas": ("hosting/flavours/*",),
+        "packaging": ("hosting/artifacts/*",),
+        "pandas": ("hosting/runtimes/*",),
         "prometheus_client": ("observe/*",),
         "psutil": ("settings.py", "hosting/*", "observe/*"),
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),
-        "scipy": ("hosting/flavours/*",),
-        "simdjson": ("hosting/csv_quick.py",),
-        "sklearn": ("hosting/flavours/*",),
+        "scipy": ("hosting/programs/*", "hosting/runtimes/*"),
+        "simdjson": ("media/csv_quick.py",),
+        "sklearn": ("hosting/programs/*", "hosting/runtimes/*"),
         "sqlalchemy": ("store/*",),
-        "starlette": ("web/*", "container/*"),
+        "starlette": ("faces/*",),
         "structlog": ("log.py",),
         "typer": ("cli/*",),
-        "uvicorn": ("exchange.py", "fastpath.py", "protocol.py", "server.py", "supervisor.py", "compose.py"),
+        "uvicorn": ("http/*", "processes/supervisor.py", "compose.py"),
         "uvloop": ("compose.py", "load/worker.py"),
         "yaml": ("control/declar*.py",),
     }
@@ -89,8 +89,8 @@ DEFERRED = (
         "service.compose",
     ),  # commands that only talk to a server never pay for the server's imports
     (
-        "hosting/model.py",
-        "service.hosting.flavours",
+        "hosting/runtimes/model.py",
+        "service.hosting.runtimes",
     ),  # numeric libraries: the first model pays, not the start
 )
 
@@ -133,8 +133,13 @@ class Source:
 
 
 def room_of(module: str) -> str:
-    """Return the room of a module of ours: `service.wire.spec` -> `wire`; the package itself has none."""
-    return module.split(".")[1] if "." in module else ""
+    """Return the room of a module of ours: `service.wire.spec` -> `wire`; the package itself has none.
+
+    A room within a room has a name of both: `service.hosting.cache.entry` -> `hosting.cache`.
+    """
+    parts = module.split(".")[1:3]
+    inner = ".".join(parts)
+    return inner if inner in _heights() else parts[0] if parts else ""
 
 
 def read_sources(folder: Path) -> tuple[Source, ...]:
@@ -349,18 +354,20 @@ def test_every_exception_from_the_rules_is_in_use() -> None:
         ("wire/a.py", "from service import domain", "wire may not import service.domain"),
         ("wire/a.py", "from service.domain.kinds import Kind", "wire may not import service.domain"),
         (
-            "web/a.py",
-            "def f():\n    from service.container import app",
-            "web may not import service.container",
+            "faces/aws/a.py",
+            "def f():\n    from service.faces.container import app",
+            "faces.aws may not import service.faces.container",
         ),
         ("attic/a.py", "", "room attic has no layer"),
         ("attic.py", "", "room attic has no layer"),
         ("settings.py", "import service.clock", "settings may not import service.clock"),
-        ("web/a.py", "import botocore.loaders", "botocore may be imported by wire/spec.py"),
-        ("hosting/handler.py", "import pandas as pd", "pandas may be imported by hosting/flavours/*"),
+        ("faces/a.py", "import botocore.loaders", "botocore may be imported by wire/spec.py"),
+        ("hosting/cache/a.py", "import pandas as pd", "pandas may be imported by hosting/runtimes/*"),
+        ("hosting/cache/a.py", "import service.hosting.calls.replica", "hosting.cache may not import"),
+        ("hosting/a.py", "import service.hosting.cache", "hosting may not import service.hosting.cache"),
         ("store/a.py", "import requests", "requests may be imported by no file"),
         ("store/a.py", "from . import b", "relative import"),
-        ("web/a.py", "def f():\n    import service.errors", "service.errors is imported inside a function"),
+        ("faces/a.py", "def f():\n    import service.errors", "service.errors is imported inside a function"),
         ("clock.py", "cache = {}", "cache is mutable state"),
         ("clock.py", "_seen: set[str] = set()", "_seen is mutable state"),
         ("clock.py", "def f():\n    global now\n    now = 1", "global now is mutable state"),
@@ -384,10 +391,11 @@ def test_a_broken_rule_is_named(tmp_path: Path, path: str, text: str, complaint:
         ("settings.py", "import pydantic\nfrom service.errors import StartupError"),
         (
             "cli/roles.py",
-            "import typer\nfrom service.supervisor import Role\ndef f():\n    from service import compose",
+            "import typer\nfrom service.processes.supervisor import Role\n"
+            "def f():\n    from service import compose",
         ),
         ("cli/calls.py", "import rich.table\nfrom service.cli import refusal"),
-        ("compose.py", "from service.server import Server\nfrom service import __version__"),
+        ("compose.py", "from service.http.server import Server\nfrom service import __version__"),
         ("clock.py", "ZONES = {}\n__all__ = []\nnames = ('a',)\ndef f():\n    found = []"),
     ],
 )

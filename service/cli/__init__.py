@@ -10,9 +10,9 @@ import typer
 from typer.core import TyperCommand
 
 from service import __version__
-from service.beneath import shown
 from service.errors import StartupError
-from service.supervisor import NEVER_STARTS
+from service.objects.beneath import shown
+from service.processes.supervisor import NEVER_STARTS
 
 _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {

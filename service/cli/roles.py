@@ -9,8 +9,8 @@ import typer
 
 from service import __version__, log
 from service.errors import StartupError
-from service.hosting.flavours.preload import limit_threads
 from service.hosting.memory import importing
+from service.hosting.runtimes.preload import limit_threads
 from service.settings import Settings, load_settings, unknown_settings
 
 Host = Annotated[

@@ -7,9 +7,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.beneath import lies_in
 from service.cli.refusal import fail
-from service.hosting.debris import unfinished
+from service.hosting.artifacts.debris import unfinished
+from service.objects.beneath import lies_in
 from service.s3uri import parse_s3_uri
 from service.settings import DEPLOYMENTS
 

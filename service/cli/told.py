@@ -2,7 +2,7 @@
 
 from rich.markup import escape
 
-from service.beneath import shown
+from service.objects.beneath import shown
 
 
 def told(text: str) -> str:

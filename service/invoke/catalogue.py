@@ -8,9 +8,9 @@ from pathlib import Path
 from service.domain.endpoint import Endpoint, Fleet, ModelSource
 from service.domain.traffic import Traffic
 from service.errors import ModelFault
-from service.hosting.inline import InlineHost, example_call, example_calls
-from service.hosting.interface import Column, Interface
-from service.hosting.model import Call
+from service.hosting.host import InlineHost, example_call, example_calls
+from service.hosting.runtimes.interface import Column, Interface
+from service.hosting.runtimes.model import Call
 from service.invoke.directory import Directory
 from service.store.store import NOTICES, GatewayReport, ModelReport, Store
 

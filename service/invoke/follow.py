@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmState
 from service.domain.kinds import Kind
 from service.errors import SagebirdError
-from service.hosting.inline import InlineHost
+from service.hosting.host import InlineHost
 from service.invoke.directory import EMPTY, Directory, next_directory
 from service.invoke.warming import Warming
 from service.log import Trouble, get_logger

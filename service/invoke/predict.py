@@ -16,9 +16,9 @@ from service.errors import (
     SagebirdError,
     ValidationFault,
 )
-from service.hosting.joining import Lane, answer_lanes
-from service.hosting.model import Answer, Call
-from service.hosting.stopwatch import Stopwatch
+from service.hosting.calls.stopwatch import Stopwatch
+from service.hosting.runtimes.joining import Lane, answer_lanes
+from service.hosting.runtimes.model import Answer, Call
 from service.invoke.directory import Directory, Route, Target
 from service.observe.counts import Registry
 

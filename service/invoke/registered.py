@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFault, ModelNotFound
-from service.hosting.inline import InlineHost
-from service.hosting.model import Answer, Call
+from service.hosting.host import InlineHost
+from service.hosting.runtimes.model import Answer, Call
 from service.invoke.directory import Directory
 from service.store.store import REGISTERED_MODELS, Store
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 from service.domain.endpoint import Endpoint, ModelSource, Variant, WarmReport, WarmState
 from service.errors import ModelFault
-from service.hosting.inline import InlineHost
+from service.hosting.host import InlineHost
 from service.invoke.directory import fleets_of
 from service.log import get_logger
 

@@ -14,11 +14,11 @@ from typing import Final, Protocol
 
 from service.domain.transform.options import TransformOptions
 from service.errors import BrokenOff, ModelFault
-from service.hosting.flavours.preload import limit_threads
+from service.hosting.runtimes.preload import limit_threads
 from service.jobs.member import Batch, Profile, Recruit, Result, Spans, serve
 from service.jobs.work import Failed
 
-_PRELOADED: Final = ("service.jobs.member", "service.hosting.flavours.sklearn", "sklearn.ensemble")
+_PRELOADED: Final = ("service.jobs.member", "service.hosting.runtimes.sklearn", "sklearn.ensemble")
 _SPARE: Final = 2
 _LEAVE_S: Final = 5.0
 _LOOK_S: Final = 0.25

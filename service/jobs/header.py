@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
-from service.beneath import Spot
 from service.domain.transform.jsonpath import PathError, compile_path
 from service.domain.transform.options import CSV, GZIP, TransformOptions, media_type
 from service.domain.transform.records import FORMS, input_filter
 from service.domain.transform.split import RecordError
-from service.hosting.tables import HEADER_NOT_READ, Headers, header_order, misnamed, read_header
 from service.jobs.member import Profile
+from service.media.tables import HEADER_NOT_READ, Headers, header_order, misnamed, read_header
+from service.objects.beneath import Spot
 from service.objects.store import read_chunks
 
 _MOST_BYTES: Final = 1 << 20

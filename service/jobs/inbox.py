@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from service.beneath import Spot, shown, step_down
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.job import Drop, JobStatus
@@ -22,6 +21,7 @@ from service.domain.transform.names import stored_name
 from service.errors import ResourceInUse, SagebirdError
 from service.jobs.outcome import without_content
 from service.log import get_logger
+from service.objects.beneath import Spot, shown, step_down
 from service.objects.writing import move_away, replacing
 from service.store.store import Store
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from service.beneath import Spot
 from service.domain.transform.batch import batch_lines, batch_records
 from service.domain.transform.names import SUFFIX, check_distinct, read_manifest, relative_name, stored_name
 from service.domain.transform.options import (
@@ -25,6 +24,7 @@ from service.domain.transform.split import BLANK, SPLITTERS, RecordError, too_la
 from service.errors import ObjectFault, ValidationFault
 from service.jobs.header import NO_HEADER, Header, find_header
 from service.jobs.member import Batch, Headed, Profile, Spans, Stream
+from service.objects.beneath import Spot
 from service.objects.store import ObjectStore, cannot_read, read_chunks
 
 LEAST_BLOCK_BYTES: Final = MEGABYTE

@@ -13,9 +13,9 @@ from typing import Final, Protocol
 
 import orjson
 
-from service.beneath import Spot
 from service.errors import ObjectFault
 from service.jobs.outcome import FileReport
+from service.objects.beneath import Spot
 
 Identity = tuple[int, int, int, int]
 """Device, inode, size in bytes, time of change in ns."""

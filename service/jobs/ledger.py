@@ -5,10 +5,10 @@ reads that: an output that is there is done; one that is not never comes, becaus
 removed first. So no output is written twice, however late the first worker wakes up.
 """
 
-from service.beneath import Spot
 from service.clock import Clock
 from service.jobs.journal import Identity
 from service.jobs.outcome import FileReport
+from service.objects.beneath import Spot
 from service.objects.writing import is_written, remove_unfinished
 from service.store.results import Result
 from service.store.tasks import Lease, TaskQueue

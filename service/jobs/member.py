@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
-from service.beneath import Spot
 from service.domain.transform.options import (
     CSV,
     JSON_LINES,
@@ -26,14 +25,15 @@ from service.domain.transform.options import (
     without_header,
 )
 from service.errors import ModelFault, ModelTimeout, ObjectFault
-from service.hosting.codec import choose_accept
-from service.hosting.flavours.preload import reseed
-from service.hosting.media import JSON, TEXT
 from service.hosting.memory import keep_freed_memory
-from service.hosting.model import Call, FlavourModel, LoadedModel, load_model
-from service.hosting.remote import RemoteModel
-from service.hosting.tables import Headers
+from service.hosting.runtimes.model import Call, FlavourModel, LoadedModel, load_model
+from service.hosting.runtimes.preload import reseed
+from service.hosting.runtimes.remote import RemoteModel
 from service.jobs.work import Ask, BatchWork, Done, Failed
+from service.media.codec import choose_accept
+from service.media.tables import Headers
+from service.media.types import JSON, TEXT
+from service.objects.beneath import Spot
 from service.objects.store import cannot_read, read_chunks
 
 Result = Done | Failed

@@ -11,8 +11,8 @@ from typing import Final
 
 from service.domain.transform.options import TransformOptions, check_options
 from service.errors import ModelNotFound, ValidationFault
-from service.hosting.artifact import ArtifactStore, open_artifacts
-from service.hosting.submitted import open_code
+from service.hosting.artifacts.artifact import ArtifactStore, open_artifacts
+from service.hosting.artifacts.submitted import open_code
 from service.jobs.crew import Crew, ProcessCrew, ThreadCrew
 from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.member import LocalRecruit, RemoteRecruit

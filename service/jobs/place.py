@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.beneath import Spot
 from service.domain.resource import Resource
 from service.domain.transform.document import options_of, source_of, target_of
 from service.domain.transform.job import JobState
 from service.domain.transform.names import SUFFIX, real_name, stored_name
 from service.errors import ObjectFault
 from service.jobs.inputs import Input, find_inputs
+from service.objects.beneath import Spot
 from service.objects.store import BUCKETS_CALLED, ObjectStore, cannot_read
 from service.store.tasks import TaskInput
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from service.clock import SystemClock
 from service.domain.transform.job import Drop
-from service.hosting.artifact import ArtifactStore
+from service.hosting.artifacts.artifact import ArtifactStore
 from service.jobs.inbox import Inbox
 from service.jobs.place import Places
 from service.jobs.worker import Bench, Worker

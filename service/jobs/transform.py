@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import orjson
 
-from service.beneath import Spot
 from service.clock import Clock
 from service.domain.transform.names import REJECTED_SUFFIX, REPORT, SUFFIX
 from service.domain.transform.options import TransformOptions
@@ -32,6 +31,7 @@ from service.jobs.outcome import (
     describe_failures,
 )
 from service.jobs.work import Done, Failed, Rejected
+from service.objects.beneath import Spot
 from service.objects.writing import Sink, replacing, sync_folders
 
 STOPPED_REASON: Final = "The job was stopped; outputs that were finished before are whole."

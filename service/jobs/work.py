@@ -24,7 +24,7 @@ from service.domain.transform.options import (
 from service.domain.transform.records import FORMS, input_filter, output_maker
 from service.domain.transform.split import SPLITTERS, payload
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
-from service.hosting.csv_quick import count_newlines
+from service.media.csv_quick import count_newlines
 
 Ask = Callable[[bytes], bytes]
 """A request's body in, the answer's body out. Raises ModelFault."""

@@ -23,8 +23,8 @@ from service.errors import (
     Unavailable,
     ValidationFault,
 )
-from service.hosting.artifact import ArtifactStore
-from service.hosting.submitted import fingerprint, open_code
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.artifacts.submitted import fingerprint, open_code
 from service.jobs.crew import ProcessCrew
 from service.jobs.heart import SILENT_S, Heart
 from service.jobs.ledger import Ledger

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit
 
-from service.beneath import Spot, folders_below, shown
 from service.errors import ObjectFault
+from service.objects.beneath import Spot, folders_below, shown
 from service.objects.writing import PART
 from service.s3uri import S3Uri, parse_s3_uri
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from typing import BinaryIO, Final, Protocol
 
-from service.beneath import Spot, folders_below, open_plain, take_after
 from service.errors import ObjectFault
+from service.objects.beneath import Spot, folders_below, open_plain, take_after
 
 PART: Final = ".sagebird-part"
 """How the names of unfinished files end."""

@@ -17,9 +17,9 @@ from service.errors import (
     Unavailable,
     UnknownOperation,
 )
+from service.http.reply import Reply
 from service.wire import query
 from service.wire.query import QueryCall
-from service.wire.reply import Reply
 from service.wire.shapes import SerializationFault, render_json
 from service.wire.spec import ErrorShape, Service
 

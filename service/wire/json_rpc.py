@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.http.reply import Reply
 from service.wire import constraints, shapes
 from service.wire.constraints import Checker
-from service.wire.reply import Reply
 from service.wire.shapes import Reader, ReaderTable, Writer, WriterTable
 from service.wire.spec import Operation, Service, Shape
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from service.wire.reply import Reply
+from service.http.reply import Reply
 
 CONTENT_TYPE = (b"Content-Type", b"text/xml")
 STS_VERSION = "2011-06-15"

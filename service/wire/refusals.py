@@ -2,8 +2,8 @@
 
 from xml.sax.saxutils import escape
 
+from service.http.reply import Reply
 from service.wire.query import QueryCall, error_document
-from service.wire.reply import Reply
 from service.wire.shapes import render_json
 
 XML_SERVICES = frozenset({"cloudfront", "route53"})

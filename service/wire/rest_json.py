@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from service.errors import StartupError, ValidationFault
+from service.http.reply import Reply
 from service.wire import constraints, shapes
 from service.wire.constraints import Checker
-from service.wire.reply import Reply
 from service.wire.shapes import Reader, Writer
 from service.wire.spec import Member, Operation, Shape
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from service.store.store import Store
 from service.wire.spec import load_service
 from tests.bench.family import Family
-from tests.web.bad_requests import BadRequest, bad_requests
+from tests.faces.bad_requests import BadRequest, bad_requests
 
 _COUNT = 1000
 _ROUNDS = 3

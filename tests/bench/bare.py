@@ -12,7 +12,7 @@ import sys
 import uvicorn
 import uvloop
 
-from service.asgi import Message, Receive, Scope, Send
+from service.http.asgi import Message, Receive, Scope, Send
 
 ANSWER = b"[0]"
 """What it answers to everything."""

@@ -27,8 +27,8 @@ from service.control.models import create_model
 from service.control.resources import Context, Resources
 from service.domain.endpoint import UNSETTLED
 from service.domain.kinds import Kind
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
 from service.store.store import Store
 from tests.bench.control import IMAGE, Control, put_model, variant, wait_for
 from tests.bench.family import Family, models_memory_bytes, serve

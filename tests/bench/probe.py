@@ -7,14 +7,14 @@ import sys
 from typing import Any
 
 from service.cli import main
-from service.fastpath import FastProtocol, Round
-from service.hosting import joining
-from service.hosting.compiled import Quick
-from service.hosting.joining import Lane
-from service.hosting.replica import Replica
+from service.faces.aws.runtime import RuntimeFace
+from service.hosting.calls.replica import Replica
+from service.hosting.programs.compiled import Quick
+from service.hosting.runtimes import joining
+from service.hosting.runtimes.joining import Lane
+from service.http.fastpath import FastProtocol, Round
 from service.invoke.predict import Predictor
 from service.observe.counts import InvocationCounter
-from service.web.runtime import RuntimeFace
 from tests.bench.timing import report_when_asked, timed
 
 _LAYERS: tuple[tuple[str, Any, str], ...] = (

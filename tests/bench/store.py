@@ -25,11 +25,11 @@ from service.domain.endpoint_state import endpoint_to_state
 from service.domain.kinds import Kind
 from service.domain.listing import Listing
 from service.domain.resource import Resource
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
-from service.hosting.inline import HostLimits, InlineHost
-from service.hosting.model import LoadedModel
-from service.hosting.source import ModelKey
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.cache.source import ModelKey
+from service.hosting.host import HostLimits, InlineHost
+from service.hosting.runtimes.model import LoadedModel
 from service.invoke.directory import EMPTY, next_directory
 from service.observe.counts import Registry
 from service.store.database import Location

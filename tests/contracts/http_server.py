@@ -10,13 +10,23 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from service.asgi import App, ClientGone, Headers, Receive, Scope, Send, header_lines, read_body, send_reply
-from service.connections import ConnectionLimits
-from service.edge import asgi_protocol
 from service.errors import PayloadTooLarge
-from service.fastpath import fast_protocol
-from service.server import Server
-from service.wire.reply import Answered, Answering, Preparing, Reply, Written
+from service.http.asgi import (
+    App,
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    header_lines,
+    read_body,
+    send_reply,
+)
+from service.http.connections import ConnectionLimits
+from service.http.edge import asgi_protocol
+from service.http.fastpath import fast_protocol
+from service.http.reply import Answered, Answering, Preparing, Reply, Written
+from service.http.server import Server
 
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 
-from service.connections import ConnectionLimits, Turns
-from service.head import HeadLimits
-from service.protocol import Connection
+from service.http.connections import ConnectionLimits, Turns
+from service.http.head import HeadLimits
+from service.http.protocol import Connection
 from tests.contracts.http_server import HOT, LIMIT_BYTES, REFUSED, WAIT_S, Running, Talk, request
 
 BOTH = pytest.mark.parametrize("fast", [True, False], ids=["fast", "asgi"])

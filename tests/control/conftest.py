@@ -20,8 +20,8 @@ from service.control.resources import Context
 from service.domain.endpoint import Endpoint, WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.errors import ValidationFault
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
 from service.store.store import GatewayReport, Store
 from service.wire import constraints
 from service.wire.shapes import compile_writer

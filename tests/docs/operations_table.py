@@ -11,7 +11,7 @@ from botocore import xform_name
 from botocore.session import get_session
 
 from service.control import registry
-from service.web import runtime
+from service.faces.aws import runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 _ABOUT_INFERENCE = re.compile(

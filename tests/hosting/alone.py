@@ -16,16 +16,16 @@ import numpy as np
 from service.clock import ManualClock
 from service.domain.endpoint import ModelSource
 from service.errors import ModelFault
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
-from service.hosting.codec import choose_accept, encode
-from service.hosting.compiled import Verdict
-from service.hosting.flavours.sklearn import SklearnModel
-from service.hosting.inline import HostLimits, InlineHost
-from service.hosting.joining import answer_lanes
-from service.hosting.model import Answer, Call, FlavourModel, LoadedModel
-from service.hosting.probes import probe_rows
-from service.hosting.source import ModelKey
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.cache.source import ModelKey
+from service.hosting.host import HostLimits, InlineHost
+from service.hosting.programs.compiled import Verdict
+from service.hosting.programs.probes import probe_rows
+from service.hosting.runtimes.joining import answer_lanes
+from service.hosting.runtimes.model import Answer, Call, FlavourModel, LoadedModel
+from service.hosting.runtimes.sklearn import SklearnModel
+from service.media.codec import choose_accept, encode
 
 PROBABILITIES = "application/json; output=probabilities"
 _QUICK_S, _SLOW_S = 1e-6, 1.0

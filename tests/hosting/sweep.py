@@ -47,8 +47,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
-from service.hosting.compiled import Verdict, compile_model
-from service.hosting.flavours.sklearn import SklearnModel
+from service.hosting.programs.compiled import Verdict, compile_model
+from service.hosting.runtimes.sklearn import SklearnModel
 from tests.hosting.alone import Outcome, Served, hold_against_alone
 
 FEATURES = 6

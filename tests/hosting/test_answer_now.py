@@ -6,12 +6,12 @@ import pytest
 
 from service.domain.endpoint import ModelSource
 from service.errors import ModelNotFound, NotAcceptable
-from service.hosting import replica as replicas
-from service.hosting.compiled import Verdict
-from service.hosting.inline import HostLimits
-from service.hosting.model import Answer, Call, FlavourModel
-from service.hosting.replica import Replica
-from tests.hosting.test_inline import House, house, put_model, run
+from service.hosting.calls import replica as replicas
+from service.hosting.calls.replica import Replica
+from service.hosting.host import HostLimits
+from service.hosting.programs.compiled import Verdict
+from service.hosting.runtimes.model import Answer, Call, FlavourModel
+from tests.hosting.test_host import House, house, put_model, run
 
 _BODY = b"1.0,2.0"
 _CALL = Call(b"", "text/csv", None)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from service.errors import ModelFault
-from service.hosting.codec import Accept
-from service.hosting.flavours.sklearn import SklearnModel
+from service.hosting.runtimes.sklearn import SklearnModel
+from service.media.codec import Accept
 from tests.hosting.alone import Served, hold_against_alone
 from tests.hosting.sweep import KINDS, fit, names, rows_to_serve
 

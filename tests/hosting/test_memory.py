@@ -27,9 +27,9 @@ import numpy as np
 import psutil
 
 from service.clock import SystemClock
-from service.hosting.cache import ModelCache
+from service.hosting.cache.cache import ModelCache
 from service.hosting.memory import keep_big_arrays_apart
-from service.hosting.source import ModelKey
+from service.hosting.cache.source import ModelKey
 
 MODEL_BYTES = {MODEL_BYTES}
 

@@ -14,11 +14,11 @@ from service.control.declaration import read_declaration
 from service.control.declared import apply_declaration
 from service.control.reconcile import reconcile
 from service.control.resources import Context
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
-from service.hosting.inline import HostLimits, InlineHost
-from service.hosting.model import LoadedModel
-from service.hosting.source import ModelKey
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.cache.source import ModelKey
+from service.hosting.host import HostLimits, InlineHost
+from service.hosting.runtimes.model import LoadedModel
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.observe.counts import Registry

@@ -13,9 +13,9 @@ from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource
 from service.domain.endpoint_state import endpoint_to_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
-from service.hosting.inline import HostLimits, InlineHost
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.host import HostLimits, InlineHost
 from service.invoke.directory import EMPTY, Directory, fleets_of, next_directory
 from service.observe.counts import Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta

@@ -10,8 +10,8 @@ from service.clock import Clock, ManualClock
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.job import JobState
-from service.hosting.archive import Limits
-from service.hosting.artifact import ArtifactStore
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
 from service.jobs.place import Places
 from service.jobs.worker import Bench, Worker
 from service.store.store import Store

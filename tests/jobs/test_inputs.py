@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from service.beneath import Spot
 from service.domain.transform.options import MEGABYTE, ContainerParameters, TransformOptions
 from service.jobs.inputs import Input, cut
 from service.jobs.member import Profile, Spans
+from service.objects.beneath import Spot
 
 BLOCKS = Profile("a model", as_blocks=True, parameters=ContainerParameters())
 ROW = b"0.25,0.5,0.75\n"

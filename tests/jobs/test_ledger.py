@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from service.beneath import Spot
 from service.errors import LeaseLost, ObjectFault
 from service.jobs.heart import SILENT_S
 from service.jobs.ledger import Ledger
 from service.jobs.outcome import FileReport
+from service.objects.beneath import Spot
 from service.objects.writing import replacing
 from service.store.tasks import Lease, TaskInput
 from tests.jobs.house import House

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.beneath import Spot
 from service.errors import ObjectFault
+from service.objects.beneath import Spot
 from service.objects.store import ObjectStore, read_chunks
 from service.objects.writing import remove_abandoned, replacing, sync_folders
 from tests.conftest import ROOT, wait_until
@@ -158,7 +158,9 @@ def test_unfinished_files_are_no_objects_and_go_once_their_writer_is_dead(tmp_pa
     store = ObjectStore(tmp_path, allow_paths=True)
     bucket = tmp_path / "bucket"
     program = (
-        "import sys, pathlib; from service.beneath import Spot; from service.objects.writing import *\n"
+        "import sys, pathlib\n"
+        "from service.objects.beneath import Spot\n"
+        "from service.objects.writing import *\n"
         "with replacing(Spot(pathlib.Path(sys.argv[1]))) as sink: sink.write(b'x'); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(bucket / "theirs")]

@@ -22,9 +22,9 @@ from service.errors import (
     UnknownOperation,
     ValidationFault,
 )
+from service.http.reply import Reply
 from service.wire.faults import fault_reply, json_fault_reply, query_fault_reply
 from service.wire.query import QueryCall
-from service.wire.reply import Reply
 from service.wire.shapes import SerializationFault
 from service.wire.spec import Service
 

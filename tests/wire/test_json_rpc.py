@@ -13,8 +13,8 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from service.errors import ValidationFault
+from service.http.reply import Reply
 from service.wire.json_rpc import JsonRpc, JsonRpcService
-from service.wire.reply import Reply
 from service.wire.shapes import SerializationFault
 from service.wire.spec import Service, build_service
 from tests.wire.legal_values import LegalValues

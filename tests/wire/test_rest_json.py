@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import SagebirdError, StartupError, ValidationFault
-from service.wire.reply import Reply
+from service.http.reply import Reply
 from service.wire.rest_json import RestJson, compile_operation
 from service.wire.shapes import SerializationFault
 from service.wire.spec import Operation, Service

@@ -1,0 +1,1 @@
+"""The HTTP edges that clients meet."""

@@ -1,0 +1,264 @@
+"""The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
+
+from service.domain import sentences
+from service.errors import ModelFault, SagebirdError, UnknownOperation
+from service.faces.aws.together import Together
+from service.hosting.runtimes.model import Call
+from service.http.asgi import (
+    ClientGone,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    header_lines,
+    is_small,
+    is_whole,
+    read_body,
+    request_ids,
+    rest_of_body,
+    send_reply,
+    send_whole,
+)
+from service.http.failures import note_failure
+from service.http.remembered import remembering
+from service.http.reply import Answered, Answering, Reply, Written
+from service.http.sandbox import sandbox
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
+from service.log import get_logger
+from service.wire.faults import fault_reply
+from service.wire.rest_json import compile_operation
+from service.wire.spec import load_service
+
+_PREFIX = "/endpoints/"
+_VARIANT = b"x-Amzn-Invoked-Production-Variant"
+_KNOWN_LINES = 1024
+_KNOWN_HEADS = 256
+_KNOWN_BYTES = 1 << 20
+_SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
+# What an answer holds besides its body and their type, see Answer.
+_USUAL = (None, 200, None, None)
+_OPERATIONS = {
+    "invocations": "InvokeEndpoint",
+    "async-invocations": "InvokeEndpointAsync",
+    "invocations-response-stream": "InvokeEndpointWithResponseStream",
+}
+
+_Begin = tuple[str, str, tuple[tuple[bytes, bytes], ...]]
+"""A request but for its body: method, path, headers."""
+
+SERVED = frozenset({"InvokeEndpoint"})
+"""The operations that are served."""
+
+
+class RuntimeFace:
+    """An ASGI application for everything below /endpoints/."""
+
+    def __init__(self, predictor: Predictor, max_body_bytes: int) -> None:
+        self._predictor = predictor
+        self._max_body_bytes = max_body_bytes
+        self._service = load_service("sagemaker-runtime")
+        self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
+        self._together = Together(predictor, asyncio.get_running_loop())
+        self._heads = remembering(self._read_head, _KNOWN_HEADS, _KNOWN_BYTES, _size_of_head)
+        self._usual_headers = remembering(self._write_usual, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
+        self._lines = remembering(self._usual_lines, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
+        self._ids = request_ids()
+        self._log = get_logger("sagebird.runtime")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens; one log line if it failed."""
+        path, request_id = scope["path"], next(self._ids)
+        invocation: Invocation | None = None
+        try:
+            head = self._heads((scope["method"], path, tuple(scope["headers"])))
+            if head is None:
+                invocation = await self._whole_invocation(scope, receive)
+                prediction = await self._predictor.predict(invocation)
+            else:
+                invocation = head.invocation
+                message = await receive()
+                body = message["body"] if is_whole(message) else await self._rest(message, receive)
+                outcome = await self._together.begin(head, body)
+                prediction = outcome if isinstance(outcome, Prediction) else await _known(outcome)
+            written = self._written(prediction, request_id)
+            if written is not None and send_whole(send, 200, written.lines, written.body):
+                return
+            reply = self._to_reply(prediction, invocation, request_id)
+        except ClientGone:
+            return
+        except Exception as error:
+            reply = self._refuse(error, path, request_id, invocation)
+        await send_reply(send, reply.status, reply.headers, reply.body)
+
+    async def _whole_invocation(self, scope: Scope, receive: Receive) -> Invocation:
+        endpoint = _endpoint_name(scope["method"], scope["path"])
+        return self._read(endpoint, scope["headers"], await read_body(scope, receive, self._max_body_bytes))
+
+    async def _rest(self, message: Message, receive: Receive) -> bytes:
+        return await rest_of_body(message, receive, self._max_body_bytes)
+
+    def _read_head(self, begin: _Begin) -> Head | None:
+        """What is known of requests that begin like this; None of those whose body may be large or late."""
+        method, path, headers = begin
+        endpoint = _endpoint_name(method, path)
+        if not is_small(headers, min(_SMALL_BYTES, self._max_body_bytes)):
+            return None
+        return Head(self._read(endpoint, list(headers), b""))
+
+    def prepare(self, endpoint: str, headers: Headers) -> Answering:
+        """What answers InvokeEndpoint for bodies that are whole and within the limit.
+
+        Replies and log are those of a call by ASGI.
+        """
+        try:
+            return Answering(Head(self._read(endpoint, headers, b"")), self._answer_all)
+        except Exception as error:
+            return Answering((error, _path(endpoint)), self._refuse_all)
+
+    def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
+        return [
+            [self._answered(outcome, head.invocation) for outcome in outcomes]
+            for (head, _), outcomes in zip(asked, self._predictor.begin_all(asked), strict=True)
+        ]
+
+    def _refuse_all(
+        self, asked: Sequence[tuple[tuple[Exception, str], Sequence[bytes]]]
+    ) -> list[list[Answered]]:
+        return [
+            [self._refuse(error, path, next(self._ids)) for _ in bodies] for (error, path), bodies in asked
+        ]
+
+    def _answered(self, outcome: Outcome, invocation: Invocation) -> Answered:
+        request_id = next(self._ids)
+        if isinstance(outcome, Prediction):
+            written = self._written(outcome, request_id)
+            if written is not None:
+                return written
+            try:
+                return self._to_reply(outcome, invocation, request_id)
+            except Exception as error:
+                outcome = error
+        path = _path(invocation.endpoint)
+        if isinstance(outcome, Exception):
+            return self._refuse(outcome, path, request_id, invocation)
+        return self._finish(invocation, outcome, path, request_id)
+
+    def _written(self, prediction: Prediction, request_id: str) -> Written | None:
+        """`_to_reply` in fewer steps for what nearly all answers are: a body and its type; else None."""
+        answer, variant = prediction
+        body, content_type = answer[:2]
+        if answer[2:] != _USUAL or len(body) > self._max_body_bytes:
+            return None
+        lines = self._lines((content_type, variant))
+        return Written(b"%bx-amzn-requestid: %b\r\n" % (lines, request_id.encode()), body)
+
+    def _write_usual(self, shown: tuple[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+        content_type, variant = shown
+        written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
+        return (*self._invoke_endpoint.write(written).headers, *sandbox(content_type))
+
+    def _usual_lines(self, shown: tuple[str, str]) -> bytes:
+        return header_lines(list(self._usual_headers(shown)))
+
+    async def _finish(
+        self, invocation: Invocation, prediction: Awaitable[Prediction], path: str, request_id: str
+    ) -> Reply:
+        try:
+            return self._to_reply(await prediction, invocation, request_id)
+        except Exception as error:
+            return self._refuse(error, path, request_id, invocation)
+
+    def _read(self, endpoint: str, headers: Headers, body: bytes) -> Invocation:
+        return _to_invocation(self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))
+
+    def _refuse(
+        self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
+    ) -> Reply:
+        """The one place where the runtime's errors become replies."""
+        variant, given = variant_of(error), error
+        if isinstance(error, ModelFault) and invocation is not None:
+            error = self._predictor.as_model_error(error, invocation)
+        reply = fault_reply(error, self._service, request_id)
+        if variant is not None:
+            reply.headers.append((_VARIANT, variant.encode("latin-1", "replace")))
+        code = error.code if isinstance(error, SagebirdError) else ""
+        note_failure(self._log, error, request_id, reply.status, code, path=path)
+        given.__traceback__ = None  # its frames hold the body, and the error itself: a circle
+        return reply
+
+    def _to_reply(self, prediction: Prediction, invocation: Invocation, request_id: str) -> Reply:
+        answer = prediction.answer
+        if len(answer.body) > self._max_body_bytes:
+            raise self._predictor.unreadable_answer(invocation, prediction.variant)
+        id_header = (b"x-amzn-requestid", request_id.encode())
+        if answer[2:] == _USUAL:
+            usual = self._usual_headers((answer.content_type, prediction.variant))
+            return Reply(200, [*usual, id_header], answer.body)
+        output: dict[str, Any] = {
+            "Body": answer.body,
+            "ContentType": answer.content_type,
+            "InvokedProductionVariant": prediction.variant,
+        }
+        for member, value in (
+            ("CustomAttributes", answer.custom_attributes),
+            ("NewSessionId", answer.new_session_id),
+            ("ClosedSessionId", answer.closed_session_id),
+        ):
+            if value is not None:
+                output[member] = value
+        reply = self._invoke_endpoint.write(output)
+        reply.headers.extend((*sandbox(answer.content_type), id_header))
+        return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
+
+
+def _size_of_head(begin: _Begin) -> int:
+    return len(begin[1]) + sum(len(name) + len(value) for name, value in begin[2])
+
+
+def _size_of_line(shown: tuple[str, str]) -> int:
+    return len(shown[0]) + len(shown[1])
+
+
+def _path(endpoint: str | None) -> str:
+    return f"{_PREFIX}{endpoint}/invocations"
+
+
+def _endpoint_name(method: str, path: str) -> str:
+    # From the right: a name that holds a slash is a name that AWS's own words refuse, not another path.
+    name, _, action = path[len(_PREFIX) :].rpartition("/")
+    operation = _OPERATIONS.get(action)
+    if operation is None or method != "POST":
+        raise UnknownOperation(f"There is nothing at {method} {path}.")
+    if operation not in SERVED:
+        raise UnknownOperation(sentences.operation_not_served(operation))
+    return name
+
+
+async def _known(outcome: Exception | Awaitable[Prediction]) -> Prediction:
+    """The prediction that is waited for. Raises what came of it instead."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return await outcome
+
+
+def _to_invocation(fields: Mapping[str, Any]) -> Invocation:
+    get = fields.get
+    return Invocation(
+        fields["EndpointName"],
+        Call(
+            fields["Body"],
+            get("ContentType"),
+            get("Accept"),
+            get("CustomAttributes"),
+            get("TargetModel"),
+            get("SessionId"),
+        ),
+        get("TargetVariant"),
+        get("TargetContainerHostname"),
+        get("InferenceComponentName"),
+    )

@@ -1,0 +1,1 @@
+"""The edge of a SageMaker serving container."""

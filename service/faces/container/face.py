@@ -1,0 +1,169 @@
+"""`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+
+from service.errors import (
+    REQUEST_ID,
+    CallerError,
+    ModelFault,
+    ModelNotReady,
+    ModelTimeout,
+    PayloadTooLarge,
+    SagebirdError,
+    Unavailable,
+    ValidationFault,
+)
+from service.hosting.runtimes.model import Answer, Call
+from service.http.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
+from service.http.reply import Answered, Answering, Reply
+from service.http.sandbox import sandbox
+from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
+from service.log import get_logger
+
+_CONTENT_TYPE = b"content-type"
+_ACCEPT = b"accept"
+_CUSTOM_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
+_TARGET_MODEL = b"x-amzn-sagemaker-target-model"
+_TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
+_VARIANT = b"x-amzn-invoked-production-variant"
+_SESSION_ID = b"x-amzn-sagemaker-session-id"
+_READ = frozenset((_CONTENT_TYPE, _ACCEPT, _CUSTOM_ATTRIBUTES, _TARGET_MODEL, _TARGET_VARIANT, _SESSION_ID))
+_TEXT: Headers = [(_CONTENT_TYPE, b"text/plain; charset=utf-8")]
+
+_STATUSES: tuple[tuple[type[SagebirdError], int], ...] = (
+    (PayloadTooLarge, 413),
+    (ModelTimeout, 504),
+    (ModelNotReady, 429),
+    (Unavailable, 503),
+    (ValidationFault, 400),
+    (CallerError, 400),
+)
+
+
+class InvocationsFace:
+    """An ASGI application for POST /invocations: the default endpoint, its weights and target headers."""
+
+    def __init__(self, predictor: Predictor, max_body_bytes: int) -> None:
+        self._predictor = predictor
+        self._max_body_bytes = max_body_bytes
+        self._log = get_logger("sagebird.container")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens; one log line if it failed."""
+        request_id = new_request_id()
+        try:
+            body = await read_body(scope, receive, self._max_body_bytes)
+            invocation = _to_invocation(_known(scope["headers"]), body)
+            reply = await self._finish(self._predictor.predict(invocation), request_id)
+        except ClientGone:
+            return
+        except Exception as error:
+            reply = self._refuse(error, request_id)
+        await send_reply(send, reply.status, reply.headers, reply.body)
+
+    def prepare(self, headers: Headers) -> Answering:
+        """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
+        return Answering(Head(_to_invocation(_known(headers), b"")), self._answer_all)
+
+    def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
+        found = self._predictor.begin_all(asked)
+        return [[self._answered(outcome) for outcome in outcomes] for outcomes in found]
+
+    def _answered(self, outcome: Outcome) -> Answered:
+        request_id = new_request_id()
+        if isinstance(outcome, Prediction):
+            return _to_reply(outcome, request_id)
+        if isinstance(outcome, Exception):
+            return self._refuse(outcome, request_id)
+        return self._finish(outcome, request_id)
+
+    async def _finish(self, prediction: Awaitable[Prediction], request_id: str) -> Reply:
+        try:
+            return _to_reply(await prediction, request_id)
+        except Exception as error:
+            return self._refuse(error, request_id)
+
+    def _refuse(self, error: Exception, request_id: str) -> Reply:
+        """The one place where this face's errors become replies."""
+        status, message = describe_error(error, request_id)
+        self._note(error, request_id, status)
+        headers = [*_TEXT, _id_header(request_id)]
+        variant = variant_of(error)
+        if variant is not None:
+            headers.append((_VARIANT, variant.encode("latin-1")))
+        error.__traceback__ = None  # its frames hold the body, and the error itself: a circle
+        return Reply(status, headers, message.encode("utf-8", "replace"))
+
+    def _note(self, error: Exception, request_id: str, status: int) -> None:
+        if isinstance(error, SagebirdError):
+            report = self._log.info if status < 500 else self._log.warning
+            report(
+                "request failed",
+                request_id=request_id,
+                path="/invocations",
+                status=status,
+                code=error.code,
+                reason=error.message.replace(REQUEST_ID, request_id)[:500],
+            )
+        else:
+            self._log.error("request failed", request_id=request_id, path="/invocations", exc_info=error)
+
+
+def read_headers(scope: Scope) -> dict[bytes, str]:
+    """The headers that the container contract knows (contract A.1)."""
+    return _known(scope["headers"])
+
+
+def _known(headers: Headers) -> dict[bytes, str]:
+    return {name: value.decode("latin-1") for name, value in headers if name in _READ}
+
+
+def _to_invocation(known: Mapping[bytes, str], body: bytes) -> Invocation:
+    return Invocation(None, to_call(known, body), known.get(_TARGET_VARIANT))
+
+
+def _to_reply(prediction: Prediction, request_id: str) -> Reply:
+    answer = prediction.answer
+    variant = (_VARIANT, prediction.variant.encode("latin-1"))
+    return Reply(answer.status, [*answer_headers(answer), variant, _id_header(request_id)], answer.body)
+
+
+def _id_header(request_id: str) -> tuple[bytes, bytes]:
+    return b"x-amzn-requestid", request_id.encode()
+
+
+def to_call(headers: Mapping[bytes, str], body: bytes) -> Call:
+    """One call from its headers and body."""
+    get = headers.get
+    return Call(
+        body,
+        get(_CONTENT_TYPE),
+        get(_ACCEPT),
+        get(_CUSTOM_ATTRIBUTES),
+        get(_TARGET_MODEL),
+        get(_SESSION_ID),
+    )
+
+
+def answer_headers(answer: Answer) -> Headers:
+    """The headers that a container sends with an answer; values with control characters are left out."""
+    headers: Headers = []
+    for name, value in (
+        (_CONTENT_TYPE, answer.content_type),
+        (_CUSTOM_ATTRIBUTES, answer.custom_attributes),
+        (b"x-amzn-sagemaker-new-session-id", answer.new_session_id),
+        (b"x-amzn-sagemaker-closed-session-id", answer.closed_session_id),
+    ):
+        if value is not None and value.isprintable():
+            headers.append((name, value.encode("latin-1", "replace")))
+    return [*headers, *sandbox(answer.content_type)]
+
+
+def describe_error(error: Exception, request_id: str) -> tuple[int, str]:
+    """The status and the sentence that a container answers an error with."""
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status, error.message.replace(REQUEST_ID, request_id)
+    if isinstance(error, ModelFault):
+        return error.status, error.message
+    return 500, f"Internal error; the log has the reason under request id {request_id}."

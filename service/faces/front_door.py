@@ -1,0 +1,133 @@
+"""The front door: predictions go straight to their face, the rest to the pages. No framework in between."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from service.errors import AccessDenied, CallerError
+from service.faces.aws.denial import deny
+from service.faces.aws.strangers import stranger
+from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
+from service.http.browsers import for_browsers, with_headers
+from service.http.encodings import unpacked
+from service.http.guard import Asked, Guard, is_prediction, leave, opened, read_asked
+from service.http.remembered import Remembered
+from service.http.reply import Answered, Answering, Preparing
+
+_ENDPOINTS = b"/endpoints/"
+_INVOCATIONS = b"/invocations"
+_ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
+_KNOWN_TARGETS = 4096
+_KNOWN_BYTES = 1 << 20
+_PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+class Gateway:
+    """The ASGI application of one gateway process."""
+
+    def __init__(
+        self,
+        runtime: App,
+        invocations: App,
+        control: App,
+        pages: App,
+        guard: Guard,
+        max_body_bytes: int,
+        *,
+        prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
+        prepare_default: Preparing | None = None,
+    ) -> None:
+        """Take the four faces, and who says which requests may reach them.
+
+        `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
+        `pages` the rest, other methods of the first two included. `max_body_bytes` is for compressed bodies
+        as they come; each face has a limit of its own for what it reads. `prepare_endpoint`, which takes the
+        endpoint's name first, and `prepare_default` are the hot ways into the first two.
+        """
+        self.draining = False
+        self._guard = guard
+        self._max_body_bytes = max_body_bytes
+        self._prepare_endpoint = prepare_endpoint
+        self._prepare_default = prepare_default
+        self._known = Remembered[bytes, Preparing](_KNOWN_TARGETS, _KNOWN_BYTES)
+        self._runtime = runtime
+        self._invocations = invocations
+        self._control = control
+        self._pages = for_browsers(pages)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass a request on. While draining, each answer tells its client to connect anew, elsewhere."""
+        if self.draining:
+            send = with_headers(send, [(b"connection", b"close")])
+        if _has_slash_too_many(scope["path"]):
+            scope = {**scope, "path": scope["path"][:-1]}
+        method, path, headers = scope["method"], scope["path"], scope["headers"]
+        asked = read_asked(headers)
+        try:
+            self._guard.check_host(headers)
+            elsewhere = stranger(scope)
+            if elsewhere is not None:
+                return elsewhere(scope, receive, send)
+            origin = self._guard.check(method, path, asked)
+            if asked.encoding is not None:
+                scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)
+        except CallerError as error:
+            return _deny(send, error, scope)
+        if origin is not None:
+            if method == "OPTIONS" and asked.preflight is not None:
+                return _give_leave(send, origin, asked)
+            send = with_headers(send, opened(origin))
+        return self._face(method, path)(scope, receive, send)
+
+    def _face(self, method: str, path: str) -> App:
+        if path.startswith("/endpoints/"):
+            return self._runtime if method == "POST" or not path.endswith(_ACTIONS) else self._pages
+        if method == "POST" and path == "/invocations":
+            return self._invocations
+        return self._control if method == "POST" and path == "/" else self._pages
+
+    def prepares(self, target: bytes) -> Preparing | None:
+        """Who answers `POST target` without ASGI, if anybody; targets that need decoding are left to ASGI."""
+        known = self._known.find(target)
+        if known is None:
+            known = self._prepares(target)
+            if known is not None:
+                self._known.keep(target, known, len(target))
+        return known
+
+    def _prepares(self, target: bytes) -> Preparing | None:
+        if target == _INVOCATIONS:
+            prepare = self._prepare_default
+            return None if prepare is None else partial(self._prepare, prepare, "/invocations")
+        inside = target.startswith(_ENDPOINTS) and target.endswith(_INVOCATIONS)
+        name = target[len(_ENDPOINTS) : -len(_INVOCATIONS)] if inside else b""
+        if self._prepare_endpoint is None or not _PLAIN_NAME.issuperset(name) or not name:
+            return None
+        prepare = partial(self._prepare_endpoint, name.decode("ascii"))
+        return partial(self._prepare, prepare, target.decode("ascii"))
+
+    def _prepare(self, prepare: Preparing, path: str, headers: Headers) -> Answering:
+        """As `prepare`, for hosts that are served: whoever remembers a head remembers its Host with it."""
+        try:
+            self._guard.check_host(headers)
+        except AccessDenied as error:
+            return Answering((error, path, headers), _deny_all)
+        return prepare(headers)
+
+
+def _has_slash_too_many(path: str) -> bool:
+    return path.endswith("/") and (is_prediction(path[:-1]) or path == "/models/")
+
+
+def _deny_all(
+    asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]],
+) -> list[list[Answered]]:
+    return [[deny(error, "POST", path, headers) for _ in bodies] for (error, path, headers), bodies in asked]
+
+
+async def _deny(send: Send, error: CallerError, scope: Scope) -> None:
+    reply = deny(error, scope["method"], scope["path"], scope["headers"])
+    await send_reply(send, reply.status, reply.headers, reply.body)
+
+
+async def _give_leave(send: Send, origin: str, asked: Asked) -> None:
+    await send_reply(send, 204, leave(origin, asked), b"")

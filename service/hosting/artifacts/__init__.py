@@ -1,0 +1,1 @@
+"""Model artifacts: found, unpacked, checked, and cleared away."""

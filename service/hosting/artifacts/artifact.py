@@ -1,0 +1,359 @@
+"""Where a model's bytes lie: names to paths inside the allowed roots, archives to unpacked folders.
+
+Names and archives come from strangers: nothing outside the roots is told of or opened, and an archive never
+writes outside its own folder nor more than its limits (archive). What the files mean, flavours know.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from service.clock import Clock, SystemClock
+from service.errors import ModelFailure, ModelNotFound
+from service.hosting.artifacts.archive import Limits, NotAllowedError, extract
+from service.hosting.artifacts.debris import NEW, remove_tree, unfinished
+from service.media.tables import quoted
+from service.objects.beneath import lies_in
+from service.s3uri import S3Uri, parse_s3_uri
+from service.settings import Settings
+
+_ARCHIVES: Final = (".tar.gz", ".tgz")
+_MODEL_FILES: Final = (".joblib", ".pkl")
+_SCRIPTS: Final = ("inference.py", "code/inference.py")
+_MAX_NAME_CHARS: Final = 1024
+_LISTED_DEPTH: Final = 2
+_OLD_S: Final = 3600.0
+
+
+class ArtifactStore:
+    """Models below some root folders, and the place where their archives are unpacked.
+
+    Any number of threads and processes may share the place.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        unpacked: Path,
+        limits: Limits,
+        clock: Clock | None = None,
+        buckets: Path | None = None,
+        *,
+        trusted: Sequence[str] = ("*",),
+        barred: Sequence[Path] = (),
+    ) -> None:
+        """`buckets` holds a folder per bucket; without it no s3:// address is found.
+
+        Of buckets only those count whose name fits one of the patterns `trusted`. Nothing in the folders
+        `barred` is ever a model, whatever it is called and wherever it is linked from.
+        """
+        self._roots = tuple(roots)
+        self._trusted = tuple(trusted)
+        self._barred = tuple(barred)
+        self._buckets = buckets
+        self._unpacked = unpacked
+        self._limits = limits
+        self._clock = SystemClock() if clock is None else clock
+
+    def resolve(self, location: str | Path, *, within: Path | None = None) -> Path:
+        """Find a folder or archive by path, file:// or s3:// address or name.
+
+        `within` takes names below it only; `s3://bucket/key` is the key below the bucket's folder.
+
+        `x.tar.gz` also finds the folder `x`, and `x` the archive, where only the other one exists. The
+        result is free of symbolic links, a root or below one, and strictly below `within`.
+
+        Raises: ModelNotFound, in the same words for what is missing and for what lies outside.
+        """
+        name = str(location)
+        missing = ModelNotFound(f"There is no model {quoted(name)} in the model folder.")
+        found = parse_s3_uri(name) if within is None else None
+        if found is not None:
+            return self._in_bucket(found, missing)
+        if not _is_sound(name, within is not None):
+            raise missing
+        inside = None if within is None else Path(os.path.realpath(within))
+        for base in [*self._folders(), Path()] if inside is None else [inside]:
+            for candidate in _spellings(base / _local(name, inside is not None)):
+                real = _real(candidate)
+                if real is None or not self._is_allowed(real):
+                    continue
+                if inside is not None and inside not in real.parents:
+                    continue
+                if real.is_dir() or (real.is_file() and candidate.name.endswith(_ARCHIVES)):
+                    return real
+        raise missing
+
+    def _in_bucket(self, uri: S3Uri, missing: ModelNotFound) -> Path:
+        """A model in a bucket's folder: a key is a name below it, and no key at all the folder itself."""
+        if self._buckets is None:
+            raise missing
+        if not self._is_trusted(uri.bucket):
+            raise ModelNotFound(
+                f"Bucket {uri.bucket} may hold no models: SAGEBIRD_MODEL_BUCKETS does not name it."
+            )
+        bucket = self._buckets / uri.bucket
+        key = uri.key.rstrip("/")
+        if key:
+            try:
+                return self.resolve(key, within=bucket)
+            except ModelNotFound:
+                raise missing from None
+        real = _real(bucket)
+        if real is None or not real.is_dir() or not self._is_allowed(real):
+            raise missing
+        return real
+
+    def _folders(self) -> list[Path]:
+        return [Path(os.path.realpath(root)) for root in self._roots]
+
+    def _is_allowed(self, real: Path) -> bool:
+        """Whether models may lie there. `real` has no links in it."""
+        bucket = self._bucket_of(real)
+        inside = any(real.is_relative_to(folder) for folder in self._folders())
+        allowed = inside if bucket is None else self._is_trusted(bucket)
+        return allowed and not lies_in(real, self._barred)
+
+    def _bucket_of(self, real: Path) -> str | None:
+        """The bucket that a place lies in, "" for the folder of all of them."""
+        buckets = None if self._buckets is None else Path(os.path.realpath(self._buckets))
+        if buckets is None or not real.is_relative_to(buckets):
+            return None
+        return next(iter(real.relative_to(buckets).parts), "")
+
+    def _is_trusted(self, bucket: str) -> bool:
+        return bool(bucket) and any(fnmatchcase(bucket, pattern) for pattern in self._trusted)
+
+    def _check_links(self, folder: Path) -> None:
+        """Refuse a model's folder that reaches for what it must not. Raises ModelNotFound, ModelFailure."""
+        in_bucket = self._bucket_of(folder) is not None
+        for link in _links_below(folder):
+            real = Path(os.path.realpath(link))
+            name = quoted(str(link.relative_to(folder)))
+            if in_bucket and not real.is_relative_to(folder):
+                raise ModelFailure(
+                    f"{folder.name} holds {name}, which is a link that leads out of its folder."
+                )
+            if lies_in(real, self._barred):
+                raise ModelFailure(f"{folder.name} holds {name}, which is a link to dropped files.")
+
+    def version_of(self, location: str) -> str:
+        """The fingerprint of the model at a location.
+
+        Raises: ModelNotFound; ModelFailure beyond the limit of files.
+        """
+        return self.fingerprint(self.resolve(location))
+
+    def fingerprint(self, path: Path) -> str:
+        """Short text that changes when any file of the folder (or the archive) does; reads no contents.
+
+        Raises: ModelNotFound; ModelFailure beyond the limit of files.
+        """
+        seen = sorted(f"{name}\0{size}\0{mtime_ns}" for name, size, mtime_ns in self._entries(path))
+        return hashlib.blake2b("\0".join(seen).encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+    def size_bytes(self, path: Path) -> int:
+        """Bytes of the archive, or of all files of the folder.
+
+        Raises: ModelNotFound; ModelFailure beyond the limit of files.
+        """
+        return sum(size for _, size, _ in self._entries(path))
+
+    def open(self, path: Path) -> Path:
+        """The folder itself, or the folder into which the archive is unpacked, once for each of its versions.
+
+        Versions that nobody opened for an hour are removed when another one is unpacked.
+
+        Raises: ModelNotFound; ModelFailure where the archive is damaged, hostile or over the limits.
+        """
+        if path.is_dir():
+            self._check_links(path)
+            return path
+        version = self.fingerprint(path)
+        place = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+        target = self._unpacked / place / version
+        try:
+            os.utime(target)  # used now, so not old
+        except (FileNotFoundError, NotADirectoryError):
+            self._unpack(path, version, target)
+        return target
+
+    def list_models(self, folder: Path) -> list[str]:
+        """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.
+
+        Raises: ModelNotFound; ModelFailure where the folder cannot be read.
+        """
+        found, folders = [], [(folder, "")]
+        while folders:
+            place, prefix = folders.pop()
+            for entry in _scan(place):
+                name = prefix + entry.name
+                if entry.name.startswith(".") or not self._is_callable(entry, name, folder):
+                    continue
+                if _is_model(entry):
+                    found.append(name)
+                elif entry.is_dir() and name.count("/") + 1 < _LISTED_DEPTH:
+                    folders.append((Path(entry.path), f"{name}/"))
+        return sorted(found)
+
+    def _is_callable(self, entry: "os.DirEntry[str]", name: str, folder: Path) -> bool:
+        try:
+            return not entry.is_symlink() or bool(self.resolve(name, within=folder))
+        except ModelNotFound:
+            return False
+
+    def _entries(self, path: Path) -> Iterator[tuple[str, int, int]]:
+        """Name, size in bytes and mtime in ns of the archive, or of everything below the folder."""
+        if not path.is_dir():
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise ModelNotFound(f"There is no model {quoted(path.name)} in the model folder.") from error
+            yield "", status.st_size, status.st_mtime_ns
+            return
+        folders, count = [(path, "")], 0
+        while folders:
+            folder, prefix = folders.pop()
+            for entry in _scan(folder):
+                if entry.name == "__pycache__":
+                    continue
+                count += 1
+                if count > self._limits.max_members:
+                    raise ModelFailure(
+                        f"{quoted(path.name)} holds more than {self._limits.max_members} files."
+                    )
+                name = prefix + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((Path(entry.path), f"{name}/"))
+                    yield name, 0, 0
+                else:
+                    yield _entry(entry, name)
+
+    def _unpack(self, path: Path, version: str, target: Path) -> None:
+        parent = target.parent
+        try:
+            for folder in (self._unpacked, parent):  # whoever the models are for, their files are the owner's
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with unfinished(parent) as temporary:
+                extract(path, temporary, self._limits)
+                if self.fingerprint(path) != version:
+                    raise NotAllowedError("changed while it was unpacked; ask again")
+                _publish(temporary, target)
+            self._remove_old(target)
+        except NotAllowedError as error:
+            raise ModelFailure(f"{path.name} {error}.") from error
+        except OSError as error:
+            raise ModelFailure(f"{path.name} could not be unpacked: {error.strerror or error}.") from error
+
+    def _remove_old(self, target: Path) -> None:
+        oldest_ns = (self._clock.now().timestamp() - _OLD_S) * 1e9
+        for entry in _scan(target.parent):
+            if not entry.name.startswith((NEW, target.name)) and 0 < _entry(entry, "")[2] < oldest_ns:
+                with suppress(OSError):  # another process may be at it too
+                    remove_tree(Path(entry.path))
+
+
+def open_artifacts(settings: Settings, further: Sequence[Path] = ()) -> ArtifactStore:
+    """Models from the models folder, `further` ones, and the buckets that may hold models."""
+    return ArtifactStore(
+        [settings.models, *further],
+        settings.data / "unpacked",
+        Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio),
+        buckets=settings.buckets,
+        trusted=settings.model_buckets,
+        barred=(settings.inbox, settings.outbox),
+    )
+
+
+# ---- names and folders
+
+
+def _is_sound(name: str, is_target: bool) -> bool:
+    if not name or len(name) > _MAX_NAME_CHARS or "\0" in name:
+        return False
+    if not is_target:
+        scheme, _, _ = name.partition("://")
+        return scheme in (name, "file")
+    parts = PurePosixPath(name).parts
+    return bool(parts) and ".." not in parts and not name.startswith("/")
+
+
+def _local(name: str, is_target: bool) -> str:
+    if is_target or not name.startswith("file:"):
+        return name
+    address = urlsplit(name)
+    # A host other than this one has no files here; the bare root is below no folder.
+    return unquote(address.path) if address.netloc in ("", "localhost") else "/"
+
+
+def _spellings(path: Path) -> Iterator[Path]:
+    yield path
+    suffix = next((suffix for suffix in _ARCHIVES if path.name.endswith(suffix)), None)
+    if suffix is not None:
+        yield Path(str(path).removesuffix(suffix))
+    else:
+        yield from (Path(f"{path}{suffix}") for suffix in _ARCHIVES)
+
+
+def _real(path: Path) -> Path | None:
+    try:
+        return Path(os.path.realpath(path, strict=True))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_model(entry: "os.DirEntry[str]") -> bool:
+    if entry.is_file():
+        return entry.name.endswith(_ARCHIVES)
+    if not entry.is_dir():
+        return False
+    folder = Path(entry.path)
+    return any((folder / script).is_file() for script in _SCRIPTS) or any(
+        inner.name.endswith(_MODEL_FILES) and inner.is_file() for inner in _scan(folder)
+    )
+
+
+def _links_below(folder: Path) -> Iterator[Path]:
+    places = [folder]
+    while places:
+        for entry in _scan(places.pop()):
+            if entry.is_symlink():
+                yield Path(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                places.append(Path(entry.path))
+
+
+def _scan(folder: Path) -> Iterator["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except FileNotFoundError as error:
+        raise ModelNotFound(f"There is no model {quoted(folder.name)} in the model folder.") from error
+    except OSError as error:
+        raise ModelFailure(f"{quoted(folder.name)} cannot be read: {error.strerror}.") from error
+
+
+def _entry(entry: "os.DirEntry[str]", name: str) -> tuple[str, int, int]:
+    """Name, size in bytes (0 unless a file) and mtime in ns of what the entry is or leads to."""
+    try:
+        if entry.is_symlink():
+            name = f"{name} -> {os.readlink(entry.path)}"
+        status = entry.stat()
+    except OSError:  # gone meanwhile, or a link to nowhere
+        return name, 0, 0
+    return name, status.st_size if stat.S_ISREG(status.st_mode) else 0, status.st_mtime_ns
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Put the finished folder in its place; whoever comes second leaves the first one's there."""
+    try:
+        temporary.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise

@@ -1,0 +1,45 @@
+"""Whether the files of loaded models are still those that were loaded, looked at a few at a time."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from service.errors import ModelFault
+from service.hosting.cache.source import ModelKey
+
+CHANGED: Final = (
+    "its files were changed on disk after it was loaded, and it answers as it was loaded: "
+    "restart the server to serve them as they are now; until then a gateway that loads it later differs"
+)
+
+_AT_ONCE: Final = 10
+
+Loaded = tuple[ModelKey, str]
+"""A loaded model and the version of the files that it was loaded from."""
+
+
+class Freshness:
+    """What is known of loaded models; of each, `look` from time to time."""
+
+    def __init__(self, version: Callable[[ModelKey], str]) -> None:
+        """`version` tells that of a model's files now; it blocks, and raises ModelFault if they are gone."""
+        self._version = version
+        self._changed: frozenset[Loaded] = frozenset()
+        self._turn = 0
+
+    def look(self, loaded: Sequence[Loaded]) -> None:
+        """Look at the next few of these models. Blocking; one thread at a time."""
+        turn = self._turn if self._turn < len(loaded) else 0
+        looked_at = loaded[turn : turn + _AT_ONCE]
+        self._turn = turn + _AT_ONCE
+        kept = self._changed.intersection(loaded).difference(looked_at)
+        self._changed = kept.union(each for each in looked_at if self._is_changed(*each))
+
+    def notes(self, key: ModelKey, version: str) -> tuple[str, ...]:
+        """What people should know of a loaded model."""
+        return (CHANGED,) if (key, version) in self._changed else ()
+
+    def _is_changed(self, key: ModelKey, version: str) -> bool:
+        try:
+            return self._version(key) != version
+        except (ModelFault, OSError):  # gone: a model goes on without its files
+            return False

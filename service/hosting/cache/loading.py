@@ -1,0 +1,48 @@
+"""What the model cache keeps of loads under way, and of those that wait for memory."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from service.hosting.cache.entry import Entry
+from service.hosting.cache.source import Prepared
+from service.hosting.runtimes.model import LoadedModel
+
+
+class Load:
+    """A load under way and how many calls wait for it; each of them gets the entry already pinned.
+
+    Once `stale`, its model was dropped before it was there: it serves those who wait for it and nobody else.
+    """
+
+    __slots__ = ("stale", "task", "waiters")
+
+    def __init__(self, task: "asyncio.Task[Entry]") -> None:
+        self.task = task
+        self.waiters = 0
+        self.stale = False
+
+    @property
+    def entry(self) -> Entry | None:
+        """What was loaded; None before the end and after a failure."""
+        done = self.task.done() and not self.task.cancelled() and self.task.exception() is None
+        return self.task.result() if done else None
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A load that needs so much memory, and the moment when it is granted."""
+
+    need_bytes: int
+    granted: asyncio.Future[None]
+
+
+def retrieve(task: "asyncio.Task[Any]") -> None:
+    """Look at an outcome, so that asyncio does not report a failure that nobody waited for any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def load_into(box: list[LoadedModel], prepared: Prepared) -> None:
+    """Load a model into a box, so that it is no thread's result: the thread would cling to it for a while."""
+    box.append(prepared.load())

@@ -1,0 +1,74 @@
+"""What the model cache needs from outside: where models come from, and who is told what happens to them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from service.errors import ModelFault
+from service.hosting.runtimes.model import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKey:
+    """What makes two calls share one loaded model: the same files, told the same environment.
+
+    `version` keeps deployments of one archive apart that was another one in between. `address` is what the
+    caller knows the files by where their path says nothing: that of an object in a bucket.
+    """
+
+    path: Path
+    environment: tuple[tuple[str, str], ...] = ()
+    version: str = ""
+    address: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """How people call the model: its address, or its folder or archive, without the ending."""
+        called = self.address.rstrip("/") or self.path.name
+        return called.removesuffix(".tar.gz").removesuffix(".tgz")
+
+
+class Prepared(Protocol):
+    """A model that is on disk, unpacked, ready to be loaded."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the files do."""
+        ...
+
+    @property
+    def estimate_bytes(self) -> int:
+        """Memory that it will hold, as far as its files tell."""
+        ...
+
+    def load(self) -> LoadedModel:
+        """Load it. Blocking; raises ModelFault."""
+        ...
+
+
+class Source(Protocol):
+    """Where models come from. Both methods block and run in threads."""
+
+    def prepare(self, key: ModelKey) -> Prepared:
+        """Fetch and unpack. Raises ModelFault."""
+        ...
+
+    def version(self, key: ModelKey) -> str:
+        """The version that `prepare` would find now. Raises ModelFault."""
+        ...
+
+
+class Observer(Protocol):
+    """Who is told what the cache does."""
+
+    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+        """A model was loaded."""
+        ...
+
+    def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:
+        """A model could not be loaded."""
+        ...
+
+    def evicted(self, key: ModelKey, reason: str) -> None:
+        """A model was unloaded; reason is memory, idle or dropped."""
+        ...

@@ -1,0 +1,1 @@
+"""Calls of a model: joined, limited in time and number, measured."""

@@ -1,0 +1,279 @@
+"""One copy of one variant: from a call to its model's answer, within limits of time and of calls at once.
+
+Built-in models that were measured to be quick answer in place, on the event loop, where a thread would cost
+more than the prediction. Everything else, and all user code, runs in threads. A call that times out is
+answered at once: if it still waits in line it leaves the line; if it runs, its thread is not interrupted and
+keeps its place until it is done, as a container does (contract A.1).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import cast
+
+from service.domain.endpoint import ModelSource
+from service.errors import ModelNotReady, ModelTimeout, Unavailable
+from service.hosting.cache.cache import STOPPING, ModelCache
+from service.hosting.cache.entry import Entry
+from service.hosting.cache.gate import Gate
+from service.hosting.cache.source import ModelKey
+from service.hosting.calls.batcher import Batcher
+from service.hosting.calls.stopwatch import Stopwatch
+from service.hosting.runtimes.joining import Lane, Outcome
+from service.hosting.runtimes.model import Answer, Call, FlavourModel
+
+_MOST_REMEMBERED = 4096
+_MOST_LANES = 256
+_MOST_HEADER_CHARS = 2048
+_MOST_SHOWN_BYTES = 65_536  # of an answer that documents show as an example
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Bounds of one replica: seconds of loading, waiting and predicting; calls at once; calls in line."""
+
+    timeout_s: float
+    concurrency: int = 4
+    queue: int = 1000
+
+
+class Replica:
+    """Answers calls for one model source, as one instance or as several with calls at once of their own.
+
+    Calls of several models behind one source (multi) are counted per model instead.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        locate: Callable[[ModelSource, str | None], ModelKey],
+        cache: ModelCache,
+        executor: Executor,
+        limits: CallLimits,
+    ) -> None:
+        """`locate` finds a model's files; `limits` are those of one instance."""
+        self.source = source
+        self._locate = locate
+        self._cache = cache
+        self._executor = executor
+        self._timeout_s = limits.timeout_s
+        self._concurrency = limits.concurrency
+        self._gate = Gate(limits.concurrency, limits.queue)
+        self._key: ModelKey | None = None
+        self._entries: dict[str | None, Entry] = {}  # by target model; what was in use before
+
+    def scale(self, instances: int, most_calls: int | None = None) -> None:
+        """Be so many instances from now on; `most_calls` limits the calls at once of all of them."""
+        calls = instances * self._concurrency
+        self._gate.resize(calls if most_calls is None else min(calls, most_calls))
+
+    def key(self, target_model: str | None = None) -> ModelKey:
+        """The model that a call with this target would use if it were loaded now.
+
+        Raises:
+            ModelNotFound: no such model below the source's folder.
+        """
+        if self.source.multi:
+            return self._locate(self.source, target_model)
+        self._key = self._locate(self.source, None)
+        self._entries.clear()
+        return self._key
+
+    def answer_now(self, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
+        """Answer calls that are like `call` but for their bodies, at once; None: `invoke` them one by one.
+
+        That is if the model is not loaded, or not known to be quick. It may answer all by one prediction.
+
+        Raises:
+            ModelNotFound: no such model.
+        """
+        begun_s = perf_counter()
+        entry = self._quick_entry(call, bodies)
+        if entry is None:
+            return None
+        outcomes = self._lane(entry, call).answer(bodies)
+        if len(bodies) == 1:
+            entry.note_cost(len(bodies[0]), perf_counter() - begun_s)
+        return outcomes
+
+    def short_way(self, call: Call, bodies: Sequence[bytes]) -> Lane | None:
+        """What can answer such calls now; None where `answer_now` says None.
+
+        Good for as long as nothing else happens on the event loop.
+
+        Raises:
+            ModelNotFound: no such model.
+        """
+        entry = self._entries.get(call.target_model if self.source.multi else None)
+        if entry is not None and self._cache.touch(entry):
+            lane = entry.short_way(call[1:3], bodies)
+            if lane is not None:
+                return lane
+        entry = self._quick_entry(call, bodies)
+        return None if entry is None else self._lane(entry, call)
+
+    async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:
+        """Answer one call; `watch` runs while the model is at it.
+
+        Raises:
+            ModelFault: the model's own refusal or failure, a load that failed, or no answer in time.
+            ModelNotReady: the target model is still loading when the time is over.
+            Unavailable: too many calls are waiting, or the server stops.
+        """
+        timeout_s = self._timeout_s
+        watch = Stopwatch() if watch is None else watch
+        entry = self._pin(call.target_model)
+        if entry is None:
+            begun_s = perf_counter()
+            entry = await self._load(call.target_model)
+            timeout_s -= perf_counter() - begun_s
+        if entry.runs_in_place(len(call.body)):
+            return self._answer_in_place(entry, call, watch)
+        return await self._answer_in_thread(entry, call, timeout_s, watch)
+
+    async def warm_up(self, call: Call | None) -> None:
+        """Load the model and, given an example call, have it answer once. Raises ModelFault, Unavailable."""
+        entry = await self._cache.acquire(self.key())
+        if call is None:
+            self._cache.release(entry)
+        else:
+            answer = await self._answer_in_thread(entry, call, self._timeout_s, Stopwatch())
+            entry.shown = answer if len(answer.body) <= _MOST_SHOWN_BYTES else None
+
+    def _quick_entry(self, call: Call, bodies: Sequence[bytes]) -> Entry | None:
+        """The model if it is loaded, and known to be quick with such bodies. It is in use, but not pinned."""
+        target = call.target_model if self.source.multi else None
+        entry = self._entries.get(target)
+        if entry is None or not self._cache.touch(entry):
+            entry = self._pin(target)
+            if entry is None:
+                return None
+            self._cache.release(entry)
+        for body in bodies:
+            if not entry.runs_in_place(len(body)):
+                return None
+        return entry
+
+    def _pin(self, target_model: str | None) -> Entry | None:
+        """Take the model into use if it is loaded. To remember it is quicker than to find it by its files."""
+        target = target_model if self.source.multi else None
+        entry = self._entries.get(target)
+        if entry is not None and self._cache.pin_again(entry):
+            return entry
+        entry = self._cache.pin(self.key(target) if self._key is None else self._key)
+        if entry is not None:
+            if len(self._entries) >= _MOST_REMEMBERED:
+                self._entries.clear()
+            self._entries[target] = entry
+        return entry
+
+    def _lane(self, entry: Entry, call: Call) -> Lane:
+        headers = call[1:3]  # Content-Type and Accept
+        lane = entry.lanes.get(headers)
+        if lane is None or lane.verdict is not lane.compiling.verdict:
+            model = cast(FlavourModel, entry.model)  # no other runs in place
+            lane = Lane(model, Call(b"", *headers))
+            if sum(len(header or "") for header in headers) > _MOST_HEADER_CHARS:
+                return lane  # nobody sends such again and again
+            if len(entry.lanes) >= _MOST_LANES:
+                entry.lanes.clear()
+            entry.lanes[headers] = lane
+        return lane
+
+    async def _load(self, target_model: str | None) -> Entry:
+        key = self.key(target_model)  # looked up anew, since the files may lie elsewhere by now
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit:
+                return await self._cache.acquire(key)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the source's own
+            if self.source.multi:
+                raise ModelNotReady(f"Model {key.name} is still being loaded.") from None
+            raise ModelTimeout(f"Model {key.name} is still being loaded.") from None
+
+    def _answer_in_place(self, entry: Entry, call: Call, watch: Stopwatch) -> Answer:
+        watch.start()
+        try:
+            return entry.model.answer(call)
+        finally:
+            watch.stop()
+            entry.note_cost(len(call.body), watch.seconds)
+            self._cache.release(entry)
+
+    async def _answer_in_thread(self, entry: Entry, call: Call, timeout_s: float, watch: Stopwatch) -> Answer:
+        """Run the call in a thread. The pin on `entry` goes when the thread is done, not when time is up."""
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                gate = entry.gate if self.source.multi else self._gate
+                if isinstance(entry.model, FlavourModel) and entry.model.joined(call.accept):
+                    return await self._batcher(entry, gate).answer(call, watch)
+                await self._enter(entry, gate)
+                return await _outcome(self._start(entry, gate, call, watch))
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the model's own
+            raise ModelTimeout(
+                f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds."
+            ) from None
+
+    def _batcher(self, entry: Entry, gate: Gate) -> Batcher:
+        batcher = entry.lines.get(gate)
+        if not isinstance(batcher, Batcher):
+            batcher = entry.lines[gate] = Batcher(entry, gate, self._executor, self._cache.release)
+        return batcher
+
+    async def _enter(self, entry: Entry, gate: Gate) -> None:
+        try:
+            await gate.enter()
+        except BaseException:
+            self._cache.release(entry)
+            raise
+
+    def _start(self, entry: Entry, gate: Gate, call: Call, watch: Stopwatch) -> "asyncio.Future[Answer]":
+        loop = asyncio.get_running_loop()
+        try:
+            running = loop.run_in_executor(self._executor, _timed_answer, entry, call, watch)
+        except RuntimeError as error:  # the threads were shut down while the call stood in line
+            self._leave(entry, gate)
+            raise Unavailable(STOPPING) from error
+        running.add_done_callback(partial(self._finish, entry, gate, len(call.body), watch))
+        return running
+
+    def _finish(
+        self,
+        entry: Entry,
+        gate: Gate,
+        body_bytes: int,
+        watch: Stopwatch,
+        running: "asyncio.Future[Answer]",
+    ) -> None:
+        if not running.cancelled() and running.exception() is None:
+            entry.note_cost(body_bytes, watch.seconds)
+        self._leave(entry, gate)
+
+    def _leave(self, entry: Entry, gate: Gate) -> None:
+        gate.leave()
+        self._cache.release(entry)
+
+
+async def _outcome(running: "asyncio.Future[Answer]") -> Answer:
+    try:
+        return await asyncio.shield(running)  # when the caller gives up, the thread goes on
+    except asyncio.CancelledError:
+        if running.cancelled():  # the threads were shut down before one took it up
+            raise Unavailable(STOPPING) from None
+        raise
+    finally:
+        del running  # it holds the error that its own frame would be a part of: a circle
+
+
+def _timed_answer(entry: Entry, call: Call, watch: Stopwatch) -> Answer:
+    watch.start()
+    try:
+        return entry.model.answer(call)
+    finally:
+        watch.stop()

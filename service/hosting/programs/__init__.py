@@ -1,0 +1,1 @@
+"""Models compiled to programs that answer as scikit-learn does, bit by bit."""

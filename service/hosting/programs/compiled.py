@@ -1,0 +1,348 @@
+"""Faster programs for loaded models, used only where they were checked to be equal and measured to be faster.
+
+A program answers what `predict`, `predict_proba` or `transform` of the loaded estimator answer, without
+scikit-learn's checks and loops (table). Before it is used it is tried on rows of the
+model's own ranges, the example request, edges, values next to thresholds and rows between two labels: all
+answers must be the same, bit by bit, one row at a time and many at once, and so must the scores that labels
+come from. Rows that hold nan, infinity or what float32 cannot hold, at the start or on the way, go to the
+estimator itself, which knows what to make of them.
+
+Here is also found out how requests may be put together without a change of anybody's answer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from time import thread_time
+from typing import Any, Protocol
+
+import numpy as np
+
+from service.hosting.programs.agreement import (
+    Disagreement,
+    Rows,
+    Step,
+    answer_stack,
+    check,
+    check_rows,
+    check_stacks,
+    quiet,
+)
+from service.hosting.programs.probes import boundary_rows, probe_rows
+from service.log import get_logger
+
+COMPILE = "SAGEBIRD_COMPILE"
+"""The variable in a model's environment that switches compiling off for it."""
+
+_LABELS = "predict"
+_SCORES = ("decision_function", "predict_proba")
+_OFF = frozenset({"off", "no", "false", "0"})
+_SIZES = (1, 8, 64, 256)
+_TIMED_S = 0.005
+_FLOAT64 = np.dtype(np.float64)
+LIMIT = float(np.finfo(np.float32).max) ** 2
+"""The square of the largest number that float32 holds: below it a sum of squares has nothing larger in it."""
+
+
+class Joined(Enum):
+    """How requests may be put together so that each gets, to the last bit, what it would get alone."""
+
+    ROWS = "rows"
+    """Their rows are put together: no answer depends on the rows beside it."""
+    EQUALS = "requests of as many rows"
+    """As a stack for a program: answers depend on the number of rows of their own request."""
+    SINGLES = "requests of one row"
+    """Likewise, but only single rows."""
+
+
+class Reference(Protocol):
+    """What is compiled: a loaded estimator's methods as they are served, without their programs."""
+
+    @property
+    def estimator(self) -> Any:
+        """The object that was loaded."""
+        ...
+
+    @property
+    def features(self) -> int | None:
+        """Columns that it takes, if it says so."""
+        ...
+
+    def methods(self) -> Mapping[str, Step]:
+        """The methods that requests can reach."""
+        ...
+
+    def programs(self) -> Mapping[str, Step]:
+        """Programs of some of the methods. Raises Exception with the reason if there are none."""
+        ...
+
+    def method(self, name: str) -> Step:
+        """A method of the estimator that a program stands for, though requests may not reach it."""
+        ...
+
+    def is_row_wise(self) -> bool:
+        """Whether it is known that no answer depends on the rows beside it."""
+        ...
+
+    def program_bytes(self) -> int:
+        """Memory that the programs will hold besides the estimator's own."""
+        ...
+
+    def accelerate(self, programs: Mapping[str, "Quick"], joins: Mapping[str, Joined]) -> None:
+        """Let these answer in place of the methods of the same names, and requests be put together so."""
+        ...
+
+
+class NotForPrograms(Exception):
+    """What a program met on its way is the estimator's business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of compiling a model; `speeds` are methods -> (rows, estimator's s, program's s).
+
+    `joins` says of methods how requests may be put together; of those that are not in it they may not.
+    """
+
+    compiled: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    speeds: Mapping[str, tuple[tuple[int, float, float], ...]] = field(default_factory=dict)
+    joins: Mapping[str, Joined] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """For people: what is compiled and what is not."""
+        parts = [f"compiled: {', '.join(self.compiled)}"] if self.compiled else []
+        parts += [f"not compiled: {reason}" for reason in self.reasons]
+        return "; ".join(parts)
+
+
+class Quick:
+    """A program with its guard. Called with rows it gives the answer, or None: ask the estimator."""
+
+    __slots__ = ("_first", "_last", "program")
+
+    def __init__(self, program: Step, first: int = 1, last: float = float("inf")) -> None:
+        """`first` to `last` rows at once are what it is faster for."""
+        self.program = program
+        self._first = first
+        self._last = last
+
+    def __call__(self, rows: Any) -> Any | None:
+        """Answer, or None for rows that are not for programs."""
+        if type(rows) is not np.ndarray or rows.dtype != _FLOAT64 or rows.ndim != 2:
+            return None
+        # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
+        return self.answer_plain(rows) if np.vdot(rows, rows) < LIMIT else None
+
+    def answer_plain(self, rows: Rows) -> Any | None:
+        """As a call, for rows (n, features) in which nothing is that is not for programs."""
+        if not self._first <= len(rows) <= self._last:
+            return None
+        try:
+            return self.program(rows)
+        except NotForPrograms:
+            return None
+        except Exception:  # it worked when it was checked: the estimator goes on, and answers for it
+            self._give_up()
+            return None
+
+    def answer_stack(self, rows: Rows, each: int) -> Any | None:
+        """As `answer_plain`, for requests of `each` rows that follow one another: what each gets alone."""
+        if not self._last:
+            return None
+        try:
+            if each == 1:  # as answer_stack does, in fewer steps
+                return self.program(rows[:, np.newaxis])[:, 0]
+            return answer_stack(self.program, rows, each)
+        except NotForPrograms:
+            return None
+        except Exception:
+            self._give_up()
+            return None
+
+    def _give_up(self) -> None:
+        self._last = 0
+        get_logger("sagebird.models").exception("program failed; the model answers without it")
+
+
+class Compiling:
+    """Whether one loaded model may be compiled, and what came of it."""
+
+    def __init__(
+        self, reference: Reference | None, program_bytes: int = 0, verdict: Verdict | None = None
+    ) -> None:
+        """`reference` None: never, or no more. `program_bytes` is the memory that its programs may hold."""
+        self.reference = reference
+        self.program_bytes = program_bytes
+        self.verdict = verdict
+
+    @classmethod
+    def of(cls, reference: Reference | None, environment: Mapping[str, str], most_bytes: int) -> "Compiling":
+        """For a model that was just loaded; `most_bytes` 0 means that no model is compiled."""
+        if not most_bytes or reference is None or environment.get(COMPILE, "on").lower() in _OFF:
+            return cls(None)
+        need_bytes = reference.program_bytes()
+        if need_bytes > most_bytes:
+            need_mib, most_mib = need_bytes / 2**20, most_bytes / 2**20
+            reason = f"its programs would hold {need_mib:.1f} MiB more, of {most_mib:.1f} MiB allowed"
+            return cls(None, verdict=Verdict(reasons=(reason,)))
+        return cls(reference, need_bytes)
+
+    def describe(self, description: str) -> str:
+        """A model's description, with what came of compiling it."""
+        return description if self.verdict is None else f"{description}; {self.verdict.sentence}"
+
+    def run(self, example: Any, known: Verdict | None) -> Verdict | None:
+        """Compile, now; None if that is not wanted. Blocking.
+
+        `known` is what came of it for the very same files: nothing is checked again then.
+        """
+        reference, self.reference = self.reference, None
+        if reference is None:
+            return None
+        self.verdict = compile_model(reference, example) if known is None else _repeat(reference, known)
+        return self.verdict
+
+
+def _repeat(reference: Reference, known: Verdict) -> Verdict:
+    programs = reference.programs() if known.compiled else {}
+    quick = {name: _bounded(programs[name], known.speeds[name]) for name in known.compiled}
+    reference.accelerate(quick, known.joins)
+    return known
+
+
+def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
+    """Find, check and measure programs for a loaded model, and have it use them. Takes up to a second."""
+    features = reference.features
+    if features is None:
+        return Verdict(reasons=("it does not say how many columns it takes",))
+    try:
+        programs = reference.programs()
+        reasons: list[str] = []
+    except Exception as error:  # whatever is the matter with a program, the estimator goes on serving
+        programs, reasons = {}, [str(error)]
+    methods, row_wise = reference.methods(), reference.is_row_wise()
+    if not programs and not row_wise:
+        return Verdict(reasons=tuple(reasons))
+    rows = probe_rows(reference.estimator, features, _fitting(example, features))
+    rows = _with_boundaries(programs.get(_LABELS, methods.get(_LABELS)), rows)
+    quick: dict[str, Quick] = {}
+    speeds: dict[str, tuple[tuple[int, float, float], ...]] = {}
+    for name, method in methods.items():
+        if name not in programs:
+            reasons += [f"there is no program for its {name}"] if programs else []
+            continue
+        try:
+            for witness in _witnesses(name, programs):
+                check(witness, reference.method(witness), programs[witness], rows)
+            check(name, method, programs[name], rows)
+            speeds[name] = measure(method, programs[name], rows)
+            quick[name] = _bounded(programs[name], speeds[name])
+        except Exception as error:
+            reasons.append(f"{name}: {error}")
+    joins = _joins(methods, quick, rows, row_wise=row_wise)
+    reference.accelerate(quick, joins)
+    return Verdict(tuple(quick), tuple(reasons), speeds, joins)
+
+
+def _witnesses(name: str, programs: Mapping[str, Step]) -> tuple[str, ...]:
+    """What shows that labels are right also where they are about to change: the scores below them."""
+    return tuple(each for each in _SCORES if each in programs)[:1] if name == _LABELS else ()
+
+
+def _with_boundaries(labels: Step | None, rows: Rows) -> Rows:
+    """The rows, and some that lie between two labels, if there are labels."""
+    if labels is None:
+        return rows
+    try:
+        with quiet():
+            return np.concatenate([rows, boundary_rows(labels, rows)])
+    except Exception:  # that it fails shows when it is checked
+        return rows
+
+
+def _joins(
+    methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Rows, *, row_wise: bool
+) -> dict[str, Joined]:
+    """How requests may be put together, by the methods where they may."""
+    found: dict[str, Joined] = {}
+    for name, method in methods.items():
+        if row_wise and _holds(check_rows, _serving(method, quick.get(name)), rows):
+            found[name] = Joined.ROWS
+        elif name in quick and _holds(check_stacks, quick[name].program, rows, (1, 2, 3, 7, 16, 33)):
+            found[name] = Joined.EQUALS
+        elif name in quick and _holds(check_stacks, quick[name].program, rows, (1,)):
+            found[name] = Joined.SINGLES
+    return found
+
+
+def answers_by_row(reference: Reference, names: Sequence[str]) -> bool:
+    """Whether these methods, without programs, answer row by row: known, and seen on some rows."""
+    features, methods = reference.features, reference.methods()
+    if features is None or not reference.is_row_wise():
+        return False
+    rows = probe_rows(reference.estimator, features, None)
+    return all(_holds(check_rows, methods[name], rows) for name in names)
+
+
+def _holds(trial: Callable[..., None], *given: Any) -> bool:
+    try:
+        with quiet():
+            trial(*given)
+    except Exception:  # they differ, or it refuses some rows, so that nothing can be said
+        return False
+    return True
+
+
+def _serving(method: Step, quick: Quick | None) -> Step:
+    def answer(rows: Rows) -> Any:
+        found = None if quick is None else quick(rows)
+        return method(rows) if found is None else found
+
+    return answer
+
+
+def measure(method: Step, program: Step, rows: Rows) -> tuple[tuple[int, float, float], ...]:
+    """Seconds of processor time of both, for some numbers of rows."""
+    found = []
+    with quiet():
+        for size in _SIZES:
+            some = np.resize(rows, (size, rows.shape[1]))
+            found.append((size, _time(method, some), _time(program, some)))
+    return tuple(found)
+
+
+def _time(step: Step, rows: Rows) -> float:
+    """The least of some calls, in as much time as there is."""
+    least_s = float("inf")
+    begun_s = thread_time()
+    for _ in range(20):
+        started_s = thread_time()
+        step(rows)
+        now_s = thread_time()
+        least_s = min(least_s, now_s - started_s)
+        if now_s - begun_s > _TIMED_S:
+            break
+    return least_s
+
+
+def _bounded(program: Step, speeds: Sequence[tuple[int, float, float]]) -> Quick:
+    """The program for the sizes for which it is faster, from the first such to the last in a row."""
+    faster = [program_s < method_s for _, method_s, program_s in speeds]
+    if not any(faster):
+        raise Disagreement("its program is not faster")
+    first = faster.index(True)
+    last = first
+    while last + 1 < len(faster) and faster[last + 1]:
+        last += 1
+    ends = float("inf") if last == len(faster) - 1 else speeds[last][0]
+    return Quick(program, speeds[first][0], ends)
+
+
+def _fitting(example: Any, features: int) -> Rows | None:
+    """The example rows if they are rows that programs take."""
+    usable = type(example) is np.ndarray and example.dtype == _FLOAT64 and example.ndim == 2
+    if not usable or example.shape[1] != features or not np.isfinite(example).all():
+        return None
+    return np.asarray(example[:16])

@@ -1,0 +1,122 @@
+"""Programs of linear models."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from service.hosting.programs.program import (
+    Methods,
+    NotCompilable,
+    Step,
+    classify,
+    expit,
+    multiply,
+    softmax,
+    two_sided,
+)
+
+
+def _scores(estimator: Any) -> Step:
+    """What `decision_function` or a regressor's `predict` gives, as it is before a reshape."""
+    weights = estimator.coef_.T if estimator.coef_.ndim == 2 else estimator.coef_
+    if hasattr(weights, "toarray"):
+        raise NotCompilable("the coefficients are sparse")
+    # Shaped like the scores of one row: arrays of one shape are added in half the time.
+    offset = np.reshape(estimator.intercept_, (1, -1) if weights.ndim == 2 else -1)
+
+    def scores(rows: Any) -> Any:
+        found = rows.dot(weights) if rows.ndim == 2 else multiply(rows, weights)
+        found += offset
+        return found
+
+    return scores
+
+
+def _regressor(estimator: Any) -> Methods:
+    return {"predict": _scores(estimator)}
+
+
+def _flat_regressor(estimator: Any) -> Methods:
+    scores = _scores(estimator)
+    return {"predict": lambda rows: _one_each(scores(rows), rows)}
+
+
+def _one_each(answer: Any, rows: Any) -> Any:
+    return answer.reshape(rows.shape[:-1])
+
+
+def _generalized(estimator: Any) -> Methods:
+    scores, inverse = _scores(estimator), estimator._base_loss.link.inverse
+    return {"predict": lambda rows: inverse(scores(rows))}
+
+
+def _classifier(estimator: Any) -> Methods:
+    scores, classes = _scores(estimator), estimator.classes_
+    if len(classes) != 2:
+        return {"decision_function": scores, "predict": classify(scores, classes)}
+    take = classes.take
+    return {
+        "decision_function": lambda rows: scores(rows)[..., 0],
+        "predict": lambda rows: take((scores(rows)[..., 0] > 0).astype("intp"), axis=0),
+    }
+
+
+def _logistic(estimator: Any) -> Methods:
+    methods, scores = _classifier(estimator), _scores(estimator)
+    if len(estimator.classes_) == 2:
+        chances: Step = lambda rows: two_sided(expit(scores(rows)[..., 0]))  # noqa: E731
+    else:
+        chances = lambda rows: softmax(scores(rows))  # noqa: E731
+    return {**methods, "predict_proba": chances}
+
+
+def _ridge_classifier(estimator: Any) -> Methods:
+    if estimator._label_binarizer.y_type_.startswith("multilabel"):
+        raise NotCompilable("the labels are many per row")
+    return _classifier(estimator)
+
+
+def _partial_least_squares(estimator: Any) -> Methods:
+    mean, weights, offset = estimator._x_mean, estimator.coef_.T, estimator.intercept_
+    flat = estimator._predict_1d
+
+    def predict(rows: Any) -> Any:
+        answer = (rows - mean) @ weights + offset
+        return _one_each(answer, rows) if flat else answer
+
+    return {"predict": predict}
+
+
+_REGRESSORS = (
+    *("LinearRegression", "Ridge", "RidgeCV", "Lasso", "LassoCV", "ElasticNet", "ElasticNetCV", "Lars"),
+    *("LarsCV", "LassoLars", "LassoLarsCV", "LassoLarsIC", "OrthogonalMatchingPursuit"),
+    *("OrthogonalMatchingPursuitCV", "BayesianRidge", "ARDRegression", "HuberRegressor", "TheilSenRegressor"),
+    *("LinearSVR", "QuantileRegressor", "MultiTaskLasso", "MultiTaskLassoCV", "MultiTaskElasticNet"),
+    "MultiTaskElasticNetCV",
+)
+
+BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
+    {
+        **dict.fromkeys(_REGRESSORS, _regressor),
+        "SGDRegressor": _flat_regressor,
+        "PassiveAggressiveRegressor": _flat_regressor,
+        "PoissonRegressor": _generalized,
+        "GammaRegressor": _generalized,
+        "TweedieRegressor": _generalized,
+        "LogisticRegression": _logistic,
+        "LogisticRegressionCV": _logistic,
+        "LinearDiscriminantAnalysis": _logistic,
+        "LinearSVC": _classifier,
+        "SGDClassifier": _classifier,
+        "Perceptron": _classifier,
+        "PassiveAggressiveClassifier": _classifier,
+        "RidgeClassifier": _ridge_classifier,
+        "RidgeClassifierCV": _ridge_classifier,
+        "PLSRegression": _partial_least_squares,
+        "PLSCanonical": _partial_least_squares,
+        "CCA": _partial_least_squares,
+    }
+)
+"""A method that only some of these have is dropped for the others, see programs.build."""

@@ -1,0 +1,293 @@
+"""Programs of trees and forests: all trees of a model merged into one, walked by scikit-learn's own C code.
+
+A forest of scikit-learn spends its time between its trees, not in them. Here its trees hang below one binary
+tree over an extra column that holds a tree's number, so that one call of `Tree.apply` on each row as often as
+there are trees finds all leaves. Nodes, thresholds and the cast of rows to float32 are scikit-learn's own, so
+every row reaches the very leaf that it would reach there, however close to a threshold it lies.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from service.hosting.programs.program import Methods, NotCompilable, Step, by_rows, classify
+
+_NO_CHILD = -1
+_CELLS_AT_ONCE = 2**17
+"""Cells of the widened rows that are walked in one go, so that they stay in the processor's cache."""
+MAX_BYTES = 256 << 20
+"""Largest merged tree: it is held besides the model itself."""
+
+
+class MergedTrees:
+    """Trees of one model as one. `sums` adds up what their leaves hold, in the order of the trees."""
+
+    def __init__(self, trees: Sequence[Any], features: int) -> None:
+        from sklearn.tree._tree import Tree
+
+        states = [tree.__getstate__() for tree in trees]
+        size_bytes = sum(state["nodes"].nbytes + state["values"].nbytes for state in states)
+        if size_bytes > MAX_BYTES:
+            raise NotCompilable(f"its trees hold {size_bytes >> 20} MiB, of which no copy is made")
+        nodes, levels = _merge([state["nodes"] for state in states], features)
+        values = [state["values"] for state in states]
+        root = np.zeros((len(trees) - 1, *values[0].shape[1:]))
+        first = trees[0]
+        self._tree = Tree(features + 1, np.asarray(first.n_classes, dtype=np.intp), first.n_outputs)
+        self._values = np.concatenate([root, *values])
+        self._tree.__setstate__(
+            {
+                "max_depth": max(tree.max_depth for tree in trees) + levels,
+                "node_count": len(nodes),
+                "nodes": nodes,
+                "values": self._values,
+            }
+        )
+        self._count = len(trees)
+        self._features = features
+        self._numbers = np.arange(self._count, dtype=np.float32)
+        self._most_rows = max(1, _CELLS_AT_ONCE // (self._count * (features + 1)))
+
+    def leaf_values(self, rows: Any) -> Any:
+        """What the leaves hold: (trees, n, outputs, classes)."""
+        wide = np.empty((self._count, len(rows), self._features + 1), dtype=np.float32)
+        wide[:, :, :-1] = rows
+        wide[:, :, -1] = self._numbers[:, None]
+        leaves = self._tree.apply(wide.reshape(-1, self._features + 1))
+        found = self._values.take(leaves, axis=0)
+        return found.reshape(self._count, len(rows), *self._values.shape[1:])
+
+    def sums(self, rows: Any) -> Any:
+        """(n, outputs, classes): added tree by tree, from 0, as scikit-learn adds."""
+        most = self._most_rows
+        if len(rows) <= most:
+            return _add_up(self.leaf_values(rows))
+        parts = [rows[start : start + most] for start in range(0, len(rows), most)]
+        return np.concatenate([_add_up(self.leaf_values(part)) for part in parts])
+
+
+def _add_up(parts: Any) -> Any:
+    """The sum over the first axis, added one after the other.
+
+    numpy does that by itself, unless each part is a single number: these it would add in pairs.
+    """
+    if parts[0].size == 1:
+        return np.add.accumulate(parts, axis=0)[-1]
+    return np.add.reduce(parts, axis=0)
+
+
+def _merge(parts: Sequence[Any], selector: int) -> tuple[Any, int]:
+    """Nodes of all trees in one array, the choice among them first, and how many levels that adds."""
+    joints = len(parts) - 1
+    starts = joints + np.concatenate([[0], np.cumsum([len(part) for part in parts])[:-1]])
+    top = np.zeros(joints, dtype=parts[0].dtype)
+    deepest = _choose(top, starts, selector)
+    moved = []
+    for part, start in zip(parts, starts, strict=True):
+        own = part.copy()
+        inner = own["left_child"] != _NO_CHILD
+        own["left_child"][inner] += start
+        own["right_child"][inner] += start
+        moved.append(own)
+    return np.concatenate([top, *moved]), deepest
+
+
+def _choose(top: Any, starts: Any, selector: int) -> int:
+    """Fill in the nodes that lead to each tree by its number; returns their depth."""
+    used = 0
+    deepest = 0
+
+    def place(low: int, high: int, depth: int) -> int:
+        nonlocal used, deepest
+        deepest = max(deepest, depth)
+        if high - low == 1:
+            return int(starts[low])
+        here, middle = used, (low + high) // 2
+        used += 1
+        top["feature"][here] = selector
+        top["threshold"][here] = middle - 0.5
+        top["left_child"][here] = place(low, middle, depth + 1)
+        top["right_child"][here] = place(middle, high, depth + 1)
+        return here
+
+    place(0, len(starts), 0)
+    return deepest
+
+
+def _tree_values(estimator: Any) -> Step:
+    tree = estimator.tree_
+    return lambda rows: tree.predict(rows.astype(np.float32))
+
+
+def _tree_classifier(estimator: Any) -> Methods:
+    if estimator.n_outputs_ != 1:
+        raise NotCompilable("it predicts several outputs")
+    values, classes = _tree_values(estimator), int(estimator.n_classes_)
+    return {
+        "predict_proba": lambda rows: values(rows)[:, :classes],
+        "predict": classify(values, estimator.classes_),
+    }
+
+
+def _tree_regressor(estimator: Any) -> Methods:
+    values = _tree_values(estimator)
+    if estimator.n_outputs_ == 1:
+        return {"predict": lambda rows: values(rows)[:, 0]}
+    return {"predict": lambda rows: values(rows)[:, :, 0]}
+
+
+def _merged(estimator: Any) -> MergedTrees:
+    trees = [each.tree_ for each in estimator.estimators_]
+    return MergedTrees(trees, int(estimator.n_features_in_))
+
+
+def _forest_classifier(estimator: Any) -> Methods:
+    if estimator.n_outputs_ != 1:
+        raise NotCompilable("it predicts several outputs")
+    forest, count = _merged(estimator), len(estimator.estimators_)
+    return {
+        "predict_proba": lambda rows: forest.sums(rows)[:, 0, :] / count,
+        "predict": classify(lambda rows: forest.sums(rows)[:, 0, :] / count, estimator.classes_),
+    }
+
+
+def _forest_regressor(estimator: Any) -> Methods:
+    forest, count = _merged(estimator), len(estimator.estimators_)
+    if estimator.n_outputs_ == 1:
+        return {"predict": lambda rows: forest.sums(rows)[:, 0, 0] / count}
+    return {"predict": lambda rows: forest.sums(rows)[:, :, 0] / count}
+
+
+def _boosted_scores(estimator: Any) -> Step:
+    from sklearn.ensemble._gradient_boosting import predict_stages
+
+    if not (isinstance(estimator.init_, str) or type(estimator.init_).__name__.startswith("Dummy")):
+        raise NotCompilable("it starts from another estimator's predictions")
+    stages, rate = estimator.estimators_, estimator.learning_rate
+    start = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_)))
+
+    def scores(rows: Any) -> Any:
+        raw = np.repeat(start, len(rows), axis=0)
+        predict_stages(stages, np.ascontiguousarray(rows, dtype=np.float32), rate, raw)
+        return raw
+
+    return scores
+
+
+def _boosted_classifier(estimator: Any) -> Methods:
+    scores, classes, loss = _boosted_scores(estimator), estimator.classes_, estimator._loss
+    flat = len(classes) == 2
+    decide: Step = (lambda rows: scores(rows).ravel()) if flat else scores
+    return {
+        "decision_function": decide,
+        "predict_proba": lambda rows: loss.predict_proba(decide(rows)),
+        "predict": (lambda rows: classes[(decide(rows) >= 0).astype(int)])
+        if flat
+        else classify(scores, classes),
+    }
+
+
+def _boosted_regressor(estimator: Any) -> Methods:
+    scores = _boosted_scores(estimator)
+    return {"predict": lambda rows: scores(rows).ravel()}
+
+
+def _histogram_scores(estimator: Any) -> Step:
+    """The nodes of HistGradientBoosting, merged like those of a forest; they compare in float64."""
+    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+
+    if estimator.is_categorical_ is not None:
+        raise NotCompilable("it has categorical columns")
+    per_stage, features = int(estimator.n_trees_per_iteration_), int(estimator.n_features_in_)
+    parts = [each.nodes for stage in estimator._predictors for each in stage]
+    nodes = _merge_histogram(parts, features)
+    none = np.zeros((0, 8), dtype=np.uint32)
+    merged = TreePredictor(nodes, none, none)
+    known, index = none, np.zeros(features + 1, dtype=np.uint32)
+    count, start = len(parts), estimator._baseline_prediction
+    numbers = np.arange(count, dtype=np.float64)
+    most = max(1, _CELLS_AT_ONCE // (count * (features + 1)))
+
+    def part_scores(rows: Any) -> Any:
+        wide = np.empty((count, len(rows), features + 1))
+        wide[:, :, :-1] = rows
+        wide[:, :, -1] = numbers[:, None]
+        leaves = merged.predict(wide.reshape(-1, features + 1), known, index, 1)
+        # (stages + 1, n, trees per stage): the baseline comes first, as scikit-learn adds it.
+        steps = np.empty((count // per_stage + 1, len(rows), per_stage))
+        steps[0] = start
+        steps[1:] = leaves.reshape(-1, per_stage, len(rows)).transpose(0, 2, 1)
+        return _add_up(steps)
+
+    def scores(rows: Any) -> Any:
+        if len(rows) <= most:
+            return part_scores(rows)
+        return np.concatenate([part_scores(rows[at : at + most]) for at in range(0, len(rows), most)])
+
+    return scores
+
+
+def _merge_histogram(parts: Sequence[Any], selector: int) -> Any:
+    size_bytes = sum(part.nbytes for part in parts)
+    if size_bytes > MAX_BYTES:
+        raise NotCompilable(f"its trees hold {size_bytes >> 20} MiB, of which no copy is made")
+    joints = len(parts) - 1
+    starts = joints + np.concatenate([[0], np.cumsum([len(part) for part in parts])[:-1]])
+    top = np.zeros(joints, dtype=parts[0].dtype)
+    plain = np.zeros(
+        joints,
+        dtype=[("feature", "i8"), ("threshold", "f8"), ("left_child", "i8"), ("right_child", "i8")],
+    )
+    _choose(plain, starts, selector)
+    for name, own in (("feature", "feature_idx"), ("threshold", "num_threshold")):
+        top[own] = plain[name]
+    top["left"], top["right"] = plain["left_child"], plain["right_child"]
+    moved = []
+    for part, start in zip(parts, starts, strict=True):
+        own_nodes = part.copy()
+        inner = own_nodes["is_leaf"] == 0
+        own_nodes["left"][inner] += own_nodes["left"].dtype.type(start)
+        own_nodes["right"][inner] += own_nodes["right"].dtype.type(start)
+        moved.append(own_nodes)
+    return np.concatenate([top, *moved])
+
+
+def _histogram_classifier(estimator: Any) -> Methods:
+    scores, classes, loss = _histogram_scores(estimator), estimator.classes_, estimator._loss
+    flat = len(classes) == 2
+    return {
+        "decision_function": (lambda rows: scores(rows).ravel()) if flat else scores,
+        # In the memory order that scikit-learn has there: sums over many classes depend on it.
+        "predict_proba": lambda rows: loss.predict_proba(np.asfortranarray(scores(rows))),
+        "predict": (lambda rows: classes[(scores(rows).ravel() > 0).astype(int)])
+        if flat
+        else classify(scores, classes),
+    }
+
+
+def _histogram_regressor(estimator: Any) -> Methods:
+    scores, inverse = _histogram_scores(estimator), estimator._loss.link.inverse
+    return {"predict": lambda rows: inverse(scores(rows).ravel())}
+
+
+BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
+    {
+        name: by_rows(builder)
+        for name, builder in {
+            "DecisionTreeClassifier": _tree_classifier,
+            "ExtraTreeClassifier": _tree_classifier,
+            "DecisionTreeRegressor": _tree_regressor,
+            "ExtraTreeRegressor": _tree_regressor,
+            "RandomForestClassifier": _forest_classifier,
+            "ExtraTreesClassifier": _forest_classifier,
+            "RandomForestRegressor": _forest_regressor,
+            "ExtraTreesRegressor": _forest_regressor,
+            "GradientBoostingClassifier": _boosted_classifier,
+            "GradientBoostingRegressor": _boosted_regressor,
+            "HistGradientBoostingClassifier": _histogram_classifier,
+            "HistGradientBoostingRegressor": _histogram_regressor,
+        }.items()
+    }
+)

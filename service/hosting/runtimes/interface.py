@@ -1,0 +1,144 @@
+"""What a loaded model takes and gives, as far as it tells: for documents that describe calls of it.
+
+Read from what scikit-learn's estimators remember of their fitting. Nothing here is needed to answer a call,
+and whatever a model does not tell is left open.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.hosting.runtimes.model import Answer, FlavourModel, HandlerModel, LoadedModel
+
+MOST_CLASSES = 100
+"""Labels, or words of a column, beyond which they are no choice that a document lists."""
+
+_MOST_COLUMNS = 1000
+_MOST_DEPTH = 20
+
+Plain = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input column.
+
+    `words` are the only texts that it may hold, () if any; `gaps` says that a value may be missing. One that
+    is not known to hold `text` holds numbers.
+    """
+
+    name: str
+    text: bool = False
+    words: tuple[str, ...] = ()
+    gaps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What one model takes and gives.
+
+    `scripted` says that the model's own code reads requests and words answers: only examples tell how.
+    `width` is the number of columns, `columns` are theirs in order, () of a model fitted without names.
+    `labels` are a classifier's, () of other models; `numbers` says that each row is answered by one number.
+    `shown` is its answer to its own example request. `texts` says that each input is a text by itself.
+    """
+
+    scripted: bool
+    width: int | None
+    columns: tuple[Column, ...]
+    labels: tuple[Plain, ...]
+    numbers: bool
+    shown: Answer | None
+    texts: bool = False
+
+
+def read_interface(model: LoadedModel, shown: Answer | None) -> Interface | None:
+    """The interface of a model; None of one that tells nothing."""
+    if isinstance(model, FlavourModel):
+        found = _of_estimator(model.predictor.estimator, scripted=False, shown=shown)
+        return replace(found, texts=model.predictor.takes.texts)
+    if isinstance(model, HandlerModel):
+        return _of_estimator(model.loaded, scripted=True, shown=shown)
+    return None
+
+
+def _of_estimator(estimator: Any, *, scripted: bool, shown: Answer | None) -> Interface:
+    try:
+        width = getattr(estimator, "n_features_in_", None)
+        columns = tuple(_columns(estimator))
+        labels = tuple(_labels(estimator))
+        numbers = _is_regressor(estimator)
+    except Exception:  # the edge of a model's own objects, any attribute of which may be code
+        return Interface(scripted, None, (), (), False, shown)
+    return Interface(scripted, width if type(width) is int else None, columns, labels, numbers, shown)
+
+
+def _is_regressor(estimator: Any) -> bool:
+    tags = getattr(estimator, "__sklearn_tags__", None)  # before scikit-learn 1.6 an attribute
+    kind = getattr(estimator, "_estimator_type", "") if tags is None else tags().estimator_type
+    return bool(kind == "regressor")
+
+
+def _labels(estimator: Any) -> Iterator[Plain]:
+    found = getattr(estimator, "classes_", None)
+    values: Any = None if found is None or not hasattr(found, "tolist") else found.tolist()
+    if not isinstance(values, list) or len(values) > MOST_CLASSES:
+        return
+    if all(isinstance(value, (str, int, float, bool)) for value in values):  # else several outputs
+        yield from values
+
+
+def _columns(estimator: Any) -> Iterator[Column]:
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None or len(names) > _MOST_COLUMNS:
+        return
+    known = {column.name: column for column in _known_columns(estimator, list(names), False, 0)}
+    for name in map(str, names):
+        yield known.get(name, Column(name))
+
+
+def _known_columns(part: Any, names: list[str], gaps: bool, depth: int) -> Iterator[Column]:
+    """What the steps of a pipeline tell of the columns that they are fitted on."""
+    if depth > _MOST_DEPTH:
+        return
+    if hasattr(part, "steps"):
+        yield from _of_steps([step for _, step in part.steps], names, gaps, depth)
+    elif hasattr(part, "transformers_"):
+        for _, inner, where in part.transformers_:
+            chosen = list(_chosen(where, names))
+            if not isinstance(inner, str) and chosen:
+                yield from _known_columns(inner, chosen, gaps, depth + 1)
+    elif hasattr(part, "categories_") and len(part.categories_) == len(names):
+        strict = getattr(part, "handle_unknown", "") == "error"
+        for name, words in zip(names, part.categories_, strict=True):
+            yield _column_of_words(name, list(words), strict, gaps)
+    else:
+        for name in names:
+            yield Column(name, gaps=gaps)
+
+
+def _of_steps(steps: list[Any], names: list[str], gaps: bool, depth: int) -> Iterator[Column]:
+    """The first step that is no imputer tells: an imputer hands columns on, filled."""
+    for step in steps:
+        if "Imputer" not in type(step).__name__:
+            yield from _known_columns(step, names, gaps, depth + 1)
+            return
+        gaps = True
+
+
+def _chosen(where: Any, names: list[str]) -> Iterable[str]:
+    """The names that a ColumnTransformer chose by names, numbers or truth values."""
+    if isinstance(where, str):
+        return [where]
+    if isinstance(where, slice):
+        return names[where] if not isinstance(where.start, str) else []
+    items = list(where) if hasattr(where, "__iter__") else [where]
+    if items and all(isinstance(item, bool) for item in items):
+        return [name for name, chosen in zip(names, items, strict=True) if chosen]
+    return [str(item) if isinstance(item, str) else names[int(item)] for item in items]
+
+
+def _column_of_words(name: str, words: list[Any], strict: bool, gaps: bool) -> Column:
+    texts = tuple(str(word) for word in words if isinstance(word, str))
+    listed = strict and len(texts) <= MOST_CLASSES and len(texts) == len(words)
+    return Column(name, bool(texts), texts if listed else (), gaps or len(texts) < len(words))

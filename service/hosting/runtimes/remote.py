@@ -1,0 +1,72 @@
+"""A model in a running container that is called over HTTP, by SageMaker's container contract (A.1, A.5).
+
+The only client of containers; who retries, and how often, is decided by who calls.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+
+from service.errors import ModelFault, ModelTimeout, ModelUnreachable
+from service.hosting.runtimes.model import Answer, Call
+
+_PING_TIMEOUT_S: Final = 2.0
+_PARAMETERS_TIMEOUT_S: Final = 10.0
+_MAX_MESSAGE_CHARS: Final = 2000
+
+
+class RemoteModel:
+    """The container at a base address such as http://127.0.0.1:8081; any number of threads may call it."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self.url = url.rstrip("/")
+        # A container that takes its time to answer has accepted the connection long before.
+        self._client = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)))
+        self._timeout_s = timeout_s
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def ping(self) -> None:
+        """Raises ModelUnreachable unless /ping answers 200 within two seconds."""
+        response = self._send("GET", "/ping", timeout=_PING_TIMEOUT_S)
+        if response.status_code != 200:
+            raise ModelUnreachable(
+                f"The container at {self.url} is not healthy: /ping answers {response.status_code}."
+            )
+
+    def execution_parameters(self) -> dict[str, Any]:
+        """What the container says at /execution-parameters; {} where it says nothing that can be read."""
+        try:
+            response = self._send("GET", "/execution-parameters", timeout=_PARAMETERS_TIMEOUT_S)
+            document = response.json() if response.status_code == 200 else {}
+        except (ModelFault, ValueError):
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    def answer(self, call: Call, chunks: Iterator[bytes] | None = None) -> Answer:
+        """Answer one call; with `chunks` the body is streamed from them, in chunked encoding.
+
+        Raises: ModelFault with the container's status and text; ModelTimeout; ModelUnreachable.
+        """
+        headers = {
+            name: value
+            for name, value in (("Content-Type", call.content_type), ("Accept", call.accept))
+            if value is not None
+        }
+        content = call.body if chunks is None else chunks
+        response = self._send("POST", "/invocations", content=content, headers=headers)
+        if not response.is_success:
+            text = response.text.strip()[:_MAX_MESSAGE_CHARS]
+            raise ModelFault(text or "the container gave no reason", response.status_code)
+        return Answer(response.content, response.headers.get("content-type", "application/octet-stream"))
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, self.url + path, **options)
+        except httpx.TimeoutException as error:
+            raise ModelTimeout(f"no answer within {self._timeout_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ModelUnreachable(f"The container at {self.url} cannot be reached: {error}.") from error

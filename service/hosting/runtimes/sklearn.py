@@ -1,0 +1,384 @@
+"""Scikit-learn models (and all that look like them), saved with joblib or pickle.
+
+In here: loading the file with every failure worded, and predicting from rows or records.
+Not in here: bytes and headers (codec), scripts (handler).
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from service.errors import BadPayload, ModelFailure, ModelFault, ModelTooLarge, NotAcceptable
+from service.hosting.artifacts.unpacked import UNLIMITED, Room
+from service.hosting.programs import table as programs
+from service.hosting.programs.compiled import Joined, Quick, answers_by_row
+from service.hosting.programs.probes import parts_of
+from service.hosting.runtimes.drift import drift_sentences, ignore_missing_names, listen
+from service.hosting.runtimes.finding import find_definition, find_file
+from service.hosting.runtimes.guarded import Unsure, load_within, too_large
+from service.hosting.runtimes.reading import Reading, frame_of
+from service.hosting.runtimes.row_wise import is_row_wise
+from service.hosting.runtimes.trial import try_out
+from service.hosting.runtimes.user_code import code_fault, missing_module, plain
+from service.media.codec import OUTPUTS, Accept
+from service.media.tables import CsvBody, Table, Takes
+from service.media.types import CSV, JSON, NPY
+
+LABEL, PROBABILITIES = OUTPUTS
+
+_NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
+_HOLDS_GAPS = "contains NaN"
+_UNKNOWN_WORDS = "Found unknown categories"
+_LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
+    re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
+    re.compile(r"module (?P<shown>'(?P<module>[^']+)') has no attribute '(?P<name>[^']+)'"),
+)
+
+
+def load(model_dir: Path, environment: Mapping[str, str], room: Room = UNLIMITED) -> "SklearnModel":
+    """Load the folder's model. Raises ModelFault."""
+    file = find_file(model_dir)
+    with listen() as versions:
+        estimator = load_file(file, versions, room)
+    return SklearnModel(estimator, read_output(environment), drift_sentences(versions))
+
+
+def load_file(file: Path, versions: set[str], room: Room = UNLIMITED) -> Any:
+    """Unpickle the file; `versions` is what `listen` fills meanwhile. Raises ModelFault.
+
+    No memory map: it would tie the loaded model to a file that may be replaced while it serves.
+    """
+    try:
+        return _load_within(file, room)
+    except MemoryError as error:
+        raise ModelTooLarge(f"{file.name} does not fit into memory") from error
+    except BaseException as error:  # edge: unpickling runs the model's own code
+        raise _load_failure(file, versions, error) from error
+
+
+def _load_within(file: Path, room: Room) -> Any:
+    """Unpickle, never beyond the room: where nobody can know, a process of its own goes first."""
+    if room.most_bytes:
+        try:
+            return load_within(file, room.most_bytes)
+        except Unsure:
+            try_out(file, room.most_bytes, room.folders, too_large(file.name, room.most_bytes))
+    return joblib.load(file)
+
+
+def _load_failure(file: Path, versions: set[str], error: BaseException) -> ModelFault:
+    if isinstance(error, ModelFault):
+        return error
+    said = f"{type(error).__name__}: {plain(str(error)).partition(chr(10))[0]}"
+    if versions:
+        return ModelFailure(f"{file.name} cannot be loaded ({said}): {'; '.join(drift_sentences(versions))}")
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        return _missing_module(file, plain(error.name))
+    for pattern in _LOST_NAMES:
+        lost = pattern.search(plain(str(error)))
+        if lost is not None:
+            # under `python -m` __main__ shows itself under another name
+            in_main = lost["shown"] == repr(sys.modules["__main__"])
+            return _missing_attribute(file, lost["name"], "__main__" if in_main else lost["module"])
+    return ModelFailure(f"{file.name} cannot be read: it is truncated, or no joblib or pickle file ({said})")
+
+
+def _missing_module(file: Path, name: str) -> ModelFailure:
+    if name.partition(".")[0] == "sklearn":
+        return ModelFailure(
+            f"{file.name} needs {name}, which this server's scikit-learn lacks: "
+            "fit the model again with this version, or install the version it was fitted with"
+        )
+    return ModelFailure(missing_module(file.name, name))
+
+
+def _missing_attribute(file: Path, name: str, module: str) -> ModelFailure:
+    if module == "__main__":
+        defined = find_definition([file.parent, file.parent / "code"], name)
+        if defined is not None:
+            return ModelFailure(
+                f"{file.name} was pickled from a script's __main__, which defined {name}: {defined.name} "
+                f"beside it defines {name}, so save it again from a script that has "
+                f"`from {defined.stem} import {name}`"
+            )
+        return ModelFailure(
+            f"{file.name} was pickled from a script's __main__, which defined {name}: define {name} in a "
+            "module of the model (code/inference.py or a file beside it), import it from there and save again"
+        )
+    return ModelFailure(
+        f"{file.name} needs {name} of the Python module {module!r}, which has no such thing here"
+    )
+
+
+def read_output(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What SAGEMAKER_INFERENCE_OUTPUT asks a model to answer; () when it is not set. Raises ModelFailure."""
+    text = environment.get("SAGEMAKER_INFERENCE_OUTPUT", "")
+    output = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in output:
+        if name not in (LABEL, PROBABILITIES):
+            raise ModelFailure(f"SAGEMAKER_INFERENCE_OUTPUT knows {LABEL} and {PROBABILITIES}, not {name!r}")
+    return output
+
+
+class SklearnModel:
+    """An estimator and how it answers; `estimator` is left as it was loaded."""
+
+    def __init__(self, estimator: Any, output: tuple[str, ...] = (), warnings: tuple[str, ...] = ()) -> None:
+        self.estimator = estimator
+        self.warnings = warnings
+        self._name = type(estimator).__name__
+        self._output = output
+        self._answers_by = self._method()
+        self._reading = Reading(estimator)
+        self.takes: Takes = self._reading.takes
+        self.columns = self._reading.names
+        self._features = self._reading.features
+        self._wants_names = False
+        self._quick: Mapping[str, Quick] = {}
+        self._joins: Mapping[str, Joined] = {}
+        self._has_threads = any(vars(part).get("n_jobs") not in (None, 1) for part in parts_of(estimator))
+        if PROBABILITIES in output and not hasattr(estimator, "predict_proba"):
+            raise ModelFailure(
+                f"SAGEMAKER_INFERENCE_OUTPUT asks for probabilities, but {self._no_probabilities}"
+            )
+
+    @property
+    def description(self) -> str:
+        """The estimator's class and the package it is from."""
+        package = plain(type(self.estimator).__module__).partition(".")[0]
+        return f"{self._name} ({'scikit-learn' if package == 'sklearn' else package})"
+
+    def predict(self, data: Any, accept: Accept) -> Any:
+        """What the estimator says about what the codec read, shaped for the accepted media type.
+
+        Anything else, which a script's input_fn made, is handed on as it is.
+
+        Raises BadPayload when the estimator refuses the data, NotAcceptable when it cannot say what is asked.
+        """
+        output = self._asked(accept)
+        gap = None
+        if type(data) is not np.ndarray or not self.takes.numbers:
+            gap = _gap_word(data)
+            data = self._read(data)
+        if PROBABILITIES not in output:
+            return self._call(self._answers_by, data, gap)
+        if not hasattr(self.estimator, "predict_proba"):
+            raise NotAcceptable(self._no_probabilities)
+        if LABEL not in output:
+            return _by_sample(self._call("predict_proba", data, gap), accept.media_type)
+        if accept.media_type == NPY:
+            raise NotAcceptable(
+                "labels and probabilities together do not fit one array: accept JSON, JSON Lines or CSV"
+            )
+        labels = self._call(self._answers_by, data, gap)
+        return _both(labels, self._call("predict_proba", data, gap), accept.media_type)
+
+    def _read(self, data: Any) -> Any:
+        if isinstance(data, np.ndarray) and data.dtype.kind in "iuf" and data.ndim == 2:
+            data = Table(data.tolist())  # numbers for a model that takes words
+        if isinstance(data, CsvBody | Table) or (isinstance(data, list) and data and type(data[0]) is dict):
+            return self._reading.read(data)
+        return data
+
+    def methods_for(self, accept: Accept) -> tuple[str, ...]:
+        """The estimator's methods that `predict` calls for such an answer."""
+        output = self._asked(accept)
+        labels = () if PROBABILITIES in output and LABEL not in output else (self._answers_by,)
+        return (*labels, "predict_proba") if PROBABILITIES in output else labels
+
+    def quick_for(self, accept: Accept) -> Quick | None:
+        """What alone gives such an answer for plain rows with as many columns as there are `features`."""
+        return None if PROBABILITIES in self._asked(accept) else self._quick.get(self._answers_by)
+
+    def joined(self, accept: Accept) -> Joined | None:
+        """How requests for such an answer may be put together; None: not at all."""
+        names = self.methods_for(accept)
+        return self._joins.get(names[0]) if len(names) == 1 else None
+
+    def answers_by_row(self, accept: Accept) -> bool:
+        """Whether no answer of this form depends on the rows beside it. Tries it, which takes a moment."""
+        return answers_by_row(self, self.methods_for(accept))
+
+    def predict_joined(self, rows: "np.ndarray[Any, Any]", each: int, accept: Accept) -> Any | None:
+        """What requests of `each` rows get, which follow one another in plain rows (n, features).
+
+        None where each has to be asked alone. To be used as `joined` says.
+        """
+        (name,) = self.methods_for(accept)
+        quick = self._quick.get(name)
+        return quick.answer_stack(rows, each) if quick and rows.shape[1] == self._features else None
+
+    def _asked(self, accept: Accept) -> tuple[str, ...]:
+        return self._output if accept.output is None else accept.output
+
+    # What hosting/programs/compiled asks for
+
+    @property
+    def features(self) -> int | None:
+        """Columns that the estimator takes, if it says so."""
+        return self._features
+
+    def methods(self) -> Mapping[str, Callable[[Any], Any]]:
+        """The methods that requests can reach, given rows (n, features)."""
+        names = [self._answers_by, *(["predict_proba"] if hasattr(self.estimator, "predict_proba") else [])]
+        return {name: self.method(name) for name in names}
+
+    def method(self, name: str) -> Callable[[Any], Any]:
+        """A method of the estimator, given rows (n, features)."""
+        return partial(self._call_estimator, name)
+
+    def is_row_wise(self) -> bool:
+        """Whether it is known that no answer depends on the rows beside it."""
+        return is_row_wise(self.estimator)
+
+    def programs(self) -> Mapping[str, Callable[[Any], Any]]:
+        """Programs of the estimator's methods. Raises NotCompilable."""
+        return programs.build(self.estimator)
+
+    def program_bytes(self) -> int:
+        """Memory that the programs will hold besides the estimator's own."""
+        return programs.size_bytes(self.estimator)
+
+    def accelerate(self, quick: Mapping[str, Quick], joins: Mapping[str, Joined]) -> None:
+        """Let these answer rows that they take, and requests be put together so."""
+        self._quick = quick
+        self._joins = joins
+
+    @property
+    def _no_probabilities(self) -> str:
+        return f"{self._name} gives no probabilities (it has no predict_proba)"
+
+    def _method(self) -> str:
+        for name in ("predict", "transform"):
+            if callable(getattr(self.estimator, name, None)):
+                return name
+        raise ModelFailure(
+            f"the model is a {self._name}, which has neither predict nor transform: save a fitted estimator, "
+            "or define predict_fn in code/inference.py"
+        )
+
+    def _call(self, name: str, data: Any, gap: str | None) -> Any:
+        quick = self._quick.get(name)
+        if quick is not None and type(data) is np.ndarray:
+            self._check_width(data)
+            answer = quick(data)
+            if answer is not None:
+                return answer
+        return self._call_estimator(name, data, gap)
+
+    def _call_estimator(self, name: str, data: Any, gap: str | None = None) -> Any:
+        """`gap` is how the caller wrote that there is no value; None for nan."""
+        rows = self._checked(data) if isinstance(data, np.ndarray) else data
+        # Threads of its own would add up numbers in the order in which they happen to end.
+        alone = joblib.parallel_config(backend="sequential") if self._has_threads else nullcontext()
+        try:
+            with alone:
+                return getattr(self.estimator, name)(rows)
+        except BaseException as error:  # edge: an estimator may hold the model's own code
+            if rows is data and isinstance(data, np.ndarray) and self.columns and _NEEDS_NAMES in str(error):
+                self._wants_names = True  # a ColumnTransformer; from now on its rows get names at once
+                return self._call_estimator(name, data, gap)
+            raise self._fault(error, data, gap) from error
+
+    def _checked(self, rows: "np.ndarray[Any, Any]") -> Any:
+        """Rows with the right number of columns, and with names only where the estimator needs them."""
+        self._check_width(rows)
+        if self.columns is None:
+            return rows
+        if self._wants_names:
+            return frame_of(list(rows.T), self.columns)
+        ignore_missing_names()
+        return rows
+
+    def _check_width(self, rows: "np.ndarray[Any, Any]") -> None:
+        if self._features is not None and rows.ndim == 2 and rows.shape[1] != self._features:
+            raise BadPayload(self._reading.misfit(rows.shape[1]))
+
+    def _fault(self, error: BaseException, data: Any, gap: str | None) -> ModelFault:
+        by_name = not isinstance(data, np.ndarray)
+        refused = (
+            (ValueError, TypeError) if by_name else ValueError
+        )  # TypeError: an object in place of a value
+        if isinstance(error, refused) and not isinstance(error, NotFittedError):
+            return BadPayload(self._refusal(plain(str(error)), data, gap))
+        fault = code_fault(error)
+        if not self.warnings:
+            return fault
+        return type(fault)(f"{'; '.join(self.warnings)}\n{fault.message}", fault.status)
+
+    def _refusal(self, said: str, data: Any, gap: str | None) -> str:
+        """What an estimator says of data that it does not take, with the place that it means."""
+        if gap and _HOLDS_GAPS in said and (place := self._reading.locate_gap(data)) is not None:
+            return f"{place} is {gap}."
+        if _UNKNOWN_WORDS in said and (found := self._reading.locate_unknown(data, gap)) is not None:
+            return found
+        return one_sentence(said)
+
+
+def _gap_word(data: Any) -> str | None:
+    """How a body writes that there is no value, if that is not nan."""
+    if isinstance(data, CsvBody):
+        return None if b"nan" in data.body.lower() else "blank"
+    return "null" if any(cell is None for cell in _cells(data)) else None
+
+
+def _cells(data: Any) -> Iterator[Any]:
+    """The cells of rows or records; none of what a script made."""
+    if isinstance(data, Table):
+        yield from data.rows if data.flat else chain.from_iterable(data.rows)
+    elif isinstance(data, list):
+        yield from chain.from_iterable(row.values() for row in data if type(row) is dict)
+
+
+def one_sentence(said: str) -> str:
+    """The first sentence of a message; one that ends in a colon goes on in the lines behind it."""
+    lines = [line.strip() for line in said.split("\n") if line.strip()]
+    if not lines:
+        return said
+    sentence, behind = lines[0], lines[1:]
+    while sentence.endswith(":") and behind:
+        if behind[0].startswith("- "):
+            listed = [line[2:] for line in behind if line.startswith("- ")]
+            return f"{sentence} {', '.join(listed)}"
+        sentence = f"{sentence} {behind.pop(0)}"
+    return sentence
+
+
+def _both(labels: Any, probabilities: Any, media_type: str) -> Any:
+    """Label and probabilities of each record: an object, or in CSV the columns side by side."""
+    if media_type == CSV:
+        return np.column_stack([np.asarray(labels, dtype=object), *_by_target(probabilities)]).tolist()
+    chances = [np.asarray(part).tolist() for part in _by_target(probabilities)]
+    by_record = [list(parts) for parts in zip(*chances, strict=True)] if len(chances) > 1 else chances[0]
+    objects = [
+        {LABEL: label, PROBABILITIES: chance}
+        for label, chance in zip(np.asarray(labels).tolist(), by_record, strict=True)
+    ]
+    return {"predictions": objects} if media_type == JSON else objects
+
+
+def _by_sample(probabilities: Any, media_type: str) -> Any:
+    """The chances of several targets in the order of the samples, as all answers are: (n, targets, classes).
+
+    In CSV they stand side by side, as they do where targets differ in their number of classes.
+    """
+    if not isinstance(probabilities, list):
+        return probabilities
+    if media_type == CSV:
+        return np.hstack(probabilities)
+    if len({part.shape for part in probabilities}) == 1:
+        return np.stack(probabilities, axis=1)
+    return [list(parts) for parts in zip(*(part.tolist() for part in probabilities), strict=True)]
+
+
+def _by_target(probabilities: Any) -> list[Any]:
+    return probabilities if isinstance(probabilities, list) else [probabilities]

@@ -1,0 +1,260 @@
+"""The HTTP protocol that answers hot requests without a task and without ASGI.
+
+A request is hot when the front door knows who prepares it, and it came as plain HTTP/1.1 with a small body
+of known length. The first with its head is answered as soon as it is read; later ones need no reading of the
+head and wait for the end of the round of the event loop, in which those with the same head are answered
+together. Everything else goes to ASGI as protocol.py gives it there: slow answers, other paths, `Expect`,
+chunked bodies, HTTP/1.0, calls from web pages. Both ways write the same bytes; tests/contracts holds them to
+that.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from service.http.asgi import App, Receive, Scope, Send, header_lines, send_reply
+from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
+from service.http.framing import body_of
+from service.http.head import HEAD_END, Head, read_head
+from service.http.phase import BODY, IDLE, ROUND
+from service.http.protocol import Connection
+from service.http.remembered import Remembered
+from service.http.reply import Answered, Answering, Preparing, Reply, Written
+
+_MOST_BODY_BYTES = 65_536
+# `origin` and `sec-fetch-site` come from web pages: not each may ask this, see guard.py.
+_UNUSUAL = frozenset({b"content-encoding", b"expect", b"origin", b"sec-fetch-site"})
+_MOST_HEADS = 1024
+_MOST_HEAD_BYTES = 4096
+_MOST_HEADS_BYTES = 2 << 20
+_HEAD_END_BYTES = len(HEAD_END)
+_OK, _NO_CONTENT = STATUS_LINE[200], STATUS_LINE[204]
+
+
+class FrontDoor(Protocol):
+    """What knows which requests are hot."""
+
+    draining: bool
+
+    def prepares(self, target: bytes) -> Preparing | None:
+        """Who answers `POST target`; None if the request must go to ASGI."""
+        ...
+
+
+class Known(NamedTuple):
+    """A head that was parsed before: who answers its requests, and how long their bodies are."""
+
+    answering: Answering
+    body_bytes: int
+
+
+Waiting = list[tuple["FastProtocol", bytes, int]]
+"""Requests: where each came in, its bytes, and where its body begins."""
+
+
+class Round:
+    """Requests with known heads that came in one round of the event loop; answered and sent together.
+
+    So the model may answer them by one prediction, and whoever waits for several answers wakes up once for
+    all: each of these costs more than all else that one request takes. The first of them waits while the
+    others are received, some microseconds each.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Answering, Waiting] = {}
+
+    def add(self, connection: "FastProtocol", answering: Answering, request: bytes, at: int) -> None:
+        """Answer it soon: before anything else happens in the event loop but more requests being received.
+
+        Its body is `request` from `at` on.
+        """
+        if not self._waiting:
+            connection.loop.call_soon(self.finish)
+        self._waiting.setdefault(answering, []).append((connection, request, at))
+
+    def finish(self) -> None:
+        """Answer all, now."""
+        waiting, self._waiting = self._waiting, {}
+        faces: dict[Any, tuple[list[Waiting], list[tuple[Any, list[bytes]]]]] = {}
+        for answering, requests in waiting.items():
+            there = [each for each in requests if each[0].state == ROUND]  # the others are gone
+            if there:
+                face = faces.get(answering.answer_all)
+                if face is None:
+                    face = faces[answering.answer_all] = ([], [])
+                face[0].append(there)
+                face[1].append((answering.head, [request[at:] for _, request, at in there]))
+        answered = [(waiters, answer_all(asked)) for answer_all, (waiters, asked) in faces.items()]
+        for waiters, found in answered:
+            for there, answers in zip(waiters, found, strict=True):
+                for (connection, _, _), answer in zip(there, answers, strict=True):
+                    connection.take(answer)
+
+
+class FastProtocol(Connection):
+    """One connection.
+
+    The heads of hot requests are remembered as they came, bytes for bytes, with what answers them: most
+    clients send the same one again and again. So a whole request with a known head, and nothing behind it,
+    needs no reading of its head.
+    """
+
+    front_door: FrontDoor
+    most_body_bytes: int
+    heads: Remembered[bytes, Known]
+    young_head: Callable[[bytes], Known | None]  # the quick look-up in `heads`
+    answerings: Remembered[object, Answering]  # by head, but for its content-length
+    round: Round
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hot: tuple[Head, bytes, Preparing] | None = None  # while the body of a hot request is received
+        self._part = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer hot requests before this returns, or together with others very soon."""
+        if self.state == IDLE:
+            end = data.find(HEAD_END) + _HEAD_END_BYTES
+            known = self.young_head(data[:end])
+            if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
+                self.state = ROUND
+                self.round.add(self, known.answering, data, end)
+                return
+        elif self.state == ROUND:
+            self.round.finish()
+        super().data_received(data)
+
+    def eof_received(self) -> bool:
+        """See Connection; what waits for the end of the round is answered now."""
+        if self.state == ROUND:
+            self.round.finish()
+        return super().eof_received()
+
+    def take(self, answer: Answered) -> None:
+        """Send the answer to a request of a known head, or have ASGI wait for it and send it."""
+        self._give(answer, keep_alive=True)
+
+    def take_head(self, data: bytes) -> None:
+        """Take up a request. Raises: Refused."""
+        known = self.heads.find(data)
+        if known is not None and self._at + known.body_bytes <= len(self._unread):
+            body = self._unread[self._at : self._at + known.body_bytes]
+            self._at += known.body_bytes
+            self._give(known.answering([body])[0], keep_alive=True)
+            return
+        head = read_head(data, self.limits.head)
+        preparing = self.front_door.prepares(head.target) if self._is_hot(head) else None
+        if preparing is None:
+            self.have_answered(head, self.app)
+            return
+        end = self._at + (head.length or 0)
+        if end <= len(self._unread):
+            body, self._at = self._unread[self._at : end], end
+            self._answer(head, data, preparing, body)
+            return
+        self.state, self._hot = BODY, (head, data, preparing)
+        self._body = body_of(head.length)
+        self._receive_body()
+
+    def take_part(self, part: bytes) -> None:
+        """Keep a part of the body of a hot request; answer it if that was the last."""
+        if self._hot is None:
+            super().take_part(part)
+            return
+        self._part = self._part + part if self._part else part
+        if self._body.is_whole:
+            (head, data, preparing), self._hot = self._hot, None
+            body, self._part = self._part, b""
+            self._answer(head, data, preparing, body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what a half received request holds."""
+        self._hot, self._part = None, b""
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """A request that is being received will be answered; ASGI counts it as one under way."""
+        if self._hot is not None:
+            (head, _, _), self._hot = self._hot, None
+            part, self._part = self._part, b""
+            self.start(self.scope(head), self.app, head.keep_alive).take(part, more=True)
+        if self.state == ROUND:
+            self.round.finish()
+        super().shutdown()
+
+    def _is_hot(self, head: Head) -> bool:
+        return (
+            head.method == b"POST"
+            and head.version == "1.1"
+            and head.length is not None
+            and head.length <= self.most_body_bytes
+            and _UNUSUAL.isdisjoint(head.fields)
+        )
+
+    def _answer(self, head: Head, data: bytes, preparing: Preparing, body: bytes) -> None:
+        answering = preparing(head.headers)
+        self._remember(head, data, answering, len(body))
+        self._give(answering([body])[0], head.keep_alive)
+
+    def _give(self, answer: Answered, keep_alive: bool) -> None:
+        """Send an answer, or have ASGI wait for it and send it."""
+        keep_alive = keep_alive and not self.front_door.draining
+        if isinstance(answer, Written):
+            self._write(_OK, answer.lines, answer.body, keep_alive)
+        elif isinstance(answer, Reply):
+            self._write(STATUS_LINE[answer.status], header_lines(answer.headers), answer.body, keep_alive)
+        else:
+            self.start({"type": "http", "method": "POST"}, _sender(answer), keep_alive).take(b"", more=False)
+
+    def _write(self, status_line: bytes, lines: bytes, body: bytes, keep_alive: bool) -> None:
+        """The bytes that asgi.send_reply and an exchange write for the same answer."""
+        if status_line is _NO_CONTENT:
+            body, length = b"", b""
+        else:
+            length = b"content-length: %d\r\n" % len(body)
+        end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((status_line, self.common, lines, length, end, body)))
+        self.server_state.total_requests += 1
+        if keep_alive:
+            self.proceed()
+        else:
+            self.hang_up()
+
+    def _remember(self, head: Head, data: bytes, answering: Answering, body_bytes: int) -> None:
+        """Keep a head that may come again."""
+        if len(data) > _MOST_HEAD_BYTES or not head.keep_alive or b"authorization" in head.fields:
+            return  # a signature holds the time
+        alike = (head.target, *(header for header in head.headers if header[0] != b"content-length"))
+        same = self.answerings.find(alike)
+        if same is None:
+            self.answerings.keep(alike, answering, len(data))
+        self.heads.keep(data, Known(same or answering, body_bytes), len(data))
+
+
+def fast_protocol(
+    door: FrontDoor, max_body_bytes: int, at_most: ConnectionLimits | None = None
+) -> type[FastProtocol]:
+    """The protocol class for one gateway; `max_body_bytes` is the limit of ASGI's side."""
+    known = Remembered[bytes, Known](_MOST_HEADS, _MOST_HEADS_BYTES)
+
+    class Bound(FastProtocol):
+        front_door = door
+        most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
+        limits = at_most or ConnectionLimits()
+        turns, reads, drains = Turns(MOST_TURNS), Turns(MOST_READS), slow_reads()
+        crowd = Crowd()
+        heads = known
+        young_head = known.young.get
+        answerings = Remembered[object, Answering](_MOST_HEADS, _MOST_HEADS_BYTES)
+        round = Round()
+
+    return Bound
+
+
+def _sender(rest: Awaitable[Reply]) -> App:
+    async def send_rest(_scope: Scope, _receive: Receive, send: Send) -> None:
+        reply = await rest
+        await send_reply(send, reply.status, reply.headers, reply.body)
+
+    return send_rest

@@ -1,0 +1,1 @@
+"""The processes of the family: their loops and lives, handed their parts."""

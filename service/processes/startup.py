@@ -1,0 +1,156 @@
+"""What must hold before any process starts: readable folders, a data folder of one's own, a free port."""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from service.errors import StartupError
+from service.hosting.artifacts.debris import sweep
+from service.http.door import end_listening
+from service.log import get_logger
+from service.settings import Settings
+from service.whereabouts import told
+
+_BACKLOG = 2048
+_FOR_NOBODY_ELSE = 0o077
+_READ_OR_WRITE = 0o066  # of others; they may still pass through to inbox and outbox
+
+
+def check_folders(settings: Settings) -> None:
+    """The models folder can be read and the data folder be written. Raises StartupError."""
+    if not os.path.isdir(settings.models) or not os.access(settings.models, os.R_OK | os.X_OK):
+        raise StartupError(
+            f"The models folder {settings.models} is not a folder that can be read (SAGEBIRD_MODELS)."
+        )
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.data):
+            pass
+    except OSError as error:
+        raise StartupError(
+            f"The data folder {settings.data} cannot be written (SAGEBIRD_DATA): {error.strerror}."
+        ) from None
+
+
+def begin(settings: Settings) -> None:
+    """See to the folders before anything else: they hold, are private, and clear of what killed ones left.
+
+    Raises: StartupError.
+    """
+    check_folders(settings)
+    keep_private(settings)
+    removed = sum(map(sweep, (*(settings.data / "unpacked").glob("*"), *settings.deployments.glob("*"))))
+    if removed:
+        get_logger("sagebird").info("unfinished folders removed", folders=removed)
+
+
+def keep_private(settings: Settings) -> None:
+    """Let nobody but its owner read what is in the data folder, now and later, but for what others put there.
+
+    Inbox, outbox and buckets keep the modes that their users gave them, and can be reached as before. What is
+    somebody else's stays as it is, and is told.
+    """
+    os.umask(_FOR_NOBODY_ELSE)
+    shared = {place.name for place in (settings.inbox, settings.outbox, settings.buckets)}
+    own = [name for name in _entries(settings.data) if name not in shared]
+    try:
+        _restrict(settings.data, _READ_OR_WRITE)
+        for name in own:
+            _restrict(settings.data / name, _FOR_NOBODY_ELSE)
+    except OSError as error:
+        get_logger("sagebird").warning(
+            "others may read the data folder", file=str(error.filename), reason=error.strerror
+        )
+
+
+def _entries(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if not entry.is_symlink()]
+
+
+def _restrict(path: Path, without: int) -> None:
+    with suppress(FileNotFoundError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & without:
+            path.chmod(mode & ~without)
+
+
+@contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """Hold the data folder's lock, so that two servers never share one state. Raises StartupError."""
+    path = data / "serve.lock"
+    with ExitStack() as stack:
+        try:
+            fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartupError(
+                f"Another sagebird already serves from {data}: stop it, or set SAGEBIRD_DATA to another."
+            ) from None
+        except OSError as error:
+            raise StartupError(f"{path} cannot be locked (SAGEBIRD_DATA): {error.strerror}.") from None
+        yield
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket that gateways inherit, so that a dying one takes no waiting connection with it.
+
+    Raises:
+        StartupError: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, TypeError) as error:  # TypeError: Python's word for what cannot be the name of a host
+        listener.close()
+        raise StartupError(f"Cannot listen on {host}:{port}: {_reason(error, port)}.") from None
+    try:
+        yield listener
+    finally:
+        end_listening(listener)  # also for processes that models have started, which hold it too
+        listener.close()
+
+
+def _reason(error: OSError | TypeError, port: int) -> str:
+    if not isinstance(error, OSError):
+        return "this cannot be the name of a host"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken: stop what listens there, or choose another (--port, SAGEBIRD_PORT)"
+    return str(error.strerror or error)
+
+
+@contextmanager
+def say_where(settings: Settings, url: str) -> Iterator[None]:
+    """Have commands find the server by its data folder; where that cannot be, they need its address.
+
+    Of a container's two addresses one works on either side.
+    """
+    urls = [settings.public_url.rstrip("/"), reachable(url)] if settings.public_url else [reachable(url)]
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(told(settings.data, urls))
+        except OSError as error:
+            get_logger("sagebird").warning(
+                "commands do not find this server without --url", reason=str(error)
+            )
+        yield
+
+
+def reachable(url: str) -> str:
+    """The same address as a client of this machine says it: one cannot call 0.0.0.0 or [::] everywhere."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def address(listener: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,1 +1,0 @@
-"""HTTP edge of the AWS faces and of people's pages."""

@@ -1,0 +1,74 @@
+"""The front door: who gets which request, and what draining adds."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.faces.front_door import Gateway
+from service.http.asgi import App, Message, Receive, Scope, Send
+from service.http.guard import Guard
+
+
+def _named(name: bytes) -> App:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-face", name)]})
+        await send({"type": "http.response.body", "body": name})
+
+    return app
+
+
+def _gateway() -> Gateway:
+    runtime, invocations, control, pages = map(_named, (b"runtime", b"invocations", b"control", b"pages"))
+    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"), 1000)
+
+
+def _ask(app: App, method: str, path: str, body: bytes = b"", **headers: bytes) -> list[Message]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    raw = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "headers": raw}
+    asyncio.run(_call(app, scope, receive, send))
+    return sent
+
+
+async def _call(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    await app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "face"),
+    [
+        ("POST", "/endpoints/e/invocations", b"runtime"),
+        ("GET", "/endpoints/e", b"runtime"),
+        ("GET", "/endpoints/e/invocations", b"pages"),
+        ("DELETE", "/endpoints/e/async-invocations", b"pages"),
+        ("POST", "/endpoints/e/async-invocations", b"runtime"),
+        ("POST", "/endpoints/e/invocations/", b"runtime"),
+        ("GET", "/endpoints", b"pages"),
+        ("POST", "/invocations", b"invocations"),
+        ("GET", "/invocations", b"pages"),
+        ("POST", "/invocations/", b"invocations"),
+        ("POST", "/", b"control"),
+        ("GET", "/", b"pages"),
+        ("POST", "/models", b"pages"),
+    ],
+)
+def test_each_request_goes_to_its_face(method: str, path: str, face: bytes) -> None:
+    assert _ask(_gateway(), method, path)[1]["body"] == face
+
+
+def test_while_draining_every_answer_closes_its_connection() -> None:
+    gateway = _gateway()
+    assert (b"connection", b"close") not in _ask(gateway, "GET", "/")[0]["headers"]
+    gateway.draining = True
+    for method, path in (("GET", "/"), ("POST", "/"), ("POST", "/invocations"), ("POST", "/endpoints/e/x")):
+        sent = _ask(gateway, method, path)
+        assert (b"connection", b"close") in sent[0]["headers"]
+        assert [name for name, _ in sent[0]["headers"]].count(b"connection") == 1

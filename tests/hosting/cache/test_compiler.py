@@ -1,0 +1,245 @@
+"""Models compiled in the background of a host: when, how often, and what is served meanwhile and after."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+
+from service.clock import ManualClock
+from service.domain.endpoint import ModelSource
+from service.errors import ModelFault
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.cache.source import ModelKey
+from service.hosting.host import HostLimits, InlineHost
+from service.hosting.programs import table as programs
+from service.hosting.programs.compiled import Verdict
+from service.hosting.runtimes.model import Call, LoadedModel
+
+HANG_S = 60.0
+_ROWS, _LABELS = make_classification(200, 4, random_state=0)
+_BODY = "\n".join(",".join(map(str, row)) for row in _ROWS[:9].tolist()).encode()
+_CALL = Call(_BODY, "text/csv", "application/json; output=predicted_label")
+
+
+class _Observer:
+    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+        """Nobody is told."""
+
+    def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:
+        """Nobody is told."""
+
+    def evicted(self, key: ModelKey, reason: str) -> None:
+        """Nobody is told."""
+
+
+class _House:
+    def __init__(self, folder: Path, limits: HostLimits) -> None:
+        self.models = folder / "models"
+        self.told: list[tuple[str, Verdict]] = []
+        artifacts = ArtifactStore([self.models], folder / "unpacked", Limits(2**30, 1000, 100.0))
+        clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        self.host = InlineHost(artifacts, limits, clock, _Observer(), (), self._tell)
+
+    def put(self, name: str, estimator: Any, script: str = "") -> ModelSource:
+        folder = self.models / name
+        folder.mkdir(parents=True, exist_ok=True)
+        joblib.dump(estimator.fit(_ROWS, _LABELS), folder / "model.joblib")
+        if script:
+            (folder / "inference.py").write_text(script)
+        return ModelSource(str(folder))
+
+    async def ask(self, source: ModelSource) -> bytes:
+        return (await self.host.replica(source).invoke(_CALL)).body
+
+    def description(self, name: str) -> str:
+        (entry,) = (entry for entry in self.host.cache.loaded if entry.key.name == name)
+        return entry.model.description
+
+    def _tell(self, key: ModelKey, verdict: Verdict) -> None:
+        self.told.append((key.name, verdict))
+
+
+@asynccontextmanager
+async def _house(folder: Path, limits: HostLimits) -> AsyncIterator[_House]:
+    made = _House(folder, limits)
+    try:
+        yield made
+    finally:
+        await made.host.close()
+    assert made.host.cache.held_bytes == 0
+
+
+def _run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, HANG_S))
+
+
+_LIMITS = HostLimits(2**30, compile=True)
+_FOREST = RandomForestClassifier(20, random_state=0)
+
+
+def test_a_model_answers_the_same_before_and_after_it_is_compiled(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            source = house.put("forest", _FOREST)
+            before = await house.ask(source)
+            await house.host.compiler.settle()
+            assert [(name, verdict.compiled) for name, verdict in house.told] == [
+                ("forest", ("predict", "predict_proba"))
+            ]
+            assert house.description("forest") == (
+                "RandomForestClassifier (scikit-learn); compiled: predict, predict_proba"
+            )
+            assert await house.ask(source) == before
+            assert house.host.cache.in_use == 0
+
+    _run(run())
+
+
+def test_nothing_is_compiled_while_the_host_has_other_things_to_do(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            house.host.compiler.pause()
+            await house.ask(house.put("forest", _FOREST))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(house.host.compiler.settle(), 0.3)
+            assert not house.told
+            house.host.compiler.resume()
+            await house.host.compiler.settle()
+            assert len(house.told) == 1
+
+    _run(run())
+
+
+def test_what_a_model_costs_is_measured_anew_once_it_is_compiled(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            source = house.put("forest", _FOREST)
+            await house.ask(source)
+            await house.host.compiler.settle()
+            (entry,) = house.host.cache.loaded
+            assert not entry.is_measured(len(_BODY))
+            await house.ask(source)
+            assert entry.is_measured(len(_BODY))
+
+    _run(run())
+
+
+def test_a_model_without_a_program_says_so_and_goes_on(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            source = house.put("neighbours", KNeighborsClassifier())
+            before = await house.ask(source)
+            await house.host.compiler.settle()
+            assert house.description("neighbours") == (
+                "KNeighborsClassifier (scikit-learn); "
+                "not compiled: there is no program for KNeighborsClassifier"
+            )
+            assert await house.ask(source) == before
+
+    _run(run())
+
+
+@pytest.mark.parametrize("how", ["host", "model"])
+def test_it_can_be_switched_off_for_all_and_for_one(tmp_path: Path, how: str) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, HostLimits(2**30) if how == "host" else _LIMITS) as house:
+            source = house.put("forest", _FOREST)
+            if how == "model":
+                source = ModelSource(source.location, environment=(("SAGEBIRD_COMPILE", "off"),))
+            await house.ask(source)
+            await house.host.compiler.settle()
+            assert house.told == []
+            assert house.description("forest") == "RandomForestClassifier (scikit-learn)"
+
+    _run(run())
+
+
+def test_the_same_files_are_checked_once_however_often_they_are_loaded(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            source = house.put("forest", _FOREST)
+            for _ in range(3):
+                await house.ask(source)
+                await house.host.compiler.settle()
+                assert "; compiled: predict" in house.description("forest")
+                house.host.let_go(source)
+            assert len(house.told) == 1
+            house.put("forest", RandomForestClassifier(21, random_state=0))
+            await house.ask(source)
+            await house.host.compiler.settle()
+            assert len(house.told) == 2
+
+    _run(run())
+
+
+def test_a_script_that_leaves_predicting_to_us_is_compiled_too(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            output = "def output_fn(prediction, accept):\n    return str(prediction.tolist()), 'text/plain'\n"
+            own = "def predict_fn(data, model):\n    return model.predict(data)\n"
+            ours = house.put("ours", _FOREST, output)
+            theirs = house.put("theirs", _FOREST, own)
+            before = [await house.ask(source) for source in (ours, theirs)]
+            await house.host.compiler.settle()
+            assert [name for name, _ in house.told] == ["ours"]
+            assert house.description("ours").endswith("compiled: predict, predict_proba")
+            assert house.description("theirs") == "inference.py: predict_fn"
+            assert [await house.ask(source) for source in (ours, theirs)] == before
+
+    _run(run())
+
+
+def test_programs_count_as_memory_of_their_model(tmp_path: Path) -> None:
+    async def run() -> None:
+        sizes = []
+        for limits in (HostLimits(2**30), _LIMITS):
+            async with _house(tmp_path, limits) as house:
+                await house.ask(house.put("forest", _FOREST))
+                sizes.append(house.host.cache.held_bytes)
+        nodes = sum(tree.tree_.node_count for tree in _FOREST.estimators_)
+        assert sizes[1] - sizes[0] == nodes * (64 + 8 * 2)
+
+    _run(run())
+
+
+def test_programs_that_would_take_too_much_of_the_memory_are_not_made(tmp_path: Path) -> None:
+    async def run() -> None:
+        forest = RandomForestClassifier(60, random_state=0).fit(_ROWS, _LABELS)
+        need_bytes = programs.size_bytes(forest)
+        for budget_bytes, said in (
+            (8 * need_bytes - 1, "its programs would hold"),
+            (8 * need_bytes, "; compiled"),
+        ):
+            async with _house(tmp_path, HostLimits(budget_bytes, compile=True)) as house:
+                await house.ask(house.put("forest", forest))
+                await house.host.compiler.settle()
+                assert said in house.description("forest")
+
+    _run(run())
+
+
+def test_many_calls_at_once_get_the_answers_that_each_would_get(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _house(tmp_path, _LIMITS) as house:
+            source = house.put("neighbours", KNeighborsClassifier())
+            replica = house.host.replica(source)
+            bodies = [",".join(map(str, row)).encode() for row in _ROWS[:60].tolist()]
+            expected = KNeighborsClassifier().fit(_ROWS, _LABELS).predict(_ROWS[:60])
+            for _ in range(2):
+                answers = await asyncio.gather(*(replica.invoke(Call(b, "text/csv", None)) for b in bodies))
+                found = np.array([int(answer.body[1:-1]) for answer in answers])
+                np.testing.assert_array_equal(found, expected)
+                await house.host.compiler.settle()
+            assert house.host.cache.in_use == 0
+
+    _run(run())

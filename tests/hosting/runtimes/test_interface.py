@@ -1,0 +1,107 @@
+"""What loaded models tell of themselves: columns, words, gaps, labels; and silence where they do not."""
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from service.hosting.runtimes.interface import MOST_CLASSES, Column, Interface, read_interface
+from service.hosting.runtimes.model import load_model
+
+_ROWS = np.arange(12.0).reshape(6, 2)
+_FRAME = pd.DataFrame(
+    {"size": ["s", "m", "l", "s", "m", "l"], "town": ["a", "b", "a", "b", "a", "b"], "speed": range(6)}
+)
+
+
+def _read(folder: Path, estimator: Any, script: str = "") -> Interface:
+    joblib.dump(estimator, folder / "model.joblib")
+    if script:
+        (folder / "inference.py").write_text(script)
+    found = read_interface(load_model(folder, {}), None)
+    assert found is not None
+    return found
+
+
+def _pipeline(town: Any) -> Any:
+    columns = ColumnTransformer(
+        [
+            ("size", make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()), ["size"]),
+            ("town", town, ["town"]),
+            ("speed", make_pipeline(SimpleImputer(), StandardScaler()), ["speed"]),
+        ]
+    )
+    return make_pipeline(columns, LogisticRegression())
+
+
+def test_a_classifier_of_plain_rows_tells_its_width_and_labels(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(_ROWS, [0, 1, 2, 0, 1, 2])
+    assert _read(tmp_path, model) == Interface(False, 2, (), (0, 1, 2), False, None)
+
+
+def test_columns_tell_their_words_and_gaps(tmp_path: Path) -> None:
+    model = _pipeline(OneHotEncoder(handle_unknown="ignore")).fit(_FRAME, ["no", "yes"] * 3)
+    found = _read(tmp_path, model)
+    assert found.columns == (
+        Column("size", text=True, words=("l", "m", "s"), gaps=True),
+        Column("town", text=True),  # other words are passed over, so that any may come
+        Column("speed", gaps=True),
+    )
+    assert (found.width, found.labels) == (3, ("no", "yes"))
+
+
+@pytest.mark.parametrize("where", [["town"], [1], slice(1, 2), [False, True, False]], ids=str)
+def test_columns_are_found_however_they_were_chosen(tmp_path: Path, where: Any) -> None:
+    columns = ColumnTransformer([("town", OneHotEncoder(), where)])
+    model = make_pipeline(columns, LogisticRegression()).fit(_FRAME, [0, 1] * 3)
+    assert _read(tmp_path, model).columns[1] == Column("town", text=True, words=("a", "b"))
+
+
+def test_regressors_answer_numbers_and_others_are_left_open(tmp_path: Path) -> None:
+    assert _read(tmp_path, LinearRegression().fit(_ROWS, range(6))).numbers
+    assert _read(tmp_path, DummyRegressor().fit(_ROWS, range(6))).numbers
+    found = _read(tmp_path, KMeans(2, n_init=1, random_state=0).fit(_ROWS))
+    assert (found.numbers, found.labels) == (False, ())
+
+
+def test_labels_of_several_outputs_and_too_many_of_one_are_left_out(tmp_path: Path) -> None:
+    two = DummyClassifier().fit(_ROWS, [[0, 1]] * 3 + [[1, 0]] * 3)
+    assert _read(tmp_path, two).labels == ()
+    many = DummyClassifier().fit(np.zeros((MOST_CLASSES + 1, 1)), range(MOST_CLASSES + 1))
+    assert _read(tmp_path, many).labels == ()
+
+
+def test_a_script_s_model_tells_what_it_can_and_whatever_it_is_does_no_harm(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(_ROWS, [0, 1] * 3)
+    script = "def output_fn(prediction, accept):\n    return 'x', 'text/plain'\n"
+    found = _read(tmp_path, model, script)
+    assert (found.scripted, found.labels) == (True, (0, 1))
+    odd = (
+        "class Odd:\n"
+        "    def __getattr__(self, name):\n"
+        "        raise RuntimeError(name)\n"
+        "    def predict(self, rows):\n"
+        "        return rows\n"
+        "def model_fn(model_dir):\n"
+        "    return Odd()\n"
+        "def predict_fn(data, model):\n"
+        "    return [1]\n"
+    )
+    assert _read(tmp_path, model, odd) == Interface(True, None, (), (), False, None)
+
+
+def test_a_pipeline_of_texts_says_that_it_takes_texts(tmp_path: Path) -> None:
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good", "bad"] * 3, [1, 0] * 3)
+    found = _read(tmp_path, model)
+    assert (found.texts, found.labels) == (True, (0, 1))

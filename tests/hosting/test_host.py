@@ -1,0 +1,395 @@
+"""Real folders and archives, real models: what is found, loaded, shared, kept and let go."""
+
+import asyncio
+import json
+import shutil
+import sys
+import tarfile
+import threading
+import zlib
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from service.clock import ManualClock
+from service.domain.endpoint import ModelSource
+from service.errors import BadPayload, ModelFailure, ModelFault, ModelNotFound, Unavailable
+from service.hosting.artifacts.archive import Limits
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.cache.source import ModelKey
+from service.hosting.footprint import SMALLEST_BYTES
+from service.hosting.host import HostLimits, InlineHost, estimate_bytes, example_call
+from service.hosting.runtimes.model import Answer, Call, LoadedModel
+
+HANG_S = 60.0
+ROWS = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 5.0]])
+TWO_ROWS = Call(b"1.0,2.0\n4.0,0.5\n", "text/csv", "application/json")
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+        self.events.append(("loaded", key.path.name))
+
+    def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:
+        self.events.append(("failed", key.path.name))
+
+    def evicted(self, key: ModelKey, reason: str) -> None:
+        self.events.append((reason, key.path.name))
+
+
+class House:
+    """A folder of models and a host over it."""
+
+    def __init__(self, folder: Path, limits: HostLimits, pinned: tuple[str, ...]) -> None:
+        self.models = folder / "models"
+        self.models.mkdir(exist_ok=True)
+        self.observer = Observer()
+        self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+        artifacts = ArtifactStore([self.models], folder / "unpacked", Limits(2**30, 1000, 100.0))
+        self.host = InlineHost(artifacts, limits, self.clock, self.observer, pinned)
+
+    async def ask(self, source: ModelSource, target_model: str | None = None) -> Answer:
+        call = Call(TWO_ROWS.body, TWO_ROWS.content_type, TWO_ROWS.accept, target_model=target_model)
+        return await self.host.replica(source).invoke(call)
+
+    def loaded(self) -> list[str]:
+        return [entry.key.path.name for entry in self.host.cache.loaded]
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, HANG_S))
+
+
+@asynccontextmanager
+async def house(
+    folder: Path, limits: HostLimits | None = None, pinned: tuple[str, ...] = ()
+) -> AsyncIterator[House]:
+    made = House(folder, limits or HostLimits(2**30), pinned)
+    try:
+        yield made
+    finally:
+        await made.host.close()
+    assert made.host.cache.held_bytes == 0
+
+
+def put_model(folder: Path, slope: float = 1.0, file: str = "model.joblib", **options: Any) -> Any:
+    """A regression of that slope over the sum of two columns."""
+    model = LinearRegression().fit(ROWS, slope * ROWS.sum(axis=1))
+    folder.mkdir(parents=True, exist_ok=True)
+    joblib.dump(model, folder / file, **options)
+    return model
+
+
+def put_archive(archive: Path, slope: float = 1.0) -> None:
+    content = archive.parent / ".content"
+    put_model(content, slope)
+    with tarfile.open(archive, "w:gz") as writer:
+        writer.add(content / "model.joblib", "model.joblib")
+    shutil.rmtree(content)
+
+
+def is_answer(answer: Answer, slope: float) -> bool:
+    return bool(np.allclose(json.loads(answer.body), [3.0 * slope, 4.5 * slope]))
+
+
+# ---- answers
+
+
+def test_a_folder_and_an_archive_answer_as_scikit_learn_does(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "folder", 1.0)
+            put_archive(it.models / "packed.tar.gz", 2.0)
+            assert is_answer(await it.ask(ModelSource("folder")), 1.0)
+            assert is_answer(await it.ask(ModelSource("packed.tar.gz")), 2.0)
+            assert is_answer(await it.ask(ModelSource("packed")), 2.0)
+            assert sorted(it.loaded()) == ["folder", "packed.tar.gz"]
+
+    run(test())
+
+
+def test_two_sources_of_the_same_files_share_one_model(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a")
+            await it.ask(ModelSource("a"))
+            await it.ask(ModelSource(str(it.models / "a")))
+            assert it.observer.events == [("loaded", "a")]
+            assert len(it.host.cache.loaded) == 1
+
+    run(test())
+
+
+def test_the_same_files_in_another_environment_are_loaded_for_themselves(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a")
+            await it.ask(ModelSource("a"))
+            await it.ask(ModelSource("a", environment=(("COLOUR", "red"),)))
+            assert it.loaded() == ["a", "a"]
+
+    run(test())
+
+
+def test_a_folder_of_models_serves_each_by_its_name(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "team" / "a", 1.0)
+            put_archive(it.models / "team" / "b.tar.gz", 2.0)
+            team = ModelSource("team", multi=True)
+            assert is_answer(await it.ask(team, "a"), 1.0)
+            assert is_answer(await it.ask(team, "b.tar.gz"), 2.0)
+            folder = it.host.path_of(team)
+            assert it.host.names_below(folder) == ["a", "b.tar.gz"]
+            assert it.host.path_below(folder, "b") == folder / "b.tar.gz"
+            assert it.host.path_below(folder, "c") is None
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "target",
+    [None, "", ".", "..", "../secret", "a/../../secret", "/etc/passwd", "missing", "%2e%2e/secret", "\0"],
+)
+def test_a_target_that_leads_nowhere_or_out_of_the_folder_is_not_found(
+    tmp_path: Path, target: str | None
+) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "secret")
+            put_model(it.models / "team" / "a")
+            with pytest.raises(ModelNotFound):
+                await it.ask(ModelSource("team", multi=True), target)
+            assert it.loaded() == []
+
+    run(test())
+
+
+# ---- files that change
+
+
+def test_a_model_keeps_answering_after_its_archive_was_deleted(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            (it.models / "team").mkdir()
+            put_archive(it.models / "team" / "a.tar.gz", 2.0)
+            team = ModelSource("team", multi=True)
+            await it.ask(team, "a.tar.gz")
+            (it.models / "team" / "a.tar.gz").unlink()
+            assert is_answer(await it.ask(team, "a.tar.gz"), 2.0)
+            it.host.cache.drop(it.host.cache.loaded[0].key)
+            with pytest.raises(ModelNotFound):
+                await it.ask(team, "a.tar.gz")
+
+    run(test())
+
+
+def test_a_changed_folder_is_picked_up_on_the_next_load(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path, HostLimits(2**30, idle_s=60.0)) as it:
+            put_model(it.models / "a", 1.0)
+            source = ModelSource("a")
+            await it.ask(source)
+            put_model(it.models / "a", 2.0)
+            assert is_answer(await it.ask(source), 1.0)
+            it.clock.advance(61)
+            it.host.sweep()
+            assert it.loaded() == []
+            assert is_answer(await it.ask(source), 2.0)
+
+    run(test())
+
+
+def test_a_folder_that_became_an_archive_is_picked_up_on_the_next_load(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a", 1.0)
+            source = ModelSource("a")
+            replica = it.host.replica(source)
+            await replica.invoke(TWO_ROWS)
+            shutil.rmtree(it.models / "a")
+            put_archive(it.models / "a.tar.gz", 2.0)
+            assert is_answer(await replica.invoke(TWO_ROWS), 1.0)
+            it.host.cache.drop(replica.key())
+            assert is_answer(await replica.invoke(TWO_ROWS), 2.0)
+
+    run(test())
+
+
+def test_a_mended_model_answers_at_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            (it.models / "a").mkdir()
+            (it.models / "a" / "model.joblib").write_bytes(b"\x80\x04 this is no model")
+            for _ in range(3):
+                with pytest.raises(ModelFailure):
+                    await it.ask(ModelSource("a"))
+            assert it.observer.events == [("failed", "a")]
+            put_model(it.models / "a", 2.0)
+            assert is_answer(await it.ask(ModelSource("a")), 2.0)
+
+    run(test())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that not even root can read")
+def test_files_that_cannot_be_read_are_a_fault_of_the_model(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            (it.models / "a").mkdir()
+            (it.models / "a" / "model.joblib").symlink_to(
+                "/proc/self/mem"
+            )  # which nobody can read from its start
+            for _ in range(2):
+                with pytest.raises(ModelFailure, match="The files of model a cannot be read"):
+                    await it.ask(ModelSource("a"))
+            assert it.observer.events == [("failed", "a")]
+
+    run(test())
+
+
+# ---- let go, pinned, idle
+
+
+def test_a_source_that_was_let_go_is_unloaded_and_looked_for_anew(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a", 1.0)
+            source = ModelSource("a")
+            it.host.let_go(source)  # never located: nothing to do
+            await it.ask(source)
+            it.host.let_go(source)
+            assert it.loaded() == []
+            put_model(it.models / "a", 2.0)
+            assert is_answer(await it.ask(source), 2.0)
+
+    run(test())
+
+
+def test_models_pinned_by_name_or_by_source_stay_when_memory_is_short(tmp_path: Path) -> None:
+    async def test() -> None:
+        limits = HostLimits(4 * SMALLEST_BYTES)
+        async with house(tmp_path, limits, pinned=("by-name",)) as it:
+            for name in ("by-name", "by-source", "c", "d", "e", "f"):
+                put_model(it.models / name)
+            it.host.pin_models([ModelSource("by-source"), ModelSource("missing")])
+            for name in ("by-name", "by-source", "c", "d", "e", "f"):
+                await it.ask(ModelSource(name))
+            assert it.loaded()[:2] == ["by-name", "by-source"]
+            it.host.pin_models([])
+            for name in ("c", "d", "e", "f"):
+                await it.ask(ModelSource(name))
+            assert "by-name" in it.loaded()
+            assert "by-source" not in it.loaded()
+
+    run(test())
+
+
+def test_where_a_loaded_model_lies_is_remembered_for_the_latest_ten_thousand_targets(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a")
+            for number in range(10_001):
+                source = ModelSource("a", environment=(("N", str(number)),))
+                it.host.locate(source, None)
+            assert len(it.host._located) == 10_000
+
+    run(test())
+
+
+# ---- warming up
+
+
+def test_warming_up_sends_the_example_request(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a")
+            await it.host.warm_up(ModelSource("a"))
+            assert it.loaded() == ["a"]
+            (it.models / "a" / "example.csv").write_text("1,2,3\n")
+            with pytest.raises(BadPayload, match="3 features"):
+                await it.host.warm_up(ModelSource("a"))
+            with pytest.raises(ModelNotFound):
+                await it.host.warm_up(ModelSource("b"))
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("example.csv", "text/csv"),
+        ("example.json", "application/json"),
+        ("example.jsonl", "application/jsonlines"),
+    ],
+)
+def test_the_example_request_has_the_type_of_its_file(tmp_path: Path, name: str, content_type: str) -> None:
+    assert example_call(tmp_path) is None
+    (tmp_path / name).write_text("1,2\n")
+
+    assert example_call(tmp_path) == Call(b"1,2\n", content_type, None)
+
+
+# ---- closing
+
+
+def test_after_closing_nothing_is_loaded_any_more(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            put_model(it.models / "a")
+            await it.ask(ModelSource("a"))
+            await it.host.close()
+            assert it.loaded() == []
+            with pytest.raises(Unavailable):
+                await it.ask(ModelSource("a"))
+
+    run(test())
+
+
+def test_the_loop_goes_on_while_a_script_loads_and_predicts(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with house(tmp_path) as it:
+            folder = it.models / "a"
+            folder.mkdir()
+            (folder / "inference.py").write_text(
+                "import threading\n"
+                "def model_fn(model_dir): return [threading.current_thread().name]\n"
+                "def predict_fn(data, model): return model + [threading.current_thread().name]\n"
+            )
+            for _ in range(30):
+                answer = await it.ask(ModelSource("a"))
+            assert threading.main_thread().name.encode() not in answer.body
+            assert b"load" in answer.body
+            assert b"call" in answer.body
+
+    run(test())
+
+
+# ---- estimates
+
+
+def test_the_estimate_counts_model_files_as_large_as_they_are_unpacked(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(np.eye(400), np.arange(400) % 40)
+    joblib.dump(model, tmp_path / "plain.joblib")
+    joblib.dump(model, tmp_path / "packed.pkl", compress=3)
+    (tmp_path / "notes.txt").write_bytes(b"x" * 2**20)
+    (tmp_path / "folder.joblib").mkdir()
+    plain, packed = (tmp_path / name for name in ("plain.joblib", "packed.pkl"))
+
+    unpacked = len(zlib.decompress(packed.read_bytes()))
+    assert estimate_bytes(tmp_path, 2**30) == plain.stat().st_size + unpacked
+
+
+def test_the_estimate_is_never_less_than_any_model_counts(tmp_path: Path) -> None:
+    (tmp_path / "empty.pkl").touch()
+
+    assert estimate_bytes(tmp_path, 2**30) == SMALLEST_BYTES

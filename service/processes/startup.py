@@ -44,10 +44,22 @@ def begin(settings: Settings) -> None:
     Raises: StartupError.
     """
     check_folders(settings)
+    _tell_unknown_pins(settings)
     keep_private(settings)
     removed = sum(map(sweep, (*(settings.data / "unpacked").glob("*"), *settings.deployments.glob("*"))))
     if removed:
         get_logger("sagebird").info("unfinished folders removed", folders=removed)
+
+
+def _tell_unknown_pins(settings: Settings) -> None:
+    """Say which models are pinned that are not there: most likely a name is misspelt."""
+    unknown = [name for name in settings.pinned_models if not (settings.models / name).exists()]
+    if unknown:
+        get_logger("sagebird").warning(
+            "pinned models are not in the models folder (SAGEBIRD_PINNED_MODELS)",
+            models=unknown,
+            folder=str(settings.models),
+        )
 
 
 def keep_private(settings: Settings) -> None:

@@ -138,3 +138,18 @@ def test_what_the_data_folder_holds_becomes_its_owners_but_for_what_others_put_t
     assert modes["data/outbox"] == modes["data/s3"] == modes["data/inbox/iris"] == modes["models"] == 0o755
     assert modes["data/inbox/iris/a.csv"] == modes["data/s3/bucket/model.tar.gz"] == 0o644
     assert list((data / "unpacked" / "x").iterdir()) == []
+
+
+def test_a_pinned_model_that_is_not_there_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "models" / "iris").mkdir(parents=True)
+    asked = load_settings(models=tmp_path / "models", data=tmp_path / "data", pinned_models="iris, irsi")
+    umask = os.umask(0o022)
+    try:
+        begin(asked)
+    finally:
+        os.umask(umask)
+
+    (told,) = [
+        record.getMessage() for record in caplog.records if "SAGEBIRD_PINNED_MODELS" in record.getMessage()
+    ]
+    assert "['irsi']" in told

@@ -1,11 +1,13 @@
 """The OpenAPI document: FastAPI's own routes, and a path per endpoint with schemas and examples that work."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.faces.people.models_api import SCHEMAS, describe_models_api
 from service.faces.people.schemas import (
     BUILT_IN,
     answer_content,
@@ -89,8 +91,12 @@ def describe_api(
         paths[f"/endpoints/{card.name}/invocations"] = {"post": _invoke(card, manual)}
         if card.default:
             paths["/invocations"] = {"post": _invoke_default(card, manual)}
-    document["paths"] = {**paths, **document.get("paths", {})}
-    document.setdefault("components", {}).setdefault("schemas", {}).update(_ERRORS)
+    own = document.get("paths", {})
+    for operation in chain.from_iterable(item.values() for item in own.values()):
+        operation["responses"].pop("422", None)  # FastAPI's; no route here has what it would refuse so
+    describe_models_api(own)
+    document["paths"] = {**paths, **own}
+    document["components"] = {"schemas": {**_ERRORS, **SCHEMAS}}
     return document
 
 

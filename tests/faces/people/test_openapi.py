@@ -55,6 +55,35 @@ def test_the_document_is_sound(document: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "call", "status"),
+    [
+        ("get", "/models", {"params": {"next_page_token": "x"}}, 400),
+        ("post", "/models", {"content": b"{"}, 400),
+        ("post", "/models", {"json": {"model_name": "a", "url": "nowhere"}}, 404),
+        ("post", "/models", {"content": b" " * (1 << 21)}, 413),
+        ("get", "/models/{name}", {}, 404),
+        ("delete", "/models/{name}", {}, 404),
+        ("post", "/models/{name}/invoke", {"content": b"1,2"}, 404),
+    ],
+)
+def test_errors_of_the_models_api_are_told_as_they_come(
+    document: dict[str, Any],
+    samples: RunningServer,
+    method: str,
+    path: str,
+    call: dict[str, Any],
+    status: int,
+) -> None:
+    told = document["paths"][path][method]["responses"]
+    answer = httpx.request(method, samples.url + path.format(name="nobody"), timeout=10, **call)
+
+    assert answer.status_code == status
+    assert str(status) in told
+    assert "422" not in told
+    assert answer.json().keys() == document["components"]["schemas"]["ModelsError"]["properties"].keys()
+
+
 def _placeholders(path: str) -> list[str]:
     return [part.partition("}")[0] for part in path.split("{")[1:]]
 

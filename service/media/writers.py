@@ -28,12 +28,12 @@ _TO_QUOTE: Final = re.compile(r'[",\r\n]')
 _NUMBER_KINDS: Final = "biuf"
 _NPY_KINDS: Final = "biufU"
 _KEY_TYPES: Final = (str, int, float, type(None))
-# Between these Python's floats have no exponent.
-_LEAST_PLAIN: Final = 1e-4
-_MOST_PLAIN: Final = 1e16
+# What orjson and Python spell otherwise: exponents of one digit, positive ones, and numbers below 0.0001.
+_SHORT_EXPONENT: Final = re.compile(rb"e-(?=\d[],])")
+_POSITIVE_EXPONENT: Final = re.compile(rb"e(?=\d)")
+_TINY: Final = re.compile(rb"(?<!\d)0\.0000([1-9])(\d*)")
 # Each number of one digit, behind its comma.
 _DIGITS: Final = np.array([b", %d" % digit for digit in range(10)])
-_FEW: Final = 32  # numbers, of which so many are spelled anew in less time than those in question are found
 
 
 def unwrap(value: Any) -> Any:
@@ -159,21 +159,20 @@ def _numbers(value: npt.NDArray[Any]) -> bytes | None:
         if b"n" in written:  # null
             return None
         if b"e" in written or b"0.0000" in written:
-            return _spelled_as_python(value, written)
+            return _spelled_as_python(written)
     return written
 
 
-def _spelled_as_python(value: npt.NDArray[Any], written: bytes) -> bytes:
-    """Exponents are spelled otherwise by orjson (1e-7, 0.00001; 1e-07 and 1e-05 in Python)."""
-    if value.size <= _FEW:
-        return repr(value.tolist()).replace(" ", "").encode()
-    flat = np.abs(value).ravel()
-    cells = written.split(b",")
-    for at in np.flatnonzero(((flat < _LEAST_PLAIN) & (flat > 0)) | (flat >= _MOST_PLAIN)).tolist():
-        cell = cells[at]
-        number = cell.strip(b"[]")
-        cells[at] = cell.replace(number, repr(float(number)).encode())
-    return b",".join(cells)
+def _spelled_as_python(written: bytes) -> bytes:
+    """Exponents are spelled otherwise by orjson (1e-7, 1e16, 0.00001; 1e-07, 1e+16 and 1e-05 in Python)."""
+    if b"e" in written:
+        written = _POSITIVE_EXPONENT.sub(b"e+", _SHORT_EXPONENT.sub(b"e-0", written))
+    return _TINY.sub(_tiny, written) if b"0.0000" in written else written
+
+
+def _tiny(found: re.Match[bytes]) -> bytes:
+    first, others = found.groups()
+    return b"%b.%be-05" % (first, others) if others else first + b"e-05"
 
 
 def _texts(value: npt.NDArray[Any]) -> bytes:

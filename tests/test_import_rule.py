@@ -46,6 +46,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "httptools": ("load/connection.py",),
         "httpx": ("cli/*", "hosting/runtimes/remote.py"),
         "joblib": ("hosting/runtimes/*",),
+        "msgspec": ("domain/*",),
         "numpy": ("hosting/*", "media/*"),
         "orjson": (
             "wire/*",

@@ -2,92 +2,149 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+from msgspec import Struct
 
 from service.domain.endpoint import Capacity, Endpoint, EndpointStatus, Fleet, ModelSource, Variant
+from service.domain.stored import StateCodec
+
+
+class _StoredVariant(Struct, frozen=True):
+    name: str
+    weight: float = 1.0
+    location: str = ""
+    multi: bool = False
+    environment: dict[str, str] = {}
+    version: str = ""
+    lazy: bool = False
+    pin: bool = False
+    instances: int = 1
+    most_calls: int | None = None
+    obstacle: str = ""
+    image: str = ""
+    shown: dict[str, Any] = {}
+
+
+class _StoredFleet(Struct, frozen=True):
+    config_name: str
+    generation: int
+    variants: tuple[_StoredVariant, ...] = ()
+    begun_at: float | None = None
+    shown: dict[str, Any] = {}
+
+
+class _StoredCapacity(Struct, frozen=True, array_like=True):
+    variant: str
+    weight: float
+    instances: int
+    serverless: dict[str, Any] | None = None
+
+
+class _StoredEndpoint(Struct, frozen=True):
+    active: _StoredFleet | None = None
+    pending: _StoredFleet | None = None
+    generation: int = 0
+    awaited: int | None = None
+    before: tuple[_StoredCapacity, ...] = ()
+    heals: bool = False
+
+
+_CODEC: Final = StateCodec(_StoredEndpoint)
 
 
 def endpoint_to_state(endpoint: Endpoint) -> dict[str, Any]:
     """What the store keeps of an endpoint beside its name, status and failure reason, as plain values."""
-    return {
-        "active": _fleet_to_state(endpoint.active),
-        "pending": _fleet_to_state(endpoint.pending),
-        "generation": endpoint.generation,
-        "awaited": endpoint.awaited,
-        "before": [[one.variant, one.weight, one.instances, one.serverless] for one in endpoint.before],
-        "heals": endpoint.heals,
-    }
+    return _CODEC.write(
+        _StoredEndpoint(
+            _store_fleet(endpoint.active),
+            _store_fleet(endpoint.pending),
+            endpoint.generation,
+            endpoint.awaited,
+            tuple(_store_capacity(one) for one in endpoint.before),
+            endpoint.heals,
+        )
+    )
 
 
 def endpoint_from_state(name: str, status: str, failure_reason: str, state: Mapping[str, Any]) -> Endpoint:
-    """The reverse of `endpoint_to_state`."""
+    """The reverse of `endpoint_to_state`. Raises StateDamaged."""
+    stored = _CODEC.read(state)
     return Endpoint(
         name,
         EndpointStatus(status),
-        _fleet_from_state(state["active"]),
-        _fleet_from_state(state["pending"]),
+        _restore_fleet(stored.active),
+        _restore_fleet(stored.pending),
         failure_reason,
-        state["generation"],
-        state["awaited"],
-        tuple(Capacity(*one) for one in state["before"]),
-        state["heals"],
+        stored.generation,
+        stored.awaited,
+        tuple(_restore_capacity(one) for one in stored.before),
+        stored.heals,
     )
 
 
-def _fleet_to_state(fleet: Fleet | None) -> dict[str, Any] | None:
+def _store_fleet(fleet: Fleet | None) -> _StoredFleet | None:
     if fleet is None:
         return None
-    return {
-        "config_name": fleet.config_name,
-        "generation": fleet.generation,
-        "begun_at": None if fleet.begun_at is None else fleet.begun_at.timestamp(),
-        "shown": dict(fleet.shown),
-        "variants": [_variant_to_state(variant) for variant in fleet.variants],
-    }
+    return _StoredFleet(
+        fleet.config_name,
+        fleet.generation,
+        tuple(_store_variant(variant) for variant in fleet.variants),
+        None if fleet.begun_at is None else fleet.begun_at.timestamp(),
+        dict(fleet.shown),
+    )
 
 
-def _fleet_from_state(state: Mapping[str, Any] | None) -> Fleet | None:
-    if state is None:
+def _restore_fleet(stored: _StoredFleet | None) -> Fleet | None:
+    if stored is None:
         return None
-    begun_at = state["begun_at"]
     return Fleet(
-        state["config_name"],
-        state["generation"],
-        tuple(_variant_from_state(variant) for variant in state["variants"]),
-        None if begun_at is None else datetime.fromtimestamp(begun_at, UTC),
-        state["shown"],
+        stored.config_name,
+        stored.generation,
+        tuple(_restore_variant(variant) for variant in stored.variants),
+        None if stored.begun_at is None else datetime.fromtimestamp(stored.begun_at, UTC),
+        stored.shown,
     )
 
 
-def _variant_to_state(variant: Variant) -> dict[str, Any]:
-    return {
-        "name": variant.name,
-        "weight": variant.weight,
-        "location": variant.source.location,
-        "multi": variant.source.multi,
-        "environment": dict(variant.source.environment),
-        "version": variant.source.version,
-        "lazy": variant.lazy,
-        "pin": variant.pin,
-        "instances": variant.instances,
-        "most_calls": variant.most_calls,
-        "obstacle": variant.obstacle,
-        "image": variant.image,
-        "shown": dict(variant.shown),
-    }
+def _store_variant(variant: Variant) -> _StoredVariant:
+    return _StoredVariant(
+        name=variant.name,
+        weight=variant.weight,
+        location=variant.source.location,
+        multi=variant.source.multi,
+        environment=dict(variant.source.environment),
+        version=variant.source.version,
+        lazy=variant.lazy,
+        pin=variant.pin,
+        instances=variant.instances,
+        most_calls=variant.most_calls,
+        obstacle=variant.obstacle,
+        image=variant.image,
+        shown=dict(variant.shown),
+    )
 
 
-def _variant_from_state(state: Mapping[str, Any]) -> Variant:
-    environment = tuple(sorted(state["environment"].items()))
+def _restore_variant(stored: _StoredVariant) -> Variant:
+    environment = tuple(sorted(stored.environment.items()))
     return Variant(
-        state["name"],
-        state["weight"],
-        ModelSource(state["location"], state["multi"], environment, state["version"]),
-        state["lazy"],
-        state["pin"],
-        state["instances"],
-        state["most_calls"],
-        state["obstacle"],
-        state["image"],
-        state["shown"],
+        name=stored.name,
+        weight=stored.weight,
+        source=ModelSource(stored.location, stored.multi, environment, stored.version),
+        lazy=stored.lazy,
+        pin=stored.pin,
+        instances=stored.instances,
+        most_calls=stored.most_calls,
+        obstacle=stored.obstacle,
+        image=stored.image,
+        shown=stored.shown,
     )
+
+
+def _store_capacity(capacity: Capacity) -> _StoredCapacity:
+    serverless = None if capacity.serverless is None else dict(capacity.serverless)
+    return _StoredCapacity(capacity.variant, capacity.weight, capacity.instances, serverless)
+
+
+def _restore_capacity(stored: _StoredCapacity) -> Capacity:
+    return Capacity(stored.variant, stored.weight, stored.instances, stored.serverless)

@@ -1,10 +1,12 @@
 """A transform job as the store keeps it: its statuses, and what sagebird knows of it beside its document."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final
+
+from service.domain.stored import StateCodec
 
 
 class JobStatus(StrEnum):
@@ -45,14 +47,14 @@ class JobState:
     rows_in: int = 0
     rows_out: int = 0
 
-    @classmethod
-    def read(cls, state: Mapping[str, Any]) -> Self:
-        """From what the store keeps."""
-        return cls(**state)
+    @staticmethod
+    def read(state: Mapping[str, Any]) -> "JobState":
+        """From what the store keeps, whichever release wrote it. Raises StateDamaged."""
+        return _CODEC.read(state)
 
     def write(self, **changes: Any) -> dict[str, Any]:
         """What the store keeps, with some fields changed."""
-        return asdict(replace(self, **changes))
+        return _CODEC.write(replace(self, **changes))
 
     @property
     def began(self) -> datetime | None:
@@ -63,6 +65,9 @@ class JobState:
     def ended(self) -> datetime | None:
         """When the job got its last status, aware in UTC; None for not yet."""
         return datetime.fromtimestamp(self.ended_at, UTC) if self.ended_at else None
+
+
+_CODEC: Final = StateCodec(JobState)
 
 
 @dataclass(frozen=True, slots=True)

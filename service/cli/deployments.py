@@ -14,7 +14,7 @@ from rich.table import Table
 
 from service.cli.refusal import fail
 from service.cli.remains import Remains, delete_copies, delete_records, find_remains, tags_of
-from service.cli.server import GivenUrl, Refused, Url, hint_names, locate, operate
+from service.cli.server import GivenUrl, OperationRefused, Url, hint_names, locate, operate
 from service.cli.shipment import ship
 from service.cli.told import cell, told
 
@@ -23,11 +23,11 @@ _ALL_TRAFFIC = "AllTraffic"
 _INSTANCE_TYPE = "ml.m5.large"  # AWS wants one; here every type is this machine
 _IN_PROGRESS = ("Creating", "Updating", "Deleting")
 
-Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
-Environment = Annotated[
+EndpointName = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
+ModelEnvironment = Annotated[
     list[str] | None, typer.Option("--environment", "-e", help="NAME=VALUE for the model; again for more.")
 ]
-Data = Annotated[
+ServerDataFolder = Annotated[
     Path, typer.Option(envvar="SAGEBIRD_DATA", help="The server's data folder, where models are copied.")
 ]
 Wait = Annotated[bool, typer.Option(help="Wait until it is done.")]
@@ -50,8 +50,8 @@ def deploy(
     weight: Annotated[float, typer.Option(min=0, help="The variant's part of the traffic.")] = 1.0,
     instances: Annotated[int, typer.Option(min=1, help="Instances: calls at once, times so many.")] = 1,
     image: Annotated[str, typer.Option(help="Container image to stand in for.")] = "sagebird/sklearn",
-    environment: Environment = None,
-    data: Data = Path("data"),
+    environment: ModelEnvironment = None,
+    data: ServerDataFolder = Path("data"),
     wait: Wait = True,
     given_url: GivenUrl = None,
 ) -> None:
@@ -74,7 +74,7 @@ def deploy(
             known = None
         change = "UpdateEndpoint" if known else "CreateEndpoint"
         operate(url, change, {"EndpointName": name, "EndpointConfigName": config})
-    except Refused as refused:
+    except OperationRefused as refused:
         _take_back(url, made)
         fail(refused.message + _hint_data(refused, data))
     _tell_replaced(name, known, variant)
@@ -93,12 +93,12 @@ def _variant(name: str, instances: int, weight: float) -> dict[str, Any]:
 
 def _take_back(url: str, made: Remains) -> None:
     """What was made for a change that is refused is of no use; why it was refused is what counts."""
-    with suppress(Refused):
+    with suppress(OperationRefused):
         delete_records(url, made)
     delete_copies(made)
 
 
-def _hint_data(refused: Refused, data: Path) -> str:
+def _hint_data(refused: OperationRefused, data: Path) -> str:
     if not refused.message.startswith("Could not find model data"):
         return ""
     return f" It was copied below {data}: is this the server's data folder? Name it with --data."
@@ -149,7 +149,7 @@ def _put(
 
 
 def describe(
-    endpoint: Endpoint,
+    endpoint: EndpointName,
     as_json: Annotated[bool, typer.Option("--json", help="DescribeEndpoint's answer.")] = False,
     url: Url = "",
 ) -> None:
@@ -192,7 +192,7 @@ def _models(url: str, config: str) -> dict[str, str]:
         variants = operate(url, "DescribeEndpointConfig", {"EndpointConfigName": config})[
             "ProductionVariants"
         ]
-    except Refused:
+    except OperationRefused:
         return {}
     return {variant["VariantName"]: _model(url, variant.get("ModelName", "")) for variant in variants}
 
@@ -200,7 +200,7 @@ def _models(url: str, config: str) -> dict[str, str]:
 def _model(url: str, name: str) -> str:
     try:
         found = operate(url, "DescribeModel", {"ModelName": name})
-    except Refused:
+    except OperationRefused:
         return name
     container = found.get("PrimaryContainer", {})
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
@@ -209,7 +209,7 @@ def _model(url: str, name: str) -> str:
 
 
 def weights(
-    endpoint: Endpoint,
+    endpoint: EndpointName,
     assignments: Annotated[
         list[str], typer.Argument(metavar="VARIANT=WEIGHT", help="New weights, as logistic=9 forest=1.")
     ],
@@ -233,14 +233,14 @@ def weights(
     fields = {"EndpointName": endpoint, "DesiredWeightsAndCapacities": desired}
     try:
         operate(url, "UpdateEndpointWeightsAndCapacities", fields)
-    except Refused as refused:
+    except OperationRefused as refused:
         fail(refused.message)
     if wait:
         _wait(url, endpoint)
 
 
 def delete(
-    endpoint: Endpoint,
+    endpoint: EndpointName,
     everything: Annotated[
         bool,
         typer.Option(
@@ -249,7 +249,7 @@ def delete(
         ),
     ] = False,
     wait: Wait = True,
-    data: Data = Path("data"),
+    data: ServerDataFolder = Path("data"),
     given_url: GivenUrl = None,
 ) -> None:
     """Delete an endpoint; calls that are running are answered."""
@@ -262,7 +262,7 @@ def delete(
         if known is not None or not left:
             operate(url, "DeleteEndpoint", {"EndpointName": endpoint})
         delete_records(url, left)
-    except Refused as refused:
+    except OperationRefused as refused:
         _fail(url, endpoint, refused)
     if wait and known is not None:
         _wait_gone(url, endpoint)
@@ -273,7 +273,7 @@ def delete(
         typer.echo(f"{endpoint} is deleted")
 
 
-def _fail(url: str, endpoint: str, refused: Refused) -> NoReturn:
+def _fail(url: str, endpoint: str, refused: OperationRefused) -> NoReturn:
     """End with what the server said, and the endpoints that there are if it knows none of that name."""
     fail(refused.message + (hint_names(url, endpoint) if refused.is_not_found else ""))
 
@@ -288,7 +288,7 @@ def _assignment(text: str, what: str) -> tuple[str, str]:
 def _find(url: str, endpoint: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = operate(url, "DescribeEndpoint", {"EndpointName": endpoint})
-    except Refused as refused:
+    except OperationRefused as refused:
         if refused.is_not_found:
             return None
         raise
@@ -298,7 +298,7 @@ def _find(url: str, endpoint: str) -> dict[str, Any] | None:
 def _described(url: str, endpoint: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = operate(url, "DescribeEndpoint", {"EndpointName": endpoint})
-    except Refused as refused:
+    except OperationRefused as refused:
         _fail(url, endpoint, refused)
     return found
 
@@ -350,5 +350,5 @@ def _wait_gone(url: str, endpoint: str) -> None:
         try:
             while (found := _find(url, endpoint)) is not None and found["EndpointStatus"] == "Deleting":
                 time.sleep(_LOOK_S)
-        except Refused as refused:
+        except OperationRefused as refused:
             fail(refused.message)

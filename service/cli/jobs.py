@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.refusal import fail
-from service.cli.server import Refused, Url, operate
+from service.cli.server import OperationRefused, Url, operate
 from service.cli.told import cell, told
 
 _MOST: Final = 100
@@ -39,7 +39,7 @@ def jobs(
             found = operate(url, "ListTransformJobs", wanted)["TransformJobSummaries"]
             if not as_json:  # summaries name neither model nor input, nor when the work began
                 found = [_described(url, one["TransformJobName"]) for one in found]
-    except Refused as refused:
+    except OperationRefused as refused:
         fail(refused.message)
     if as_json:
         typer.echo(json.dumps(found if job is None else found[0], indent=2))

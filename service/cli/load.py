@@ -14,15 +14,15 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.load_target import Target, find_bodies, find_target, refuse
+from service.cli.load_target import LoadTarget, find_bodies, find_target, refuse
 from service.cli.load_trial import try_once
 from service.cli.load_view import Watcher, show_report
 from service.cli.refusal import fail
 from service.cli.server import GivenUrl
 from service.errors import LoadRefused
-from service.load.crew import Crew
-from service.load.plan import Body, Plan, invocations_path
+from service.load.plan import Plan, RequestBody, invocations_path
 from service.load.plot import draw
+from service.load.processes import LoadProcesses
 from service.load.report import Occasion, make_report
 from service.load.tally import SHORT_S, interval_for
 
@@ -34,7 +34,7 @@ _USUAL_S = 10.0
 _QUICK_CALLERS, _QUICK_S = 4, 5.0
 _RATE_OF_ONE_PROCESS = 8_000.0
 
-Endpoint = Annotated[
+OptionalEndpointName = Annotated[
     str | None,
     typer.Argument(
         metavar="ENDPOINT", help="Name of the endpoint; a server may have only one.", show_default=False
@@ -66,7 +66,7 @@ MostRequests = Annotated[int | None, typer.Option(min=1, help="End after so many
 WarmUp = Annotated[float, typer.Option(min=0, max=3600, help="Seconds before it counts.")]
 Poisson = Annotated[bool, typer.Option("--poisson", help="Open loop at random times, as from many callers.")]
 Connections = Annotated[int, typer.Option(min=1, max=_MOST_CALLERS, help="Most connections of an open loop.")]
-Timeout = Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds to wait for an answer.")]
+AnswerTimeout = Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds to wait for an answer.")]
 Bodies = Annotated[
     list[Path] | None,
     typer.Option(
@@ -74,11 +74,11 @@ Bodies = Annotated[
         show_default=False,
     ),
 ]
-ContentType = Annotated[
+ContentTypeHeader = Annotated[
     str | None,
     typer.Option(help="Content-Type.  [default: by the file's ending, else text/csv]", show_default=False),
 ]
-Accept = Annotated[str | None, typer.Option(help="Accept, e.g. text/csv.", show_default=False)]
+AcceptHeader = Annotated[str | None, typer.Option(help="Accept, e.g. text/csv.", show_default=False)]
 TargetVariant = Annotated[
     str | None, typer.Option(help="Ask this variant, whatever its weight.", show_default=False)
 ]
@@ -105,7 +105,7 @@ AllowFailures = Annotated[
 
 
 def load(
-    endpoint: Endpoint = None,
+    endpoint: OptionalEndpointName = None,
     rate: Rate = None,
     concurrency: Concurrency = None,
     duration: Duration = None,
@@ -113,10 +113,10 @@ def load(
     warm_up: WarmUp = 0.0,
     poisson: Poisson = False,
     connections: Connections = 256,
-    timeout: Timeout = 30.0,
+    timeout: AnswerTimeout = 30.0,
     body: Bodies = None,
-    content_type: ContentType = None,
-    accept: Accept = None,
+    content_type: ContentTypeHeader = None,
+    accept: AcceptHeader = None,
     target_variant: TargetVariant = None,
     target_model: TargetModel = None,
     url: GivenUrl = None,
@@ -183,7 +183,7 @@ def _choose_pace(
     concurrency: int | None,
     duration: float | None,
     requests: int | None,
-    example: Body | None,
+    example: RequestBody | None,
 ) -> _Pace:
     """The pace that was asked for, or a quick useful one, which is then told: nobody asked for it.
 
@@ -218,13 +218,13 @@ def _headers(accept: str | None, variant: str | None, model: str | None) -> dict
     return headers
 
 
-def _carry_out(target: Target, plan: Plan, processes: int | None, *, try_first: bool) -> dict[str, Any]:
+def _carry_out(target: LoadTarget, plan: Plan, processes: int | None, *, try_first: bool) -> dict[str, Any]:
     if try_first:
         try_once(plan)
     processes = processes or round((plan.rate or 0) / _RATE_OF_ONE_PROCESS) or 1
     began = datetime.now(UTC)
     try:
-        with Crew(plan, processes) as crew, _stopping(crew) as signals, Watcher(plan) as watcher:
+        with LoadProcesses(plan, processes) as crew, _stopping(crew) as signals, Watcher(plan) as watcher:
             result = crew.run(watcher.show)
     except LoadRefused as error:
         fail(error.message)
@@ -233,7 +233,7 @@ def _carry_out(target: Target, plan: Plan, processes: int | None, *, try_first: 
 
 
 @contextmanager
-def _stopping(crew: Crew) -> Iterator[list[int]]:
+def _stopping(crew: LoadProcesses) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM end the run and not the command, at first; the list says which came."""
     came: list[int] = []
 

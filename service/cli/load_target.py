@@ -12,11 +12,11 @@ from service.cli.refusal import fail
 from service.cli.server import DEFAULT_URL, choices, find_endpoint, locate, status
 from service.errors import LoadRefused
 from service.load.aws import Signer, describe_weights, find_region, runtime_url
-from service.load.plan import Body, Place, parse_place
+from service.load.plan import RequestBody, ServerAddress, parse_place
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LoadTarget:
     """Where requests go and what is known of the `endpoint`.
 
     `region` is AWS's if requests are signed; `weights` is None, with a `note`, where they are not known;
@@ -25,7 +25,7 @@ class Target:
 
     endpoint: str
     url: str
-    place: Place
+    place: ServerAddress
     region: str | None
     weights: Mapping[str, float] | None
     note: str = ""
@@ -44,7 +44,7 @@ def find_target(
     aws: bool,
     region: str | None,
     target_model: str | None = None,
-) -> Target:
+) -> LoadTarget:
     """Look the endpoint up; a server that is not this machine must have been allowed."""
     if aws:
         if remote or given_url:
@@ -63,7 +63,7 @@ def find_target(
         )
     card = _only_endpoint(url) if endpoint is None else find_endpoint(url, endpoint, target_model)
     weights = {each["name"]: each["weight"] for each in card["variants"] if not each["pending"]}
-    return Target(card["name"], url, place, None, weights, example=card["example"])
+    return LoadTarget(card["name"], url, place, None, weights, example=card["example"])
 
 
 def _only_endpoint(url: str) -> Any:
@@ -74,20 +74,20 @@ def _only_endpoint(url: str) -> Any:
 
 
 def find_bodies(
-    target: Target, files: list[Path], content_type: str | None
-) -> tuple[tuple[Body, ...], str | None]:
+    target: LoadTarget, files: list[Path], content_type: str | None
+) -> tuple[tuple[RequestBody, ...], str | None]:
     """The requests that take turns, and the model that the example is for on a multi-model endpoint."""
     found = [file for name in files for file in _files_of(name)]
     if found:
-        return tuple(Body(_read(file), content_type or type_of(file)) for file in found), None
+        return tuple(RequestBody(_read(file), content_type or type_of(file)) for file in found), None
     if target.example is None:
         fail(f"No example request of {target.endpoint} is known: give one with --body FILE.")
     example = target.example
-    body = Body(example["body"].encode(), content_type or example["content_type"])
+    body = RequestBody(example["body"].encode(), content_type or example["content_type"])
     return (body,), example["target_model"]
 
 
-def _find_on_aws(endpoint: str, region: str | None) -> Target:
+def _find_on_aws(endpoint: str, region: str | None) -> LoadTarget:
     try:
         named = region or find_region()
         if named is None:
@@ -101,10 +101,10 @@ def _find_on_aws(endpoint: str, region: str | None) -> Target:
         weights = describe_weights(named, endpoint)
     except LoadRefused as error:
         note = f"The weights are not known: {error.message}"
-    return Target(endpoint, url, _parse(url), named, weights, note)
+    return LoadTarget(endpoint, url, _parse(url), named, weights, note)
 
 
-def _parse(url: str) -> Place:
+def _parse(url: str) -> ServerAddress:
     place = parse_place(url)
     if place is None:
         refuse(f"{url} is no address of a server, such as {DEFAULT_URL}.")

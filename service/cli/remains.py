@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from service.cli.refusal import fail
-from service.cli.server import Refused, operate
+from service.cli.server import OperationRefused, operate
 from service.s3uri import parse_s3_uri
 from service.settings import DEPLOYMENTS
 
@@ -38,7 +38,7 @@ def tags_of(endpoint: str) -> list[dict[str, str]]:
 
 
 def find_remains(url: str, endpoint: str, config: str | None, data: Path) -> Remains:
-    """What was deployed under that name, and the configuration it has with its models. Raises Refused."""
+    """What was deployed under that name, and the configuration it has with its models. Raises OperationRefused."""
     found = Remains(
         set(_tagged(url, "EndpointConfig", endpoint[:36], endpoint)),
         set(_tagged(url, "Model", endpoint[:20], endpoint)),
@@ -56,7 +56,7 @@ def find_remains(url: str, endpoint: str, config: str | None, data: Path) -> Rem
 
 
 def delete_records(url: str, remains: Remains) -> None:
-    """Delete the configurations and the models; what is gone already is well. Raises Refused."""
+    """Delete the configurations and the models; what is gone already is well. Raises OperationRefused."""
     for kind, names in (("EndpointConfig", remains.configs), ("Model", remains.models)):
         for name in sorted(names):
             with suppress_missing():
@@ -87,7 +87,7 @@ class suppress_missing:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> bool:
-        return isinstance(error, Refused) and error.is_not_found
+        return isinstance(error, OperationRefused) and error.is_not_found
 
 
 def _tagged(url: str, kind: str, stem: str, endpoint: str) -> Iterator[str]:

@@ -60,7 +60,7 @@ Url = Annotated[str, _option(callback=_at_parse)]
 """It is looked up before the command begins, unless it is given."""
 
 
-class Refused(Exception):
+class OperationRefused(Exception):
     """The control plane refused an operation: AWS's code and message."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -126,7 +126,7 @@ def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
     """Call one operation of the control plane; its output as JSON gives it.
 
     Raises:
-        Refused: the server refused it.
+        OperationRefused: the server refused it.
     """
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"SageMaker.{operation}"}
     response = ask(url, "POST", "/", content=json.dumps(fields), headers=headers)
@@ -138,7 +138,7 @@ def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
         _fail_stranger(url)
     if response.is_success:
         return document
-    raise Refused(document["__type"], document.get("message", ""))
+    raise OperationRefused(document["__type"], document.get("message", ""))
 
 
 def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:

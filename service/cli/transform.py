@@ -37,16 +37,16 @@ _SHOWN_FILES: Final = 20
 _INTERRUPTED: Final = 130
 
 Model = Annotated[str, typer.Option(help="Name of a model, path of one, or address of a running container.")]
-Source = Annotated[str, typer.Option("--input", help="Folder, file, or s3://bucket/prefix.")]
-Target = Annotated[str, typer.Option("--output", help="Folder or s3://bucket/prefix.")]
-ContentType = Annotated[
+InputLocation = Annotated[str, typer.Option("--input", help="Folder, file, or s3://bucket/prefix.")]
+OutputLocation = Annotated[str, typer.Option("--output", help="Folder or s3://bucket/prefix.")]
+InputType = Annotated[
     str | None,
     typer.Option(help="Type of the inputs.  [default: by the first input's ending]", show_default=False),
 ]
-Accept = Annotated[
+OutputType = Annotated[
     str | None, typer.Option(help="Type of the outputs.  [default: the model's own]", show_default=False)
 ]
-Header = Annotated[
+HasHeader = Annotated[
     bool,
     typer.Option("--header", help="The first line of each CSV names its columns; refused if it does not."),
 ]
@@ -74,10 +74,10 @@ MaxConcurrent = Annotated[
 InputFilter = Annotated[str, typer.Option(help="JSONPath of what the model gets of each record.")]
 OutputFilter = Annotated[str, typer.Option(help="JSONPath of what is written of each record.")]
 JoinSource = Annotated[str, typer.Option(help="Input: join each answer to its record.")]
-Environment = Annotated[
+JobEnvironment = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable for the model; repeatable.")
 ]
-Timeout = Annotated[
+InvocationTimeout = Annotated[
     int, typer.Option("--invocations-timeout-in-seconds", help="Seconds a request may take, 1 to 3600.")
 ]
 Retries = Annotated[
@@ -93,16 +93,18 @@ Report = Annotated[bool, typer.Option("--report", help="Write _report.json besid
 Models = Annotated[
     Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
 ]
-Data = Annotated[Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)]
+DataFolder = Annotated[
+    Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)
+]
 
 
 def transform(
     model: Model,
-    source: Source,
-    target: Target,
-    content_type: ContentType = None,
-    header: Header = False,
-    accept: Accept = None,
+    source: InputLocation,
+    target: OutputLocation,
+    content_type: InputType = None,
+    header: HasHeader = False,
+    accept: OutputType = None,
     compression_type: CompressionType = NONE,
     split_type: SplitType = NONE,
     assemble_with: AssembleWith = NONE,
@@ -112,14 +114,14 @@ def transform(
     input_filter: InputFilter = "$",
     output_filter: OutputFilter = "$",
     join_source: JoinSource = NONE,
-    environment: Environment = None,
-    timeout_s: Timeout = 600,
+    environment: JobEnvironment = None,
+    timeout_s: InvocationTimeout = 600,
     max_retries: Retries = 3,
     data_type: DataType = S3_PREFIX,
     quarantine: Quarantine = False,
     report: Report = False,
     models: Models = None,
-    data: Data = None,
+    data: DataFolder = None,
 ) -> None:
     """Send all files of a folder or bucket through a model: FILE becomes FILE.out. Needs no server."""
     options = TransformOptions(

@@ -7,7 +7,7 @@ needs it.
 from typing import Any
 
 from service.errors import LoadRefused
-from service.load.plan import Body, Plan, wire
+from service.load.plan import Plan, RequestBody, wire
 
 _SIGNING_NAME = "sagemaker"
 
@@ -34,7 +34,7 @@ class Signer:
         self._make_auth = SigV4Auth
         self._region = region
 
-    def sign(self, plan: Plan, body: Body) -> bytes:
+    def sign(self, plan: Plan, body: RequestBody) -> bytes:
         """The bytes of a signed request."""
         from botocore.awsrequest import AWSRequest
 

@@ -30,7 +30,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One series of points in the units of the axes."""
 
     name: str
@@ -45,7 +45,7 @@ class Chart:
 
     x: Axis
     y: Axis
-    lines: Sequence[Line]
+    lines: Sequence[ChartLine]
 
     def draw(self, title: str) -> str:
         """The chart as an `svg` element; each line is a `polyline` whose `data-series` is its name."""
@@ -59,7 +59,7 @@ class Chart:
             f"{''.join(grid)}{units}{''.join(map(self._draw_line, self.lines))}</svg>"
         )
 
-    def _draw_line(self, line: Line) -> str:
+    def _draw_line(self, line: ChartLine) -> str:
         places = [f"{self._left(x):.1f},{self._top(y):.1f}" for x, y in line.points]
         if len(places) == 1:  # a line needs two ends; one point is drawn as a short one
             x, _, y = places[0].partition(",")

@@ -13,7 +13,7 @@ _KEPT_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A whole answer. `body` is cut after 16 KiB unless the connection was told to keep all of it."""
 
     status: int
@@ -25,14 +25,14 @@ class Answer:
 class Owner(Protocol):
     """Who is told what happens on a connection. Calls come from the event loop."""
 
-    def answered(self, connection: "Connection", answer: Answer) -> None:
+    def answered(self, connection: "ClientConnection", answer: Response) -> None:
         """The request that was sent is answered; the connection may be used again unless it is `closing`."""
 
-    def lost(self, connection: "Connection", reason: str) -> None:
+    def lost(self, connection: "ClientConnection", reason: str) -> None:
         """The connection is gone; `reason` says how. A request under way gets no answer."""
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """Sends one request at a time.
 
     `sent_s` and `due_s` belong to the owner; `waits` says whether a request is under way.
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._kept_bytes = kept_bytes
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: Answer | None = None
+        self._answer: Response | None = None
         self._stray = ""
         self.waits = self.closing = False
         self.due_s = self.sent_s = 0.0
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         reason = self._stray or ("the server closed the connection" if exc is None else repr(exc))
         self._owner.lost(self, reason)
 
-    def _hand_over(self, answer: Answer) -> None:
+    def _hand_over(self, answer: Response) -> None:
         self.waits = False
         self._owner.answered(self, answer)
 
@@ -142,8 +142,8 @@ class Connection(asyncio.Protocol):
         self.closing = not self._parser.should_keep_alive()
         self._answer = self._make_answer()
 
-    def _make_answer(self) -> Answer:
-        return Answer(
+    def _make_answer(self) -> Response:
+        return Response(
             self._parser.get_status_code(),
             self._variant.decode("latin-1"),
             self._error_type.decode("latin-1"),

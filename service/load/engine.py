@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, process_time
 
-from service.load.connection import Answer, Connection
+from service.load.connection import ClientConnection, Response
 from service.load.histogram import Histogram
 from service.load.plan import Plan
 from service.load.tally import Tally
@@ -47,7 +47,7 @@ class Engine(ABC):
         self._ended_s: float | None = None
         self._settled_s = start_s
         self._secure = ssl.create_default_context() if plan.place.secure else None
-        self._connections: set[Connection] = set()
+        self._connections: set[ClientConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._over = asyncio.Event()
@@ -109,7 +109,7 @@ class Engine(ABC):
         """Send the first requests."""
 
     @abstractmethod
-    def free(self, connection: Connection) -> None:
+    def free(self, connection: ClientConnection) -> None:
         """A connection has nothing to do."""
 
     @abstractmethod
@@ -141,7 +141,7 @@ class Engine(ABC):
 
     # ---- what the loops use
 
-    def launch(self, connection: Connection, due_s: float, now_s: float) -> None:
+    def launch(self, connection: ClientConnection, due_s: float, now_s: float) -> None:
         """Send a request on an idle connection."""
         connection.due_s = due_s
         connection.sent_s = now_s
@@ -168,7 +168,7 @@ class Engine(ABC):
 
     # ---- told by connections
 
-    def answered(self, connection: Connection, answer: Answer) -> None:
+    def answered(self, connection: ClientConnection, answer: Response) -> None:
         """Count an answer, use its connection for the next request."""
         now_s = monotonic()
         due_s = connection.due_s
@@ -184,7 +184,7 @@ class Engine(ABC):
         else:
             self.free(connection)
 
-    def lost(self, connection: Connection, reason: str) -> None:
+    def lost(self, connection: ClientConnection, reason: str) -> None:
         """Count the request that was under way as failed."""
         self._connections.discard(connection)
         failed = connection.waits
@@ -198,7 +198,7 @@ class Engine(ABC):
     async def _open(self, due_s: float) -> None:
         place = self._plan.place
         connecting = asyncio.get_running_loop().create_connection(
-            lambda: Connection(self), place.host, place.port, ssl=self._secure
+            lambda: ClientConnection(self), place.host, place.port, ssl=self._secure
         )
         try:
             async with asyncio.timeout(max(0.0, due_s + self._plan.timeout_s - monotonic())):
@@ -222,7 +222,7 @@ class Engine(ABC):
                 connection.transport.abort()
         self.pump()
 
-    def _give_up(self, connection: Connection, code: str, reason: str) -> None:
+    def _give_up(self, connection: ClientConnection, code: str, reason: str) -> None:
         connection.waits = False
         self._in_flight -= 1
         self.fail(connection.due_s, code, reason)
@@ -245,7 +245,7 @@ class Engine(ABC):
         await asyncio.sleep(0)
 
 
-def _describe(answer: Answer) -> tuple[str, str, str]:
+def _describe(answer: Response) -> tuple[str, str, str]:
     """A failure's code, an example of what it says, and the variant that gave it."""
     error_type = answer.error_type.partition(":")[0]
     text = answer.body.decode("utf-8", "replace")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from time import monotonic
 
-from service.load.connection import Connection
+from service.load.connection import ClientConnection
 from service.load.engine import Engine
 from service.load.plan import Plan
 from service.load.schedule import Pacer, even_times, random_times
@@ -23,7 +23,7 @@ class ClosedLoop(Engine):
         for _ in range(self._plan.connections):
             self._call(None)
 
-    def free(self, connection: Connection) -> None:
+    def free(self, connection: ClientConnection) -> None:
         """Its caller sends the next request."""
         self._call(connection)
 
@@ -51,7 +51,7 @@ class ClosedLoop(Engine):
         """Nothing ever waits."""
         return 0
 
-    def _call(self, connection: Connection | None) -> None:
+    def _call(self, connection: ClientConnection | None) -> None:
         if self.is_spent():
             self.settle()
             return
@@ -73,7 +73,7 @@ class OpenLoop(Engine):
         super().__init__(plan, start_s, next_request)
         self._part = part
         self._parts = parts
-        self._idle: list[Connection] = []
+        self._idle: list[ClientConnection] = []
         self._starved = False
         self._last_due_s = self._count_from_s
         self._taken = 0
@@ -86,7 +86,7 @@ class OpenLoop(Engine):
         """Start the alarm."""
         self._pacer.start()
 
-    def free(self, connection: Connection) -> None:
+    def free(self, connection: ClientConnection) -> None:
         """Keep it, and send on it what waits."""
         self._idle.append(connection)
         self.pump()
@@ -97,7 +97,7 @@ class OpenLoop(Engine):
         """Send what waits on a new one."""
         self.pump()
 
-    def lost(self, connection: Connection, reason: str) -> None:
+    def lost(self, connection: ClientConnection, reason: str) -> None:
         """An idle one is forgotten as well."""
         if connection in self._idle:
             self._idle.remove(connection)

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServerAddress:
     """Where requests go. `authority` is what the Host header says."""
 
     host: str
@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RequestBody:
     """One request's content."""
 
     content: bytes
@@ -60,10 +60,10 @@ class Plan:
         seed: of the random due times.
     """
 
-    place: Place
+    place: ServerAddress
     path: str
     headers: Mapping[str, str]
-    bodies: tuple[Body, ...]
+    bodies: tuple[RequestBody, ...]
     rate: float | None
     connections: int
     duration_s: float
@@ -77,7 +77,7 @@ class Plan:
     seed: int = 0
 
 
-def parse_place(url: str) -> Place | None:
+def parse_place(url: str) -> ServerAddress | None:
     """Read a server's address; None if it is no http or https URL."""
     try:
         parts = urlsplit(url)
@@ -88,15 +88,17 @@ def parse_place(url: str) -> Place | None:
         return None
     secure = parts.scheme == "https"
     authority = parts.netloc.rpartition("@")[2]
-    return Place(parts.hostname, port or (443 if secure else 80), secure, authority, parts.path.rstrip("/"))
+    return ServerAddress(
+        parts.hostname, port or (443 if secure else 80), secure, authority, parts.path.rstrip("/")
+    )
 
 
-def invocations_path(place: Place, endpoint: str) -> str:
+def invocations_path(place: ServerAddress, endpoint: str) -> str:
     """The path of an endpoint's invocations."""
     return f"{place.prefix}/endpoints/{quote(endpoint, safe='')}/invocations"
 
 
-def wire(plan: Plan, body: Body, more: Mapping[str, str] | None = None) -> bytes:
+def wire(plan: Plan, body: RequestBody, more: Mapping[str, str] | None = None) -> bytes:
     """The bytes of a request; `more` are headers such as a signature's. They must be ASCII."""
     headers = {
         "Host": plan.place.authority,
@@ -121,6 +123,7 @@ def load(line: str | bytes) -> Plan:
     """What `dump` gave."""
     document: dict[str, Any] = json.loads(line)
     bodies = tuple(
-        Body(base64.b64decode(body["content"]), body["content_type"]) for body in document.pop("bodies")
+        RequestBody(base64.b64decode(body["content"]), body["content_type"])
+        for body in document.pop("bodies")
     )
-    return Plan(place=Place(**document.pop("place")), bodies=bodies, **document)
+    return Plan(place=ServerAddress(**document.pop("place")), bodies=bodies, **document)

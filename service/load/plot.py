@@ -6,7 +6,7 @@ from html import escape
 from types import MappingProxyType
 from typing import Any
 
-from service.load.chart import Axis, Chart, Line, linear_axis, logarithmic_axis
+from service.load.chart import Axis, Chart, ChartLine, linear_axis, logarithmic_axis
 from service.load.report import NOBODY
 
 COLOURS = ("#2f6fde", "#d9730d", "#1f9d61", "#a53fc4", "#c9334e", "#0f8f9c", "#8a7a12", "#6a6f7a")
@@ -94,7 +94,7 @@ def _over_time(report: Mapping[str, Any]) -> Chart:
         for name, thin in (("p50_s", False), ("p99_s", True)):
             points = [(row["at_s"] + row["length_s"] / 2, row[name] * 1e3) for row in rows]
             label = f"{variant['name'] or NOBODY} {name.removesuffix('_s')}"
-            lines.append(Line(label, points, _colour(number), thin))
+            lines.append(ChartLine(label, points, _colour(number), thin))
     return Chart(_time_axis(report), logarithmic_axis("ms", _heights(lines)), lines)
 
 
@@ -103,7 +103,7 @@ def _by_percentile(report: Mapping[str, Any]) -> Chart:
     most = max((variant["answers"] for variant in report["variants"]), default=0)
     for number, variant in enumerate(report["variants"]):
         points = _percentile_points(variant["latency"]["histogram"], variant["answers"])
-        lines.append(Line(variant["name"] or NOBODY, points, _colour(number)))
+        lines.append(ChartLine(variant["name"] or NOBODY, points, _colour(number)))
     ticks = [(_nines(share), f"{share * 100:g} %") for share in _SHARES if share * most <= most - 1]
     axis = Axis(
         "of answers", 0.0, max(_nines(1 - 1 / most) if most > 1 else 1.0, 0.5), ticks or [(0.0, "0 %")]
@@ -130,7 +130,7 @@ def _nines(share: float) -> float:
 
 def _per_second(report: Mapping[str, Any]) -> Chart:
     lines = [
-        Line(
+        ChartLine(
             variant["name"] or NOBODY,
             [
                 (row["at_s"] + row["length_s"] / 2, row["answers"] / row["length_s"])
@@ -143,7 +143,7 @@ def _per_second(report: Mapping[str, Any]) -> Chart:
     if report["total"]["failed"]:
         rows = report["total"]["timeline"]
         failed = [(row["at_s"] + row["length_s"] / 2, row["failed"] / row["length_s"]) for row in rows]
-        lines.append(Line("failed", failed, "#d23b3b", True))
+        lines.append(ChartLine("failed", failed, "#d23b3b", True))
     return Chart(_time_axis(report), linear_axis("per s", 0.0, max(_heights(lines), default=1.0)), lines)
 
 
@@ -151,7 +151,7 @@ def _time_axis(report: Mapping[str, Any]) -> Axis:
     return linear_axis("s", 0.0, max(report["duration_s"], 0.1), exact=True)
 
 
-def _heights(lines: list[Line]) -> list[float]:
+def _heights(lines: list[ChartLine]) -> list[float]:
     return [height for line in lines for _, height in line.points]
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from service.load.binomial import bounds
-from service.load.crew import Result
 from service.load.histogram import Histogram
 from service.load.plan import Plan
+from service.load.processes import LoadResult
 from service.load.tally import Series
 
 VERSION = 2
@@ -39,7 +39,7 @@ class Occasion:
     interrupted: bool = False
 
 
-def make_report(occasion: Occasion, plan: Plan, result: Result) -> dict[str, Any]:
+def make_report(occasion: Occasion, plan: Plan, result: LoadResult) -> dict[str, Any]:
     """The document. Times are in seconds, shares from 0 to 1; `variants` are in the order of the weights.
 
     Latencies are those of answers with a 2xx status, in an open loop counted from when the request was due.
@@ -79,7 +79,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _total(result: Result, answers: Mapping[str, Histogram]) -> dict[str, Any]:
+def _total(result: LoadResult, answers: Mapping[str, Histogram]) -> dict[str, Any]:
     every, whole = Series(), Histogram()
     for series in result.tally.series.values():
         every.merge(series)
@@ -138,7 +138,7 @@ def _timeline(series: Series, interval_s: float, duration_s: float) -> list[dict
 
 
 def _variants(
-    occasion: Occasion, plan: Plan, result: Result, answers: Mapping[str, Histogram]
+    occasion: Occasion, plan: Plan, result: LoadResult, answers: Mapping[str, Histogram]
 ) -> list[dict[str, Any]]:
     series, weights = result.tally.series, occasion.weights or {}
     names = [] if plan.variant else [*weights]
@@ -174,7 +174,7 @@ def _expected(row: Mapping[str, Any], picked: int, asked: int, weights: float) -
     }
 
 
-def _tester(plan: Plan, result: Result) -> dict[str, Any]:
+def _tester(plan: Plan, result: LoadResult) -> dict[str, Any]:
     late_s = result.tally.waits.percentile(0.99)
     busy = max(result.cpu_shares, default=0.0)
     limits = []

@@ -79,7 +79,9 @@ def _make_requests(plan: Plan) -> Callable[[], bytes]:
 class SignedRequests:
     """Requests that are signed once a minute: a signature is good for five, and costs more than a request."""
 
-    def __init__(self, plan: Plan, sign: Callable[[plans.Body], bytes], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, plan: Plan, sign: Callable[[plans.RequestBody], bytes], clock: Callable[[], float]
+    ) -> None:
         """`sign` gives a body's signed request, `clock` the time in seconds."""
         self._sign = sign
         self._clock = clock

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from time import monotonic
 from typing import Any
 
-from service.load.connection import Answer, Connection
+from service.load.connection import ClientConnection, Response
 
 _RETRY_S = 0.02
 _COLUMNS = {"sent_s": "d", "took_s": "d", "given": "b"}  # of an outcome's samples, and what they are made of
@@ -257,7 +257,7 @@ class _Run:
         )
 
 
-class _Caller(Connection):
+class _Caller(ClientConnection):
     """Sends a request, waits for its whole answer, checks it, sends the next."""
 
     def __init__(self, run: _Run) -> None:
@@ -274,7 +274,7 @@ class _Caller(Connection):
         self._run.connections.add(self)
         self._go_on()
 
-    def answered(self, connection: Connection, answer: Answer) -> None:
+    def answered(self, connection: ClientConnection, answer: Response) -> None:
         if answer.status != 200 or answer.body not in self._rights:
             self.fail(f"{answer.status}: {answer.body[:300]!r}")
         else:
@@ -287,7 +287,7 @@ class _Caller(Connection):
         else:
             self._go_on()
 
-    def lost(self, connection: Connection, reason: str) -> None:
+    def lost(self, connection: ClientConnection, reason: str) -> None:
         self._run.connections.discard(self)
         if self.waits:
             self.fail(f"connection lost: {reason}")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.load.connection import Answer, Connection
+from service.load.connection import ClientConnection, Response
 
 _BODY = b'{"Message": "no"}'
 _SIZED = (
@@ -21,7 +21,7 @@ _CHUNKED = (
     + _BODY[7:]
     + b"\r\n0\r\n\r\n"
 )
-_WHOLE = Answer(424, "forest", "ModelError", _BODY)
+_WHOLE = Response(424, "forest", "ModelError", _BODY)
 
 
 class _Wire(asyncio.Transport):
@@ -44,18 +44,18 @@ class _Diary:
     """An owner that writes down what it is told."""
 
     def __init__(self, kept_bytes: int = 16_384) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[Response] = []
         self.reasons: list[str] = []
         self.wire = _Wire()
-        self.connection = Connection(self, kept_bytes)
+        self.connection = ClientConnection(self, kept_bytes)
         self.connection.connection_made(self.wire)
 
-    def answered(self, connection: Connection, answer: Answer) -> None:
+    def answered(self, connection: ClientConnection, answer: Response) -> None:
         assert connection is self.connection
         assert not connection.waits
         self.answers.append(answer)
 
-    def lost(self, connection: Connection, reason: str) -> None:
+    def lost(self, connection: ClientConnection, reason: str) -> None:
         assert connection.closing
         self.reasons.append(reason)
 
@@ -80,7 +80,7 @@ def test_a_body_without_length_ends_with_the_connection() -> None:
     diary.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\n[0]")
     diary.connection.connection_lost(None)
 
-    assert diary.answers == [Answer(200, "", "", b"[0]")]
+    assert diary.answers == [Response(200, "", "", b"[0]")]
     assert len(diary.reasons) == 1
 
 
@@ -101,7 +101,7 @@ def test_a_server_that_will_close_says_so() -> None:
     diary.connection.send(b"")
     diary.connection.data_received(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
-    assert diary.answers == [Answer(200, "", "", b"")]
+    assert diary.answers == [Response(200, "", "", b"")]
     assert diary.connection.closing
 
 
@@ -123,4 +123,4 @@ def test_only_the_beginning_of_a_long_body_is_kept() -> None:
     diary.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000)
     diary.connection.data_received(b"x" * 50_000)
 
-    assert diary.answers == [Answer(200, "", "", b"x" * 10)]
+    assert diary.answers == [Response(200, "", "", b"x" * 10)]

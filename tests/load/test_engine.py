@@ -7,7 +7,7 @@ import pytest
 
 from service.load.engine import Engine
 from service.load.loops import ClosedLoop, OpenLoop
-from service.load.plan import Body, Plan, parse_place, wire
+from service.load.plan import Plan, RequestBody, parse_place, wire
 from service.load.tally import Errors, Tally
 from tests.conftest import free_port
 from tests.load.stub import Asked, Reply, Stub, serving
@@ -22,7 +22,7 @@ def _plan(url: str, **changes: object) -> Plan:
         place=place,
         path="/endpoints/e/invocations",
         headers={},
-        bodies=(Body(b"1", "text/csv"),),
+        bodies=(RequestBody(b"1", "text/csv"),),
         rate=200.0,
         connections=16,
         duration_s=0.5,
@@ -126,7 +126,7 @@ def test_no_more_connections_are_opened_than_allowed() -> None:
 
 
 def test_bodies_take_turns() -> None:
-    bodies = tuple(Body(text, "text/csv") for text in (b"1", b"2", b"3"))
+    bodies = tuple(RequestBody(text, "text/csv") for text in (b"1", b"2", b"3"))
     with serving(_answering) as stub:
         _run(_plan(stub.url, bodies=bodies, connections=1, rate=None, most_requests=9))
 

@@ -1,13 +1,13 @@
 import pytest
 
 from service.load import plan as plans
-from service.load.plan import Body, Place, Plan, invocations_path, parse_place, wire
+from service.load.plan import Plan, RequestBody, ServerAddress, invocations_path, parse_place, wire
 
 _PLAN = Plan(
-    place=Place("127.0.0.1", 8080, False, "127.0.0.1:8080"),
+    place=ServerAddress("127.0.0.1", 8080, False, "127.0.0.1:8080"),
     path="/endpoints/iris/invocations",
     headers={"Accept": "text/csv"},
-    bodies=(Body(b"\x93NUMPY\x00\xff", "application/x-npy"), Body("é".encode(), "text/csv")),
+    bodies=(RequestBody(b"\x93NUMPY\x00\xff", "application/x-npy"), RequestBody("é".encode(), "text/csv")),
     rate=None,
     connections=4,
     duration_s=1.5,
@@ -34,21 +34,23 @@ def test_a_request_is_written_with_its_headers_and_its_length() -> None:
 @pytest.mark.parametrize(
     ("url", "place", "here"),
     [
-        ("http://localhost:8080", Place("localhost", 8080, False, "localhost:8080"), True),
-        ("http://127.8.9.1/", Place("127.8.9.1", 80, False, "127.8.9.1"), True),
-        ("http://[::1]:99", Place("::1", 99, False, "[::1]:99"), True),
-        ("https://10.0.0.1/stage/", Place("10.0.0.1", 443, True, "10.0.0.1", "/stage"), False),
-        ("https://example.com", Place("example.com", 443, True, "example.com"), False),
+        ("http://localhost:8080", ServerAddress("localhost", 8080, False, "localhost:8080"), True),
+        ("http://127.8.9.1/", ServerAddress("127.8.9.1", 80, False, "127.8.9.1"), True),
+        ("http://[::1]:99", ServerAddress("::1", 99, False, "[::1]:99"), True),
+        ("https://10.0.0.1/stage/", ServerAddress("10.0.0.1", 443, True, "10.0.0.1", "/stage"), False),
+        ("https://example.com", ServerAddress("example.com", 443, True, "example.com"), False),
         (
             "http://127.0.0.1.example.com",
-            Place("127.0.0.1.example.com", 80, False, "127.0.0.1.example.com"),
+            ServerAddress("127.0.0.1.example.com", 80, False, "127.0.0.1.example.com"),
             False,
         ),
-        ("http://localhost@example.com", Place("example.com", 80, False, "example.com"), False),
-        ("http://0.0.0.0:8080", Place("0.0.0.0", 8080, False, "0.0.0.0:8080"), False),
+        ("http://localhost@example.com", ServerAddress("example.com", 80, False, "example.com"), False),
+        ("http://0.0.0.0:8080", ServerAddress("0.0.0.0", 8080, False, "0.0.0.0:8080"), False),
     ],
 )
-def test_an_address_says_where_it_is_and_whether_that_is_here(url: str, place: Place, here: bool) -> None:
+def test_an_address_says_where_it_is_and_whether_that_is_here(
+    url: str, place: ServerAddress, here: bool
+) -> None:
     parsed = parse_place(url)
 
     assert parsed == place
@@ -64,6 +66,6 @@ def test_what_is_no_address_has_no_place(url: str) -> None:
 
 
 def test_a_path_is_encoded_below_the_address_prefix() -> None:
-    place = Place("h", 80, False, "h", "/stage")
+    place = ServerAddress("h", 80, False, "h", "/stage")
 
     assert invocations_path(place, "a/b é") == "/stage/endpoints/a%2Fb%20%C3%A9/invocations"

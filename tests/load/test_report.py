@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.load.crew import Result
-from service.load.plan import Body, Place, Plan
+from service.load.plan import Plan, RequestBody, ServerAddress
+from service.load.processes import LoadResult
 from service.load.report import Occasion, make_report
 from service.load.tally import MOST_INTERVALS, Tally, interval_for
 
@@ -14,8 +14,8 @@ _BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def make_plan(variant: str = "") -> Plan:
-    place = Place("127.0.0.1", 8080, False, "127.0.0.1:8080")
-    body = Body(b"1", "text/csv")
+    place = ServerAddress("127.0.0.1", 8080, False, "127.0.0.1:8080")
+    body = RequestBody(b"1", "text/csv")
     return Plan(place, "/x", {}, (body,), 100.0, 16, 2.0, 0.5, variant=variant)
 
 
@@ -32,7 +32,7 @@ def report_of(
     tally: Tally, weights: Mapping[str, float] | None, plan: Plan | None = None, cpu: float = 0.2
 ) -> dict[str, Any]:
     occasion = Occasion("iris", "http://127.0.0.1:8080", _BEGAN, weights)
-    return make_report(occasion, plan or make_plan(), Result(tally, 2.0, (cpu,)))
+    return make_report(occasion, plan or make_plan(), LoadResult(tally, 2.0, (cpu,)))
 
 
 def test_a_report_has_every_figure_and_is_json() -> None:

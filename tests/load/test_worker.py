@@ -1,15 +1,15 @@
-from service.load.plan import Body, Place, Plan
+from service.load.plan import Plan, RequestBody, ServerAddress
 from service.load.worker import SignedRequests
 
-_BODIES = (Body(b"1", "text/csv"), Body(b"2", "text/csv"))
-_PLAN = Plan(Place("h", 443, True, "h"), "/x", {}, _BODIES, None, 1, 1.0, 0.1)
+_BODIES = (RequestBody(b"1", "text/csv"), RequestBody(b"2", "text/csv"))
+_PLAN = Plan(ServerAddress("h", 443, True, "h"), "/x", {}, _BODIES, None, 1, 1.0, 0.1)
 
 
 def test_each_body_is_signed_anew_once_a_minute() -> None:
     signed: list[bytes] = []
     now_s = 0.0
 
-    def sign(body: Body) -> bytes:
+    def sign(body: RequestBody) -> bytes:
         signed.append(body.content)
         return b"%b at %d" % (body.content, now_s)
 

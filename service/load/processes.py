@@ -22,7 +22,7 @@ _LEAVES_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class LoadResult:
     """What came of a run: counts, how long they were counted, and each process's part of a CPU (1 is all)."""
 
     tally: Tally
@@ -30,7 +30,7 @@ class Result:
     cpu_shares: tuple[float, ...]
 
 
-class Crew:
+class LoadProcesses:
     """Processes that carry a plan out together; leaving the `with` block ends them."""
 
     def __init__(self, plan: Plan, processes: int) -> None:
@@ -41,7 +41,7 @@ class Crew:
         parts = min(processes, plan.connections)
         self._processes = [self._start(part, parts) for part in range(parts)]
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "LoadProcesses":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,7 +58,7 @@ class Crew:
             if process.stdin is not None:
                 process.stdin.close()
 
-    def run(self, watch: Callable[[Glance], object]) -> Result:
+    def run(self, watch: Callable[[Glance], object]) -> LoadResult:
         """Carry the plan out; `watch` is told twice a second how it goes.
 
         Raises:
@@ -156,7 +156,7 @@ def _join(glances: Mapping[int, Glance]) -> Glance:
     )
 
 
-def _result(plan: Plan, documents: list[dict[str, Any]]) -> Result:
+def _result(plan: Plan, documents: list[dict[str, Any]]) -> LoadResult:
     whole = Tally(plan.interval_s)
     for document in documents:
         whole.merge(tallies.load(document["tally"]))
@@ -164,4 +164,4 @@ def _result(plan: Plan, documents: list[dict[str, Any]]) -> Result:
     whole.coarsen(counted_s)
     elapsed_s = plan.warm_up_s + counted_s
     shares = tuple(document["cpu_s"] / elapsed_s if elapsed_s else 0.0 for document in documents)
-    return Result(whole, counted_s, shares)
+    return LoadResult(whole, counted_s, shares)

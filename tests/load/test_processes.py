@@ -7,9 +7,9 @@ import psutil
 import pytest
 
 from service.errors import LoadRefused
-from service.load.crew import Crew
 from service.load.engine import Glance
-from service.load.plan import Body, Plan, parse_place
+from service.load.plan import Plan, RequestBody, parse_place
+from service.load.processes import LoadProcesses
 from tests.conftest import wait_until
 from tests.load.stub import Asked, Reply, serving
 
@@ -17,7 +17,7 @@ from tests.load.stub import Asked, Reply, serving
 def _plan(url: str, **changes: object) -> Plan:
     place = parse_place(url)
     assert place is not None
-    bodies = (Body(b"1", "text/csv"),)
+    bodies = (RequestBody(b"1", "text/csv"),)
     plan = Plan(place, "/endpoints/e/invocations", {}, bodies, 200.0, 16, 1.0, 0.1)
     return replace(plan, **changes)  # type: ignore[arg-type]  # fields of Plan by name
 
@@ -29,7 +29,7 @@ def _answering(asked: Asked) -> Reply:
 @pytest.mark.parametrize("processes", [1, 3])
 def test_processes_share_a_rate_out_and_their_counts_add_up(processes: int) -> None:
     glances: list[Glance] = []
-    with serving(_answering) as stub, Crew(_plan(stub.url), processes) as crew:
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url), processes) as crew:
         result = crew.run(glances.append)
 
     assert result.tally.answered == len(stub.asked) == 200
@@ -44,7 +44,7 @@ def test_callers_and_requests_of_a_closed_loop_are_shared_out() -> None:
     plan = _plan("http://127.0.0.1:1", rate=None, connections=5, most_requests=21, duration_s=60.0)
     with serving(_answering) as stub:
         plan = replace(plan, place=replace(plan.place, port=stub.port))
-        with Crew(plan, 2) as crew:
+        with LoadProcesses(plan, 2) as crew:
             result = crew.run(lambda _: None)
 
     assert result.tally.answered == len(stub.asked) == 21
@@ -52,7 +52,7 @@ def test_callers_and_requests_of_a_closed_loop_are_shared_out() -> None:
 
 
 def test_there_are_never_more_processes_than_connections() -> None:
-    with serving(_answering) as stub, Crew(_plan(stub.url, connections=1), 3) as crew:
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url, connections=1), 3) as crew:
         result = crew.run(lambda _: None)
 
     assert len(result.cpu_shares) == 1
@@ -60,7 +60,7 @@ def test_there_are_never_more_processes_than_connections() -> None:
 
 
 def test_a_stopped_crew_says_what_came_until_then() -> None:
-    with serving(_answering) as stub, Crew(_plan(stub.url, duration_s=3600.0), 2) as crew:
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url, duration_s=3600.0), 2) as crew:
         result = crew.run(lambda glance: crew.stop())
 
     assert result.tally.answered > 0
@@ -68,7 +68,7 @@ def test_a_stopped_crew_says_what_came_until_then() -> None:
 
 
 def test_a_crew_that_is_stopped_before_it_runs_has_done_nothing() -> None:
-    with serving(_answering) as stub, Crew(_plan(stub.url), 1) as crew:
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url), 1) as crew:
         crew.stop()
         result = crew.run(lambda _: None)
 
@@ -84,7 +84,7 @@ def test_a_killed_process_is_told_and_nobody_is_left_over() -> None:
     with (
         serving(_answering) as stub,
         pytest.raises(LoadRefused, match="ended on its own"),
-        Crew(_plan(stub.url, duration_s=3600.0), 2) as crew,
+        LoadProcesses(_plan(stub.url, duration_s=3600.0), 2) as crew,
     ):
         crew.run(kill)
 

@@ -224,8 +224,12 @@ def _carry_out(target: LoadTarget, plan: Plan, processes: int | None, *, try_fir
     processes = processes or round((plan.rate or 0) / _RATE_OF_ONE_PROCESS) or 1
     began = datetime.now(UTC)
     try:
-        with LoadProcesses(plan, processes) as crew, _stopping(crew) as signals, Watcher(plan) as watcher:
-            result = crew.run(watcher.show)
+        with (
+            LoadProcesses(plan, processes) as running,
+            _stopping(running) as signals,
+            Watcher(plan) as watcher,
+        ):
+            result = running.run(watcher.show)
     except LoadRefused as error:
         fail(error.message)
     occasion = Occasion(target.endpoint, target.url, began, target.weights, target.note, bool(signals))
@@ -233,7 +237,7 @@ def _carry_out(target: LoadTarget, plan: Plan, processes: int | None, *, try_fir
 
 
 @contextmanager
-def _stopping(crew: LoadProcesses) -> Iterator[list[int]]:
+def _stopping(running: LoadProcesses) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM end the run and not the command, at first; the list says which came."""
     came: list[int] = []
 
@@ -241,7 +245,7 @@ def _stopping(crew: LoadProcesses) -> Iterator[list[int]]:
         if came:
             raise KeyboardInterrupt
         came.append(number)
-        crew.stop()
+        running.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

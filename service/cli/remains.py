@@ -38,7 +38,7 @@ def tags_of(endpoint: str) -> list[dict[str, str]]:
 
 
 def find_remains(url: str, endpoint: str, config: str | None, data: Path) -> Remains:
-    """What was deployed under that name, and the configuration it has with its models. Raises OperationRefused."""
+    """What was deployed under that name, its configuration and its models. Raises OperationRefused."""
     found = Remains(
         set(_tagged(url, "EndpointConfig", endpoint[:36], endpoint)),
         set(_tagged(url, "Model", endpoint[:20], endpoint)),

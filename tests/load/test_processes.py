@@ -29,8 +29,8 @@ def _answering(asked: Asked) -> Reply:
 @pytest.mark.parametrize("processes", [1, 3])
 def test_processes_share_a_rate_out_and_their_counts_add_up(processes: int) -> None:
     glances: list[Glance] = []
-    with serving(_answering) as stub, LoadProcesses(_plan(stub.url), processes) as crew:
-        result = crew.run(glances.append)
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url), processes) as running:
+        result = running.run(glances.append)
 
     assert result.tally.answered == len(stub.asked) == 200
     assert len(result.cpu_shares) == processes
@@ -44,33 +44,33 @@ def test_callers_and_requests_of_a_closed_loop_are_shared_out() -> None:
     plan = _plan("http://127.0.0.1:1", rate=None, connections=5, most_requests=21, duration_s=60.0)
     with serving(_answering) as stub:
         plan = replace(plan, place=replace(plan.place, port=stub.port))
-        with LoadProcesses(plan, 2) as crew:
-            result = crew.run(lambda _: None)
+        with LoadProcesses(plan, 2) as running:
+            result = running.run(lambda _: None)
 
     assert result.tally.answered == len(stub.asked) == 21
     assert stub.connections == 5
 
 
 def test_there_are_never_more_processes_than_connections() -> None:
-    with serving(_answering) as stub, LoadProcesses(_plan(stub.url, connections=1), 3) as crew:
-        result = crew.run(lambda _: None)
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url, connections=1), 3) as running:
+        result = running.run(lambda _: None)
 
     assert len(result.cpu_shares) == 1
     assert result.tally.answered == 200
 
 
-def test_a_stopped_crew_says_what_came_until_then() -> None:
-    with serving(_answering) as stub, LoadProcesses(_plan(stub.url, duration_s=3600.0), 2) as crew:
-        result = crew.run(lambda glance: crew.stop())
+def test_a_stopped_run_says_what_came_until_then() -> None:
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url, duration_s=3600.0), 2) as running:
+        result = running.run(lambda glance: running.stop())
 
     assert result.tally.answered > 0
     assert result.counted_s < 3600
 
 
-def test_a_crew_that_is_stopped_before_it_runs_has_done_nothing() -> None:
-    with serving(_answering) as stub, LoadProcesses(_plan(stub.url), 1) as crew:
-        crew.stop()
-        result = crew.run(lambda _: None)
+def test_a_run_that_is_stopped_before_it_runs_has_done_nothing() -> None:
+    with serving(_answering) as stub, LoadProcesses(_plan(stub.url), 1) as running:
+        running.stop()
+        result = running.run(lambda _: None)
 
     assert result.tally.answered == result.counted_s == 0
 
@@ -84,8 +84,8 @@ def test_a_killed_process_is_told_and_nobody_is_left_over() -> None:
     with (
         serving(_answering) as stub,
         pytest.raises(LoadRefused, match="ended on its own"),
-        LoadProcesses(_plan(stub.url, duration_s=3600.0), 2) as crew,
+        LoadProcesses(_plan(stub.url, duration_s=3600.0), 2) as running,
     ):
-        crew.run(kill)
+        running.run(kill)
 
     wait_until(lambda: set(psutil.Process().children()) <= before)

@@ -31,7 +31,7 @@ from service.faces.container.strays import answer_strays
 from service.faces.front_door import Gateway
 from service.faces.people.pages import create_pages
 from service.hosting.artifacts.artifact import open_artifacts
-from service.hosting.host import HostLimits, InlineHost
+from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.memory import importing, keep_big_arrays_apart, keep_trimmed, set_apart
 from service.hosting.runtimes.preload import preload, reseed
 from service.http.accepting import Balance, Place

@@ -1,308 +1,232 @@
-"""The host that runs models inside the process that takes the calls."""
+"""The seam to whatever runs models: what a call and an answer are, what a model tells, who keeps it.
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+Protocols and plain values only. Not in here: any implementer; the one of this process is inline.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
-from service.clock import Clock
 from service.domain.endpoint import ModelSource
-from service.errors import ModelFailure, ModelFault
-from service.hosting.artifacts.artifact import ArtifactStore
-from service.hosting.artifacts.submitted import fingerprint, open_code
-from service.hosting.artifacts.unpacked import unpacked_bytes
-from service.hosting.cache.cache import ModelCache
-from service.hosting.cache.compiler import Compiler
-from service.hosting.cache.freshness import Freshness
-from service.hosting.cache.source import ModelKey, Observer
-from service.hosting.calls.replica import CallLimits, Replica
-from service.hosting.footprint import SMALLEST_BYTES
-from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.interface import Interface, read_interface
-from service.hosting.runtimes.model import Call, LoadedModel, load_model
-from service.s3uri import parse_s3_uri
+from service.hosting.programs.compiled import Compiling, Verdict
+from service.hosting.stopwatch import Stopwatch
 
-_LOAD_THREADS = 32
-_CALL_THREADS = 256
-_MAX_LOCATED = 10_000
-_MAX_NAME_CHARS = 1024  # of a TargetModel. Source: the shape of the API
-# The programs of one model may hold so much of the memory for models: they are copies of its trees.
-_PROGRAMS_PART = 8
-_MODEL_SUFFIXES = (".joblib", ".pkl")
-_EXAMPLES = {
-    "example.csv": "text/csv",
-    "example.json": "application/json",
-    "example.jsonl": "application/jsonlines",
-}
+Plain = str | int | float | bool
 
 
-@dataclass(frozen=True, slots=True)
-class HostLimits:
-    """What one host may use: bytes of models, seconds per call, calls at once and in line per model."""
+class Call(NamedTuple):
+    """One request as a model's container sees it."""
 
-    budget_bytes: int
-    timeout_s: float = 60.0
-    concurrency: int = 4
-    queue: int = 1000
-    idle_s: float = 0.0
-    compile: bool = False
+    body: bytes
+    content_type: str | None
+    accept: str | None
+    custom_attributes: str | None = None
+    target_model: str | None = None
+    session_id: str | None = None
+
+    def with_body(self, body: bytes) -> "Call":
+        """The same for another body."""
+        return Call(body, *self[1:])
+
+
+class Answer(NamedTuple):
+    """What a model's container answers."""
+
+    body: bytes
+    content_type: str
+    custom_attributes: str | None = None
+    status: int = 200
+    new_session_id: str | None = None
+    closed_session_id: str | None = None
+
+
+Outcome = Answer | Exception
 
 
 @dataclass(frozen=True, slots=True)
-class _PreparedModel:
+class Column:
+    """One input column.
+
+    `words` are the only texts that it may hold, () if any; `gaps` says that a value may be missing. One that
+    is not known to hold `text` holds numbers.
+    """
+
     name: str
-    directory: Path
-    environment: tuple[tuple[str, str], ...]
-    version: str
-    estimate_bytes: int
-    most_program_bytes: int
-    most_bytes: int
-    code: Path | None
-
-    def load(self) -> LoadedModel:
-        environment = dict(self.environment)
-        with _read_faults(self.name):
-            return load_model(
-                self.directory, environment, self.most_program_bytes, self.code, self.most_bytes
-            )
+    text: bool = False
+    words: tuple[str, ...] = ()
+    gaps: bool = False
 
 
-class _ArtifactSource:
-    """Models from the artifact store."""
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What one model takes and gives, as far as it tells: for documents that describe calls of it.
 
-    def __init__(self, artifacts: ArtifactStore, most_program_bytes: int, most_bytes: int) -> None:
-        self._artifacts = artifacts
-        self._most_bytes = most_bytes
-        self._measured: dict[tuple[str, str], int] = {}
-        self._most_program_bytes = most_program_bytes
+    `scripted` says that the model's own code reads requests and words answers: only examples tell how.
+    `width` is the number of columns, `columns` are theirs in order, () of a model fitted without names.
+    `labels` are a classifier's, () of other models; `numbers` says that each row is answered by one number.
+    `shown` is its answer to its own example request. `texts` says that each input is a text by itself.
+    """
 
-    def prepare(self, key: ModelKey) -> _PreparedModel:
-        version = self.version(key)
-        with _read_faults(key.name):
-            directory = self._artifacts.open(key.path)
-            code = open_code(self._artifacts, dict(key.environment))
-            return _PreparedModel(
-                key.name,
-                directory,
-                key.environment,
-                version,
-                self._estimate(directory, version),
-                self._most_program_bytes,
-                self._most_bytes,
-                code,
-            )
-
-    def _estimate(self, directory: Path, version: str) -> int:
-        """Measured once for each version: a model that was too large is not unpacked anew at each try."""
-        known = self._measured.get((str(directory), version))
-        if known is None:
-            known = estimate_bytes(directory, self._most_bytes)
-            if len(self._measured) >= _MAX_LOCATED:
-                self._measured.clear()
-            self._measured[str(directory), version] = known
-        return known
-
-    def version(self, key: ModelKey) -> str:
-        return fingerprint(self._artifacts, key.path, dict(key.environment))
+    scripted: bool
+    width: int | None
+    columns: tuple[Column, ...]
+    labels: tuple[Plain, ...]
+    numbers: bool
+    shown: Answer | None
+    texts: bool = False
 
 
-class _CompilingObserver:
-    """Has each model compiled that is loaded, after the observer was told of it."""
+class Model(Protocol):
+    """A model that is ready to answer."""
 
-    def __init__(self, observer: Observer, consider: Callable[[ModelKey, LoadedModel], None]) -> None:
-        self._consider = consider
-        self._observer = observer
-        self.failed = observer.failed
-        self.evicted = observer.evicted
+    @property
+    def in_place(self) -> bool:
+        """Whether only built-in code answers, which may run on the event loop if measured to be cheap."""
+        ...
 
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
-        self._observer.loaded(key, seconds, model)
-        self._consider(key, model)
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know about it, each with its fix."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it holds."""
+        ...
+
+    def answer(self, call: Call) -> Answer:
+        """Answer one call. Blocking; may run in several threads at once. Raises ModelFault."""
+        ...
 
 
-class InlineHost:
-    """Gives out replicas that share one cache of models, and keeps house. Belongs to one event loop."""
+class ShortWay(Protocol):
+    """Calls with the same headers, answered by one loaded model in the fewest steps, on the event loop.
 
-    def __init__(
-        self,
-        artifacts: ArtifactStore,
-        limits: HostLimits,
-        clock: Clock,
-        observer: Observer,
-        pinned: Iterable[str] = (),
-        compiled: Callable[[ModelKey, Verdict], None] = lambda _key, _verdict: None,
-    ) -> None:
-        """`pinned` names models that are never evicted; `compiled` is told what came of compiling each."""
-        self._artifacts = artifacts
-        self._call_limits = CallLimits(limits.timeout_s, limits.concurrency, limits.queue)
-        self._pinned_names = frozenset(pinned)
-        self._pinned_keys: set[ModelKey] = set()
-        self._located: OrderedDict[tuple[ModelSource, str | None], ModelKey] = OrderedDict()
-        self._loaders = ThreadPoolExecutor(_LOAD_THREADS, thread_name_prefix="load")
-        self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
-        self.compiler = Compiler(self._example, compiled)
-        most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
-        source = _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes)
-        self.freshness = Freshness(source.version)
-        self.cache = ModelCache(
-            source,
-            limits.budget_bytes,
-            self._loaders,
-            clock,
-            _CompilingObserver(observer, self._consider),
-            idle_s=limits.idle_s,
-            keep=self._keeps,
-            concurrency=limits.concurrency,
-            queue=limits.queue,
-        )
+    It is outdated once its `verdict` is no longer that of `compiling`.
+    """
+
+    compiling: Compiling
+    verdict: Verdict | None
+
+    def answer(self, bodies: Sequence[bytes]) -> list[Outcome]:
+        """What each call gets."""
+        ...
+
+    def takes_rows(self, calls: int) -> bool:
+        """Whether so many calls may come to `answer_rows` if their bodies are plain CSV."""
+        ...
+
+    def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> list[Outcome] | None:
+        """What each call gets for its part of rows (n, features); None if each has to be answered alone."""
+        ...
+
+
+class Replica(Protocol):
+    """One copy of one variant: from a call to its model's answer, within limits of time and number."""
+
+    @property
+    def source(self) -> ModelSource:
+        """Whose calls it answers."""
+        ...
+
+    def scale(self, instances: int, most_calls: int | None = None) -> None:
+        """Be so many instances from now on; `most_calls` limits the calls at once of all of them."""
+        ...
+
+    def answer_now(self, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
+        """Answer calls that are like `call` but for their bodies, at once; None: `invoke` them one by one.
+
+        Raises:
+            ModelNotFound: no such model.
+        """
+        ...
+
+    def short_way(self, call: Call, bodies: Sequence[bytes]) -> ShortWay | None:
+        """What can answer such calls now; None where `answer_now` says None.
+
+        Good for as long as nothing else happens on the event loop.
+
+        Raises:
+            ModelNotFound: no such model.
+        """
+        ...
+
+    async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:
+        """Answer one call; `watch` runs while the model is at it.
+
+        Raises:
+            ModelFault: the model's own refusal or failure, a load that failed, or no answer in time.
+            ModelNotReady: the target model is still loading when the time is over.
+            Unavailable: too many calls are waiting, or the server stops.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostedModel:
+    """One model that a host holds, or failed to load; `notes` warn, or say why it failed."""
+
+    name: str
+    path: str
+    loaded: bool
+    size_bytes: int = 0
+    description: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Host(Protocol):
+    """Gives out replicas of models, and keeps house. Belongs to one event loop."""
 
     def replica(self, source: ModelSource) -> Replica:
         """A replica of this source; cheap, loads nothing."""
-        return Replica(source, self.locate, self.cache, self._callers, self._call_limits)
-
-    def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
-        """The files that a call uses.
-
-        They are not looked up again while their model is loaded: it keeps answering when its archive is
-        deleted, as SageMaker's does (contract A.7).
-
-        Raises:
-            ModelNotFound: nothing there, or a name that leads out of the folder.
-        """
-        known = self._located.get((source, target_model))
-        if known is not None and self.cache.is_loaded(known):
-            self._located.move_to_end((source, target_model))
-            return known
-        folder = self._artifacts.resolve(source.location)
-        # AWS's notebooks write /one.tar.gz as well: the name follows the prefix.
-        name = (target_model or "").lstrip("/")
-        path = self._artifacts.resolve(name, within=folder) if source.multi else folder
-        key = ModelKey(path, source.environment, source.version, _address(source, target_model))
-        if target_model is not None and len(target_model) > _MAX_NAME_CHARS:
-            return key
-        self._located[source, target_model] = key
-        if len(self._located) > _MAX_LOCATED:
-            self._located.popitem(last=False)
-        return key
-
-    def interface_of(self, source: ModelSource, target_model: str | None = None) -> Interface | None:
-        """What a source's model takes and gives, while it is loaded; any thread may ask."""
-        key = self._located.get((source, target_model))
-        entry = None if key is None else self.cache.peek(key)
-        model = None if entry is None else entry.peek()
-        return None if entry is None or model is None else read_interface(model, entry.shown)
-
-    def path_of(self, source: ModelSource) -> Path:
-        """The folder or archive of a source. Raises ModelNotFound."""
-        return self._artifacts.resolve(source.location)
-
-    def path_below(self, folder: Path, name: str) -> Path | None:
-        """The folder or archive that a target name stands for, None if there is none."""
-        try:
-            return self._artifacts.resolve(name, within=folder)
-        except ModelFault:
-            return None
-
-    def names_below(self, folder: Path) -> list[str]:
-        """The models that can be called below a folder, scanned now."""
-        return self._artifacts.list_models(folder)
-
-    def pin_models(self, sources: Iterable[ModelSource]) -> None:
-        """Keep exactly the models of these sources loaded, besides those pinned by name."""
-        keys = set()
-        for source in sources:
-            try:
-                keys.add(self.locate(source, None))
-            except ModelFault:
-                continue  # it answers for itself when it is called
-        self._pinned_keys = keys
-
-    def let_go(self, source: ModelSource) -> None:
-        """Unload a source's model once nobody uses it; the next call looks for its files anew."""
-        key = self._located.pop((source, None), None)
-        if key is not None:
-            self.cache.drop(key)
+        ...
 
     async def warm_up(self, source: ModelSource) -> None:
         """Load a source's model and have it answer its example request, if it has one. Raises ModelFault."""
-        replica = self.replica(source)
-        path = replica.key().path
-        call = await asyncio.get_running_loop().run_in_executor(self._loaders, example_call, path)
-        await replica.warm_up(call)
+        ...
+
+    def pin_models(self, sources: Iterable[ModelSource]) -> None:
+        """Keep exactly the models of these sources loaded, besides those pinned by name."""
+        ...
+
+    def let_go(self, source: ModelSource) -> None:
+        """Unload a source's model once nobody uses it; the next call looks for its files anew."""
+        ...
+
+    def models(self) -> list[HostedModel]:
+        """The models that are loaded, least recently used first, and those whose last load failed."""
+        ...
+
+    def interface_of(self, source: ModelSource, target_model: str | None = None) -> Interface | None:
+        """What a source's model takes and gives, while it is loaded; any thread may ask."""
+        ...
+
+    def path_of(self, source: ModelSource) -> Path:
+        """The folder or archive of a source. Raises ModelNotFound."""
+        ...
+
+    def path_below(self, folder: Path, name: str) -> Path | None:
+        """The folder or archive that a target name stands for, None if there is none."""
+        ...
+
+    def names_below(self, folder: Path) -> list[str]:
+        """The models that can be called below a folder, scanned now."""
+        ...
 
     def sweep(self) -> None:
         """Keep house; call it about once a second."""
-        self.cache.sweep()
+        ...
 
     async def look_at_files(self) -> None:
         """See whether the files of some loaded models were changed."""
-        loaded = [(entry.key, entry.version) for entry in self.cache.loaded]
-        await asyncio.to_thread(self.freshness.look, sorted(loaded, key=lambda each: str(each[0].path)))
+        ...
 
     async def close(self) -> None:
         """Unload everything. Threads that still run user code are left to the end of the process."""
-        await self.compiler.close()
-        await self.cache.close()
-        self._loaders.shutdown(wait=False, cancel_futures=True)
-        self._callers.shutdown(wait=False, cancel_futures=True)
-
-    def _consider(self, key: ModelKey, model: LoadedModel) -> None:
-        self.compiler.consider(self.cache, key, model)
-
-    def _example(self, key: ModelKey) -> Call | None:
-        try:
-            return example_call(self._artifacts.open(key.path))
-        except (ModelFault, OSError):  # it was there when the model was loaded
-            return None
-
-    def _keeps(self, key: ModelKey) -> bool:
-        return key in self._pinned_keys or key.name in self._pinned_names
-
-
-def _address(source: ModelSource, target_model: str | None) -> str:
-    """What a model in a bucket is called by, "" for one below the models folder."""
-    if parse_s3_uri(source.location) is None:
-        return ""
-    return (
-        f"{source.location.rstrip('/')}/{(target_model or '').lstrip('/')}"
-        if source.multi
-        else source.location
-    )
-
-
-def example_call(folder: Path) -> Call | None:
-    """The example request that lies in a model's folder as example.csv, .json or .jsonl: the first."""
-    return next(_examples_in(folder), None)
-
-
-def example_calls(folder: Path) -> list[Call]:
-    """All example requests that lie in a model's folder."""
-    return list(_examples_in(folder))
-
-
-def _examples_in(folder: Path) -> Iterator[Call]:
-    for name, content_type in _EXAMPLES.items():
-        file = folder / name
-        if file.is_file():
-            yield Call(file.read_bytes(), content_type, None)
-
-
-def estimate_bytes(folder: Path, most: int) -> int:
-    """Memory that the model in `folder` will hold, as far as its files tell: their sizes when unpacked.
-
-    What has more than `most` is counted to a little beyond it.
-    """
-    files = [file for file in folder.iterdir() if file.suffix in _MODEL_SUFFIXES and file.is_file()]
-    return max(sum(unpacked_bytes(file, most) for file in files), SMALLEST_BYTES)
-
-
-@contextmanager
-def _read_faults(name: str) -> Iterator[None]:
-    """Word what the file system refuses, so that it is remembered like any other failed load."""
-    try:
-        yield
-    except OSError as error:
-        raise ModelFailure(f"The files of model {name} cannot be read: {error}.") from error
+        ...

@@ -8,9 +8,8 @@ from pathlib import Path
 from service.domain.endpoint import Endpoint, Fleet, ModelSource
 from service.domain.traffic import Traffic
 from service.errors import ModelFault
-from service.hosting.host import InlineHost, example_call, example_calls
-from service.hosting.runtimes.interface import Column, Interface
-from service.hosting.runtimes.model import Call
+from service.hosting.artifacts.examples import example_call, example_calls
+from service.hosting.host import Call, Column, Host, Interface
 from service.invoke.directory import Directory
 from service.store.store import NOTICES, GatewayReport, ModelReport, Store
 
@@ -82,9 +81,7 @@ _Example = tuple[tuple[str, ...], ExampleRequest | None]
 class Catalogue:
     """Reads the directory, the model folders and the gateways' reports. Its methods block: files and SQL."""
 
-    def __init__(
-        self, store: Store, host: InlineHost, models: Path, directory: Callable[[], Directory]
-    ) -> None:
+    def __init__(self, store: Store, host: Host, models: Path, directory: Callable[[], Directory]) -> None:
         """`directory` gives what is served at this moment."""
         self._directory = directory
         self._store = store

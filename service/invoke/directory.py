@@ -9,7 +9,7 @@ from service.domain.endpoint_state import endpoint_from_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.traffic import Traffic
-from service.hosting.calls.replica import Replica
+from service.hosting.host import Replica
 from service.observe.counts import InvocationCounter, Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
 

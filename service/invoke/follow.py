@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, WarmState
 from service.domain.kinds import Kind
 from service.errors import SagebirdError
-from service.hosting.host import InlineHost
+from service.hosting.host import Host, HostedModel
 from service.invoke.directory import EMPTY, Directory, next_directory
 from service.invoke.warming import Warming
 from service.log import Trouble, get_logger
@@ -25,6 +25,8 @@ QUICK_FOR_S = 3.0
 _RECOGNIZED = 100  # so much of a reason is enough to know it again, where it was cut
 _SETTLE_LOOK_S = 0.01
 _RETRY_S = 1.0
+_MOST_FAILED = 100  # models in a report
+_MOST_NOTE_CHARS = 1000
 _LONGEST_REST_S = 0.5
 _BUSY_SHARE = 4  # a look is followed by a rest that many times as long, if the store is slow
 
@@ -40,7 +42,7 @@ class _Problem:
 class Follower:
     """Follows the store on behalf of one gateway process."""
 
-    def __init__(self, store: Store, host: InlineHost, registry: Registry, pid: int) -> None:
+    def __init__(self, store: Store, host: Host, registry: Registry, pid: int) -> None:
         self.directory: Directory = EMPTY
         self._store = store
         self._host = host
@@ -194,22 +196,10 @@ class Follower:
                 yield _Problem(f"{variant} is {report.state}: {report.reason}", settled=failed)
 
     def _models(self) -> tuple[ModelReport, ...]:
-        loaded = [
-            ModelReport(
-                entry.key.name,
-                str(entry.key.path),
-                "loaded",
-                entry.size_bytes,
-                entry.model.description,
-                (*entry.model.warnings, *self._host.freshness.notes(entry.key, entry.version)),
-            )
-            for entry in self._host.cache.loaded
-        ]
-        failed = [
-            ModelReport(key.name, str(key.path), "failed", 0, "", (fault.message[:1000],))
-            for key, fault in self._host.cache.failures()
-        ]
-        return tuple(sorted([*loaded, *failed[:100]], key=lambda report: report.name))
+        hosted = self._host.models()
+        loaded = [_report(model) for model in hosted if model.loaded]
+        failed = [_report(model) for model in hosted if not model.loaded]
+        return tuple(sorted([*loaded, *failed[:_MOST_FAILED]], key=lambda report: report.name))
 
     def _follow(self, delta: Delta) -> None:
         before = self.directory
@@ -234,3 +224,10 @@ class Follower:
                 async with asyncio.timeout(LOOK_S - QUICK_LOOK_S):
                     await self._warming.news.wait()
         self._warming.news.clear()
+
+
+def _report(model: HostedModel) -> ModelReport:
+    if model.loaded:
+        return ModelReport(model.name, model.path, "loaded", model.size_bytes, model.description, model.notes)
+    notes = tuple(note[:_MOST_NOTE_CHARS] for note in model.notes)
+    return ModelReport(model.name, model.path, "failed", 0, "", notes)

@@ -16,9 +16,9 @@ from service.errors import (
     SagebirdError,
     ValidationFault,
 )
-from service.hosting.calls.stopwatch import Stopwatch
-from service.hosting.runtimes.joining import Lane, answer_lanes
-from service.hosting.runtimes.model import Answer, Call
+from service.hosting.calls.joining import answer_lanes
+from service.hosting.host import Answer, Call, ShortWay
+from service.hosting.stopwatch import Stopwatch
 from service.invoke.directory import Directory, Route, Target
 from service.observe.counts import Registry
 
@@ -136,7 +136,7 @@ class Predictor:
         routes = self._directory().routes
         found: list[list[Outcome]] = []
         targets: list[tuple[int, Target]] = []
-        lanes: list[tuple[Lane, Sequence[bytes]]] = []
+        lanes: list[tuple[ShortWay, Sequence[bytes]]] = []
         for place, (head, bodies) in enumerate(asked):
             target = head.only
             if target is None or routes.get(head.name) is not head.route:
@@ -321,7 +321,7 @@ class Predictor:
         return error
 
 
-def _short_way(target: Target, head: Head, bodies: Sequence[bytes]) -> Lane | None:
+def _short_way(target: Target, head: Head, bodies: Sequence[bytes]) -> ShortWay | None:
     try:
         return target.replica.short_way(head.call, bodies)
     except SagebirdError:  # who asks the replica hears it again

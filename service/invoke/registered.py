@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFault, ModelNotFound
-from service.hosting.host import InlineHost
-from service.hosting.runtimes.model import Answer, Call
+from service.hosting.host import Answer, Call, Host
 from service.invoke.directory import Directory
 from service.store.store import REGISTERED_MODELS, Store
 
@@ -19,7 +18,7 @@ _MAX_NAME_CHARS = 1024
 class RegisteredModels:
     """The registered models as one gateway sees them."""
 
-    def __init__(self, store: Store, host: InlineHost, directory: Callable[[], Directory]) -> None:
+    def __init__(self, store: Store, host: Host, directory: Callable[[], Directory]) -> None:
         self._store = store
         self._host = host
         self._directory = directory

@@ -8,7 +8,7 @@ from itertools import chain
 
 from service.domain.endpoint import Endpoint, ModelSource, Variant, WarmReport, WarmState
 from service.errors import ModelFault
-from service.hosting.host import InlineHost
+from service.hosting.host import Host
 from service.invoke.directory import fleets_of
 from service.log import get_logger
 
@@ -39,7 +39,7 @@ class Warming:
     Variants with the same source share one model and so one warm-up. `news` is set whenever one has ended.
     """
 
-    def __init__(self, host: InlineHost) -> None:
+    def __init__(self, host: Host) -> None:
         self.news = asyncio.Event()
         self._host = host
         self._warmths: dict[str, dict[_Key, _Warmth]] = {}

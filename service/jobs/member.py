@@ -25,8 +25,9 @@ from service.domain.transform.options import (
     without_header,
 )
 from service.errors import ModelFault, ModelTimeout, ObjectFault
+from service.hosting.host import Call, Model
 from service.hosting.memory import keep_freed_memory
-from service.hosting.runtimes.model import Call, FlavourModel, LoadedModel, load_model
+from service.hosting.runtimes.model import FlavourModel, load_model
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
 from service.jobs.work import Ask, BatchWork, Done, Failed
@@ -156,7 +157,7 @@ class LocalRecruit:
             Profile(model.description, as_blocks, parameters, model.warnings, model.columns, model.headers),
         )
 
-    def _may_be_blocks(self, model: LoadedModel) -> bool:
+    def _may_be_blocks(self, model: Model) -> bool:
         """Whether no answer depends on how records are put together; else AWS's batches count."""
         if self.options.split_type != LINE or not self._answers_in_lines:
             return False

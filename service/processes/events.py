@@ -2,8 +2,8 @@
 
 from service.errors import ModelFault
 from service.hosting.cache.source import ModelKey
+from service.hosting.host import Model
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.model import LoadedModel
 from service.log import get_logger
 from service.observe.counts import Registry
 
@@ -15,7 +15,7 @@ class ModelEvents:
         self._registry = registry
         self._log = get_logger("sagebird.models")
 
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         """A model was loaded."""
         self._registry.count_load(key.name, "loaded", seconds)
         self._log.info("model loaded", model=key.name, ms=round(seconds * 1e3), bytes=model.size_bytes)

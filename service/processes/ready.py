@@ -10,7 +10,7 @@ from service.domain.endpoint import UNSETTLED, EndpointStatus
 from service.domain.kinds import Kind
 from service.errors import ModelFault
 from service.hosting.artifacts.artifact import ArtifactStore
-from service.hosting.host import example_call
+from service.hosting.artifacts.examples import example_call
 from service.processes.supervisor import is_alive
 from service.store.store import DEFAULT_ENDPOINT, Store, View
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from service.cli import main
 from service.faces.aws.runtime import RuntimeFace
-from service.hosting.calls.replica import Replica
+from service.hosting.calls import joining
+from service.hosting.calls.joining import Lane
+from service.hosting.calls.replica import InlineReplica
 from service.hosting.programs.compiled import Quick
-from service.hosting.runtimes import joining
-from service.hosting.runtimes.joining import Lane
 from service.http.fastpath import FastProtocol, Round
 from service.invoke.predict import Predictor
 from service.observe.counts import InvocationCounter
@@ -23,7 +23,7 @@ _LAYERS: tuple[tuple[str, Any, str], ...] = (
     ("reply", RuntimeFace, "_answer_all"),
     ("route", Predictor, "begin"),
     ("count", InvocationCounter, "count"),
-    ("replica", Replica, "answer_now"),
+    ("replica", InlineReplica, "answer_now"),
     ("lane", Lane, "answer"),
     ("decode", joining, "read_csv_quickly"),
     ("predict", Quick, "answer_plain"),

@@ -28,8 +28,8 @@ from service.domain.resource import Resource
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
-from service.hosting.host import HostLimits, InlineHost
-from service.hosting.runtimes.model import LoadedModel
+from service.hosting.host import Model
+from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.directory import EMPTY, next_directory
 from service.observe.counts import Registry
 from service.store.database import Location
@@ -194,7 +194,7 @@ def _measure_memory(store: Store, host: InlineHost, registry: Registry, count: i
 class _Quiet:
     """Listens to no model: none is loaded here."""
 
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         """Nobody is told."""
 
     def failed(self, key: ModelKey, seconds: float, fault: Exception) -> None:

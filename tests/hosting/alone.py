@@ -19,11 +19,12 @@ from service.errors import ModelFault
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
-from service.hosting.host import HostLimits, InlineHost
+from service.hosting.calls.joining import answer_lanes
+from service.hosting.host import Answer, Call, Model
+from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.programs.compiled import Verdict
 from service.hosting.programs.probes import probe_rows
-from service.hosting.runtimes.joining import answer_lanes
-from service.hosting.runtimes.model import Answer, Call, FlavourModel, LoadedModel
+from service.hosting.runtimes.model import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import choose_accept, encode
 
@@ -34,7 +35,7 @@ _ODD = (1e37, 3.5e38, -1e200, float("nan"), float("inf"))
 
 
 class _Nobody:
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         """Nobody is told."""
 
     def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:

@@ -17,8 +17,8 @@ from service.control.resources import Context
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
-from service.hosting.host import HostLimits, InlineHost
-from service.hosting.runtimes.model import LoadedModel
+from service.hosting.host import Model
+from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.observe.counts import Registry
@@ -31,7 +31,7 @@ ROW = b"5.1,3.5,1.4,0.2"
 
 
 class Quiet:
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         """Nobody is told."""
 
     def failed(self, key: ModelKey, seconds: float, fault: Exception) -> None:

@@ -1,8 +1,7 @@
 import asyncio
 from typing import Any
 
-from service.hosting.runtimes.interface import Column, Interface
-from service.hosting.runtimes.model import Answer
+from service.hosting.host import Answer, Column, Interface
 from service.invoke.catalogue import Catalogue, ExampleRequest, agreed, invent, merge_reports
 from service.store.store import GatewayReport, ModelReport
 from tests.invoke.conftest import Open

@@ -15,7 +15,7 @@ from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
-from service.hosting.host import HostLimits, InlineHost
+from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.directory import EMPTY, Directory, fleets_of, next_directory
 from service.observe.counts import Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta

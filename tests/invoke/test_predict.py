@@ -16,8 +16,8 @@ from service.errors import (
     SagebirdError,
     ValidationFault,
 )
-from service.hosting.calls.stopwatch import Stopwatch
-from service.hosting.runtimes.model import Call
+from service.hosting.host import Call
+from service.hosting.stopwatch import Stopwatch
 from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from tests.invoke.conftest import ARNS, ROW, Open, World
 

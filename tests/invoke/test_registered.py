@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelNotFound
-from service.hosting.runtimes.model import Call
+from service.hosting.host import Call
 from service.invoke.registered import RegisteredModels
 from tests.invoke.conftest import ROW, Open
 

@@ -10,7 +10,7 @@ from service.clock import ManualClock
 from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant, WarmState
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
-from service.hosting.host import HostLimits, InlineHost
+from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.warming import Warming
 from tests.conftest import ROOT
 from tests.invoke.conftest import Quiet

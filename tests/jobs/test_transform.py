@@ -18,7 +18,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from service.domain.transform.split import split_record_io
 from service.errors import ModelFault, NotAcceptable, ObjectFault, ValidationFault
-from service.hosting.runtimes.model import Call, load_model
+from service.hosting.host import Call
+from service.hosting.runtimes.model import load_model
 from service.jobs.journal import FileJournal
 from service.jobs.outcome import Outcome
 from tests.domain.transform.test_split import record_io, tf_record

@@ -7,7 +7,7 @@ from typing import Any
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
 from service.faces.aws.together import Together
-from service.hosting.runtimes.model import Call
+from service.hosting.host import Call
 from service.http.asgi import (
     ClientGone,
     Headers,

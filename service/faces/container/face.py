@@ -13,7 +13,7 @@ from service.errors import (
     Unavailable,
     ValidationFault,
 )
-from service.hosting.runtimes.model import Answer, Call
+from service.hosting.host import Answer, Call
 from service.http.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
 from service.http.reply import Answered, Answering, Reply
 from service.http.sandbox import sandbox

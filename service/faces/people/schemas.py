@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from service.hosting.runtimes.interface import Column, Interface
+from service.hosting.host import Column, Interface
 from service.invoke.catalogue import ExampleRequest, Manual
 
 CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", "application/x-npy"

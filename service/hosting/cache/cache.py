@@ -24,8 +24,8 @@ from service.hosting.cache.failures import Backoff, Failures
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.loading import Load, Ticket, load_into, retrieve
 from service.hosting.cache.source import ModelKey, Observer, Prepared, Source
+from service.hosting.host import Model
 from service.hosting.memory import give_back
-from service.hosting.runtimes.model import LoadedModel
 from service.log import get_logger
 
 ResultT = TypeVar("ResultT")
@@ -274,7 +274,7 @@ class ModelCache:
     async def _load_into_room(self, key: ModelKey, prepared: Prepared) -> Entry:
         promised_bytes = prepared.estimate_bytes
         await self._make_room(promised_bytes)
-        box: list[LoadedModel] = []
+        box: list[Model] = []
         try:
             await self._in_thread(load_into, box, prepared)
         except BaseException:

@@ -9,8 +9,9 @@ from service.errors import ModelFault
 from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.source import ModelKey
+from service.hosting.host import Call, Model
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.model import Call, FlavourModel, HandlerModel, LoadedModel
+from service.hosting.runtimes.model import FlavourModel, HandlerModel
 from service.log import get_logger
 from service.media.codec import decode
 
@@ -35,7 +36,7 @@ class Compiler:
         self._known: OrderedDict[tuple[ModelKey, str], Verdict] = OrderedDict()
         self._log = get_logger("sagebird.models")
 
-    def consider(self, cache: ModelCache, key: ModelKey, model: LoadedModel) -> None:
+    def consider(self, cache: ModelCache, key: ModelKey, model: Model) -> None:
         """Compile a model that was just loaded, when its turn comes, if that is wanted."""
         if isinstance(model, FlavourModel | HandlerModel) and model.compiling.reference is not None:
             task = asyncio.create_task(self._compile(cache, key))

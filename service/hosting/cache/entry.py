@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
-from service.hosting.runtimes.joining import Lane
-from service.hosting.runtimes.model import Answer, LoadedModel
+from service.hosting.host import Answer, Model, ShortWay
 
 IN_PLACE_S = 0.001
 """Longest a prediction may hold up the event loop."""
@@ -39,7 +38,7 @@ class Entry:
         "version",
     )
 
-    def __init__(self, key: ModelKey, model: LoadedModel, version: str, now_s: float, gate: Gate) -> None:
+    def __init__(self, key: ModelKey, model: Model, version: str, now_s: float, gate: Gate) -> None:
         self.key = key
         self.version = version
         self.size_bytes = model.size_bytes
@@ -49,17 +48,17 @@ class Entry:
         self.doomed = False
         self.shown: Answer | None = None  # its answer to its own example request
         self.gate = gate
-        self.lanes: dict[tuple[str | None, str | None], Lane] = {}
+        self.lanes: dict[tuple[str | None, str | None], ShortWay] = {}
         self.lines: dict[Gate, object] = {}
-        self._model: list[LoadedModel] = [model]
+        self._model: list[Model] = [model]
         self._costs_s: dict[int, float] = {}
 
     @property
-    def model(self) -> LoadedModel:
+    def model(self) -> Model:
         """The model; only while the entry is pinned."""
         return self._model[0]
 
-    def peek(self) -> LoadedModel | None:
+    def peek(self) -> Model | None:
         """The model, for who has no pin and does no more than look at it; None once it is handed over."""
         return next(iter(self._model), None)
 
@@ -71,7 +70,7 @@ class Entry:
         model = self._model[0]
         return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
 
-    def short_way(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> Lane | None:
+    def short_way(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> ShortWay | None:
         """The lane of these headers if all such calls run in place and it is up to date, else None.
 
         Only models that can run in place have lanes.
@@ -105,7 +104,7 @@ class Entry:
         """Measure anew: the model answers in another way from now on."""
         self._costs_s.clear()
 
-    def surrender(self) -> list[LoadedModel]:
+    def surrender(self) -> list[Model]:
         """Hand over the only reference to the model."""
         self.lanes.clear()
         model, self._model = self._model, []

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.source import Prepared
-from service.hosting.runtimes.model import LoadedModel
+from service.hosting.host import Model
 
 
 class Load:
@@ -43,6 +43,6 @@ def retrieve(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-def load_into(box: list[LoadedModel], prepared: Prepared) -> None:
+def load_into(box: list[Model], prepared: Prepared) -> None:
     """Load a model into a box, so that it is no thread's result: the thread would cling to it for a while."""
     box.append(prepared.load())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from service.errors import ModelFault
-from service.hosting.runtimes.model import LoadedModel
+from service.hosting.host import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Prepared(Protocol):
         """Memory that it will hold, as far as its files tell."""
         ...
 
-    def load(self) -> LoadedModel:
+    def load(self) -> Model:
         """Load it. Blocking; raises ModelFault."""
         ...
 
@@ -61,7 +61,7 @@ class Source(Protocol):
 class Observer(Protocol):
     """Who is told what the cache does."""
 
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         """A model was loaded."""
         ...
 

@@ -16,9 +16,10 @@ from service.errors import Unavailable
 from service.hosting.cache.cache import STOPPING
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
-from service.hosting.calls.stopwatch import Stopwatch
-from service.hosting.runtimes.joining import Outcome, answer_together
-from service.hosting.runtimes.model import Answer, Call, FlavourModel
+from service.hosting.calls.joining import answer_together
+from service.hosting.host import Answer, Call, Outcome
+from service.hosting.runtimes.model import FlavourModel
+from service.hosting.stopwatch import Stopwatch
 
 MOST_CALLS = 256
 """Calls that one prediction may answer."""

@@ -21,9 +21,10 @@ from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
 from service.hosting.calls.batcher import Batcher
-from service.hosting.calls.stopwatch import Stopwatch
-from service.hosting.runtimes.joining import Lane, Outcome
-from service.hosting.runtimes.model import Answer, Call, FlavourModel
+from service.hosting.calls.joining import Lane
+from service.hosting.host import Answer, Call, Outcome, ShortWay
+from service.hosting.runtimes.model import FlavourModel
+from service.hosting.stopwatch import Stopwatch
 
 _MOST_REMEMBERED = 4096
 _MOST_LANES = 256
@@ -40,7 +41,7 @@ class CallLimits:
     queue: int = 1000
 
 
-class Replica:
+class InlineReplica:
     """Answers calls for one model source, as one instance or as several with calls at once of their own.
 
     Calls of several models behind one source (multi) are counted per model instead.
@@ -99,7 +100,7 @@ class Replica:
             entry.note_cost(len(bodies[0]), perf_counter() - begun_s)
         return outcomes
 
-    def short_way(self, call: Call, bodies: Sequence[bytes]) -> Lane | None:
+    def short_way(self, call: Call, bodies: Sequence[bytes]) -> ShortWay | None:
         """What can answer such calls now; None where `answer_now` says None.
 
         Good for as long as nothing else happens on the event loop.
@@ -170,7 +171,7 @@ class Replica:
             self._entries[target] = entry
         return entry
 
-    def _lane(self, entry: Entry, call: Call) -> Lane:
+    def _lane(self, entry: Entry, call: Call) -> ShortWay:
         headers = call[1:3]  # Content-Type and Accept
         lane = entry.lanes.get(headers)
         if lane is None or lane.verdict is not lane.compiling.verdict:

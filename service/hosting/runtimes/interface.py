@@ -5,10 +5,11 @@ and whatever a model does not tell is left open.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from service.hosting.runtimes.model import Answer, FlavourModel, HandlerModel, LoadedModel
+from service.hosting.host import Answer, Column, Interface, Model, Plain
+from service.hosting.runtimes.model import FlavourModel, HandlerModel
 
 MOST_CLASSES = 100
 """Labels, or words of a column, beyond which they are no choice that a document lists."""
@@ -16,43 +17,8 @@ MOST_CLASSES = 100
 _MOST_COLUMNS = 1000
 _MOST_DEPTH = 20
 
-Plain = str | int | float | bool
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One input column.
-
-    `words` are the only texts that it may hold, () if any; `gaps` says that a value may be missing. One that
-    is not known to hold `text` holds numbers.
-    """
-
-    name: str
-    text: bool = False
-    words: tuple[str, ...] = ()
-    gaps: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """What one model takes and gives.
-
-    `scripted` says that the model's own code reads requests and words answers: only examples tell how.
-    `width` is the number of columns, `columns` are theirs in order, () of a model fitted without names.
-    `labels` are a classifier's, () of other models; `numbers` says that each row is answered by one number.
-    `shown` is its answer to its own example request. `texts` says that each input is a text by itself.
-    """
-
-    scripted: bool
-    width: int | None
-    columns: tuple[Column, ...]
-    labels: tuple[Plain, ...]
-    numbers: bool
-    shown: Answer | None
-    texts: bool = False
-
-
-def read_interface(model: LoadedModel, shown: Answer | None) -> Interface | None:
+def read_interface(model: Model, shown: Answer | None) -> Interface | None:
     """The interface of a model; None of one that tells nothing."""
     if isinstance(model, FlavourModel):
         found = _of_estimator(model.predictor.estimator, scripted=False, shown=shown)

@@ -1,6 +1,5 @@
-"""The one door to loaded models: what a call and an answer are, and how a folder comes to answer.
+"""How a folder comes to answer: which script or flavour serves it, and the thin joins to them.
 
-In here: which script or flavour serves a folder, and the thin joins to them.
 Not in here: when a model is loaded and freed (cache), how many calls it takes at once (replica).
 """
 
@@ -8,12 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from service.errors import ModelFailure, NotAcceptable
 from service.hosting.artifacts.requirements import check_requirements
 from service.hosting.artifacts.unpacked import Room
 from service.hosting.footprint import measure
+from service.hosting.host import Answer, Call
 from service.hosting.programs.compiled import Compiling, Joined
 from service.hosting.runtimes.handler import (
     CLOSED_SESSION,
@@ -34,60 +34,6 @@ if TYPE_CHECKING:
     from service.hosting.runtimes import sklearn
 
 _UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]")
-
-
-class Call(NamedTuple):
-    """One request as a model's container sees it."""
-
-    body: bytes
-    content_type: str | None
-    accept: str | None
-    custom_attributes: str | None = None
-    target_model: str | None = None
-    session_id: str | None = None
-
-    def with_body(self, body: bytes) -> "Call":
-        """The same for another body."""
-        return Call(body, *self[1:])
-
-
-class Answer(NamedTuple):
-    """What a model's container answers."""
-
-    body: bytes
-    content_type: str
-    custom_attributes: str | None = None
-    status: int = 200
-    new_session_id: str | None = None
-    closed_session_id: str | None = None
-
-
-class LoadedModel(Protocol):
-    """A model that is ready to answer."""
-
-    @property
-    def in_place(self) -> bool:
-        """Whether only built-in code answers, which may run on the event loop if measured to be cheap."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What people should know about it, each with its fix."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """What it is, for people."""
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory that it holds."""
-        ...
-
-    def answer(self, call: Call) -> Answer:
-        """Answer one call. Blocking; may run in several threads at once. Raises ModelFault."""
-        ...
 
 
 class FlavourModel:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from service.errors import ModelFault, ModelTimeout, ModelUnreachable
-from service.hosting.runtimes.model import Answer, Call
+from service.hosting.host import Answer, Call
 
 _PING_TIMEOUT_S: Final = 2.0
 _PARAMETERS_TIMEOUT_S: Final = 10.0

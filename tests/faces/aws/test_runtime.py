@@ -13,8 +13,8 @@ from service.domain.endpoint import ModelSource, Variant
 from service.domain.traffic import Traffic
 from service.errors import BadPayload, ModelNotReady, ModelTimeout, Unavailable
 from service.faces.aws.runtime import RuntimeFace
-from service.hosting.calls.stopwatch import Stopwatch
-from service.hosting.runtimes.model import Answer, Call
+from service.hosting.host import Answer, Call
+from service.hosting.stopwatch import Stopwatch
 from service.http.asgi import Message, Scope
 from service.invoke.directory import Directory, Route, Target
 from service.invoke.predict import Predictor

@@ -19,7 +19,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.faces.container.face import answer_headers, describe_error, read_headers, to_call
-from service.hosting.runtimes.model import Answer
+from service.hosting.host import Answer
 from tests.conftest import ROOT, RunningServer, StartServer, wait_until
 
 _ROW = "5.1,3.5,1.4,0.2"

@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from service.errors import ModelFault, ModelNotFound
 from service.faces.container.management import create_router
-from service.hosting.runtimes.model import Answer, Call
+from service.hosting.host import Answer, Call
 from tests.conftest import ROOT, RunningServer, StartServer, wait_until
 
 _ROW = "5.1,3.5,1.4,0.2"

@@ -21,7 +21,7 @@ from service.hosting.cache.entry import IN_PLACE_S, Entry
 from service.hosting.cache.failures import Backoff
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey, Prepared
-from service.hosting.runtimes.model import Answer, Call, LoadedModel
+from service.hosting.host import Answer, Call, Model
 
 MIB = 2**20
 HANG_S = 20.0  # far above what any test takes: reached only by a waiter that hangs
@@ -50,7 +50,7 @@ class Plan:
     load_error: Exception | None = None
     version_error: Exception | None = None
     may_load: threading.Event | None = None
-    load: Callable[[], LoadedModel] | None = None
+    load: Callable[[], Model] | None = None
 
 
 @dataclass
@@ -60,7 +60,7 @@ class FakePrepared:
     version: str
     estimate_bytes: int
 
-    def load(self) -> LoadedModel:
+    def load(self) -> Model:
         self.begin()
         if self.plan.may_load is not None:
             assert self.plan.may_load.wait(HANG_S)
@@ -99,7 +99,7 @@ class FakeSource:
 class FakeObserver:
     events: list[tuple[str, str]] = field(default_factory=list)
 
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         self.events.append(("loaded", key.name))
 
     def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:
@@ -751,7 +751,7 @@ def test_a_remembered_fault_keeps_nothing_of_the_load_alive() -> None:
         async with rig() as it:
             alive: list[weakref.ref[Half]] = []
 
-            def fail() -> LoadedModel:
+            def fail() -> Model:
                 half = Half()
                 alive.append(weakref.ref(half))
                 try:
@@ -875,13 +875,13 @@ def test_the_observer_hears_how_long_a_load_took() -> None:
         heard: list[float] = []
 
         class Listener(FakeObserver):
-            def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+            def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
                 heard.append(seconds)
 
         clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         source = FakeSource()
 
-        def load() -> LoadedModel:
+        def load() -> Model:
             clock.advance(2.5)
             return FakeModel(1)
 
@@ -899,7 +899,7 @@ def test_models_load_in_several_threads_at_once() -> None:
         async with rig(budget=2) as it:
             barrier = threading.Barrier(2, timeout=HANG_S)
 
-            def load() -> LoadedModel:
+            def load() -> Model:
                 barrier.wait()
                 return FakeModel(MIB)
 

@@ -25,7 +25,7 @@ from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.failures import Backoff
 from service.hosting.cache.source import ModelKey, Prepared
-from service.hosting.runtimes.model import Answer, Call, LoadedModel
+from service.hosting.host import Answer, Call, Model
 
 BUDGET_BYTES = 10
 KEYS = tuple(ModelKey(Path("/models") / name) for name in "abcd")
@@ -78,7 +78,7 @@ class FakePrepared:
     estimate_bytes: int
     size_bytes: int
 
-    def load(self) -> LoadedModel:
+    def load(self) -> Model:
         try:
             self.source.maybe_fail()
         except ZeroDivisionError:  # a load that ends with a bug tells no observer
@@ -145,9 +145,9 @@ class World:
             keep=self.pinned.__contains__,
         )
         self.callers: list[asyncio.Task[Entry]] = []
-        self.held: list[tuple[Entry, weakref.ref[LoadedModel]]] = []
+        self.held: list[tuple[Entry, weakref.ref[Model]]] = []
 
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         self.source.under_way.remove(key)
         self.source.back_off.pop(key, None)
         self.attempts.pop(key, None)

@@ -20,10 +20,10 @@ from service.errors import ModelFault
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
-from service.hosting.host import HostLimits, InlineHost
+from service.hosting.host import Call, Model
+from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.model import Call, LoadedModel
 
 HANG_S = 60.0
 _ROWS, _LABELS = make_classification(200, 4, random_state=0)
@@ -32,7 +32,7 @@ _CALL = Call(_BODY, "text/csv", "application/json; output=predicted_label")
 
 
 class _Observer:
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         """Nobody is told."""
 
     def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:

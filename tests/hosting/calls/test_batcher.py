@@ -19,9 +19,10 @@ from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
 from service.hosting.calls import batcher as batchers
 from service.hosting.calls.batcher import MOST_CALLS, Batcher
-from service.hosting.calls.stopwatch import Stopwatch
+from service.hosting.host import Answer, Call
 from service.hosting.programs.compiled import Joined
-from service.hosting.runtimes.model import Answer, Call, FlavourModel
+from service.hosting.runtimes.model import FlavourModel
+from service.hosting.stopwatch import Stopwatch
 from service.media.codec import Accept
 from service.media.tables import PLAIN
 from service.media.types import plain_rows

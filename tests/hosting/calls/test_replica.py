@@ -27,8 +27,8 @@ from service.errors import (
 from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import IN_PLACE_S
 from service.hosting.cache.source import ModelKey, Prepared
-from service.hosting.calls.replica import CallLimits, Replica
-from service.hosting.runtimes.model import Answer, Call, LoadedModel
+from service.hosting.calls.replica import CallLimits, InlineReplica
+from service.hosting.host import Answer, Call, Model
 
 HANG_S = 20.0  # far above what any test takes: reached only by what hangs
 SOON_S = 0.05
@@ -73,8 +73,8 @@ class Rig:
 
     def replica(
         self, timeout_s: float = HANG_S, *, multi: bool = False, concurrency: int = 4, queue: int = 1000
-    ) -> Replica:
-        return Replica(
+    ) -> InlineReplica:
+        return InlineReplica(
             ModelSource("a", multi=multi),
             self.locate,
             self.cache,
@@ -117,7 +117,7 @@ class _Prepared:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
 
-    def load(self) -> LoadedModel:
+    def load(self) -> Model:
         assert self._rig.may_load.wait(HANG_S)
         if self._rig.load_error is not None:
             raise self._rig.load_error
@@ -125,7 +125,7 @@ class _Prepared:
 
 
 class _Observer:
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         pass
 
     def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:

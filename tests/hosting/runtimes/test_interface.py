@@ -16,7 +16,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from service.hosting.runtimes.interface import MOST_CLASSES, Column, Interface, read_interface
+from service.hosting.host import Column, Interface
+from service.hosting.runtimes.interface import MOST_CLASSES, read_interface
 from service.hosting.runtimes.model import load_model
 
 _ROWS = np.arange(12.0).reshape(6, 2)

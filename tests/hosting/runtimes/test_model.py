@@ -20,7 +20,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
 from service.hosting.footprint import SMALLEST_BYTES
-from service.hosting.runtimes.model import Answer, Call, FlavourModel, LoadedModel, load_model
+from service.hosting.host import Answer, Call, Model
+from service.hosting.runtimes.model import FlavourModel, load_model
 
 ROWS = np.random.default_rng(3).normal(size=(20, 2))
 TARGET = (ROWS.sum(axis=1) > 0).astype(int)
@@ -45,7 +46,7 @@ def put(folder: Path, name: str, text: str) -> None:
 
 
 def ask(
-    model: LoadedModel, body: bytes = BODY, content_type: str | None = None, accept: str | None = None
+    model: Model, body: bytes = BODY, content_type: str | None = None, accept: str | None = None
 ) -> Answer:
     return model.answer(Call(body, content_type, accept))
 

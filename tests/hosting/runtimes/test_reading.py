@@ -24,8 +24,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from service.errors import BadPayload, UnsupportedContentType
+from service.hosting.host import Call
 from service.hosting.runtimes.columns import Kind, columns_of
-from service.hosting.runtimes.model import Call, FlavourModel
+from service.hosting.runtimes.model import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 
 CSV, JSON, LINES, NPY, TEXT = (

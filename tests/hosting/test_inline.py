@@ -25,8 +25,8 @@ from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
 from service.hosting.footprint import SMALLEST_BYTES
-from service.hosting.host import HostLimits, InlineHost, estimate_bytes, example_call
-from service.hosting.runtimes.model import Answer, Call, LoadedModel
+from service.hosting.host import Answer, Call, Model
+from service.hosting.inline import HostLimits, InlineHost, estimate_bytes
 
 HANG_S = 60.0
 ROWS = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 5.0]])
@@ -37,7 +37,7 @@ class Observer:
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
 
-    def loaded(self, key: ModelKey, seconds: float, model: LoadedModel) -> None:
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         self.events.append(("loaded", key.path.name))
 
     def failed(self, key: ModelKey, seconds: float, fault: ModelFault) -> None:
@@ -322,21 +322,6 @@ def test_warming_up_sends_the_example_request(tmp_path: Path) -> None:
                 await it.host.warm_up(ModelSource("b"))
 
     run(test())
-
-
-@pytest.mark.parametrize(
-    ("name", "content_type"),
-    [
-        ("example.csv", "text/csv"),
-        ("example.json", "application/json"),
-        ("example.jsonl", "application/jsonlines"),
-    ],
-)
-def test_the_example_request_has_the_type_of_its_file(tmp_path: Path, name: str, content_type: str) -> None:
-    assert example_call(tmp_path) is None
-    (tmp_path / name).write_text("1,2\n")
-
-    assert example_call(tmp_path) == Call(b"1,2\n", content_type, None)
 
 
 # ---- closing

@@ -12,10 +12,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
+from service.hosting.calls import joining
+from service.hosting.calls.joining import MOST_ROWS, Lane, answer_lanes, answer_together
+from service.hosting.host import Answer, Call
 from service.hosting.programs.compiled import Compiling, Joined, compile_model
-from service.hosting.runtimes import joining
-from service.hosting.runtimes.joining import MOST_ROWS, Lane, answer_lanes, answer_together
-from service.hosting.runtimes.model import Answer, Call, FlavourModel
+from service.hosting.runtimes.model import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept
 from service.media.csv_quick import read_csv_quickly

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from service.errors import ModelFault, NotAcceptable
+from service.hosting.host import Answer, Call, Outcome, ShortWay
 from service.hosting.programs.compiled import Joined, Quick
-from service.hosting.runtimes.model import Answer, Call, FlavourModel
+from service.hosting.runtimes.model import FlavourModel
 from service.media.codec import OUTPUTS, Accept, choose_accept, decode, encode
 from service.media.csv_quick import count_newlines, read_csv_quickly
 from service.media.tables import Takes
@@ -29,8 +30,6 @@ _PLAIN = 1e60
 _MOST_BYTES = 20_000
 _MOST_LABELS = 256
 _LARGE_BYTES = 4000  # from here on newlines are counted in another way
-
-Outcome = Answer | Exception
 
 
 class Joinable(Protocol):
@@ -223,7 +222,7 @@ class Lane:
             return error
 
 
-def answer_lanes(asked: Sequence[tuple[Lane, Sequence[bytes]]]) -> list[list[Outcome]]:
+def answer_lanes(asked: Sequence[tuple[ShortWay, Sequence[bytes]]]) -> list[list[Outcome]]:
     """What the calls of several lanes get, as from `Lane.answer`. Plain CSV of equal rows is read as one."""
     readable = [pair for pair in asked if pair[0].takes_rows(len(pair[1]))]
     rows = _read_together([bodies for _, bodies in readable]) if len(readable) > 1 else None

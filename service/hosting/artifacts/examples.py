@@ -1,0 +1,29 @@
+"""Example requests that lie in a model's folder as example.csv, .json or .jsonl."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.hosting.host import Call
+
+_EXAMPLES = {
+    "example.csv": "text/csv",
+    "example.json": "application/json",
+    "example.jsonl": "application/jsonlines",
+}
+
+
+def example_call(folder: Path) -> Call | None:
+    """The first example request of a model's folder; None if there is none."""
+    return next(_examples_in(folder), None)
+
+
+def example_calls(folder: Path) -> list[Call]:
+    """All example requests of a model's folder."""
+    return list(_examples_in(folder))
+
+
+def _examples_in(folder: Path) -> Iterator[Call]:
+    for name, content_type in _EXAMPLES.items():
+        file = folder / name
+        if file.is_file():
+            yield Call(file.read_bytes(), content_type, None)

@@ -1,0 +1,307 @@
+"""The host that runs models inside the process that takes the calls."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.clock import Clock
+from service.domain.endpoint import ModelSource
+from service.errors import ModelFailure, ModelFault
+from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.artifacts.examples import example_call
+from service.hosting.artifacts.submitted import fingerprint, open_code
+from service.hosting.artifacts.unpacked import unpacked_bytes
+from service.hosting.cache.cache import ModelCache
+from service.hosting.cache.compiler import Compiler
+from service.hosting.cache.freshness import Freshness
+from service.hosting.cache.source import ModelKey, Observer
+from service.hosting.calls.replica import CallLimits, InlineReplica
+from service.hosting.footprint import SMALLEST_BYTES
+from service.hosting.host import Call, HostedModel, Interface, Model
+from service.hosting.programs.compiled import Verdict
+from service.hosting.runtimes.interface import read_interface
+from service.hosting.runtimes.model import load_model
+from service.s3uri import parse_s3_uri
+
+_LOAD_THREADS = 32
+_CALL_THREADS = 256
+_MAX_LOCATED = 10_000
+_MAX_NAME_CHARS = 1024  # of a TargetModel. Source: the shape of the API
+# The programs of one model may hold so much of the memory for models: they are copies of its trees.
+_PROGRAMS_PART = 8
+_MODEL_SUFFIXES = (".joblib", ".pkl")
+
+
+@dataclass(frozen=True, slots=True)
+class HostLimits:
+    """What one host may use: bytes of models, seconds per call, calls at once and in line per model."""
+
+    budget_bytes: int
+    timeout_s: float = 60.0
+    concurrency: int = 4
+    queue: int = 1000
+    idle_s: float = 0.0
+    compile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _PreparedModel:
+    name: str
+    directory: Path
+    environment: tuple[tuple[str, str], ...]
+    version: str
+    estimate_bytes: int
+    most_program_bytes: int
+    most_bytes: int
+    code: Path | None
+
+    def load(self) -> Model:
+        environment = dict(self.environment)
+        with _read_faults(self.name):
+            return load_model(
+                self.directory, environment, self.most_program_bytes, self.code, self.most_bytes
+            )
+
+
+class _ArtifactSource:
+    """Models from the artifact store."""
+
+    def __init__(self, artifacts: ArtifactStore, most_program_bytes: int, most_bytes: int) -> None:
+        self._artifacts = artifacts
+        self._most_bytes = most_bytes
+        self._measured: dict[tuple[str, str], int] = {}
+        self._most_program_bytes = most_program_bytes
+
+    def prepare(self, key: ModelKey) -> _PreparedModel:
+        version = self.version(key)
+        with _read_faults(key.name):
+            directory = self._artifacts.open(key.path)
+            code = open_code(self._artifacts, dict(key.environment))
+            return _PreparedModel(
+                key.name,
+                directory,
+                key.environment,
+                version,
+                self._estimate(directory, version),
+                self._most_program_bytes,
+                self._most_bytes,
+                code,
+            )
+
+    def _estimate(self, directory: Path, version: str) -> int:
+        """Measured once for each version: a model that was too large is not unpacked anew at each try."""
+        known = self._measured.get((str(directory), version))
+        if known is None:
+            known = estimate_bytes(directory, self._most_bytes)
+            if len(self._measured) >= _MAX_LOCATED:
+                self._measured.clear()
+            self._measured[str(directory), version] = known
+        return known
+
+    def version(self, key: ModelKey) -> str:
+        return fingerprint(self._artifacts, key.path, dict(key.environment))
+
+
+class _CompilingObserver:
+    """Has each model compiled that is loaded, after the observer was told of it."""
+
+    def __init__(self, observer: Observer, consider: Callable[[ModelKey, Model], None]) -> None:
+        self._consider = consider
+        self._observer = observer
+        self.failed = observer.failed
+        self.evicted = observer.evicted
+
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
+        self._observer.loaded(key, seconds, model)
+        self._consider(key, model)
+
+
+class InlineHost:
+    """Gives out replicas that share one cache of models, and keeps house. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        artifacts: ArtifactStore,
+        limits: HostLimits,
+        clock: Clock,
+        observer: Observer,
+        pinned: Iterable[str] = (),
+        compiled: Callable[[ModelKey, Verdict], None] = lambda _key, _verdict: None,
+    ) -> None:
+        """`pinned` names models that are never evicted; `compiled` is told what came of compiling each."""
+        self._artifacts = artifacts
+        self._call_limits = CallLimits(limits.timeout_s, limits.concurrency, limits.queue)
+        self._pinned_names = frozenset(pinned)
+        self._pinned_keys: set[ModelKey] = set()
+        self._located: OrderedDict[tuple[ModelSource, str | None], ModelKey] = OrderedDict()
+        self._loaders = ThreadPoolExecutor(_LOAD_THREADS, thread_name_prefix="load")
+        self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
+        self.compiler = Compiler(self._example, compiled)
+        most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
+        source = _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes)
+        self.freshness = Freshness(source.version)
+        self.cache = ModelCache(
+            source,
+            limits.budget_bytes,
+            self._loaders,
+            clock,
+            _CompilingObserver(observer, self._consider),
+            idle_s=limits.idle_s,
+            keep=self._keeps,
+            concurrency=limits.concurrency,
+            queue=limits.queue,
+        )
+
+    def replica(self, source: ModelSource) -> InlineReplica:
+        """A replica of this source; cheap, loads nothing."""
+        return InlineReplica(source, self.locate, self.cache, self._callers, self._call_limits)
+
+    def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
+        """The files that a call uses.
+
+        They are not looked up again while their model is loaded: it keeps answering when its archive is
+        deleted, as SageMaker's does (contract A.7).
+
+        Raises:
+            ModelNotFound: nothing there, or a name that leads out of the folder.
+        """
+        known = self._located.get((source, target_model))
+        if known is not None and self.cache.is_loaded(known):
+            self._located.move_to_end((source, target_model))
+            return known
+        folder = self._artifacts.resolve(source.location)
+        # AWS's notebooks write /one.tar.gz as well: the name follows the prefix.
+        name = (target_model or "").lstrip("/")
+        path = self._artifacts.resolve(name, within=folder) if source.multi else folder
+        key = ModelKey(path, source.environment, source.version, _address(source, target_model))
+        if target_model is not None and len(target_model) > _MAX_NAME_CHARS:
+            return key
+        self._located[source, target_model] = key
+        if len(self._located) > _MAX_LOCATED:
+            self._located.popitem(last=False)
+        return key
+
+    def interface_of(self, source: ModelSource, target_model: str | None = None) -> Interface | None:
+        """What a source's model takes and gives, while it is loaded; any thread may ask."""
+        key = self._located.get((source, target_model))
+        entry = None if key is None else self.cache.peek(key)
+        model = None if entry is None else entry.peek()
+        return None if entry is None or model is None else read_interface(model, entry.shown)
+
+    def models(self) -> list[HostedModel]:
+        """The models that are loaded, least recently used first, and those whose last load failed."""
+        loaded = [
+            HostedModel(
+                entry.key.name,
+                str(entry.key.path),
+                True,
+                entry.size_bytes,
+                entry.model.description,
+                (*entry.model.warnings, *self.freshness.notes(entry.key, entry.version)),
+            )
+            for entry in self.cache.loaded
+        ]
+        failed = [
+            HostedModel(key.name, str(key.path), False, notes=(fault.message,))
+            for key, fault in self.cache.failures()
+        ]
+        return [*loaded, *failed]
+
+    def path_of(self, source: ModelSource) -> Path:
+        """The folder or archive of a source. Raises ModelNotFound."""
+        return self._artifacts.resolve(source.location)
+
+    def path_below(self, folder: Path, name: str) -> Path | None:
+        """The folder or archive that a target name stands for, None if there is none."""
+        try:
+            return self._artifacts.resolve(name, within=folder)
+        except ModelFault:
+            return None
+
+    def names_below(self, folder: Path) -> list[str]:
+        """The models that can be called below a folder, scanned now."""
+        return self._artifacts.list_models(folder)
+
+    def pin_models(self, sources: Iterable[ModelSource]) -> None:
+        """Keep exactly the models of these sources loaded, besides those pinned by name."""
+        keys = set()
+        for source in sources:
+            try:
+                keys.add(self.locate(source, None))
+            except ModelFault:
+                continue  # it answers for itself when it is called
+        self._pinned_keys = keys
+
+    def let_go(self, source: ModelSource) -> None:
+        """Unload a source's model once nobody uses it; the next call looks for its files anew."""
+        key = self._located.pop((source, None), None)
+        if key is not None:
+            self.cache.drop(key)
+
+    async def warm_up(self, source: ModelSource) -> None:
+        """Load a source's model and have it answer its example request, if it has one. Raises ModelFault."""
+        replica = self.replica(source)
+        path = replica.key().path
+        call = await asyncio.get_running_loop().run_in_executor(self._loaders, example_call, path)
+        await replica.warm_up(call)
+
+    def sweep(self) -> None:
+        """Keep house; call it about once a second."""
+        self.cache.sweep()
+
+    async def look_at_files(self) -> None:
+        """See whether the files of some loaded models were changed."""
+        loaded = [(entry.key, entry.version) for entry in self.cache.loaded]
+        await asyncio.to_thread(self.freshness.look, sorted(loaded, key=lambda each: str(each[0].path)))
+
+    async def close(self) -> None:
+        """Unload everything. Threads that still run user code are left to the end of the process."""
+        await self.compiler.close()
+        await self.cache.close()
+        self._loaders.shutdown(wait=False, cancel_futures=True)
+        self._callers.shutdown(wait=False, cancel_futures=True)
+
+    def _consider(self, key: ModelKey, model: Model) -> None:
+        self.compiler.consider(self.cache, key, model)
+
+    def _example(self, key: ModelKey) -> Call | None:
+        try:
+            return example_call(self._artifacts.open(key.path))
+        except (ModelFault, OSError):  # it was there when the model was loaded
+            return None
+
+    def _keeps(self, key: ModelKey) -> bool:
+        return key in self._pinned_keys or key.name in self._pinned_names
+
+
+def _address(source: ModelSource, target_model: str | None) -> str:
+    """What a model in a bucket is called by, "" for one below the models folder."""
+    if parse_s3_uri(source.location) is None:
+        return ""
+    return (
+        f"{source.location.rstrip('/')}/{(target_model or '').lstrip('/')}"
+        if source.multi
+        else source.location
+    )
+
+
+def estimate_bytes(folder: Path, most: int) -> int:
+    """Memory that the model in `folder` will hold, as far as its files tell: their sizes when unpacked.
+
+    What has more than `most` is counted to a little beyond it.
+    """
+    files = [file for file in folder.iterdir() if file.suffix in _MODEL_SUFFIXES and file.is_file()]
+    return max(sum(unpacked_bytes(file, most) for file in files), SMALLEST_BYTES)
+
+
+@contextmanager
+def _read_faults(name: str) -> Iterator[None]:
+    """Word what the file system refuses, so that it is remembered like any other failed load."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelFailure(f"The files of model {name} cannot be read: {error}.") from error

@@ -1,17 +1,23 @@
 """What the processes of a server share of the control plane, and its face for each of them."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.arn import Arns
 from service.clock import SystemClock
-from service.control.registry import Operations
-from service.control.resources import Context
+from service.control.registry import SERVED, Operations
+from service.control.resources import Context, Resources
+from service.control.transform_jobs import create_drop_job
+from service.domain.transform.job import Drop
 from service.faces.aws.control import ControlFace
 from service.hosting.artifacts.artifact import open_artifacts
+from service.hosting.memory import importing
 from service.processes.desk import Desk
 from service.settings import Settings
 from service.store.store import Store
 from service.wire.json_rpc import JsonRpcService
+from service.wire.spec import load_service
 
 # The largest member of any operation's model is a pipeline's definition of 1 MiB.
 _MAX_BODY_BYTES = 2 << 20
@@ -30,6 +36,33 @@ class ControlPlane:
         elsewhere = self.desk if hands_in else None
         call = Operations(store, context).call
         return ControlFace(self.sagemaker, call, context.arns, _MAX_BODY_BYTES, elsewhere)
+
+    def open_desk(self, settings: Settings, store: Store) -> Desk:
+        """Begin to answer here what other processes hand in, until the desk is closed."""
+        face = self.face(settings, store, hands_in=False)
+        self.desk.open(lambda asked: asyncio.run(face.answer(asked)))
+        return self.desk
+
+
+def load_control_plane() -> ControlPlane:
+    """The control plane of a family that is not forked yet.
+
+    Made before anything else that all processes share is set apart: the model is 11 MB.
+    """
+    with importing():
+        sagemaker = JsonRpcService(load_service("sagemaker"))
+        sagemaker.prepare(SERVED)
+        return ControlPlane(sagemaker, Desk())
+
+
+def drop_orders(store: Store, context: Context) -> Callable[[Drop], None]:
+    """Who makes the job of a dropped file."""
+
+    def order(drop: Drop) -> None:
+        with store.change() as change:
+            create_drop_job(Resources(change, context), drop)
+
+    return order
 
 
 def context_of(settings: Settings) -> Context:

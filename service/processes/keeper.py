@@ -1,15 +1,38 @@
-"""The keeper's loop: it looks at the endpoints file and settles endpoints, quicker after a change."""
+"""The keeper's loop and life: it looks at the endpoints file, settles endpoints, quicker after a change."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 from service.errors import SagebirdError
 from service.log import Trouble, get_logger
+from service.processes.child import is_orphaned, stop_event
+from service.processes.desk import Desk
 from service.store.store import Store
 
 _LOOK_S = 0.2
 _QUICK_LOOK_S = 0.02  # for a while after a change, when gateways have news of it
 _QUICK_FOR_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperParts:
+    """What the keeper process is made of: what its rounds do, and the desk that answers meanwhile, if any."""
+
+    store: Store
+    looks: Sequence[Callable[[], object]]
+    desk: Desk | None
+
+
+def run_keeper(build: Callable[[], KeeperParts], parent_pid: int) -> int:
+    """One keeper process, until SIGTERM or until the parent is gone."""
+    stop = stop_event()
+    parts = build()
+    Keeper(parts.store, parts.looks).run(lambda seconds: stop.wait(seconds) or is_orphaned(parent_pid))
+    if parts.desk is not None:
+        parts.desk.close()
+    parts.store.close()
+    return 0
 
 
 class Keeper:

@@ -1,4 +1,4 @@
-"""What must hold before any process starts: readable folders, a data folder of one's own, a free port."""
+"""What must hold before any process starts: folders, a data folder of one's own, sound state, a free port."""
 
 import errno
 import fcntl
@@ -6,15 +6,17 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from service.errors import StartupError
+from service.errors import SagebirdError, StartupError
 from service.hosting.artifacts.debris import sweep
 from service.http.door import end_listening
 from service.log import get_logger
 from service.settings import Settings
+from service.store.migrate import check_whole, upgrade_tables
+from service.store.store import Store
 from service.whereabouts import told
 
 _BACKLOG = 2048
@@ -60,6 +62,26 @@ def _tell_unknown_pins(settings: Settings) -> None:
             models=unknown,
             folder=str(settings.models),
         )
+
+
+def prepare_state(settings: Settings, declare: Callable[[Store], object]) -> None:
+    """Start from a clean slate and with the tables of this version, then declare.
+
+    The store is closed again: children open their own. Raises StartupError.
+    """
+    for file in (settings.data / "metrics").glob("*"):
+        file.unlink()
+    check_whole(settings.state)
+    upgrade_tables(settings.state)
+    store = Store(settings.state)
+    try:
+        for gateway in store.gateways():
+            store.forget_gateway(gateway.pid)
+        declare(store)
+    except SagebirdError as error:
+        raise StartupError(error.message) from None
+    finally:
+        store.close()
 
 
 def keep_private(settings: Settings) -> None:

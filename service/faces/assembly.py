@@ -1,0 +1,68 @@
+"""The faces of a server, and those of a container, joined behind one front door."""
+
+from service.faces.aws.runtime import RuntimeFace
+from service.faces.container.app import create_app
+from service.faces.container.face import InvocationsFace
+from service.faces.container.management import create_router
+from service.faces.container.strays import answer_strays
+from service.faces.front_door import Gateway
+from service.faces.people.pages import create_pages
+from service.http.asgi import App, made_when_called
+from service.http.guard import guard_of
+from service.http.server import behind_proxies
+from service.invoke.catalogue import Catalogue
+from service.invoke.follow import Follower
+from service.invoke.predict import Predictor
+from service.invoke.registered import RegisteredModels
+from service.observe.counts import Registry
+from service.observe.exposition import CONTENT_TYPE, render
+from service.settings import Settings
+
+
+def container_door(
+    settings: Settings, predictor: Predictor, registered: RegisteredModels, follower: Follower
+) -> Gateway:
+    """The container contract alone."""
+    invocations = InvocationsFace(predictor, settings.max_body_bytes)
+
+    def contract() -> App:
+        router = create_router(registered, follower.default_problems, settings.max_body_bytes)
+        return behind_proxies(create_app(router))
+
+    pages = made_when_called(contract)
+    guard, limit = guard_of(settings, contains=True), settings.max_body_bytes
+    return Gateway(pages, invocations, pages, pages, guard, limit, prepare_default=invocations.prepare)
+
+
+def server_door(
+    settings: Settings,
+    predictor: Predictor,
+    registered: RegisteredModels,
+    follower: Follower,
+    catalogue: Catalogue,
+    registry: Registry,
+    control: App,
+) -> Gateway:
+    """Every face, with `control` as the one for `POST /`."""
+    invocations = InvocationsFace(predictor, settings.max_body_bytes)
+    runtime = RuntimeFace(predictor, settings.max_body_bytes)
+
+    def metrics() -> tuple[bytes, str]:
+        return render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE
+
+    def pages() -> App:
+        found = create_pages(catalogue, follower.pending, follower.problems, metrics)
+        found.include_router(create_router(registered, follower.default_problems, settings.max_body_bytes))
+        answer_strays(found)
+        return behind_proxies(found)
+
+    return Gateway(
+        runtime,
+        invocations,
+        control,
+        made_when_called(pages),
+        guard_of(settings),
+        settings.max_body_bytes,
+        prepare_endpoint=runtime.prepare,
+        prepare_default=invocations.prepare,
+    )

@@ -20,7 +20,7 @@ from service.control.declaration import (
     local_of,
     read_declaration,
 )
-from service.control.deployables import shown_of, variants_of
+from service.control.deployables import features_of, variants_of
 from service.control.endpoints import (
     CONFIG,
     create_endpoint,
@@ -288,9 +288,8 @@ def _declare_endpoint(resources: Resources, name: str, config_name: str, *, lent
     if endpoint.pending or not endpoint.active or not _same_models(endpoint.active.variants, variants):
         prepare_fleet(resources, resource, config, variants)
         return [f"endpoint {name} updated"]
-    fleet = Fleet(
-        config_name, endpoint.active.generation, variants, endpoint.active.begun_at, shown_of(config)
-    )
+    active = endpoint.active
+    fleet = Fleet(config_name, active.generation, variants, active.begun_at, **features_of(config))
     failed = endpoint.status is EndpointStatus.FAILED
     reweighed = replace(endpoint, active=fleet, failure_reason=endpoint.failure_reason if failed else "")
     if reweighed == endpoint:

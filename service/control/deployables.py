@@ -5,15 +5,13 @@ from typing import Any
 
 from service.control.resources import Resources, follow_files
 from service.domain import obstacles, sentences
-from service.domain.endpoint import ASYNC, ModelSource, Variant
+from service.domain.endpoint import ModelSource, Variant
+from service.domain.features import ASYNC, repeated_of_config, repeated_of_variant, serverless_of
 from service.domain.image import runs_here
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.submitted_code import code_address
 from service.errors import ModelFault
-
-_SHOWN_OF_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "RoutingConfig")
-_SHOWN_OF_CONFIG = (ASYNC, "ExplainerConfig", "MetricsConfig")
 
 
 def containers_of(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -51,20 +49,9 @@ def variants_of(resources: Resources, config: Resource) -> tuple[Variant, ...]:
     return tuple(_variant(resources, document, config) for document in config.document["ProductionVariants"])
 
 
-def shown_of(config: Resource) -> dict[str, Any]:
-    """What DescribeEndpoint repeats of a configuration. Source: contract C.5."""
-    document = config.document
-    shown = {member: document[member] for member in _SHOWN_OF_CONFIG if member in document}
-    if "DataCaptureConfig" in document:
-        capture = document["DataCaptureConfig"]
-        shown["DataCaptureConfig"] = {
-            "EnableCapture": capture.get("EnableCapture", True),
-            "CaptureStatus": "Stopped",  # nothing is captured yet, and nobody is told otherwise
-            "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
-            "DestinationS3Uri": capture["DestinationS3Uri"],
-            "KmsKeyId": capture.get("KmsKeyId", ""),
-        }
-    return shown
+def features_of(config: Resource) -> dict[str, Any]:
+    """What a configuration asks of its fleets beside their variants, as keywords."""
+    return {"asynchronous": ASYNC in config.document, "repeated": repeated_of_config(config.document)}
 
 
 def _variant(resources: Resources, document: Mapping[str, Any], config: Resource) -> Variant:
@@ -76,8 +63,8 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
         "lazy": own.get("lazy", False),
         "pin": own.get("pin", False),
         "instances": document.get("InitialInstanceCount", 1),
-        "most_calls": document.get("ServerlessConfig", {}).get("MaxConcurrency"),
-        "shown": {member: document[member] for member in _SHOWN_OF_VARIANT if member in document},
+        "serverless": serverless_of(document),
+        "repeated": repeated_of_variant(document),
     }
     if "ModelName" not in document:
         return Variant(source=ModelSource(""), obstacle=obstacles.components_cannot_run(), **common)

@@ -7,6 +7,7 @@ from typing import Any
 from service.control.endpoints import DEPLOYMENT, endpoint_of
 from service.control.resources import Reading
 from service.domain.endpoint import Capacity, Endpoint, EndpointStatus, Fleet, Variant
+from service.domain.features import described
 from service.domain.image import resolved_image
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -35,7 +36,7 @@ def describe_endpoint(resources: Reading, fields: Mapping[str, Any]) -> dict[str
         found["ProductionVariants"] = [
             _variant(variant, fleet, endpoint, resource) for variant in fleet.variants
         ]
-        found |= fleet.shown
+        found |= described(fleet.repeated)
     if resource.failure_reason:
         found["FailureReason"] = resource.failure_reason
     if DEPLOYMENT in resource.document:
@@ -74,9 +75,9 @@ def _capacity(variant: Variant, current: Capacity) -> dict[str, Any]:
     if variant.serverless is None:
         shown |= {"CurrentInstanceCount": current.instances, "DesiredInstanceCount": variant.instances}
     else:
-        shown["DesiredServerlessConfig"] = variant.serverless
+        shown["DesiredServerlessConfig"] = variant.serverless.document()
         if current.serverless is not None:
-            shown["CurrentServerlessConfig"] = current.serverless
+            shown["CurrentServerlessConfig"] = current.serverless.document()
     return shown
 
 
@@ -95,8 +96,7 @@ def _shown(variant: Variant, fleet: Fleet, resource: Resource) -> dict[str, Any]
                 "ResolutionTime": _begun_at(fleet, resource),
             }
         ]
-    shown |= {name: value for name, value in variant.shown.items() if name != "ServerlessConfig"}
-    return shown
+    return shown | dict(variant.repeated)
 
 
 def _current_capacity(variant: Variant, endpoint: Endpoint) -> Capacity:

@@ -7,12 +7,11 @@ from typing import Any
 from service.control.deployables import containers_of
 from service.control.resources import Reading, Resources
 from service.domain import sentences
-from service.domain.endpoint import ASYNC
+from service.domain.features import ASYNC, SERVERLESS
 from service.domain.kinds import Kind
 from service.errors import ValidationFault
 
 _MEMORY_STEP_MB = 1024
-_SERVERLESS = "ServerlessConfig"
 _SHADOW = "ShadowProductionVariants"
 _CONTAINERS = ("a model of several containers", "a model with Mode MultiModel")
 
@@ -53,11 +52,11 @@ def describe_endpoint_config(resources: Reading, fields: Mapping[str, Any]) -> d
 def _check_capacity(variant: Mapping[str, Any]) -> None:
     name = variant["VariantName"]
     counted = "InitialInstanceCount" in variant or "InstanceType" in variant
-    if counted + ("ServerlessConfig" in variant) + ("InstancePools" in variant) != 1:
+    if counted + (SERVERLESS in variant) + ("InstancePools" in variant) != 1:
         raise ValidationFault(sentences.variant_capacity(name))
     if counted and not ("InitialInstanceCount" in variant and "InstanceType" in variant):
         raise ValidationFault(sentences.variant_capacity(name))
-    serverless = variant.get("ServerlessConfig")
+    serverless = variant.get(SERVERLESS)
     if serverless is not None:
         if serverless["MemorySizeInMB"] % _MEMORY_STEP_MB:
             raise ValidationFault(sentences.serverless_memory(name, serverless["MemorySizeInMB"]))
@@ -72,8 +71,8 @@ def _check_shadow(resources: Resources, variants: list[Mapping[str, Any]], field
     if ASYNC in fields:
         raise ValidationFault(sentences.features_exclude(_SHADOW, ASYNC))
     for variant in variants:
-        if _SERVERLESS in variant:
-            raise ValidationFault(sentences.features_exclude(_SHADOW, _SERVERLESS))
+        if SERVERLESS in variant:
+            raise ValidationFault(sentences.features_exclude(_SHADOW, SERVERLESS))
         for feature in _features_of(_model_of(resources, variant)):
             if feature in _CONTAINERS:
                 raise ValidationFault(sentences.features_exclude(_SHADOW, feature))
@@ -83,17 +82,17 @@ def _check_serverless(
     resources: Resources, variants: list[Mapping[str, Any]], fields: Mapping[str, Any]
 ) -> None:
     """What does not go with serverless variants. Source: AWS's guide, feature exclusions."""
-    serverless = [variant for variant in variants if _SERVERLESS in variant]
+    serverless = [variant for variant in variants if SERVERLESS in variant]
     if not serverless:
         return
     if len(serverless) < len(variants):
-        raise ValidationFault(sentences.features_exclude(_SERVERLESS, "variants on instances"))
+        raise ValidationFault(sentences.features_exclude(SERVERLESS, "variants on instances"))
     for member in ("DataCaptureConfig", ASYNC):
         if member in fields:
-            raise ValidationFault(sentences.features_exclude(_SERVERLESS, member))
+            raise ValidationFault(sentences.features_exclude(SERVERLESS, member))
     for document in (fields, *(_model_of(resources, variant) for variant in serverless)):
         for feature in _features_of(document):
-            raise ValidationFault(sentences.features_exclude(_SERVERLESS, feature))
+            raise ValidationFault(sentences.features_exclude(SERVERLESS, feature))
 
 
 def _features_of(document: Mapping[str, Any]) -> list[str]:

@@ -5,12 +5,13 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from service.control.deployables import shown_of, variants_of
+from service.control.deployables import features_of, variants_of
 from service.control.ownership import check_editable
 from service.control.resources import Reading, Resources
 from service.domain import sentences
-from service.domain.endpoint import ASYNC, Endpoint, EndpointStatus, Fleet, Variant, retain, unknown_variants
+from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, Variant, retain, unknown_variants
 from service.domain.endpoint_state import endpoint_from_state, endpoint_to_state
+from service.domain.features import ASYNC, Serverless
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.errors import ValidationFault
@@ -34,7 +35,8 @@ def create_endpoint(
     config = resources.get(Kind.ENDPOINT_CONFIG, fields[CONFIG])
     resource = resources.create(Kind.ENDPOINT, fields, declared=declared)
     new = Endpoint(resource.name, EndpointStatus.CREATING, generation=resources.revision(), heals=declared)
-    begun = new.begin(config.name, variants_of(resources, config), resource.created_at, shown_of(config))
+    variants = variants_of(resources, config)
+    begun = new.begin(config.name, variants, resource.created_at, **features_of(config))
     save_endpoint(resources, resource, begun)
     return _answer(resources, resource.name)
 
@@ -55,7 +57,7 @@ def update_endpoint(resources: Resources, fields: Mapping[str, Any]) -> dict[str
         raise ValidationFault(sentences.endpoint_failed(resources.arn(Kind.ENDPOINT, resource.name)))
     resources.get(Kind.ENDPOINT_CONFIG, endpoint.active.config_name)  # AWS refuses if it was deleted (Z39)
     config = resources.get(Kind.ENDPOINT_CONFIG, fields[CONFIG])
-    if endpoint.active.is_asynchronous and ASYNC not in config.document:
+    if endpoint.active.asynchronous and ASYNC not in config.document:
         raise ValidationFault(sentences.async_removed(resource.name))
     variants = _retained(variants_of(resources, config), endpoint.active, fields)
     if _ways_to_run(variants) != _ways_to_run(endpoint.active.variants):
@@ -73,7 +75,8 @@ def prepare_fleet(
     resources: Resources, resource: Resource, config: Resource, variants: tuple[Variant, ...]
 ) -> Resource:
     """Have an endpoint go over to the fleet of a configuration, whatever it is at."""
-    endpoint = endpoint_of(resource).begin(config.name, variants, resources.clock.now(), shown_of(config))
+    begun_at = resources.clock.now()
+    endpoint = endpoint_of(resource).begin(config.name, variants, begun_at, **features_of(config))
     return save_endpoint(resources, resource, endpoint)
 
 
@@ -199,9 +202,8 @@ def _with_capacity(variant: Variant, desired: Mapping[str, Any]) -> Variant:
     if "ServerlessUpdateConfig" in desired:
         if variant.serverless is None:
             raise ValidationFault(sentences.not_serverless(variant.name))
-        serverless = {**variant.serverless, **desired["ServerlessUpdateConfig"]}
-        if serverless.get("ProvisionedConcurrency", 0) > serverless["MaxConcurrency"]:
+        serverless = Serverless.of({**variant.serverless.document(), **desired["ServerlessUpdateConfig"]})
+        if serverless.provisioned is not None and serverless.provisioned > serverless.most_calls:
             raise ValidationFault(sentences.serverless_provisioned(variant.name))
-        shown = {**variant.shown, "ServerlessConfig": serverless}
-        changed = replace(changed, most_calls=serverless["MaxConcurrency"], shown=shown)
+        changed = replace(changed, serverless=serverless)
     return changed

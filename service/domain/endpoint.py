@@ -13,9 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from service.domain import sentences
-
-ASYNC = "AsyncInferenceConfig"
-"""The member of a configuration that makes its endpoints asynchronous."""
+from service.domain.features import Serverless
 
 
 class EndpointStatus(StrEnum):
@@ -65,9 +63,8 @@ class Variant:
     """One production variant: a share of the traffic (`weight` over the sum) answered by one model source.
 
     `lazy` models load on first use and do not hold up readiness; `pin` keeps them loaded. `instances` copies
-    each take calls of their own; `most_calls` limits the calls at once of all of them (serverless). An
-    `obstacle` says why the variant can never run here. `image` and `shown`, in AWS spelling, are what
-    DescribeEndpoint repeats.
+    each take calls of their own, unless the variant is `serverless`. An `obstacle` says why it can never run
+    here. `image` and `repeated`, in AWS spelling, decide nothing: DescribeEndpoint repeats them.
     """
 
     name: str
@@ -76,10 +73,10 @@ class Variant:
     lazy: bool = False
     pin: bool = False
     instances: int = 1
-    most_calls: int | None = None
+    serverless: Serverless | None = None
     obstacle: str = ""
     image: str = ""
-    shown: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    repeated: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def eager(self) -> bool:
@@ -87,41 +84,35 @@ class Variant:
         return not self.lazy and not self.source.multi and not self.obstacle
 
     @property
-    def serverless(self) -> Mapping[str, Any] | None:
-        """Its ServerlessConfig, in AWS spelling, None if it has instances."""
-        return self.shown.get("ServerlessConfig")
+    def most_calls(self) -> int | None:
+        """How many calls it answers at once, None for as many as come."""
+        return None if self.serverless is None else self.serverless.most_calls
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The variants of one endpoint configuration; no two fleets of an endpoint have the same `generation`.
 
-    `shown` is what DescribeEndpoint repeats of the configuration, in AWS spelling.
+    Calls of an `asynchronous` one are put into a queue, and none is answered at once. `repeated` is what
+    DescribeEndpoint repeats of the configuration, as it was asked for in AWS spelling; it decides nothing.
     """
 
     config_name: str
     generation: int
     variants: tuple[Variant, ...]
     begun_at: datetime | None = None
-    shown: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    @property
-    def is_asynchronous(self) -> bool:
-        """Whether calls are put into a queue, and none is answered at once."""
-        return ASYNC in self.shown
+    asynchronous: bool = False
+    repeated: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a variant had of traffic and instances before the change that is under way.
-
-    `serverless` is its ServerlessConfig, in AWS spelling, None if it has instances.
-    """
+    """What a variant had of traffic and instances before the change that is under way."""
 
     variant: str
     weight: float
     instances: int
-    serverless: Mapping[str, Any] | None = field(default=None, hash=False)
+    serverless: Serverless | None = None
 
     @classmethod
     def of(cls, variant: Variant) -> "Capacity":
@@ -189,7 +180,9 @@ class Endpoint:
         config_name: str,
         variants: tuple[Variant, ...],
         begun_at: datetime | None = None,
-        shown: Mapping[str, Any] | None = None,
+        *,
+        asynchronous: bool = False,
+        repeated: Mapping[str, Any] | None = None,
     ) -> "Endpoint":
         """Prepare a new fleet beside the one that serves; a fleet that was still pending is dropped.
 
@@ -200,7 +193,14 @@ class Endpoint:
         return replace(
             self,
             status=EndpointStatus.UPDATING if serves else EndpointStatus.CREATING,
-            pending=Fleet(config_name, generation, variants, begun_at, {} if shown is None else shown),
+            pending=Fleet(
+                config_name,
+                generation,
+                variants,
+                begun_at,
+                asynchronous,
+                {} if repeated is None else repeated,
+            ),
             failure_reason="",
             generation=generation,
             awaited=None,

@@ -1,4 +1,8 @@
-"""An endpoint as plain values that the store keeps, and back; what its record has places for is not there."""
+"""An endpoint as plain values that the store keeps, and back; what its record has places for is not there.
+
+Format 1 had features in AWS spelling only, as DescribeEndpoint shows them: `shown`. Format 2 has them typed.
+It still writes `shown` and `most_calls`, which the release before reads, and reads neither.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,6 +11,15 @@ from typing import Any, Final
 from msgspec import Struct
 
 from service.domain.endpoint import Capacity, Endpoint, EndpointStatus, Fleet, ModelSource, Variant
+from service.domain.features import (
+    ASYNC,
+    SERVERLESS,
+    Serverless,
+    asked_for,
+    described,
+    repeated_of_variant,
+    serverless_of,
+)
 from service.domain.stored import StateCodec
 
 
@@ -24,6 +37,8 @@ class _StoredVariant(Struct, frozen=True):
     obstacle: str = ""
     image: str = ""
     shown: dict[str, Any] = {}
+    serverless: Serverless | None = None
+    repeated: dict[str, Any] = {}
 
 
 class _StoredFleet(Struct, frozen=True):
@@ -32,13 +47,15 @@ class _StoredFleet(Struct, frozen=True):
     variants: tuple[_StoredVariant, ...] = ()
     begun_at: float | None = None
     shown: dict[str, Any] = {}
+    asynchronous: bool = False
+    repeated: dict[str, Any] = {}
 
 
 class _StoredCapacity(Struct, frozen=True, array_like=True):
     variant: str
     weight: float
     instances: int
-    serverless: dict[str, Any] | None = None
+    serverless: dict[str, Any] | None = None  # in AWS spelling, in every format
 
 
 class _StoredEndpoint(Struct, frozen=True):
@@ -50,7 +67,25 @@ class _StoredEndpoint(Struct, frozen=True):
     heals: bool = False
 
 
-_CODEC: Final = StateCodec(_StoredEndpoint)
+def _lift_features(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """From format 1 to 2: typed features, out of what DescribeEndpoint showed of them."""
+    return {**state, **{name: _lift_fleet(state.get(name)) for name in ("active", "pending")}}
+
+
+def _lift_fleet(fleet: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if fleet is None:
+        return None
+    shown = fleet.get("shown", {})
+    variants = [_lift_variant(variant) for variant in fleet.get("variants", ())]
+    return {**fleet, "variants": variants, "asynchronous": ASYNC in shown, "repeated": asked_for(shown)}
+
+
+def _lift_variant(variant: Mapping[str, Any]) -> Mapping[str, Any]:
+    shown = variant.get("shown", {})
+    return {**variant, "serverless": serverless_of(shown), "repeated": repeated_of_variant(shown)}
+
+
+_CODEC: Final = StateCodec(_StoredEndpoint, (_lift_features,))
 
 
 def endpoint_to_state(endpoint: Endpoint) -> dict[str, Any]:
@@ -91,7 +126,9 @@ def _store_fleet(fleet: Fleet | None) -> _StoredFleet | None:
         fleet.generation,
         tuple(_store_variant(variant) for variant in fleet.variants),
         None if fleet.begun_at is None else fleet.begun_at.timestamp(),
-        dict(fleet.shown),
+        described(fleet.repeated),
+        fleet.asynchronous,
+        dict(fleet.repeated),
     )
 
 
@@ -103,7 +140,8 @@ def _restore_fleet(stored: _StoredFleet | None) -> Fleet | None:
         stored.generation,
         tuple(_restore_variant(variant) for variant in stored.variants),
         None if stored.begun_at is None else datetime.fromtimestamp(stored.begun_at, UTC),
-        stored.shown,
+        stored.asynchronous,
+        stored.repeated,
     )
 
 
@@ -121,8 +159,16 @@ def _store_variant(variant: Variant) -> _StoredVariant:
         most_calls=variant.most_calls,
         obstacle=variant.obstacle,
         image=variant.image,
-        shown=dict(variant.shown),
+        shown=_shown(variant),
+        serverless=variant.serverless,
+        repeated=dict(variant.repeated),
     )
+
+
+def _shown(variant: Variant) -> dict[str, Any]:
+    if variant.serverless is None:
+        return dict(variant.repeated)
+    return {SERVERLESS: variant.serverless.document(), **variant.repeated}
 
 
 def _restore_variant(stored: _StoredVariant) -> Variant:
@@ -134,17 +180,18 @@ def _restore_variant(stored: _StoredVariant) -> Variant:
         lazy=stored.lazy,
         pin=stored.pin,
         instances=stored.instances,
-        most_calls=stored.most_calls,
+        serverless=stored.serverless,
         obstacle=stored.obstacle,
         image=stored.image,
-        shown=stored.shown,
+        repeated=stored.repeated,
     )
 
 
 def _store_capacity(capacity: Capacity) -> _StoredCapacity:
-    serverless = None if capacity.serverless is None else dict(capacity.serverless)
+    serverless = None if capacity.serverless is None else capacity.serverless.document()
     return _StoredCapacity(capacity.variant, capacity.weight, capacity.instances, serverless)
 
 
 def _restore_capacity(stored: _StoredCapacity) -> Capacity:
-    return Capacity(stored.variant, stored.weight, stored.instances, stored.serverless)
+    serverless = None if stored.serverless is None else Serverless.of(stored.serverless)
+    return Capacity(stored.variant, stored.weight, stored.instances, serverless)

@@ -131,7 +131,7 @@ def _route(
         target.replica.scale(target.variant.instances, target.variant.most_calls)
     traffic = Traffic([(variant.name, variant.weight) for variant in fleet.variants])
     multi = any(variant.source.multi for variant in fleet.variants)
-    return Route(name, targets, traffic, multi, fleet.is_asynchronous)
+    return Route(name, targets, traffic, multi, fleet.asynchronous)
 
 
 def _target(previous: Route | None, variant: Variant) -> Target | None:

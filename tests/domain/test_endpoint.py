@@ -21,6 +21,7 @@ from service.domain.endpoint import (
     unknown_variants,
 )
 from service.domain.endpoint_state import endpoint_from_state, endpoint_to_state
+from service.domain.features import Serverless
 
 A = Variant("a", 9.0, ModelSource("file:///m/a", environment=(("DEPTH", "3"),)), pin=True)
 B = Variant("b", 1.0, ModelSource("file:///m/b"))
@@ -258,8 +259,9 @@ VARIANTS = st.lists(
         lazy=st.booleans(),
         pin=st.booleans(),
         instances=st.integers(1, 3),
-        most_calls=st.none() | st.integers(1, 3),
-        shown=st.dictionaries(st.sampled_from(["RoutingConfig"]), st.integers(), max_size=1),
+        serverless=st.none()
+        | st.builds(Serverless, st.just(2048), st.integers(1, 3), st.none() | st.just(1)),
+        repeated=st.dictionaries(st.sampled_from(["RoutingConfig"]), st.integers(), max_size=1),
     ),
     min_size=1,
     max_size=3,

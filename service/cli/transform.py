@@ -27,10 +27,10 @@ from service.domain.transform.options import (
 )
 from service.errors import ModelNotFound, SagebirdError, StartupError
 from service.jobs.journal import NoJournal
-from service.jobs.order import Order, open_workshop, run_order
-from service.jobs.outcome import COMPLETED, FileReport, Outcome
+from service.jobs.outcome import COMPLETED, FileReport, JobOutcome
 from service.jobs.outcome import Progress as JobProgress
-from service.jobs.transform import Watch
+from service.jobs.request import TransformRequest, open_transform_parts, run_request
+from service.jobs.transform import JobMonitor
 from service.settings import Settings, load_settings
 
 _SHOWN_FILES: Final = 20
@@ -142,8 +142,8 @@ def transform(
         max_retries=max_retries,
         insists_on_header=header,
     )
-    order = Order(model, source, target, options, {}, quarantine, report, known_type)
-    _carry_out(order, models, data)
+    request = TransformRequest(model, source, target, options, {}, quarantine, report, known_type)
+    _carry_out(request, models, data)
 
 
 def _of_csv(content_type: str | None) -> str:
@@ -154,36 +154,36 @@ def _of_csv(content_type: str | None) -> str:
     return given
 
 
-def _carry_out(order: Order, models: Path | None, data: Path | None) -> None:
+def _carry_out(request: TransformRequest, models: Path | None, data: Path | None) -> None:
     settings = load_settings(models=models, data=data)
     log.configure(settings.log_level, settings.log_format)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-done stays
     # Whoever types a path may read it: the model's folder is as good as one below the models folder.
-    roots = [] if "://" in order.model else [Path(order.model).expanduser().absolute().parent]
-    looks = order.options.split_type != NONE or order.options.processes_records
+    roots = [] if "://" in request.model else [Path(request.model).expanduser().absolute().parent]
+    looks = request.options.split_type != NONE or request.options.processes_records
     counted = "rows" if looks else "requests"
     bar = _Bar(SystemClock(), counted)
     try:
-        workshop = open_workshop(settings, model_roots=roots, allow_paths=True)
+        parts = open_transform_parts(settings, model_roots=roots, allow_paths=True)
         with bar:
-            outcome = run_order(order, workshop, Watch(SystemClock(), NoJournal(), tell=bar.tell))
+            outcome = run_request(request, parts, JobMonitor(SystemClock(), NoJournal(), tell=bar.tell))
     except KeyboardInterrupt:
         sys.stderr.write(f"sagebird: stopped; {bar.files} files are whole, nothing else was written.\n")
         raise typer.Exit(_INTERRUPTED) from None
     except ModelNotFound as error:
-        fail(error.message + _hint_models(order.model, settings))
+        fail(error.message + _hint_models(request.model, settings))
     except SagebirdError as error:
         fail(error.message)
     _summarize(outcome, counted)
     if outcome.status != COMPLETED:
-        fail(f"{outcome.reason}{_hint(order, outcome)}")
+        fail(f"{outcome.reason}{_hint(request, outcome)}")
 
 
-def _hint(order: Order, outcome: Outcome) -> str:
+def _hint(request: TransformRequest, outcome: JobOutcome) -> str:
     """What to say where inputs were read as JSON only because nobody said what they are."""
     failed = outcome.failed[0].name if outcome.failed else ""
-    typed = order.options.content_type is not None or known_type(failed.removesuffix(".gz")) is not None
-    if typed or order.model.startswith(("http://", "https://")):
+    typed = request.options.content_type is not None or known_type(failed.removesuffix(".gz")) is not None
+    if typed or request.model.startswith(("http://", "https://")):
         return ""
     return (
         " The ending of its name tells no type, and what has none is read as JSON: add --content-type "
@@ -271,7 +271,7 @@ class _Bar:
         )
 
 
-def _summarize(outcome: Outcome, counted: str) -> None:
+def _summarize(outcome: JobOutcome, counted: str) -> None:
     by_row = counted == "rows"
     table = Table("input", *(("rows in", "rows out") if by_row else (counted,)), "rejected", "error")
     for column in table.columns[1:-1]:

@@ -7,7 +7,7 @@ from service.domain.transform.jsonpath import PathError, compile_path
 from service.domain.transform.options import CSV, GZIP, TransformOptions, media_type
 from service.domain.transform.records import FORMS, input_filter
 from service.domain.transform.split import RecordError
-from service.jobs.member import Profile
+from service.jobs.process import Profile
 from service.media.tables import HEADER_NOT_READ, Headers, header_order, misnamed, read_header
 from service.objects.beneath import Spot
 from service.objects.store import read_chunks
@@ -17,7 +17,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class CsvHeader:
     """`size_bytes` of the file are its header; `line` goes to the model before the records of each request.
 
     It is empty where built-in code needs none: its columns are in its own order, or it knows no names.
@@ -27,10 +27,10 @@ class Header:
     line: bytes = b""
 
 
-NO_HEADER: Final = Header(0)
+NO_HEADER: Final = CsvHeader(0)
 
 
-def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> Header:
+def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> CsvHeader:
     """The header of a file: its first line if that, filtered as records are, has exactly the model's names.
 
     Where there is said to be one (`text/csv; header=present`), another first line is refused; for a model
@@ -46,9 +46,9 @@ def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> Head
         raise RecordError(0, HEADER_NOT_READ)
     line = _first_line(spot, unpack=options.compression_type == GZIP)
     if profile.headers is Headers.GIVEN:
-        return Header(len(line), _given(line, options))
+        return CsvHeader(len(line), _given(line, options))
     if profile.columns is None:
-        return Header(len(line))
+        return CsvHeader(len(line))
     filtered = _filtered(line.removeprefix(_BOM).rstrip(b"\r\n"), options)
     cells = (read_header(filtered) if filtered else None) or []
     order = header_order(cells, profile.columns, insisted=insisted)
@@ -57,7 +57,7 @@ def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> Head
     if order is None:
         return NO_HEADER
     in_order = order == list(range(len(order)))
-    return Header(len(line), b"" if in_order else filtered + b"\n")
+    return CsvHeader(len(line), b"" if in_order else filtered + b"\n")
 
 
 def _given(line: bytes, options: TransformOptions) -> bytes:

@@ -22,8 +22,8 @@ from service.domain.transform.options import (
 )
 from service.domain.transform.split import BLANK, SPLITTERS, RecordError, too_large, without_blank_end
 from service.errors import ObjectFault, ValidationFault
-from service.jobs.header import NO_HEADER, Header, find_header
-from service.jobs.member import Batch, Headed, Profile, Spans, Stream
+from service.jobs.header import NO_HEADER, CsvHeader, find_header
+from service.jobs.process import Batch, Headed, Profile, Spans, Stream
 from service.objects.beneath import Spot
 from service.objects.store import ObjectStore, cannot_read, read_chunks
 
@@ -124,7 +124,7 @@ def _block_bytes(size_bytes: int) -> int:
 
 
 def _records(
-    given: Input, options: TransformOptions, profile: Profile, limit: int, header: Header, *, remote: bool
+    given: Input, options: TransformOptions, profile: Profile, limit: int, header: CsvHeader, *, remote: bool
 ) -> Iterator[bytes]:
     chunks: Iterator[bytes] = _below(
         read_chunks(given.spot, unpack=options.compression_type == GZIP), header.size_bytes
@@ -170,12 +170,12 @@ def _below(chunks: Iterator[bytes], skipped: int) -> Iterator[bytes]:
         skipped = max(0, skipped - len(chunk))
 
 
-def _beside(header: Header, limit: int) -> int:
+def _beside(header: CsvHeader, limit: int) -> int:
     """How many bytes of records go with the header line into one request; 0: any."""
     return limit and max(1, limit - len(header.line))
 
 
-def _headed(bodies: Iterator[bytes], header: Header) -> Iterator[Batch]:
+def _headed(bodies: Iterator[bytes], header: CsvHeader) -> Iterator[Batch]:
     return (Headed(header.line, body) for body in bodies) if header.line else iter(bodies)
 
 
@@ -189,7 +189,7 @@ def _trimmed(chunks: Iterator[bytes], options: TransformOptions) -> Iterator[byt
     return without_blank_end(chunks) if _is_text(options) else chunks
 
 
-def _spans(given: Input, target: int, limit: int, header: Header, *, trim: bool) -> Iterator[Batch]:
+def _spans(given: Input, target: int, limit: int, header: CsvHeader, *, trim: bool) -> Iterator[Batch]:
     """As `batch_lines`, without reading more than the places where batches end."""
     try:
         with os.fdopen(given.spot.open(), "rb", buffering=0) as file:

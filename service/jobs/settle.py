@@ -9,9 +9,9 @@ from service.domain.resource import Resource
 from service.domain.transform.document import REPORT_VARIABLE, asks_for
 from service.domain.transform.job import JobState, JobStatus
 from service.errors import ObjectFault
-from service.jobs.ledger import report_of
-from service.jobs.outcome import COMPLETED, FAILED, STOPPED, FileReport, Outcome, describe_failures
+from service.jobs.outcome import COMPLETED, FAILED, STOPPED, FileReport, JobOutcome, describe_failures
 from service.jobs.place import Places
+from service.jobs.task_journal import report_of
 from service.jobs.transform import STOPPED_REASON, write_report
 from service.store.store import Store
 from service.store.tasks import Lease
@@ -52,26 +52,26 @@ def settle_job(store: Store, places: Places, lease: Lease, clock: Clock) -> Reso
         return ended
 
 
-def _outcome(store: Store, job: Resource, now: float) -> Outcome:
+def _outcome(store: Store, job: Resource, now: float) -> JobOutcome:
     state = JobState.read(job.state)
     noted = store.queue.results_of(job.name)
     files = tuple(report_of(noted[name]) for name in sorted(noted))
     seconds = now - state.started_at if state.started_at else 0.0
     fault = store.queue.fault_of(job.name)
     if fault is not None:
-        return Outcome(FAILED, fault, files, state.location, seconds)
+        return JobOutcome(FAILED, fault, files, state.location, seconds)
     if job.status == JobStatus.STOPPING and (not state.started_at or len(files) < state.files):
-        return Outcome(STOPPED, STOPPED_REASON, files, state.location, seconds)
+        return JobOutcome(STOPPED, STOPPED_REASON, files, state.location, seconds)
     return _finished(files, state, seconds)
 
 
-def _finished(files: tuple[FileReport, ...], state: JobState, seconds: float) -> Outcome:
+def _finished(files: tuple[FileReport, ...], state: JobState, seconds: float) -> JobOutcome:
     if any(report.error is not None for report in files):
-        return Outcome(FAILED, describe_failures(files), files, state.location, seconds)
-    return Outcome(COMPLETED, None, files, state.location, seconds)
+        return JobOutcome(FAILED, describe_failures(files), files, state.location, seconds)
+    return JobOutcome(COMPLETED, None, files, state.location, seconds)
 
 
-def _report(places: Places, job: Resource, outcome: Outcome) -> Outcome:
+def _report(places: Places, job: Resource, outcome: JobOutcome) -> JobOutcome:
     """Write `_report.json` if the job asks for it; the job fails where that cannot be written."""
     if not asks_for(job.document, REPORT_VARIABLE):
         return outcome

@@ -1,7 +1,7 @@
 """One batch transform job, from its inputs to its outputs: cut, work, assemble, give the output its name.
 
 In here: the order of things, and what is written when. How records are cut is in inputs, what becomes of a
-batch in work, who does it in crew. Processes and threads are the crew's; this runs in one thread.
+batch in work, who does it in pool. Processes and threads are the pool's; this runs in one thread.
 """
 
 import base64
@@ -17,19 +17,19 @@ from service.domain.transform.names import REJECTED_SUFFIX, REPORT, SUFFIX
 from service.domain.transform.options import TransformOptions
 from service.domain.transform.split import RecordError
 from service.errors import ObjectFault
-from service.jobs.crew import Crew, Item
 from service.jobs.inputs import Input, cut
 from service.jobs.journal import Journal
-from service.jobs.member import Spans
 from service.jobs.outcome import (
     COMPLETED,
     FAILED,
     STOPPED,
     FileReport,
-    Outcome,
+    JobOutcome,
     Progress,
     describe_failures,
 )
+from service.jobs.pool import Item, WorkerPool
+from service.jobs.process import Spans
 from service.jobs.work import Done, Failed, Rejected
 from service.objects.beneath import Spot
 from service.objects.writing import Sink, replacing, sync_folders
@@ -44,14 +44,14 @@ class Job:
     inputs: Sequence[Input]
     target: Spot
     options: TransformOptions
-    crew: Crew
+    pool: WorkerPool
     remote: bool = False
     quarantine: bool = False
     report: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class JobMonitor:
     """Who watches a job: asked between batches whether to stop, told after each how far it is."""
 
     clock: Clock
@@ -60,7 +60,7 @@ class Watch:
     tell: Callable[[Progress], None] = lambda _: None
 
 
-def run_transform(job: Job, watch: Watch) -> Outcome:
+def run_transform(job: Job, watch: JobMonitor) -> JobOutcome:
     """Do the job. A bad input fails alone; what keeps outputs from being written ends it.
 
     Raises: ObjectFault where an output cannot be written; no unfinished output is left then.
@@ -86,7 +86,7 @@ class _Open:
 @dataclass(slots=True)
 class _Run:
     job: Job
-    watch: Watch
+    watch: JobMonitor
     reports: dict[int, FileReport] = field(default_factory=dict)
     folders: set[Spot] = field(default_factory=set)
     rows: int = 0
@@ -94,11 +94,11 @@ class _Run:
     total_bytes: int = 0
     stopped: bool = False
 
-    def run(self) -> Outcome:
+    def run(self) -> JobOutcome:
         begun_s = self.watch.clock.monotonic()
         self.total_bytes = sum(given.size_bytes for given in self.job.inputs)
         self._skip_done()
-        results = self.job.crew.results(self._items())
+        results = self.job.pool.results(self._items())
         current: _Open | None = None
         try:
             with closing(results):
@@ -131,7 +131,7 @@ class _Run:
             if index in self.reports:
                 continue
             try:
-                for batch in cut(given, self.job.options, self.job.crew.profile, remote=self.job.remote):
+                for batch in cut(given, self.job.options, self.job.pool.profile, remote=self.job.remote):
                     if self._stops():
                         return
                     if index in self.reports:  # it failed meanwhile
@@ -239,17 +239,17 @@ class _Run:
         read = self.size_bytes + (0 if current is None else current.size_bytes)
         self.watch.tell(Progress(len(self.reports), len(self.job.inputs), self.rows, read, self.total_bytes))
 
-    def _outcome(self, seconds: float) -> Outcome:
+    def _outcome(self, seconds: float) -> JobOutcome:
         files = tuple(self.reports[index] for index in sorted(self.reports))
-        model = self.job.crew.profile.description
+        model = self.job.pool.profile.description
         if self.stopped and len(files) < len(self.job.inputs):
-            return Outcome(STOPPED, STOPPED_REASON, files, model, seconds)
+            return JobOutcome(STOPPED, STOPPED_REASON, files, model, seconds)
         if any(report.error is not None for report in files):
-            return Outcome(FAILED, describe_failures(files), files, model, seconds)
-        return Outcome(COMPLETED, None, files, model, seconds)
+            return JobOutcome(FAILED, describe_failures(files), files, model, seconds)
+        return JobOutcome(COMPLETED, None, files, model, seconds)
 
 
-def write_report(target: Spot, outcome: Outcome) -> None:
+def write_report(target: Spot, outcome: JobOutcome) -> None:
     """Write `_report.json` beside the outputs in the folder `target`. Raises ObjectFault."""
     document = {
         "status": outcome.status,

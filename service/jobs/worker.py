@@ -1,6 +1,6 @@
 """A worker: claims tasks of transform jobs, does them, and settles jobs, until it is told to leave.
 
-One task at a time, with a crew that is kept as long as tasks of the same job follow each other. Whatever
+One task at a time, with a pool that is kept as long as tasks of the same job follow each other. Whatever
 happens to a job, the loop goes on; whatever happens to the worker, the job does.
 """
 
@@ -25,19 +25,19 @@ from service.errors import (
 )
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.submitted import fingerprint, open_code
-from service.jobs.crew import ProcessCrew
-from service.jobs.heart import SILENT_S, Heart
-from service.jobs.ledger import Ledger
-from service.jobs.member import LocalRecruit
-from service.jobs.order import count_processes
+from service.jobs.heartbeat import SILENT_S, Heartbeat
 from service.jobs.outcome import STOPPED
 from service.jobs.place import Places
 from service.jobs.plan import group_inputs
+from service.jobs.pool import ProcessPool
+from service.jobs.process import LocalModelOpener
+from service.jobs.request import count_processes
 from service.jobs.settle import settle_job
-from service.jobs.transform import Job, Watch, run_transform
+from service.jobs.task_journal import TaskJournal
+from service.jobs.transform import Job, JobMonitor, run_transform
 from service.log import Trouble, get_logger
 from service.objects.writing import remove_abandoned
-from service.store.results import Result
+from service.store.results import InputResult
 from service.store.store import Store
 from service.store.tasks import PLAN, SETTLE, Lease
 
@@ -58,7 +58,7 @@ _KILLS: Final = "{name}: the worker died {attempts} times while it was at this i
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class WorkerParts:
     """What a worker works with: where files and models are, and how many processes it may use.
 
     In each of them the model may take `most_bytes`, 0 for any.
@@ -72,11 +72,11 @@ class Bench:
 
 
 @dataclass(slots=True)
-class _Shift:
-    """The job that the worker is at: its crew, since when, and how fast it goes."""
+class _CurrentJob:
+    """The job that the worker is at: its pool, since when, and how fast it goes."""
 
     job: str
-    crew: ProcessCrew
+    pool: ProcessPool
     since_s: float
     size_bytes: int = 0
     busy_s: float = 0.0
@@ -90,14 +90,14 @@ class Worker:
     """One worker. `leaving` tells that it is to end: it gives back at once what it is at."""
 
     def __init__(
-        self, store: Store, bench: Bench, clock: Clock, leaving: Callable[[], bool] = lambda: False
+        self, store: Store, parts: WorkerParts, clock: Clock, leaving: Callable[[], bool] = lambda: False
     ) -> None:
         self._store = store
-        self._bench = bench
+        self._parts = parts
         self._clock = clock
         self._leaving = leaving
-        self._shift: _Shift | None = None
-        self._heart: Heart | None = None
+        self._current: _CurrentJob | None = None
+        self._heartbeat: Heartbeat | None = None
         self._log = get_logger("sagebird.worker")
         self._trouble = Trouble(self._log, "worker cannot use its queue")
 
@@ -129,9 +129,9 @@ class Worker:
             return False
         self._log.debug("task claimed", job=lease.job, kind=lease.kind, tasks=len(lease.numbers))
         try:
-            with Heart(self._store.queue, lease, self._clock, leaving=self._leaving) as heart:
-                self._heart = heart
-                self._do(lease, heart)
+            with Heartbeat(self._store.queue, lease, self._clock, leaving=self._leaving) as heartbeat:
+                self._heartbeat = heartbeat
+                self._do(lease, heartbeat)
         except LeaseLost:
             self.close()
             self._log.warning("task was taken over by another worker", job=lease.job)
@@ -140,50 +140,50 @@ class Worker:
             self._store.queue.release(lease, counted=True)
             raise
         finally:
-            self._heart = None
+            self._heartbeat = None
         return True
 
     def close(self) -> None:
-        """Let the crew go."""
-        if self._shift is not None:
-            self._shift.crew.close()
-            self._shift = None
+        """Let the pool go."""
+        if self._current is not None:
+            self._current.pool.close()
+            self._current = None
 
     def _claim(self) -> Lease | None:
-        shift = self._shift
-        if shift is None:
+        current = self._current
+        if current is None:
             return self._store.queue.claim(self._clock.now(), self._clock.monotonic(), SILENT_S)
-        long = self._clock.monotonic() - shift.since_s > _TURN_S
+        long = self._clock.monotonic() - current.since_s > _TURN_S
         return self._store.queue.claim(
             self._clock.now(),
             self._clock.monotonic(),
             SILENT_S,
-            least_bytes=int(shift.bytes_per_s * _CLAIM_S),
-            after=shift.job if long else None,
+            least_bytes=int(current.bytes_per_s * _CLAIM_S),
+            after=current.job if long else None,
         )
 
-    def _do(self, lease: Lease, heart: Heart) -> None:
+    def _do(self, lease: Lease, heartbeat: Heartbeat) -> None:
         job = self._store.get(Kind.TRANSFORM_JOB, lease.job)
         if lease.kind == SETTLE or job is None:
             self._settle(lease)
-        elif heart.stopping:
+        elif heartbeat.stopping:
             self._store.queue.finish(lease, self._clock.now())
         elif lease.attempts > MOST_ATTEMPTS:
             self._give_up(lease)
         else:
-            self._try(lease, job, heart)
+            self._try(lease, job, heartbeat)
 
-    def _try(self, lease: Lease, job: Resource, heart: Heart) -> None:
+    def _try(self, lease: Lease, job: Resource, heartbeat: Heartbeat) -> None:
         try:
             if lease.kind == PLAN:
                 self._plan(lease, job)
             else:
-                self._work(lease, job, heart)
+                self._work(lease, job, heartbeat)
         except (ModelFault, ObjectFault, ValidationFault) as fault:
             self.close()
             self._store.queue.fail(lease, fault.message, self._clock.now())
         except BrokenOff:
-            self._break_off(lease, heart)
+            self._break_off(lease, heartbeat)
 
     # ---- the three kinds of tasks
 
@@ -192,9 +192,9 @@ class Worker:
         state = JobState.read(job.state)
         if state.obstacle:
             raise ModelFault(f"Model {job.document['ModelName']}: {state.obstacle}")
-        version = fingerprint(self._bench.artifacts, self._find_model(state), _environment(job, state))
-        remove_abandoned(self._bench.places.target(job))
-        found = self._bench.places.find(job)
+        version = fingerprint(self._parts.artifacts, self._find_model(state), _environment(job, state))
+        remove_abandoned(self._parts.places.target(job))
+        found = self._parts.places.find(job)
         now = self._clock.now()
         begun = {
             "started_at": now.timestamp(),
@@ -210,32 +210,32 @@ class Worker:
                 change.put(replace(latest, state=state.write(**begun), modified_at=now))
         self._log.info("job begun", job=job.name, files=begun["files"], bytes=begun["size_bytes"])
 
-    def _work(self, lease: Lease, job: Resource, heart: Heart) -> None:
+    def _work(self, lease: Lease, job: Resource, heartbeat: Heartbeat) -> None:
         """Transform some inputs. Raises ModelFault, ObjectFault, BrokenOff, LeaseLost."""
-        ledger = Ledger(self._store.queue, lease, self._clock)
-        shift = self._man(job)
+        journal = TaskJournal(self._store.queue, lease, self._clock)
+        current = self._pool_for(job)
         if not lease.fresh:
-            remove_abandoned(self._bench.places.target(job))
-        inputs = self._bench.places.inputs(job, lease.inputs)
+            remove_abandoned(self._parts.places.target(job))
+        inputs = self._parts.places.inputs(job, lease.inputs)
         task = Job(
             inputs,
-            self._bench.places.target(job),
+            self._parts.places.target(job),
             options_of(job.document),
-            shift.crew,
+            current.pool,
             quarantine=asks_for(job.document, QUARANTINE_VARIABLE),
         )
         begun_s = self._clock.monotonic()
-        outcome = run_transform(task, Watch(self._clock, ledger, heart.stops))
-        shift.busy_s += self._clock.monotonic() - begun_s
-        shift.size_bytes += sum(given.size_bytes for given in lease.inputs)
+        outcome = run_transform(task, JobMonitor(self._clock, journal, heartbeat.stops))
+        current.busy_s += self._clock.monotonic() - begun_s
+        current.size_bytes += sum(given.size_bytes for given in lease.inputs)
         if outcome.status == STOPPED:
-            self._break_off(lease, heart)
+            self._break_off(lease, heartbeat)
         else:
             self._store.queue.finish(lease, self._clock.now())
 
     def _settle(self, lease: Lease) -> None:
         self.close()
-        ended = settle_job(self._store, self._bench.places, lease, self._clock)
+        ended = settle_job(self._store, self._parts.places, lease, self._clock)
         if ended is None:
             return
         state = JobState.read(ended.state)
@@ -252,12 +252,12 @@ class Worker:
 
     # ---- ends before the end
 
-    def _break_off(self, lease: Lease, heart: Heart) -> None:
-        """Stopped, lost or leaving: let the crew go with what it is at, and the tasks where they belong."""
+    def _break_off(self, lease: Lease, heartbeat: Heartbeat) -> None:
+        """Stopped, lost or leaving: let the pool go with what it is at, and the tasks where they belong."""
         self.close()
-        if heart.lost:
+        if heartbeat.lost:
             raise LeaseLost
-        if heart.stopping:
+        if heartbeat.stopping:
             self._store.queue.finish(lease, self._clock.now())
         else:
             self._store.queue.release(lease)
@@ -276,42 +276,42 @@ class Worker:
             return
         for given in left:
             reason = _KILLS.format(name=given.name, attempts=MOST_ATTEMPTS)
-            queue.note(lease, Result(given.name, error=reason), now)
+            queue.note(lease, InputResult(given.name, error=reason), now)
         queue.finish(lease, now)
 
     # ---- models
 
-    def _man(self, job: Resource) -> _Shift:
-        """The crew of a job, made anew unless it is the present one's. Raises ModelFault, BrokenOff."""
-        if self._shift is not None and self._shift.job == job.name:
-            return self._shift
+    def _pool_for(self, job: Resource) -> _CurrentJob:
+        """The pool of a job, made anew unless it is the present one's. Raises ModelFault, BrokenOff."""
+        if self._current is not None and self._current.job == job.name:
+            return self._current
         self.close()
         state, options = JobState.read(job.state), options_of(job.document)
         found = self._find_model(state)
-        environment, artifacts = _environment(job, state), self._bench.artifacts
+        environment, artifacts = _environment(job, state), self._parts.artifacts
         if fingerprint(artifacts, found, environment) != state.version:
             raise ModelFault(_CHANGED.format(location=state.location))
-        recruit = LocalRecruit(
+        opener = LocalModelOpener(
             artifacts.open(found),
             environment,
             options,
             asks_for(job.document, QUARANTINE_VARIABLE),
-            self._bench.most_bytes,
+            self._parts.most_bytes,
             open_code(artifacts, environment),
         )
-        count = count_processes(options, self._bench.processes, state.files, state.size_bytes)
-        crew = ProcessCrew(recruit, count, self._is_broken_off)
-        self._shift = _Shift(job.name, crew, self._clock.monotonic())
-        return self._shift
+        count = count_processes(options, self._parts.processes, state.files, state.size_bytes)
+        pool = ProcessPool(opener, count, self._is_broken_off)
+        self._current = _CurrentJob(job.name, pool, self._clock.monotonic())
+        return self._current
 
     def _is_broken_off(self) -> bool:
-        return self._heart is not None and self._heart.stops()
+        return self._heartbeat is not None and self._heartbeat.stops()
 
     def _find_model(self, state: JobState) -> Path:
         """Where the model is: by its address, or by its name in the folder of models. Raises ModelFault."""
         if "/" in state.location:
-            return self._bench.artifacts.resolve(state.location)
-        return self._bench.artifacts.resolve(state.location, within=self._bench.models)
+            return self._parts.artifacts.resolve(state.location)
+        return self._parts.artifacts.resolve(state.location, within=self._parts.models)
 
 
 def _environment(job: Resource, state: JobState) -> dict[str, str]:

@@ -15,7 +15,7 @@ _OF_JOB: Final = ""  # the name under which a job's own fault is kept; no input 
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class InputResult:
     """What became of an input: `error` says why it has no output, `identity` tells its output's file."""
 
     name: str
@@ -28,7 +28,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class JobTotals:
     """How many inputs of a job are dealt with, how many of them failed, and their rows."""
 
     files: int = 0
@@ -37,7 +37,7 @@ class Tally:
     rows_out: int = 0
 
 
-def write_result(connection: Connection, job: str, noted: Result) -> None:
+def write_result(connection: Connection, job: str, noted: InputResult) -> None:
     """Keep what became of an input, in place of what was known of it."""
     upsert(connection, results, _row(job, noted))
 
@@ -45,15 +45,15 @@ def write_result(connection: Connection, job: str, noted: Result) -> None:
 def write_fault(connection: Connection, job: str, reason: str) -> None:
     """Keep why a job as a whole fails; the first reason counts."""
     if read_fault(connection, job) is None:
-        connection.execute(insert(results), _row(job, Result(_OF_JOB, error=reason)))
+        connection.execute(insert(results), _row(job, InputResult(_OF_JOB, error=reason)))
 
 
-def read_results(connection: Connection, job: str, names: Collection[str] | None) -> dict[str, Result]:
+def read_results(connection: Connection, job: str, names: Collection[str] | None) -> dict[str, InputResult]:
     """What became of a job's inputs, by name; of all of them, or of `names`."""
     found = {}
     for statement in _queries(job, None if names is None else [_digest(name) for name in names]):
         for row in connection.execute(statement):
-            found[row.name] = Result(
+            found[row.name] = InputResult(
                 row.name,
                 row.rows_in,
                 row.rows_out,
@@ -71,7 +71,7 @@ def read_fault(connection: Connection, job: str) -> str | None:
     return connection.scalar(select(results.c.error).where(*own))
 
 
-def read_tally(connection: Connection, job: str) -> Tally:
+def read_tally(connection: Connection, job: str) -> JobTotals:
     """How far a job is."""
     sums = (
         func.count(),
@@ -80,7 +80,7 @@ def read_tally(connection: Connection, job: str) -> Tally:
         func.sum(results.c.rows_out),
     )
     row = connection.execute(select(*sums).where(_inputs_of(job))).one()
-    return Tally(*(int(value or 0) for value in row))
+    return JobTotals(*(int(value or 0) for value in row))
 
 
 def forget_results(connection: Connection, job: str) -> None:
@@ -88,7 +88,7 @@ def forget_results(connection: Connection, job: str) -> None:
     connection.execute(delete(results).where(results.c.job == job))
 
 
-def _row(job: str, noted: Result) -> dict[str, Any]:
+def _row(job: str, noted: InputResult) -> dict[str, Any]:
     return {
         "job": job,
         "digest": _digest(noted.name),

@@ -33,8 +33,8 @@ from sqlalchemy import (
 from service.errors import LeaseLost
 from service.store.database import begin_read, begin_write, said_plainly
 from service.store.results import (
-    Result,
-    Tally,
+    InputResult,
+    JobTotals,
     forget_results,
     read_fault,
     read_results,
@@ -213,7 +213,7 @@ class TaskQueue:
             rows = connection.execute(select(tasks.c.stopping).where(tasks.c.owner == lease.id)).all()
         return Standing(len(rows) == len(lease.numbers), any(row.stopping for row in rows))
 
-    def note(self, lease: Lease, noted: Result, now: datetime) -> None:
+    def note(self, lease: Lease, noted: InputResult, now: datetime) -> None:
         """Remember what became of an input. Raises LeaseLost; nothing is remembered then.
 
         It survives the death of this process, but not always a power cut: then the input is done again.
@@ -223,7 +223,7 @@ class TaskQueue:
                 raise LeaseLost
             write_result(connection, lease.job, noted)
 
-    def results_of(self, job: str, names: Collection[str] | None = None) -> dict[str, Result]:
+    def results_of(self, job: str, names: Collection[str] | None = None) -> dict[str, InputResult]:
         """What became of a job's inputs, by name; of all of them, or of `names`."""
         with self._glance() as connection:
             return read_results(connection, job, names)
@@ -233,7 +233,7 @@ class TaskQueue:
         with self._glance() as connection:
             return read_fault(connection, job)
 
-    def tally(self, job: str) -> Tally:
+    def tally(self, job: str) -> JobTotals:
         """How far a job is."""
         with self._glance() as connection:
             return read_tally(connection, job)

@@ -12,12 +12,12 @@ import pytest
 
 from service.clock import SystemClock
 from service.domain.transform.options import TransformOptions, check_options
-from service.jobs.crew import Crew, ProcessCrew, ThreadCrew
 from service.jobs.inputs import find_inputs
 from service.jobs.journal import Journal, NoJournal
-from service.jobs.member import LocalRecruit, RemoteRecruit
-from service.jobs.outcome import Outcome, Progress
-from service.jobs.transform import Job, Watch, run_transform
+from service.jobs.outcome import JobOutcome, Progress
+from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
+from service.jobs.process import ContainerOpener, LocalModelOpener
+from service.jobs.transform import Job, JobMonitor, run_transform
 from service.objects.store import ObjectStore
 from tests.conftest import ROOT
 from tests.jobs.house import House
@@ -63,16 +63,18 @@ class Bench:
         source: str = "",
         target: str = "out",
         **options: Any,
-    ) -> Outcome:
+    ) -> JobOutcome:
         """Run a job with the model in this process, in processes, or at an address."""
         wanted = TransformOptions(**options)
         check_options(wanted)
         store = ObjectStore(self.folder / "s3", allow_paths=True)
         place = store.locate(str(self.folder / target))
         inputs = find_inputs(store, source or str(self.folder / "in"), place, wanted)
-        with closing(_crew(model, wanted, quarantine, processes)) as crew:
-            job = Job(inputs, place, wanted, crew, isinstance(model, str), quarantine, report)
-            return run_transform(job, Watch(SystemClock(), journal or NoJournal(), stop, self.told.append))
+        with closing(_open_pool(model, wanted, quarantine, processes)) as pool:
+            job = Job(inputs, place, wanted, pool, isinstance(model, str), quarantine, report)
+            return run_transform(
+                job, JobMonitor(SystemClock(), journal or NoJournal(), stop, self.told.append)
+            )
 
     def out(self, name: str, target: str = "out") -> bytes:
         """What was written for an input."""
@@ -84,11 +86,11 @@ class Bench:
         return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
 
 
-def _crew(model: Path | str, options: TransformOptions, quarantine: bool, processes: int) -> Crew:
+def _open_pool(model: Path | str, options: TransformOptions, quarantine: bool, processes: int) -> WorkerPool:
     if isinstance(model, str):
-        return ThreadCrew(RemoteRecruit(model, options, quarantine), options)
-    recruit = LocalRecruit(model, options.container_environment(), options, quarantine)
-    return ProcessCrew(recruit, processes) if processes else ThreadCrew(recruit, options)
+        return ThreadPool(ContainerOpener(model, options, quarantine), options)
+    opener = LocalModelOpener(model, options.container_environment(), options, quarantine)
+    return ProcessPool(opener, processes) if processes else ThreadPool(opener, options)
 
 
 @pytest.fixture

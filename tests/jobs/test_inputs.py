@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.transform.options import MEGABYTE, ContainerParameters, TransformOptions
 from service.jobs.inputs import Input, cut
-from service.jobs.member import Profile, Spans
+from service.jobs.process import Profile, Spans
 from service.objects.beneath import Spot
 
 BLOCKS = Profile("a model", as_blocks=True, parameters=ContainerParameters())

@@ -21,7 +21,7 @@ from service.errors import ModelFault, NotAcceptable, ObjectFault, ValidationFau
 from service.hosting.host import Call
 from service.hosting.runtimes.model import load_model
 from service.jobs.journal import FileJournal
-from service.jobs.outcome import Outcome
+from service.jobs.outcome import JobOutcome
 from tests.domain.transform.test_split import record_io, tf_record
 from tests.jobs.conftest import ECHO, IRIS, Bench
 
@@ -708,7 +708,7 @@ def test_an_output_that_is_not_the_journals_is_written_again(bench: Bench) -> No
     assert bench.out("a.csv") == b"0\n"
 
 
-def with_journal(bench: Bench) -> Outcome:
+def with_journal(bench: Bench) -> JobOutcome:
     journal = FileJournal(bench.folder / "journal")
     try:
         return bench.run(journal=journal, **CSV)

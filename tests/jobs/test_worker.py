@@ -12,7 +12,7 @@ import pytest
 from service.clock import SystemClock
 from service.domain.kinds import Kind
 from service.domain.transform.job import JobState
-from service.jobs.heart import SILENT_S
+from service.jobs.heartbeat import SILENT_S
 from service.jobs.worker import MOST_ATTEMPTS
 from tests.conftest import wait_until
 from tests.jobs.house import House

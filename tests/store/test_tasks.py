@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.clock import ManualClock
 from service.errors import LeaseLost
 from service.store.database import Location
-from service.store.results import Result, Tally
+from service.store.results import InputResult, JobTotals
 from service.store.store import Store
 from service.store.tasks import Lease, TaskInput
 
@@ -170,7 +170,7 @@ def test_who_lost_a_lease_can_change_nothing(store: Store) -> None:
     taken = claim(store, later(7))
 
     acts: list[Callable[[], None]] = [
-        lambda: store.queue.note(lost, Result("0.csv"), later(7)),
+        lambda: store.queue.note(lost, InputResult("0.csv"), later(7)),
         lambda: store.queue.finish(lost, later(7)),
         lambda: store.queue.fail(lost, "why", later(7)),
         lambda: store.queue.split(lost, inputs(1)),
@@ -222,18 +222,18 @@ def test_what_is_given_back_is_there_at_once_and_counts_as_not_tried(store: Stor
 def test_results_are_remembered_by_name(store: Store) -> None:
     plan(store, [inputs(2)])
     lease = claim(store)
-    good = Result("ü \udc80.csv", 5, 4, 1, 0.25, None, (1, 2**40, 3, 4))
-    bad = Result("x" * 1024, 5, error="record 3: \0")
+    good = InputResult("ü \udc80.csv", 5, 4, 1, 0.25, None, (1, 2**40, 3, 4))
+    bad = InputResult("x" * 1024, 5, error="record 3: \0")
 
-    store.queue.note(lease, Result(good.name, 1), NOON)
+    store.queue.note(lease, InputResult(good.name, 1), NOON)
     store.queue.note(lease, good, NOON)
     store.queue.note(lease, bad, NOON)
 
     assert store.queue.results_of("job") == {good.name: good, bad.name: bad}
     assert store.queue.results_of("job", [bad.name, "other"]) == {bad.name: bad}
     assert store.queue.results_of("other") == {}
-    assert store.queue.tally("job") == Tally(files=2, failed=1, rows_in=10, rows_out=4)
-    assert store.queue.tally("other") == Tally()
+    assert store.queue.tally("job") == JobTotals(files=2, failed=1, rows_in=10, rows_out=4)
+    assert store.queue.tally("other") == JobTotals()
 
 
 def test_a_fault_ends_the_job_and_the_first_one_counts(store: Store) -> None:
@@ -247,7 +247,7 @@ def test_a_fault_ends_the_job_and_the_first_one_counts(store: Store) -> None:
     assert claim(store).kind == "settle"
     assert store.queue.fault_of("job") == "the first reason"
     assert store.queue.results_of("job") == {}
-    assert store.queue.tally("job") == Tally()
+    assert store.queue.tally("job") == JobTotals()
 
 
 def test_stop_drops_what_waits_and_tells_who_works(store: Store) -> None:

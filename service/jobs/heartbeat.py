@@ -17,7 +17,7 @@ BEAT_S: Final = 2.0
 LOOK_S: Final = 0.5
 
 
-class Heart:
+class Heartbeat:
     """A thread that renews a lease every `beat_s` and looks every `look_s` whether its job is to stop."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Heart:
         self._lost = False
         self._stopping = lease.stopping
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._log = get_logger("sagebird.worker")
 
     def __enter__(self) -> Self:
@@ -80,11 +80,11 @@ class Heart:
                 else:
                     self._lost = True
         except SagebirdError as error:  # the database is busy or away: the next look may do better
-            self._log.warning("heart missed a beat", job=self._lease.job, reason=error.message)
+            self._log.warning("heartbeat missed", job=self._lease.job, reason=error.message)
 
     def _run(self) -> None:
         while not self._over.wait(self._look_s) and not self._lost:
             try:
                 self.look()
             except Exception:  # the edge of a thread: without beats the lease runs out, which is safe
-                self._log.exception("heart failed", job=self._lease.job)
+                self._log.exception("heartbeat failed", job=self._lease.job)

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from service.errors import LeaseLost, ObjectFault
-from service.jobs.heart import SILENT_S
-from service.jobs.ledger import Ledger
+from service.jobs.heartbeat import SILENT_S
 from service.jobs.outcome import FileReport
+from service.jobs.task_journal import TaskJournal
 from service.objects.beneath import Spot
 from service.objects.writing import replacing
 from service.store.tasks import Lease, TaskInput
@@ -30,21 +30,21 @@ def lease(house: House) -> Lease:
     return claim(house)
 
 
-def ledger(house: House, lease: Lease) -> Ledger:
-    return Ledger(house.store.queue, lease, house.clock)
+def task_journal(house: House, lease: Lease) -> TaskJournal:
+    return TaskJournal(house.store.queue, lease, house.clock)
 
 
 def publish(house: House, lease: Lease, output: Path, text: bytes = b"2\n") -> None:
     with replacing(Spot(output)) as sink:
         sink.write(text)
-        ledger(house, lease).note(REPORT, sink.identity)
+        task_journal(house, lease).note(REPORT, sink.identity)
 
 
 def test_an_output_that_was_noted_and_is_there_is_done(house: House, lease: Lease, tmp_path: Path) -> None:
     publish(house, lease, tmp_path / "a.csv.out")
 
-    assert ledger(house, lease).find("a.csv", Spot(tmp_path / "a.csv.out")) == REPORT
-    assert ledger(house, lease).find("b.csv", Spot(tmp_path / "b.csv.out")) is None
+    assert task_journal(house, lease).find("a.csv", Spot(tmp_path / "a.csv.out")) == REPORT
+    assert task_journal(house, lease).find("b.csv", Spot(tmp_path / "b.csv.out")) is None
 
 
 def test_an_output_that_is_another_file_is_not_done(house: House, lease: Lease, tmp_path: Path) -> None:
@@ -54,14 +54,14 @@ def test_an_output_that_is_another_file_is_not_done(house: House, lease: Lease, 
     output.rename(tmp_path / "kept")
     output.write_bytes(copy)
 
-    assert ledger(house, lease).find("a.csv", Spot(output)) is None
+    assert task_journal(house, lease).find("a.csv", Spot(output)) is None
 
 
 def test_a_failed_input_needs_no_output(house: House, lease: Lease, tmp_path: Path) -> None:
     failed = FileReport("a.csv", 3, 0, 0, 0.5, "a.csv, record 1: why.")
-    ledger(house, lease).note(failed, None)
+    task_journal(house, lease).note(failed, None)
 
-    assert ledger(house, lease).find("a.csv", Spot(tmp_path / "a.csv.out")) == failed
+    assert task_journal(house, lease).find("a.csv", Spot(tmp_path / "a.csv.out")) == failed
 
 
 def test_who_lost_the_lease_publishes_nothing(house: House, lease: Lease, tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_what_was_noted_but_not_named_never_gets_its_name_after_a_takeover(
     def publish_late() -> None:
         with replacing(Spot(output)) as sink:
             sink.write(b"late\n")
-            ledger(house, lease).note(REPORT, sink.identity)
+            task_journal(house, lease).note(REPORT, sink.identity)
             # Here the worker sleeps for long; another one sees that, and takes over.
             house.store.queue.watch(house.clock.monotonic(), SILENT_S)
             house.clock.advance(SILENT_S + 1)
             taken = claim(house)
-            assert ledger(house, taken).find("a.csv", Spot(output)) is None
+            assert task_journal(house, taken).find("a.csv", Spot(output)) is None
             publish(house, taken, output)
 
     with pytest.raises(ObjectFault, match="cannot be written"):
@@ -105,6 +105,6 @@ def test_the_unfinished_file_of_another_job_is_left_alone(house: House, lease: L
 
     with replacing(Spot(output)) as other:
         other.write(b"other\n")
-        assert ledger(house, lease).find("a.csv", Spot(output)) is None
+        assert task_journal(house, lease).find("a.csv", Spot(output)) is None
 
     assert output.read_bytes() == b"other\n"

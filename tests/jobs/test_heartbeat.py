@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from service.clock import SystemClock
-from service.jobs.heart import BEAT_S, SILENT_S, Heart
+from service.jobs.heartbeat import BEAT_S, SILENT_S, Heartbeat
 from service.store.tasks import Lease
 from tests.conftest import wait_until
 from tests.jobs.house import House
@@ -17,12 +17,12 @@ def lease(house: House) -> Lease:
     return found
 
 
-def heart(house: House, lease: Lease, leaving: Callable[[], bool] = lambda: False) -> Heart:
-    return Heart(house.store.queue, lease, house.clock, leaving=leaving)
+def heartbeat(house: House, lease: Lease, leaving: Callable[[], bool] = lambda: False) -> Heartbeat:
+    return Heartbeat(house.store.queue, lease, house.clock, leaving=leaving)
 
 
-def test_a_heart_renews_the_lease_when_it_is_time_to(house: House, lease: Lease) -> None:
-    one = heart(house, lease)
+def test_a_heartbeat_renews_the_lease_when_it_is_time_to(house: House, lease: Lease) -> None:
+    one = heartbeat(house, lease)
     for _ in range(10):
         house.clock.advance(BEAT_S)
         one.look()
@@ -32,7 +32,7 @@ def test_a_heart_renews_the_lease_when_it_is_time_to(house: House, lease: Lease)
 
 
 def test_a_lease_that_was_taken_over_is_lost(house: House, lease: Lease) -> None:
-    one = heart(house, lease)
+    one = heartbeat(house, lease)
     house.store.queue.release(lease)
     assert house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)
 
@@ -43,7 +43,7 @@ def test_a_lease_that_was_taken_over_is_lost(house: House, lease: Lease) -> None
 
 
 def test_who_could_not_beat_for_too_long_takes_the_lease_for_lost(house: House, lease: Lease) -> None:
-    one = heart(house, lease)
+    one = heartbeat(house, lease)
 
     house.clock.advance(SILENT_S + 0.1)
 
@@ -51,7 +51,7 @@ def test_who_could_not_beat_for_too_long_takes_the_lease_for_lost(house: House, 
 
 
 def test_a_job_that_is_being_stopped_is_heard_of(house: House, lease: Lease) -> None:
-    one = heart(house, lease)
+    one = heartbeat(house, lease)
     house.stop()
 
     one.look()
@@ -60,10 +60,10 @@ def test_a_job_that_is_being_stopped_is_heard_of(house: House, lease: Lease) -> 
 
 
 def test_a_worker_that_leaves_stops(house: House, lease: Lease) -> None:
-    assert heart(house, lease, lambda: True).stops()
+    assert heartbeat(house, lease, lambda: True).stops()
 
 
 def test_the_thread_beats_by_itself(house: House, lease: Lease) -> None:
     house.stop()
-    with Heart(house.store.queue, lease, SystemClock(), beat_s=0.01, look_s=0.01) as one:
+    with Heartbeat(house.store.queue, lease, SystemClock(), beat_s=0.01, look_s=0.01) as one:
         wait_until(lambda: one.stopping)

@@ -10,11 +10,11 @@ from service.jobs.journal import Identity
 from service.jobs.outcome import FileReport
 from service.objects.beneath import Spot
 from service.objects.writing import is_written, remove_unfinished
-from service.store.results import Result
+from service.store.results import InputResult
 from service.store.tasks import Lease, TaskQueue
 
 
-class Ledger:
+class TaskJournal:
     """Implements Journal for what is held on a lease."""
 
     def __init__(self, queue: TaskQueue, lease: Lease, clock: Clock) -> None:
@@ -37,7 +37,7 @@ class Ledger:
 
     def note(self, report: FileReport, identity: Identity | None) -> None:
         """Remember an input. Raises LeaseLost."""
-        noted = Result(
+        noted = InputResult(
             report.name,
             report.rows_in,
             report.rows_out,
@@ -49,6 +49,6 @@ class Ledger:
         self._queue.note(self._lease, noted, self._clock.now())
 
 
-def report_of(noted: Result) -> FileReport:
+def report_of(noted: InputResult) -> FileReport:
     """What was noted of an input, as jobs tell it."""
     return FileReport(noted.name, noted.rows_in, noted.rows_out, noted.rejected, noted.seconds, noted.error)

@@ -1,4 +1,4 @@
-"""One member of a crew: loads the model, takes batches, gives results back."""
+"""One process of a pool: loads the model, takes batches, gives results back."""
 
 import os
 import signal
@@ -37,8 +37,8 @@ from service.media.types import JSON, TEXT
 from service.objects.beneath import Spot
 from service.objects.store import cannot_read, read_chunks
 
-Result = Done | Failed
-Work = Callable[["Batch"], Result]
+BatchResult = Done | Failed
+Work = Callable[["Batch"], BatchResult]
 
 _FIRST_PAUSE_S: Final = 0.25
 _MOST_PROGRAM_BYTES: Final = 1 << 28
@@ -75,7 +75,7 @@ Batch = bytes | Headed | Spans | Stream
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a crew knows of its model once it is loaded.
+    """What a pool knows of its model once it is loaded.
 
     `as_blocks`: answers do not depend on how records are put together, so batches may be of any size.
     `columns`: the names by which it knows a header, if it does. `headers`: what it makes of one.
@@ -89,17 +89,17 @@ class Profile:
     headers: Headers = Headers.KNOWN
 
 
-class Recruit(Protocol):
-    """What a member needs to begin; it is sent to the member's process."""
+class ModelOpener(Protocol):
+    """What opens the model of a pool; it is sent to each of the pool's processes."""
 
-    def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
+    def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the model: the work, what ends it, and what is known of the model. Raises ModelFault."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class LocalRecruit:
-    """A model's folder, which the member loads into its own process.
+class LocalModelOpener:
+    """A model's folder, which each process of the pool loads for itself.
 
     It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it.
     """
@@ -111,7 +111,7 @@ class LocalRecruit:
     most_bytes: int = 0
     code_dir: Path | None = None
 
-    def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
+    def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
         model = load_model(
             self.model_dir,
@@ -174,14 +174,14 @@ class LocalRecruit:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteRecruit:
+class ContainerOpener:
     """A running container's address."""
 
     url: str
     options: TransformOptions
     quarantine: bool
 
-    def enlist(self) -> tuple[Work, Callable[[], None], Profile]:
+    def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Ping the container and ask what it can do. Raises ModelUnreachable."""
         remote = RemoteModel(self.url, self.options.timeout_s)
         try:
@@ -209,7 +209,7 @@ class RemoteRecruit:
                 as_blocks=False,
             )
 
-        def run(batch: Batch) -> Result:
+        def run(batch: Batch) -> BatchResult:
             work = work_below(_header_of(batch))
             if not isinstance(batch, Stream):
                 return _run(work, batch)
@@ -220,15 +220,15 @@ class RemoteRecruit:
         return run, remote.close, profile
 
 
-def serve(connection: Connection, recruit: Recruit) -> None:
-    """The life of a member in a process of its own; ends when the other end of the connection is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the crew
+def serve(connection: Connection, opener: ModelOpener) -> None:
+    """The life of a process of the pool; ends when the other end of the connection is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the pool
     reseed()
     keep_freed_memory()
-    if isinstance(recruit, LocalRecruit):
-        os.environ.update(recruit.environment)  # the process is this job's alone
+    if isinstance(opener, LocalModelOpener):
+        os.environ.update(opener.environment)  # the process is this job's alone
     try:
-        work, _, profile = recruit.enlist()
+        work, _, profile = opener.open()
     except ModelFault as fault:
         connection.send(fault)
         return
@@ -238,7 +238,7 @@ def serve(connection: Connection, recruit: Recruit) -> None:
             connection.send(work(connection.recv()))
 
 
-def _run(work: BatchWork, batch: Batch) -> Result:
+def _run(work: BatchWork, batch: Batch) -> BatchResult:
     try:
         return work.run(_body(batch))
     except ObjectFault as fault:

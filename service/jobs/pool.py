@@ -15,10 +15,10 @@ from typing import Final, Protocol
 from service.domain.transform.options import TransformOptions
 from service.errors import BrokenOff, ModelFault
 from service.hosting.runtimes.preload import limit_threads
-from service.jobs.member import Batch, Profile, Recruit, Result, Spans, serve
+from service.jobs.process import Batch, BatchResult, ModelOpener, Profile, Spans, serve
 from service.jobs.work import Failed
 
-_PRELOADED: Final = ("service.jobs.member", "service.hosting.runtimes.sklearn", "sklearn.ensemble")
+_PRELOADED: Final = ("service.jobs.process", "service.hosting.runtimes.sklearn", "sklearn.ensemble")
 _SPARE: Final = 2
 _LEAVE_S: Final = 5.0
 _LOOK_S: Final = 0.25
@@ -38,10 +38,10 @@ class Item:
     number: int | None = None  # the bad record of a fault, from 1, counted from the file's next batch on
 
 
-Results = Generator[tuple[Item, Result | None], None, None]
+Results = Generator[tuple[Item, BatchResult | None], None, None]
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Works on batches."""
 
     @property
@@ -58,18 +58,18 @@ class Crew(Protocol):
         ...
 
 
-class ThreadCrew:
+class ThreadPool:
     """Threads beside a container, which does the work."""
 
-    def __init__(self, recruit: Recruit, options: TransformOptions) -> None:
+    def __init__(self, opener: ModelOpener, options: TransformOptions) -> None:
         """Meet the container; as many threads as it and the options allow. Raises ModelFault."""
-        self._work, self._closing, self.profile = recruit.enlist()
+        self._work, self._closing, self.profile = opener.open()
         self._count = options.concurrency(self.profile.parameters)
         self._pool = ThreadPoolExecutor(self._count)
 
     def results(self, items: Iterator[Item]) -> Results:
         """In order, at most twice as many ahead as there are threads."""
-        waiting: deque[tuple[Item, Future[Result] | None]] = deque()
+        waiting: deque[tuple[Item, Future[BatchResult] | None]] = deque()
         for item in items:
             future = None if item.batch is None else self._pool.submit(self._work, item.batch)
             waiting.append((item, future))
@@ -84,33 +84,35 @@ class ThreadCrew:
         self._closing()
 
 
-class ProcessCrew:
+class ProcessPool:
     """Processes with the model in each; one that dies is replaced, and its batch is tried once more."""
 
-    def __init__(self, recruit: Recruit, count: int, broken_off: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, opener: ModelOpener, count: int, broken_off: Callable[[], bool] = lambda: False
+    ) -> None:
         """Start them and wait until the model is loaded in each.
 
         `broken_off` is asked while a process is waited for. Raises ModelFault; BrokenOff once it says so.
         """
         limit_threads()
-        self._recruit = recruit
+        self._opener = opener
         self._broken_off = broken_off
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(_PRELOADED))
-        self._members: list[_Member] = []
+        self._processes: list[_Process] = []
         try:
             for _ in range(count):
-                self._members.append(_Member(self._context, recruit))
-            profiles = [self._ready(member) for member in self._members]
+                self._processes.append(_Process(self._context, opener))
+            profiles = [self._ready(process) for process in self._processes]
             self.profile = profiles[0]
         except BaseException:
             self.close()
             raise
 
     def results(self, items: Iterator[Item]) -> Results:
-        """In order, a few ahead of the one that is waited for. Raises BrokenOff; close the crew then."""
+        """In order, a few ahead of the one that is waited for. Raises BrokenOff; close the pool then."""
         waiting: deque[_Waiting] = deque()
-        window = 2 * len(self._members) + _SPARE
+        window = 2 * len(self._processes) + _SPARE
         item = next(items, None)
         while item is not None or waiting:
             while item is not None and len(waiting) < window and self._hand_out(item, waiting):
@@ -123,33 +125,33 @@ class ProcessCrew:
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
-        for member in self._members:
-            member.dismiss()
-        self._members.clear()
+        for process in self._processes:
+            process.dismiss()
+        self._processes.clear()
 
     def _hand_out(self, item: Item, waiting: "deque[_Waiting]") -> bool:
-        """Put an item in line, its batch with a member; False where no member can take it now."""
-        member = min(self._members, key=lambda each: len(each.given))
-        if item.batch is not None and not member.takes(item.batch):
+        """Put an item in line, its batch with a process; False where no process can take it now."""
+        process = min(self._processes, key=lambda each: len(each.given))
+        if item.batch is not None and not process.takes(item.batch):
             return False
         waiting.append(_Waiting(item))
         if item.batch is not None:
-            member.give(waiting[-1])
+            process.give(waiting[-1])
         return True
 
     def _collect(self) -> None:
         """Wait for a result, and take all that are there."""
-        busy = {member.connection: member for member in self._members if member.given}
+        busy = {process.connection: process for process in self._processes if process.given}
         for connection in self._wait(list(busy)):
-            member = busy[connection]
+            process = busy[connection]
             try:
-                member.take()
+                process.take()
             except (EOFError, OSError):
-                self._replace(member)
+                self._replace(process)
 
-    def _ready(self, member: "_Member") -> Profile:
-        self._wait([member.connection])
-        return member.ready()
+    def _ready(self, process: "_Process") -> Profile:
+        self._wait([process.connection])
+        return process.ready()
 
     def _wait(self, connections: list[Connection]) -> list[Connection]:
         while not (ready := wait(connections, _LOOK_S)):
@@ -157,12 +159,12 @@ class ProcessCrew:
                 raise BrokenOff
         return ready  # type: ignore[return-value]  # wait returns what it was given
 
-    def _replace(self, member: "_Member") -> None:
-        member.dismiss()
-        fresh = _Member(self._context, self._recruit)
-        self._members[self._members.index(member)] = fresh
+    def _replace(self, process: "_Process") -> None:
+        process.dismiss()
+        fresh = _Process(self._context, self._opener)
+        self._processes[self._processes.index(process)] = fresh
         self._ready(fresh)
-        for position, waiting in enumerate(member.given):
+        for position, waiting in enumerate(process.given):
             if position == 0 and waiting.tried:
                 waiting.result = Failed(None, _DIED)
                 continue
@@ -175,18 +177,18 @@ class _Waiting:
     """An item whose turn has not come."""
 
     item: Item
-    result: Result | None = None
+    result: BatchResult | None = None
     tried: bool = False
 
 
-class _Member:
+class _Process:
     """One process, its connection, and the batches that it was given, oldest first."""
 
-    def __init__(self, context: multiprocessing.context.ForkServerContext, recruit: Recruit) -> None:
+    def __init__(self, context: multiprocessing.context.ForkServerContext, opener: ModelOpener) -> None:
         self.connection: Connection
         self.given: deque[_Waiting] = deque()
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, recruit), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, opener), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -236,5 +238,5 @@ class _Member:
         self._process.close()
 
 
-def _resolved(item: Item, future: "Future[Result] | None") -> tuple[Item, Result | None]:
+def _resolved(item: Item, future: "Future[BatchResult] | None") -> tuple[Item, BatchResult | None]:
     return item, None if future is None else future.result()

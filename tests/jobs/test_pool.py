@@ -12,8 +12,8 @@ import pytest
 
 from service.domain.transform.options import TransformOptions
 from service.errors import ModelFault
-from service.jobs.crew import Item, ProcessCrew
-from service.jobs.member import LocalRecruit
+from service.jobs.pool import Item, ProcessPool
+from service.jobs.process import LocalModelOpener
 from service.jobs.work import Done, Failed
 from tests.conftest import wait_until
 from tests.jobs.conftest import ECHO, Bench
@@ -22,17 +22,17 @@ OPTIONS = TransformOptions(content_type="text/csv", accept="text/csv", split_typ
 CSV: dict[str, Any] = {"content_type": "text/csv", "accept": "text/csv", "split_type": "Line"}
 
 
-def crew_of(model: Path, count: int = 2, options: TransformOptions = OPTIONS) -> ProcessCrew:
-    return ProcessCrew(LocalRecruit(model, {"MINE": "yes"}, options, False), count)
+def pool_of(model: Path, count: int = 2, options: TransformOptions = OPTIONS) -> ProcessPool:
+    return ProcessPool(LocalModelOpener(model, {"MINE": "yes"}, options, False), count)
 
 
 def items(count: int) -> Iterator[Item]:
     return (Item(number, b"%d\n" % number) for number in range(count))
 
 
-def outputs(crew: ProcessCrew, count: int) -> list[bytes]:
+def outputs(pool: ProcessPool, count: int) -> list[bytes]:
     done = []
-    for _, result in crew.results(items(count)):
+    for _, result in pool.results(items(count)):
         assert isinstance(result, Done), result
         done.append(result.output)
     return done
@@ -49,8 +49,8 @@ def transform_fn(model, data, content_type, accept):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_results_come_in_the_order_of_the_batches(bench: Bench, count: int) -> None:
-    with closing(crew_of(bench.model(SLOW_FIRST), count)) as crew:
-        assert outputs(crew, 40) == [b"%d\n" % number for number in range(40)]
+    with closing(pool_of(bench.model(SLOW_FIRST), count)) as pool:
+        assert outputs(pool, 40) == [b"%d\n" % number for number in range(40)]
 
 
 def test_only_a_few_batches_are_taken_ahead(bench: Bench) -> None:
@@ -61,7 +61,7 @@ def test_only_a_few_batches_are_taken_ahead(bench: Bench) -> None:
             taken.append(item)
             yield item
 
-    with closing(crew_of(bench.model(SLOW_FIRST))) as crew, closing(crew.results(counted())) as results:
+    with closing(pool_of(bench.model(SLOW_FIRST))) as pool, closing(pool.results(counted())) as results:
         next(results)
         assert len(taken) < 10
 
@@ -69,8 +69,8 @@ def test_only_a_few_batches_are_taken_ahead(bench: Bench) -> None:
 def test_steps_without_a_batch_keep_their_place(bench: Bench) -> None:
     steps = [Item(0, b"0\n"), Item(0), Item(1, fault="broken"), Item(2), Item(3, b"1\n")]
 
-    with closing(crew_of(bench.model(SLOW_FIRST))) as crew:
-        found = list(crew.results(iter(steps)))
+    with closing(pool_of(bench.model(SLOW_FIRST))) as pool:
+        found = list(pool.results(iter(steps)))
 
     assert [item for item, _ in found] == steps
     assert [result is None for _, result in found] == [False, True, True, True, False]
@@ -79,20 +79,20 @@ def test_steps_without_a_batch_keep_their_place(bench: Bench) -> None:
 def test_large_batches_both_ways_do_not_block(bench: Bench) -> None:
     data = b"x" * 3_000_000 + b"\n"
 
-    with closing(crew_of(bench.model(ECHO))) as crew:
-        found = [result for _, result in crew.results(Item(n, data) for n in range(8))]
+    with closing(pool_of(bench.model(ECHO))) as pool:
+        found = [result for _, result in pool.results(Item(n, data) for n in range(8))]
 
     assert all(isinstance(result, Done) and result.output == data for result in found)
 
 
 def test_a_model_that_does_not_load_is_told_once(bench: Bench) -> None:
     with pytest.raises(ModelFault, match="no such luck"):
-        crew_of(bench.model("def model_fn(model_dir): raise ValueError('no such luck')"))
+        pool_of(bench.model("def model_fn(model_dir): raise ValueError('no such luck')"))
 
 
 def test_a_model_that_dies_while_loading_is_told(bench: Bench) -> None:
     with pytest.raises(ModelFault, match="the process that loads the model died"):
-        crew_of(bench.model("import os\nos._exit(9)\ndef model_fn(model_dir): pass"))
+        pool_of(bench.model("import os\nos._exit(9)\ndef model_fn(model_dir): pass"))
 
 
 DIES_ON_7 = """
@@ -107,15 +107,15 @@ def transform_fn(model, data, content_type, accept):
 
 
 def test_a_process_that_dies_is_replaced_and_its_batches_are_done(bench: Bench) -> None:
-    with closing(crew_of(bench.model(DIES_ON_7))) as crew:
-        assert outputs(crew, 20) == [b"%d\n" % number for number in range(20)]
+    with closing(pool_of(bench.model(DIES_ON_7))) as pool:
+        assert outputs(pool, 20) == [b"%d\n" % number for number in range(20)]
 
 
 def test_a_batch_that_kills_its_process_twice_fails_alone(bench: Bench) -> None:
     script = DIES_ON_7.replace('and not (model / "died").exists()', "")
 
-    with closing(crew_of(bench.model(script))) as crew:
-        found = [result for _, result in crew.results(items(20))]
+    with closing(pool_of(bench.model(script))) as pool:
+        found = [result for _, result in pool.results(items(20))]
 
     assert [number for number, result in enumerate(found) if not isinstance(result, Done)] == [7]
     assert isinstance(found[7], Failed)
@@ -146,8 +146,8 @@ def transform_fn(model, data, content_type, accept):
 def test_a_model_that_takes_too_long_is_interrupted(bench: Bench) -> None:
     options = TransformOptions(content_type="text/csv", split_type="Line", timeout_s=1, max_retries=0)
 
-    with closing(crew_of(bench.model(HANGS_ON_3), options=options)) as crew:
-        found = [result for _, result in crew.results(items(6))]
+    with closing(pool_of(bench.model(HANGS_ON_3), options=options)) as pool:
+        found = [result for _, result in pool.results(items(6))]
 
     assert [number for number, result in enumerate(found) if isinstance(result, Failed)] == [3]
     assert found[3] == Failed(None, "no answer within 1 s")
@@ -163,8 +163,8 @@ def transform_fn(model, data, content_type, accept):
 """
     options = TransformOptions(content_type="text/csv", split_type="Line", max_retries=2)
 
-    with closing(crew_of(bench.model(script), 1, options)) as crew:
-        assert outputs(crew, 3) == [b"0\n", b"1\n", b"2\n"]
+    with closing(pool_of(bench.model(script), 1, options)) as pool:
+        assert outputs(pool, 3) == [b"0\n", b"1\n", b"2\n"]
 
 
 def test_the_environment_is_the_processes_own(bench: Bench) -> None:
@@ -174,25 +174,27 @@ def model_fn(model_dir): return os.environ["MINE"]
 def transform_fn(model, data, content_type, accept):
     return model + os.environ["MINE"], accept
 """
-    with closing(crew_of(bench.model(script), 1)) as crew:
-        assert outputs(crew, 1) == [b"yesyes"]
+    with closing(pool_of(bench.model(script), 1)) as pool:
+        assert outputs(pool, 1) == [b"yesyes"]
     assert "MINE" not in os.environ
 
 
 def test_closing_ends_all_processes_whatever_they_are_at(bench: Bench) -> None:
-    crew = crew_of(bench.model(HANGS_ON_3))
-    results = crew.results(items(10))
+    pool = pool_of(bench.model(HANGS_ON_3))
+    results = pool.results(items(10))
     next(results)
-    members = [psutil.Process(member._process.pid) for member in crew._members]
+    processes = [psutil.Process(process._process.pid) for process in pool._processes]
 
     results.close()
-    crew.close()
+    pool.close()
 
-    assert len(members) == 2
-    wait_until(lambda: not any(member.is_running() and member.status() != "zombie" for member in members))
+    assert len(processes) == 2
+    wait_until(
+        lambda: not any(process.is_running() and process.status() != "zombie" for process in processes)
+    )
 
 
-def test_ctrl_c_is_for_whoever_started_the_crew(bench: Bench) -> None:
-    with closing(crew_of(bench.model(ECHO), 1)) as crew:
-        os.kill(crew._members[0]._process.pid or 0, signal.SIGINT)
-        assert outputs(crew, 3) == [b"0\n", b"1\n", b"2\n"]
+def test_ctrl_c_is_for_whoever_started_the_pool(bench: Bench) -> None:
+    with closing(pool_of(bench.model(ECHO), 1)) as pool:
+        os.kill(pool._processes[0]._process.pid or 0, signal.SIGINT)
+        assert outputs(pool, 3) == [b"0\n", b"1\n", b"2\n"]

@@ -1,0 +1,122 @@
+"""A transform job as it is asked for: the model's name, two addresses, options; looked up, checked and run.
+
+The one door to batch transform, for the command line and for workers alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from service.domain.transform.options import TransformOptions, check_options
+from service.errors import ModelNotFound, ValidationFault
+from service.hosting.artifacts.artifact import ArtifactStore, open_artifacts
+from service.hosting.artifacts.submitted import open_code
+from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
+from service.jobs.outcome import JobOutcome
+from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
+from service.jobs.process import ContainerOpener, LocalModelOpener
+from service.jobs.transform import Job, JobMonitor, run_transform
+from service.objects.store import ObjectStore
+from service.objects.writing import remove_abandoned
+from service.s3uri import parse_s3_uri
+from service.settings import Settings
+
+_URLS: Final = ("http://", "https://")
+
+
+@dataclass(frozen=True, slots=True)
+class TransformRequest:
+    """What somebody wants transformed.
+
+    `model`: a name of the model folder, a path, or the address of a running container. `environment`: the
+    model's own; the options' wins over it. `guess_type` tells the ContentType by the first input's
+    name, where the options leave it out.
+    """
+
+    model: str
+    source: str
+    target: str
+    options: TransformOptions
+    environment: Mapping[str, str] = field(default_factory=dict)
+    quarantine: bool = False
+    report: bool = False
+    guess_type: Callable[[str], str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransformParts:
+    """What requests are done with: the objects, the models, and how many processes may work at once."""
+
+    objects: ObjectStore
+    artifacts: ArtifactStore
+    models: Path
+    cpus: int
+    most_bytes: int = 0
+
+
+def open_transform_parts(
+    settings: Settings, *, model_roots: Sequence[Path] = (), allow_paths: bool
+) -> TransformParts:
+    """The parts over the settings' folders; `model_roots` are further folders that models may lie in."""
+    return TransformParts(
+        ObjectStore(settings.buckets, allow_paths=allow_paths),
+        open_artifacts(settings, model_roots),
+        settings.models,
+        settings.worker_processes,
+        settings.model_memory,
+    )
+
+
+def run_request(request: TransformRequest, parts: TransformParts, watch: JobMonitor) -> JobOutcome:
+    """Check, look up, load, and run.
+
+    Raises: ValidationFault where the request cannot be meant; ModelFault where the model cannot be loaded;
+    ObjectFault where inputs cannot be found or outputs not be written.
+    """
+    target = parts.objects.locate(request.target)
+    inputs = find_inputs(parts.objects, request.source, target, request.options)
+    if request.guess_type and request.options.content_type is None:
+        guessed = request.guess_type(inputs[0].spot.name.removesuffix(".gz"))
+        request = replace(request, options=replace(request.options, content_type=guessed))
+    request = replace(request, options=request.options.settled())
+    check_options(request.options)
+    remote = request.model.startswith(_URLS)
+    remove_abandoned(target)
+    with closing(_open_pool(request, parts, inputs, remote=remote)) as pool:
+        job = Job(inputs, target, request.options, pool, remote, request.quarantine, request.report)
+        return run_transform(job, watch)
+
+
+def _open_pool(
+    request: TransformRequest, parts: TransformParts, inputs: Sequence[Input], *, remote: bool
+) -> WorkerPool:
+    options = request.options
+    if remote and options.environment:
+        raise ValidationFault("Environment cannot be given to a container that is already running.")
+    if remote:
+        return ThreadPool(ContainerOpener(request.model, options, request.quarantine), options)
+    environment = {**request.environment, **options.container_environment()}
+    model, code = _model_dir(request.model, parts), open_code(parts.artifacts, environment)
+    opener = LocalModelOpener(model, environment, options, request.quarantine, parts.most_bytes, code)
+    size_bytes = sum(given.size_bytes for given in inputs)
+    return ProcessPool(opener, count_processes(options, parts.cpus, len(inputs), size_bytes))
+
+
+def _model_dir(model: str, parts: TransformParts) -> Path:
+    """The model's unpacked folder. Raises ModelFault."""
+    if "/" in model:
+        place = model if parse_s3_uri(model) else parts.objects.locate(model).path
+        return parts.artifacts.open(parts.artifacts.resolve(place))
+    try:
+        found = parts.artifacts.resolve(model, within=parts.models)
+    except ModelNotFound as error:
+        raise ModelNotFound(f"{error.message.removesuffix('.')} {parts.models}.") from None
+    return parts.artifacts.open(found)
+
+
+def count_processes(options: TransformOptions, cpus: int, files: int, size_bytes: int) -> int:
+    """One for each processor unless told otherwise, and none that would have nothing to do."""
+    wanted = options.max_concurrent_transforms or cpus
+    return max(1, min(wanted, max(files, size_bytes // LEAST_BLOCK_BYTES)))

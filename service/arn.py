@@ -38,34 +38,6 @@ class Arns:
         """The ARN of a SageMaker resource; `kind_tail` is the word before its name, as `endpoint-config`."""
         return f"arn:{self.partition}:sagemaker:{self.region}:{self.account}:{kind_tail}/{name}"
 
-    def model(self, name: str) -> str:
-        """The ARN of a model."""
-        return self.arn("model", name)
-
-    def endpoint_config(self, name: str) -> str:
-        """The ARN of an endpoint configuration."""
-        return self.arn("endpoint-config", name)
-
-    def endpoint(self, name: str) -> str:
-        """The ARN of an endpoint."""
-        return self.arn("endpoint", name)
-
-    def inference_component(self, name: str) -> str:
-        """The ARN of an inference component."""
-        return self.arn("inference-component", name)
-
-    def inference_experiment(self, name: str) -> str:
-        """The ARN of an inference experiment."""
-        return self.arn("inference-experiment", name)
-
-    def inference_recommendations_job(self, name: str) -> str:
-        """The ARN of an inference recommendations job."""
-        return self.arn("inference-recommendations-job", name)
-
-    def transform_job(self, name: str) -> str:
-        """The ARN of a transform job."""
-        return self.arn("transform-job", name)
-
     def assumed_role(self, role: str, session: str) -> str:
         """A caller that has assumed a role. Source: AWS's answer of GetCallerIdentity to such a caller."""
         return f"arn:{self.partition}:sts::{self.account}:assumed-role/{role}/{session}"

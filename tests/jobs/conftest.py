@@ -13,7 +13,7 @@ import pytest
 from service.clock import SystemClock
 from service.domain.transform.options import TransformOptions, check_options
 from service.jobs.inputs import find_inputs
-from service.jobs.journal import Journal, NoJournal
+from service.jobs.journal import NoJournal
 from service.jobs.outcome import JobOutcome, Progress
 from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import ContainerOpener, LocalModelOpener
@@ -58,7 +58,6 @@ class Bench:
         processes: int = 0,
         quarantine: bool = False,
         report: bool = False,
-        journal: Journal | None = None,
         stop: Callable[[], bool] = lambda: False,
         source: str = "",
         target: str = "out",
@@ -72,9 +71,7 @@ class Bench:
         inputs = find_inputs(store, source or str(self.folder / "in"), place, wanted)
         with closing(_open_pool(model, wanted, quarantine, processes)) as pool:
             job = Job(inputs, place, wanted, pool, isinstance(model, str), quarantine, report)
-            return run_transform(
-                job, JobMonitor(SystemClock(), journal or NoJournal(), stop, self.told.append)
-            )
+            return run_transform(job, JobMonitor(SystemClock(), NoJournal(), stop, self.told.append))
 
     def out(self, name: str, target: str = "out") -> bytes:
         """What was written for an input."""

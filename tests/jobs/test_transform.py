@@ -20,8 +20,6 @@ from service.domain.transform.split import split_record_io
 from service.errors import ModelFault, NotAcceptable, ObjectFault, ValidationFault
 from service.hosting.host import Call
 from service.hosting.runtimes.model import load_model
-from service.jobs.journal import FileJournal
-from service.jobs.outcome import JobOutcome
 from tests.domain.transform.test_split import record_io, tf_record
 from tests.jobs.conftest import ECHO, IRIS, Bench
 
@@ -676,59 +674,6 @@ def test_a_stop_leaves_whole_outputs_and_nothing_else(bench: Bench, after: int, 
     assert len(outcome.files) < 3
     for report in outcome.files:
         assert bench.out(report.name).count(b"\n") == 100_000
-
-
-def test_a_journal_lets_a_second_run_go_on_where_the_first_stopped(bench: Bench) -> None:
-    for name in ("a.csv", "b.csv", "c.csv", "d.csv"):
-        bench.put(name, ROW)
-    bench.put("b.csv", "bad\n")
-    journal = FileJournal(bench.folder / "journal")
-    stopped = bench.run(journal=journal, stop=lambda: len(bench.written()) >= 2, **CSV)
-    journal.close()
-    before = {name: (bench.folder / "out" / name).stat().st_ino for name in bench.written()}
-    assert stopped.status == "Stopped"
-
-    again = FileJournal(bench.folder / "journal")
-    resumed = bench.run(journal=again, **CSV)
-    again.close()
-
-    assert [report.name for report in resumed.files] == ["a.csv", "b.csv", "c.csv", "d.csv"]
-    assert [report.error is None for report in resumed.files] == [True, False, True, True]
-    assert resumed.status == "Failed"
-    assert {name: (bench.folder / "out" / name).stat().st_ino for name in before} == before
-
-
-def test_an_output_that_is_not_the_journals_is_written_again(bench: Bench) -> None:
-    bench.put("a.csv", ROW)
-    with_journal(bench)
-    (bench.folder / "out" / "a.csv.out").write_text("other")
-
-    with_journal(bench)
-
-    assert bench.out("a.csv") == b"0\n"
-
-
-def with_journal(bench: Bench) -> JobOutcome:
-    journal = FileJournal(bench.folder / "journal")
-    try:
-        return bench.run(journal=journal, **CSV)
-    finally:
-        journal.close()
-
-
-def test_a_journal_with_a_torn_end_is_read_up_to_it(bench: Bench) -> None:
-    bench.put("a.csv", ROW)
-    with_journal(bench)
-    inode = (bench.folder / "out" / "a.csv.out").stat().st_ino
-    with (bench.folder / "journal").open("ab") as file:
-        file.write(b'\n{"report": {"na')
-    bench.put("b.csv", ROW)
-
-    outcome = with_journal(bench)
-
-    assert [report.name for report in outcome.files] == ["a.csv", "b.csv"]
-    assert (bench.folder / "out" / "a.csv.out").stat().st_ino == inode
-    assert with_journal(bench).status == "Completed"
 
 
 # ---- what ends a job

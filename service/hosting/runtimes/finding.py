@@ -54,11 +54,6 @@ _NAMED: Final = MappingProxyType(
 )
 
 
-def can_load(model_dir: Path) -> bool:
-    """Whether the folder holds a file that is a pickled model by its name."""
-    return bool(_candidates(model_dir))
-
-
 def find_file(model_dir: Path) -> Path:
     """The folder's model file. Raises ModelFailure when there is none, or no telling which."""
     candidates = _candidates(model_dir)
@@ -144,7 +139,11 @@ def _hint(path: Path, beside: int) -> str | None:
 def _hint_of_folder(folder: Path, beside: int) -> str | None:
     name = _shown(folder)
     inner = {path.name for path in _listed(folder)}
-    if inner & {*_NAMES, "inference.py"} or can_load(folder) or (folder / "code" / "inference.py").is_file():
+    if (
+        inner & {*_NAMES, "inference.py"}
+        or _candidates(folder)
+        or (folder / "code" / "inference.py").is_file()
+    ):
         what = "all of it lies" if beside == 1 else "a model lies"
         command = f"tar -C {name} -czf model.tar.gz ."
         return f"{what} in {name}, one folder too deep: pack what is in that folder ({command})"

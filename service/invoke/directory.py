@@ -16,9 +16,13 @@ from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
 _Value = TypeVar("_Value")
 
 
+TargetKey = tuple[int, str]
+"""The generation of a fleet and the name of one of its variants: two fleets may have variants of one name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One variant, ready to be called."""
+    """One variant of a fleet, ready to be called."""
 
     variant: Variant
     replica: Replica
@@ -27,14 +31,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint's variants, how they share traffic; callers of a `multi` one name a target model.
+    """One endpoint's targets, how they share traffic; callers of a `multi` one name a target model.
 
-    An `asynchronous` one answers nobody at once.
+    `named` has for each variant's name the target that callers mean by it. An `asynchronous` one answers
+    nobody at once.
     """
 
     endpoint: str
-    targets: Mapping[str, Target]
-    traffic: Traffic
+    targets: Mapping[TargetKey, Target]
+    named: Mapping[str, Target]
+    traffic: Traffic[TargetKey]
     multi: bool
     asynchronous: bool = False
 
@@ -122,21 +128,22 @@ def _route(
     previous = before.routes.get(name)
     if previous is not None and before.endpoints[name].serving == fleet:
         return previous
-    targets = {
+    named = {
         variant.name: _target(previous, variant)
         or Target(variant, replica(variant.source), registry.invocation(name, variant.name))
         for variant in fleet.variants
     }
-    for target in targets.values():
+    for target in named.values():
         target.replica.scale(target.variant.instances, target.variant.most_calls)
-    traffic = Traffic([(variant.name, variant.weight) for variant in fleet.variants])
+    traffic = Traffic([((fleet.generation, variant.name), variant.weight) for variant in fleet.variants])
     multi = any(variant.source.multi for variant in fleet.variants)
-    return Route(name, targets, traffic, multi, fleet.asynchronous)
+    targets = {(fleet.generation, variant): target for variant, target in named.items()}
+    return Route(name, targets, named, traffic, multi, fleet.asynchronous)
 
 
 def _target(previous: Route | None, variant: Variant) -> Target | None:
     """The target that serves the variant already, None where its model is another: a replica keeps state."""
-    known = None if previous is None else previous.targets.get(variant.name)
+    known = None if previous is None else previous.named.get(variant.name)
     if known is None or known.variant.source != variant.source:
         return None
     return known if known.variant == variant else replace(known, variant=variant)

@@ -119,9 +119,9 @@ class Predictor:
             return [self.predict(head.invocation.with_body(body)) for body in bodies]
         if len(targets) == 1:
             return self._begin_at(targets[0], head, bodies, begun_s)
-        places: dict[str, list[int]] = {}
+        places: dict[int, list[int]] = {}
         for place, target in enumerate(targets):
-            places.setdefault(target.variant.name, []).append(place)
+            places.setdefault(id(target), []).append(place)
         found: dict[int, Outcome] = {}
         for some in places.values():
             outcomes = self._begin_at(targets[some[0]], head, [bodies[at] for at in some], begun_s)
@@ -303,12 +303,13 @@ class Predictor:
     def _pick(self, route: Route, invocation: Invocation) -> Target:
         variant = invocation.target_variant
         if variant is None:
-            variant = route.traffic.pick(self._draw())
-            if variant is None:
+            drawn = route.traffic.pick(self._draw())
+            if drawn is None:
                 raise ValidationFault(sentences.no_traffic(route.endpoint))
-        target = route.targets.get(variant)
+            return route.targets[drawn]
+        target = route.named.get(variant)
         if target is None:
-            raise ValidationFault(sentences.variant_unknown(variant, route.endpoint, list(route.targets)))
+            raise ValidationFault(sentences.variant_unknown(variant, route.endpoint, list(route.named)))
         return target
 
     def _worded(self, error: SagebirdError, invocation: Invocation) -> SagebirdError:

@@ -26,7 +26,7 @@ number = st.one_of(
 )
 
 
-def edges_of(traffic: Traffic) -> dict[str, float]:
+def edges_of(traffic: Traffic[str]) -> dict[str, float]:
     """The measure of the numbers that each variant owns, found by bisection on pick alone."""
     owned: dict[str, float] = {}
     start = 0.0

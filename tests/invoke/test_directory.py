@@ -16,7 +16,7 @@ from service.domain.resource import Resource
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.inline import HostLimits, InlineHost
-from service.invoke.directory import EMPTY, Directory, fleets_of, next_directory
+from service.invoke.directory import EMPTY, Directory, Route, fleets_of, next_directory
 from service.observe.counts import Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
 from tests.invoke.conftest import Open, Quiet
@@ -68,6 +68,11 @@ def as_resource(endpoint: Endpoint) -> Resource:
     return Resource(Kind.ENDPOINT, endpoint.name, {}, NOON, NOON, endpoint.status, state=state)
 
 
+def shares(route: Route) -> dict[str, float]:
+    """What the traffic's shares are, by variant, of a route that has one fleet."""
+    return {variant: share for (_, variant), share in route.traffic.shares().items()}
+
+
 def test_nothing_is_routed_before_the_store_was_read() -> None:
     assert (EMPTY.routes, EMPTY.default, EMPTY.registered, EMPTY.unsettled) == ({}, None, {}, {})
 
@@ -86,8 +91,8 @@ def test_what_the_store_holds_becomes_routes_once_endpoints_are_in_service(world
             assert set(directory.routes) == {"iris", "all"}
             assert directory.unsettled == {}
             route = directory.routes["iris"]
-            assert set(route.targets) == {"a", "b"}
-            assert dict(route.traffic.shares()) == {"a": 1.0, "b": 0.0}
+            assert set(route.named) == {"a", "b"}
+            assert shares(route) == {"a": 1.0, "b": 0.0}
             assert (route.multi, directory.routes["all"].multi) == (False, True)
             assert directory.revision == here.store.revision()
 
@@ -141,11 +146,11 @@ def test_other_weights_are_shared_out_among_the_same_replicas(follow: Follow) ->
     after = follow(follow(EMPTY, serving("one", A, B)), serving("one", replace(A, weight=0.0), B))
     changed = follow(after, serving("one", A, B)).routes["one"]
 
-    assert dict(before.traffic.shares()) == dict(changed.traffic.shares()) == {"a": 0.9, "b": 0.1}
-    assert dict(after.routes["one"].traffic.shares()) == {"a": 0.0, "b": 1.0}
-    assert after.routes["one"].targets["a"].variant.weight == 0.0
-    assert after.routes["one"].targets["a"].replica is changed.targets["a"].replica
-    assert after.routes["one"].targets["b"] is changed.targets["b"]
+    assert shares(before) == shares(changed) == {"a": 0.9, "b": 0.1}
+    assert shares(after.routes["one"]) == {"a": 0.0, "b": 1.0}
+    assert after.routes["one"].named["a"].variant.weight == 0.0
+    assert after.routes["one"].named["a"].replica is changed.named["a"].replica
+    assert after.routes["one"].named["b"] is changed.named["b"]
 
 
 def test_a_variant_with_another_model_gets_a_replica_of_its_own(follow: Follow) -> None:
@@ -154,9 +159,21 @@ def test_a_variant_with_another_model_gets_a_replica_of_its_own(follow: Follow) 
 
     after = follow(before, serving("one", other, B, active=Fleet("next", 2, (other, B))))
 
-    assert after.routes["one"].targets["a"].replica is not before.routes["one"].targets["a"].replica
-    assert after.routes["one"].targets["a"].replica.source == other.source
-    assert after.routes["one"].targets["b"] is before.routes["one"].targets["b"]
+    assert after.routes["one"].named["a"].replica is not before.routes["one"].named["a"].replica
+    assert after.routes["one"].named["a"].replica.source == other.source
+    assert after.routes["one"].named["b"] is before.routes["one"].named["b"]
+
+
+def test_targets_are_told_apart_by_fleet_and_variant_and_a_new_fleet_has_those_of_its_own(
+    follow: Follow,
+) -> None:
+    before = follow(EMPTY, serving("one", A, B))
+
+    after = follow(before, serving("one", A, active=Fleet("next", 2, (A,))))
+
+    assert set(before.routes["one"].targets) == {(1, "a"), (1, "b")}
+    assert set(after.routes["one"].targets) == {(2, "a")}
+    assert after.routes["one"].traffic.pick(0.5) == (2, "a")
 
 
 def test_the_route_stays_while_an_update_is_prepared(follow: Follow) -> None:

@@ -226,8 +226,9 @@ def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) 
 
     async def act(here: World) -> dict[tuple[str, int], int]:
         directory = here.follower.directory
-        target = replace(directory.routes["iris"].targets["a"], replica=_Bug())  # type: ignore[arg-type]  # a bug
-        route = replace(directory.routes["iris"], targets={"a": target})
+        target = replace(directory.routes["iris"].named["a"], replica=_Bug())  # type: ignore[arg-type]  # a bug
+        route = directory.routes["iris"]
+        route = replace(route, targets=dict.fromkeys(route.targets, target))
         broken = replace(directory, routes={"iris": route})
         predictor = Predictor(lambda: broken, lambda: 0.0, here.registry, ARNS)
         with pytest.raises(ZeroDivisionError):

@@ -63,7 +63,7 @@ def ask(tmp_path: Any) -> Ask:
     ) -> _Reply:
         variant = Variant("v", 1.0, ModelSource("/m"))
         target: Any = Target(variant, replica or _Replica(outcome), registry.invocation("e", "v"))  # type: ignore[arg-type]  # a stand-in
-        route = Route("e", {"v": target}, Traffic([("v", 1.0)]), multi=False)
+        route = Route("e", {(1, "v"): target}, {"v": target}, Traffic([((1, "v"), 1.0)]), multi=False)
         directory = Directory(1, {}, {"e": route}, "e")
         predictor = Predictor(lambda: directory, lambda: 0.5, registry, Arns("000000000000", "us-east-1"))
         scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}

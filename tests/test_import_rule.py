@@ -97,7 +97,7 @@ DEFERRED = (
         "service.compose",
     ),  # commands that only talk to a server never pay for the server's imports
     (
-        "hosting/runtimes/model.py",
+        "hosting/runtimes/table.py",
         "service.hosting.runtimes",
     ),  # numeric libraries: the first model pays, not the start
 )

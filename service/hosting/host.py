@@ -4,13 +4,18 @@ Protocols and plain values only. Not in here: any implementer; the one of this p
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from service.domain.endpoint import ModelSource
-from service.hosting.programs.compiled import Compiling, Verdict
+from service.errors import NotAcceptable
+from service.hosting.programs.compiled import Compiling, Joined, Quick, Verdict
 from service.hosting.stopwatch import Stopwatch
+from service.media.codec import Accept, choose_accept
+from service.media.tables import Headers, Takes
+from service.media.types import JSON
 
 Plain = str | int | float | bool
 
@@ -77,31 +82,100 @@ class Interface:
     texts: bool = False
 
 
+class Joinable(Protocol):
+    """A model without bytes and headers, whose calls may be answered together."""
+
+    @property
+    def takes(self) -> Takes:
+        """What it can be given beside rows of numbers."""
+        ...
+
+    @property
+    def features(self) -> int | None:
+        """Columns that it takes, if it says so."""
+        ...
+
+    def predict(self, data: Any, accept: Accept) -> Any:
+        """The prediction, ready for the codec. Raises ModelFault."""
+        ...
+
+    def joined(self, accept: Accept) -> Joined | None:
+        """How requests for such an answer may be put together; None: not at all."""
+        ...
+
+    def predict_joined(self, rows: Any, each: int, accept: Accept) -> Any | None:
+        """What requests of `each` rows get, which follow one another in plain rows (n, features).
+
+        None where each has to be asked alone. To be used as `joined` says.
+        """
+        ...
+
+    def quick_for(self, accept: Accept) -> Quick | None:
+        """What alone gives such an answer for plain rows with as many columns as there are `features`."""
+        ...
+
+    def answers_by_row(self, accept: Accept) -> bool:
+        """Whether no answer of this form depends on the rows beside it. Tries it, which takes a moment."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What everyone asks of a loaded model, instead of its class; the defaults promise nothing.
+
+    `kind` is what it is, for people; `warnings` is what they should know about it, each with its fix.
+    `size_bytes` is the memory that it holds. `in_place`: only built-in code answers, which may run on the
+    event loop if measured to be cheap. `scripted`: its own functions read requests or word answers.
+    `joinable`: how its calls may be answered together, None: each by itself. `headers` is what it makes of a
+    header line of CSV, `columns` are the names by which it knows one. `compiling`: what became of making it
+    faster.
+    """
+
+    kind: str
+    size_bytes: int
+    in_place: bool = False
+    scripted: bool = False
+    warnings: tuple[str, ...] = ()
+    joinable: Joinable | None = None
+    default_accept: str = JSON
+    headers: Headers = Headers.GIVEN
+    columns: tuple[str, ...] | None = None
+    compiling: Compiling = field(default_factory=partial(Compiling, None))
+
+    @property
+    def description(self) -> str:
+        """What it is, for people, with what came of compiling it."""
+        return self.compiling.describe(self.kind)
+
+    def joined(self, accept: str | None) -> Joined | None:
+        """How calls that accept this may be joined, so that each gets what it would get alone; None: not."""
+        if self.joinable is None or not self.joinable.takes.numbers:
+            return None
+        try:
+            return self.joinable.joined(choose_accept(accept, default=self.default_accept))
+        except NotAcceptable:  # that is for the call itself to say
+            return None
+
+    def answers_by_row(self, accept: str | None) -> bool:
+        """Whether records may be put into requests in any way. Takes a moment. Raises NotAcceptable."""
+        chosen = choose_accept(accept, default=self.default_accept)
+        return self.joinable is not None and self.joinable.answers_by_row(chosen)
+
+
 class Model(Protocol):
     """A model that is ready to answer."""
 
     @property
-    def in_place(self) -> bool:
-        """Whether only built-in code answers, which may run on the event loop if measured to be cheap."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What people should know about it, each with its fix."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """What it is, for people."""
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory that it holds."""
+    def traits(self) -> Traits:
+        """What it is and what may be done with it; the same as long as it is loaded."""
         ...
 
     def answer(self, call: Call) -> Answer:
         """Answer one call. Blocking; may run in several threads at once. Raises ModelFault."""
+        ...
+
+    def interface(self) -> Interface | None:
+        """What it takes and gives; None of one that tells nothing."""
         ...
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.clock import Clock
@@ -23,8 +23,8 @@ from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Call, HostedModel, Interface, Model
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.interface import read_interface
-from service.hosting.runtimes.model import load_model
+from service.hosting.runtimes.runtime import Runtime
+from service.hosting.runtimes.table import RUNTIMES, endings_of, load_model
 from service.s3uri import parse_s3_uri
 
 _LOAD_THREADS = 32
@@ -33,7 +33,6 @@ _MAX_LOCATED = 10_000
 _MAX_NAME_CHARS = 1024  # of a TargetModel. Source: the shape of the API
 # The programs of one model may hold so much of the memory for models: they are copies of its trees.
 _PROGRAMS_PART = 8
-_MODEL_SUFFIXES = (".joblib", ".pkl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +57,34 @@ class _PreparedModel:
     most_program_bytes: int
     most_bytes: int
     code: Path | None
+    runtimes: Sequence[Runtime]
 
     def load(self) -> Model:
         environment = dict(self.environment)
         with _read_faults(self.name):
             return load_model(
-                self.directory, environment, self.most_program_bytes, self.code, self.most_bytes
+                self.directory,
+                environment,
+                self.most_program_bytes,
+                self.code,
+                self.most_bytes,
+                runtimes=self.runtimes,
             )
 
 
 class _ArtifactSource:
     """Models from the artifact store."""
 
-    def __init__(self, artifacts: ArtifactStore, most_program_bytes: int, most_bytes: int) -> None:
+    def __init__(
+        self,
+        artifacts: ArtifactStore,
+        most_program_bytes: int,
+        most_bytes: int,
+        runtimes: Sequence[Runtime],
+    ) -> None:
         self._artifacts = artifacts
+        self._runtimes = runtimes
+        self._endings = endings_of(runtimes)
         self._most_bytes = most_bytes
         self._measured: dict[tuple[str, str], int] = {}
         self._most_program_bytes = most_program_bytes
@@ -90,13 +103,14 @@ class _ArtifactSource:
                 self._most_program_bytes,
                 self._most_bytes,
                 code,
+                self._runtimes,
             )
 
     def _estimate(self, directory: Path, version: str) -> int:
         """Measured once for each version: a model that was too large is not unpacked anew at each try."""
         known = self._measured.get((str(directory), version))
         if known is None:
-            known = estimate_bytes(directory, self._most_bytes)
+            known = estimate_bytes(directory, self._most_bytes, self._endings)
             if len(self._measured) >= _MAX_LOCATED:
                 self._measured.clear()
             self._measured[str(directory), version] = known
@@ -131,8 +145,12 @@ class InlineHost:
         observer: Observer,
         pinned: Iterable[str] = (),
         compiled: Callable[[ModelKey, Verdict], None] = lambda _key, _verdict: None,
+        runtimes: Sequence[Runtime] = RUNTIMES,
     ) -> None:
-        """`pinned` names models that are never evicted; `compiled` is told what came of compiling each."""
+        """`pinned` names models that are never evicted; `compiled` is told what came of compiling each.
+
+        `runtimes` are those that may load a model.
+        """
         self._artifacts = artifacts
         self._call_limits = CallLimits(limits.timeout_s, limits.concurrency, limits.queue)
         self._pinned_names = frozenset(pinned)
@@ -142,7 +160,7 @@ class InlineHost:
         self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self.compiler = Compiler(self._example, compiled)
         most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
-        source = _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes)
+        source = _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes, runtimes)
         self.freshness = Freshness(source.version)
         self.cache = ModelCache(
             source,
@@ -190,7 +208,8 @@ class InlineHost:
         key = self._located.get((source, target_model))
         entry = None if key is None else self.cache.peek(key)
         model = None if entry is None else entry.peek()
-        return None if entry is None or model is None else read_interface(model, entry.shown)
+        found = None if model is None else model.interface()
+        return None if entry is None or found is None else replace(found, shown=entry.shown)
 
     def models(self) -> list[HostedModel]:
         """The models that are loaded, least recently used first, and those whose last load failed."""
@@ -200,8 +219,8 @@ class InlineHost:
                 str(entry.key.path),
                 True,
                 entry.size_bytes,
-                entry.model.description,
-                (*entry.model.warnings, *self.freshness.notes(entry.key, entry.version)),
+                entry.model.traits.description,
+                (*entry.model.traits.warnings, *self.freshness.notes(entry.key, entry.version)),
             )
             for entry in self.cache.loaded
         ]
@@ -289,12 +308,14 @@ def _address(source: ModelSource, target_model: str | None) -> str:
     )
 
 
-def estimate_bytes(folder: Path, most: int) -> int:
+def estimate_bytes(folder: Path, most: int, endings: Sequence[str]) -> int:
     """Memory that the model in `folder` will hold, as far as its files tell: their sizes when unpacked.
+
+    Model files are those with one of the `endings`.
 
     What has more than `most` is counted to a little beyond it.
     """
-    files = [file for file in folder.iterdir() if file.suffix in _MODEL_SUFFIXES and file.is_file()]
+    files = [file for file in folder.iterdir() if file.suffix in endings and file.is_file()]
     return max(sum(unpacked_bytes(file, most) for file in files), SMALLEST_BYTES)
 
 

@@ -27,9 +27,9 @@ from service.domain.transform.options import (
 from service.errors import ModelFault, ModelTimeout, ObjectFault
 from service.hosting.host import Call, Model
 from service.hosting.memory import keep_freed_memory
-from service.hosting.runtimes.model import FlavourModel, load_model
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
+from service.hosting.runtimes.table import load_model
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.media.codec import choose_accept
 from service.media.tables import Headers
@@ -120,22 +120,18 @@ class LocalModelOpener:
             code_dir=self.code_dir,
             most_bytes=self.most_bytes,
         )
-        options = self.options
-        if model.in_place and options.content_type is not None:
+        options, traits = self.options, model.traits
+        if traits.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
         one_text = media_type(options.content_type) == TEXT  # a whole body is one
         parameters = ContainerParameters(batch_strategy=SINGLE_RECORD if one_text else None)
         as_blocks = not one_text and self._may_be_blocks(model)
-        if (
-            isinstance(model, FlavourModel)
-            and not as_blocks
-            and options.strategy(parameters) == SINGLE_RECORD
-        ):
-            model.compiling.run(None, None)  # so many calls of one row
+        if not traits.scripted and not as_blocks and options.strategy(parameters) == SINGLE_RECORD:
+            traits.compiling.run(None, None)  # so many calls of one row
 
         @lru_cache(maxsize=8)
         def work_below(header: bytes) -> BatchWork:
-            below = options.content_type if model.headers is Headers.GIVEN else _announced(options, header)
+            below = options.content_type if traits.headers is Headers.GIVEN else _announced(options, header)
 
             def ask(body: bytes) -> bytes:
                 with _alarm(options.timeout_s):
@@ -144,24 +140,26 @@ class LocalModelOpener:
             return BatchWork(
                 options,
                 parameters,
-                ask if model.in_place else _patient(ask, options.max_retries),
+                ask if traits.in_place else _patient(ask, options.max_retries),
                 ask,
                 quarantine=self.quarantine,
-                strict_lines=model.in_place,
+                strict_lines=traits.in_place,
                 as_blocks=as_blocks,
             )
 
         return (
             lambda batch: _run(work_below(_header_of(batch)), batch),
             lambda: None,
-            Profile(model.description, as_blocks, parameters, model.warnings, model.columns, model.headers),
+            Profile(
+                traits.description, as_blocks, parameters, traits.warnings, traits.columns, traits.headers
+            ),
         )
 
     def _may_be_blocks(self, model: Model) -> bool:
         """Whether no answer depends on how records are put together; else AWS's batches count."""
         if self.options.split_type != LINE or not self._answers_in_lines:
             return False
-        return isinstance(model, FlavourModel) and model.answers_by_row(self.options.accept)
+        return model.traits.answers_by_row(self.options.accept)
 
     @property
     def _default_accept(self) -> str:

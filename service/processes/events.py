@@ -18,8 +18,8 @@ class ModelEvents:
     def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
         """A model was loaded."""
         self._registry.count_load(key.name, "loaded", seconds)
-        self._log.info("model loaded", model=key.name, ms=round(seconds * 1e3), bytes=model.size_bytes)
-        for warning in model.warnings:
+        self._log.info("model loaded", model=key.name, ms=round(seconds * 1e3), bytes=model.traits.size_bytes)
+        for warning in model.traits.warnings:
             self._log.warning("model may be off", model=key.name, reason=warning)
 
     def compiled(self, key: ModelKey, verdict: Verdict) -> None:

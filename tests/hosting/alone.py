@@ -24,7 +24,7 @@ from service.hosting.host import Answer, Call, Model
 from service.hosting.inline import HostLimits, InlineHost
 from service.hosting.programs.compiled import Verdict
 from service.hosting.programs.probes import probe_rows
-from service.hosting.runtimes.model import FlavourModel
+from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import choose_accept, encode
 
@@ -78,7 +78,7 @@ class Served:
         await self.host.compiler.settle()
         model = self.entry.model
         assert isinstance(model, FlavourModel)
-        self.verdict = model.compiling.verdict or Verdict()
+        self.verdict = model.traits.compiling.verdict or Verdict()
 
     @property
     def entry(self) -> Any:

@@ -12,7 +12,7 @@ from service.hosting.calls.replica import InlineReplica
 from service.hosting.host import Answer, Call
 from service.hosting.inline import HostLimits
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.model import FlavourModel
+from service.hosting.runtimes.flavour import FlavourModel
 from tests.hosting.test_inline import House, house, put_model, run
 
 _BODY = b"1.0,2.0"
@@ -99,7 +99,7 @@ def test_a_lane_is_made_anew_when_its_model_was_compiled(tmp_path: Path) -> None
             before = found._lane(entry, _CALL)
             assert found._lane(entry, _CALL) is before
             assert isinstance(entry.model, FlavourModel)
-            entry.model.compiling.verdict = Verdict()
+            entry.model.traits.compiling.verdict = Verdict()
             assert found._lane(entry, _CALL) is not before
 
     run(test())

@@ -371,10 +371,10 @@ def test_the_estimate_counts_model_files_as_large_as_they_are_unpacked(tmp_path:
     plain, packed = (tmp_path / name for name in ("plain.joblib", "packed.pkl"))
 
     unpacked = len(zlib.decompress(packed.read_bytes()))
-    assert estimate_bytes(tmp_path, 2**30) == plain.stat().st_size + unpacked
+    assert estimate_bytes(tmp_path, 2**30, (".joblib", ".pkl")) == plain.stat().st_size + unpacked
 
 
 def test_the_estimate_is_never_less_than_any_model_counts(tmp_path: Path) -> None:
     (tmp_path / "empty.pkl").touch()
 
-    assert estimate_bytes(tmp_path, 2**30) == SMALLEST_BYTES
+    assert estimate_bytes(tmp_path, 2**30, (".joblib", ".pkl")) == SMALLEST_BYTES

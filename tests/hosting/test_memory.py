@@ -30,6 +30,7 @@ from service.clock import SystemClock
 from service.hosting.cache.cache import ModelCache
 from service.hosting.memory import keep_big_arrays_apart
 from service.hosting.cache.source import ModelKey
+from service.hosting.host import Traits
 
 MODEL_BYTES = {MODEL_BYTES}
 
@@ -45,7 +46,7 @@ class Knot:
         self.array = one_block()
 
 class Model:
-    in_place, warnings, description, size_bytes = False, (), "arrays", MODEL_BYTES
+    traits = Traits("arrays", MODEL_BYTES)
     def __init__(self, content):
         self.predictor = type("Predictor", (), {{}})()
         self.predictor.estimator = content

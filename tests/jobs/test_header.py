@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from service.errors import BadPayload
 from service.hosting.host import Call
-from service.hosting.runtimes.model import load_model
+from service.hosting.runtimes.table import load_model
 from tests.jobs.conftest import ECHO, IRIS, Bench
 from tests.jobs.conftest import Container as RunningContainer
 

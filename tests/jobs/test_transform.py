@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 from service.domain.transform.split import split_record_io
 from service.errors import ModelFault, NotAcceptable, ObjectFault, ValidationFault
 from service.hosting.host import Call
-from service.hosting.runtimes.model import load_model
+from service.hosting.runtimes.table import load_model
 from tests.domain.transform.test_split import record_io, tf_record
 from tests.jobs.conftest import ECHO, IRIS, Bench
 

@@ -11,7 +11,6 @@ from service.hosting.cache.entry import Entry
 from service.hosting.cache.source import ModelKey
 from service.hosting.host import Call, Model
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.model import FlavourModel, HandlerModel
 from service.log import get_logger
 from service.media.codec import decode
 
@@ -38,7 +37,7 @@ class Compiler:
 
     def consider(self, cache: ModelCache, key: ModelKey, model: Model) -> None:
         """Compile a model that was just loaded, when its turn comes, if that is wanted."""
-        if isinstance(model, FlavourModel | HandlerModel) and model.compiling.reference is not None:
+        if model.traits.compiling.reference is not None:
             task = asyncio.create_task(self._compile(cache, key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -88,10 +87,8 @@ class Compiler:
                 self._told(key, verdict)
 
     def _work(self, entry: Entry, known: Verdict | None) -> Verdict | None:
-        model = entry.model
-        if not isinstance(model, FlavourModel | HandlerModel):
-            return None
-        return model.compiling.run(self._rows(entry.key) if known is None else None, known)
+        compiling = entry.model.traits.compiling
+        return compiling.run(self._rows(entry.key) if known is None else None, known)
 
     def _rows(self, key: ModelKey) -> object:
         call = self._example(key)

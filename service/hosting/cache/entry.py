@@ -27,6 +27,7 @@ class Entry:
         "_model",
         "doomed",
         "gate",
+        "in_place",
         "key",
         "lanes",
         "last_used_s",
@@ -41,7 +42,8 @@ class Entry:
     def __init__(self, key: ModelKey, model: Model, version: str, now_s: float, gate: Gate) -> None:
         self.key = key
         self.version = version
-        self.size_bytes = model.size_bytes
+        self.size_bytes = model.traits.size_bytes
+        self.in_place = model.traits.in_place
         self.users = 0
         self.turn = 0
         self.last_used_s = now_s
@@ -67,8 +69,7 @@ class Entry:
 
         Only built-in code that was measured, on a body of about this size, to take less than IN_PLACE_S.
         """
-        model = self._model[0]
-        return model.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
+        return self.in_place and self._costs_s.get(body_bytes.bit_length(), IN_PLACE_S) < IN_PLACE_S
 
     def short_way(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> ShortWay | None:
         """The lane of these headers if all such calls run in place and it is up to date, else None.

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import cast
 
 from service.errors import Unavailable
 from service.hosting.cache.cache import STOPPING
@@ -18,7 +17,6 @@ from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
 from service.hosting.calls.joining import answer_together
 from service.hosting.host import Answer, Call, Outcome
-from service.hosting.runtimes.model import FlavourModel
 from service.hosting.stopwatch import Stopwatch
 
 MOST_CALLS = 256
@@ -132,12 +130,14 @@ class Batcher:
             self._deliver(waiting, outcome)
 
     def _work(self, batch: list[_Waiting]) -> list[Outcome]:
-        model = cast(FlavourModel, self._entry.model)  # the replica asks no other to join calls
+        traits = self._entry.model.traits
+        if traits.joinable is None:
+            raise TypeError("only calls of a model that joins them stand in this line")
         for waiting in batch:
             waiting.watch.start()
         try:
             calls = [waiting.call for waiting in batch]
-            return answer_together(model.predictor, calls, model.default_accept)
+            return answer_together(traits.joinable, calls, traits.default_accept)
         finally:
             for waiting in batch:
                 waiting.watch.stop()

@@ -8,17 +8,15 @@ is the batcher's business.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from service.errors import ModelFault, NotAcceptable
-from service.hosting.host import Answer, Call, Outcome, ShortWay
+from service.hosting.host import Answer, Call, Joinable, Model, Outcome, ShortWay
 from service.hosting.programs.compiled import Joined, Quick
-from service.hosting.runtimes.model import FlavourModel
 from service.media.codec import OUTPUTS, Accept, choose_accept, decode, encode
 from service.media.csv_quick import count_newlines, read_csv_quickly
-from service.media.tables import Takes
 from service.media.types import CSV, JSON
 
 MOST_ROWS = 2048
@@ -30,30 +28,6 @@ _PLAIN = 1e60
 _MOST_BYTES = 20_000
 _MOST_LABELS = 256
 _LARGE_BYTES = 4000  # from here on newlines are counted in another way
-
-
-class Joinable(Protocol):
-    """A model without bytes and headers."""
-
-    @property
-    def takes(self) -> Takes:
-        """What it can be given beside rows of numbers."""
-        ...
-
-    def predict(self, data: Any, accept: Accept) -> Any:
-        """The prediction, ready for the codec. Raises ModelFault."""
-        ...
-
-    def joined(self, accept: Accept) -> Joined | None:
-        """How requests for such an answer may be put together; None: not at all."""
-        ...
-
-    def predict_joined(self, rows: Any, each: int, accept: Accept) -> Any | None:
-        """What requests of `each` rows get, which follow one another in plain rows (n, features).
-
-        None where each has to be asked alone.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +78,9 @@ class Lane:
         "_answers",
         "_call",
         "_csv",
+        "_default_accept",
         "_features",
+        "_joinable",
         "_joined",
         "_json",
         "_model",
@@ -115,23 +91,26 @@ class Lane:
         "verdict",
     )
 
-    def __init__(self, model: FlavourModel, call: Call) -> None:
-        """For calls like `call`, whatever their bodies are."""
-        self.compiling = model.compiling
-        self.verdict = model.compiling.verdict
+    def __init__(self, model: Model, joinable: Joinable, call: Call) -> None:
+        """For calls like `call`, whatever their bodies are; `joinable` is the model's."""
+        traits = model.traits
+        self.compiling = traits.compiling
+        self.verdict = traits.compiling.verdict
         self._model = model
+        self._joinable = joinable
+        self._default_accept = traits.default_accept
         self._call = call
-        self._predict = model.predictor.predict
-        self._joined = model.joined(call.accept)
+        self._predict = joinable.predict
+        self._joined = traits.joined(call.accept)
         self._stacks = self._joined is not Joined.ROWS
-        self._csv = call.content_type == CSV and model.predictor.takes.numbers
-        self._features = model.predictor.features
+        self._csv = call.content_type == CSV and joinable.takes.numbers
+        self._features = joinable.features
         self._quick: Quick | None = None
         self._answers = _LabelAnswers()
         try:
-            self._accept = choose_accept(call.accept, default=model.default_accept)
+            self._accept = choose_accept(call.accept, default=traits.default_accept)
             self._json = self._accept.media_type == JSON
-            self._quick = model.predictor.quick_for(self._accept)
+            self._quick = joinable.quick_for(self._accept)
         except NotAcceptable:  # the usual way says so
             self._csv = False
 
@@ -155,7 +134,7 @@ class Lane:
         if len(bodies) == 1:
             return [self._alone(bodies[0])]
         calls = [self._call.with_body(body) for body in bodies]
-        return answer_together(self._model.predictor, calls, self._model.default_accept)
+        return answer_together(self._joinable, calls, self._default_accept)
 
     def _answer_rows(self, bodies: Sequence[bytes]) -> list[Outcome] | None:
         together = bodies[0] if len(bodies) == 1 else b"\n".join(bodies)
@@ -200,7 +179,7 @@ class Lane:
     def _predict_stack(self, rows: Any, each: int) -> Any | None:
         """The answers to requests of `each` rows; None if they have to be answered alone."""
         if each and self._quick is None:
-            return self._model.predictor.predict_joined(rows, each, self._accept)
+            return self._joinable.predict_joined(rows, each, self._accept)
         if each and self._quick is not None and rows.shape[1] == self._features:
             return self._quick.answer_stack(rows, each)
         return None
@@ -216,10 +195,44 @@ class Lane:
         return self._csv and (calls == 1 or self._joined is not None)
 
     def _alone(self, body: bytes) -> Outcome:
-        try:
-            return self._model.answer(self._call.with_body(body))
-        except Exception as error:  # the edge of one call
-            return error
+        return _ask(self._model, self._call, body)
+
+
+class AloneLane:
+    """Calls with the same headers of a model that does not join any: each is answered by itself."""
+
+    __slots__ = ("_call", "_model", "compiling", "verdict")
+
+    def __init__(self, model: Model, call: Call) -> None:
+        """For calls like `call`, whatever their bodies are."""
+        self.compiling = model.traits.compiling
+        self.verdict = model.traits.compiling.verdict
+        self._model = model
+        self._call = call
+
+    def answer(self, bodies: Sequence[bytes]) -> list[Outcome]:
+        """What each call gets."""
+        return [_ask(self._model, self._call, body) for body in bodies]
+
+    def takes_rows(self, calls: int) -> bool:
+        """Never: it reads bodies itself."""
+        return False
+
+    def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> None:
+        """Each has to be answered alone."""
+
+
+def lane_of(model: Model, call: Call) -> ShortWay:
+    """The short way of calls like `call` to a model, whatever their bodies are."""
+    joinable = model.traits.joinable
+    return AloneLane(model, call) if joinable is None else Lane(model, joinable, call)
+
+
+def _ask(model: Model, call: Call, body: bytes) -> Outcome:
+    try:
+        return model.answer(call.with_body(body))
+    except Exception as error:  # the edge of one call
+        return error
 
 
 def answer_lanes(asked: Sequence[tuple[ShortWay, Sequence[bytes]]]) -> list[list[Outcome]]:

@@ -12,7 +12,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import cast
 
 from service.domain.endpoint import ModelSource
 from service.errors import ModelNotReady, ModelTimeout, Unavailable
@@ -21,9 +20,8 @@ from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
 from service.hosting.calls.batcher import Batcher
-from service.hosting.calls.joining import Lane
+from service.hosting.calls.joining import lane_of
 from service.hosting.host import Answer, Call, Outcome, ShortWay
-from service.hosting.runtimes.model import FlavourModel
 from service.hosting.stopwatch import Stopwatch
 
 _MOST_REMEMBERED = 4096
@@ -175,8 +173,7 @@ class InlineReplica:
         headers = call[1:3]  # Content-Type and Accept
         lane = entry.lanes.get(headers)
         if lane is None or lane.verdict is not lane.compiling.verdict:
-            model = cast(FlavourModel, entry.model)  # no other runs in place
-            lane = Lane(model, Call(b"", *headers))
+            lane = lane_of(entry.model, Call(b"", *headers))
             if sum(len(header or "") for header in headers) > _MOST_HEADER_CHARS:
                 return lane  # nobody sends such again and again
             if len(entry.lanes) >= _MOST_LANES:
@@ -210,7 +207,7 @@ class InlineReplica:
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 gate = entry.gate if self.source.multi else self._gate
-                if isinstance(entry.model, FlavourModel) and entry.model.joined(call.accept):
+                if entry.model.traits.joined(call.accept) is not None:
                     return await self._batcher(entry, gate).answer(call, watch)
                 await self._enter(entry, gate)
                 return await _outcome(self._start(entry, gate, call, watch))

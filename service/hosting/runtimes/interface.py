@@ -5,11 +5,9 @@ and whatever a model does not tell is left open.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
-from service.hosting.host import Answer, Column, Interface, Model, Plain
-from service.hosting.runtimes.model import FlavourModel, HandlerModel
+from service.hosting.host import Column, Interface, Plain
 
 MOST_CLASSES = 100
 """Labels, or words of a column, beyond which they are no choice that a document lists."""
@@ -18,25 +16,16 @@ _MOST_COLUMNS = 1000
 _MOST_DEPTH = 20
 
 
-def read_interface(model: Model, shown: Answer | None) -> Interface | None:
-    """The interface of a model; None of one that tells nothing."""
-    if isinstance(model, FlavourModel):
-        found = _of_estimator(model.predictor.estimator, scripted=False, shown=shown)
-        return replace(found, texts=model.predictor.takes.texts)
-    if isinstance(model, HandlerModel):
-        return _of_estimator(model.loaded, scripted=True, shown=shown)
-    return None
-
-
-def _of_estimator(estimator: Any, *, scripted: bool, shown: Answer | None) -> Interface:
+def read_interface(estimator: Any, *, scripted: bool = False, texts: bool = False) -> Interface:
+    """What a model takes and gives that answers by this estimator."""
     try:
         width = getattr(estimator, "n_features_in_", None)
         columns = tuple(_columns(estimator))
         labels = tuple(_labels(estimator))
         numbers = _is_regressor(estimator)
     except Exception:  # the edge of a model's own objects, any attribute of which may be code
-        return Interface(scripted, None, (), (), False, shown)
-    return Interface(scripted, width if type(width) is int else None, columns, labels, numbers, shown)
+        return Interface(scripted, None, (), (), False, None, texts)
+    return Interface(scripted, width if type(width) is int else None, columns, labels, numbers, None, texts)
 
 
 def _is_regressor(estimator: Any) -> bool:

@@ -21,22 +21,21 @@ from service.hosting.cache.entry import IN_PLACE_S, Entry
 from service.hosting.cache.failures import Backoff
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey, Prepared
-from service.hosting.host import Answer, Call, Model
+from service.hosting.host import Answer, Call, Model, Traits
 
 MIB = 2**20
 HANG_S = 20.0  # far above what any test takes: reached only by a waiter that hangs
 
 
 class FakeModel:
-    in_place = True
-    warnings = ()
-    description = "a fake"
-
-    def __init__(self, size_bytes: int) -> None:
-        self.size_bytes = size_bytes
+    def __init__(self, size_bytes: int, in_place: bool = True) -> None:
+        self.traits = Traits("a fake", size_bytes, in_place=in_place)
 
     def answer(self, call: Call) -> Answer:
         return Answer(call.body, "text/plain")
+
+    def interface(self) -> None:
+        """It tells nothing."""
 
 
 @dataclass
@@ -263,7 +262,7 @@ def test_sixteen_callers_over_twenty_models_and_room_for_one_all_get_theirs() ->
                 for turn in range(32):
                     entry = await it.take(f"m{(worker * 7 + turn * 3) % 20}")
                     await asyncio.sleep(0)
-                    assert entry.model.size_bytes == MIB
+                    assert entry.model.traits.size_bytes == MIB
                     assert it.cache.held_bytes <= MIB
                     it.cache.release(entry)
                 return 32
@@ -830,9 +829,7 @@ def test_the_back_off_doubles_up_to_its_longest() -> None:
 
 
 def entry_of(in_place: bool = True) -> Entry:
-    model = FakeModel(1)
-    model.in_place = in_place
-    return Entry(key_of("a"), model, "1", 0.0, Gate(1, 1))
+    return Entry(key_of("a"), FakeModel(1, in_place), "1", 0.0, Gate(1, 1))
 
 
 def test_only_a_measured_and_quick_size_runs_in_place() -> None:

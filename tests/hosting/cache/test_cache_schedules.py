@@ -25,7 +25,7 @@ from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.failures import Backoff
 from service.hosting.cache.source import ModelKey, Prepared
-from service.hosting.host import Answer, Call, Model
+from service.hosting.host import Answer, Call, Model, Traits
 
 BUDGET_BYTES = 10
 KEYS = tuple(ModelKey(Path("/models") / name) for name in "abcd")
@@ -34,15 +34,14 @@ MAX_JOBS = 1000
 
 
 class FakeModel:
-    in_place = False
-    warnings = ()
-    description = "a fake"
-
     def __init__(self, size_bytes: int) -> None:
-        self.size_bytes = size_bytes
+        self.traits = Traits("a fake", size_bytes)
 
     def answer(self, call: Call) -> Answer:
         raise NotImplementedError
+
+    def interface(self) -> None:
+        """It tells nothing."""
 
 
 class JobList(Executor):
@@ -321,7 +320,7 @@ class Schedules(RuleBasedStateMachine):
     @invariant()
     def the_budget_holds(self) -> None:
         world, cache = self.world, self.world.cache
-        alive_bytes = sum(model.size_bytes for model in world.source.alive)
+        alive_bytes = sum(model.traits.size_bytes for model in world.source.alive)
         if self.exact:
             assert alive_bytes <= cache.held_bytes <= BUDGET_BYTES
         elif not (world.held or world.callers or world.threads.jobs):

@@ -63,7 +63,7 @@ class _House:
 
     def description(self, name: str) -> str:
         (entry,) = (entry for entry in self.host.cache.loaded if entry.key.name == name)
-        return entry.model.description
+        return entry.model.traits.description
 
     def _tell(self, key: ModelKey, verdict: Verdict) -> None:
         self.told.append((key.name, verdict))

@@ -21,7 +21,7 @@ from service.hosting.calls import batcher as batchers
 from service.hosting.calls.batcher import MOST_CALLS, Batcher
 from service.hosting.host import Answer, Call
 from service.hosting.programs.compiled import Joined
-from service.hosting.runtimes.model import FlavourModel
+from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.stopwatch import Stopwatch
 from service.media.codec import Accept
 from service.media.tables import PLAIN

@@ -13,10 +13,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
 from service.hosting.calls import joining
-from service.hosting.calls.joining import MOST_ROWS, Lane, answer_lanes, answer_together
+from service.hosting.calls.joining import MOST_ROWS, answer_lanes, answer_together, lane_of
 from service.hosting.host import Answer, Call
 from service.hosting.programs.compiled import Compiling, Joined, compile_model
-from service.hosting.runtimes.model import FlavourModel
+from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept
 from service.media.csv_quick import read_csv_quickly
@@ -92,9 +92,16 @@ class _Watched:
     """Answers the first column, remembers how many rows came at once."""
 
     takes = PLAIN
+    features = None
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+
+    def quick_for(self, accept: Accept) -> None:
+        """It has no program."""
+
+    def answers_by_row(self, accept: Accept) -> bool:
+        return True
 
     def joined(self, accept: Accept) -> Joined:
         return Joined.ROWS
@@ -175,10 +182,10 @@ def _lane_models() -> dict[str, FlavourModel]:
     models = {}
     for name, estimator in estimators.items():
         predictor = SklearnModel(estimator)
-        models[name] = FlavourModel(predictor, 1, "application/json", None)
+        compiling = Compiling(None if name == "neighbours" else predictor)
+        models[name] = FlavourModel(predictor, 1, "application/json", None, compiling)
         if name != "neighbours":
-            models[name].compiling = Compiling(predictor, 0)
-            assert models[name].compiling.run(None, None) is not None
+            assert compiling.run(None, None) is not None
     return models
 
 
@@ -193,7 +200,7 @@ def test_a_lane_answers_what_the_model_answers(
 ) -> None:
     model = _LANE_MODELS[name]
     call = Call(b"", content_type, accept)
-    found = Lane(model, call).answer(bodies)
+    found = lane_of(model, call).answer(bodies)
     assert [_plain(outcome) for outcome in found] == [_plain(_answer(model, call, body)) for body in bodies]
 
 
@@ -206,12 +213,12 @@ def _answer(model: FlavourModel, call: Call, body: bytes) -> Any:
 
 def test_linear_models_join_requests_of_equal_size_and_forests_any() -> None:
     model = _LANE_MODELS["logistic"]
-    assert model.joined(None) is Joined.EQUALS
-    assert model.joined("application/json; output=probabilities") is Joined.EQUALS
-    assert model.joined("text/csv; output=predicted_label+probabilities") is None
-    assert model.joined("image/png") is None
-    assert _LANE_MODELS["forest"].joined(None) is Joined.ROWS
-    assert _LANE_MODELS["neighbours"].joined(None) is None
+    assert model.traits.joined(None) is Joined.EQUALS
+    assert model.traits.joined("application/json; output=probabilities") is Joined.EQUALS
+    assert model.traits.joined("text/csv; output=predicted_label+probabilities") is None
+    assert model.traits.joined("image/png") is None
+    assert _LANE_MODELS["forest"].traits.joined(None) is Joined.ROWS
+    assert _LANE_MODELS["neighbours"].traits.joined(None) is None
 
 
 @pytest.mark.parametrize("name", ["logistic", "neighbours"])
@@ -219,7 +226,7 @@ def test_many_large_bodies_are_answered_in_parts(name: str) -> None:
     model, call = _LANE_MODELS[name], Call(b"", "text/csv", None)
     rows = np.random.default_rng(0).normal(size=(40, 100, 4)).round(3).tolist()
     bodies = ["\n".join(",".join(map(str, row)) for row in some).encode() for some in rows]
-    assert Lane(model, call).answer(bodies) == [_answer(model, call, body) for body in bodies]
+    assert lane_of(model, call).answer(bodies) == [_answer(model, call, body) for body in bodies]
 
 
 _PLAIN_BODIES = _MATRICES.map(lambda rows: "\n".join(",".join(map(str, row)) for row in rows).encode())
@@ -245,7 +252,7 @@ def test_lanes_that_are_read_together_answer_what_their_models_answer(
         (_LANE_MODELS[name], Call(b"", content_type, accept), bodies)
         for name, bodies, accept, content_type in asked
     ]
-    found = answer_lanes([(Lane(model, call), bodies) for model, call, bodies in calls])
+    found = answer_lanes([(lane_of(model, call), bodies) for model, call, bodies in calls])
     assert [[_plain(outcome) for outcome in outcomes] for outcomes in found] == [
         [_plain(_answer(model, call, body)) for body in bodies] for model, call, bodies in calls
     ]
@@ -260,11 +267,11 @@ def test_plain_rows_of_several_lanes_are_read_once(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(joining, "read_csv_quickly", note)
     lanes = [
-        Lane(_LANE_MODELS[name], Call(b"", "text/csv", None)) for name in ("forest", "logistic", "ridge")
+        lane_of(_LANE_MODELS[name], Call(b"", "text/csv", None)) for name in ("forest", "logistic", "ridge")
     ]
     bodies = [[b"1,2,3,4"], [b"4,3,2,1", b"1,2,3,4"], [b"4,3,2,1"]]
     asked = list(zip(lanes, bodies, strict=True))
-    asked.insert(1, (Lane(_LANE_MODELS["names"], Call(b"", "application/json", None)), [b"[1,2,3,4]"]))
+    asked.insert(1, (lane_of(_LANE_MODELS["names"], Call(b"", "application/json", None)), [b"[1,2,3,4]"]))
     found = answer_lanes(asked)
     assert read == [b"\n".join(body for some in bodies for body in some)]
     assert all(isinstance(outcome, Answer) for outcomes in found for outcome in outcomes)
@@ -275,7 +282,7 @@ def test_labels_are_whole_numbers_of_any_size_and_number() -> None:
     model = FlavourModel(
         SklearnModel(KNeighborsClassifier(1).fit(labels.reshape(-1, 1), labels)), 1, JSON, None
     )
-    lane = Lane(model, Call(b"", "text/csv", None))
+    lane = lane_of(model, Call(b"", "text/csv", None))
     for _ in range(2):
         for label in labels.tolist():
             assert lane.answer([b"%d" % label]) == [Answer(b"[%d]" % label, JSON)]

@@ -28,7 +28,7 @@ from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import IN_PLACE_S
 from service.hosting.cache.source import ModelKey, Prepared
 from service.hosting.calls.replica import CallLimits, InlineReplica
-from service.hosting.host import Answer, Call, Model
+from service.hosting.host import Answer, Call, Model, Traits
 
 HANG_S = 20.0  # far above what any test takes: reached only by what hangs
 SOON_S = 0.05
@@ -40,13 +40,12 @@ def echo(call: Call) -> Answer:
 
 
 class FakeModel:
-    warnings = ()
-    description = "a fake"
-    size_bytes = 1
-
     def __init__(self, rig: "Rig") -> None:
         self._rig = rig
-        self.in_place = rig.in_place
+        self.traits = Traits("a fake", 1, in_place=rig.in_place)
+
+    def interface(self) -> None:
+        """It tells nothing."""
 
     def answer(self, call: Call) -> Answer:
         self._rig.answered_in.append(threading.current_thread().name)
@@ -290,7 +289,7 @@ def test_a_call_that_times_out_is_answered_while_its_thread_keeps_its_place_and_
             (entry,) = it.cache.loaded
             assert (entry.users, entry.gate.inside) == (1, 1)
             it.cache.drop(entry.key)
-            assert entry.model.description == "a fake"  # in use, so not freed
+            assert entry.model.traits.kind == "a fake"  # in use, so not freed
             stuck.may_end.set()
             await it.nothing_in_use()
             assert entry.gate.inside == 0

@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from service.hosting.host import Column, Interface
-from service.hosting.runtimes.interface import MOST_CLASSES, read_interface
-from service.hosting.runtimes.model import load_model
+from service.hosting.runtimes.interface import MOST_CLASSES
+from service.hosting.runtimes.table import load_model
 
 _ROWS = np.arange(12.0).reshape(6, 2)
 _FRAME = pd.DataFrame(
@@ -30,7 +30,7 @@ def _read(folder: Path, estimator: Any, script: str = "") -> Interface:
     joblib.dump(estimator, folder / "model.joblib")
     if script:
         (folder / "inference.py").write_text(script)
-    found = read_interface(load_model(folder, {}), None)
+    found = load_model(folder, {}).interface()
     assert found is not None
     return found
 

@@ -26,7 +26,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from service.errors import BadPayload, UnsupportedContentType
 from service.hosting.host import Call
 from service.hosting.runtimes.columns import Kind, columns_of
-from service.hosting.runtimes.model import FlavourModel
+from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 
 CSV, JSON, LINES, NPY, TEXT = (

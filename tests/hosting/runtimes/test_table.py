@@ -21,7 +21,8 @@ from sklearn.preprocessing import FunctionTransformer
 from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Model
-from service.hosting.runtimes.model import FlavourModel, load_model
+from service.hosting.runtimes.flavour import FlavourModel
+from service.hosting.runtimes.table import load_model
 
 ROWS = np.random.default_rng(3).normal(size=(20, 2))
 TARGET = (ROWS.sum(axis=1) > 0).astype(int)
@@ -86,17 +87,17 @@ def test_answers_equal_the_estimators(folder: Path, classifier: Any, content_typ
 
 def test_a_plain_model_is_described(folder: Path) -> None:
     model = load_model(folder, {})
-    assert model.in_place
-    assert model.warnings == ()
-    assert model.description == "LogisticRegression (scikit-learn)"
-    assert model.size_bytes == SMALLEST_BYTES
+    assert model.traits.in_place
+    assert model.traits.warnings == ()
+    assert model.traits.description == "LogisticRegression (scikit-learn)"
+    assert model.traits.size_bytes == SMALLEST_BYTES
 
 
 def test_a_big_model_is_measured(tmp_path: Path) -> None:
     joblib.dump(
         make_pipeline(FunctionTransformer(kw_args={"table": np.zeros(500_000)})), tmp_path / "model.joblib"
     )
-    assert 4_000_000 <= load_model(tmp_path, {}).size_bytes < 4_100_000
+    assert 4_000_000 <= load_model(tmp_path, {}).traits.size_bytes < 4_100_000
 
 
 def test_the_environment_sets_the_default_accept(folder: Path) -> None:
@@ -119,8 +120,8 @@ def test_faults_of_a_plain_model(folder: Path) -> None:
 def test_a_script_serves_the_model(folder: Path, place: str) -> None:
     put(folder, place, "def predict_fn(data, model):\n    return {'label': int(model.predict(data)[0])}")
     model = load_model(folder, {})
-    assert not model.in_place
-    assert model.description == "inference.py: predict_fn"
+    assert not model.traits.in_place
+    assert model.traits.description == "inference.py: predict_fn"
     assert ask(model) == Answer(b'{"label": 1}', "application/json")
 
 
@@ -181,12 +182,12 @@ def test_the_environment_names_the_script(folder: Path) -> None:
     put(folder, "code/src/serve.py", "import near\ndef predict_fn(data, model):\n    return near.X")
     put(folder, "code/src/near.py", "X = 4")
     model = load_model(folder, {"SAGEMAKER_PROGRAM": "src/serve.py"})
-    assert model.description == "serve.py: predict_fn"
+    assert model.traits.description == "serve.py: predict_fn"
     assert ask(model).body == b"4"
 
 
 def test_an_empty_script_name_is_none(folder: Path) -> None:
-    assert load_model(folder, {"SAGEMAKER_PROGRAM": ""}).in_place
+    assert load_model(folder, {"SAGEMAKER_PROGRAM": ""}).traits.in_place
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_a_script_without_functions_leaves_the_model_to_the_flavour(folder: Path
     put(folder, "code/inference.py", "VERSION = 1")
     model = load_model(folder, {})
     assert isinstance(model, FlavourModel)
-    assert not model.in_place
+    assert not model.traits.in_place
     assert ask(model).body == b"[1]"
 
 
@@ -244,8 +245,8 @@ def test_load_functions_are_called_in_order_with_the_context(folder: Path) -> No
         ["model", where, "3"],
         ["warm", "the model", False],
     ]
-    assert model.description == "inference.py: pre_model_fn, model_fn, model_warmup_fn, predict_fn"
-    assert model.size_bytes == SMALLEST_BYTES
+    assert model.traits.description == "inference.py: pre_model_fn, model_fn, model_warmup_fn, predict_fn"
+    assert model.traits.size_bytes == SMALLEST_BYTES
 
 
 def test_default_prediction_of_what_model_fn_returns(folder: Path) -> None:
@@ -298,7 +299,7 @@ def test_a_missing_requirement_fails_the_load_before_any_code_runs(folder: Path)
 
 def test_requirements_at_the_top_are_read_too(folder: Path) -> None:
     put(folder, "requirements.txt", "scikit-learn\n")
-    assert load_model(folder, {}).in_place
+    assert load_model(folder, {}).traits.in_place
 
 
 def test_version_drift_reaches_people(
@@ -307,13 +308,13 @@ def test_version_drift_reaches_people(
     with monkeypatch.context() as patch:
         patch.setattr(sklearn.base, "__version__", "1.2.0")
         joblib.dump(classifier, tmp_path / "model.joblib")
-    assert "scikit-learn==1.2.0" in load_model(tmp_path, {}).warnings[0]
+    assert "scikit-learn==1.2.0" in load_model(tmp_path, {}).traits.warnings[0]
     put(
         tmp_path,
         "inference.py",
         "import joblib\ndef model_fn(d):\n    return joblib.load(d + '/model.joblib')",
     )
-    assert "scikit-learn==1.2.0" in load_model(tmp_path, {}).warnings[0]
+    assert "scikit-learn==1.2.0" in load_model(tmp_path, {}).traits.warnings[0]
 
 
 OWN_CLASS = "class Scaled:\n    def predict(self, rows):\n        return rows[:, 0] * FACTOR\n"
@@ -347,8 +348,8 @@ def test_classes_in_code_and_beside_the_model_serve_without_a_script(tmp_path: P
     put(tmp_path, place, f"FACTOR = 3\n{OWN_CLASS}")
     (tmp_path / "model.pkl").write_bytes(PICKLED)
     model = load_model(tmp_path, {})
-    assert not model.in_place
-    assert model.description == "Scaled (preprocess)"
+    assert not model.traits.in_place
+    assert model.traits.description == "Scaled (preprocess)"
     assert ask(model).body == b"[3.0]"
 
 
@@ -364,12 +365,12 @@ def test_modules_beside_two_models_are_not_each_others(tmp_path: Path) -> None:
 
 def test_a_training_script_beside_the_model_is_not_run(folder: Path) -> None:
     put(folder, "train.py", "raise SystemExit")
-    assert load_model(folder, {}).in_place
+    assert load_model(folder, {}).traits.in_place
 
 
 def test_an_unused_code_folder_leaves_the_model_built_in(folder: Path) -> None:
     put(folder, "code/train.py", "raise SystemExit")
-    assert load_model(folder, {}).in_place
+    assert load_model(folder, {}).traits.in_place
 
 
 def test_a_missing_class_names_the_module(tmp_path: Path) -> None:

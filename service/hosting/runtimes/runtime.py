@@ -1,0 +1,52 @@
+"""What a runtime is, and what it is given: the contents of an artifact that is to become a model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.domain.image import BUILT_IN, runs_here
+from service.hosting.artifacts.unpacked import UNLIMITED, Room
+from service.hosting.host import Model
+from service.hosting.runtimes.handler import UserFunction
+from service.hosting.runtimes.user_code import UserCode
+from service.media.types import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """One artifact, unpacked, and what its model is told.
+
+    `image` is the container image that is asked for. `code` are its own modules, if it has any; `script` was
+    run if it is not None, and defines `functions`. A model may take `room`, and its programs
+    `most_program_bytes`, 0 for none.
+    """
+
+    folder: Path
+    environment: Mapping[str, str]
+    image: str = BUILT_IN
+    code: UserCode | None = None
+    script: Path | None = None
+    functions: Mapping[str, UserFunction] = field(default_factory=dict)
+    room: Room = UNLIMITED
+    most_program_bytes: int = 0
+
+    @property
+    def default_accept(self) -> str:
+        """What callers get who do not say what they accept."""
+        return self.environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One way to make a model of an artifact: a row of the table.
+
+    `serves` looks at names and never loads; `load` blocks, and raises ModelFault. `endings` are those of its
+    model files, by which folders are known to hold a model, and how much memory it will take. `runs` tells
+    the images that it stands in for.
+    """
+
+    name: str
+    serves: Callable[[Contents], bool]
+    load: Callable[[Contents], Model]
+    endings: tuple[str, ...] = ()
+    runs: Callable[[str], bool] = runs_here

@@ -21,7 +21,7 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from service.floods import INTERVAL_S, Floods, LeftOut, Seldom
 
-Form = Literal["auto", "json", "text"]
+LogFormat = Literal["auto", "json", "text"]
 Logger = BoundLogger
 
 _LEVELS = {
@@ -159,7 +159,7 @@ def _summary(left_out: LeftOut) -> logging.LogRecord:
     return summary
 
 
-def configure(level: str, form: Form, stream: TextIO | None = None) -> None:
+def configure(level: str, form: LogFormat, stream: TextIO | None = None) -> None:
     """Send every event of at least `level` to `stream` (default: stderr), one line each.
 
     `auto` writes text to a terminal and json elsewhere. Python's warnings become events of `py.warnings`.
@@ -244,7 +244,7 @@ def _stamps() -> list[Processor]:
     ]
 
 
-def _make_formatter(form: Form, terminal: bool) -> ProcessorFormatter:
+def _make_formatter(form: LogFormat, terminal: bool) -> ProcessorFormatter:
     text = terminal if form == "auto" else form == "text"
     own: list[Processor] = [ProcessorFormatter.remove_processors_meta]
     own += _text_steps(terminal) if text else [structlog.processors.format_exc_info, _render_json]

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.floods import MOST_WHOLE
-from service.log import Form, Trouble, configure, get_logger, tell_left_out
+from service.log import LogFormat, Trouble, configure, get_logger, tell_left_out
 
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 FORGED = '\n{"time": "2026-01-01T00:00:00Z", "level": "error", "event": "forged"}\x1b[2J\u2028\x85forged'
@@ -34,7 +34,7 @@ def _standard_logging_restored() -> Iterator[None]:
     root.setLevel(level)
 
 
-def open_log(form: Form = "json", level: str = "info") -> io.StringIO:
+def open_log(form: LogFormat = "json", level: str = "info") -> io.StringIO:
     stream = io.StringIO()
     configure(level, form, stream)
     return stream
@@ -159,7 +159,7 @@ def test_loggers_of_libraries_write_the_same_lines(name: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_an_exception_of_a_library_is_shown_too(form: Form) -> None:
+def test_an_exception_of_a_library_is_shown_too(form: LogFormat) -> None:
     stream = open_log(form)
 
     try:
@@ -185,7 +185,7 @@ def test_warnings_become_events() -> None:
 
 @pytest.mark.parametrize("form", ["json", "text"])
 @pytest.mark.parametrize("place", ["event", "field", "key", "nested", "exception", "stack", "library"])
-def test_a_newline_in_a_value_can_not_forge_a_line(form: Form, place: str) -> None:
+def test_a_newline_in_a_value_can_not_forge_a_line(form: LogFormat, place: str) -> None:
     stream = open_log(form)
     logger = get_logger("t")
 
@@ -213,7 +213,7 @@ class Odd:
 @given(st.text(st.one_of(st.characters(), st.sampled_from(LINE_ENDS))), st.sampled_from(["json", "text"]))
 @example(LINE_ENDS, "text")
 @example("\udc80", "json")
-def test_no_text_whatever_ends_a_line(text: str, form: Form) -> None:
+def test_no_text_whatever_ends_a_line(text: str, form: LogFormat) -> None:
     stream = open_log(form)
 
     get_logger("t").info("got", value=text, other=Odd())
@@ -300,7 +300,7 @@ def flood(count: int, level: str = "info", event: str = "request failed", **fiel
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
-def test_failures_in_a_flood_are_counted_after_the_first_few(form: Form) -> None:
+def test_failures_in_a_flood_are_counted_after_the_first_few(form: LogFormat) -> None:
     stream = open_log(form)
 
     flood(1000, code="ValidationError", path="/endpoints/nosuch/invocations", reason="why")

@@ -13,10 +13,10 @@ from service.hosting.memory import importing
 from service.hosting.runtimes.preload import limit_threads
 from service.settings import Settings, load_settings, unknown_settings
 
-Host = Annotated[
+ListenHost = Annotated[
     str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)
 ]
-Port = Annotated[
+ListenPort = Annotated[
     int | None, typer.Option(help="Port; 0 takes a free one.  [default: 8080]", show_default=False)
 ]
 Auth = Annotated[
@@ -31,8 +31,8 @@ Gateways = Annotated[
 
 
 def serve(
-    host: Host = None,
-    port: Port = None,
+    host: ListenHost = None,
+    port: ListenPort = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
     ] = None,
@@ -53,8 +53,8 @@ def serve(
 
 def container(
     model: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("/opt/ml/model"),
-    host: Host = None,
-    port: Port = None,
+    host: ListenHost = None,
+    port: ListenPort = None,
     gateways: Gateways = None,
     auth: Auth = None,
     multi_model: Annotated[

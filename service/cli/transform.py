@@ -36,7 +36,9 @@ from service.settings import Settings, load_settings
 _SHOWN_FILES: Final = 20
 _INTERRUPTED: Final = 130
 
-Model = Annotated[str, typer.Option(help="Name of a model, path of one, or address of a running container.")]
+ModelOrAddress = Annotated[
+    str, typer.Option(help="Name of a model, path of one, or address of a running container.")
+]
 InputLocation = Annotated[str, typer.Option("--input", help="Folder, file, or s3://bucket/prefix.")]
 OutputLocation = Annotated[str, typer.Option("--output", help="Folder or s3://bucket/prefix.")]
 InputType = Annotated[
@@ -99,7 +101,7 @@ DataFolder = Annotated[
 
 
 def transform(
-    model: Model,
+    model: ModelOrAddress,
     source: InputLocation,
     target: OutputLocation,
     content_type: InputType = None,

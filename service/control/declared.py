@@ -30,7 +30,7 @@ from service.control.endpoints import (
     save_endpoint,
 )
 from service.control.ownership import EDITABLE
-from service.control.resources import Context, Resources
+from service.control.resources import OperationContext, Resources
 from service.domain.endpoint import EndpointStatus, Fleet, Variant
 from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
@@ -58,7 +58,7 @@ class DeclaredFile:
         file: Path,
         models: Path,
         store: Store,
-        context: Context,
+        context: OperationContext,
         names: Callable[[], list[str]] | None = None,
         *,
         settle_s: float = 0.0,
@@ -172,7 +172,7 @@ def _stamp_of(file: Path) -> _Stamp | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def apply_declaration(declaration: Declaration, store: Store, context: Context) -> list[str]:
+def apply_declaration(declaration: Declaration, store: Store, context: OperationContext) -> list[str]:
     """Make the declared resources what the declaration says, all at once; returns what changed.
 
     An endpoint that the API may change is only touched when its declaration is another than last time. Then

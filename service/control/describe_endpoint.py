@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from service.control.endpoints import DEPLOYMENT, endpoint_of
-from service.control.resources import Reading
+from service.control.resources import ResourceReader
 from service.domain.endpoint import Capacity, Endpoint, EndpointStatus, Fleet, Variant
 from service.domain.features import described
 from service.domain.image import resolved_image
@@ -19,7 +19,7 @@ _VARIANT_STATUS = {
 }
 
 
-def describe_endpoint(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+def describe_endpoint(resources: ResourceReader, fields: Mapping[str, Any]) -> dict[str, Any]:
     """DescribeEndpoint; members that are not set are absent. Source: contract C.5."""
     resource = resources.get(Kind.ENDPOINT, fields["EndpointName"])
     endpoint = endpoint_of(resource)

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any
 
 from service.control.deployables import containers_of
-from service.control.resources import Reading, Resources
+from service.control.resources import ResourceReader, Resources
 from service.domain import sentences
 from service.domain.features import ASYNC, SERVERLESS
 from service.domain.kinds import Kind
@@ -40,7 +40,7 @@ def create_endpoint_config(resources: Resources, fields: Mapping[str, Any]) -> d
     return {"EndpointConfigArn": resources.arn(Kind.ENDPOINT_CONFIG, created.name)}
 
 
-def describe_endpoint_config(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+def describe_endpoint_config(resources: ResourceReader, fields: Mapping[str, Any]) -> dict[str, Any]:
     """DescribeEndpointConfig: what was asked for, with the defaults that AWS fills in."""
     found = resources.described(Kind.ENDPOINT_CONFIG, fields["EndpointConfigName"])
     for member in ("ProductionVariants", "ShadowProductionVariants"):

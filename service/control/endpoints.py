@@ -7,7 +7,7 @@ from typing import Any
 
 from service.control.deployables import features_of, variants_of
 from service.control.ownership import check_editable
-from service.control.resources import Reading, Resources
+from service.control.resources import ResourceReader, Resources
 from service.domain import sentences
 from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, Variant, retain, unknown_variants
 from service.domain.endpoint_state import endpoint_from_state, endpoint_to_state
@@ -147,7 +147,7 @@ def _open(resources: Resources, name: str) -> tuple[Resource, Endpoint]:
     return resource, endpoint
 
 
-def _answer(resources: Reading, name: str) -> dict[str, Any]:
+def _answer(resources: ResourceReader, name: str) -> dict[str, Any]:
     return {"EndpointArn": resources.arn(Kind.ENDPOINT, name)}
 
 

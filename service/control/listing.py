@@ -7,17 +7,17 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from service.control.resources import Reading
+from service.control.resources import ResourceReader
 from service.domain import sentences
 from service.domain.kinds import Kind
-from service.domain.listing import Listing, Order, Place
+from service.domain.listing import ListQuery, PagePosition, SortKey
 from service.domain.resource import Resource
 from service.errors import ValidationFault
 
 DEFAULT_RESULTS = 10
 """Source: contract C.2."""
 
-_ORDERS: Mapping[str, Order] = {"Name": "name", "CreationTime": "created_at", "Status": "status"}
+_ORDERS: Mapping[str, SortKey] = {"Name": "name", "CreationTime": "created_at", "Status": "status"}
 _FILTERS = (
     "NameContains",
     "StatusEquals",
@@ -29,7 +29,7 @@ _FILTERS = (
 
 
 def list_resources(
-    resources: Reading,
+    resources: ResourceReader,
     kind: Kind,
     fields: Mapping[str, Any],
     more: Callable[[Resource], Mapping[str, Any]] | None = None,
@@ -43,7 +43,7 @@ def list_resources(
     descending = fields.get("SortOrder", "Descending") == "Descending"
     question = [kind.value, order, descending, *(_plain(fields.get(name)) for name in _FILTERS)]
     most = fields.get("MaxResults", DEFAULT_RESULTS)
-    listing = Listing(
+    listing = ListQuery(
         order=order,
         descending=descending,
         limit=most + 1,
@@ -67,7 +67,7 @@ def list_resources(
     return answer
 
 
-def _summary(resources: Reading, kind: Kind, resource: Resource) -> dict[str, Any]:
+def _summary(resources: ResourceReader, kind: Kind, resource: Resource) -> dict[str, Any]:
     row = kind.row
     summary: dict[str, Any] = {
         row.name: resource.name,
@@ -85,13 +85,13 @@ def _plain(value: Any) -> Any:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-def _write_token(place: Place, question: list[Any]) -> str:
+def _write_token(place: PagePosition, question: list[Any]) -> str:
     """The place of the last row of a page. It holds its question, so that it answers no other."""
     text = json.dumps([*place, question], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode("ascii")
 
 
-def _read_token(token: str | None, question: list[Any]) -> Place | None:
+def _read_token(token: str | None, question: list[Any]) -> PagePosition | None:
     if token is None:
         return None
     try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.control.deployables import container_location, containers_of, obstacle_of
-from service.control.resources import Reading, Resources
+from service.control.resources import ResourceReader, Resources
 from service.domain import sentences
 from service.domain.kinds import Kind
 from service.errors import ModelFault, ValidationFault
@@ -34,7 +34,7 @@ def create_model(resources: Resources, fields: Mapping[str, Any]) -> dict[str, A
     return {"ModelArn": resources.arn(Kind.MODEL, created.name)}
 
 
-def describe_model(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+def describe_model(resources: ResourceReader, fields: Mapping[str, Any]) -> dict[str, Any]:
     """DescribeModel: what was asked for, with the defaults that AWS fills in."""
     found = resources.described(Kind.MODEL, fields["ModelName"])
     if "PrimaryContainer" in found:

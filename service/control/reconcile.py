@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from service.control.endpoints import endpoint_of, save_endpoint
-from service.control.resources import Context, Resources
+from service.control.resources import OperationContext, Resources
 from service.domain.endpoint import UNSETTLED, Endpoint, EndpointStatus, GatewayState
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -13,7 +13,7 @@ from service.store.store import Store, View
 _UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
 
 
-def reconcile(store: Store, context: Context, is_alive: Callable[[int], bool]) -> int:
+def reconcile(store: Store, context: OperationContext, is_alive: Callable[[int], bool]) -> int:
     """Settle every endpoint by the reports of the gateways that are alive; returns how many moved.
 
     The reports of gateways that are gone are forgotten.

@@ -10,24 +10,24 @@ from service.control import endpoint_configs, endpoints, models, tags, transform
 from service.control.describe_endpoint import describe_endpoint
 from service.control.listing import list_resources
 from service.control.ownership import check_editable
-from service.control.resources import Context, Reading, Resources
+from service.control.resources import OperationContext, ResourceReader, Resources
 from service.domain import sentences
 from service.domain.kinds import Kind
 from service.errors import UnknownOperation
 from service.store.store import Store
 
 Fields = Mapping[str, Any]
-Answer = Mapping[str, Any] | None
+OperationOutput = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    call: Callable[[Reading, Fields], Answer]
+    call: Callable[[ResourceReader, Fields], OperationOutput]
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    call: Callable[[Resources, Fields], Answer]
+    call: Callable[[Resources, Fields], OperationOutput]
 
 
 def _listed(kind: Kind) -> _Read:
@@ -72,11 +72,11 @@ SERVED = frozenset(_OPERATIONS)
 class Operations:
     """Runs operations on the store, each in one transaction."""
 
-    def __init__(self, store: Store, context: Context) -> None:
+    def __init__(self, store: Store, context: OperationContext) -> None:
         self._store = store
         self._context = context
 
-    async def call(self, name: str, fields: Fields) -> Answer:
+    async def call(self, name: str, fields: Fields) -> OperationOutput:
         """Run one operation on checked fields.
 
         Raises:
@@ -88,9 +88,9 @@ class Operations:
             raise UnknownOperation(sentences.operation_not_served(name))
         return await asyncio.to_thread(self._run, operation, fields)
 
-    def _run(self, operation: _Read | _Write, fields: Fields) -> Answer:
+    def _run(self, operation: _Read | _Write, fields: Fields) -> OperationOutput:
         if isinstance(operation, _Write):
             with self._store.change() as change:
                 return operation.call(Resources(change, self._context), fields)
         with self._store.view() as view:
-            return operation.call(Reading(view, self._context), fields)
+            return operation.call(ResourceReader(view, self._context), fields)

@@ -8,7 +8,7 @@ from service.arn import Arns
 from service.clock import Clock
 from service.domain import sentences
 from service.domain.kinds import Kind
-from service.domain.listing import Listing
+from service.domain.listing import ListQuery
 from service.domain.resource import Resource
 from service.errors import ValidationFault
 from service.store.store import Change, View
@@ -26,7 +26,7 @@ def follow_files(_location: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class OperationContext:
     """What operations need beside the store.
 
     `version_of` gives the fingerprint of the model files at a location and raises ModelFault where there are
@@ -38,10 +38,10 @@ class Context:
     version_of: Callable[[str], str] = follow_files
 
 
-class Reading:
+class ResourceReader:
     """Resources within one transaction of the store that reads."""
 
-    def __init__(self, view: View, context: Context) -> None:
+    def __init__(self, view: View, context: OperationContext) -> None:
         self._view = view
         self.context = context
         self.clock = context.clock
@@ -69,7 +69,7 @@ class Reading:
         """All resources of a kind, by name."""
         return self._view.of_kind(kind)
 
-    def page(self, kind: Kind, listing: Listing, *, brief: bool = False) -> list[Resource]:
+    def page(self, kind: Kind, listing: ListQuery, *, brief: bool = False) -> list[Resource]:
         """One page of the resources of a kind; `brief` ones come without document, state and tags."""
         return self._view.page(kind, listing, brief=brief)
 
@@ -91,10 +91,10 @@ class Reading:
         }
 
 
-class Resources(Reading):
+class Resources(ResourceReader):
     """Resources within one transaction of the store that writes."""
 
-    def __init__(self, change: Change, context: Context) -> None:
+    def __init__(self, change: Change, context: OperationContext) -> None:
         super().__init__(change, context)
         self._change = change
 

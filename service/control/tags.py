@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from service.control.resources import TAGS, Reading, Resources, to_tags
+from service.control.resources import TAGS, ResourceReader, Resources, to_tags
 from service.domain import sentences
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -29,7 +29,7 @@ def add_tags(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {TAGS: _pairs(tags)}
 
 
-def list_tags(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+def list_tags(resources: ResourceReader, fields: Mapping[str, Any]) -> dict[str, Any]:
     """ListTags: all of them at once, since a resource has no more than the least page holds."""
     if "NextToken" in fields:
         raise ValidationFault(sentences.bad_token("it is none that ListTags gave"))
@@ -46,7 +46,7 @@ def delete_tags(resources: Resources, fields: Mapping[str, Any]) -> dict[str, An
     return {}
 
 
-def _resource(resources: Reading, arn: str) -> Resource:
+def _resource(resources: ResourceReader, arn: str) -> Resource:
     found = _ARN.fullmatch(arn)
     kind = _KINDS.get(found[1]) if found else None
     if found is None or kind is None:

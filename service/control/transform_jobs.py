@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from service.control.deployables import container_location, containers_of, obstacle_of
 from service.control.listing import list_resources
-from service.control.resources import Reading, Resources
+from service.control.resources import ResourceReader, Resources
 from service.domain import obstacles, sentences
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -70,7 +70,7 @@ def create_drop_job(resources: Resources, drop: Drop) -> dict[str, Any]:
     )
 
 
-def describe_transform_job(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+def describe_transform_job(resources: ResourceReader, fields: Mapping[str, Any]) -> dict[str, Any]:
     """DescribeTransformJob: what was asked for with the defaults that AWS fills in, and how it went."""
     resource = resources.get(Kind.TRANSFORM_JOB, fields["TransformJobName"])
     state = JobState.read(resource.state)
@@ -86,7 +86,7 @@ def describe_transform_job(resources: Reading, fields: Mapping[str, Any]) -> dic
     return {member: value for member, value in found.items() if value is not None}
 
 
-def list_transform_jobs(resources: Reading, fields: Mapping[str, Any]) -> dict[str, Any]:
+def list_transform_jobs(resources: ResourceReader, fields: Mapping[str, Any]) -> dict[str, Any]:
     """ListTransformJobs: summaries also tell when a job ended, and why it failed."""
     return list_resources(resources, Kind.TRANSFORM_JOB, fields, _more)
 

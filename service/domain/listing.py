@@ -6,8 +6,8 @@ from typing import Literal
 
 from service.domain.resource import Resource
 
-Order = Literal["name", "created_at", "modified_at", "status"]
-Place = tuple[str | float, str]
+SortKey = Literal["name", "created_at", "modified_at", "status"]
+PagePosition = tuple[str | float, str]
 """Where a resource stands in an order: the value that it is sorted by, and its name, which breaks ties.
 
 Times are seconds since 1970; text is compared by code point.
@@ -15,7 +15,7 @@ Times are seconds since 1970; text is compared by code point.
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListQuery:
     """What a list call asks for; defaults as AWS's (contract C.2).
 
     The page begins after the place `after`, that of the last resource of the page before: whatever is added
@@ -23,10 +23,10 @@ class Listing:
     but for the case of ASCII letters. Times exclude themselves.
     """
 
-    order: Order = "created_at"
+    order: SortKey = "created_at"
     descending: bool = True
     limit: int = 10
-    after: Place | None = None
+    after: PagePosition | None = None
     name_contains: str | None = None
     status: str | None = None
     created_after: datetime | None = None
@@ -34,7 +34,7 @@ class Listing:
     modified_after: datetime | None = None
     modified_before: datetime | None = None
 
-    def place_of(self, resource: Resource) -> Place:
+    def place_of(self, resource: Resource) -> PagePosition:
         """Where a resource stands in this order."""
         value = getattr(resource, self.order)
         return (value.timestamp() if isinstance(value, datetime) else value), resource.name

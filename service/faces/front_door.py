@@ -9,7 +9,7 @@ from service.faces.aws.strangers import stranger
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
 from service.http.encodings import unpacked
-from service.http.guard import Asked, Guard, is_prediction, leave, opened, read_asked
+from service.http.guard import CallerHeaders, Guard, is_prediction, leave, opened, read_asked
 from service.http.remembered import Remembered
 from service.http.reply import Answered, Answering, Preparing
 
@@ -129,5 +129,5 @@ async def _deny(send: Send, error: CallerError, scope: Scope) -> None:
     await send_reply(send, reply.status, reply.headers, reply.body)
 
 
-async def _give_leave(send: Send, origin: str, asked: Asked) -> None:
+async def _give_leave(send: Send, origin: str, asked: CallerHeaders) -> None:
     await send_reply(send, 204, leave(origin, asked), b"")

@@ -41,7 +41,7 @@ _EXPOSED = (
 _ONE_DAY_S = 86_400
 
 
-class Asked(NamedTuple):
+class CallerHeaders(NamedTuple):
     """What a request says of where it comes from; each header is None where it is not sent."""
 
     host: bytes | None
@@ -88,7 +88,7 @@ class Guard:
             if name == b"host" and (len(value) > _MOST_CHARS or not self.serves(value)):
                 raise AccessDenied(_wrong_host(value))
 
-    def check(self, method: str, path: str, asked: Asked) -> str | None:
+    def check(self, method: str, path: str, asked: CallerHeaders) -> str | None:
         """The origin that the answer must be opened for, if any.
 
         Raises:
@@ -102,7 +102,7 @@ class Guard:
             raise AccessDenied(_form(asked.content_type or b""))
         return None
 
-    def _check_foreign(self, method: str, path: str, asked: Asked, predicts: bool) -> str | None:
+    def _check_foreign(self, method: str, path: str, asked: CallerHeaders, predicts: bool) -> str | None:
         if asked.origin is None:
             if method in _SAFE:
                 return (
@@ -147,10 +147,10 @@ def guard_of(settings: Settings, *, contains: bool = False) -> Guard:
     return Guard(settings.host, names, settings.cors_origins, own_names=(socket.gethostname(),))
 
 
-def read_asked(headers: Headers) -> Asked:
+def read_asked(headers: Headers) -> CallerHeaders:
     """What the headers of a request (lower-case names) say of where it comes from."""
     get = dict(headers).get
-    return Asked(
+    return CallerHeaders(
         get(b"host"),
         get(b"origin"),
         get(b"sec-fetch-site"),
@@ -179,7 +179,7 @@ def opened(origin: str) -> Headers:
     return headers if origin == ANY else [*headers, (b"vary", b"Origin")]
 
 
-def leave(origin: str, asked: Asked) -> Headers:
+def leave(origin: str, asked: CallerHeaders) -> Headers:
     """The headers that answer a preflight: which call a page of this origin may make."""
     headers = [header for header in opened(origin) if header[0] != b"access-control-expose-headers"]
     headers += [
@@ -193,7 +193,7 @@ def leave(origin: str, asked: Asked) -> Headers:
     return headers
 
 
-def _changes(path: str, asked: Asked) -> bool:
+def _changes(path: str, asked: CallerHeaders) -> bool:
     """Whether a POST may change something; the control plane without a target does nothing but say so."""
     return asked.names_target if path == "/" else not is_prediction(path)
 

@@ -8,7 +8,7 @@ from service.domain.transform.job import Drop
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.jobs.inbox import Inbox
 from service.jobs.place import Places
-from service.jobs.worker import Worker, WorkerParts
+from service.jobs.worker import JobParts, Worker
 from service.log import get_logger
 from service.settings import Settings
 from service.store.store import Store
@@ -32,7 +32,7 @@ def do_jobs(
         return stop.is_set() or orphaned()
 
     places = Places(settings.data, settings.buckets, settings.inbox, settings.outbox)
-    parts = WorkerParts(places, artifacts, settings.models, settings.worker_processes, settings.model_memory)
+    parts = JobParts(places, artifacts, settings.models, settings.worker_processes, settings.model_memory)
     inbox = Inbox(settings.inbox, settings.outbox, store, order)
     watcher = threading.Thread(
         target=inbox.run, args=(lambda seconds: stop.wait(seconds) or leaving(),), name="inbox", daemon=True

@@ -58,7 +58,7 @@ _KILLS: Final = "{name}: the worker died {attempts} times while it was at this i
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerParts:
+class JobParts:
     """What a worker works with: where files and models are, and how many processes it may use.
 
     In each of them the model may take `most_bytes`, 0 for any.
@@ -90,7 +90,7 @@ class Worker:
     """One worker. `leaving` tells that it is to end: it gives back at once what it is at."""
 
     def __init__(
-        self, store: Store, parts: WorkerParts, clock: Clock, leaving: Callable[[], bool] = lambda: False
+        self, store: Store, parts: JobParts, clock: Clock, leaving: Callable[[], bool] = lambda: False
     ) -> None:
         self._store = store
         self._parts = parts

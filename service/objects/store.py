@@ -30,7 +30,7 @@ _BROKEN_GZIP: Final = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredObject:
     """One object: its key below the place that was listed, its file and its size in bytes."""
 
     key: str
@@ -43,7 +43,7 @@ class Listing:
     """Objects in the order of their keys, and the prefix that all these keys begin with."""
 
     prefix: str
-    entries: tuple[Entry, ...]
+    entries: tuple[StoredObject, ...]
 
 
 class ObjectStore:
@@ -107,7 +107,7 @@ class ObjectStore:
             ) from None
         start = prefix[: prefix.rfind("/") + 1]
         found = (
-            Entry(start + name, spot, size)
+            StoredObject(start + name, spot, size)
             for name, spot, size in _walk(root / start[:-1] if start else root, hidden=True)
             if (start + name).startswith(prefix)
         )
@@ -145,15 +145,17 @@ def _list_path(spot: Spot, address: str) -> Listing:
     except OSError as error:
         raise cannot_read(spot, error) from error
     if stat.S_ISREG(status.st_mode):
-        return Listing("", (Entry(spot.name, spot, status.st_size),))
+        return Listing("", (StoredObject(spot.name, spot, status.st_size),))
     if not stat.S_ISDIR(status.st_mode):
         raise ObjectFault(f"There is no file or folder {address}.")
     return _listing(
-        "", (Entry(*found) for found in _walk(spot, hidden=False)), f"The folder {address} holds no files."
+        "",
+        (StoredObject(*found) for found in _walk(spot, hidden=False)),
+        f"The folder {address} holds no files.",
     )
 
 
-def _listing(prefix: str, found: Iterable[Entry], complaint: str) -> Listing:
+def _listing(prefix: str, found: Iterable[StoredObject], complaint: str) -> Listing:
     entries = tuple(sorted(found, key=lambda entry: entry.key))
     if not entries:
         raise ObjectFault(complaint)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from service.arn import Arns
 from service.clock import SystemClock
 from service.control.registry import SERVED, Operations
-from service.control.resources import Context, Resources
+from service.control.resources import OperationContext, Resources
 from service.control.transform_jobs import create_drop_job
 from service.domain.transform.job import Drop
 from service.faces.aws.control import ControlFace
@@ -55,7 +55,7 @@ def load_control_plane() -> ControlPlane:
         return ControlPlane(sagemaker, Desk())
 
 
-def drop_orders(store: Store, context: Context) -> Callable[[Drop], None]:
+def drop_orders(store: Store, context: OperationContext) -> Callable[[Drop], None]:
     """Who makes the job of a dropped file."""
 
     def order(drop: Drop) -> None:
@@ -65,7 +65,7 @@ def drop_orders(store: Store, context: Context) -> Callable[[Drop], None]:
     return order
 
 
-def context_of(settings: Settings) -> Context:
+def context_of(settings: Settings) -> OperationContext:
     """What operations need beside the store."""
     arns = Arns(settings.account, settings.region)
-    return Context(arns, SystemClock(), open_artifacts(settings).version_of)
+    return OperationContext(arns, SystemClock(), open_artifacts(settings).version_of)

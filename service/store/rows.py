@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, select, tuple_
 
 from service.domain.kinds import Kind
-from service.domain.listing import Listing
+from service.domain.listing import ListQuery
 from service.domain.resource import Resource
 from service.store.tables import resources
 
@@ -63,7 +63,7 @@ def from_brief_row(row: RowMapping | Mapping[str, Any]) -> Resource:
     )
 
 
-def page_of(kind: Kind, listing: Listing, dialect: str, *, brief: bool = False) -> Select[Any]:
+def page_of(kind: Kind, listing: ListQuery, dialect: str, *, brief: bool = False) -> Select[Any]:
     """The query of one page of the resources of a kind, for a database of SQLAlchemy's dialect.
 
     It has the columns of brief rows, or all.
@@ -79,7 +79,7 @@ def page_of(kind: Kind, listing: Listing, dialect: str, *, brief: bool = False) 
     return select(*wanted).where(*conditions).order_by(*ordered).limit(listing.limit)
 
 
-def _filters(listing: Listing, dialect: str) -> list[ColumnElement[bool]]:
+def _filters(listing: ListQuery, dialect: str) -> list[ColumnElement[bool]]:
     columns = resources.c
     found: list[ColumnElement[bool]] = []
     if listing.name_contains:

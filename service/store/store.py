@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Delete, Select, Table, delete, select, update
 
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
-from service.domain.listing import Listing
+from service.domain.listing import ListQuery
 from service.domain.resource import Resource
 from service.store.database import Location, begin_read, begin_write, open_engine, said_plainly, upsert
 from service.store.migrate import check_tables
@@ -94,7 +94,7 @@ class View:
             statement = statement.where(resources.c.declared.is_(declared))
         return [from_row(row) for row in self._connection.execute(statement).mappings()]
 
-    def page(self, kind: Kind, listing: Listing, *, brief: bool = False) -> list[Resource]:
+    def page(self, kind: Kind, listing: ListQuery, *, brief: bool = False) -> list[Resource]:
         """One page of the resources of a kind; `brief` ones come without document, state and tags."""
         statement = page_of(kind, listing, self._connection.dialect.name, brief=brief)
         read = from_brief_row if brief else from_row

@@ -11,7 +11,7 @@ _NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class CredentialScope:
     """What a credential says of its signature; `date` is YYYYMMDD. Claims, not facts."""
 
     access_key: str
@@ -20,7 +20,7 @@ class Scope:
     service: str
 
 
-def read_scope(authorization: str | None) -> Scope | None:
+def read_scope(authorization: str | None) -> CredentialScope | None:
     """The scope of an `Authorization` header or a presigned `X-Amz-Credential` value; None for anything else.
 
     Source: contract 0, `Credential=AKID/date/region/service/aws4_request`.
@@ -38,4 +38,4 @@ def read_scope(authorization: str | None) -> Scope | None:
     access_key, date, region, service, _ = parts
     if not access_key or not (_DATE.fullmatch(date) and _NAME.fullmatch(region) and _NAME.fullmatch(service)):
         return None
-    return Scope(access_key, date, region, service)
+    return CredentialScope(access_key, date, region, service)

@@ -23,7 +23,7 @@ from service.clock import SystemClock
 from service.domain.endpoint import Endpoint, EndpointStatus, ModelSource, Variant
 from service.domain.endpoint_state import endpoint_to_state
 from service.domain.kinds import Kind
-from service.domain.listing import Listing
+from service.domain.listing import ListQuery
 from service.domain.resource import Resource
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
@@ -105,7 +105,7 @@ def _measure_calls(store: Store, count: int) -> None:
     def name() -> str:
         return f"endpoint-{draw.randrange(count):05}"
 
-    def page(listing: Listing) -> Callable[[], object]:
+    def page(listing: ListQuery) -> Callable[[], object]:
         def read() -> object:
             with store.view() as view:
                 return view.page(Kind.ENDPOINT, listing)
@@ -124,7 +124,7 @@ def _measure_calls(store: Store, count: int) -> None:
     }
     calls |= {
         f"page by {order}, {'down' if descending else 'up'}, {where}": page(
-            Listing(
+            ListQuery(
                 order,
                 descending,
                 after=(middle.get(order, _NOON.timestamp() + 5000), name()) if where == "middle" else None,
@@ -135,14 +135,14 @@ def _measure_calls(store: Store, count: int) -> None:
         for where in ("first", "middle")
     }
     calls |= {
-        "page of 100": page(Listing(limit=100)),
-        "page, name contains 77": page(Listing(name_contains="77")),
-        "page, name contains nothing there": page(Listing(name_contains="no such")),
-        "page, status InService": page(Listing(status="InService")),
-        "page, status Failed": page(Listing(status="Failed")),
-        "page, status Failed, by name": page(Listing("name", status="Failed")),
-        "page, created in the last hour": page(Listing(created_after=_NOON + timedelta(seconds=6400))),
-        "page, modified early, by creation": page(Listing(modified_before=_NOON + timedelta(seconds=10))),
+        "page of 100": page(ListQuery(limit=100)),
+        "page, name contains 77": page(ListQuery(name_contains="77")),
+        "page, name contains nothing there": page(ListQuery(name_contains="no such")),
+        "page, status InService": page(ListQuery(status="InService")),
+        "page, status Failed": page(ListQuery(status="Failed")),
+        "page, status Failed, by name": page(ListQuery("name", status="Failed")),
+        "page, created in the last hour": page(ListQuery(created_after=_NOON + timedelta(seconds=6400))),
+        "page, modified early, by creation": page(ListQuery(modified_before=_NOON + timedelta(seconds=10))),
         "of_kind, status Failed": lambda: store.of_kind(Kind.ENDPOINT, {"Failed"}),
         "changes_since, no change": lambda: store.changes_since(store.revision()),
         "change of one endpoint": change,

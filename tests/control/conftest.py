@@ -16,7 +16,7 @@ from service.clock import ManualClock
 from service.control.endpoints import endpoint_of
 from service.control.reconcile import reconcile
 from service.control.registry import Operations
-from service.control.resources import Context
+from service.control.resources import OperationContext
 from service.domain.endpoint import Endpoint, WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.errors import ValidationFault
@@ -65,7 +65,7 @@ class Control:
         artifacts = ArtifactStore(
             [folder / "data"], folder / "unpacked", Limits(2**30, 1000, 100.0), buckets=self.buckets
         )
-        self.context = Context(ARNS, self.clock, artifacts.version_of)
+        self.context = OperationContext(ARNS, self.clock, artifacts.version_of)
         self.store = Store(folder / "state.db")
 
     def reopen(self) -> None:

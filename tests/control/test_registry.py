@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from service.control.registry import SERVED, Operations
-from service.control.resources import Context
+from service.control.resources import OperationContext
 from service.domain.kinds import Kind
 from service.errors import UnknownOperation, ValidationFault
 from service.store.store import Store
@@ -73,7 +73,7 @@ def test_a_change_that_breaks_midway_leaves_nothing_of_itself(control: Control) 
     def break_down(_location: str) -> str:
         raise ZeroDivisionError
 
-    operations = Operations(control.store, Context(ARNS, control.clock, break_down))
+    operations = Operations(control.store, OperationContext(ARNS, control.clock, break_down))
     with pytest.raises(ZeroDivisionError):
         asyncio.run(
             operations.call("CreateEndpoint", {"EndpointName": "iris", "EndpointConfigName": "config"})
@@ -104,7 +104,7 @@ def test_a_call_does_not_hold_up_the_event_loop(control: Control) -> None:
         return ""
 
     async def run() -> None:
-        operations = Operations(control.store, Context(ARNS, control.clock, wait_for_the_loop))
+        operations = Operations(control.store, OperationContext(ARNS, control.clock, wait_for_the_loop))
         await operations.call("CreateEndpoint", {"EndpointName": "iris", "EndpointConfigName": "config"})
 
     with asyncio.Runner() as runner:

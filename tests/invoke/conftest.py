@@ -13,7 +13,7 @@ from service.clock import SystemClock
 from service.control.declaration import read_declaration
 from service.control.declared import apply_declaration
 from service.control.reconcile import reconcile
-from service.control.resources import Context
+from service.control.resources import OperationContext
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
@@ -26,7 +26,7 @@ from service.store.store import Store
 from tests.conftest import ROOT
 
 ARNS = Arns("000000000000", "us-east-1")
-CONTEXT = Context(ARNS, SystemClock())
+CONTEXT = OperationContext(ARNS, SystemClock())
 ROW = b"5.1,3.5,1.4,0.2"
 
 

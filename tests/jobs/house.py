@@ -13,7 +13,7 @@ from service.domain.transform.job import JobState
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.jobs.place import Places
-from service.jobs.worker import Worker, WorkerParts
+from service.jobs.worker import JobParts, Worker
 from service.store.store import Store
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ class House:
         artifacts = ArtifactStore(
             [self.models, self.data], self.data / "unpacked", Limits(2**30, 1000, 100.0)
         )
-        self.bench = WorkerParts(self.places, artifacts, self.models, 1)
+        self.bench = JobParts(self.places, artifacts, self.models, 1)
 
     def put(self, name: str, *rows: object) -> None:
         """Write an input of these rows."""

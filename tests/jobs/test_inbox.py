@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.arn import Arns
-from service.control.resources import Context, Resources
+from service.control.resources import OperationContext, Resources
 from service.control.transform_jobs import create_drop_job
 from service.domain.kinds import Kind
 from service.domain.transform.job import Drop
@@ -25,7 +25,7 @@ class DropFolder:
         self.model.mkdir(parents=True)
 
     def inbox(self) -> Inbox:
-        context = Context(Arns("000000000000", "us-east-1"), self.house.clock)
+        context = OperationContext(Arns("000000000000", "us-east-1"), self.house.clock)
 
         def order(drop: Drop) -> None:
             with self.house.store.change() as change:

@@ -15,7 +15,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from service.errors import BadPayload
-from service.hosting.runtimes.columns import Kind, columns_of
+from service.hosting.runtimes.columns import DType, columns_of
 from service.hosting.runtimes.sklearn import one_sentence
 from service.media.codec import encode
 from service.media.tables import read_cells
@@ -95,11 +95,11 @@ def test_columns_are_known_by_what_each_step_was_fitted_on() -> None:
         [("words", OrdinalEncoder(), [0]), ("more", OneHotEncoder(), [0]), ("rest", "passthrough", [1])]
     ).fit(_WORDS)
 
-    def kinds(estimator: object) -> list[Kind]:
+    def kinds(estimator: object) -> list[DType]:
         return [column.kind for column in columns_of(estimator, 2)]
 
     for estimator in (words, union, filled):
-        assert kinds(estimator) == [Kind.WORD, Kind.WORD]
-    assert kinds(passed) == [Kind.NUMBER, Kind.NUMBER]
-    assert kinds(mixed)[0] is Kind.WORD
-    assert kinds(SimpleImputer().fit(numbers)) == [Kind.NUMBER, Kind.NUMBER]
+        assert kinds(estimator) == [DType.WORD, DType.WORD]
+    assert kinds(passed) == [DType.NUMBER, DType.NUMBER]
+    assert kinds(mixed)[0] is DType.WORD
+    assert kinds(SimpleImputer().fit(numbers)) == [DType.NUMBER, DType.NUMBER]

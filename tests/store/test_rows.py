@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain.kinds import Kind
-from service.domain.listing import Listing, Order
+from service.domain.listing import ListQuery, SortKey
 from service.domain.resource import Resource
 from service.store.store import Store
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-ORDERS: tuple[Order, ...] = ("name", "created_at", "modified_at", "status")
+ORDERS: tuple[SortKey, ...] = ("name", "created_at", "modified_at", "status")
 
 # Few values, so that many are equal; names with all that patterns and languages treat in a way of their own.
 _times = st.integers(0, 4).map(lambda number: NOON + timedelta(seconds=number * 0.1))
@@ -29,7 +29,7 @@ _resources = st.builds(
     status=_statuses,
 )
 _listings = st.builds(
-    Listing,
+    ListQuery,
     order=st.sampled_from(ORDERS),
     descending=st.booleans(),
     limit=st.integers(1, 5),
@@ -52,7 +52,7 @@ def fill(store: Store, resources: list[Resource]) -> None:
             change.put(resource)
 
 
-def read_pages(store: Store, listing: Listing, between: Callable[[], None] = lambda: None) -> list[str]:
+def read_pages(store: Store, listing: ListQuery, between: Callable[[], None] = lambda: None) -> list[str]:
     """The names on all pages, page by page."""
     names: list[str] = []
     while True:
@@ -70,7 +70,7 @@ def lowered(text: str) -> str:
     return "".join(letter.lower() if letter.isascii() else letter for letter in text)
 
 
-def expected(resources: list[Resource], listing: Listing) -> list[str]:
+def expected(resources: list[Resource], listing: ListQuery) -> list[str]:
     def wanted(resource: Resource) -> bool:
         return (
             resource.kind is Kind.ENDPOINT
@@ -94,7 +94,7 @@ def within(time: datetime, after: datetime | None, before: datetime | None) -> b
 @_once_per_example
 @given(st.lists(_resources, max_size=15, unique_by=lambda each: (each.kind, each.name)), _listings)
 def test_the_pages_together_are_all_that_is_asked_for_in_order(
-    store: Store, resources: list[Resource], listing: Listing
+    store: Store, resources: list[Resource], listing: ListQuery
 ) -> None:
     fill(store, resources)
 
@@ -104,11 +104,11 @@ def test_the_pages_together_are_all_that_is_asked_for_in_order(
 @_once_per_example
 @given(
     st.lists(_resources, min_size=2, max_size=15, unique_by=lambda each: (each.kind, each.name)),
-    st.builds(Listing, order=st.sampled_from(ORDERS), descending=st.booleans(), limit=st.integers(1, 5)),
+    st.builds(ListQuery, order=st.sampled_from(ORDERS), descending=st.booleans(), limit=st.integers(1, 5)),
     st.data(),
 )
 def test_what_comes_and_goes_between_pages_moves_nothing_else(
-    store: Store, resources: list[Resource], listing: Listing, data: st.DataObject
+    store: Store, resources: list[Resource], listing: ListQuery, data: st.DataObject
 ) -> None:
     passing, staying = resources[: len(resources) // 2], resources[len(resources) // 2 :]
     fill(store, staying)
@@ -138,7 +138,7 @@ def test_a_page_is_the_ten_newest_unless_asked_otherwise(store: Store) -> None:
     )
 
     with store.view() as view:
-        page = view.page(Kind.ENDPOINT, Listing())
+        page = view.page(Kind.ENDPOINT, ListQuery())
 
     assert [resource.name for resource in page] == [f"e{number}" for number in range(11, 1, -1)]
 
@@ -148,7 +148,7 @@ def test_no_sign_in_a_part_of_a_name_means_more_than_itself(store: Store, part: 
     names = ["plain", "a%", "a_", "a/", "a\\", "a*", "aé", "aÉ", "a/%"]
     fill(store, [Resource(Kind.ENDPOINT, name, {}, NOON, NOON) for name in names])
 
-    found = read_pages(store, Listing("name", descending=False, name_contains=part))
+    found = read_pages(store, ListQuery("name", descending=False, name_contains=part))
 
     assert found == sorted(name for name in names if part in name)
 
@@ -157,4 +157,4 @@ def test_a_change_sees_its_own_pages(store: Store) -> None:
     with store.change() as change:
         change.put(Resource(Kind.MODEL, "m", {}, NOON, NOON))
 
-        assert [resource.name for resource in change.page(Kind.MODEL, Listing())] == ["m"]
+        assert [resource.name for resource in change.page(Kind.MODEL, ListQuery())] == ["m"]

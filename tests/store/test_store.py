@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
-from service.domain.listing import Listing
+from service.domain.listing import ListQuery
 from service.domain.resource import Resource
 from service.errors import Unavailable
 from service.store.database import Location
@@ -135,8 +135,8 @@ def test_a_brief_page_has_all_but_what_is_long(store: Store) -> None:
     with store.change() as change:
         change.put(whole)
     with store.view() as view:
-        assert view.page(Kind.MODEL, Listing()) == [whole]
-        assert view.page(Kind.MODEL, Listing(), brief=True) == [
+        assert view.page(Kind.MODEL, ListQuery()) == [whole]
+        assert view.page(Kind.MODEL, ListQuery(), brief=True) == [
             replace(whole, document={}, state={}, tags={})
         ]
 

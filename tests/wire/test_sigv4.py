@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.wire.sigv4 import Scope, read_scope
+from service.wire.sigv4 import CredentialScope, read_scope
 
-_SCOPE = Scope("AKID", "20260102", "eu-west-1", "sagemaker")
+_SCOPE = CredentialScope("AKID", "20260102", "eu-west-1", "sagemaker")
 _CREDENTIAL = "AKID/20260102/eu-west-1/sagemaker/aws4_request"
 
 
@@ -24,7 +24,9 @@ def test_the_scope_is_read_from_header_and_presigned_value(text: str) -> None:
 
 
 def test_a_dummy_access_key_may_hold_slashes() -> None:
-    assert read_scope(f"team/{_CREDENTIAL}") == Scope("team/AKID", "20260102", "eu-west-1", "sagemaker")
+    assert read_scope(f"team/{_CREDENTIAL}") == CredentialScope(
+        "team/AKID", "20260102", "eu-west-1", "sagemaker"
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ _BARE_QUOTE: Final = 'bare " in non quoted field'
 _SHOWN_CHARS: Final = 40
 
 
-class Form(Protocol):
+class RecordFormat(Protocol):
     """How records of one media type are read, picked from and joined."""
 
     def read(self, record: bytes) -> Any:
@@ -84,18 +84,18 @@ class _Documents:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-FORMS: Final[Mapping[str, Form]] = MappingProxyType(
+FORMS: Final[Mapping[str, RecordFormat]] = MappingProxyType(
     {CSV: _Rows(), JSON: _Documents(), JSON_LINES: _Documents()}
 )
 """Media type -> its form."""
 
 
-def input_filter(form: Form, path: Path) -> Callable[[bytes], bytes]:
+def input_filter(form: RecordFormat, path: Path) -> Callable[[bytes], bytes]:
     """Record in, what the model is sent of it out. Raises PathError."""
     return lambda record: form.write(form.pick(form.read(record), path))
 
 
-def output_maker(form: Form, joins: bool, path: Path) -> Callable[[bytes, bytes], bytes]:
+def output_maker(form: RecordFormat, joins: bool, path: Path) -> Callable[[bytes, bytes], bytes]:
     """(unfiltered input record, answer record) -> output record. Raises PathError."""
     if not joins:
         return lambda _, answer: form.write(form.pick(_read_answer(form, answer), path))
@@ -106,7 +106,7 @@ def output_maker(form: Form, joins: bool, path: Path) -> Callable[[bytes, bytes]
     )
 
 
-def _read_answer(form: Form, answer: bytes) -> Any:
+def _read_answer(form: RecordFormat, answer: bytes) -> Any:
     try:
         return form.read(answer)
     except PathError as error:

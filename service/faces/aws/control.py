@@ -18,7 +18,7 @@ from service.wire.faults import error_code, json_fault_reply, query_fault_reply
 from service.wire.json_rpc import JsonRpcService
 from service.wire.query import QueryCall
 
-Call = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
+OperationCall = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
 """Operation name and its members, parsed and checked, to the members of its output."""
 
 _MAX_NAME_CHARS = 128
@@ -59,7 +59,7 @@ class ControlFace:
     def __init__(
         self,
         service: JsonRpcService,
-        call: Call,
+        call: OperationCall,
         arns: Arns,
         max_body_bytes: int,
         elsewhere: Elsewhere | None = None,

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.float64]
+from service.media.types import Matrix
+
 Step = Callable[[Any], Any]
+"""The answer of one method of an estimator to rows (m, features) float64, or to a stack (n, m, features).
+
+A stack holds n requests of m rows each, and each gets what it would get alone: numpy multiplies matrix by
+matrix, so that sums never depend on the number of requests. What a program works out by rows, and not by
+whole requests, may be laid flat (see `flat`).
+"""
 
 _SPREAD = 48
 _BOUND_S = 0.2
@@ -21,7 +28,7 @@ class Disagreement(Exception):
     """A program does not answer what the estimator answers; the text says where."""
 
 
-def check(name: str, method: Step, program: Step, rows: Rows) -> None:
+def check(name: str, method: Step, program: Step, rows: Matrix) -> None:
     """Compare a program with the method that it stands for, bit by bit, for some numbers of rows.
 
     Raises:
@@ -36,7 +43,7 @@ def check(name: str, method: Step, program: Step, rows: Rows) -> None:
                 _compare(name, method(some), program(some), some)
 
 
-def check_rows(step: Step, rows: Rows) -> None:
+def check_rows(step: Step, rows: Matrix) -> None:
     """Hold answers to rows by themselves, and among some, against those among all. Raises Disagreement."""
     begun_s = thread_time()
     together = step(rows)
@@ -48,7 +55,7 @@ def check_rows(step: Step, rows: Rows) -> None:
                 break
 
 
-def check_stacks(program: Step, rows: Rows, sizes: Sequence[int]) -> None:
+def check_stacks(program: Step, rows: Matrix, sizes: Sequence[int]) -> None:
     """Hold the answers to requests of so many rows each, put together, against those to each alone.
 
     Raises: Disagreement.
@@ -62,13 +69,13 @@ def check_stacks(program: Step, rows: Rows, sizes: Sequence[int]) -> None:
             _compare("it", np.concatenate(alone), together, some)
 
 
-def answer_stack(program: Step, rows: Rows, each: int) -> Any:
+def answer_stack(program: Step, rows: Matrix, each: int) -> Any:
     """The answers of a program to requests of `each` rows, which follow one another in `rows`."""
     found = program(rows.reshape(-1, each, rows.shape[1]))
     return found.reshape(len(rows), *found.shape[2:])
 
 
-def _compare(name: str, expected: Any, found: Any, rows: Rows) -> None:
+def _compare(name: str, expected: Any, found: Any, rows: Matrix) -> None:
     if type(found) is not type(expected) or not isinstance(expected, np.ndarray):
         raise Disagreement(f"its program gives a {type(found).__name__}, not a {type(expected).__name__}")
     if found.shape != expected.shape or found.dtype != expected.dtype:

@@ -20,7 +20,6 @@ import numpy as np
 
 from service.hosting.programs.agreement import (
     Disagreement,
-    Rows,
     Step,
     answer_stack,
     check,
@@ -30,6 +29,7 @@ from service.hosting.programs.agreement import (
 )
 from service.hosting.programs.probes import boundary_rows, probe_rows
 from service.log import get_logger
+from service.media.types import Matrix
 
 COMPILE = "SAGEBIRD_COMPILE"
 """The variable in a model's environment that switches compiling off for it."""
@@ -135,7 +135,7 @@ class Quick:
         # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
         return self.answer_plain(rows) if np.vdot(rows, rows) < LIMIT else None
 
-    def answer_plain(self, rows: Rows) -> Any | None:
+    def answer_plain(self, rows: Matrix) -> Any | None:
         """As a call, for rows (n, features) in which nothing is that is not for programs."""
         if not self._first <= len(rows) <= self._last:
             return None
@@ -147,7 +147,7 @@ class Quick:
             self._give_up()
             return None
 
-    def answer_stack(self, rows: Rows, each: int) -> Any | None:
+    def answer_stack(self, rows: Matrix, each: int) -> Any | None:
         """As `answer_plain`, for requests of `each` rows that follow one another: what each gets alone."""
         if not self._last:
             return None
@@ -212,7 +212,7 @@ def _repeat(reference: Reference, known: Verdict) -> Verdict:
     return known
 
 
-def compile_model(reference: Reference, example: Rows | None = None) -> Verdict:
+def compile_model(reference: Reference, example: Matrix | None = None) -> Verdict:
     """Find, check and measure programs for a loaded model, and have it use them. Takes up to a second."""
     features = reference.features
     if features is None:
@@ -251,7 +251,7 @@ def _witnesses(name: str, programs: Mapping[str, Step]) -> tuple[str, ...]:
     return tuple(each for each in _SCORES if each in programs)[:1] if name == _LABELS else ()
 
 
-def _with_boundaries(labels: Step | None, rows: Rows) -> Rows:
+def _with_boundaries(labels: Step | None, rows: Matrix) -> Matrix:
     """The rows, and some that lie between two labels, if there are labels."""
     if labels is None:
         return rows
@@ -263,7 +263,7 @@ def _with_boundaries(labels: Step | None, rows: Rows) -> Rows:
 
 
 def _joins(
-    methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Rows, *, row_wise: bool
+    methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Matrix, *, row_wise: bool
 ) -> dict[str, Joined]:
     """How requests may be put together, by the methods where they may."""
     found: dict[str, Joined] = {}
@@ -296,14 +296,14 @@ def _holds(trial: Callable[..., None], *given: Any) -> bool:
 
 
 def _serving(method: Step, quick: Quick | None) -> Step:
-    def answer(rows: Rows) -> Any:
+    def answer(rows: Matrix) -> Any:
         found = None if quick is None else quick(rows)
         return method(rows) if found is None else found
 
     return answer
 
 
-def measure(method: Step, program: Step, rows: Rows) -> tuple[tuple[int, float, float], ...]:
+def measure(method: Step, program: Step, rows: Matrix) -> tuple[tuple[int, float, float], ...]:
     """Seconds of processor time of both, for some numbers of rows."""
     found = []
     with quiet():
@@ -313,7 +313,7 @@ def measure(method: Step, program: Step, rows: Rows) -> tuple[tuple[int, float, 
     return tuple(found)
 
 
-def _time(step: Step, rows: Rows) -> float:
+def _time(step: Step, rows: Matrix) -> float:
     """The least of some calls, in as much time as there is."""
     least_s = float("inf")
     begun_s = thread_time()
@@ -340,7 +340,7 @@ def _bounded(program: Step, speeds: Sequence[tuple[int, float, float]]) -> Quick
     return Quick(program, speeds[first][0], ends)
 
 
-def _fitting(example: Any, features: int) -> Rows | None:
+def _fitting(example: Any, features: int) -> Matrix | None:
     """The example rows if they are rows that programs take."""
     usable = type(example) is np.ndarray and example.dtype == _FLOAT64 and example.ndim == 2
     if not usable or example.shape[1] != features or not np.isfinite(example).all():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.float64]
+from service.media.types import Matrix
 
 _COUNT = 192
 _THRESHOLD_ROWS = 96
@@ -19,7 +19,7 @@ _HALVING_S = 0.1
 _EDGES = (0.0, -1.0, 1.0, 1e-30, 1e6, -1e6, 1e12, -1e12)
 
 
-def probe_rows(estimator: Any, features: int, example: Rows | None, seed: int = 0) -> Rows:
+def probe_rows(estimator: Any, features: int, example: Matrix | None, seed: int = 0) -> Matrix:
     """About 300 finite rows (n, features).
 
     Mixed from what the fitted estimator holds about its columns (means, ranges, centres, support vectors) and
@@ -36,7 +36,7 @@ def probe_rows(estimator: Any, features: int, example: Rows | None, seed: int = 
     return np.ascontiguousarray(np.concatenate([*own, mixed, near, edges, spiked]))
 
 
-def _anchors(estimator: Any, features: int, example: Rows | None, random: np.random.Generator) -> Rows:
+def _anchors(estimator: Any, features: int, example: Matrix | None, random: np.random.Generator) -> Matrix:
     """Plausible rows, of which others are mixed."""
     found = [
         np.zeros((1, features)),
@@ -58,7 +58,7 @@ def _anchors(estimator: Any, features: int, example: Rows | None, random: np.ran
     return np.concatenate(found)
 
 
-def _mix(anchors: Rows, count: int, random: np.random.Generator) -> Rows:
+def _mix(anchors: Matrix, count: int, random: np.random.Generator) -> Matrix:
     """Rows whose every value comes from some anchor, a half of them moved a little."""
     chosen = random.integers(0, len(anchors), (count, anchors.shape[1]))
     rows = anchors[chosen, np.arange(anchors.shape[1])]
@@ -66,7 +66,7 @@ def _mix(anchors: Rows, count: int, random: np.random.Generator) -> Rows:
     return np.asarray(np.where(moved, rows * (1 + 0.1 * random.normal(size=rows.shape)), rows))
 
 
-def _near_thresholds(estimator: Any, anchors: Rows, random: np.random.Generator) -> Rows:
+def _near_thresholds(estimator: Any, anchors: Matrix, random: np.random.Generator) -> Matrix:
     """Rows with a value on a threshold or next to it, in float32 and in float64."""
     pairs = [
         (column, value)
@@ -83,7 +83,7 @@ def _near_thresholds(estimator: Any, anchors: Rows, random: np.random.Generator)
     return rows
 
 
-def _neighbours(value: float) -> Rows:
+def _neighbours(value: float) -> Matrix:
     single = np.float32(value)
     near = [
         value,
@@ -96,7 +96,7 @@ def _neighbours(value: float) -> Rows:
     return np.array([float(each) for each in near])
 
 
-def boundary_rows(labels: Callable[[Rows], Any], rows: Rows, seed: int = 0) -> Rows:
+def boundary_rows(labels: Callable[[Matrix], Any], rows: Matrix, seed: int = 0) -> Matrix:
     """Rows (n, features) between rows of different labels: pairs of neighbours, one with each label.
 
     Found by halving what lies between two rows, as far as numbers go or as there is time. None are found
@@ -131,7 +131,7 @@ def _arrays(estimator: Any, features: int) -> Iterator[npt.NDArray[Any]]:
                 yield value
 
 
-def _thresholds(estimator: Any, features: int) -> dict[int, Rows]:
+def _thresholds(estimator: Any, features: int) -> dict[int, Matrix]:
     """Thresholds of the trees inside, by column."""
     columns: list[npt.NDArray[Any]] = []
     values: list[npt.NDArray[Any]] = []

@@ -5,15 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from service.hosting.programs.agreement import Step
 from service.hosting.programs.compiled import LIMIT, NotForPrograms
-
-Step = Callable[[Any], Any]
-"""The answer of one method of an estimator to rows (m, features) float64, or to a stack (n, m, features).
-
-A stack holds n requests of m rows each, and each gets what it would get alone: numpy multiplies matrix by
-matrix, so that sums never depend on the number of requests. What a program works out by rows, and not by
-whole requests, may be laid flat (see `flat`).
-"""
 
 Methods = dict[str, Step]
 """Programs by the name of the method that they stand for."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from service.hosting.programs.program import Methods, NotCompilable, Step, multiply, only_single
+from service.hosting.programs.agreement import Step
+from service.hosting.programs.program import Methods, NotCompilable, multiply, only_single
 
 
 def _transform(step: Step) -> Methods:

@@ -19,11 +19,11 @@ from service.hosting.programs import continuous as programs_continuous
 from service.hosting.programs import linear as programs_linear
 from service.hosting.programs import rows as programs_rows
 from service.hosting.programs import trees as programs_trees
+from service.hosting.programs.agreement import Step
 from service.hosting.programs.probes import parts_of
 from service.hosting.programs.program import (
     Methods,
     NotCompilable,
-    Step,
     check_plain,
     classify,
     only_single,

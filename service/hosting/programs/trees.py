@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from service.hosting.programs.program import Methods, NotCompilable, Step, by_rows, classify
+from service.hosting.programs.agreement import Step
+from service.hosting.programs.program import Methods, NotCompilable, by_rows, classify
 
 _NO_CHILD = -1
 _CELLS_AT_ONCE = 2**17

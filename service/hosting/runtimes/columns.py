@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 
-class Kind(Enum):
+class DType(Enum):
     """What a column holds."""
 
     ANY = auto()  # nobody knows
@@ -26,22 +26,22 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FittedColumn:
     """One column. `known` are the values that an encoder saw; `strict`: it refuses all others.
 
     `gaps`: a cell without a value is one that it knows, or one that an imputer fills.
     """
 
-    kind: Kind
+    kind: DType
     known: frozenset[Any] = frozenset()
     strict: bool = False
     gaps: bool = False
 
 
-ANY: Final = Column(Kind.ANY)
-_UNUSED: Final = Column(Kind.UNUSED)
-_NUMBER: Final = Column(Kind.NUMBER)
-_TEXT: Final = Column(Kind.TEXT)
+ANY: Final = FittedColumn(DType.ANY)
+_UNUSED: Final = FittedColumn(DType.UNUSED)
+_NUMBER: Final = FittedColumn(DType.NUMBER)
+_TEXT: Final = FittedColumn(DType.TEXT)
 
 _ENCODERS: Final = frozenset({"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"})
 _VECTORIZERS: Final = frozenset(
@@ -58,7 +58,7 @@ _INNER: Final = (
 _MOST_INNER: Final = 8
 
 
-def columns_of(estimator: Any, count: int) -> tuple[Column, ...]:
+def columns_of(estimator: Any, count: int) -> tuple[FittedColumn, ...]:
     """What each of the `count` columns holds that an estimator was fitted with."""
     return tuple(_columns(estimator, count, ANY))
 
@@ -85,14 +85,14 @@ def takes_records(estimator: Any) -> bool:
     return "DictVectorizer" in names or any(map(takes_records, _inner(estimator)))
 
 
-def _columns(estimator: Any, count: int, otherwise: Column) -> list[Column]:
+def _columns(estimator: Any, count: int, otherwise: FittedColumn) -> list[FittedColumn]:
     """`otherwise` is what becomes of columns that the estimator passes on."""
     names = _names(estimator)
     reader = next((reader for name, reader in _READERS.items() if name in names), _of_other)
     return reader(estimator, count, otherwise)
 
 
-def _of_other(estimator: Any, count: int, otherwise: Column) -> list[Column]:
+def _of_other(estimator: Any, count: int, otherwise: FittedColumn) -> list[FittedColumn]:
     inner = list(_inner(estimator))
     if inner:
         return _joined((_columns(each, count, otherwise) for each in inner), count)
@@ -104,44 +104,44 @@ def _of_other(estimator: Any, count: int, otherwise: Column) -> list[Column]:
     return [_default(estimator)] * count
 
 
-def _of_function(transformer: Any, count: int, otherwise: Column) -> list[Column]:
+def _of_function(transformer: Any, count: int, otherwise: FittedColumn) -> list[FittedColumn]:
     return [otherwise if _passes_on(transformer) else ANY] * count
 
 
-def _of_vectorizer(_vectorizer: Any, count: int, _otherwise: Column) -> list[Column]:
+def _of_vectorizer(_vectorizer: Any, count: int, _otherwise: FittedColumn) -> list[FittedColumn]:
     return [_TEXT] * count
 
 
-def _of_union(union: Any, count: int, otherwise: Column) -> list[Column]:
+def _of_union(union: Any, count: int, otherwise: FittedColumn) -> list[FittedColumn]:
     return _joined((_columns(step, count, otherwise) for _, step in union.transformer_list), count)
 
 
-def _of_encoder(encoder: Any, count: int, _otherwise: Column) -> list[Column]:
+def _of_encoder(encoder: Any, count: int, _otherwise: FittedColumn) -> list[FittedColumn]:
     strict = getattr(encoder, "handle_unknown", "error") == "error" and "TargetEncoder" not in _names(encoder)
     found = [_of_values(values, strict) for values in getattr(encoder, "categories_", ())]
     return found if len(found) == count else [ANY] * count
 
 
-def _of_values(values: Any, strict: bool) -> Column:
+def _of_values(values: Any, strict: bool) -> FittedColumn:
     kind = np.asarray(values).dtype.kind
     if kind == "b":
-        return Column(Kind.TRUTH)
+        return FittedColumn(DType.TRUTH)
     if kind in "iuf":
         return _NUMBER
     known = frozenset(value for value in values if value == value)
-    return Column(Kind.WORD, known, strict, len(known) < len(values))
+    return FittedColumn(DType.WORD, known, strict, len(known) < len(values))
 
 
-def _of_imputer(imputer: Any, count: int, otherwise: Column) -> list[Column]:
+def _of_imputer(imputer: Any, count: int, otherwise: FittedColumn) -> list[FittedColumn]:
     if getattr(imputer, "_fit_dtype", np.dtype(float)).kind in "biuf":
         return [_NUMBER] * count
     fills = list(getattr(imputer, "statistics_", ()))
-    if len(fills) != count or otherwise.kind not in (Kind.ANY, Kind.WORD):
+    if len(fills) != count or otherwise.kind not in (DType.ANY, DType.WORD):
         return [ANY] * count
-    return [Column(Kind.WORD, gaps=True) if isinstance(fill, str) else _NUMBER for fill in fills]
+    return [FittedColumn(DType.WORD, gaps=True) if isinstance(fill, str) else _NUMBER for fill in fills]
 
 
-def _of_pipeline(pipeline: Any, count: int, otherwise: Column) -> list[Column]:
+def _of_pipeline(pipeline: Any, count: int, otherwise: FittedColumn) -> list[FittedColumn]:
     """As the first step says, and, where that leaves columns in their places, the next."""
     steps = [step for _, step in pipeline.steps if step is not None and not isinstance(step, str)]
     found = [_UNUSED] * count
@@ -154,7 +154,7 @@ def _of_pipeline(pipeline: Any, count: int, otherwise: Column) -> list[Column]:
     return found
 
 
-def _of_transformer(transformer: Any, count: int, otherwise: Column) -> list[Column]:
+def _of_transformer(transformer: Any, count: int, otherwise: FittedColumn) -> list[FittedColumn]:
     places = getattr(transformer, "_transformer_to_input_indices", None)
     if places is None:
         return [ANY] * count
@@ -170,20 +170,20 @@ def _of_transformer(transformer: Any, count: int, otherwise: Column) -> list[Col
     return found
 
 
-def _joined(parts: Iterable[Sequence[Column]], count: int) -> list[Column]:
+def _joined(parts: Iterable[Sequence[FittedColumn]], count: int) -> list[FittedColumn]:
     found = [_UNUSED] * count
     for part in parts:
         found = [_met(first, second) for first, second in zip(found, part, strict=True)]
     return found
 
 
-def _met(first: Column, second: Column) -> Column:
+def _met(first: FittedColumn, second: FittedColumn) -> FittedColumn:
     """What a column holds of which two steps say something."""
-    for kind in (Kind.UNUSED, Kind.ANY):  # what the other one says is more
+    for kind in (DType.UNUSED, DType.ANY):  # what the other one says is more
         if kind in (first.kind, second.kind):
             return second if first.kind is kind else first
     if first.kind is not second.kind:
-        return Column(Kind.WORD) if {first.kind, second.kind} == {Kind.WORD, Kind.TEXT} else ANY
+        return FittedColumn(DType.WORD) if {first.kind, second.kind} == {DType.WORD, DType.TEXT} else ANY
     gaps = first.gaps or second.gaps
     if first.known and second.known:
         strict = first.strict or second.strict
@@ -191,7 +191,7 @@ def _met(first: Column, second: Column) -> Column:
     return replace(first if first.known else second, gaps=gaps)
 
 
-def _default(estimator: Any) -> Column:
+def _default(estimator: Any) -> FittedColumn:
     """What any column holds that is given to an estimator of which only the class is known."""
     names = _names(estimator)
     if names & _ENCODERS or names & {"Pipeline", "ColumnTransformer", "FeatureUnion", "SimpleImputer"}:
@@ -259,7 +259,7 @@ def _names(estimator: Any) -> set[str]:
     return {each.__name__ for each in type(estimator).__mro__ if each.__module__.startswith("sklearn.")}
 
 
-_READERS: Final[Mapping[str, Callable[[Any, int, Column], list[Column]]]] = MappingProxyType(
+_READERS: Final[Mapping[str, Callable[[Any, int, FittedColumn], list[FittedColumn]]]] = MappingProxyType(
     {
         **dict.fromkeys(_ENCODERS, _of_encoder),
         **dict.fromkeys(_VECTORIZERS, _of_vectorizer),

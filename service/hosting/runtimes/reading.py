@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from service.errors import BadPayload
-from service.hosting.runtimes.columns import ANY, Column, Kind, columns_of, takes_records, takes_texts
+from service.hosting.runtimes.columns import ANY, DType, FittedColumn, columns_of, takes_records, takes_texts
 from service.log import get_logger
 from service.media.tables import (
     GAPS,
@@ -35,7 +35,7 @@ from service.media.tables import (
 )
 from service.media.types import Records, read_csv_numbers
 
-_WORDED: Final = frozenset({Kind.WORD, Kind.TEXT, Kind.TRUTH})
+_WORDED: Final = frozenset({DType.WORD, DType.TEXT, DType.TRUTH})
 _SHOWN_NAMES: Final = 30
 _SHOWN_NUMBERS: Final = 8
 _SHOWN_WORDS: Final = 8
@@ -51,11 +51,10 @@ class Reading:
         self.names: tuple[str, ...] | None = None if names is None else tuple(map(str, names))
         self._texts, self._records, self._columns = self._look_into(estimator)
         kinds = {column.kind for column in self._columns}
-        self._is_plain = bool(kinds) and kinds == {Kind.NUMBER}
-        unknown = (
-            Kind.ANY in kinds and self.names is not None and type(estimator).__module__.startswith("sklearn.")
-        )
-        lone = len(self._columns) == 1 and kinds == {Kind.TEXT}
+        self._is_plain = bool(kinds) and kinds == {DType.NUMBER}
+        of_sklearn = type(estimator).__module__.startswith("sklearn.")
+        unknown = of_sklearn and DType.ANY in kinds and self.names is not None
+        lone = len(self._columns) == 1 and kinds == {DType.TEXT}
         silent = self.features is None and self.names is None
         self.takes = Takes(
             numbers=not (kinds & _WORDED or unknown or self._texts),
@@ -63,7 +62,7 @@ class Reading:
             example=self.example,
         )
 
-    def _look_into(self, estimator: Any) -> tuple[bool, bool, tuple[Column, ...]]:
+    def _look_into(self, estimator: Any) -> tuple[bool, bool, tuple[FittedColumn, ...]]:
         count = self.features if self.features is not None else len(self.names or ())
         try:
             return takes_texts(estimator), takes_records(estimator), columns_of(estimator, count)
@@ -211,7 +210,7 @@ class Reading:
         if len(cells) != len(self._columns) or 2 * len(known) >= len(cells):
             return True
         return any(
-            column.kind is Kind.NUMBER and cell in known
+            column.kind is DType.NUMBER and cell in known
             for cell, column in zip(cells, self._columns, strict=True)
         )
 
@@ -274,20 +273,20 @@ class Reading:
         shown = place + 1 if self.names is None else repr(self.names[place])
         return lambda row: f"Row {row}, column {shown}"
 
-    def _values(self, cells: Sequence[Any], column: Column, label: Label, spelled: bool) -> Any:
+    def _values(self, cells: Sequence[Any], column: FittedColumn, label: Label, spelled: bool) -> Any:
         match column.kind:
-            case Kind.NUMBER:
+            case DType.NUMBER:
                 try:
                     return read_numbers(cells, label, spelled=spelled)
                 except BadPayload as error:
                     raise BadPayload(
                         f"{error.message.removesuffix('.')}; {self._name} takes {self.example}."
                     ) from None
-            case Kind.WORD:
+            case DType.WORD:
                 return _objects(_words(cells, column, spelled))
-            case Kind.TEXT:
+            case DType.TEXT:
                 return _objects([_text(cell, row, label) for row, cell in enumerate(cells, 1)])
-            case Kind.TRUTH:
+            case DType.TRUTH:
                 return _objects([_truth(cell, row, label) for row, cell in enumerate(cells, 1)])
         return [read_value(cell) for cell in cells] if spelled else list(cells)
 
@@ -297,7 +296,7 @@ class Reading:
     def _shown_names(self) -> str:
         return shown_names(self.names or ())
 
-    def _shown_columns(self) -> list[tuple[str, Column]]:
+    def _shown_columns(self) -> list[tuple[str, FittedColumn]]:
         return list(zip(self.names or (), self._columns, strict=True))[:_SHOWN_NAMES]
 
 
@@ -347,7 +346,7 @@ def _objects(values: Sequence[Any]) -> Any:
     return pd.Series(found, dtype=object)
 
 
-def _words(cells: Sequence[Any], column: Column, spelled: bool) -> Sequence[Any]:
+def _words(cells: Sequence[Any], column: FittedColumn, spelled: bool) -> Sequence[Any]:
     if spelled:
         if not GAPS.isdisjoint(cells):  # the training column knows whether NA is a word
             gaps = GAPS - column.known
@@ -361,7 +360,7 @@ def _words(cells: Sequence[Any], column: Column, spelled: bool) -> Sequence[Any]
     return [gap if cell is None else _word(cell, column) for cell in cells]
 
 
-def _spelled(cell: Any, column: Column) -> Any:
+def _spelled(cell: Any, column: FittedColumn) -> Any:
     """A cell of a column that held more than words: the value that the encoder saw, if it saw it."""
     if not isinstance(cell, str) or cell in column.known:
         return cell
@@ -369,7 +368,7 @@ def _spelled(cell: Any, column: Column) -> Any:
     return value if value in column.known else cell
 
 
-def _word(cell: Any, column: Column) -> Any:
+def _word(cell: Any, column: FittedColumn) -> Any:
     """A number of JSON in a column of words is the word that is spelled so."""
     if isinstance(cell, str) or cell in column.known:
         return cell
@@ -393,8 +392,8 @@ def _truth(cell: Any, row: int, label: Label) -> bool:
     return found
 
 
-def _sample(column: Column) -> str:
-    if column.kind is Kind.WORD:
+def _sample(column: FittedColumn) -> str:
+    if column.kind is DType.WORD:
         known = sorted(str(word) for word in column.known)
         return f'"{known[0] if known else "word"}"'
-    return {Kind.TEXT: '"a text"', Kind.TRUTH: "true"}.get(column.kind, "0")
+    return {DType.TEXT: '"a text"', DType.TRUTH: "true"}.get(column.kind, "0")

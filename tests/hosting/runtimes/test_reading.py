@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from service.errors import BadPayload, UnsupportedContentType
 from service.hosting.host import Call
-from service.hosting.runtimes.columns import Kind, columns_of
+from service.hosting.runtimes.columns import DType, columns_of
 from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 
@@ -102,7 +102,14 @@ def npy(values: Any) -> bytes:
 
 def test_each_column_is_known_by_what_it_was_fitted_with() -> None:
     found = columns_of(model().predictor.estimator, 6)
-    kinds = [Kind.NUMBER, Kind.WORD, Kind.WORD, Kind.WORD, Kind.TRUTH, Kind.TEXT]
+    kinds = [
+        DType.NUMBER,
+        DType.WORD,
+        DType.WORD,
+        DType.WORD,
+        DType.TRUTH,
+        DType.TEXT,
+    ]
     assert [column.kind for column in found] == kinds
     assert found[3].known == {"01234", "1234", "7"}
 

@@ -117,7 +117,9 @@ def test_gzip_is_unpacked_on_the_way_in_pieces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"1,2\n3,4\n", gzip.compress(os.urandom(1000))[:-20], gzip.compress(b"x" * 99)[:-8] + b"\0" * 8]
+    "data",
+    [b"1,2\n3,4\n", gzip.compress(os.urandom(1000))[:-20], gzip.compress(b"x" * 99)[:-8] + b"\0" * 8],
+    ids=["no gzip", "cut off", "another checksum"],
 )
 def test_what_is_no_whole_gzip_is_told(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.gz").write_bytes(data)

@@ -116,7 +116,7 @@ class Call:
         Call(list, Call(range, 75_000_000)),
         Call(np.bytes_, 600_000_000),
     ],
-    ids=lambda thing: str(thing._call[0]),
+    ids=lambda thing: thing._call[0].__name__,
 )
 def test_what_calls_for_memory_is_not_called_here(tmp_path: Path, thing: Call) -> None:
     file = tmp_path / "model.joblib"

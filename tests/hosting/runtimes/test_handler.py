@@ -189,7 +189,7 @@ def test_what_comes_back(name: str, returned: object, answer: tuple[bytes, str])
 
 
 @pytest.mark.parametrize(
-    "functions", [{"output_fn": lambda a, b: None}, {"transform_fn": lambda a, b, c, d: None}], ids=str
+    "functions", [{"output_fn": lambda a, b: None}, {"transform_fn": lambda a, b, c, d: None}], ids="".join
 )
 def test_nothing_returned_is_told(functions: dict[str, object]) -> None:
     with pytest.raises(ModelFailure, match=f"{next(iter(functions))} returned nothing"):

@@ -1,6 +1,7 @@
 """What tests of the running server share: a real `sagebird serve` on loopback, over real files."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +30,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 180.0  # a machine that is shared with others takes a minute for what takes a second
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a running server; tests that start processes themselves say so in their files."""
+    for item in items:
+        if "start_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("family")
 
 
 @dataclass
@@ -76,6 +84,11 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None
     while not condition():
         assert time.monotonic() < deadline, f"gave up after {timeout_s} s"
         time.sleep(0.02)
+
+
+def copy_sample(name: str, folder: Path) -> None:
+    """Copy a sample model, without what Python makes there meanwhile for another test."""
+    shutil.copytree(ROOT / "models" / name, folder, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def free_port() -> int:

@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import ROOT, RunningServer, free_port
 
+pytestmark = pytest.mark.family
+
 _ROW = b"5.1,3.5,1.4,0.2\n"
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from tests.conftest import ROOT, wait_until
 
+pytestmark = pytest.mark.family
+
 ROW, OTHER = "5.1,3.5,1.4,0.2\n", "6.7,3.0,5.2,2.3\n"
 OPTIONS = (
     *(

@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
-from tests.conftest import ROOT, RunningServer, StartServer, wait_until
+from tests.conftest import RunningServer, StartServer, copy_sample, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/anyone"
 _KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
@@ -31,7 +30,7 @@ def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) 
     (folder / "models").mkdir()
     bucket = folder / "data" / "s3" / "flowers"
     (bucket / "in" / "deeper").mkdir(parents=True)
-    shutil.copytree(ROOT / "models" / "iris-forest", bucket / "model")
+    copy_sample("iris-forest", bucket / "model")
     random = np.random.default_rng(7)
     for name in ("a.csv", "b.csv", "deeper/c.csv"):
         rows = random.uniform(0.1, 8.0, (200, 4)).round(2)

@@ -1,6 +1,5 @@
 """One gateway's parts over a real store and real files, without HTTP."""
 
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.observe.counts import Registry
 from service.store.store import Store
-from tests.conftest import ROOT
+from tests.conftest import copy_sample
 
 ARNS = Arns("000000000000", "us-east-1")
 CONTEXT = OperationContext(ARNS, SystemClock())
@@ -82,7 +81,7 @@ def world(tmp_path: Path) -> Open:
     """Opens the world inside of a test's own event loop."""
     models = tmp_path / "models"
     for name in ("iris-logistic", "iris-forest"):
-        shutil.copytree(ROOT / "models" / name, models / name)
+        copy_sample(name, models / name)
     (models / "broken").mkdir()
     (models / "broken" / "model.joblib").write_bytes(b"no model")
 

@@ -12,7 +12,7 @@ from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.warming import Warming
-from tests.conftest import ROOT
+from tests.conftest import copy_sample
 from tests.invoke.conftest import Quiet
 
 # Loads when it is told to, and notes each time that it answers.
@@ -38,7 +38,7 @@ class House:
         self.models = folder / "models"
         self.models.mkdir()
         for name in ("iris-logistic", "iris-forest"):
-            shutil.copytree(ROOT / "models" / name, self.models / name)
+            copy_sample(name, self.models / name)
         (self.models / "broken").mkdir()
         (self.models / "broken" / "model.joblib").write_bytes(b"no model")
         (self.models / "patient").mkdir()

@@ -7,6 +7,8 @@ import pytest
 
 from tests.bench.stops import stop_under_load
 
+pytestmark = pytest.mark.family
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.parametrize("gateways", [1, 2])

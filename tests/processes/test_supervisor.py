@@ -15,6 +15,8 @@ import pytest
 from service.processes.supervisor import back_off_s
 from tests.conftest import wait_until
 
+pytestmark = pytest.mark.family
+
 FAMILY = """
 import ctypes, os, signal, sys, time
 from pathlib import Path

@@ -16,6 +16,8 @@ import pytest
 from tests.conftest import ROOT, StartServer, wait_until
 from tests.jobs.house import House
 
+pytestmark = pytest.mark.family
+
 PATIENCE_S = 180.0
 
 # Slow enough to be interrupted: a batch takes some tens of milliseconds.

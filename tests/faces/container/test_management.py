@@ -1,7 +1,6 @@
 """The multi-model `/models` contract (A.7) over two gateways, and its routes by themselves."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 from service.errors import ModelFault, ModelNotFound
 from service.faces.container.management import create_router
 from service.hosting.host import Answer, Call
-from tests.conftest import ROOT, RunningServer, StartServer, wait_until
+from tests.conftest import RunningServer, StartServer, copy_sample, wait_until
 
 _ROW = "5.1,3.5,1.4,0.2"
 
@@ -26,7 +25,7 @@ def holder(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) 
     """Two gateways with 4 MB for models between them, started empty; each has 2 MB, less than `huge`."""
     models = tmp_path_factory.mktemp("holder")
     for name in ("iris-logistic", "breast-cancer"):
-        shutil.copytree(ROOT / "models" / name, models / name)
+        copy_sample(name, models / name)
     (models / "broken").mkdir()
     (models / "broken" / "model.joblib").write_bytes(b"no model")
     (models / "huge").mkdir()

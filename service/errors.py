@@ -7,6 +7,7 @@
     │   ├── ResourceInUse           a resource of that name exists, or is busy
     │   ├── ResourceNotFound        no resource of that name
     │   ├── ResourceLimitExceeded   a quota is reached
+    │   ├── SerializationFault      the body is not JSON, or a member is of the wrong type
     │   ├── UnknownOperation        no such operation, or one that is not served yet
     │   ├── AccessDenied            a host or a web page that may not ask this
     │   ├── NotPermitted            a call of IAM or STS that is not served
@@ -86,6 +87,12 @@ class ResourceLimitExceeded(CallerError):
     """The account has as many of these as its quota allows."""
 
     code = "ResourceLimitExceeded"
+
+
+class SerializationFault(CallerError):
+    """The body or a header is not what the model says, so there is nothing to check constraints on."""
+
+    code = "SerializationException"
 
 
 class UnknownOperation(CallerError):

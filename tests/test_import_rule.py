@@ -19,7 +19,7 @@ import pytest
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
     (("errors", "floods", "origins"), ("arn", "clock", "log", "s3uri", "settings", "whereabouts")),
-    (("media", "http"), ("wire", "domain")),
+    (("media", "http"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
     (("objects", "store", "observe", "load"),),
     (
         ("hosting",),

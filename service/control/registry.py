@@ -8,6 +8,7 @@ from typing import Any
 
 from service.control import endpoint_configs, endpoints, models, tags, transform_jobs
 from service.control.describe_endpoint import describe_endpoint
+from service.control.identity import get_caller_identity
 from service.control.listing import list_resources
 from service.control.ownership import check_editable
 from service.control.resources import OperationContext, ResourceReader, Resources
@@ -30,6 +31,13 @@ class _Write:
     call: Callable[[Resources, Fields], OperationOutput]
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Needs nothing of the store, and answers at once."""
+
+    call: Callable[[OperationContext, Fields], OperationOutput]
+
+
 def _listed(kind: Kind) -> _Read:
     return _Read(lambda resources, fields: list_resources(resources, kind, fields))
 
@@ -41,7 +49,7 @@ def _delete(kind: Kind, resources: Resources, fields: Fields) -> None:
     resources.delete(kind, name)
 
 
-_OPERATIONS: Mapping[str, _Read | _Write] = {
+_SAGEMAKER: Mapping[str, _Read | _Write] = {
     "CreateModel": _Write(models.create_model),
     "DescribeModel": _Read(models.describe_model),
     "DeleteModel": _Write(partial(_delete, Kind.MODEL)),
@@ -65,8 +73,13 @@ _OPERATIONS: Mapping[str, _Read | _Write] = {
     "DeleteTags": _Write(tags.delete_tags),
 }
 
-SERVED = frozenset(_OPERATIONS)
-"""The operations that are served."""
+SERVED = frozenset(_SAGEMAKER)
+"""The operations of sagemaker that are served."""
+
+_OPERATIONS: Mapping[tuple[str, str], _Read | _Write | _Told] = {
+    **{("sagemaker", name): operation for name, operation in _SAGEMAKER.items()},
+    ("sts", "GetCallerIdentity"): _Told(get_caller_identity),
+}
 
 
 class Operations:
@@ -76,16 +89,18 @@ class Operations:
         self._store = store
         self._context = context
 
-    async def call(self, name: str, fields: Fields) -> OperationOutput:
-        """Run one operation on checked fields.
+    async def call(self, service: str, name: str, fields: Fields) -> OperationOutput:
+        """Run one operation of a service on checked fields.
 
         Raises:
             UnknownOperation: it is not served.
             CallerError: the operation's own refusals; nothing was changed.
         """
-        operation = _OPERATIONS.get(name)
+        operation = _OPERATIONS.get((service, name))
         if operation is None:
             raise UnknownOperation(sentences.operation_not_served(name))
+        if isinstance(operation, _Told):
+            return operation.call(self._context, fields)
         return await asyncio.to_thread(self._run, operation, fields)
 
     def _run(self, operation: _Read | _Write, fields: Fields) -> OperationOutput:

@@ -1,5 +1,17 @@
 """What clients of AWS services that are not served are told, and what to do instead."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from service.domain import sentences
+from service.errors import CallerError, NothingThere, NotPermitted, UnknownOperation
+
+
+def refusal(row: str, service: str, operation: str) -> CallerError:
+    """Why an operation is not answered; `row` is its service's, "" if the table has none."""
+    refused = _REFUSALS.get(row)
+    return UnknownOperation(service_not_served(operation, service)) if refused is None else refused(operation)
+
 
 def service_not_served(operation: str, service: str) -> str:
     """Ours; `service` as its clients name it in their requests."""
@@ -26,3 +38,19 @@ def no_logs(operation: str) -> str:
         f"The specified log group does not exist. sagebird does not serve {operation} of logs: what models "
         "print is in the server's own log."
     )
+
+
+_REFUSALS: Mapping[str, Callable[[str], CallerError]] = MappingProxyType(
+    {
+        "sagemaker": lambda operation: UnknownOperation(sentences.operation_unknown(operation)),
+        # Programs that wait for logs go on where there is no group of them.
+        "logs": lambda operation: NothingThere(no_logs(operation)),
+        # Programs that look at roles and policies first go on after this one, and after no other.
+        "sts": lambda operation: NotPermitted(service_not_served(operation, "sts")),
+        "iam": lambda operation: NotPermitted(service_not_served(operation, "iam")),
+        **dict.fromkeys(
+            ("s3", "s3express", "s3-outposts", "s3-object-lambda"),
+            lambda operation: UnknownOperation(s3_not_served(operation)),
+        ),
+    }
+)

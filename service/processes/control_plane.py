@@ -16,7 +16,7 @@ from service.hosting.memory import importing
 from service.processes.desk import Desk
 from service.settings import Settings
 from service.store.store import Store
-from service.wire.json_rpc import JsonRpcService
+from service.wire.protocols.json import JsonProtocol
 from service.wire.spec import load_service
 
 # The largest member of any operation's model is a pipeline's definition of 1 MiB.
@@ -27,7 +27,7 @@ _MAX_BODY_BYTES = 2 << 20
 class ControlPlane:
     """The protocol, compiled once, and the desk of large requests."""
 
-    sagemaker: JsonRpcService
+    sagemaker: JsonProtocol
     desk: Desk
 
     def face(self, settings: Settings, store: Store, *, hands_in: bool) -> ControlFace:
@@ -35,7 +35,7 @@ class ControlPlane:
         context = context_of(settings)
         elsewhere = self.desk if hands_in else None
         call = Operations(store, context).call
-        return ControlFace(self.sagemaker, call, context.arns, _MAX_BODY_BYTES, elsewhere)
+        return ControlFace(self.sagemaker, call, _MAX_BODY_BYTES, elsewhere)
 
     def open_desk(self, settings: Settings, store: Store) -> Desk:
         """Begin to answer here what other processes hand in, until the desk is closed."""
@@ -50,7 +50,7 @@ def load_control_plane() -> ControlPlane:
     Made before anything else that all processes share is set apart: the model is 11 MB.
     """
     with importing():
-        sagemaker = JsonRpcService(load_service("sagemaker"))
+        sagemaker = JsonProtocol(load_service("sagemaker"))
         sagemaker.prepare(SERVED)
         return ControlPlane(sagemaker, Desk())
 

@@ -13,7 +13,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from service.errors import CallerError
+from service.errors import SerializationFault
 from service.wire.constraints import wire_path
 from service.wire.spec import Member, Shape
 
@@ -50,12 +50,6 @@ _WORDS = MappingProxyType(
         "timestamp": "a Timestamp",
     }
 )
-
-
-class SerializationFault(CallerError):
-    """The body or a header is not what the model says, so there is nothing to check constraints on."""
-
-    code = "SerializationException"
 
 
 def compile_reader(shape: Shape, table: ReaderTable | None = None) -> Reader:

@@ -85,7 +85,7 @@ class Control:
         shapes = sagemaker().operations[operation]
         if shapes.input is not None:
             constraints.check(constraints.compile_checker(shapes.input), fields)
-        answer = asyncio.run(Operations(self.store, self.context).call(operation, fields))
+        answer = asyncio.run(Operations(self.store, self.context).call("sagemaker", operation, fields))
         assert (answer is None) is (shapes.output is None)
         if answer is None or shapes.output is None:
             return {}

@@ -35,7 +35,7 @@ def callers(control: Control) -> Iterator[list[Ask]]:
 
         def ask(operation: str, fields: dict[str, Any]) -> str:
             try:
-                asyncio.run(operations.call(operation, fields))
+                asyncio.run(operations.call("sagemaker", operation, fields))
             except (ValidationFault, Unavailable) as error:
                 return error.message
             return ""

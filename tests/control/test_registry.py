@@ -10,9 +10,11 @@ from service.errors import UnknownOperation, ValidationFault
 from service.store.store import Store
 from tests.control.conftest import ARNS, Control, sagemaker, variant
 
+_ENDPOINT = {"EndpointName": "iris", "EndpointConfigName": "config"}
+
 
 def call(control: Control, operation: str, **fields: Any) -> Any:
-    return asyncio.run(Operations(control.store, control.context).call(operation, fields))
+    return asyncio.run(Operations(control.store, control.context).call("sagemaker", operation, fields))
 
 
 @pytest.mark.provenance("botocore")
@@ -75,9 +77,7 @@ def test_a_change_that_breaks_midway_leaves_nothing_of_itself(control: Control) 
 
     operations = Operations(control.store, OperationContext(ARNS, control.clock, break_down))
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(
-            operations.call("CreateEndpoint", {"EndpointName": "iris", "EndpointConfigName": "config"})
-        )
+        asyncio.run(operations.call("sagemaker", "CreateEndpoint", _ENDPOINT))
 
     assert control.store.changes_since(0) == before
 
@@ -105,7 +105,7 @@ def test_a_call_does_not_hold_up_the_event_loop(control: Control) -> None:
 
     async def run() -> None:
         operations = Operations(control.store, OperationContext(ARNS, control.clock, wait_for_the_loop))
-        await operations.call("CreateEndpoint", {"EndpointName": "iris", "EndpointConfigName": "config"})
+        await operations.call("sagemaker", "CreateEndpoint", _ENDPOINT)
 
     with asyncio.Runner() as runner:
         loop = runner.get_loop()

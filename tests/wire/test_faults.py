@@ -18,14 +18,15 @@ from service.errors import (
     ResourceLimitExceeded,
     ResourceNotFound,
     SagebirdError,
+    SerializationFault,
     Unavailable,
     UnknownOperation,
     ValidationFault,
 )
-from service.http.reply import Reply
-from service.wire.faults import fault_reply, json_fault_reply, query_fault_reply
-from service.wire.query import QueryCall
-from service.wire.shapes import SerializationFault
+from service.http.reply import Asked, Reply
+from service.wire.protocols.json import JsonProtocol
+from service.wire.protocols.query import QueryCall, QueryFaults
+from service.wire.protocols.rest_json import fault_reply
 from service.wire.spec import Service
 
 _ID = "5ae4f3b2-0000-4000-8000-000000000000"
@@ -35,6 +36,16 @@ _MODEL_ERROR = {
     "ErrorCode": "CLIENT_ERROR_FROM_MODEL",
     "OriginalMessage": "bad input",
 }
+
+
+def json_fault_reply(error: BaseException, service: Service, request_id: str, sent: bytes) -> Reply:
+    return JsonProtocol(service).write_fault(error, Asked([(b"content-type", sent)], b"", request_id))
+
+
+def query_fault_reply(error: BaseException, call: QueryCall, request_id: str) -> Reply:
+    body = f"Action={call.action}&Version={call.version}".encode()
+    form = (b"content-type", b"application/x-www-form-urlencoded")
+    return QueryFaults().write_fault(error, Asked([form], body, request_id))
 
 
 class _DependencyFault(SagebirdError):

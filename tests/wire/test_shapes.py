@@ -13,8 +13,8 @@ from botocore.serialize import create_serializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.errors import SerializationFault
 from service.wire.shapes import (
-    SerializationFault,
     compile_reader,
     compile_writer,
     parse_text,

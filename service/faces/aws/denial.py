@@ -1,23 +1,22 @@
 """What the front door itself refuses, in the words of the face that was asked, with its line in the log."""
 
-from types import MappingProxyType
 from typing import Any
 
-from service.errors import AccessDenied, CallerError, UnsupportedEncoding
+from service.errors import CallerError
 from service.http.asgi import Headers, new_request_id
 from service.http.failures import note_failure
 from service.http.reply import Reply
 from service.log import get_logger
-from service.wire.query import CONTENT_TYPE, QueryCall, error_document
+from service.wire.faults import fault_status
+from service.wire.protocols.query import CONTENT_TYPE, QueryCall, error_document
 from service.wire.shapes import render_json
 
-_STATUSES = MappingProxyType({AccessDenied.code: 403, UnsupportedEncoding.code: 415})
 _FORM = b"application/x-www-form-urlencoded"
 
 
 def deny(error: CallerError, method: str, path: str, headers: Headers) -> Reply:
     """The reply to a request that reaches no face; one line in the log."""
-    request_id, status = new_request_id(), _STATUSES[error.code]
+    request_id, status = new_request_id(), fault_status(error, error.code)
     note_failure(get_logger("sagebird.gateway"), error, request_id, status, error.code, path=path[:200])
     body, content_type = _body(error, status, method, path, dict(headers), request_id)
     told: Headers = [(b"x-amzn-RequestId", request_id.encode("ascii")), (b"Content-Type", content_type)]

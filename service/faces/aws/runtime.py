@@ -30,8 +30,7 @@ from service.http.reply import Answered, Answering, Reply, Written
 from service.http.sandbox import sandbox
 from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
 from service.log import get_logger
-from service.wire.faults import fault_reply
-from service.wire.rest_json import compile_operation
+from service.wire.protocols.rest_json import compile_operation, fault_reply
 from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"

@@ -15,18 +15,22 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from service.arn import Arns
+from service.clock import SystemClock
+from service.control.identity import get_caller_identity
+from service.control.resources import OperationContext
 from service.domain import sentences, unserved
 from service.errors import Unavailable, UnknownOperation, ValidationFault
 from service.faces.aws.control import ControlFace
 from service.http.asgi import Message
 from service.http.reply import Asked, Reply
-from service.wire.json_rpc import JsonRpcService
+from service.wire.protocols.json import JsonProtocol
 from service.wire.spec import load_service
 from tests.faces.bad_requests import BadRequest, bad_requests
 
 _ACCOUNT = "123456789012"
 _LIMIT_BYTES = 2 << 20
 _MODEL = {"ModelName": "m", "ModelArn": f"arn:aws:sagemaker:us-east-1:{_ACCOUNT}:model/m"}
+_CONTEXT = OperationContext(Arns(_ACCOUNT, "us-east-1"), SystemClock())
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
 
@@ -36,7 +40,9 @@ class _Operations:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
 
-    async def call(self, operation: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    async def call(self, service: str, operation: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if service == "sts":
+            return get_caller_identity(_CONTEXT, fields)
         self.calls.append((operation, fields))
         match operation:
             case "DescribeModel":
@@ -52,8 +58,8 @@ class _Operations:
 
 
 @pytest.fixture(scope="module")
-def sagemaker() -> JsonRpcService:
-    return JsonRpcService(load_service("sagemaker"))
+def sagemaker() -> JsonProtocol:
+    return JsonProtocol(load_service("sagemaker"))
 
 
 @pytest.fixture
@@ -62,8 +68,8 @@ def operations() -> _Operations:
 
 
 @pytest.fixture
-def url(sagemaker: JsonRpcService, operations: _Operations) -> Iterator[str]:
-    face = ControlFace(sagemaker, operations.call, Arns(_ACCOUNT, "us-east-1"), _LIMIT_BYTES)
+def url(sagemaker: JsonProtocol, operations: _Operations) -> Iterator[str]:
+    face = ControlFace(sagemaker, operations.call, _LIMIT_BYTES)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
@@ -262,10 +268,8 @@ def test_a_failed_request_leaves_one_log_line_with_its_id(url: str, caplog: pyte
     assert (event["status"], event["code"]) == (400, "ValidationException")
 
 
-def test_a_client_that_leaves_early_is_not_answered(
-    sagemaker: JsonRpcService, operations: _Operations
-) -> None:
-    face = ControlFace(sagemaker, operations.call, Arns(_ACCOUNT, "us-east-1"), _LIMIT_BYTES)
+def test_a_client_that_leaves_early_is_not_answered(sagemaker: JsonProtocol, operations: _Operations) -> None:
+    face = ControlFace(sagemaker, operations.call, _LIMIT_BYTES)
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}
@@ -293,9 +297,9 @@ async def _ask(face: ControlFace, request: BadRequest) -> tuple[int, bytes]:
 
 
 def test_a_thousand_bad_requests_get_the_error_that_each_has_earned(
-    sagemaker: JsonRpcService, operations: _Operations
+    sagemaker: JsonProtocol, operations: _Operations
 ) -> None:
-    face = ControlFace(sagemaker, operations.call, Arns(_ACCOUNT, "us-east-1"), _LIMIT_BYTES)
+    face = ControlFace(sagemaker, operations.call, _LIMIT_BYTES)
     faults = set()
 
     async def ask_all() -> None:
@@ -326,10 +330,10 @@ class _Elsewhere:
 
 @pytest.mark.parametrize("target", ["SageMaker.DescribeModel", None])
 def test_only_large_requests_are_handed_in_elsewhere_while_it_is_open(
-    sagemaker: JsonRpcService, operations: _Operations, target: str | None
+    sagemaker: JsonProtocol, operations: _Operations, target: str | None
 ) -> None:
     elsewhere = _Elsewhere()
-    face = ControlFace(sagemaker, operations.call, Arns(_ACCOUNT, "us-east-1"), _LIMIT_BYTES, elsewhere)
+    face = ControlFace(sagemaker, operations.call, _LIMIT_BYTES, elsewhere)
     small = BadRequest("", target, b'{"ModelName": "m"}', "")
     large = BadRequest("", target, small.body + b" " * 65_536, "")
 

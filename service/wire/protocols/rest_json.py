@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.errors import StartupError, ValidationFault
-from service.http.reply import Reply
+from service.errors import PayloadTooLarge, SerializationFault, StartupError, ValidationFault
+from service.http.reply import Asked, Reply
 from service.wire import constraints, shapes
 from service.wire.constraints import Checker
-from service.wire.shapes import Reader, Writer
-from service.wire.spec import Member, Operation, Shape
+from service.wire.faults import error_code, fault_members, fault_status, known_error, request_header
+from service.wire.shapes import Reader, Writer, render_json
+from service.wire.spec import Member, Operation, Service, Shape
 
 _JSON = (b"Content-Type", b"application/json")
 _EVENT_STREAM = (b"Content-Type", b"application/vnd.amazon.eventstream")
@@ -177,7 +178,7 @@ def _decode(body: bytes) -> str:
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise shapes.SerializationFault("The request body is not valid UTF-8.") from error
+        raise SerializationFault("The request body is not valid UTF-8.") from error
 
 
 def _document_reader(name: str, required: bool, read: Reader) -> Callable[[bytes, dict[str, Any]], None]:
@@ -270,3 +271,41 @@ def _document_writer(
         return shapes.write_body(write, output.get(name, {}))
 
     return write_document
+
+
+# Faults
+
+
+def fault_reply(error: BaseException, service: Service, request_id: str) -> Reply:
+    """The answer of a service to an error; it never raises.
+
+    `request_id` is the gateway's own: printable ASCII. Source: contract B.4 and C.13.
+    """
+    if isinstance(error, PayloadTooLarge):
+        headers = [request_header(request_id), (b"Content-Type", b"text/plain")]
+        return Reply(413, headers, error.message.encode("utf-8", "replace"))
+    known = known_error(error, request_id)
+    code = error_code(known, service)
+    declared = service.error_shapes.get(code)
+    headers = [
+        request_header(request_id),
+        (b"x-amzn-ErrorType", code.encode("ascii")),
+        (b"Content-Type", b"application/json"),
+    ]
+    body = render_json(fault_members(known, declared, request_id))
+    return Reply(fault_status(known, code, declared), headers, body)
+
+
+class RestJsonFaults:
+    """For services whose model is not read here: what clients of any of them understand."""
+
+    def write_fault(self, error: BaseException, asked: Asked) -> Reply:
+        """The code in a header and in the body, the message in either spelling."""
+        known = known_error(error, asked.request_id)
+        headers = [
+            _JSON,
+            (b"x-amzn-ErrorType", known.code.encode()),
+            request_header(asked.request_id),
+        ]
+        members = {"__type": known.code, "message": known.message, "Message": known.message}
+        return Reply(fault_status(known, known.code), headers, render_json(members))

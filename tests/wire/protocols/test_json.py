@@ -12,10 +12,9 @@ from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
-from service.errors import ValidationFault
+from service.errors import SerializationFault, ValidationFault
 from service.http.reply import Reply
-from service.wire.json_rpc import JsonRpc, JsonRpcService
-from service.wire.shapes import SerializationFault
+from service.wire.protocols.json import JsonProtocol, JsonRpc
 from service.wire.spec import Service, build_service
 from tests.wire.legal_values import LegalValues
 
@@ -28,16 +27,16 @@ def botocore_model() -> ServiceModel:
 
 
 @pytest.fixture(scope="module")
-def rpc(sagemaker: Service) -> JsonRpcService:
-    return JsonRpcService(sagemaker)
+def rpc(sagemaker: Service) -> JsonProtocol:
+    return JsonProtocol(sagemaker)
 
 
 @pytest.fixture(scope="module")
-def create_config(rpc: JsonRpcService) -> JsonRpc:
+def create_config(rpc: JsonProtocol) -> JsonRpc:
     return _operation(rpc, "CreateEndpointConfig")
 
 
-def _operation(rpc: JsonRpcService, name: str) -> JsonRpc:
+def _operation(rpc: JsonProtocol, name: str) -> JsonRpc:
     operation = rpc.operation(name)
     assert operation is not None
     return operation
@@ -56,7 +55,7 @@ def _parsed(model: ServiceModel, operation: str, reply: Reply) -> dict[str, Any]
 @pytest.mark.provenance("botocore")
 @pytest.mark.parametrize("lean", [False, True], ids=["all members", "required members"])
 def test_every_request_that_botocore_writes_is_read_back_equal(
-    rpc: JsonRpcService, botocore_model: ServiceModel, *, lean: bool
+    rpc: JsonProtocol, botocore_model: ServiceModel, *, lean: bool
 ) -> None:
     assert set(rpc.spec.operations) == set(botocore_model.operation_names)
     serializer = create_serializer("json")
@@ -65,7 +64,7 @@ def test_every_request_that_botocore_writes_is_read_back_equal(
         request = values.value(operation.input) if operation.input else {}
         sent = serializer.serialize_to_request(request, botocore_model.operation_model(name))
         assert (sent["method"], sent["url_path"]) == ("POST", "/")
-        assert sent["headers"]["X-Amz-Target"] == f"{rpc.target_prefix}.{name}"
+        assert sent["headers"]["X-Amz-Target"] == f"{rpc.spec.target_prefix}.{name}"
         assert sent["headers"]["Content-Type"].encode() == rpc.content_type
         assert _operation(rpc, name).read(sent["body"]) == request, name
 
@@ -73,7 +72,7 @@ def test_every_request_that_botocore_writes_is_read_back_equal(
 @pytest.mark.provenance("botocore")
 @pytest.mark.parametrize("lean", [False, True], ids=["all members", "required members"])
 def test_every_reply_is_read_by_botocore_as_it_was_meant(
-    rpc: JsonRpcService, botocore_model: ServiceModel, *, lean: bool
+    rpc: JsonProtocol, botocore_model: ServiceModel, *, lean: bool
 ) -> None:
     for name, operation in rpc.spec.operations.items():
         values = LegalValues(seed=2, lean=lean)
@@ -84,21 +83,21 @@ def test_every_reply_is_read_by_botocore_as_it_was_meant(
         assert (reply.body == b"") == (operation.output is None)
 
 
-def test_an_operation_is_compiled_once_and_only_if_the_model_has_it(rpc: JsonRpcService) -> None:
+def test_an_operation_is_compiled_once_and_only_if_the_model_has_it(rpc: JsonProtocol) -> None:
     assert rpc.operation("DescribeEndpoint") is rpc.operation("DescribeEndpoint")
     assert rpc.operation("DescribeEverything") is None
     rpc.prepare(["ListEndpoints", "DescribeEverything"])
     assert rpc.operation("DescribeEverything") is None
 
 
-def test_a_service_without_a_prefix_goes_by_its_name_and_operations_may_have_no_members() -> None:
+def test_a_service_may_have_no_prefix_and_operations_no_members() -> None:
     model = {
         "metadata": {"protocol": "json", "jsonVersion": "1.0"},
         "operations": {"Do": {"http": {"method": "POST", "requestUri": "/"}}},
         "shapes": {},
     }
-    rpc = JsonRpcService(build_service("tiny", model))
-    assert rpc.target_prefix == "tiny"
+    rpc = JsonProtocol(build_service("tiny", model))
+    assert rpc.spec.target_prefix is None
     operation = _operation(rpc, "Do")
     assert operation.read(b'{"Anything":1}') == {}
     assert operation.write({}) == Reply(200, [(b"Content-Type", b"application/x-amz-json-1.0")], b"")
@@ -106,7 +105,7 @@ def test_a_service_without_a_prefix_goes_by_its_name_and_operations_may_have_no_
 
 @pytest.mark.provenance("botocore")
 def test_times_are_written_to_the_millisecond_and_read_as_number_or_text(
-    rpc: JsonRpcService, botocore_model: ServiceModel
+    rpc: JsonProtocol, botocore_model: ServiceModel
 ) -> None:
     when = datetime(2018, 4, 10, 20, 12, 11, 317_000, tzinfo=UTC)
     described = _operation(rpc, "DescribeModel").write({"CreationTime": when})
@@ -117,7 +116,7 @@ def test_times_are_written_to_the_millisecond_and_read_as_number_or_text(
         assert listed.read(b'{"CreationTimeAfter":' + text.encode() + b"}") == {"CreationTimeAfter": when}
 
 
-def test_null_and_unknown_members_are_absent(rpc: JsonRpcService) -> None:
+def test_null_and_unknown_members_are_absent(rpc: JsonProtocol) -> None:
     body = b'{"NameContains":null,"SortedByMood":true,"MaxResults":7}'
     assert _operation(rpc, "ListModels").read(body) == {"MaxResults": 7}
     assert _operation(rpc, "ListModels").read(b"") == {}
@@ -170,7 +169,7 @@ def test_what_is_not_the_model_s_json_is_refused(create_config: JsonRpc, body: b
         create_config.read(body)
 
 
-def test_a_pair_of_surrogates_is_a_character(rpc: JsonRpcService) -> None:
+def test_a_pair_of_surrogates_is_a_character(rpc: JsonProtocol) -> None:
     body = b'{"ModelName":"m","ExecutionRoleArn":"arn:aws:iam::123456789012:role/r","PrimaryContainer":' + (
         b'{"Environment":{"K":"\\ud83d\\udc26 \\\\ud800"}}}'
     )

@@ -7,7 +7,7 @@ from botocore.model import ServiceModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
-from service.wire.query import QueryCall, read_call, write_result
+from service.wire.protocols.query import QueryCall, QueryProtocol, read_call
 
 _FORM = b"application/x-www-form-urlencoded; charset=utf-8"
 _CALL = QueryCall("GetCallerIdentity", "2011-06-15")
@@ -29,7 +29,8 @@ def test_a_call_that_botocore_writes_is_recognised(sts: ServiceModel) -> None:
 @pytest.mark.provenance("botocore")
 def test_botocore_reads_the_answer(sts: ServiceModel) -> None:
     identity = {"UserId": "000000000000", "Account": "<&>", "Arn": "arn:aws:iam::000000000000:root"}
-    reply = write_result(_CALL, identity, "id-1")
+    service = QueryProtocol("https://sts.amazonaws.com/doc/2011-06-15/", [_CALL.action])
+    reply = service.write(_CALL.action, identity, "id-1")
     parsed = create_parser("query").parse(
         {"status_code": reply.status, "headers": HeadersDict({}), "body": reply.body},
         sts.operation_model("GetCallerIdentity").output_shape,

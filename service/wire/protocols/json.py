@@ -7,11 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.http.reply import Reply
+from service.errors import UnknownOperation
+from service.http.reply import Asked, Reply
 from service.wire import constraints, shapes
 from service.wire.constraints import Checker
-from service.wire.shapes import Reader, ReaderTable, Writer, WriterTable
+from service.wire.faults import error_code, fault_members, fault_status, known_error, request_header
+from service.wire.shapes import Reader, ReaderTable, Writer, WriterTable, render_json
 from service.wire.spec import Operation, Service, Shape
+
+_JSON_1_0 = b"application/x-amz-json-1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def _accept(value: Any, path: str) -> list[str]:
     return []
 
 
-class JsonRpcService:
+class JsonProtocol:
     """A JSON service whose operations are compiled when they are first asked for, and kept.
 
     One per process family: loaded before the family forks, its 11 MB are shared by all.
@@ -82,10 +86,42 @@ class JsonRpcService:
         self._tables = Tables()
         self._compiled: dict[str, JsonRpc] = {}
 
-    @property
-    def target_prefix(self) -> str:
-        """What stands before the dot in X-Amz-Target."""
-        return self.spec.target_prefix or self.spec.name
+    def models(self, operation: str) -> bool:
+        """Whether the service's model has an operation of that name."""
+        return operation in self.spec.operations
+
+    def read(self, operation: str, asked: Asked) -> Mapping[str, Any]:
+        """The members of a request. Raises as `JsonRpc.read` does."""
+        return self._operation(operation).read(asked.body)
+
+    def write(self, operation: str, output: Mapping[str, Any], request_id: str) -> Reply:
+        """The reply that carries an output."""
+        del request_id  # it is told in a header alone
+        return self._operation(operation).write(output)
+
+    def write_fault(self, error: BaseException, asked: Asked) -> Reply:
+        """Clients read the code from the body's `__type`, the message in either spelling (contract 0.3).
+
+        Services that are not served may share the path and speak the older version: it is answered in kind.
+        """
+        known = known_error(error, asked.request_id)
+        code = error_code(known, self.spec)
+        declared = self.spec.error_shapes.get(code)
+        members = fault_members(known, declared, asked.request_id)
+        body = {"__type": code, "message": members["Message"], **members}
+        sent = dict(asked.headers).get(b"content-type", b"").partition(b";")[0].strip().lower()
+        headers = [
+            request_header(asked.request_id),
+            (b"x-amzn-ErrorType", code.encode("ascii")),
+            (b"Content-Type", _JSON_1_0 if sent == _JSON_1_0 else self.content_type),
+        ]
+        return Reply(fault_status(known, code, declared), headers, render_json(body))
+
+    def _operation(self, name: str) -> JsonRpc:
+        operation = self.operation(name)
+        if operation is None:
+            raise UnknownOperation(f"{self.spec.name} has no operation {name}.")
+        return operation
 
     def operation(self, name: str) -> JsonRpc | None:
         """The operation of that name; None if the model has none."""

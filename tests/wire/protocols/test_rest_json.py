@@ -18,10 +18,9 @@ from botocore.serialize import create_serializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import SagebirdError, StartupError, ValidationFault
+from service.errors import SagebirdError, SerializationFault, StartupError, ValidationFault
 from service.http.reply import Reply
-from service.wire.rest_json import RestJson, compile_operation
-from service.wire.shapes import SerializationFault
+from service.wire.protocols.rest_json import RestJson, compile_operation
 from service.wire.spec import Operation, Service
 
 OperationOf = Callable[..., Operation]

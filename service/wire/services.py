@@ -1,0 +1,175 @@
+"""Which service and operation a request is for: one table, by signing name, target, form or path.
+
+A row counts in its own protocol alone. Services without a row are known by the name that their clients sign
+for; whether an operation is served is not decided here.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from service.http.asgi import Headers
+from service.http.reply import Asked
+from service.wire import sigv4
+from service.wire.protocols.query import read_call
+
+JSON = "json"
+QUERY = "query"
+REST_JSON = "rest-json"
+REST_XML = "rest-xml"
+S3 = "s3"
+CBOR = "rpc-v2-cbor"
+
+_MAX_NAME_CHARS = 128
+_MOST_CHARS = 200  # of a method and a path
+_SAGEMAKER = "sagemaker"
+_ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """One service: its protocol, and what its requests are known by beside the name they are signed for.
+
+    `target` stands before the dot of X-Amz-Target, `version` is a form's, `paths` are those of a service that
+    signs with another's name. `whoever` holds the operations that are its own whoever signed for them.
+    """
+
+    name: str
+    protocol: str
+    target: str = ""
+    version: str = ""
+    paths: re.Pattern[str] | None = None
+    whoever: frozenset[str] = frozenset()
+
+
+# Source: targets, versions, protocols and paths of their models in botocore.
+SERVICES = (
+    ServiceRow(_SAGEMAKER, JSON, target="SageMaker"),
+    ServiceRow("logs", JSON, target="Logs_20140328"),
+    ServiceRow("sts", QUERY, version="2011-06-15", whoever=frozenset({"GetCallerIdentity"})),
+    ServiceRow("iam", QUERY, version="2010-05-08"),
+    ServiceRow("sagemaker-runtime", REST_JSON),
+    ServiceRow(
+        "sagemaker-featurestore-runtime",
+        REST_JSON,
+        paths=re.compile(r"/(FeatureGroup/|Batch(Get|Write)Record$)"),
+    ),
+    ServiceRow("sagemaker-metrics", REST_JSON, paths=re.compile(r"/Batch(Get|Put)Metrics$")),
+    ServiceRow(
+        "sagemaker-edge",
+        REST_JSON,
+        paths=re.compile(r"/(GetDeployments|GetDeviceRegistration|SendHeartbeat)$"),
+    ),
+    ServiceRow("sagemaker-a2i-runtime", REST_JSON, paths=re.compile(r"/human-loops(/|$)")),
+    ServiceRow("sagemaker-inference-router-runtime", REST_JSON, paths=re.compile(r"/inference-routers/")),
+    ServiceRow(
+        "sagemakerjobruntime",
+        REST_JSON,
+        paths=re.compile(r"/(complete-rollout|sample(-with-response-stream)?|update-reward)$"),
+    ),
+    ServiceRow("sagemakertrainingsessionruntime", REST_JSON, paths=re.compile(r"(/v1)?/training-sessions/")),
+    ServiceRow("cloudfront", REST_XML),
+    ServiceRow("route53", REST_XML),
+    ServiceRow("s3", S3),
+    ServiceRow("s3express", S3),
+    ServiceRow("s3-outposts", S3),
+    ServiceRow("s3-object-lambda", S3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCall:
+    """What a request asks of which service: `row` is "" where the table has none in that protocol.
+
+    `version` is that of the service's interface, where a request names one.
+    """
+
+    row: str
+    service: str
+    operation: str
+    protocol: str
+    version: str = ""
+
+
+def call_at_root(asked: Asked) -> ServiceCall | None:
+    """What a `POST /` asks for: by its target, else by its form; None if it names no operation."""
+    headers = dict(asked.headers)
+    if target := headers.get(b"x-amz-target"):
+        return _by_target(target.decode("latin-1"), headers)
+    form = read_call(headers.get(b"content-type", b""), asked.body)
+    return None if form is None else _by_form(form.action, form.version, headers)
+
+
+def _by_target(target: str, headers: Mapping[bytes, bytes]) -> ServiceCall:
+    prefix, _, operation = target.rpartition(".")
+    operation = operation[:_MAX_NAME_CHARS]
+    for row in SERVICES:
+        if row.target and row.target == prefix:
+            return ServiceCall(row.name, row.name, operation, JSON)
+    service = _signed_for_other(headers) or prefix[:_MAX_NAME_CHARS] or "an unnamed service"
+    return ServiceCall("", service, operation, JSON)
+
+
+def _by_form(operation: str, version: str, headers: Mapping[bytes, bytes]) -> ServiceCall:
+    dated = next((row for row in SERVICES if row.version and row.version == version), None)
+    if dated is not None and operation in dated.whoever:
+        return ServiceCall(dated.name, dated.name, operation, QUERY, version)
+    otherwise = f"the API of {version}"[:_MAX_NAME_CHARS] if dated is None else dated.name
+    service = _signed_for_other(headers) or otherwise
+    return ServiceCall(_row(service, [QUERY]), service, operation, QUERY, version)
+
+
+def call_of_stranger(method: str, path: str, headers: Headers, query_string: bytes) -> ServiceCall | None:
+    """What a request asks of a service that has no use for this server's own paths; None for all others.
+
+    Its operation is told as method and path.
+    """
+    service = _signed_for(headers, query_string)
+    sibling = _sibling(path)
+    if service == _SAGEMAKER:
+        service = sibling
+    if service is None or (sibling is None and _is_our_path(method, path)):
+        return None
+    row = _row(service, [REST_JSON, REST_XML, S3])
+    return ServiceCall(row, service, f"{method} {path}"[:_MOST_CHARS], _rest_protocol(row, headers))
+
+
+def _rest_protocol(service: str, headers: Headers) -> str:
+    protocol = next((row.protocol for row in SERVICES if row.name == service), REST_JSON)
+    is_cbor = protocol != S3 and dict(headers).get(b"smithy-protocol") == CBOR.encode()
+    return CBOR if is_cbor else protocol
+
+
+def _row(service: str, protocols: Collection[str]) -> str:
+    return next((row.name for row in SERVICES if row.name == service and row.protocol in protocols), "")
+
+
+def _sibling(path: str) -> str | None:
+    """The service of SageMaker's that has a path, of those that sign as `sagemaker` and are not served."""
+    return next((row.name for row in SERVICES if row.paths is not None and row.paths.match(path)), None)
+
+
+def _is_our_path(method: str, path: str) -> bool:
+    """Whether a path is one that this server has a use for, whoever's signature is on the request."""
+    return method == "POST" and (path in ("/", "/invocations") or path.endswith(_ACTIONS))
+
+
+def _signed_for_other(headers: Mapping[bytes, bytes]) -> str | None:
+    """The service that a request was signed for, which is how its client calls it, if it is not SageMaker."""
+    scope = sigv4.read_scope(headers.get(b"authorization", b"").decode("latin-1"))
+    return None if scope is None or scope.service == _SAGEMAKER else scope.service
+
+
+def _signed_for(headers: Headers, query_string: bytes) -> str | None:
+    """The service whose client sent this, by its signature: in a header, or in a presigned URL."""
+    header = next((value for name, value in headers if name == b"authorization"), b"")
+    if header.startswith(b"AWS "):  # S3's older signature
+        return "s3"
+    claimed = sigv4.read_scope(header.decode("latin-1")) if header.startswith(b"AWS4-") else None
+    if claimed is None and (b"X-Amz-Credential=" in query_string or b"AWSAccessKeyId=" in query_string):
+        given = parse_qs(query_string.decode("latin-1"))
+        if "AWSAccessKeyId" in given:
+            return "s3"
+        claimed = sigv4.read_scope(given.get("X-Amz-Credential", [""])[0])
+    return None if claimed is None else claimed.service

@@ -1,5 +1,6 @@
 """The only place that builds and joins objects; one function per role."""
 
+import asyncio
 import os
 import random
 import socket
@@ -17,6 +18,7 @@ from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
+from service.invoke.round import Round
 from service.observe.counts import Gauges, Registry
 from service.processes.child import reopen
 from service.processes.container import container_declaration
@@ -165,14 +167,15 @@ def build_gateway(settings: Settings, slot: str, control: ControlPlane | None) -
         context.arns,
         follower.catch_up,
     )
+    rounds = Round(asyncio.get_running_loop())
     registered = RegisteredModels(store, host, lambda: follower.directory)
     if control is None:
-        door = container_door(settings, predictor, registered, follower)
+        door = container_door(settings, predictor, rounds, registered, follower)
     else:
         catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
         face = control.face(settings, store, hands_in=True)
-        door = server_door(settings, predictor, registered, follower, catalogue, registry, face)
-    return GatewayParts(store, registry, host, follower, door)
+        door = server_door(settings, predictor, rounds, registered, follower, catalogue, registry, face)
+    return GatewayParts(store, registry, host, follower, door, rounds)
 
 
 def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:

@@ -14,16 +14,17 @@ from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
+from service.invoke.round import Round
 from service.observe.counts import Registry
 from service.observe.exposition import CONTENT_TYPE, render
 from service.settings import Settings
 
 
 def container_door(
-    settings: Settings, predictor: Predictor, registered: RegisteredModels, follower: Follower
+    settings: Settings, predictor: Predictor, rounds: Round, registered: RegisteredModels, follower: Follower
 ) -> Gateway:
     """The container contract alone."""
-    invocations = InvocationsFace(predictor, settings.max_body_bytes)
+    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
 
     def contract() -> App:
         router = create_router(registered, follower.default_problems, settings.max_body_bytes)
@@ -37,6 +38,7 @@ def container_door(
 def server_door(
     settings: Settings,
     predictor: Predictor,
+    rounds: Round,
     registered: RegisteredModels,
     follower: Follower,
     catalogue: Catalogue,
@@ -44,8 +46,8 @@ def server_door(
     control: App,
 ) -> Gateway:
     """Every face, with `control` as the one for `POST /`."""
-    invocations = InvocationsFace(predictor, settings.max_body_bytes)
-    runtime = RuntimeFace(predictor, settings.max_body_bytes)
+    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
+    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes)
 
     def metrics() -> tuple[bytes, str]:
         return render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE

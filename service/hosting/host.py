@@ -213,22 +213,18 @@ class Replica(Protocol):
         """Be so many instances from now on; `most_calls` limits the calls at once of all of them."""
         ...
 
-    def answer_now(self, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
-        """Answer calls that are like `call` but for their bodies, at once; None: `invoke` them one by one.
-
-        Raises:
-            ModelNotFound: no such model.
-        """
-        ...
-
     def short_way(self, call: Call, bodies: Sequence[bytes]) -> ShortWay | None:
-        """What can answer such calls now; None where `answer_now` says None.
+        """What answers calls like `call`, but for their bodies, at once; None: `invoke` them one by one.
 
         Good for as long as nothing else happens on the event loop.
 
         Raises:
             ModelNotFound: no such model.
         """
+        ...
+
+    def note_cost(self, call: Call, body_bytes: int, seconds: float) -> None:
+        """Remember what a short way took for one call that it answered alone."""
         ...
 
     async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:

@@ -3,7 +3,7 @@
 import resource
 
 from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
-from service.http.fastpath import FrontDoor, fast_protocol
+from service.http.fastpath import FrontDoor, Rounds, fast_protocol
 from service.http.head import HeadLimits
 from service.http.protocol import Connection
 from service.log import get_logger
@@ -13,7 +13,7 @@ from service.settings import Settings
 _OTHER_FILES = 256
 
 
-def speaker(settings: Settings, door: FrontDoor) -> type[Connection]:
+def speaker(settings: Settings, door: FrontDoor, rounds: Rounds) -> type[Connection]:
     """The protocol class for the connections of this process; it may open more files from now on."""
     at_most = ConnectionLimits(
         HeadLimits(settings.max_head_bytes, settings.max_line_bytes),
@@ -24,7 +24,7 @@ def speaker(settings: Settings, door: FrontDoor) -> type[Connection]:
         most_connections=room_for(settings.max_connections),
     )
     if settings.fast_path:
-        return fast_protocol(door, settings.max_body_bytes, at_most)
+        return fast_protocol(door, rounds, settings.max_body_bytes, at_most)
     return asgi_protocol(at_most)
 
 

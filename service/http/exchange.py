@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http.asgi import App, Headers, Message, Scope, header_lines
 from service.http.head import Head
+from service.http.rendering import FAILURE, render
 from service.log import get_logger
 
 HIGH_WATER_BYTES = 65_536
@@ -51,13 +52,6 @@ def scope_of(head: Head, ends: tuple[Any, Any], root_path: str, state: dict[str,
         "headers": head.headers,
         "state": state.copy(),
     }
-
-
-def written_refusal(status: int, common: bytes, sentence: str) -> bytes:
-    """The answer to what is no request, behind which the connection is closed."""
-    body = sentence.encode() + b"\n"
-    length = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)
-    return b"".join((STATUS_LINE[status], common, length, b"connection: close\r\n\r\n", body))
 
 
 class Line(Protocol):
@@ -177,10 +171,8 @@ class Exchange:
         if self.is_begun or self._gone or self._line.flow.write_paused or self._is_bare:
             return False
         self._settle_keep_alive()
-        length = b"content-length: %d\r\n" % len(body)
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        whole = (STATUS_LINE[status], self._line.common, lines, length, end, body)
-        self._line.transport.write(b"".join(whole))
+        whole = render(STATUS_LINE[status], self._line.common, lines, body, self.keep_alive)
+        self._line.transport.write(whole)
         self._finish()
         return True
 
@@ -240,14 +232,13 @@ class Exchange:
         if self.is_begun:
             self._line.hang_up()  # too early, which the client sees by the length
             return
-        body = b"Internal Server Error"
         headers: Any = [
             (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(body)),
+            (b"content-length", b"%d" % len(FAILURE)),
             (b"connection", b"close"),
         ]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": FAILURE})
 
 
 def _log_failure(event: str, scope: Scope, **more: Any) -> None:

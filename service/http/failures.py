@@ -3,7 +3,7 @@
 import re
 
 from service.errors import REQUEST_ID, CallerError, SagebirdError
-from service.log import Logger
+from service.log import Logger, get_logger
 
 _MOST_CHARS = 500
 # What a violation quotes of a model's or job's Environment: its values are often keys and passwords.
@@ -29,3 +29,8 @@ def note_failure(
     report = logger.info if isinstance(error, CallerError) else logger.warning
     reason = mask_environment(error.message).replace(REQUEST_ID, request_id)[:_MOST_CHARS]
     report("request failed", request_id=request_id, **place, status=status, code=code, reason=reason)
+
+
+def log_bug(event: str, error: Exception) -> None:
+    """Log what must not happen, where neither request nor caller are known any more."""
+    get_logger("sagebird.gateway").error(event, exc_info=error)

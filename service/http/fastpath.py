@@ -13,14 +13,16 @@ from typing import Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.http.asgi import App, Receive, Scope, Send, header_lines, send_reply
+from service.http.asgi import App, Receive, Scope, Send, header_lines
 from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
+from service.http.failures import log_bug
 from service.http.framing import body_of
 from service.http.head import HEAD_END, Head, read_head
 from service.http.phase import BODY, IDLE, ROUND
 from service.http.protocol import Connection
 from service.http.remembered import Remembered
-from service.http.reply import Answered, Answering, Preparing, Reply, Written
+from service.http.rendering import render, render_failure
+from service.http.reply import Answered, Answering, Preparing, Reply, Written, send_answered
 
 _MOST_BODY_BYTES = 65_536
 # `origin` and `sec-fetch-site` come from web pages: not each may ask this, see guard.py.
@@ -29,7 +31,7 @@ _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 4096
 _MOST_HEADS_BYTES = 2 << 20
 _HEAD_END_BYTES = len(HEAD_END)
-_OK, _NO_CONTENT = STATUS_LINE[200], STATUS_LINE[204]
+_OK = STATUS_LINE[200]
 
 
 class FrontDoor(Protocol):
@@ -49,47 +51,20 @@ class Known(NamedTuple):
     body_bytes: int
 
 
-Waiting = list[tuple["FastProtocol", bytes, int]]
-"""Requests: where each came in, its bytes, and where its body begins."""
+class Rounds(Protocol):
+    """What answers the requests of one round of the event loop together. Raises nothing."""
 
+    def add(self, waiter: "FastProtocol", answering: Answering, request: bytes, at: int) -> None:
+        """Answer it by `take` soon, or when `finish` is called; its body is `request` from `at` on."""
+        ...
 
-class Round:
-    """Requests with known heads that came in one round of the event loop; answered and sent together.
-
-    So the model may answer them by one prediction, and whoever waits for several answers wakes up once for
-    all: each of these costs more than all else that one request takes. The first of them waits while the
-    others are received, some microseconds each.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: dict[Answering, Waiting] = {}
-
-    def add(self, connection: "FastProtocol", answering: Answering, request: bytes, at: int) -> None:
-        """Answer it soon: before anything else happens in the event loop but more requests being received.
-
-        Its body is `request` from `at` on.
-        """
-        if not self._waiting:
-            connection.loop.call_soon(self.finish)
-        self._waiting.setdefault(answering, []).append((connection, request, at))
+    def answer(self, answering: Answering, body: bytes) -> Answered:
+        """Answer one request by itself, now."""
+        ...
 
     def finish(self) -> None:
-        """Answer all, now."""
-        waiting, self._waiting = self._waiting, {}
-        faces: dict[Any, tuple[list[Waiting], list[tuple[Any, list[bytes]]]]] = {}
-        for answering, requests in waiting.items():
-            there = [each for each in requests if each[0].state == ROUND]  # the others are gone
-            if there:
-                face = faces.get(answering.answer_all)
-                if face is None:
-                    face = faces[answering.answer_all] = ([], [])
-                face[0].append(there)
-                face[1].append((answering.head, [request[at:] for _, request, at in there]))
-        answered = [(waiters, answer_all(asked)) for answer_all, (waiters, asked) in faces.items()]
-        for waiters, found in answered:
-            for there, answers in zip(waiters, found, strict=True):
-                for (connection, _, _), answer in zip(there, answers, strict=True):
-                    connection.take(answer)
+        """Answer all that wait, now."""
+        ...
 
 
 class FastProtocol(Connection):
@@ -105,7 +80,7 @@ class FastProtocol(Connection):
     heads: Remembered[bytes, Known]
     young_head: Callable[[bytes], Known | None]  # the quick look-up in `heads`
     answerings: Remembered[object, Answering]  # by head, but for its content-length
-    round: Round
+    round: Rounds
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -141,7 +116,7 @@ class FastProtocol(Connection):
         if known is not None and self._at + known.body_bytes <= len(self._unread):
             body = self._unread[self._at : self._at + known.body_bytes]
             self._at += known.body_bytes
-            self._give(known.answering([body])[0], keep_alive=True)
+            self._give(self.round.answer(known.answering, body), keep_alive=True)
             return
         head = read_head(data, self.limits.head)
         preparing = self.front_door.prepares(head.target) if self._is_hot(head) else None
@@ -195,26 +170,25 @@ class FastProtocol(Connection):
     def _answer(self, head: Head, data: bytes, preparing: Preparing, body: bytes) -> None:
         answering = preparing(head.headers)
         self._remember(head, data, answering, len(body))
-        self._give(answering([body])[0], head.keep_alive)
+        self._give(self.round.answer(answering, body), head.keep_alive)
 
     def _give(self, answer: Answered, keep_alive: bool) -> None:
-        """Send an answer, or have ASGI wait for it and send it."""
+        """Send an answer, or have ASGI wait for it and send it. Raises nothing."""
         keep_alive = keep_alive and not self.front_door.draining
-        if isinstance(answer, Written):
-            self._write(_OK, answer.lines, answer.body, keep_alive)
-        elif isinstance(answer, Reply):
-            self._write(STATUS_LINE[answer.status], header_lines(answer.headers), answer.body, keep_alive)
-        else:
-            self.start({"type": "http", "method": "POST"}, _sender(answer), keep_alive).take(b"", more=False)
-
-    def _write(self, status_line: bytes, lines: bytes, body: bytes, keep_alive: bool) -> None:
-        """The bytes that asgi.send_reply and an exchange write for the same answer."""
-        if status_line is _NO_CONTENT:
-            body, length = b"", b""
-        else:
-            length = b"content-length: %d\r\n" % len(body)
-        end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((status_line, self.common, lines, length, end, body)))
+        try:
+            if isinstance(answer, Written):
+                data = render(_OK, self.common, answer.lines, answer.body, keep_alive)
+            elif isinstance(answer, Reply):
+                lines = header_lines(answer.headers)
+                data = render(STATUS_LINE[answer.status], self.common, lines, answer.body, keep_alive)
+            else:
+                scope = {"type": "http", "method": "POST"}
+                self.start(scope, _sender(answer), keep_alive).take(b"", more=False)
+                return
+        except Exception as error:  # a bug of ours, of which the client is told as ASGI's side does
+            log_bug("request failed", error)
+            data, keep_alive = render_failure(self.common), False
+        self.transport.write(data)
         self.server_state.total_requests += 1
         if keep_alive:
             self.proceed()
@@ -233,7 +207,7 @@ class FastProtocol(Connection):
 
 
 def fast_protocol(
-    door: FrontDoor, max_body_bytes: int, at_most: ConnectionLimits | None = None
+    door: FrontDoor, rounds: Rounds, max_body_bytes: int, at_most: ConnectionLimits | None = None
 ) -> type[FastProtocol]:
     """The protocol class for one gateway; `max_body_bytes` is the limit of ASGI's side."""
     known = Remembered[bytes, Known](_MOST_HEADS, _MOST_HEADS_BYTES)
@@ -247,14 +221,13 @@ def fast_protocol(
         heads = known
         young_head = known.young.get
         answerings = Remembered[object, Answering](_MOST_HEADS, _MOST_HEADS_BYTES)
-        round = Round()
+        round = rounds
 
     return Bound
 
 
 def _sender(rest: Awaitable[Reply]) -> App:
     async def send_rest(_scope: Scope, _receive: Receive, send: Send) -> None:
-        reply = await rest
-        await send_reply(send, reply.status, reply.headers, reply.body)
+        await send_answered(send, rest)
 
     return send_rest

@@ -15,10 +15,11 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from service.http.asgi import App, Scope
 from service.http.connections import ConnectionLimits, Crowd, Turns
-from service.http.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of, written_refusal
+from service.http.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of
 from service.http.framing import Body, body_of
 from service.http.head import Head, HeadSearch, Refused, read_head
 from service.http.phase import ANSWER, BODY, HEAD, IDLE, NEXT, OVER, REST
+from service.http.rendering import render_refusal
 from service.http.watch import Watch
 
 _LINGER_S = 2.0
@@ -330,7 +331,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.disconnect()
         if exchange is None or not (exchange.is_begun or exchange.is_complete):
-            self.transport.write(written_refusal(status, self.common, sentence))
+            self.transport.write(render_refusal(status, self.common, sentence))
         self.hang_up(goes_on=self.state in (IDLE, HEAD))
 
     def hang_up(self, goes_on: bool = False) -> None:

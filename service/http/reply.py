@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from service.http.asgi import Headers
+from service.http.asgi import Headers, Send, send_reply, send_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +31,42 @@ class Written(NamedTuple):
     lines: bytes
     body: bytes
 
+    def as_reply(self) -> Reply:
+        """The same for who writes lines by himself."""
+        headers = [line.partition(b": ")[::2] for line in self.lines.split(b"\r\n")[:-1]]
+        return Reply(200, headers, self.body)
+
 
 Answered = Written | Reply | Awaitable[Reply]
 """An answer, or what is left to await for it."""
+
+AnswerAll = Callable[[Sequence[tuple[Any, Sequence[bytes]]]], list[list[Answered]]]
+"""Takes (head, bodies) pairs and answers each body as if it was alone. Raises nothing.
+
+What comes together may be read, and answered, as one.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answering:
     """What answers requests whose head was read, all that have the same one.
 
-    `head` is what `answer_all` made of it. That takes (head, bodies) pairs, answers each as if alone and
-    raises nothing; what comes together may be read, and answered, as one.
+    `head` is what `answer_all` made of it.
     """
 
     head: Any
-    answer_all: Callable[[Sequence[tuple[Any, Sequence[bytes]]]], list[list[Answered]]]
-
-    def __call__(self, bodies: Sequence[bytes]) -> list[Answered]:
-        """Answer requests that differ by their bodies only."""
-        return self.answer_all([(self.head, bodies)])[0]
+    answer_all: AnswerAll
 
 
 Preparing = Callable[[Headers], Answering]
 """Takes the headers of a request (lower-case names), gives what answers it. Raises nothing."""
+
+
+async def send_answered(send: Send, answered: Answered) -> None:
+    """Answer a request that came by ASGI."""
+    if isinstance(answered, Written):
+        if send_whole(send, 200, answered.lines, answered.body):
+            return
+        answered = answered.as_reply()
+    reply = answered if isinstance(answered, Reply) else await answered
+    await send_reply(send, reply.status, reply.headers, reply.body)

@@ -14,6 +14,7 @@ from service.http.accepting import Place
 from service.http.edge import speaker
 from service.http.server import Server
 from service.invoke.follow import Follower
+from service.invoke.round import Round
 from service.observe.counts import Registry
 from service.observe.flushing import keep_flushed
 from service.settings import Settings
@@ -33,6 +34,7 @@ class GatewayParts:
     host: InlineHost
     follower: Follower
     gateway: Gateway
+    rounds: Round
 
     def begin_draining(self) -> None:
         """Have every answer close its connection."""
@@ -57,7 +59,7 @@ def run_gateway(settings: Settings, place: Place, parent_pid: int, build: Callab
 async def _live(settings: Settings, place: Place, parent_pid: int, build: Callable[[], GatewayParts]) -> int:
     parts = build()
     set_apart()  # before models are loaded: they come and go
-    speaks = speaker(settings, parts.gateway)
+    speaks = speaker(settings, parts.gateway, parts.rounds)
     server = Server(parts.gateway, settings.drain_s, parts.begin_draining, speaks, place)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     parts.host.compiler.pause()  # the processors are for what callers wait for

@@ -12,8 +12,9 @@ from service.hosting.calls import joining
 from service.hosting.calls.joining import Lane
 from service.hosting.calls.replica import InlineReplica
 from service.hosting.programs.compiled import Quick
-from service.http.fastpath import FastProtocol, Round
+from service.http.fastpath import FastProtocol
 from service.invoke.predict import Predictor
+from service.invoke.round import Round
 from service.observe.counts import InvocationCounter
 from tests.bench.timing import report_when_asked, timed
 
@@ -21,9 +22,9 @@ _LAYERS: tuple[tuple[str, Any, str], ...] = (
     ("receive", FastProtocol, "data_received"),
     ("round", Round, "finish"),
     ("reply", RuntimeFace, "_answer_all"),
-    ("route", Predictor, "begin"),
+    ("route", Predictor, "answer"),
     ("count", InvocationCounter, "count"),
-    ("replica", InlineReplica, "answer_now"),
+    ("replica", InlineReplica, "short_way"),
     ("lane", Lane, "answer"),
     ("decode", joining, "read_csv_quickly"),
     ("predict", Quick, "answer_plain"),

@@ -27,6 +27,7 @@ from service.http.edge import asgi_protocol
 from service.http.fastpath import fast_protocol
 from service.http.reply import Answered, Answering, Preparing, Reply, Written
 from service.http.server import Server
+from service.invoke.round import Round
 
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0
@@ -152,7 +153,9 @@ class Running:
         self.front = FrontDoor()
         app: App = self.front
         limits = self._limits
-        protocol = fast_protocol(self.front, LIMIT_BYTES, limits) if self.fast else asgi_protocol(limits)
+        rounds = Round(self._loop)
+        fast = self.fast
+        protocol = fast_protocol(self.front, rounds, LIMIT_BYTES, limits) if fast else asgi_protocol(limits)
         self._server = Server(app, self._drain_s, self._begin_draining, protocol)
         self._loop.call_soon(self._ready.set)
         await self._server.serve([self._listener])

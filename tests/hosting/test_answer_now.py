@@ -1,5 +1,6 @@
 """Calls that a replica answers at once, on the event loop: which, how many together, and by what."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from service.errors import ModelNotFound, NotAcceptable
 from service.hosting.calls import replica as replicas
 from service.hosting.calls.joining import Lane
 from service.hosting.calls.replica import InlineReplica
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer, Call, Outcome
 from service.hosting.inline import HostLimits
 from service.hosting.programs.compiled import Verdict
 from service.hosting.runtimes.flavour import FlavourModel
@@ -36,6 +37,11 @@ def _measure(it: House) -> None:
         entry.note_cost(len(_BODY), 1e-6)
 
 
+def _now(replica: InlineReplica, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
+    lane = replica.short_way(call, bodies)
+    return None if lane is None else lane.answer(bodies)
+
+
 def _values(outcomes: object) -> list[float]:
     assert isinstance(outcomes, list)
     assert all(isinstance(outcome, Answer) for outcome in outcomes)
@@ -47,12 +53,12 @@ def test_a_model_that_is_not_loaded_or_not_measured_has_to_be_invoked(tmp_path: 
         async with house(tmp_path) as it:
             put_model(it.models / "a")
             found = it.host.replica(ModelSource("a"))
-            assert found.answer_now(_CALL, [_BODY]) is None
+            assert _now(found, _CALL, [_BODY]) is None
             await found.warm_up(None)
-            assert found.answer_now(_CALL, [_BODY]) is None
+            assert _now(found, _CALL, [_BODY]) is None
             _measure(it)
-            assert _values(found.answer_now(_CALL, [_BODY])) == [3.0]
-            assert found.answer_now(_CALL, [_BODY, b"1,2\n" * 100]) is None  # of a size not seen yet
+            assert _values(_now(found, _CALL, [_BODY])) == [3.0]
+            assert _now(found, _CALL, [_BODY, b"1,2\n" * 100]) is None  # of a size not seen yet
             assert it.host.cache.in_use == 0
 
     run(test())
@@ -62,7 +68,7 @@ def test_a_model_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
     async def test() -> None:
         async with house(tmp_path) as it:
             with pytest.raises(ModelNotFound):
-                it.host.replica(ModelSource("nobody")).answer_now(_CALL, [_BODY])
+                _now(it.host.replica(ModelSource("nobody")), _CALL, [_BODY])
 
     run(test())
 
@@ -71,9 +77,9 @@ def test_each_of_several_calls_gets_its_own_answer_or_fault(tmp_path: Path) -> N
     async def test() -> None:
         async with house(tmp_path, _COMPILE) as it:
             found = await _ready(it)
-            assert _values(found.answer_now(_CALL, [b"1.0,2.0", b"4.0,0.5"])) == [3.0, 4.5]
+            assert _values(_now(found, _CALL, [b"1.0,2.0", b"4.0,0.5"])) == [3.0, 4.5]
             _measure(it)
-            outcomes = found.answer_now(_CALL, [b"1.0,2.0", b"4.0,x.5", b"4.0,0.5"])
+            outcomes = _now(found, _CALL, [b"1.0,2.0", b"4.0,x.5", b"4.0,0.5"])
             assert outcomes is not None
             assert _values([outcomes[0], outcomes[2]]) == [3.0, 4.5]
             assert str(outcomes[1]) == "Row 1, column 2: 'x.5' is not a number."
@@ -85,7 +91,7 @@ def test_an_accept_that_cannot_be_is_each_calls_own_fault(tmp_path: Path) -> Non
     async def test() -> None:
         async with house(tmp_path, _COMPILE) as it:
             found = await _ready(it)
-            outcomes = found.answer_now(Call(b"", "text/csv", "image/png"), [_BODY, _BODY])
+            outcomes = _now(found, Call(b"", "text/csv", "image/png"), [_BODY, _BODY])
             assert [type(outcome).__name__ for outcome in outcomes or ()] == ["NotAcceptable"] * 2
 
     run(test())
@@ -139,7 +145,7 @@ def test_lanes_and_remembered_models_are_bounded(tmp_path: Path, monkeypatch: py
                 call = Call(
                     b"", "text/csv", ("*/*", "application/json", "application/*")[number % 3], None, name
                 )
-                assert _values(found.answer_now(call, [_BODY])) == [3.0 * ("abc".index(name) + 1)]
+                assert _values(_now(found, call, [_BODY])) == [3.0 * ("abc".index(name) + 1)]
             assert len(found._entries) <= 2
             assert all(len(entry.lanes) <= 2 for entry in it.host.cache.loaded)
 
@@ -150,12 +156,12 @@ def test_a_model_that_left_is_not_answered_by_its_memory(tmp_path: Path) -> None
     async def test() -> None:
         async with house(tmp_path) as it:
             found = await _ready(it)
-            assert _values(found.answer_now(_CALL, [_BODY])) == [3.0]
+            assert _values(_now(found, _CALL, [_BODY])) == [3.0]
             put_model(it.models / "a", slope=2.0)
             it.host.cache.drop(it.host.cache.loaded[0].key)
-            assert found.answer_now(_CALL, [_BODY]) is None
+            assert _now(found, _CALL, [_BODY]) is None
             await found.invoke(_CALL.with_body(_BODY))
             _measure(it)
-            assert _values(found.answer_now(_CALL, [_BODY])) == [6.0]
+            assert _values(_now(found, _CALL, [_BODY])) == [6.0]
 
     run(test())

@@ -18,7 +18,8 @@ from service.errors import (
 )
 from service.hosting.host import Call
 from service.hosting.stopwatch import Stopwatch
-from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
+from service.invoke.invocation import Head, Invocation
+from service.invoke.predict import Outcome, Prediction, Predictor, variant_of
 from tests.invoke.conftest import ARNS, ROW, Open, World
 
 _FILE = """
@@ -221,6 +222,9 @@ def test_a_request_is_only_refused_after_catching_up_with_the_store(world: Open)
 
 def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) -> None:
     class _Bug:
+        def short_way(self, call: Call, bodies: Sequence[bytes]) -> None:
+            """It never answers at once."""
+
         async def invoke(self, call: Call, watch: Stopwatch) -> None:
             raise ZeroDivisionError
 
@@ -268,13 +272,13 @@ def test_invocations_of_many_heads_get_together_what_each_gets_alone(world: Open
         for again in range(4):  # the first ones load the models and measure them
             here.draws[:] = [0.0, 0.8, 0.1] * 100
             alone = [
-                [await _settled(outcome) for outcome in predictor.begin(Head(head), bodies)]
+                [await _settled(outcome) for outcome in predictor.answer([(Head(head), bodies)])[0]]
                 for head in _HEADS
             ]
             here.draws[:] = [0.0, 0.8, 0.1] * 100
             heads = [(Head(head), bodies) for head in _HEADS]
             for _ in range(2):  # with what was noted in the heads, too
-                begun = predictor.begin_all(heads)
+                begun = predictor.answer(heads)
                 found = [[await _settled(outcome) for outcome in outcomes] for outcomes in begun]
                 assert found == alone, again
         counters = [here.registry.invocation(*pair) for pair in (*product(["iris"], "abc"), ("all", "v"))]
@@ -320,7 +324,7 @@ def test_the_models_own_seconds_are_counted_however_a_call_is_answered(world: Op
             await predictor.predict(Invocation("iris", _call()))
 
         async def together(bodies: Sequence[bytes], heads: int) -> None:
-            for outcomes in predictor.begin_all([(head, bodies)] * heads):
+            for outcomes in predictor.answer([(head, bodies)] * heads):
                 for outcome in outcomes:
                     await _settled(outcome)
 
@@ -344,7 +348,7 @@ def test_an_error_knows_its_variant_however_a_call_is_answered(world: Open) -> N
     async def act(here: World) -> None:
         predictor, head = here.predictor(), Head(Invocation("iris", Call(b"", "text/csv", None), "b"))
         for heads in (1, 1, 2, 2):
-            for outcomes in predictor.begin_all([(head, [b"junk", b"junk"])] * heads):
+            for outcomes in predictor.answer([(head, [b"junk", b"junk"])] * heads):
                 for outcome in outcomes:
                     with pytest.raises(BadPayload) as caught:
                         await _raised(outcome)
@@ -369,12 +373,12 @@ def test_a_head_goes_where_the_endpoints_lead_now(world: Open) -> None:
             here.declare(f"endpoints:\n  iris:\n    variants:\n      {text}\n")
             await here.settle()
             for _ in range(2):
-                one, other = predictor.begin_all([(head, [ROW]), (head, [ROW])])
+                one, other = predictor.answer([(head, [ROW]), (head, [ROW])])
                 found.append(await _settled(one[0]))
                 assert await _settled(other[0]) == found[-1]
         here.declare("endpoints: {}\n")
         await here.settle()
-        (outcomes,) = predictor.begin_all([(head, [ROW])])
+        (outcomes,) = predictor.answer([(head, [ROW])])
         found.append(await _settled(outcomes[0]))
         return found
 

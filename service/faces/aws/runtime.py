@@ -1,12 +1,10 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
-import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from service.domain import sentences
 from service.errors import ModelFault, SagebirdError, UnknownOperation
-from service.faces.aws.together import Together
 from service.hosting.host import Call
 from service.http.asgi import (
     ClientGone,
@@ -21,14 +19,14 @@ from service.http.asgi import (
     read_body,
     request_ids,
     rest_of_body,
-    send_reply,
-    send_whole,
 )
 from service.http.failures import note_failure
 from service.http.remembered import remembering
-from service.http.reply import Answered, Answering, Reply, Written
+from service.http.reply import Answered, Answering, Reply, Written, send_answered
 from service.http.sandbox import sandbox
-from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
+from service.invoke.invocation import Head, Invocation
+from service.invoke.predict import Outcome, Prediction, Predictor, variant_of
+from service.invoke.round import Round
 from service.log import get_logger
 from service.wire.protocols.rest_json import compile_operation, fault_reply
 from service.wire.spec import load_service
@@ -57,42 +55,36 @@ SERVED = frozenset({"InvokeEndpoint"})
 class RuntimeFace:
     """An ASGI application for everything below /endpoints/."""
 
-    def __init__(self, predictor: Predictor, max_body_bytes: int) -> None:
+    def __init__(self, predictor: Predictor, rounds: Round, max_body_bytes: int) -> None:
         self._predictor = predictor
+        self._round = rounds
         self._max_body_bytes = max_body_bytes
         self._service = load_service("sagemaker-runtime")
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
-        self._together = Together(predictor, asyncio.get_running_loop())
         self._heads = remembering(self._read_head, _KNOWN_HEADS, _KNOWN_BYTES, _size_of_head)
-        self._usual_headers = remembering(self._write_usual, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
         self._lines = remembering(self._usual_lines, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
         self._ids = request_ids()
         self._log = get_logger("sagebird.runtime")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        path, request_id = scope["path"], next(self._ids)
-        invocation: Invocation | None = None
+        path = scope["path"]
+        answered: Answered
         try:
-            head = self._heads((scope["method"], path, tuple(scope["headers"])))
-            if head is None:
+            answering = self._heads((scope["method"], path, tuple(scope["headers"])))
+            if answering is None:
                 invocation = await self._whole_invocation(scope, receive)
-                prediction = await self._predictor.predict(invocation)
+                answering, body = self._answering(invocation), invocation.call.body
             else:
-                invocation = head.invocation
                 message = await receive()
                 body = message["body"] if is_whole(message) else await self._rest(message, receive)
-                outcome = await self._together.begin(head, body)
-                prediction = outcome if isinstance(outcome, Prediction) else await _known(outcome)
-            written = self._written(prediction, request_id)
-            if written is not None and send_whole(send, 200, written.lines, written.body):
-                return
-            reply = self._to_reply(prediction, invocation, request_id)
         except ClientGone:
             return
         except Exception as error:
-            reply = self._refuse(error, path, request_id, invocation)
-        await send_reply(send, reply.status, reply.headers, reply.body)
+            answered = self._refuse(error, path, next(self._ids))
+        else:
+            answered = await self._round.ask(answering, body)
+        await send_answered(send, answered)
 
     async def _whole_invocation(self, scope: Scope, receive: Receive) -> Invocation:
         endpoint = _endpoint_name(scope["method"], scope["path"])
@@ -101,13 +93,16 @@ class RuntimeFace:
     async def _rest(self, message: Message, receive: Receive) -> bytes:
         return await rest_of_body(message, receive, self._max_body_bytes)
 
-    def _read_head(self, begin: _Begin) -> Head | None:
+    def _answering(self, invocation: Invocation) -> Answering:
+        return Answering(Head(invocation), self._answer_all)
+
+    def _read_head(self, begin: _Begin) -> Answering | None:
         """What is known of requests that begin like this; None of those whose body may be large or late."""
         method, path, headers = begin
         endpoint = _endpoint_name(method, path)
         if not is_small(headers, min(_SMALL_BYTES, self._max_body_bytes)):
             return None
-        return Head(self._read(endpoint, list(headers), b""))
+        return self._answering(self._read(endpoint, list(headers), b""))
 
     def prepare(self, endpoint: str, headers: Headers) -> Answering:
         """What answers InvokeEndpoint for bodies that are whole and within the limit.
@@ -115,14 +110,14 @@ class RuntimeFace:
         Replies and log are those of a call by ASGI.
         """
         try:
-            return Answering(Head(self._read(endpoint, headers, b"")), self._answer_all)
+            return self._answering(self._read(endpoint, headers, b""))
         except Exception as error:
             return Answering((error, _path(endpoint)), self._refuse_all)
 
     def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
         return [
             [self._answered(outcome, head.invocation) for outcome in outcomes]
-            for (head, _), outcomes in zip(asked, self._predictor.begin_all(asked), strict=True)
+            for (head, _), outcomes in zip(asked, self._predictor.answer(asked), strict=True)
         ]
 
     def _refuse_all(
@@ -134,14 +129,11 @@ class RuntimeFace:
 
     def _answered(self, outcome: Outcome, invocation: Invocation) -> Answered:
         request_id = next(self._ids)
-        if isinstance(outcome, Prediction):
-            written = self._written(outcome, request_id)
-            if written is not None:
-                return written
-            try:
-                return self._to_reply(outcome, invocation, request_id)
-            except Exception as error:
-                outcome = error
+        try:
+            if isinstance(outcome, Prediction):
+                return self._written(outcome, request_id) or self._to_reply(outcome, invocation, request_id)
+        except Exception as error:
+            outcome = error
         path = _path(invocation.endpoint)
         if isinstance(outcome, Exception):
             return self._refuse(outcome, path, request_id, invocation)
@@ -156,13 +148,10 @@ class RuntimeFace:
         lines = self._lines((content_type, variant))
         return Written(b"%bx-amzn-requestid: %b\r\n" % (lines, request_id.encode()), body)
 
-    def _write_usual(self, shown: tuple[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    def _usual_lines(self, shown: tuple[str, str]) -> bytes:
         content_type, variant = shown
         written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
-        return (*self._invoke_endpoint.write(written).headers, *sandbox(content_type))
-
-    def _usual_lines(self, shown: tuple[str, str]) -> bytes:
-        return header_lines(list(self._usual_headers(shown)))
+        return header_lines([*self._invoke_endpoint.write(written).headers, *sandbox(content_type)])
 
     async def _finish(
         self, invocation: Invocation, prediction: Awaitable[Prediction], path: str, request_id: str
@@ -194,10 +183,6 @@ class RuntimeFace:
         answer = prediction.answer
         if len(answer.body) > self._max_body_bytes:
             raise self._predictor.unreadable_answer(invocation, prediction.variant)
-        id_header = (b"x-amzn-requestid", request_id.encode())
-        if answer[2:] == _USUAL:
-            usual = self._usual_headers((answer.content_type, prediction.variant))
-            return Reply(200, [*usual, id_header], answer.body)
         output: dict[str, Any] = {
             "Body": answer.body,
             "ContentType": answer.content_type,
@@ -211,7 +196,7 @@ class RuntimeFace:
             if value is not None:
                 output[member] = value
         reply = self._invoke_endpoint.write(output)
-        reply.headers.extend((*sandbox(answer.content_type), id_header))
+        reply.headers.extend((*sandbox(answer.content_type), (b"x-amzn-requestid", request_id.encode())))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
 
 
@@ -236,13 +221,6 @@ def _endpoint_name(method: str, path: str) -> str:
     if operation not in SERVED:
         raise UnknownOperation(sentences.operation_not_served(operation))
     return name
-
-
-async def _known(outcome: Exception | Awaitable[Prediction]) -> Prediction:
-    """The prediction that is waited for. Raises what came of it instead."""
-    if isinstance(outcome, Exception):
-        raise outcome
-    return await outcome
 
 
 def _to_invocation(fields: Mapping[str, Any]) -> Invocation:

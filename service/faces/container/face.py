@@ -14,10 +14,12 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.host import Answer, Call
-from service.http.asgi import ClientGone, Headers, Receive, Scope, Send, new_request_id, read_body, send_reply
-from service.http.reply import Answered, Answering, Reply
+from service.http.asgi import ClientGone, Headers, Receive, Scope, Send, read_body, request_ids
+from service.http.reply import Answered, Answering, Reply, send_answered
 from service.http.sandbox import sandbox
-from service.invoke.predict import Head, Invocation, Outcome, Prediction, Predictor, variant_of
+from service.invoke.invocation import Head, Invocation
+from service.invoke.predict import Outcome, Prediction, Predictor, variant_of
+from service.invoke.round import Round
 from service.log import get_logger
 
 _CONTENT_TYPE = b"content-type"
@@ -43,36 +45,41 @@ _STATUSES: tuple[tuple[type[SagebirdError], int], ...] = (
 class InvocationsFace:
     """An ASGI application for POST /invocations: the default endpoint, its weights and target headers."""
 
-    def __init__(self, predictor: Predictor, max_body_bytes: int) -> None:
+    def __init__(self, predictor: Predictor, rounds: Round, max_body_bytes: int) -> None:
         self._predictor = predictor
+        self._round = rounds
         self._max_body_bytes = max_body_bytes
+        self._ids = request_ids()
         self._log = get_logger("sagebird.container")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        request_id = new_request_id()
+        answered: Answered
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
-            invocation = _to_invocation(_known(scope["headers"]), body)
-            reply = await self._finish(self._predictor.predict(invocation), request_id)
         except ClientGone:
             return
         except Exception as error:
-            reply = self._refuse(error, request_id)
-        await send_reply(send, reply.status, reply.headers, reply.body)
+            answered = self._refuse(error, next(self._ids))
+        else:
+            answered = await self._round.ask(self.prepare(scope["headers"]), body)
+        await send_answered(send, answered)
 
     def prepare(self, headers: Headers) -> Answering:
         """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
         return Answering(Head(_to_invocation(_known(headers), b"")), self._answer_all)
 
     def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
-        found = self._predictor.begin_all(asked)
+        found = self._predictor.answer(asked)
         return [[self._answered(outcome) for outcome in outcomes] for outcomes in found]
 
     def _answered(self, outcome: Outcome) -> Answered:
-        request_id = new_request_id()
-        if isinstance(outcome, Prediction):
-            return _to_reply(outcome, request_id)
+        request_id = next(self._ids)
+        try:
+            if isinstance(outcome, Prediction):
+                return _to_reply(outcome, request_id)
+        except Exception as error:
+            outcome = error
         if isinstance(outcome, Exception):
             return self._refuse(outcome, request_id)
         return self._finish(outcome, request_id)

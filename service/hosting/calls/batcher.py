@@ -7,7 +7,7 @@ of calls. Only for built-in models of which is known how to do so without a chan
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from service.hosting.cache.cache import STOPPING
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
 from service.hosting.calls.joining import answer_together
-from service.hosting.host import Answer, Call, Outcome
+from service.hosting.host import Answer, Call, Model, Outcome
 from service.hosting.stopwatch import Stopwatch
 
 MOST_CALLS = 256
@@ -88,10 +88,11 @@ class Batcher:
                     await self._predict(self._take())
                 finally:
                     self._gate.leave()
-        except (asyncio.CancelledError, Unavailable) as error:
-            self._fail(list(self._line), Unavailable(STOPPING) if error.args == () else error)
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except asyncio.CancelledError:
+            self._fail(list(self._line), Unavailable(STOPPING))
+            raise
+        except Exception as error:  # a refusal of the gate, or a bug: who waits hears of it
+            self._fail(list(self._line), error)
         finally:
             self._runner = None
 
@@ -130,14 +131,10 @@ class Batcher:
             self._deliver(waiting, outcome)
 
     def _work(self, batch: list[_Waiting]) -> list[Outcome]:
-        traits = self._entry.model.traits
-        if traits.joinable is None:
-            raise TypeError("only calls of a model that joins them stand in this line")
         for waiting in batch:
             waiting.watch.start()
         try:
-            calls = [waiting.call for waiting in batch]
-            return answer_together(traits.joinable, calls, traits.default_accept)
+            return _answer(self._entry.model, [waiting.call for waiting in batch])
         finally:
             for waiting in batch:
                 waiting.watch.stop()
@@ -156,3 +153,24 @@ class Batcher:
             waiting.answered.set_result(outcome)
         else:
             waiting.answered.set_exception(outcome)
+
+
+def _answer(model: Model, calls: Sequence[Call]) -> list[Outcome]:
+    traits = model.traits
+    if traits.joinable is None:
+        raise TypeError("only calls of a model that joins them stand in this line")
+    try:
+        outcomes = answer_together(traits.joinable, calls, traits.default_accept)
+        if len(outcomes) == len(calls):
+            return outcomes
+    except Exception:  # one call's: whose it is shows when each is answered alone
+        if len(calls) == 1:
+            raise
+    return [_answer_alone(model, call) for call in calls]
+
+
+def _answer_alone(model: Model, call: Call) -> Outcome:
+    try:
+        return model.answer(call)
+    except Exception as error:  # the edge of one call
+        return error

@@ -21,7 +21,7 @@ from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
 from service.hosting.calls.batcher import Batcher
 from service.hosting.calls.joining import lane_of
-from service.hosting.host import Answer, Call, Outcome, ShortWay
+from service.hosting.host import Answer, Call, ShortWay
 from service.hosting.stopwatch import Stopwatch
 
 _MOST_REMEMBERED = 4096
@@ -81,38 +81,36 @@ class InlineReplica:
         self._entries.clear()
         return self._key
 
-    def answer_now(self, call: Call, bodies: Sequence[bytes]) -> list[Outcome] | None:
-        """Answer calls that are like `call` but for their bodies, at once; None: `invoke` them one by one.
-
-        That is if the model is not loaded, or not known to be quick. It may answer all by one prediction.
-
-        Raises:
-            ModelNotFound: no such model.
-        """
-        begun_s = perf_counter()
-        entry = self._quick_entry(call, bodies)
-        if entry is None:
-            return None
-        outcomes = self._lane(entry, call).answer(bodies)
-        if len(bodies) == 1:
-            entry.note_cost(len(bodies[0]), perf_counter() - begun_s)
-        return outcomes
-
     def short_way(self, call: Call, bodies: Sequence[bytes]) -> ShortWay | None:
-        """What can answer such calls now; None where `answer_now` says None.
+        """What answers calls like `call`, but for their bodies, at once; None: `invoke` them one by one.
 
-        Good for as long as nothing else happens on the event loop.
+        That is if the model is not loaded, or not known to be quick. Good for as long as nothing else happens
+        on the event loop.
 
         Raises:
             ModelNotFound: no such model.
         """
-        entry = self._entries.get(call.target_model if self.source.multi else None)
+        target = call.target_model if self.source.multi else None
+        entry = self._entries.get(target)
         if entry is not None and self._cache.touch(entry):
             lane = entry.short_way(call[1:3], bodies)
             if lane is not None:
                 return lane
-        entry = self._quick_entry(call, bodies)
-        return None if entry is None else self._lane(entry, call)
+        else:
+            entry = self._pin(target)
+            if entry is None:
+                return None
+            self._cache.release(entry)
+        for body in bodies:
+            if not entry.runs_in_place(len(body)):
+                return None
+        return self._lane(entry, call)
+
+    def note_cost(self, call: Call, body_bytes: int, seconds: float) -> None:
+        """Remember what a short way took for one call that it answered alone."""
+        entry = self._entries.get(call.target_model if self.source.multi else None)
+        if entry is not None:
+            entry.note_cost(body_bytes, seconds)
 
     async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:
         """Answer one call; `watch` runs while the model is at it.
@@ -141,20 +139,6 @@ class InlineReplica:
         else:
             answer = await self._answer_in_thread(entry, call, self._timeout_s, Stopwatch())
             entry.shown = answer if len(answer.body) <= _MOST_SHOWN_BYTES else None
-
-    def _quick_entry(self, call: Call, bodies: Sequence[bytes]) -> Entry | None:
-        """The model if it is loaded, and known to be quick with such bodies. It is in use, but not pinned."""
-        target = call.target_model if self.source.multi else None
-        entry = self._entries.get(target)
-        if entry is None or not self._cache.touch(entry):
-            entry = self._pin(target)
-            if entry is None:
-                return None
-            self._cache.release(entry)
-        for body in bodies:
-            if not entry.runs_in_place(len(body)):
-                return None
-        return entry
 
     def _pin(self, target_model: str | None) -> Entry | None:
         """Take the model into use if it is loaded. To remember it is quicker than to find it by its files."""

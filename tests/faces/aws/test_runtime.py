@@ -18,6 +18,7 @@ from service.hosting.stopwatch import Stopwatch
 from service.http.asgi import Message, Scope
 from service.invoke.directory import Directory, Route, Target
 from service.invoke.predict import Predictor
+from service.invoke.round import Round
 from service.observe.counts import Registry
 
 
@@ -28,7 +29,7 @@ class _Replica:
     outcome: Answer | Exception
     calls: list[Call] = field(default_factory=list)
 
-    def answer_now(self, call: Call, bodies: Sequence[bytes]) -> None:
+    def short_way(self, call: Call, bodies: Sequence[bytes]) -> None:
         """It never answers at once."""
 
     async def invoke(self, call: Call, watch: Stopwatch) -> Answer:
@@ -73,7 +74,7 @@ def ask(tmp_path: Any) -> Ask:
 
 
 async def _converse(predictor: Predictor, scope: Scope, parts: list[Message]) -> _Reply:
-    face = RuntimeFace(predictor, 1000)
+    face = RuntimeFace(predictor, Round(asyncio.get_running_loop()), 1000)
     sent: list[Message] = []
 
     async def receive() -> Message:

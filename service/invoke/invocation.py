@@ -1,0 +1,37 @@
+"""What is asked of an endpoint: one invocation, and many that are alike but for their bodies."""
+
+from typing import NamedTuple
+
+from service.hosting.host import Call
+from service.invoke.directory import Route, Target
+
+
+class Invocation(NamedTuple):
+    """One request for a prediction, through whatever face; `endpoint` None asks for the default one."""
+
+    endpoint: str | None
+    call: Call
+    target_variant: str | None = None
+    target_container_hostname: str | None = None
+    inference_component: str | None = None
+
+    def with_body(self, body: bytes) -> "Invocation":
+        """The same for another body."""
+        return Invocation(self.endpoint, self.call.with_body(body), *self[2:])
+
+
+class Head:
+    """Invocations that are alike but for their bodies, and where they lead as long as that route stays.
+
+    `only` is the target if there is no other. The predictor keeps both; no head keeps a directory alive.
+    """
+
+    __slots__ = ("call", "invocation", "name", "only", "route")
+
+    def __init__(self, invocation: Invocation) -> None:
+        """For invocations like this one, whatever its body is."""
+        self.invocation = invocation
+        self.name = invocation.endpoint or ""  # the default endpoint is looked up anew each time
+        self.call = invocation.call
+        self.route: Route | None = None
+        self.only: Target | None = None

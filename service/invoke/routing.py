@@ -1,0 +1,106 @@
+"""Which variant of which endpoint an invocation is for, by the directory of the moment and by chance."""
+
+from collections.abc import Awaitable, Callable
+
+from service.arn import Arns
+from service.domain import sentences
+from service.errors import ValidationFault
+from service.invoke.directory import Directory, Route, Target
+from service.invoke.invocation import Head, Invocation
+
+
+class Routing:
+    """Finds the target of each invocation. Raises ValidationFault for what leads nowhere."""
+
+    def __init__(
+        self,
+        directory: Callable[[], Directory],
+        draw: Callable[[], float],
+        arns: Arns,
+        catch_up: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        """See Predictor."""
+        self._directory = directory
+        self._draw = draw
+        self._arns = arns
+        self._catch_up = catch_up
+
+    async def find(self, invocation: Invocation) -> Target:
+        """As `choose`, but before anything is refused the directory catches up with what is new."""
+        directory = self._directory()
+        try:
+            return self.choose(invocation)
+        except ValidationFault:
+            if self._catch_up is None:
+                raise
+            await self._catch_up()
+            if self._directory() is directory:
+                raise
+        return self.choose(invocation)
+
+    def choose(self, invocation: Invocation) -> Target:
+        """The target of one invocation."""
+        return self.pick(self._route(invocation), invocation)
+
+    def one_target(self, head: Head, number: int) -> Target | None:
+        """The target of all of so many invocations; None if there may be several, or if they are refused."""
+        try:
+            route, only = self.way(head)
+            return only if only is not None or number > 1 else self.pick(route, head.invocation)
+        except ValidationFault:
+            return None
+
+    def way(self, head: Head) -> tuple[Route, Target | None]:
+        """Where invocations of a head lead: the route, and the target if there is no other."""
+        directory = self._directory()
+        name = head.invocation.endpoint if head.invocation.endpoint is not None else directory.default
+        route = directory.routes.get(name or "")
+        if route is None or route is not head.route:
+            route, only = self._route(head.invocation), None
+            if len(route.targets) == 1 or head.invocation.target_variant is not None:
+                only = self.pick(route, head.invocation)
+            head.route, head.only = route, only
+        return route, head.only
+
+    def _route(self, invocation: Invocation) -> Route:
+        directory = self._directory()
+        name = invocation.endpoint if invocation.endpoint is not None else directory.default
+        route = directory.routes.get(name) if name is not None else None
+        if route is None:
+            if name is None:
+                raise ValidationFault(sentences.no_default_endpoint(), ErrorCode="NO_SUCH_ENDPOINT")
+            message = sentences.endpoint_not_found(name, self._arns.account)
+            raise ValidationFault(message, ErrorCode="NO_SUCH_ENDPOINT")
+        _check_headers(route, invocation)
+        return route
+
+    def pick(self, route: Route, invocation: Invocation) -> Target:
+        """The variant that the invocation names, or else one by the weights."""
+        variant = invocation.target_variant
+        if variant is None:
+            drawn = route.traffic.pick(self._draw())
+            if drawn is None:
+                raise ValidationFault(sentences.no_traffic(route.endpoint))
+            return route.targets[drawn]
+        target = route.named.get(variant)
+        if target is None:
+            raise ValidationFault(sentences.variant_unknown(variant, route.endpoint, list(route.named)))
+        return target
+
+
+def _check_headers(route: Route, invocation: Invocation) -> None:
+    """Refuse calls, and headers, that ask for what the endpoint is not."""
+    if route.asynchronous:
+        raise ValidationFault(sentences.endpoint_is_asynchronous(route.endpoint))
+    if invocation.inference_component is not None:
+        raise ValidationFault(sentences.inference_component_not_allowed())
+    if invocation.target_container_hostname is not None:
+        raise ValidationFault(sentences.container_hostname_not_supported(route.endpoint))
+    if route.multi:
+        if invocation.call.target_model is None:
+            raise ValidationFault(sentences.target_model_missing(route.endpoint))
+    elif invocation.call.target_model is not None:
+        raise ValidationFault(
+            sentences.target_model_not_supported(route.endpoint),
+            ErrorCode="TARGET_MODEL_HEADER_NOT_SUPPORTED",
+        )

@@ -27,6 +27,9 @@
     ├── ObjectFault                 an object cannot be listed, read or written; says whether it was a write
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
+    ├── RecordError                 a stream is not made of such records as it should be
+    ├── PathError                   a JSONPath is not of the subset, or finds nothing
+    ├── ClientGone                  the client left before its request was whole
     ├── Unavailable                 too busy or stopping; the same request may work later
     ├── StateDamaged                what the database holds cannot be read
     ├── LoadRefused                 a load test cannot be carried out as it was asked for
@@ -215,6 +218,26 @@ class BrokenOff(SagebirdError):
 
     def __init__(self) -> None:
         super().__init__("The work was broken off.")
+
+
+class RecordError(SagebirdError):
+    """The stream is not made of such records; `number` is that of the bad one, from 1."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
+        self.number = number
+        self.reason = reason
+
+
+class PathError(SagebirdError):
+    """A path that is not of the subset, or that finds nothing in a document."""
+
+
+class ClientGone(SagebirdError):
+    """The client closed the connection before its request was whole; there is nobody to answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The client closed the connection before its request was whole.")
 
 
 class Unavailable(SagebirdError):

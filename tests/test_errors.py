@@ -39,6 +39,7 @@ def test_every_error_has_a_code_that_awss_clients_know() -> None:
         "ResourceInUse",
         "ResourceNotFound",
         "ResourceLimitExceeded",
+        "SerializationException",
         "UnknownOperationException",
         "UnsupportedMediaTypeException",
         "AccessDeniedException",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from itertools import chain
 from typing import Any
 
-from service.errors import PayloadTooLarge
+from service.errors import ClientGone, PayloadTooLarge
 from service.http.gathering import Gathering
 
 Scope = MutableMapping[str, Any]
@@ -23,10 +23,6 @@ _random_bits = random.getrandbits
 _ID_COMMON, _ID_LAST_BITS, _ID_STEP = 24, 48, 0x9E37_79B9_7F4B
 _UUID_VERSION = 0x4000_8000_0000_0000_0000
 _UUID_MASK = ~0xF000_C000_0000_0000_0000
-
-
-class ClientGone(Exception):
-    """The client closed the connection before its request was whole; there is nobody to answer."""
 
 
 def new_request_id() -> str:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from service.domain.transform.jsonpath import PathError, compile_path
+from service.domain.transform.jsonpath import compile_path
 from service.domain.transform.options import CSV, GZIP, TransformOptions, media_type
 from service.domain.transform.records import FORMS, input_filter
-from service.domain.transform.split import RecordError
+from service.errors import PathError, RecordError
 from service.jobs.process import Profile
 from service.media.tables import HEADER_NOT_READ, Headers, header_order, misnamed, read_header
 from service.objects.beneath import Spot

@@ -20,8 +20,8 @@ from service.domain.transform.options import (
     TransformOptions,
     media_type,
 )
-from service.domain.transform.split import BLANK, SPLITTERS, RecordError, too_large, without_blank_end
-from service.errors import ObjectFault, ValidationFault
+from service.domain.transform.split import BLANK, SPLITTERS, too_large, without_blank_end
+from service.errors import ObjectFault, RecordError, ValidationFault
 from service.jobs.header import NO_HEADER, CsvHeader, find_header
 from service.jobs.process import Batch, Headed, Profile, Spans, Stream
 from service.objects.beneath import Spot

@@ -15,8 +15,7 @@ import orjson
 from service.clock import Clock
 from service.domain.transform.names import REJECTED_SUFFIX, REPORT, SUFFIX
 from service.domain.transform.options import TransformOptions
-from service.domain.transform.split import RecordError
-from service.errors import ObjectFault
+from service.errors import ObjectFault, RecordError
 from service.jobs.inputs import Input, cut
 from service.jobs.journal import Journal
 from service.jobs.outcome import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.domain.transform.batch import assemble, read_lines, read_rows
-from service.domain.transform.jsonpath import PathError, compile_path
+from service.domain.transform.jsonpath import compile_path
 from service.domain.transform.options import (
     CSV,
     JSON,
@@ -23,7 +23,7 @@ from service.domain.transform.options import (
 )
 from service.domain.transform.records import FORMS, input_filter, output_maker
 from service.domain.transform.split import SPLITTERS, payload
-from service.errors import BadPayload, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
+from service.errors import BadPayload, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable, PathError
 from service.media.csv_quick import count_newlines
 
 Ask = Callable[[bytes], bytes]

@@ -10,18 +10,8 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from service.errors import PayloadTooLarge
-from service.http.asgi import (
-    App,
-    ClientGone,
-    Headers,
-    Receive,
-    Scope,
-    Send,
-    header_lines,
-    read_body,
-    send_reply,
-)
+from service.errors import ClientGone, PayloadTooLarge
+from service.http.asgi import App, Headers, Receive, Scope, Send, header_lines, read_body, send_reply
 from service.http.connections import ConnectionLimits
 from service.http.edge import asgi_protocol
 from service.http.fastpath import fast_protocol

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import PayloadTooLarge
+from service.errors import ClientGone, PayloadTooLarge
 from service.http.asgi import (
     App,
-    ClientGone,
     Headers,
     Message,
     Receive,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from service.domain.transform.options import LINE
-from service.domain.transform.split import Chunks, RecordError, too_large
+from service.domain.transform.split import Chunks, too_large
+from service.errors import RecordError
 
 
 def batch_records(records: Iterable[bytes], limit_bytes: int, most: int = 0) -> Iterator[list[bytes]]:

@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.errors import PathError
+
 _NAME: Final = re.compile(r"[^\s.\[\]'\"*$,:()?@]+")
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
 _SLICE: Final = re.compile(r"(-?[0-9]{1,9})?\s*:\s*(-?[0-9]{1,9})?")
 _ESCAPE: Final = re.compile(r"\\(.)")
-
-
-class PathError(ValueError):
-    """A path that is not of the subset, or that finds nothing in a document."""
 
 
 @dataclass(frozen=True, slots=True)

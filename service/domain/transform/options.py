@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from service.domain.transform.jsonpath import Path, PathError, compile_path
-from service.errors import ValidationFault
+from service.domain.transform.jsonpath import Path, compile_path
+from service.errors import PathError, ValidationFault
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from service.domain.transform.jsonpath import Path, PathError
+from service.domain.transform.jsonpath import Path
 from service.domain.transform.options import CSV, JSON, JSON_LINES
+from service.errors import PathError
 
 OUTPUT_NAME: Final = "SageMakerOutput"
 INPUT_NAME: Final = "SageMakerInput"

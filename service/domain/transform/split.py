@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from service.domain.transform.options import LINE, RECORD_IO, TF_RECORD
+from service.errors import RecordError
 
 Chunks = Iterable[bytes]
 
@@ -28,15 +29,6 @@ BLANK: Final = b"\r\n"
 """What a blank line is made of."""
 
 _MOST_BLANK_BYTES: Final = 2**20
-
-
-class RecordError(ValueError):
-    """The stream is not made of such records; `number` is that of the bad one, from 1."""
-
-    def __init__(self, number: int, reason: str) -> None:
-        super().__init__(reason)
-        self.number = number
-        self.reason = reason
 
 
 def split_lines(chunks: Chunks, limit_bytes: int) -> Iterator[bytes]:

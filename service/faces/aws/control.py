@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from service.domain import sentences, unserved
-from service.errors import SagebirdError, UnknownOperation
-from service.http.asgi import ClientGone, Receive, Scope, Send, read_body, send_reply
+from service.errors import ClientGone, SagebirdError, UnknownOperation
+from service.http.asgi import Receive, Scope, Send, read_body, send_reply
 from service.http.failures import note_failure
 from service.http.reply import Asked, Reply
 from service.log import get_logger

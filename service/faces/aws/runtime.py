@@ -4,10 +4,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from service.domain import sentences
-from service.errors import ModelFault, SagebirdError, UnknownOperation
+from service.errors import ClientGone, ModelFault, SagebirdError, UnknownOperation
 from service.hosting.host import Call
 from service.http.asgi import (
-    ClientGone,
     Headers,
     Message,
     Receive,

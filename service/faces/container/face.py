@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from service.errors import (
     REQUEST_ID,
     CallerError,
+    ClientGone,
     ModelFault,
     ModelNotReady,
     ModelTimeout,
@@ -14,7 +15,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.host import Answer, Call
-from service.http.asgi import ClientGone, Headers, Receive, Scope, Send, read_body, request_ids
+from service.http.asgi import Headers, Receive, Scope, Send, read_body, request_ids
 from service.http.reply import Answered, Answering, Reply, send_answered
 from service.http.sandbox import sandbox
 from service.invoke.invocation import Head, Invocation

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from service.errors import BadPayload, ModelFault, ModelNotFound, SagebirdError
+from service.errors import BadPayload, ClientGone, ModelFault, ModelNotFound, SagebirdError
 from service.faces.container.face import answer_headers, describe_error, read_headers, to_call
 from service.faces.container.strays import is_invoke, only_post
 from service.hosting.host import Answer, Call
-from service.http.asgi import ClientGone, new_request_id, read_body
+from service.http.asgi import new_request_id, read_body
 from service.log import get_logger
 
 _PAGE = 100

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.transform.batch import assemble, batch_lines, batch_records, read_lines
-from service.domain.transform.split import RecordError, split_lines
+from service.domain.transform.split import split_lines
+from service.errors import RecordError
 
 records = st.lists(st.binary(min_size=1, max_size=30), max_size=30)
 lines = records.map(lambda items: [item.replace(b"\n", b" ") + b"\n" for item in items])

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.transform.jsonpath import PathError, compile_path
+from service.domain.transform.jsonpath import compile_path
+from service.errors import PathError
 
 NAMES = ["a", "b", "key", "Sage_Maker-1", "über", "with space", "q'uote", "x.y"]
 plain = [name for name in NAMES if name.isalnum()]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.transform.jsonpath import PathError, compile_path
+from service.domain.transform.jsonpath import compile_path
 from service.domain.transform.records import FORMS, input_filter, output_maker
+from service.errors import PathError
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
 values = st.recursive(

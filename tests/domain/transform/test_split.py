@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from service.domain.transform.split import (
     SPLITTERS,
-    RecordError,
     masked_crc,
     payload,
     split_lines,
     split_record_io,
     split_tf_record,
 )
+from service.errors import RecordError
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 

@@ -44,7 +44,7 @@ def create_endpoint(
 def update_endpoint(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
     """UpdateEndpoint: prepare the fleet of another configuration while the old one serves.
 
-    Weights and counts start from the new configuration unless they are to be retained (contract Z13).
+    Weights and counts start from the new configuration unless they are to be retained (contract Z.13).
 
     Raises:
         ValidationFault: no such endpoint or configuration, the one it has was deleted, a change is under way,
@@ -83,7 +83,7 @@ def prepare_fleet(
 def update_weights_and_capacities(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
     """UpdateEndpointWeightsAndCapacities: other shares and counts for the fleet that serves.
 
-    Every gateway has them within a second; the endpoint is Updating until then (contract Z12).
+    Every gateway has them within a second; the endpoint is Updating until then (contract Z.12).
 
     Raises:
         ValidationFault: no such endpoint or variant, a variant twice, a change under way, or it is Failed.

@@ -54,7 +54,7 @@ class ResourceReader:
         """Look a resource up.
 
         Raises:
-            ValidationFault: there is none; never 404 (contract Z1).
+            ValidationFault: there is none; never 404 (contract Z.1).
         """
         resource = self.find(kind, name)
         if resource is None:

@@ -31,7 +31,7 @@ from service.errors import ModelFault, ResourceInUse, ValidationFault
 
 _TYPES: Final = {".csv": CSV, ".json": JSON, ".jsonl": JSON_LINES, ".jsonlines": JSON_LINES}
 _FOR_DROPS: Final = "local"
-# Source: contract Z38, observed.
+# Source: contract Z.38, observed.
 _DEFAULTS: Final[Mapping[str, dict[str, Any]]] = MappingProxyType(
     {
         "TransformInput": {"CompressionType": NONE, "SplitType": NONE},

@@ -23,7 +23,7 @@ def endpoint_not_found(endpoint: str, account: str) -> str:
 
 
 def no_default_endpoint() -> str:
-    """Ours."""
+    """Ours: at AWS every call names its endpoint."""
     return (
         "No default endpoint is declared: name one as default_endpoint in the endpoints file, or call "
         "/endpoints/NAME/invocations."
@@ -36,7 +36,7 @@ def target_model_not_supported(endpoint: str) -> str:
 
 
 def target_model_missing(endpoint: str) -> str:
-    """Source: contract Z37, observed as far as "header"; the rest is ours."""
+    """Source: contract Z.37, observed as far as "header"; the rest is ours."""
     return (
         f"Request {REQUEST_ID} is missing a target model header: endpoint {endpoint} is a multi-model "
         "endpoint, so name the model in the X-Amzn-SageMaker-Target-Model header."
@@ -61,12 +61,12 @@ def target_model_unknown(target_model: str, endpoint: str, reason: str) -> str:
 
 
 def variant_unknown(variant: str, endpoint: str, known: list[str]) -> str:
-    """Ours."""
+    """Ours: AWS's text is not confirmed (contract Y)."""
     return f"Variant {variant!r} is not found in endpoint {endpoint}; its variants are {', '.join(known)}."
 
 
 def container_hostname_not_supported(endpoint: str) -> str:
-    """Ours."""
+    """Ours: AWS's text is not confirmed (contract Y)."""
     return (
         f"Endpoint {endpoint} is not a multi-container endpoint with direct invocation and does not support "
         "the target container hostname header."
@@ -90,7 +90,7 @@ def no_traffic(endpoint: str) -> str:
 
 
 def model_not_ready(target_model: str) -> str:
-    """Ours."""
+    """Ours: AWS's text is not confirmed (contract Y)."""
     return f"Model {target_model} is still being loaded. Wait and try your request again."
 
 
@@ -159,7 +159,7 @@ def job_failed(reason: str) -> str:
 
 
 def async_removed(endpoint: str) -> str:
-    """Source: contract Z39, observed up to the name; the rest is ours."""
+    """Source: contract Z.39, observed up to the name; the rest is ours."""
     return (
         f"The AsyncInferenceConfig parameter cannot be removed from this endpoint {endpoint}. To have a "
         "real-time endpoint, create another one."
@@ -167,7 +167,7 @@ def async_removed(endpoint: str) -> str:
 
 
 def features_exclude(feature: str, other: str) -> str:
-    """Source: contract Z39, observed up to "configuration"; the rest is ours."""
+    """Source: contract Z.39, observed up to "configuration"; the rest is ours."""
     return (
         "One or more endpoint features are not supported using this configuration: "
         f"{feature} does not go with {other}."
@@ -175,7 +175,7 @@ def features_exclude(feature: str, other: str) -> str:
 
 
 def batch_of_data_source() -> str:
-    """Source: contract Z39, observed."""
+    """Source: contract Z.39, observed."""
     return (
         "SageMaker Batch currently doesn't support Model entity with container definitions which use "
         "ModelDataSource attribute"
@@ -213,27 +213,27 @@ def model_data_not_downloaded(location: str) -> str:
 
 
 def only_one_of(member: str, other: str) -> str:
-    """Ours."""
+    """Ours: botocore's model does not say which members exclude each other."""
     return f"Specify either {member} or {other}, not both."
 
 
 def one_of(member: str, other: str) -> str:
-    """Ours."""
+    """Ours: botocore's model requires neither member by itself."""
     return f"Specify one of {member} and {other}."
 
 
 def too_much_environment(limit_bytes: int) -> str:
-    """Ours."""
+    """Ours; the sum is documented, and no shape of botocore's model has it."""
     return f"The Environment of all containers may have {limit_bytes} bytes, names and values together."
 
 
 def multi_model_needs_data() -> str:
-    """Ours."""
+    """Ours: botocore's model does not tie Mode to ModelDataUrl."""
     return "A container of Mode MultiModel needs a ModelDataUrl: the prefix that its models lie below."
 
 
 def variant_capacity(variant: str) -> str:
-    """Ours."""
+    """Ours: botocore's model requires none of the three."""
     return (
         f'Production variant "{variant}" needs exactly one of InitialInstanceCount with InstanceType, '
         "ServerlessConfig, or InstancePools."
@@ -257,7 +257,7 @@ def serverless_memory(variant: str, memory_mb: int) -> str:
 
 
 def serverless_provisioned(variant: str) -> str:
-    """Ours."""
+    """Ours; the rule is documented, and no shape of botocore's model has it."""
     return f'ProvisionedConcurrency of production variant "{variant}" must not exceed its MaxConcurrency.'
 
 
@@ -279,17 +279,17 @@ def one_shadow() -> str:
 
 
 def instance_count(variant: str) -> str:
-    """Ours."""
+    """Ours: botocore's model allows 0, which no variant with instances means."""
     return f'DesiredInstanceCount of variant "{variant}" must be at least 1.'
 
 
 def nothing_desired(variant: str) -> str:
-    """Ours."""
+    """Ours: botocore's model requires none of the three."""
     return f'Give variant "{variant}" a DesiredWeight, a DesiredInstanceCount or a ServerlessUpdateConfig.'
 
 
 def not_serverless(variant: str) -> str:
-    """Ours."""
+    """Ours: only the endpoint's state tells which of the two fits."""
     return (
         f'Variant "{variant}" is not serverless: it takes a DesiredInstanceCount, not a '
         "ServerlessUpdateConfig."
@@ -297,7 +297,7 @@ def not_serverless(variant: str) -> str:
 
 
 def is_serverless(variant: str) -> str:
-    """Ours."""
+    """Ours: only the endpoint's state tells which of the two fits."""
     return (
         f'Variant "{variant}" is serverless: it takes a ServerlessUpdateConfig, not a DesiredInstanceCount.'
     )
@@ -309,7 +309,7 @@ def endpoint_failed(arn: str) -> str:
 
 
 def exclusions_without_retaining() -> str:
-    """Ours."""
+    """Ours: exclusions from what is not done mean nothing."""
     return "ExcludeRetainedVariantProperties needs RetainAllVariantProperties to be true."
 
 
@@ -319,7 +319,7 @@ def both_update_policies() -> str:
 
 
 def declared_is_the_files(words: str, name: str) -> str:
-    """Ours."""
+    """Ours: AWS has no endpoints file."""
     return (
         f'The {words} "{name}" is declared in the endpoints file, which decides on it: change it there, or '
         "let the API change the endpoint by `api_edits: true`."
@@ -337,7 +337,7 @@ def bad_token(reason: str) -> str:
 
 
 def bad_arn(arn: str) -> str:
-    """Ours."""
+    """Ours: what AWS says to the ARN of another account is not known."""
     return (
         f'"{arn}" is not the ARN of a model, endpoint configuration, endpoint or transform job of this '
         "account and region."
@@ -345,12 +345,12 @@ def bad_arn(arn: str) -> str:
 
 
 def tag_of_aws(key: str) -> str:
-    """Source: contract Z39, observed."""
+    """Source: contract Z.39, observed."""
     return f"System prefix 'aws:' reserved for AWS usage in tag key: {key}"
 
 
 def tag_twice(key: str) -> str:
-    """Ours."""
+    """Ours: botocore's model does not say that keys are unique."""
     return f'The tag key "{key}" is given twice.'
 
 
@@ -360,12 +360,12 @@ def too_many_tags(most: int) -> str:
 
 
 def operation_not_served(operation: str) -> str:
-    """Ours."""
+    """Ours: AWS serves them all."""
     return f"Operation {operation} is not served by sagebird yet."
 
 
 def operation_unknown(operation: str) -> str:
-    """Ours."""
+    """Ours: stock clients send names of the model only, so this is for people."""
     return f"SageMaker has no operation {operation!r}."
 
 

@@ -1,7 +1,7 @@
 """The JSONPath subset of batch transform (contract D.5), compiled once into a function.
 
 What is read: `$`, `.name`, `.*`, `[*]`, `['a','b']`, `[1]`, `[1,3,-1]`, `[2:5]`, `[0,5:]`; a dot may precede
-a bracket. Two slices in a bracket are read, and refused at the first record, as by AWS (contract Z40).
+a bracket. Two slices in a bracket are read, and refused at the first record, as by AWS (contract Z.40).
 No filters, no recursion, no paths inside a bracket.
 What comes back is as the library that AWS names (JsonPath for Java) answers: one value for a path that can
 only meet one; an object for several names at the end of such a path; else the list of all that was met.
@@ -60,7 +60,7 @@ _Step = _Names | _Indexes | _Slice | _Wildcard | _Mixed | _Unsupported
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A compiled path."""
+    """A path that is read once and then applied to each record."""
 
     text: str
     _steps: tuple[_Step, ...]

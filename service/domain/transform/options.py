@@ -139,7 +139,7 @@ class TransformOptions:
 
 
 def container_strategy(strategy: str) -> str:
-    """How containers spell a strategy: MultiRecord is MULTI_RECORD (contract Z 22)."""
+    """How containers spell a strategy: MultiRecord is MULTI_RECORD (contract Z.22)."""
     return "MULTI_RECORD" if strategy == MULTI_RECORD else "SINGLE_RECORD"
 
 

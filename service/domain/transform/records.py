@@ -117,7 +117,7 @@ def _read_answer(form: RecordFormat, answer: bytes) -> Any:
 def _cells(text: str) -> list[str]:
     """Cells of a row with quotes: a comma inside quotes does not end a cell. Raises PathError.
 
-    A quote elsewhere is refused, in AWS's words (contract Z 40): nobody can tell where such a cell ends.
+    A quote elsewhere is refused, in AWS's words (contract Z.40): nobody can tell where such a cell ends.
     """
     cells: list[str] = []
     start = 0

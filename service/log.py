@@ -217,7 +217,7 @@ class Trouble:
 
     @property
     def met(self) -> bool:
-        """Whether it lasts."""
+        """Whether the trouble has begun and is not over."""
         return bool(self._reason)
 
     def meet(self, reason: str) -> None:

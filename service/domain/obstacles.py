@@ -2,7 +2,7 @@
 
 
 def image_cannot_run(image: str) -> str:
-    """Ours."""
+    """The built-in runtime stands in for these images only; any other would need its own container."""
     return (
         f"the image {image} cannot run here: sagebird runs sagebird/sklearn and AWS's scikit-learn images "
         "(…/sagemaker-scikit-learn:VERSION)."
@@ -10,22 +10,22 @@ def image_cannot_run(image: str) -> str:
 
 
 def no_image() -> str:
-    """Ours."""
+    """A model package names its image at AWS, where nothing is looked up."""
     return "a model package cannot run here: name an Image (sagebird/sklearn) and where the model's data is."
 
 
 def pipeline_cannot_run(containers: int) -> str:
-    """Ours."""
+    """AWS passes each container's answer to the next one (contract A.6)."""
     return f"a model of {containers} containers cannot run here yet: sagebird runs one container per model."
 
 
 def no_model_data() -> str:
-    """Ours."""
+    """AWS lets an image bring its model along; the built-in runtime has none of its own."""
     return "the model has no data: name its archive or folder as ModelDataUrl or ModelDataSource."
 
 
 def components_cannot_run() -> str:
-    """Ours."""
+    """AWS's variants without a model are filled by inference components (contract C.8)."""
     return "inference components cannot run here yet: name a model."
 
 

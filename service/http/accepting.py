@@ -68,7 +68,7 @@ class Place:
 
     @property
     def slot(self) -> str:
-        """Its name."""
+        """Its name in the family; the process that replaces it gets the same."""
         return f"gateway-{self.number}"
 
 
@@ -82,12 +82,12 @@ class CountedConnections(set[Any]):
         balance.note(place, 0)
 
     def add(self, connection: Any) -> None:
-        """One more."""
+        """uvicorn: a connection was made."""
         super().add(connection)
         self._balance.note(self._place, len(self))
 
     def discard(self, connection: Any) -> None:
-        """One less."""
+        """uvicorn: a connection is gone."""
         super().discard(connection)
         self._balance.note(self._place, len(self))
 
@@ -114,7 +114,7 @@ class Acceptor:
         self._log = get_logger("sagebird.gateway")
 
     def start(self) -> None:
-        """Begin."""
+        """Take connections from now on."""
         self._listener.setblocking(False)
         self._listen()
 

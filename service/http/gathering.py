@@ -33,7 +33,7 @@ class Gathering:
             self._file.close()
 
     def add(self, part: bytes) -> None:
-        """The next part."""
+        """Take the next part; what is too much for memory goes to a file."""
         self._parts.append(part)
         self._held_bytes += len(part)
         self.size += len(part)
@@ -41,7 +41,7 @@ class Gathering:
             self._put_away()
 
     def whole(self) -> bytes:
-        """All parts, joined."""
+        """All parts joined, also those that were put away in a file."""
         if self._file is None:
             return b"".join(self._parts)
         self._file.seek(0)

@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         self.watch.look_within(self.limits.answer_s)
 
     def resume_writing(self) -> None:
-        """It has."""
+        """The client has read enough of what was written: answers go on."""
         self.flow.resume_writing()
         self._stalled = (0.0, _MANY)
         if self.state == NEXT:

@@ -137,7 +137,7 @@ class Follower:
             await asyncio.sleep(_SETTLE_LOOK_S)
 
     async def close(self) -> None:
-        """Stop warming up."""
+        """Stop warming up; replicas that are warm stay."""
         await self._warming.close()
 
     def problems(self) -> list[str]:

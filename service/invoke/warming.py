@@ -93,7 +93,7 @@ class Warming:
             await asyncio.wait(list(self._tasks.values()))
 
     async def close(self) -> None:
-        """Stop warming up."""
+        """Stop warming up; replicas that are warm stay."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -30,10 +30,10 @@ class NoJournal:
     """Remembers nothing: every run does everything."""
 
     def find(self, name: str, output: Spot) -> FileReport | None:
-        """Nothing is known."""
+        """None: nothing is known of any input, so each is worked on."""
         del name, output
         return None
 
     def note(self, report: FileReport, identity: Identity | None) -> None:
-        """Nothing is kept."""
+        """Nothing is kept, for nobody goes on with the run."""
         del report, identity

@@ -42,7 +42,7 @@ Results = Generator[tuple[Item, BatchResult | None], None, None]
 
 
 class WorkerPool(Protocol):
-    """Works on batches."""
+    """Processes or threads that work on batches at the same time, each with the model at hand."""
 
     @property
     def profile(self) -> Profile:
@@ -216,7 +216,7 @@ class _Process:
         return profile
 
     def give(self, waiting: _Waiting) -> None:
-        """Send a batch."""
+        """Send a batch; one that cannot be sent is noticed when its result is awaited."""
         self.given.append(waiting)
         with suppress(OSError):  # it died: noticed when its result is awaited
             self.connection.send(waiting.item.batch)
@@ -227,7 +227,7 @@ class _Process:
         self.given.popleft().result = result
 
     def dismiss(self) -> None:
-        """End the process."""
+        """End the process, by force if it does not go."""
         self.connection.close()
         if self._process.is_alive():
             self._process.terminate()

@@ -28,7 +28,7 @@ class Histogram:
     largest_s: float = 0.0
 
     def add(self, value_s: float) -> None:
-        """Count one latency."""
+        """Count one latency, in seconds."""
         bucket = 0 if value_s <= _SMALLEST_S else min(int(log(value_s / _SMALLEST_S) / _WIDTH), _LAST)
         counts = self.counts
         counts[bucket] = counts.get(bucket, 0) + 1
@@ -81,7 +81,7 @@ class Histogram:
 
 
 def load(document: Mapping[str, Any]) -> Histogram:
-    """What `dump` gave."""
+    """The histogram that `dump` wrote down."""
     counts = dict(document["counts"])
     return Histogram(counts, sum(counts.values()), document["sum_s"], document["largest_s"])
 

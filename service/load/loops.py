@@ -48,7 +48,7 @@ class ClosedLoop(Engine):
         return 0
 
     def backlog(self) -> int:
-        """Nothing ever waits."""
+        """Always 0: who waits for an answer sends nothing."""
         return 0
 
     def _call(self, connection: ClientConnection | None) -> None:
@@ -83,7 +83,7 @@ class OpenLoop(Engine):
         self._pacer = Pacer(self._times(), self._end_s, lambda: loop.call_soon_threadsafe(self.pump))
 
     def begin(self) -> None:
-        """Start the alarm."""
+        """Start the alarm that says when requests are due."""
         self._pacer.start()
 
     def free(self, connection: ClientConnection) -> None:

@@ -32,7 +32,7 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """One request's content."""
+    """What one request sends, and what it is said to be."""
 
     content: bytes
     content_type: str
@@ -120,7 +120,7 @@ def dump(plan: Plan) -> str:
 
 
 def load(line: str | bytes) -> Plan:
-    """What `dump` gave."""
+    """The plan that `dump` wrote down."""
     document: dict[str, Any] = json.loads(line)
     bodies = tuple(
         RequestBody(base64.b64decode(body["content"]), body["content_type"])

@@ -52,7 +52,7 @@ class Spot:
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """The last part of its path; of the root itself the root's own name."""
         return self.parts[-1] if self.parts else self.root.name
 
     @property

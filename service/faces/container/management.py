@@ -39,7 +39,7 @@ class Registered(Protocol):
         ...
 
     async def unregister(self, name: str) -> None:
-        """Unload. Raises ModelNotFound."""
+        """Unload a model; its files stay where they are. Raises ModelNotFound."""
         ...
 
     async def invoke(self, name: str, call: Call) -> Answer:

@@ -47,7 +47,7 @@ class Compiler:
         self._going.clear()
 
     def resume(self) -> None:
-        """Go on."""
+        """Let what waits have its turn again."""
         self._going.set()
 
     async def settle(self) -> None:

@@ -19,7 +19,7 @@ class Gate:
 
     @property
     def waiting(self) -> int:
-        """Callers in line."""
+        """How many callers are in line; those inside are not counted."""
         return len(self._line)
 
     async def enter(self) -> None:

@@ -26,7 +26,7 @@ class RemoteModel:
         self._timeout_s = timeout_s
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; the container goes on running."""
         self._client.close()
 
     def ping(self) -> None:

@@ -14,7 +14,7 @@ from service.errors import NotAcceptable
 from service.hosting.programs.compiled import Compiling, Joined, Quick, Verdict
 from service.hosting.stopwatch import Stopwatch
 from service.media.codec import Accept, choose_accept
-from service.media.tables import Headers, Takes
+from service.media.tables import HeaderUse, Takes
 from service.media.types import JSON
 
 Plain = str | int | float | bool
@@ -138,7 +138,7 @@ class Traits:
     warnings: tuple[str, ...] = ()
     joinable: Joinable | None = None
     default_accept: str = JSON
-    headers: Headers = Headers.GIVEN
+    headers: HeaderUse = HeaderUse.GIVEN
     columns: tuple[str, ...] | None = None
     compiling: Compiling = field(default_factory=partial(Compiling, None))
 

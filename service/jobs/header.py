@@ -8,7 +8,7 @@ from service.domain.transform.options import CSV, GZIP, TransformOptions, media_
 from service.domain.transform.records import FORMS, input_filter
 from service.errors import PathError, RecordError
 from service.jobs.process import Profile
-from service.media.tables import HEADER_NOT_READ, Headers, header_order, misnamed, read_header
+from service.media.tables import HEADER_NOT_READ, HeaderUse, header_order, misnamed, read_header
 from service.objects.beneath import Spot
 from service.objects.store import read_chunks
 
@@ -42,10 +42,10 @@ def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> CsvH
         return NO_HEADER
     if profile.columns is None and not insisted:
         return NO_HEADER
-    if profile.headers is Headers.REFUSED:
+    if profile.headers is HeaderUse.REFUSED:
         raise RecordError(0, HEADER_NOT_READ)
     line = _first_line(spot, unpack=options.compression_type == GZIP)
-    if profile.headers is Headers.GIVEN:
+    if profile.headers is HeaderUse.GIVEN:
         return CsvHeader(len(line), _given(line, options))
     if profile.columns is None:
         return CsvHeader(len(line))

@@ -32,7 +32,7 @@ from service.hosting.runtimes.remote import RemoteModel
 from service.hosting.runtimes.table import load_model
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.media.codec import choose_accept
-from service.media.tables import Headers
+from service.media.tables import HeaderUse
 from service.media.types import JSON, TEXT
 from service.objects.beneath import Spot
 from service.objects.store import cannot_read, read_chunks
@@ -86,7 +86,7 @@ class Profile:
     parameters: ContainerParameters
     warnings: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
-    headers: Headers = Headers.KNOWN
+    headers: HeaderUse = HeaderUse.KNOWN
 
 
 class ModelOpener(Protocol):
@@ -131,7 +131,7 @@ class LocalModelOpener:
 
         @lru_cache(maxsize=8)
         def work_below(header: bytes) -> BatchWork:
-            below = options.content_type if traits.headers is Headers.GIVEN else _announced(options, header)
+            below = options.content_type if traits.headers is HeaderUse.GIVEN else _announced(options, header)
 
             def ask(body: bytes) -> bytes:
                 with _alarm(options.timeout_s):
@@ -214,7 +214,7 @@ class ContainerOpener:
             call = Call(b"", _announced(options, b"", whole=True), options.accept)
             return work.run_stream(lambda: remote.answer(call, _chunks(batch)).body)
 
-        profile = Profile(f"container at {self.url}", False, parameters, headers=Headers.GIVEN)
+        profile = Profile(f"container at {self.url}", False, parameters, headers=HeaderUse.GIVEN)
         return run, remote.close, profile
 
 

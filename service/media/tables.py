@@ -60,7 +60,7 @@ class Takes:
 PLAIN: Final = Takes()
 
 
-class Headers(Enum):
+class HeaderUse(Enum):
     """What a model makes of the header line that a CSV is said to begin with."""
 
     KNOWN = auto()  # built-in code reads it, by the model's names if it has such

@@ -7,7 +7,7 @@ from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes.interface import read_interface
 from service.hosting.runtimes.user_code import UserCode
 from service.media.codec import choose_accept, decode, encode
-from service.media.tables import Headers
+from service.media.tables import HeaderUse
 
 
 class Flavour(Joinable, Protocol):
@@ -56,7 +56,7 @@ class FlavourModel:
             warnings=predictor.warnings,
             joinable=predictor if in_place else None,
             default_accept=default_accept,
-            headers=Headers.KNOWN,
+            headers=HeaderUse.KNOWN,
             columns=predictor.columns,
             compiling=compiling,
         )

@@ -23,7 +23,7 @@ import numpy as np
 from service.errors import BadPayload, ModelFailure, ModelFault
 from service.hosting.runtimes.user_code import code_fault
 from service.media.codec import Accept, choose_accept, decode, encode
-from service.media.tables import PLAIN, Headers, Takes, shown_names
+from service.media.tables import PLAIN, HeaderUse, Takes, shown_names
 from service.media.types import CSV, JSON, plain_rows
 
 TEXT_TYPES = frozenset({JSON, CSV})
@@ -177,11 +177,11 @@ class Handler:
         self._default_accept = default_accept
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> HeaderUse:
         """Who reads the header line of a CSV."""
         if self._functions.keys() & {"input_fn", "transform_fn"}:
-            return Headers.GIVEN
-        return Headers.REFUSED if self._default_predict is None else Headers.KNOWN
+            return HeaderUse.GIVEN
+        return HeaderUse.REFUSED if self._default_predict is None else HeaderUse.KNOWN
 
     def respond(
         self, context: Context, body: bytes, content_type: str | None, accept: str | None

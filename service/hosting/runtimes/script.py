@@ -20,7 +20,7 @@ from service.hosting.runtimes.handler import (
 from service.hosting.runtimes.interface import read_interface
 from service.hosting.runtimes.runtime import Contents
 from service.hosting.runtimes.user_code import code_fault
-from service.media.tables import PLAIN, Headers, quoted
+from service.media.tables import PLAIN, HeaderUse, quoted
 from service.media.types import JSON
 
 _UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]")
@@ -46,7 +46,7 @@ class HandlerModel:
             PLAIN if predictor is None else predictor.takes,
         )
         headers = self._handler.headers
-        knows = predictor is not None and headers is Headers.KNOWN
+        knows = predictor is not None and headers is HeaderUse.KNOWN
         compiling = Compiling.of(predictor, contents.environment, contents.most_program_bytes)
         self.traits = Traits(
             f"{'' if contents.script is None else contents.script.name}: {', '.join(contents.functions)}",

@@ -25,9 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench.family import Family
-from tests.bench.load import Load, Outcome, Plan, Shot
-from tests.processes.family import declare, make_model, variants
+from tests.harness.family import Family
+from tests.harness.gateways import declare, make_model, variants
+from tests.harness.load import Load, Outcome, Plan, Shot
 
 PATH = "/endpoints/one/invocations"
 SHOT = Shot(PATH, "1", {"Content-Type": "text/csv"}, ("[1.0]",))

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from service.store.store import Store
 from service.wire.spec import load_service
-from tests.bench.family import Family
 from tests.faces.bad_requests import BadRequest, bad_requests
+from tests.harness.family import Family
 
 _COUNT = 1000
 _ROUNDS = 3

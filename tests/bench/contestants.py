@@ -15,8 +15,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from tests.bench.bare import ANSWER
-from tests.bench.family import Family
-from tests.bench.load import Shot
+from tests.harness.family import Family
+from tests.harness.load import Shot
 
 COLUMNS = 10
 MODELS = 20

@@ -23,11 +23,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench.control import Control, Refused, put_model
-from tests.bench.family import serve
 from tests.bench.figures import show_figures
 from tests.bench.speed import Note
-from tests.bench.world import Call, Calls, World, observe, statuses
+from tests.harness.control import Control, Refused, put_model
+from tests.harness.family import serve
+from tests.harness.world import Call, Calls, World, observe, statuses
 
 SEED = 20
 LEGAL = {"Creating", "Updating", "InService", "Deleting"}

@@ -30,12 +30,12 @@ from service.domain.kinds import Kind
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.store.store import Store
-from tests.bench.control import IMAGE, Control, put_model, variant, wait_for
-from tests.bench.family import Family, models_memory_bytes, serve
 from tests.bench.figures import show_figures
-from tests.bench.load import Plan, Shot, carry_out, percentile
 from tests.bench.speed import Note
-from tests.bench.world import weigh
+from tests.harness.control import IMAGE, Control, put_model, variant, wait_for
+from tests.harness.family import Family, models_memory_bytes, serve
+from tests.harness.load import Plan, Shot, carry_out, percentile
+from tests.harness.world import weigh
 
 _CALLS = 300
 _CHANGES = 20

@@ -11,7 +11,7 @@ from typing import cast
 import uvloop
 
 from tests.bench.bare import ANSWER
-from tests.bench.timing import report_when_asked, timed
+from tests.harness.timing import report_when_asked, timed
 
 _HEAD = b"HTTP/1.1 200 OK\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\ncontent-type: application/json\r\n"
 _BYTES = _HEAD + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.bench.contestants import Scenario, running, shots
-from tests.bench.family import Family
-from tests.bench.load import Shot
-from tests.bench.timing import FOLDER, ask
 from tests.bench.wrk import check, shoot
+from tests.harness.family import Family
+from tests.harness.load import Shot
+from tests.harness.timing import FOLDER, ask
 
 _CONCURRENCY = 16
 _ROUNDS = 3

@@ -16,7 +16,7 @@ from service.http.fastpath import FastProtocol
 from service.invoke.predict import Predictor
 from service.invoke.round import Round
 from service.observe.counts import InvocationCounter
-from tests.bench.timing import report_when_asked, timed
+from tests.harness.timing import report_when_asked, timed
 
 _LAYERS: tuple[tuple[str, Any, str], ...] = (
     ("receive", FastProtocol, "data_received"),

@@ -12,7 +12,8 @@ import joblib
 import psutil
 from sklearn.dummy import DummyRegressor
 
-from tests.bench.family import (
+from tests.bench.speed import Note
+from tests.harness.family import (
     ROOT,
     Family,
     MemoryWatch,
@@ -21,9 +22,8 @@ from tests.bench.family import (
     models_memory_bytes,
     serve,
 )
-from tests.bench.fleet import file_bytes, make_fleet, shots_at_fleet
-from tests.bench.load import Load, Outcome, Plan, Shot, carry_out, percentile
-from tests.bench.speed import Note
+from tests.harness.fleet import file_bytes, make_fleet, shots_at_fleet
+from tests.harness.load import Load, Outcome, Plan, Shot, carry_out, percentile
 
 _MODELS = 20
 _FIT = 5

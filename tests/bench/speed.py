@@ -8,9 +8,9 @@ from statistics import median
 from typing import Any
 
 from tests.bench.contestants import Scenario, contestants, make_scenarios, running, shots
-from tests.bench.family import Family
-from tests.bench.load import Shot
 from tests.bench.wrk import check, shoot
+from tests.harness.family import Family
+from tests.harness.load import Shot
 
 CONCURRENCIES = (1, 16, 64)
 Note = Callable[[str], None]

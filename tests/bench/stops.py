@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench.family import serve
-from tests.bench.load import Failure, Load, Plan, Shot
-from tests.processes.family import declare, make_model, variants
+from tests.harness.family import serve
+from tests.harness.gateways import declare, make_model, variants
+from tests.harness.load import Failure, Load, Plan, Shot
 
 SHOT = Shot("/endpoints/one/invocations", "1", {"Content-Type": "text/csv"}, ("[1.0]",))
 

@@ -35,7 +35,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from service.hosting.memory import keep_freed_memory
-from tests.bench.family import ROOT, memory_bytes
+from tests.harness.family import ROOT, memory_bytes
 
 COLUMNS = 10
 _CHUNK_ROWS = 100_000

@@ -18,11 +18,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench.control import Control, put_model, variant
-from tests.bench.family import Family, load_on_all, models_memory_bytes, serve
 from tests.bench.figures import show_figures
-from tests.bench.load import Outcome, Plan, Shot
 from tests.bench.speed import Note
+from tests.harness.control import Control, put_model, variant
+from tests.harness.family import Family, load_on_all, models_memory_bytes, serve
+from tests.harness.load import Outcome, Plan, Shot
 
 ENDPOINT = "moving"
 CONCURRENCY = 32

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.load import Plan, Shot, carry_out
+from tests.harness.load import Plan, Shot, carry_out
 
 _UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 
@@ -33,7 +33,7 @@ class Burst:
 
 def generator() -> str:
     """Which generator is used here."""
-    return "wrk" if shutil.which("wrk") else "tests/bench/load.py"
+    return "wrk" if shutil.which("wrk") else "tests/harness/load.py"
 
 
 def check(port: int, shots: tuple[Shot, ...], count: int = 200) -> None:

@@ -9,10 +9,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.bench.family import load_on_all
-from tests.bench.load import Load, Plan, carry_out
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import (
+from tests.harness.family import load_on_all
+from tests.harness.gateways import (
     client_ports,
     declare,
     endless,
@@ -24,6 +23,7 @@ from tests.processes.family import (
     wait_takes_calls,
     wait_whole,
 )
+from tests.harness.load import Load, Plan, carry_out
 
 HELD = """
 import time

@@ -10,9 +10,8 @@ import httpx
 import pytest
 import sklearn
 
-from tests.bench.load import Load
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import (
+from tests.harness.gateways import (
     Line,
     declare,
     endless,
@@ -24,6 +23,7 @@ from tests.processes.family import (
     status,
     variants,
 )
+from tests.harness.load import Load
 
 CSV_BODY = {"content": "1", "headers": {"Content-Type": "text/csv"}, "timeout": 30}
 

@@ -16,7 +16,7 @@ import typer
 
 from service.cli.shipment import ship
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import declare, events, make_model, variants, wait_whole
+from tests.harness.gateways import declare, events, make_model, variants, wait_whole
 
 
 @pytest.fixture

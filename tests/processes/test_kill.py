@@ -10,11 +10,11 @@ import httpx
 import psutil
 import pytest
 
-from tests.bench.control import Control, put_model, variant
 from tests.bench.crashes import Client, check, kill_all, put_models
-from tests.bench.world import Calls, World
 from tests.conftest import START_S, RunningServer, StartServer, wait_until
-from tests.processes.family import keeper, port, wait_whole
+from tests.harness.control import Control, put_model, variant
+from tests.harness.gateways import keeper, port, wait_whole
+from tests.harness.world import Calls, World
 
 MOMENTS = 6
 HELD = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import RunningServer, StartServer
-from tests.processes.family import declare, keeper, make_model, variants
+from tests.harness.gateways import declare, keeper, make_model, variants
 
 
 def add_tags(server: RunningServer, tags: int) -> httpx.Response:

@@ -9,9 +9,9 @@ from time import monotonic
 import httpx
 import pytest
 
-from tests.bench.load import Load
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import declare, endless, events, make_model, port, shot, status, variants
+from tests.harness.gateways import declare, endless, events, make_model, port, shot, status, variants
+from tests.harness.load import Load
 
 SLOW = """
 import time

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.family import MemoryWatch, models_memory_bytes
-from tests.bench.fleet import file_bytes, make_fleet, shots_at_fleet
-from tests.bench.load import Outcome, Plan, carry_out
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import loads, port, status
+from tests.harness.family import MemoryWatch, models_memory_bytes
+from tests.harness.fleet import file_bytes, make_fleet, shots_at_fleet
+from tests.harness.gateways import loads, port, status
+from tests.harness.load import Outcome, Plan, carry_out
 
 MODELS = 20
 FIT = 5

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import declare, make_model, variants
+from tests.harness.gateways import declare, make_model, variants
 
 _READY = re.compile(r"^sagebird \S+ is ready on (\S+) \((.*)\)$", re.MULTILINE)
 

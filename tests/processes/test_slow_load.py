@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.bench.load import Plan, carry_out
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import declare, loads, make_model, port, shot, variants
+from tests.harness.gateways import declare, loads, make_model, port, shot, variants
+from tests.harness.load import Plan, carry_out
 
 WAITING = """
 import time

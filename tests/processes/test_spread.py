@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import client_ports, declare, make_model, port, variants
+from tests.harness.gateways import client_ports, declare, make_model, port, variants
 
 _CONNECTIONS = 64
 _CHANCES = 20

@@ -7,7 +7,7 @@ import pytest
 
 from service.store.store import Store
 from tests.conftest import StartServer
-from tests.processes.family import CSV, declare, make_model, variants
+from tests.harness.gateways import CSV, declare, make_model, variants
 from tests.store.older import make_old
 from tests.store.postgres import new_database, running_postgres
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.bench.control import Control, put_model, variant
-from tests.bench.family import load_on_all
-from tests.bench.load import Load, Plan
 from tests.bench.updates import SHOT, misrouted, move_while, prepare
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.processes.family import Line, line_to_each_gateway, loads, port, shot
+from tests.harness.control import Control, put_model, variant
+from tests.harness.family import load_on_all
+from tests.harness.gateways import Line, line_to_each_gateway, loads, port, shot
+from tests.harness.load import Load, Plan
 
 GATEWAYS = 3
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from tests.bench.control import IMAGE, Control, Refused, variant, wait_for
+from tests.harness.control import IMAGE, Control, Refused, variant, wait_for
 
 VARIANTS = ("first", "second")
 ENDPOINTS = ("north", "south", "west")

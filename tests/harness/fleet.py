@@ -6,7 +6,7 @@ import joblib
 import numpy as np
 from sklearn.neighbors import KNeighborsRegressor
 
-from tests.bench.load import Shot
+from tests.harness.load import Shot
 
 _COLUMNS = 64
 _ROW = ",".join(["0.5"] * _COLUMNS)

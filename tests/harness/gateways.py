@@ -11,8 +11,8 @@ import joblib
 import psutil
 from sklearn.dummy import DummyRegressor
 
-from tests.bench.load import Plan, Shot
 from tests.conftest import RunningServer, wait_until
+from tests.harness.load import Plan, Shot
 
 CSV = {"Content-Type": "text/csv"}
 ROW = "1"

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from tests.bench.load import Load, Plan
+from tests.harness.load import Load, Plan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _START_S = 300.0

@@ -3,7 +3,7 @@
 Run as a program it serves each, by a real host, and holds the bytes of joined calls against scikit-learn's
 answer to each request alone. It prints a table, and fails where one differs:
 
-    python tests/hosting/sweep.py --rows 200 --groupings 20
+    python tests/hosting/programs/sweep.py --rows 200 --groupings 20
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent.parent))
 
 from scipy.stats import mstats
 from sklearn.base import OutlierMixin
@@ -49,7 +49,7 @@ from sklearn.utils import all_estimators
 
 from service.hosting.programs.compiled import Verdict, compile_model
 from service.hosting.runtimes.sklearn import SklearnModel
-from tests.hosting.alone import Outcome, Served, hold_against_alone
+from tests.hosting.programs.alone import Outcome, Served, hold_against_alone
 
 FEATURES = 6
 KINDS = ("classifier", "regressor", "transformer", "cluster", "outlier", "composed")

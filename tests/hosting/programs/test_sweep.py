@@ -1,6 +1,6 @@
 """All estimators of scikit-learn that can be served: each answers as scikit-learn does, to each call alone.
 
-Before and after it is compiled, joined with others or not. `python tests/hosting/sweep.py` tries longer.
+Before and after it is compiled, joined with others or not; `python tests/hosting/programs/sweep.py` tries on.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ import pytest
 from service.errors import ModelFault
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept
-from tests.hosting.alone import Served, hold_against_alone
-from tests.hosting.sweep import KINDS, fit, names, rows_to_serve
+from tests.hosting.programs.alone import Served, hold_against_alone
+from tests.hosting.programs.sweep import KINDS, fit, names, rows_to_serve
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -73,7 +73,7 @@ class World:
         return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry, ARNS)
 
 
-Open = Callable[[], AbstractAsyncContextManager[World]]
+Open = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def world(tmp_path: Path) -> Open:
     (models / "broken" / "model.joblib").write_bytes(b"no model")
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[World]:
-        store = Store(tmp_path / "state.db")
+    async def opened(store_class: type[Store] = Store) -> AsyncIterator[World]:
+        store = store_class(tmp_path / "state.db")
         registry = Registry(tmp_path / "metrics", "gateway-0")
         artifacts = ArtifactStore([models], tmp_path / "unpacked", Limits(2**30, 1000, 100.0))
         host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), Quiet())

@@ -10,6 +10,7 @@ import pytest
 from service.domain.endpoint import WarmState
 from service.domain.kinds import Kind
 from service.invoke.follow import Follower
+from service.store.database import Location
 from service.store.store import REGISTERED_MODELS, Delta, GatewayReport, Store
 from tests.conftest import wait_until
 from tests.invoke.conftest import Open, World
@@ -86,22 +87,30 @@ def test_a_failed_model_is_a_problem_with_its_reason_until_it_is_mended(world: O
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
+class _OnceBusy(Store):
+    """A store that cannot write a report each time that it was given a failure."""
+
+    def __init__(self, location: Location) -> None:
+        super().__init__(location)
+        self.failures: list[OSError] = []
+
+    def report(self, state: GatewayReport) -> None:
+        if self.failures:
+            raise self.failures.pop()
+        super().report(state)
+
+
 @pytest.mark.parametrize(("text", "problems"), [(_GOOD, 0), (_BAD, 1)])
 def test_what_is_declared_is_waited_for_until_it_is_up_or_failed_also_if_a_look_fails(
-    world: Open, monkeypatch: pytest.MonkeyPatch, text: str, problems: int
+    world: Open, text: str, problems: int
 ) -> None:
     async def run() -> None:
-        async with world() as here:
+        async with world(_OnceBusy) as here:
             here.declare(text)
             await here.follower.look()
-            report, failures = here.store.report, [OSError("the disk is busy")]
-
-            def fail_once(state: GatewayReport) -> None:
-                if failures:
-                    raise failures.pop()
-                report(state)
-
-            monkeypatch.setattr(here.store, "report", fail_once)
+            assert isinstance(here.store, _OnceBusy)
+            failures = here.store.failures
+            failures.append(OSError("the disk is busy"))
             settling = asyncio.create_task(here.follower.settle())
             await asyncio.wait([settling], timeout=0.5)
             assert not settling.done()

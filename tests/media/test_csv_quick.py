@@ -1,7 +1,5 @@
 """The reader of whole blocks: it agrees with the strict reader or leaves the answer to it."""
 
-from unittest import mock
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -9,7 +7,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.errors import BadPayload
-from service.media import csv_quick
 from service.media.codec import decode
 from service.media.csv_quick import count_newlines, read_csv_block
 from service.media.types import plain_rows, read_csv_strictly
@@ -122,8 +119,7 @@ def test_the_number_that_stands_for_the_end_of_a_row_is_left_to_the_strict_reade
 def test_bodies_are_read_alike_in_one_piece_and_in_many(text: str, piece_bytes: int) -> None:
     whole = read_csv_block(text.encode())
 
-    with mock.patch.object(csv_quick, "_PIECE_BYTES", piece_bytes):
-        found = read_csv_block(text.encode())
+    found = read_csv_block(text.encode(), piece_bytes)
 
     assert (found is None) == (whole is None)
     assert found is None or whole is None or same(found, whole)

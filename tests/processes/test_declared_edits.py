@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -75,8 +74,17 @@ def test_weights_change_on_every_gateway_without_a_reload(server: RunningServer,
     declare(server.models, variants("weights", one=0, two=1))
 
     wait_until(lambda: answers(lines, "weights") == {(200, "[2.0]")})
-    time.sleep(1.5)
+    for line in lines:
+        assert line.invoke("weights", Content_Type="image/png")[0] != 200
+    wait_until(lambda: failures(server, "weights", "two") == len(lines))  # the counts are those of now
     assert loads(server, "one") == loads(server, "two") == len(lines)
+
+
+def failures(server: RunningServer, endpoint: str, variant: str) -> int:
+    """Failed requests to a variant, over all gateways, by the metrics."""
+    name = f'sagebird_invocation_errors_total{{code="[^"]*",endpoint="{endpoint}",variant="{variant}"}}'
+    text = httpx.get(f"{server.url}/metrics", timeout=30).text
+    return sum(int(float(count)) for count in re.findall(rf"{name} ([0-9.]+)", text))
 
 
 def test_weight_zero_is_still_reached_by_its_name(server: RunningServer, lines: list[Line]) -> None:

@@ -37,16 +37,22 @@ class Batcher:
     """The line of calls for one loaded model, and the one prediction that runs. For one event loop."""
 
     def __init__(
-        self, entry: Entry, gate: Gate, executor: Executor, release: Callable[[Entry], None]
+        self,
+        entry: Entry,
+        gate: Gate,
+        executor: Executor,
+        release: Callable[[Entry], None],
+        look_every: int = _LOOK_EVERY,
     ) -> None:
         """A prediction takes one place of `gate`, whose line is bounded by what waits here too.
 
-        `release` ends one use of `entry`.
+        `release` ends one use of `entry`. Each `look_every`-th prediction is of one call.
         """
         self._entry = entry
         self._gate = gate
         self._executor = executor
         self._release = release
+        self._look_every = look_every
         self._line: deque[_Waiting] = deque()
         self._taken = 0
         self._runner: asyncio.Task[None] | None = None
@@ -102,7 +108,7 @@ class Batcher:
         That is looked at now and then: what once took long for others' sake may be answered in place again.
         """
         self._taken += 1
-        look = self._taken % _LOOK_EVERY == 0
+        look = self._taken % self._look_every == 0
         taken: list[_Waiting] = []
         size_bytes = 0
         while self._line and len(taken) < MOST_CALLS and size_bytes < _MOST_BODY_BYTES:

@@ -17,7 +17,6 @@ from service.errors import BadPayload, Unavailable
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
-from service.hosting.calls import batcher as batchers
 from service.hosting.calls.batcher import MOST_CALLS, Batcher
 from service.hosting.host import Answer, Call
 from service.hosting.programs.compiled import Joined
@@ -68,13 +67,13 @@ class _Doubler:
 
 
 class _Rig:
-    def __init__(self, threads: ThreadPoolExecutor, queue: int) -> None:
+    def __init__(self, threads: ThreadPoolExecutor, queue: int, **batching: int) -> None:
         self.doubler = _Doubler()
         self.gate = Gate(2, queue)
         model = FlavourModel(self.doubler, 1, "text/csv", None)
         self.entry = Entry(ModelKey(Path("/m")), model, "1", 0.0, self.gate)
         self.entry.note_cost(1, 1.0)
-        self.batcher = Batcher(self.entry, self.gate, threads, self._release)
+        self.batcher = Batcher(self.entry, self.gate, threads, self._release, **batching)
         self.threads = threads
 
     def ask(self, body: bytes) -> "asyncio.Task[Answer]":
@@ -92,9 +91,9 @@ class _Rig:
 
 
 @asynccontextmanager
-async def _rig(queue: int = 1000) -> AsyncIterator[_Rig]:
+async def _rig(queue: int = 1000, **batching: int) -> AsyncIterator[_Rig]:
     threads = ThreadPoolExecutor(4)
-    rig = _Rig(threads, queue)
+    rig = _Rig(threads, queue, **batching)
     async with asyncio.timeout(HANG_S):
         yield rig
     rig.doubler.may_answer.set()
@@ -127,13 +126,9 @@ def test_an_idle_model_answers_at_once_and_what_comes_meanwhile_is_joined() -> N
     _run(run)
 
 
-def test_now_and_then_one_call_is_answered_alone_to_see_what_it_takes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(batchers, "_LOOK_EVERY", 2)
-
+def test_now_and_then_one_call_is_answered_alone_to_see_what_it_takes() -> None:
     async def run() -> None:
-        async with _rig() as rig:
+        async with _rig(look_every=2) as rig:
             first = await rig.begin(b"1")
             others = await _ask_seven_more(rig)
             await asyncio.gather(first, *others)

@@ -56,7 +56,7 @@ def make_app(wanted: str = "") -> typer.Typer:
 
 
 class _Command(TyperCommand):
-    """A command whose usage line has what must be given bare, as README has it, and not in braces."""
+    """A command whose usage line has what must be given bare, as the documents have it, and not in braces."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]

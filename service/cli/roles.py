@@ -44,7 +44,7 @@ def serve(
 ) -> None:
     """Serve the endpoints that endpoints.yaml declares, until Ctrl-C or SIGTERM.
 
-    Every setting is also a variable: SAGEBIRD_PORT, SAGEBIRD_MODEL_MEMORY, … (the README lists them).
+    Every setting is also a variable: SAGEBIRD_PORT, SAGEBIRD_MODEL_MEMORY, … (docs/reference/settings.md).
     """
     settings = load_settings(host=host, port=port, models=models, data=data, gateways=gateways, auth=auth)
     compose = start(settings)

@@ -22,6 +22,7 @@ if __name__ == "__main__":  # as a program it has only its own folder on the pat
 from tests.docs import operations_table
 
 ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
 _SET_BY_COMPOSE = (
     "host",
     "port",
@@ -109,10 +110,10 @@ def operations() -> str:
 
 
 BLOCKS = (
-    Block("commands", ROOT / "README.md", commands_table),
-    Block("settings", ROOT / "README.md", settings_table),
+    Block("commands", REFERENCE / "commands.md", commands_table),
+    Block("settings", REFERENCE / "settings.md", settings_table),
     Block("settings", ROOT / "docker-compose.yml", compose_settings),
-    Block("operations", ROOT / "docs" / "operations.md", operations),
+    Block("operations", REFERENCE / "operations.md", operations),
     Block("files", ROOT / "service" / "README.md", files_table),
 )
 

@@ -1,4 +1,4 @@
-"""The table of docs/operations.md: operations around inference, whether they are served, who tests them.
+"""The table of docs/reference/operations.md: operations around inference, whether served, who tests them.
 
 A call is found by its name: boto3's method, or the command of the aws CLI.
 """

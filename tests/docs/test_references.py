@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 from tests.docs import operations_table
 from tests.docs.generated_blocks import BLOCKS, Block
 from tests.docs.markdown import read_blocks, read_steps
+from tests.docs.pages import PAGES, name_of
 from tests.test_import_rule import SERVICE, read_sources
 
 DOCUMENTS = sorted(
@@ -34,8 +35,9 @@ def test_every_served_operation_is_called_by_a_stock_client() -> None:
     assert operations_table.uncalled() == []
 
 
-def test_readme_mentions_only_settings_and_switches_of_jobs_that_exist() -> None:
-    mentioned = set(_SETTING.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_mentions_only_settings_and_switches_of_jobs_that_exist(page: Path) -> None:
+    mentioned = set(_SETTING.findall(page.read_text(encoding="utf-8")))
     table = next(block for block in BLOCKS if block.name == "settings").render()
 
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -58,17 +60,17 @@ def test_the_map_names_only_files_that_exist() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_lead_to_files_of_the_repository(document: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_links_lead_to_files_of_the_repository_and_to_headings_in_them(document: Path) -> None:
     text = _CODE.sub("", document.read_text(encoding="utf-8"))  # patterns look like links, and are none
-    targets = re.findall(r"\]\(([^)#\s]+)", text)
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", text)
 
-    broken = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+    broken = [link for link in links if "://" not in link[0] and not _leads(document, *link)]
 
     assert broken == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_no_document_names_a_place_on_somebodys_machine(document: Path) -> None:
     assert _ABSOLUTE.findall(document.read_text(encoding="utf-8")) == []
 
@@ -91,6 +93,14 @@ def test_blocks_are_read_with_their_language(tmp_path: Path) -> None:
         ("sh", "a\n"),
         ("python", "b\n\nc\n"),
     ]
+
+
+def _leads(document: Path, target: str, anchor: str) -> bool:
+    page = document.parent / target if target else document
+    if not anchor:
+        return page.exists()
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def _map_rows() -> Iterator[tuple[str, str, str, set[str]]]:

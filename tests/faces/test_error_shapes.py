@@ -1,4 +1,4 @@
-"""The table of docs/errors.md: a fault, asked of each face, has the status and the shape that stand there."""
+"""docs/reference/errors.md: a fault, asked of each face, has the status and shape that it shows."""
 
 import gzip
 import json

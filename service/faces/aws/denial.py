@@ -30,7 +30,7 @@ def deny(error: CallerError, method: str, path: str, headers: Headers) -> Reply:
 def _body(
     error: CallerError, status: int, method: str, path: str, headers: dict[bytes, bytes], request_id: str
 ) -> tuple[bytes, bytes]:
-    """Body and Content-Type as `docs/errors.md` has them for each face."""
+    """Body and Content-Type as `docs/reference/errors.md` has them for each face."""
     message = error.message
     if path.startswith("/endpoints/"):
         return render_json({"Message": message}), b"application/json"

@@ -1,4 +1,7 @@
-"""What is answered where there is nothing, and to methods that a path has no use for (docs/errors.md)."""
+"""What is answered where there is nothing, and to methods that a path has no use for.
+
+Source: docs/reference/errors.md.
+"""
 
 from collections.abc import Iterable
 from urllib.parse import quote

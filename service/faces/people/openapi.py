@@ -47,8 +47,8 @@ _ERRORS = {
         ["Message", "OriginalMessage", "OriginalStatusCode"],
     ),
 }
-# Status -> what it means and which schema its body has, None for a sentence as text (docs/errors.md). 413 is
-# told in words: it alone is a text here, and beside it no typed client could read the others' Message.
+# Status -> what it means and which schema its body has, None for a text: docs/reference/errors.md has all.
+# 413 is told in words: it alone is a text here, and beside it no typed client could read the others' Message.
 _RUNTIME_ERRORS: dict[str, tuple[str, str | None]] = {
     "400": ("ValidationError: the request does not fit the endpoint", "Error"),
     "403": ("AccessDeniedException: a host or a web page that may not ask", "Error"),

@@ -1,0 +1,125 @@
+"""README.md and docs/ do what they say: a newcomer follows each page, over a copy of the samples.
+
+All pages share one server and one folder: each puts back what it made, and none needs another one.
+"""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import yaml
+
+from tests.conftest import ROOT, RunningServer, StartServer, wait_until
+from tests.docs.markdown import read_blocks
+from tests.docs.pages import COMMANDS, PAGES, README, name_of
+from tests.docs.reader import Reader, steps
+from tests.docs.terminal import Terminal
+
+WEB_PAGE = ROOT / "docs" / "howto" / "web-page.md"
+CARDS = sorted(path.parent.name for path in (ROOT / "models").glob("*/README.md"))
+ORIGIN = "http://localhost:3000"
+SHELL_LINES = [
+    pytest.param(line, id=f"{name_of(page)}: {line}")
+    for page in PAGES
+    for block in read_blocks(page)
+    if block.language == "sh"
+    for line in block.text.splitlines()
+]
+
+
+@pytest.fixture(scope="module")
+def reader(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Who reads all pages; the server serves a copy of the samples: pages add models and edit files."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    server = start_server(folder / "models", folder / "data", cors_origins=ORIGIN, workers="1")
+    server.shared = True
+    yield Reader(folder, server, _client(server))
+    server.stop()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if list(steps(read_blocks(page)))], ids=name_of)
+def test_a_page_prints_what_it_shows_and_leaves_nothing_behind(page: Path, reader: Reader) -> None:
+    files, served = reader.files(), reader.served()
+
+    failures = reader.follow(page)
+
+    assert not failures, "\n\n".join(["", *failures])
+    wait_until(lambda: reader.served() == served)
+    assert reader.files() == files
+
+
+@pytest.mark.parametrize("page", [README, WEB_PAGE], ids=name_of)
+def test_the_page_in_a_browser_may_do_what_its_example_does(page: Path, reader: Reader) -> None:
+    (example,) = (block.text for block in read_blocks(page) if block.language == "js")
+    headers = yaml.safe_load(re.findall(r"headers: ({.*})", example)[0])
+    url = re.findall(r'fetch\("(.*?)"', example)[0].replace("http://localhost:8080", reader.server.url)
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ",".join(headers).lower(),
+    }
+
+    preflight = httpx.options(url, headers={"Origin": ORIGIN, **asked})
+    body = re.findall(r'body: "(.*?)"', example)[0]
+    answer = httpx.post(url, content=body, headers={"Origin": ORIGIN, **headers})
+
+    assert preflight.is_success
+    assert preflight.headers["access-control-allow-origin"] == ORIGIN
+    assert (answer.status_code, answer.json()) == (200, [0])
+    readable = answer.headers["access-control-expose-headers"].lower()
+    assert re.findall(r'get\("(.*?)"\)', example)[0] in readable
+    assert f"SAGEBIRD_CORS_ORIGINS={ORIGIN} make serve" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", SHELL_LINES)
+def test_what_a_page_sets_up_is_there(line: str) -> None:
+    words = [word for word in shlex.split(line) if "=" not in word]
+
+    match words:
+        case ["make", target]:
+            assert re.search(
+                rf"^{target}:.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+            )
+        case ["docker", "compose", "up" | "down", *_]:
+            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+            assert {"server", "worker"} <= set(services)
+        case ["docker", "compose", "exec", service, "sagebird", command, *_]:
+            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+            assert services[service]["command"][0] == "sagebird"
+            assert f"| `sagebird {command}" in COMMANDS.read_text(encoding="utf-8")
+        case ["pip", "install", "--constraint", constraints, *packages]:
+            pinned = (ROOT / constraints).read_text(encoding="utf-8")
+            assert all(f"\n{package}==" in pinned for package in packages)
+        case [".", script]:
+            assert script == ".venv/bin/activate"  # made by make serve
+        case _:
+            pytest.fail(f"nothing checks this line: {line}")
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_the_calls_of_a_model_card_work(card: str, samples: RunningServer) -> None:
+    calls = [
+        block.text for block in read_blocks(ROOT / "models" / card / "README.md") if block.language == "sh"
+    ]
+    counted = "curl() { command curl -s -o /dev/null -w '%{http_code}\\n' \"$@\"; }\n"
+
+    statuses = Terminal(ROOT, samples.url).type(counted + "\n".join(calls)).split()
+
+    assert statuses == ["200"] * "\n".join(calls).count("curl ")
+    assert len(statuses) >= 2
+
+
+def _client(server: RunningServer) -> Any:
+    return boto3.client(
+        "sagemaker",
+        endpoint_url=server.url,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )

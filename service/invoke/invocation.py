@@ -20,7 +20,7 @@ class Invocation(NamedTuple):
         return Invocation(self.endpoint, self.call.with_body(body), *self[2:])
 
 
-class Head:
+class InvocationHead:
     """Invocations that are alike but for their bodies, and where they lead as long as that route stays.
 
     `only` is the target if there is no other. The predictor keeps both; no head keeps a directory alive.

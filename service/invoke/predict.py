@@ -20,7 +20,7 @@ from service.hosting.host import Answer, ShortWay
 from service.hosting.stopwatch import Stopwatch
 from service.http.failures import log_bug
 from service.invoke.directory import Directory, Target
-from service.invoke.invocation import Head, Invocation
+from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.routing import Routing
 from service.invoke.settling import Settled, Settling, Tap
 from service.observe.counts import Registry
@@ -35,10 +35,10 @@ class Prediction(NamedTuple):
     variant: str
 
 
-_Part = tuple[Target, Head, Sequence[bytes]]
+_Part = tuple[Target, InvocationHead, Sequence[bytes]]
 """Invocations of one head that one target answers."""
 
-Outcome = Prediction | Exception | Awaitable[Prediction]
+InvocationOutcome = Prediction | Exception | Awaitable[Prediction]
 """What came of an invocation, or what is left to await for it; the exceptions are those of `predict`."""
 
 
@@ -75,19 +75,21 @@ class Predictor:
             ModelNotReady: the target model is still loading.
             Unavailable: too many calls wait.
         """
-        outcome = self.answer([(Head(invocation), [invocation.call.body])])[0][0]
+        outcome = self.answer([(InvocationHead(invocation), [invocation.call.body])])[0][0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome if isinstance(outcome, Prediction) else await outcome
 
-    def answer(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Outcome]]:
+    def answer(
+        self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]
+    ) -> list[list[InvocationOutcome]]:
         """Answer invocations of several heads, alike but for their bodies; at once those that need not wait.
 
         Raises nothing. What they bring may be read as one, and those of one variant may be answered by one
         prediction. The variant that was drawn is asked either way: drawing anew would favour the quick ones.
         """
         begun_s = perf_counter()
-        found: list[list[Outcome]] = []
+        found: list[list[InvocationOutcome]] = []
         places: list[int] = []
         parts: list[_Part] = []
         lanes: list[tuple[ShortWay, Sequence[bytes]]] = []
@@ -116,7 +118,9 @@ class Predictor:
                 found[place] = outcomes
         return found
 
-    def _spread(self, head: Head, bodies: Sequence[bytes], begun_s: float) -> list[Outcome]:
+    def _spread(
+        self, head: InvocationHead, bodies: Sequence[bytes], begun_s: float
+    ) -> list[InvocationOutcome]:
         """Have invocations answered by the variants that the weights lead them to."""
         try:
             route, only = self._routing.way(head)
@@ -130,13 +134,15 @@ class Predictor:
         places: dict[int, list[int]] = {}
         for place, target in enumerate(targets):
             places.setdefault(id(target), []).append(place)
-        found: dict[int, Outcome] = {}
+        found: dict[int, InvocationOutcome] = {}
         for some in places.values():
             outcomes = self._at(targets[some[0]], head, [bodies[at] for at in some], begun_s)
             found.update(zip(some, outcomes, strict=True))
         return [found[place] for place in range(len(bodies))]
 
-    def _at(self, target: Target, head: Head, bodies: Sequence[bytes], begun_s: float) -> list[Outcome]:
+    def _at(
+        self, target: Target, head: InvocationHead, bodies: Sequence[bytes], begun_s: float
+    ) -> list[InvocationOutcome]:
         """Have invocations answered by one variant."""
         try:
             lane = target.replica.short_way(head.call, bodies)
@@ -151,12 +157,12 @@ class Predictor:
 
     def _answer_lanes(
         self, parts: Sequence[_Part], lanes: Sequence[tuple[ShortWay, Sequence[bytes]]], begun_s: float
-    ) -> list[list[Outcome]]:
+    ) -> list[list[InvocationOutcome]]:
         asked_s = perf_counter()
         answers = _ask_lanes(lanes)
         answered_s = perf_counter()
         duration_s, model_s = answered_s - begun_s, answered_s - asked_s
-        found: list[list[Outcome]] = []
+        found: list[list[InvocationOutcome]] = []
         last, answered = parts[0][0], 0
         for (target, head, bodies), outcomes in zip(parts, answers, strict=True):
             if target is not last:
@@ -173,16 +179,16 @@ class Predictor:
     def _outcomes(
         self,
         target: Target,
-        head: Head,
+        head: InvocationHead,
         bodies: Sequence[bytes],
         answers: Sequence[Answer | Exception],
         duration_s: float,
         model_s: float,
-    ) -> tuple[list[Outcome], int]:
+    ) -> tuple[list[InvocationOutcome], int]:
         """What came of calls, and how many were answered, which are counted by who asked."""
         variant, answered, invocation = target.variant.name, 0, head.invocation
         taps = self._settling.taps
-        found: list[Outcome] = []
+        found: list[InvocationOutcome] = []
         for place, answer in enumerate(answers):
             if isinstance(answer, Answer):
                 answered += 1
@@ -291,7 +297,7 @@ def _ask_lane(lane: ShortWay, body: bytes) -> Answer | Exception:
     return answer
 
 
-def _note_cost(target: Target, head: Head, body: bytes, model_s: float) -> None:
+def _note_cost(target: Target, head: InvocationHead, body: bytes, model_s: float) -> None:
     try:
         target.replica.note_cost(head.call, len(body), model_s)
     except Exception as error:  # who asked has an answer

@@ -6,7 +6,7 @@ from service.arn import Arns
 from service.domain import sentences
 from service.errors import ValidationFault
 from service.invoke.directory import Directory, Route, Target
-from service.invoke.invocation import Head, Invocation
+from service.invoke.invocation import Invocation, InvocationHead
 
 
 class Routing:
@@ -42,7 +42,7 @@ class Routing:
         """The target of one invocation."""
         return self.pick(self._route(invocation), invocation)
 
-    def one_target(self, head: Head, number: int) -> Target | None:
+    def one_target(self, head: InvocationHead, number: int) -> Target | None:
         """The target of all of so many invocations; None if there may be several, or if they are refused."""
         try:
             route, only = self.way(head)
@@ -50,7 +50,7 @@ class Routing:
         except ValidationFault:
             return None
 
-    def way(self, head: Head) -> tuple[Route, Target | None]:
+    def way(self, head: InvocationHead) -> tuple[Route, Target | None]:
         """Where invocations of a head lead: the route, and the target if there is no other."""
         directory = self._directory()
         name = head.invocation.endpoint if head.invocation.endpoint is not None else directory.default

@@ -18,8 +18,8 @@ from service.errors import (
 )
 from service.hosting.host import Call
 from service.hosting.stopwatch import Stopwatch
-from service.invoke.invocation import Head, Invocation
-from service.invoke.predict import Outcome, Prediction, Predictor, variant_of
+from service.invoke.invocation import Invocation, InvocationHead
+from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
 from tests.invoke.conftest import ARNS, ROW, Open, World
 
 _FILE = """
@@ -242,7 +242,7 @@ def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) 
     assert _with(world, act) == {("InternalFailure", 5): 1}
 
 
-async def _settled(outcome: Outcome) -> object:
+async def _settled(outcome: InvocationOutcome) -> object:
     """What came of it, comparable."""
     try:
         found = await _raised(outcome)
@@ -272,11 +272,11 @@ def test_invocations_of_many_heads_get_together_what_each_gets_alone(world: Open
         for again in range(4):  # the first ones load the models and measure them
             here.draws[:] = [0.0, 0.8, 0.1] * 100
             alone = [
-                [await _settled(outcome) for outcome in predictor.answer([(Head(head), bodies)])[0]]
+                [await _settled(outcome) for outcome in predictor.answer([(InvocationHead(head), bodies)])[0]]
                 for head in _HEADS
             ]
             here.draws[:] = [0.0, 0.8, 0.1] * 100
-            heads = [(Head(head), bodies) for head in _HEADS]
+            heads = [(InvocationHead(head), bodies) for head in _HEADS]
             for _ in range(2):  # with what was noted in the heads, too
                 begun = predictor.answer(heads)
                 found = [[await _settled(outcome) for outcome in outcomes] for outcomes in begun]
@@ -317,7 +317,7 @@ def test_a_target_model_may_begin_with_a_slash(world: Open) -> None:
 def test_the_models_own_seconds_are_counted_however_a_call_is_answered(world: Open) -> None:
     async def act(here: World) -> None:
         predictor, counter = here.predictor(), here.registry.invocation("iris", "a")
-        head = Head(Invocation("iris", Call(b"", "text/csv", None)))
+        head = InvocationHead(Invocation("iris", Call(b"", "text/csv", None)))
         here.draws[:] = [0.0] * 100
 
         async def alone() -> None:
@@ -346,7 +346,10 @@ def test_the_models_own_seconds_are_counted_however_a_call_is_answered(world: Op
 
 def test_an_error_knows_its_variant_however_a_call_is_answered(world: Open) -> None:
     async def act(here: World) -> None:
-        predictor, head = here.predictor(), Head(Invocation("iris", Call(b"", "text/csv", None), "b"))
+        predictor, head = (
+            here.predictor(),
+            InvocationHead(Invocation("iris", Call(b"", "text/csv", None), "b")),
+        )
         for heads in (1, 1, 2, 2):
             for outcomes in predictor.answer([(head, [b"junk", b"junk"])] * heads):
                 for outcome in outcomes:
@@ -358,7 +361,7 @@ def test_an_error_knows_its_variant_however_a_call_is_answered(world: Open) -> N
     _with(world, act)
 
 
-async def _raised(outcome: Outcome) -> Prediction:
+async def _raised(outcome: InvocationOutcome) -> Prediction:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome if isinstance(outcome, Prediction) else await outcome
@@ -366,7 +369,7 @@ async def _raised(outcome: Outcome) -> Prediction:
 
 def test_a_head_goes_where_the_endpoints_lead_now(world: Open) -> None:
     async def act(here: World) -> list[object]:
-        predictor, head = here.predictor(), Head(Invocation("iris", Call(b"", "text/csv", None)))
+        predictor, head = here.predictor(), InvocationHead(Invocation("iris", Call(b"", "text/csv", None)))
         found = []
         here.draws[:] = [0.0] * 100
         for text in ("a: {model: iris-logistic}", "b: {model: iris-forest}"):

@@ -23,8 +23,8 @@ from service.http.failures import note_failure
 from service.http.remembered import remembering
 from service.http.reply import Answered, Answering, Reply, Written, send_answered
 from service.http.sandbox import sandbox
-from service.invoke.invocation import Head, Invocation
-from service.invoke.predict import Outcome, Prediction, Predictor, variant_of
+from service.invoke.invocation import Invocation, InvocationHead
+from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
 from service.invoke.round import Round
 from service.log import get_logger
 from service.wire.protocols.rest_json import compile_operation, fault_reply
@@ -93,7 +93,7 @@ class RuntimeFace:
         return await rest_of_body(message, receive, self._max_body_bytes)
 
     def _answering(self, invocation: Invocation) -> Answering:
-        return Answering(Head(invocation), self._answer_all)
+        return Answering(InvocationHead(invocation), self._answer_all)
 
     def _read_head(self, begin: _Begin) -> Answering | None:
         """What is known of requests that begin like this; None of those whose body may be large or late."""
@@ -113,7 +113,7 @@ class RuntimeFace:
         except Exception as error:
             return Answering((error, _path(endpoint)), self._refuse_all)
 
-    def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
+    def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
         return [
             [self._answered(outcome, head.invocation) for outcome in outcomes]
             for (head, _), outcomes in zip(asked, self._predictor.answer(asked), strict=True)
@@ -126,7 +126,7 @@ class RuntimeFace:
             [self._refuse(error, path, next(self._ids)) for _ in bodies] for (error, path), bodies in asked
         ]
 
-    def _answered(self, outcome: Outcome, invocation: Invocation) -> Answered:
+    def _answered(self, outcome: InvocationOutcome, invocation: Invocation) -> Answered:
         request_id = next(self._ids)
         try:
             if isinstance(outcome, Prediction):

@@ -18,8 +18,8 @@ from service.hosting.host import Answer, Call
 from service.http.asgi import Headers, Receive, Scope, Send, read_body, request_ids
 from service.http.reply import Answered, Answering, Reply, send_answered
 from service.http.sandbox import sandbox
-from service.invoke.invocation import Head, Invocation
-from service.invoke.predict import Outcome, Prediction, Predictor, variant_of
+from service.invoke.invocation import Invocation, InvocationHead
+from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
 from service.invoke.round import Round
 from service.log import get_logger
 
@@ -68,13 +68,13 @@ class InvocationsFace:
 
     def prepare(self, headers: Headers) -> Answering:
         """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
-        return Answering(Head(_to_invocation(_known(headers), b"")), self._answer_all)
+        return Answering(InvocationHead(_to_invocation(_known(headers), b"")), self._answer_all)
 
-    def _answer_all(self, asked: Sequence[tuple[Head, Sequence[bytes]]]) -> list[list[Answered]]:
+    def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
         found = self._predictor.answer(asked)
         return [[self._answered(outcome) for outcome in outcomes] for outcomes in found]
 
-    def _answered(self, outcome: Outcome) -> Answered:
+    def _answered(self, outcome: InvocationOutcome) -> Answered:
         request_id = next(self._ids)
         try:
             if isinstance(outcome, Prediction):

@@ -2,25 +2,19 @@
 
 from pathlib import Path
 
-_TYPES = {
-    ".csv": "text/csv",
-    ".json": "application/json",
-    ".jsonl": "application/jsonlines",
-    ".jsonlines": "application/jsonlines",
-    ".npy": "application/x-npy",
-}
+from service.media.types import CSV, JSON, OF_ENDING
 
 
 def type_of(file: str | Path) -> str:
     """The media type by the file's ending; text/csv if it says nothing."""
-    return known_type(file) or "text/csv"
+    return known_type(file) or CSV
 
 
 def known_type(file: str | Path) -> str | None:
     """The media type by the file's ending, in capitals or not; None if it says nothing."""
-    return _TYPES.get(Path(file).suffix.lower())
+    return OF_ENDING.get(Path(file).suffix.lower())
 
 
 def guessed_type(body: bytes) -> str:
     """The media type of a request without a name: JSON is told by its first byte."""
-    return "application/json" if body.lstrip()[:1] in (b"[", b"{") else "text/csv"
+    return JSON if body.lstrip()[:1] in (b"[", b"{") else CSV

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from service.cli.refusal import fail
 from service.hosting.artifacts.debris import unfinished
+from service.media.types import ARCHIVES, PICKLES
 from service.objects.beneath import lies_in
 from service.s3uri import parse_s3_uri
 from service.settings import DEPLOYMENTS
 
-_ARCHIVES = (".tar.gz", ".tgz")
-_MARKS = ("*.joblib", "*.pkl", "inference.py", "code/inference.py")
+_MARKS = (*(f"*{ending}" for ending in PICKLES), "inference.py", "code/inference.py")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
 
 
@@ -40,7 +40,7 @@ def ship(path: str, name: str, data: Path) -> Shipment:
     source = Path(path).absolute()
     if lies_in(source, (data / "inbox", data / "outbox")):
         fail(f"{path} lies in the drop folder: what is dropped is data, never a model.")
-    is_archive = source.is_file() and source.name.endswith(_ARCHIVES)
+    is_archive = source.is_file() and source.name.endswith(ARCHIVES)
     if not is_archive and not any(next(source.glob(pattern), None) for pattern in _MARKS):
         fail(
             f"{path} is no model: name an s3:// address, a .tar.gz archive, or a folder with a .joblib or "

@@ -18,19 +18,14 @@ from service.cli.refusal import fail
 from service.cli.told import cell
 from service.clock import Clock, SystemClock
 from service.control.declaration import read_declaration
-from service.domain.transform.options import (
-    CSV,
-    NONE,
-    S3_PREFIX,
-    TransformOptions,
-    media_type,
-)
+from service.domain.transform.options import NONE, S3_PREFIX, TransformOptions, media_type
 from service.errors import ModelNotFound, SagebirdError, StartupError
 from service.jobs.journal import NoJournal
 from service.jobs.outcome import COMPLETED, FileReport, JobOutcome
 from service.jobs.outcome import Progress as JobProgress
 from service.jobs.request import TransformRequest, open_transform_parts, run_request
 from service.jobs.transform import JobMonitor
+from service.media.types import CSV
 from service.settings import Settings, load_settings
 
 _SHOWN_FILES: Final = 20

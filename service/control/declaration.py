@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 import yaml
 
 from service.errors import StartupError
+from service.media.types import ARCHIVES
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _NO_NAME = re.compile(r"[^a-zA-Z0-9]+")
-_ARCHIVES = (".tar.gz", ".tgz")
 _MISSING: Any = object()
 _FILE_KEYS = {"default_endpoint", "endpoints"}
 _YAML_INT = "tag:yaml.org,2002:int"
@@ -96,7 +96,7 @@ def imply(file: Path, models: Path, names: Iterable[str]) -> Declaration:
     endpoints: dict[str, tuple[DeclaredVariant, ...]] = {}
     notices = []
     for model in (name for name in names if "/" not in name):
-        stem = next((model.removesuffix(end) for end in _ARCHIVES if model.endswith(end)), model)
+        stem = next((model.removesuffix(end) for end in ARCHIVES if model.endswith(end)), model)
         name = _NO_NAME.sub("-", stem).strip("-")[:63].rstrip("-")
         path = _find_model(models / model, multi=False)
         if not name or name in endpoints or path is None:
@@ -299,7 +299,7 @@ def _find_model(path: Path, multi: bool) -> Path | None:
     """The folder at `path`, or unless `multi` the archive there, its ending given or not; links resolved."""
     if path.is_dir():
         return path.resolve()
-    archives = [] if multi else [path, *(Path(f"{path}{ending}") for ending in _ARCHIVES)]
+    archives = [] if multi else [path, *(Path(f"{path}{ending}") for ending in ARCHIVES)]
     return next((archive.resolve() for archive in archives if archive.is_file()), None)
 
 

@@ -152,6 +152,7 @@ class InlineHost:
         `runtimes` are those that may load a model.
         """
         self._artifacts = artifacts
+        self._endings = endings_of(runtimes)
         self._call_limits = CallLimits(limits.timeout_s, limits.concurrency, limits.queue)
         self._pinned_names = frozenset(pinned)
         self._pinned_keys: set[ModelKey] = set()
@@ -243,7 +244,7 @@ class InlineHost:
 
     def names_below(self, folder: Path) -> list[str]:
         """The models that can be called below a folder, scanned now."""
-        return self._artifacts.list_models(folder)
+        return self._artifacts.list_models(folder, self._endings)
 
     def pin_models(self, sources: Iterable[ModelSource]) -> None:
         """Keep exactly the models of these sources loaded, besides those pinned by name."""

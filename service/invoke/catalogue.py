@@ -11,6 +11,7 @@ from service.errors import ModelFault
 from service.hosting.artifacts.examples import example_call, example_calls
 from service.hosting.host import Call, Column, Host, Interface
 from service.invoke.directory import Directory
+from service.media.types import CSV, JSON, TEXT
 from service.store.store import NOTICES, GatewayReport, ModelReport, Store
 
 _MOST_INVENTED = 1000
@@ -241,13 +242,13 @@ def invent(interface: Interface | None) -> ExampleRequest | None:
     if interface is None or interface.scripted:
         return None
     if interface.texts:
-        return ExampleRequest(_ANY_TEXT, "text/plain")
+        return ExampleRequest(_ANY_TEXT, TEXT)
     if any(column.text for column in interface.columns):
         record = {column.name: _value_of(column) for column in interface.columns}
-        return ExampleRequest(json.dumps([record], ensure_ascii=False), "application/json")
+        return ExampleRequest(json.dumps([record], ensure_ascii=False), JSON)
     if not interface.width or interface.width > _MOST_INVENTED:
         return None
-    return ExampleRequest(",".join(["0.0"] * interface.width), "text/csv")
+    return ExampleRequest(",".join(["0.0"] * interface.width), CSV)
 
 
 def _value_of(column: Column) -> str | float | None:

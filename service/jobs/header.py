@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.domain.transform.jsonpath import compile_path
-from service.domain.transform.options import CSV, GZIP, TransformOptions, media_type
+from service.domain.transform.options import GZIP, TransformOptions, media_type
 from service.domain.transform.records import FORMS, input_filter
 from service.errors import PathError, RecordError
 from service.jobs.process import Profile
 from service.media.tables import HEADER_NOT_READ, HeaderUse, header_order, misnamed, read_header
+from service.media.types import CSV
 from service.objects.beneath import Spot
 from service.objects.store import read_chunks
 

@@ -10,8 +10,6 @@ from service.domain.transform.batch import batch_lines, batch_records
 from service.domain.transform.names import SUFFIX, check_distinct, read_manifest, relative_name, stored_name
 from service.domain.transform.options import (
     GZIP,
-    JSON,
-    JSON_LINES,
     LINE,
     MANIFEST_FILE,
     MEGABYTE,
@@ -24,6 +22,7 @@ from service.domain.transform.split import BLANK, SPLITTERS, too_large, without_
 from service.errors import ObjectFault, RecordError, ValidationFault
 from service.jobs.header import NO_HEADER, CsvHeader, find_header
 from service.jobs.process import Batch, Headed, Profile, Spans, Stream
+from service.media.types import ALIASES, JSON, JSON_LINES
 from service.objects.beneath import Spot
 from service.objects.store import ObjectStore, cannot_read, read_chunks
 
@@ -32,9 +31,7 @@ LEAST_BLOCK_BYTES: Final = MEGABYTE
 
 _MOST_BLOCK_BYTES: Final = 4 * MEGABYTE
 _LEAST_BLOCKS: Final = 64  # of a large input, so that all who work on it end at about the same time
-_TEXTS: Final = frozenset(
-    {"", JSON, JSON_LINES, "application/jsonl", "application/x-jsonlines"}
-)  # none is JSON
+_TEXTS: Final = frozenset({"", JSON, JSON_LINES, *ALIASES})  # none is JSON
 _LOOK_BYTES: Final = 2**16
 _SINGLE_BYTES: Final = 2**18
 _SINGLE_MOST: Final = 32  # so that a stop is not kept waiting by a slow model

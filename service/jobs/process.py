@@ -14,8 +14,6 @@ from types import FrameType
 from typing import Final, Protocol
 
 from service.domain.transform.options import (
-    CSV,
-    JSON_LINES,
     LINE,
     SINGLE_RECORD,
     ContainerParameters,
@@ -33,7 +31,7 @@ from service.hosting.runtimes.table import load_model
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.media.codec import choose_accept
 from service.media.tables import HeaderUse
-from service.media.types import JSON, TEXT
+from service.media.types import CSV, JSON, JSON_LINES, TEXT
 from service.objects.beneath import Spot
 from service.objects.store import cannot_read, read_chunks
 

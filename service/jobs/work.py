@@ -11,9 +11,6 @@ from typing import Final
 from service.domain.transform.batch import assemble, read_lines, read_rows
 from service.domain.transform.jsonpath import compile_path
 from service.domain.transform.options import (
-    CSV,
-    JSON,
-    JSON_LINES,
     LINE,
     NONE,
     SINGLE_RECORD,
@@ -25,6 +22,7 @@ from service.domain.transform.records import FORMS, input_filter, output_maker
 from service.domain.transform.split import SPLITTERS, payload
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable, PathError
 from service.media.csv_quick import count_newlines
+from service.media.types import CSV, JSON, JSON_LINES
 
 Ask = Callable[[bytes], bytes]
 """A request's body in, the answer's body out. Raises ModelFault."""

@@ -12,16 +12,15 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
+from service.media.readers import READERS, Rows
 from service.media.tables import PLAIN, Takes, quoted
-from service.media.types import CSV, JSON, JSON_LINES, NPY, READERS, TEXT, Rows
+from service.media.types import ALIASES, CSV, FORM, JSON, JSON_LINES, NPY, TEXT
 from service.media.writers import WRITERS, unwrap
 
 WRITTEN: Final = (JSON, CSV, JSON_LINES, NPY)
 OUTPUTS: Final = ("predicted_label", "probabilities")
 
 _BOM: Final = b"\xef\xbb\xbf"
-_ALIASES: Final = MappingProxyType({"application/x-jsonlines": JSON_LINES, "application/jsonl": JSON_LINES})
-_FORM: Final = "application/x-www-form-urlencoded"
 # latin-1 because some Java clients announce it for every text they send.
 _CHARSETS: Final = MappingProxyType(
     {"": "utf-8", "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "utf-8", "ascii": "utf-8"}
@@ -117,15 +116,15 @@ def _content_type(header: str | None) -> _ContentType:
 
 
 def _canonical(media_type: str) -> str:
-    return _ALIASES.get(media_type, media_type)
+    return ALIASES.get(media_type, media_type)
 
 
 @lru_cache(maxsize=_CACHED_HEADERS)
 def _read_content_type(header: str) -> _ContentType:
     media_type, parameters = _parse(header)
-    if media_type == _FORM:
+    if media_type == FORM:
         raise UnsupportedContentType(
-            f"Content-Type {_FORM} is what curl says when told nothing; say what the body is: "
+            f"Content-Type {FORM} is what curl says when told nothing; say what the body is: "
             "add -H 'Content-Type: text/csv' or -H 'Content-Type: application/json'."
         )
     known = _canonical(media_type or JSON)
@@ -156,7 +155,7 @@ def _csv_header(parameters: Mapping[str, str]) -> bool | None:
 def _choose(accept: str, default: str) -> Accept:
     ranges = list(_ranges(accept)) or [_Range("*/*", 1.0, None)]
     refused = {item.media_type for item in ranges if item.quality == 0}
-    offers = [offer for offer in (default, *WRITTEN, *_ALIASES) if offer not in refused]
+    offers = [offer for offer in (default, *WRITTEN, *ALIASES) if offer not in refused]
     for wanted in sorted(ranges, key=lambda item: -item.quality):
         if wanted.quality == 0:
             continue

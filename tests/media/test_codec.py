@@ -18,13 +18,8 @@ from hypothesis.extra import numpy as st_numpy
 from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
 from service.media.codec import WRITTEN, Accept, choose_accept, decode, encode
 from service.media.csv_quick import read_csv_quickly
+from service.media.readers import parse_json_strictly, plain_rows, read_csv_strictly, read_rows_strictly
 from service.media.tables import CsvBody, Table, Takes, quoted
-from service.media.types import (
-    parse_json_strictly,
-    plain_rows,
-    read_csv_strictly,
-    read_rows_strictly,
-)
 
 CSV, JSON, LINES, NPY = "text/csv", "application/json", "application/jsonlines", "application/x-npy"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from service.errors import BadPayload
 from service.media.codec import decode
 from service.media.csv_quick import count_newlines, read_csv_block
-from service.media.types import plain_rows, read_csv_strictly
+from service.media.readers import plain_rows, read_csv_strictly
 
 numbers = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),

@@ -7,10 +7,8 @@ from typing import Final
 
 from service.domain.transform.jsonpath import Path, compile_path
 from service.errors import PathError, ValidationFault
+from service.media.types import CSV, JSON, JSON_LINES
 
-CSV: Final = "text/csv"
-JSON: Final = "application/json"
-JSON_LINES: Final = "application/jsonlines"
 PROCESSED_TYPES: Final = (CSV, JSON, JSON_LINES)
 """The media types that filters and joins understand."""
 

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from service.domain.transform.jsonpath import Path
-from service.domain.transform.options import CSV, JSON, JSON_LINES
 from service.errors import PathError
+from service.media.types import CSV, JSON, JSON_LINES
 
 OUTPUT_NAME: Final = "SageMakerOutput"
 INPUT_NAME: Final = "SageMakerInput"

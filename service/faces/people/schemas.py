@@ -9,9 +9,8 @@ import orjson
 
 from service.hosting.host import Column, Interface
 from service.invoke.catalogue import ExampleRequest, Manual
+from service.media.types import CSV, JSON, JSON_LINES, NPY, TEXT
 
-CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", "application/x-npy"
-PLAIN = "text/plain"
 BUILT_IN = (CSV, JSON, JSON_LINES, NPY)
 """What built-in code reads and writes."""
 
@@ -29,7 +28,7 @@ def request_types(manual: Manual) -> list[str]:
     scripted = manual.interface is not None and manual.interface.scripted
     others: tuple[str, ...] = () if scripted and shown else BUILT_IN
     if manual.interface is not None and manual.interface.texts:
-        others = (PLAIN, *BUILT_IN)
+        others = (TEXT, *BUILT_IN)
     return [*shown, *(name for name in others if name not in shown)]
 
 
@@ -215,11 +214,11 @@ def _rows(example: ExampleRequest) -> list[Any] | None:
 def _text_example(content_type: str, example: ExampleRequest) -> Any:
     """The texts of an example, as another type has them."""
     texts = _parsed(example.body.encode()) if example.content_type == JSON else None
-    if example.content_type == PLAIN:
+    if example.content_type == TEXT:
         texts = [example.body.strip()]
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         return None
-    return {JSON: texts, PLAIN: texts[0]}.get(content_type)
+    return {JSON: texts, TEXT: texts[0]}.get(content_type)
 
 
 def _written_csv(rows: list[Any]) -> str | None:

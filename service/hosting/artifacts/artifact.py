@@ -19,12 +19,11 @@ from service.errors import ModelFailure, ModelNotFound
 from service.hosting.artifacts.archive import Limits, NotAllowedError, extract
 from service.hosting.artifacts.debris import NEW, remove_tree, unfinished
 from service.media.tables import quoted
+from service.media.types import ARCHIVES, PICKLES
 from service.objects.beneath import lies_in
 from service.s3uri import S3Uri, parse_s3_uri
 from service.settings import Settings
 
-_ARCHIVES: Final = (".tar.gz", ".tgz")
-_MODEL_FILES: Final = (".joblib", ".pkl")
 _SCRIPTS: Final = ("inference.py", "code/inference.py")
 _MAX_NAME_CHARS: Final = 1024
 _LISTED_DEPTH: Final = 2
@@ -86,7 +85,7 @@ class ArtifactStore:
                     continue
                 if inside is not None and inside not in real.parents:
                     continue
-                if real.is_dir() or (real.is_file() and candidate.name.endswith(_ARCHIVES)):
+                if real.is_dir() or (real.is_file() and candidate.name.endswith(ARCHIVES)):
                     return real
         raise missing
 
@@ -184,8 +183,10 @@ class ArtifactStore:
             self._unpack(path, version, target)
         return target
 
-    def list_models(self, folder: Path) -> list[str]:
+    def list_models(self, folder: Path, endings: Sequence[str] = PICKLES) -> list[str]:
         """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.
+
+        A model folder has a script, or a file with one of the `endings`.
 
         Raises: ModelNotFound; ModelFailure where the folder cannot be read.
         """
@@ -196,7 +197,7 @@ class ArtifactStore:
                 name = prefix + entry.name
                 if entry.name.startswith(".") or not self._is_callable(entry, name, folder):
                     continue
-                if _is_model(entry):
+                if _is_model(entry, tuple(endings)):
                     found.append(name)
                 elif entry.is_dir() and name.count("/") + 1 < _LISTED_DEPTH:
                     folders.append((Path(entry.path), f"{name}/"))
@@ -294,11 +295,11 @@ def _local(name: str, is_target: bool) -> str:
 
 def _spellings(path: Path) -> Iterator[Path]:
     yield path
-    suffix = next((suffix for suffix in _ARCHIVES if path.name.endswith(suffix)), None)
+    suffix = next((suffix for suffix in ARCHIVES if path.name.endswith(suffix)), None)
     if suffix is not None:
         yield Path(str(path).removesuffix(suffix))
     else:
-        yield from (Path(f"{path}{suffix}") for suffix in _ARCHIVES)
+        yield from (Path(f"{path}{suffix}") for suffix in ARCHIVES)
 
 
 def _real(path: Path) -> Path | None:
@@ -308,14 +309,14 @@ def _real(path: Path) -> Path | None:
         return None
 
 
-def _is_model(entry: "os.DirEntry[str]") -> bool:
+def _is_model(entry: "os.DirEntry[str]", endings: tuple[str, ...]) -> bool:
     if entry.is_file():
-        return entry.name.endswith(_ARCHIVES)
+        return entry.name.endswith(ARCHIVES)
     if not entry.is_dir():
         return False
     folder = Path(entry.path)
     return any((folder / script).is_file() for script in _SCRIPTS) or any(
-        inner.name.endswith(_MODEL_FILES) and inner.is_file() for inner in _scan(folder)
+        inner.name.endswith(endings) and inner.is_file() for inner in _scan(folder)
     )
 
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from service.hosting.host import Call
+from service.media.types import OF_ENDING
 
-_EXAMPLES = {
-    "example.csv": "text/csv",
-    "example.json": "application/json",
-    "example.jsonl": "application/jsonlines",
-}
+_EXAMPLES: Final = ("example.csv", "example.json", "example.jsonl")
 
 
 def example_call(folder: Path) -> Call | None:
@@ -23,7 +21,7 @@ def example_calls(folder: Path) -> list[Call]:
 
 
 def _examples_in(folder: Path) -> Iterator[Call]:
-    for name, content_type in _EXAMPLES.items():
+    for name in _EXAMPLES:
         file = folder / name
         if file.is_file():
-            yield Call(file.read_bytes(), content_type, None)
+            yield Call(file.read_bytes(), OF_ENDING[file.suffix], None)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from service.errors import ModelFault
 from service.hosting.host import Model
+from service.media.types import ARCHIVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,9 @@ class ModelKey:
     def name(self) -> str:
         """How people call the model: its address, or its folder or archive, without the ending."""
         called = self.address.rstrip("/") or self.path.name
-        return called.removesuffix(".tar.gz").removesuffix(".tgz")
+        for ending in ARCHIVES:
+            called = called.removesuffix(ending)
+        return called
 
 
 class Prepared(Protocol):

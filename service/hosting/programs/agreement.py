@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.media.types import Matrix
+from service.media.readers import Matrix
 
 Step = Callable[[Any], Any]
 """The answer of one method of an estimator to rows (m, features) float64, or to a stack (n, m, features).

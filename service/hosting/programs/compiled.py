@@ -29,7 +29,7 @@ from service.hosting.programs.agreement import (
 )
 from service.hosting.programs.probes import boundary_rows, probe_rows
 from service.log import get_logger
-from service.media.types import Matrix
+from service.media.readers import Matrix
 
 COMPILE = "SAGEBIRD_COMPILE"
 """The variable in a model's environment that switches compiling off for it."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.media.types import Matrix
+from service.media.readers import Matrix
 
 _COUNT = 192
 _THRESHOLD_ROWS = 96

@@ -11,9 +11,7 @@ from typing import Final
 
 from service.errors import ModelFailure
 from service.media.tables import quoted
-
-ENDINGS: Final = (".joblib", ".pkl")
-"""Of pickled models."""
+from service.media.types import PICKLES
 
 _NAMES: Final = ("model.joblib", "model.pkl")
 _RENAMED: Final = (".pickle", ".pck", ".pckl", ".sav", ".jl", ".gz", ".z", ".bz2", ".xz")
@@ -84,7 +82,7 @@ def _candidates(model_dir: Path) -> list[Path]:
     return sorted(
         file
         for file in model_dir.glob("*")
-        if file.suffix in ENDINGS and not file.name.startswith(".") and file.is_file()
+        if file.suffix in PICKLES and not file.name.startswith(".") and file.is_file()
     )
 
 
@@ -131,7 +129,7 @@ def _hint(path: Path, beside: int) -> str | None:
     told = _NAMED.get(path.name) or _KINDS.get(path.suffix.lower()) or _by_content(path)
     if told is not None:
         return f"{name} ({told[0]}) needs a code/inference.py whose model_fn loads it, with {told[1]}"
-    if path.suffix.lower() in _RENAMED or path.suffix.lower() in ENDINGS:
+    if path.suffix.lower() in _RENAMED or path.suffix.lower() in PICKLES:
         return f"{name} can be served as model.joblib or model.pkl, if it is a pickled scikit-learn model"
     if path.suffix == ".py":
         return f"{name} is run if it is named inference.py, or by SAGEMAKER_PROGRAM={name}"

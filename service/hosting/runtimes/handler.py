@@ -23,8 +23,9 @@ import numpy as np
 from service.errors import BadPayload, ModelFailure, ModelFault
 from service.hosting.runtimes.user_code import code_fault
 from service.media.codec import Accept, choose_accept, decode, encode
+from service.media.readers import plain_rows
 from service.media.tables import PLAIN, HeaderUse, Takes, shown_names
-from service.media.types import CSV, JSON, plain_rows
+from service.media.types import CSV, JSON
 
 TEXT_TYPES = frozenset({JSON, CSV})
 """Exactly these Content-Types give a handler its body as str. Source: inference toolkit, content_types.py."""

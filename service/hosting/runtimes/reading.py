@@ -13,6 +13,7 @@ import numpy as np
 from service.errors import BadPayload
 from service.hosting.runtimes.columns import ANY, DType, FittedColumn, columns_of, takes_records, takes_texts
 from service.log import get_logger
+from service.media.readers import Records, read_csv_numbers
 from service.media.tables import (
     GAPS,
     NUMBER,
@@ -33,7 +34,6 @@ from service.media.tables import (
     separated_otherwise,
     shown_names,
 )
-from service.media.types import Records, read_csv_numbers
 
 _WORDED: Final = frozenset({DType.WORD, DType.TEXT, DType.TRUTH})
 _SHOWN_NAMES: Final = 30

@@ -10,6 +10,7 @@ import httpx
 
 from service.errors import ModelFault, ModelTimeout, ModelUnreachable
 from service.hosting.host import Answer, Call
+from service.media.types import BYTES
 
 _PING_TIMEOUT_S: Final = 2.0
 _PARAMETERS_TIMEOUT_S: Final = 10.0
@@ -61,7 +62,7 @@ class RemoteModel:
         if not response.is_success:
             text = response.text.strip()[:_MAX_MESSAGE_CHARS]
             raise ModelFault(text or "the container gave no reason", response.status_code)
-        return Answer(response.content, response.headers.get("content-type", "application/octet-stream"))
+        return Answer(response.content, response.headers.get("content-type", BYTES))
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:

@@ -16,11 +16,11 @@ from service.hosting.artifacts.unpacked import Room
 from service.hosting.footprint import measure
 from service.hosting.host import Model
 from service.hosting.programs.compiled import Compiling
-from service.hosting.runtimes.finding import ENDINGS
 from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.handler import read_functions
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.hosting.runtimes.user_code import UserCode, holds_modules
+from service.media.types import PICKLES
 
 
 def _load_script(contents: Contents) -> Model:
@@ -49,7 +49,7 @@ def _is_left(contents: Contents) -> bool:
 
 RUNTIMES: Final = (
     Runtime("script", _is_scripted, _load_script),
-    Runtime("scikit-learn", _is_left, _load_pickle, ENDINGS),
+    Runtime("scikit-learn", _is_left, _load_pickle, PICKLES),
 )
 
 

@@ -23,8 +23,8 @@ from service.hosting.programs.compiled import Joined
 from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.stopwatch import Stopwatch
 from service.media.codec import Accept
+from service.media.readers import plain_rows
 from service.media.tables import PLAIN
-from service.media.types import plain_rows
 
 HANG_S = 20.0
 

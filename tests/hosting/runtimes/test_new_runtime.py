@@ -55,6 +55,7 @@ def test_its_models_answer_beside_all_others(tmp_path: Path) -> None:
             told = {model.name: model.description for model in host.models()}
             assert told == {"greeting": "a constant", "seven": "DummyRegressor (scikit-learn)"}
             assert host.interface_of(ModelSource("greeting")) is None
+            assert host.names_below(tmp_path) == ["greeting", "seven"]
 
     asyncio.run(test())
 

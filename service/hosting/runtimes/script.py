@@ -18,6 +18,7 @@ from service.hosting.runtimes.handler import (
     Handler,
 )
 from service.hosting.runtimes.interface import read_interface
+from service.hosting.runtimes.pickled import load_file
 from service.hosting.runtimes.runtime import Contents
 from service.hosting.runtimes.user_code import code_fault
 from service.media.tables import PLAIN, HeaderUse, quoted
@@ -110,7 +111,7 @@ def load(contents: Contents) -> HandlerModel:
         if "model_fn" in functions:
             model = functions["model_fn"](context, str(folder))
         else:
-            model = sklearn.load_file(finding.find_file(folder), versions, contents.room)
+            model = load_file(finding.find_file(folder), versions, contents.room)
         if "model_warmup_fn" in functions:
             functions["model_warmup_fn"](context, str(folder), model)
     warnings = drift.drift_sentences(versions)

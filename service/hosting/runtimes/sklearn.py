@@ -1,11 +1,9 @@
 """Scikit-learn models (and all that look like them), saved with joblib or pickle.
 
-In here: loading the file with every failure worded, and predicting from rows or records.
-Not in here: bytes and headers (codec), scripts (handler).
+In here: predicting from rows or records.
+Not in here: loading the file (pickled), bytes and headers (codec), scripts (handler).
 """
 
-import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -17,18 +15,17 @@ import joblib
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from service.errors import BadPayload, ModelFailure, ModelFault, ModelTooLarge, NotAcceptable
+from service.errors import BadPayload, ModelFailure, ModelFault, NotAcceptable
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Joined, Quick, answers_by_row
 from service.hosting.programs.probes import parts_of
 from service.hosting.runtimes.drift import drift_sentences, ignore_missing_names, listen
-from service.hosting.runtimes.finding import find_definition, find_file
-from service.hosting.runtimes.guarded import Unsure, load_within, too_large
+from service.hosting.runtimes.finding import find_file
+from service.hosting.runtimes.pickled import load_file
 from service.hosting.runtimes.reading import Reading, frame_of
 from service.hosting.runtimes.row_wise import is_row_wise
-from service.hosting.runtimes.trial import try_out
-from service.hosting.runtimes.user_code import code_fault, missing_module, plain
+from service.hosting.runtimes.user_code import code_fault, plain
 from service.media.codec import OUTPUTS, Accept
 from service.media.tables import CsvBody, Table, Takes
 from service.media.types import CSV, JSON, NPY
@@ -38,10 +35,6 @@ LABEL, PROBABILITIES = OUTPUTS
 _NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
 _HOLDS_GAPS = "contains NaN"
 _UNKNOWN_WORDS = "Found unknown categories"
-_LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
-    re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
-    re.compile(r"module (?P<shown>'(?P<module>[^']+)') has no attribute '(?P<name>[^']+)'"),
-)
 
 
 def load(model_dir: Path, environment: Mapping[str, str], room: Room = UNLIMITED) -> "SklearnModel":
@@ -50,73 +43,6 @@ def load(model_dir: Path, environment: Mapping[str, str], room: Room = UNLIMITED
     with listen() as versions:
         estimator = load_file(file, versions, room)
     return SklearnModel(estimator, read_output(environment), drift_sentences(versions))
-
-
-def load_file(file: Path, versions: set[str], room: Room = UNLIMITED) -> Any:
-    """Unpickle the file; `versions` is what `listen` fills meanwhile. Raises ModelFault.
-
-    No memory map: it would tie the loaded model to a file that may be replaced while it serves.
-    """
-    try:
-        return _load_within(file, room)
-    except MemoryError as error:
-        raise ModelTooLarge(f"{file.name} does not fit into memory") from error
-    except BaseException as error:  # edge: unpickling runs the model's own code
-        raise _load_failure(file, versions, error) from error
-
-
-def _load_within(file: Path, room: Room) -> Any:
-    """Unpickle, never beyond the room: where nobody can know, a process of its own goes first."""
-    if room.most_bytes:
-        try:
-            return load_within(file, room.most_bytes)
-        except Unsure:
-            try_out(file, room.most_bytes, room.folders, too_large(file.name, room.most_bytes))
-    return joblib.load(file)
-
-
-def _load_failure(file: Path, versions: set[str], error: BaseException) -> ModelFault:
-    if isinstance(error, ModelFault):
-        return error
-    said = f"{type(error).__name__}: {plain(str(error)).partition(chr(10))[0]}"
-    if versions:
-        return ModelFailure(f"{file.name} cannot be loaded ({said}): {'; '.join(drift_sentences(versions))}")
-    if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return _missing_module(file, plain(error.name))
-    for pattern in _LOST_NAMES:
-        lost = pattern.search(plain(str(error)))
-        if lost is not None:
-            # under `python -m` __main__ shows itself under another name
-            in_main = lost["shown"] == repr(sys.modules["__main__"])
-            return _missing_attribute(file, lost["name"], "__main__" if in_main else lost["module"])
-    return ModelFailure(f"{file.name} cannot be read: it is truncated, or no joblib or pickle file ({said})")
-
-
-def _missing_module(file: Path, name: str) -> ModelFailure:
-    if name.partition(".")[0] == "sklearn":
-        return ModelFailure(
-            f"{file.name} needs {name}, which this server's scikit-learn lacks: "
-            "fit the model again with this version, or install the version it was fitted with"
-        )
-    return ModelFailure(missing_module(file.name, name))
-
-
-def _missing_attribute(file: Path, name: str, module: str) -> ModelFailure:
-    if module == "__main__":
-        defined = find_definition([file.parent, file.parent / "code"], name)
-        if defined is not None:
-            return ModelFailure(
-                f"{file.name} was pickled from a script's __main__, which defined {name}: {defined.name} "
-                f"beside it defines {name}, so save it again from a script that has "
-                f"`from {defined.stem} import {name}`"
-            )
-        return ModelFailure(
-            f"{file.name} was pickled from a script's __main__, which defined {name}: define {name} in a "
-            "module of the model (code/inference.py or a file beside it), import it from there and save again"
-        )
-    return ModelFailure(
-        f"{file.name} needs {name} of the Python module {module!r}, which has no such thing here"
-    )
 
 
 def read_output(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from service.errors import ModelFailure, ModelTooLarge
 from service.hosting.artifacts.unpacked import Room, unpacked_bytes
 from service.hosting.runtimes.guarded import Unsure, load_within
-from service.hosting.runtimes.sklearn import load_file
+from service.hosting.runtimes.pickled import load_file
 
 MIB = 2**20
 

@@ -319,6 +319,31 @@ def test_taps_are_told_of_every_invocation_of_a_variant(world: Open) -> None:
     _run(world, act, lambda here: None)
 
 
+def test_the_models_own_seconds_grow_by_its_work_through_every_door(world: Open) -> None:
+    calls, seconds = 4, 0.02
+
+    def put(here: World) -> None:
+        code = here.models / "sleepy" / "code"
+        code.mkdir(parents=True)
+        script = f"def transform_fn(model, body, kind, to):\n    time.sleep({seconds})\n    return '1', 'text/csv'\n"
+        (code / "inference.py").write_text(f"import time\ndef model_fn(_):\n    return 1\n{script}")
+
+    async def act(rig: Rig) -> None:
+        asked = [Asked("all", ROW, model="sleepy")] * calls
+        for door in ("fast", "asgi"):
+            rig.settled.clear()
+            assert await rig.ask(door, asked) == [(200, b"1")] * calls
+            model_s = sum(one.model_s for one in rig.settled)
+            assert calls * seconds <= model_s <= sum(one.duration_s for one in rig.settled)
+        for quick in (False, True):
+            rig.measure(quick)
+            answering = rig.container.prepare([(b"content-type", b"text/csv")])
+            assert await _read(rig.rounds.answer(answering, ROW)) == (200, b"[0]")
+            assert 0 < rig.settled[-1].model_s <= rig.settled[-1].duration_s
+
+    _run(world, act, put)
+
+
 def _main(one: Asked) -> str:
     return "a" if one.endpoint == "iris" else "v"
 

@@ -9,6 +9,7 @@ from service.faces.front_door import Gateway
 from service.faces.people.pages import create_pages
 from service.http.asgi import App, made_when_called
 from service.http.guard import guard_of
+from service.http.remembered import Epoch
 from service.http.server import behind_proxies
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
@@ -47,7 +48,8 @@ def server_door(
 ) -> Gateway:
     """Every face, with `control` as the one for `POST /`."""
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
-    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes)
+    epoch = Epoch()
+    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, epoch)
 
     def metrics() -> tuple[bytes, str]:
         return render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE
@@ -67,4 +69,5 @@ def server_door(
         settings.max_body_bytes,
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
+        epoch=epoch,
     )

@@ -10,7 +10,7 @@ from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
 from service.http.encodings import unpacked
 from service.http.guard import CallerHeaders, Guard, is_prediction, leave, opened, read_asked
-from service.http.remembered import Remembered
+from service.http.remembered import Epoch, Remembered
 from service.http.reply import Answered, Answering, Preparing
 
 _ENDPOINTS = b"/endpoints/"
@@ -35,14 +35,17 @@ class Gateway:
         *,
         prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
         prepare_default: Preparing | None = None,
+        epoch: Epoch | None = None,
     ) -> None:
         """Take the four faces, and who says which requests may reach them.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
         `pages` the rest, other methods of the first two included. `max_body_bytes` is for compressed bodies
         as they come; each face has a limit of its own for what it reads. `prepare_endpoint`, which takes the
-        endpoint's name first, and `prepare_default` are the hot ways into the first two.
+        endpoint's name first, and `prepare_default` are the hot ways into the first two. What was found out
+        of a head is good for one `epoch`.
         """
+        self.epoch = Epoch() if epoch is None else epoch
         self.draining = False
         self._guard = guard
         self._max_body_bytes = max_body_bytes

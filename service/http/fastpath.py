@@ -20,7 +20,7 @@ from service.http.framing import body_of
 from service.http.head import HEAD_END, Head, read_head
 from service.http.phase import BODY, IDLE, ROUND
 from service.http.protocol import Connection
-from service.http.remembered import Remembered
+from service.http.remembered import Epoch, Remembered
 from service.http.rendering import render, render_failure
 from service.http.reply import Answered, Answering, Preparing, Reply, Written, send_answered
 
@@ -38,6 +38,7 @@ class FrontDoor(Protocol):
     """What knows which requests are hot."""
 
     draining: bool
+    epoch: Epoch  # heads are remembered with what answers them for so long
 
     def prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target`; None if the request must go to ASGI."""
@@ -211,6 +212,9 @@ def fast_protocol(
 ) -> type[FastProtocol]:
     """The protocol class for one gateway; `max_body_bytes` is the limit of ASGI's side."""
     known = Remembered[bytes, Known](_MOST_HEADS, _MOST_HEADS_BYTES)
+    alike = Remembered[object, Answering](_MOST_HEADS, _MOST_HEADS_BYTES)
+    door.epoch.holds(known)
+    door.epoch.holds(alike)
 
     class Bound(FastProtocol):
         front_door = door
@@ -220,7 +224,7 @@ def fast_protocol(
         crowd = Crowd()
         heads = known
         young_head = known.young.get
-        answerings = Remembered[object, Answering](_MOST_HEADS, _MOST_HEADS_BYTES)
+        answerings = alike
         round = rounds
 
     return Bound

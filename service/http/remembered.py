@@ -1,7 +1,7 @@
 """What is remembered because it may be asked again: bounded in number and in bytes, its keys included."""
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -44,6 +44,11 @@ class Remembered(Generic[Key, Value]):
         self._sizes[key] = size_bytes
         self._bytes += size_bytes
 
+    def forget(self) -> None:
+        """Forget everything."""
+        self.young.clear()
+        self._old, self._sizes, self._bytes = {}, {}, 0
+
     def __contains__(self, key: Key) -> bool:
         return key in self.young or key in self._old
 
@@ -51,14 +56,41 @@ class Remembered(Generic[Key, Value]):
         return len(self.young.keys() | self._old.keys())
 
 
+class Epoch:
+    """How long what is remembered of requests is good: until it changes who may ask for what.
+
+    Whoever changes that moves the epoch, and all that was remembered in it is forgotten. So a request costs
+    nothing more, and who is turned away from now on is so with the next one.
+    """
+
+    def __init__(self) -> None:
+        self._memories: list[Remembered[Any, Any]] = []
+
+    def holds(self, memory: Remembered[Any, Any]) -> None:
+        """What this memory has is good for one epoch only."""
+        self._memories.append(memory)
+
+    def move(self) -> None:
+        """Begin the next one. Called on the event loop, between requests."""
+        for memory in self._memories:
+            memory.forget()
+
+
 def remembering(
-    make: Callable[[Key], Value], most: int, most_bytes: int, size_of: Callable[[Key], int]
+    make: Callable[[Key], Value],
+    most: int,
+    most_bytes: int,
+    size_of: Callable[[Key], int],
+    epoch: Epoch | None = None,
 ) -> Callable[[Key], Value]:
     """`make`, which finds what it made before for the same key, but for None, which is made anew.
 
-    `size_of` says how many bytes a key and what is made of it hold, about.
+    `size_of` says how many bytes a key and what is made of it hold, about. With an epoch it is made anew when
+    that moves.
     """
     memory = Remembered[Key, Value](most, most_bytes)
+    if epoch is not None:
+        epoch.holds(memory)
 
     def find(key: Key) -> Value:
         found = memory.find(key)

@@ -15,6 +15,7 @@ from service.http.asgi import App, Headers, Receive, Scope, Send, header_lines, 
 from service.http.connections import ConnectionLimits
 from service.http.edge import asgi_protocol
 from service.http.fastpath import fast_protocol
+from service.http.remembered import Epoch
 from service.http.reply import Answered, Answering, Preparing, Reply, Written
 from service.http.server import Server
 from service.invoke.round import Round
@@ -33,6 +34,7 @@ class FrontDoor:
 
     def __init__(self) -> None:
         self.draining = False
+        self.epoch = Epoch()
         self.may_answer = asyncio.Event()
         self.waits = threading.Semaphore(0)
         self.together: list[int] = []
@@ -124,6 +126,13 @@ class Running:
     def hold_up(self, seconds: float) -> None:
         """Have the server do nothing for a while: what comes meanwhile is there all at once."""
         self._loop.call_soon_threadsafe(time.sleep, seconds)
+
+    def move_epoch(self) -> None:
+        """Have what is remembered of heads be good no longer, before any request that is sent from now on."""
+        moved = threading.Event()
+        self._loop.call_soon_threadsafe(self.front.epoch.move)
+        self._loop.call_soon_threadsafe(moved.set)
+        assert moved.wait(WAIT_S)
 
     def let_answer(self) -> None:
         """Have what waits be answered."""

@@ -35,6 +35,16 @@ def test_the_same_head_is_prepared_once_for_all_connections(server: Running) -> 
     assert len(server.front.prepared) == 2  # of three bytes and of five
 
 
+def test_what_is_remembered_of_a_head_is_good_for_one_epoch(server: Running) -> None:
+    with server.connect() as talk:
+        for prepared in (1, 2, 3):
+            for body in (b"abc", b"def"):
+                talk.send(request(body))
+                assert talk.answer()[2] == body
+            assert len(server.front.prepared) == prepared
+            server.move_epoch()
+
+
 def test_the_answer_is_the_same_as_the_first(server: Running) -> None:
     with server.connect() as talk:
         answers = []

@@ -325,8 +325,10 @@ def test_the_models_own_seconds_grow_by_its_work_through_every_door(world: Open)
     def put(here: World) -> None:
         code = here.models / "sleepy" / "code"
         code.mkdir(parents=True)
-        script = f"def transform_fn(model, body, kind, to):\n    time.sleep({seconds})\n    return '1', 'text/csv'\n"
-        (code / "inference.py").write_text(f"import time\ndef model_fn(_):\n    return 1\n{script}")
+        answer = (
+            f"def transform_fn(model, body, kind, to):\n    time.sleep({seconds})\n    return '1', kind\n"
+        )
+        (code / "inference.py").write_text(f"import time\ndef model_fn(_):\n    return 1\n{answer}")
 
     async def act(rig: Rig) -> None:
         asked = [Asked("all", ROW, model="sleepy")] * calls

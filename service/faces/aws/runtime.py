@@ -20,7 +20,7 @@ from service.http.asgi import (
     rest_of_body,
 )
 from service.http.failures import note_failure
-from service.http.remembered import remembering
+from service.http.remembered import Epoch, remembering
 from service.http.reply import Answered, Answering, Reply, Written, send_answered
 from service.http.sandbox import sandbox
 from service.invoke.invocation import Invocation, InvocationHead
@@ -54,13 +54,16 @@ SERVED = frozenset({"InvokeEndpoint"})
 class RuntimeFace:
     """An ASGI application for everything below /endpoints/."""
 
-    def __init__(self, predictor: Predictor, rounds: Round, max_body_bytes: int) -> None:
+    def __init__(
+        self, predictor: Predictor, rounds: Round, max_body_bytes: int, epoch: Epoch | None = None
+    ) -> None:
+        """Answer by `predictor`, in `rounds`; what was read of a head is good for one `epoch`."""
         self._predictor = predictor
         self._round = rounds
         self._max_body_bytes = max_body_bytes
         self._service = load_service("sagemaker-runtime")
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
-        self._heads = remembering(self._read_head, _KNOWN_HEADS, _KNOWN_BYTES, _size_of_head)
+        self._heads = remembering(self._read_head, _KNOWN_HEADS, _KNOWN_BYTES, _size_of_head, epoch)
         self._lines = remembering(self._usual_lines, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
         self._ids = request_ids()
         self._log = get_logger("sagebird.runtime")

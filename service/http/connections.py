@@ -14,7 +14,7 @@ _TURNS_S = 0.00025
 MOST_TURNS = 64
 MOST_READS = 2  # each of up to 256 KiB
 _SEARCH_EVERY_S = 0.1
-_DRAIN_EVERY_S = 0.01
+_DRAIN_EVERY_S = 0.005
 _MOST_REFUSED = 16
 
 
@@ -73,7 +73,7 @@ class Turns:
 
 
 def slow_reads() -> Turns:
-    """Turns for what is only read away: about 50 MiB/s of it, however much of it is sent."""
+    """Turns for what is only read away: about 100 MiB/s of it, however much of it is sent."""
     return Turns(MOST_READS, _DRAIN_EVERY_S)
 
 

@@ -1,9 +1,8 @@
 """HTTP/1.1 on one connection: one request at a time, bounded in memory and in time whatever a client does.
 
-What was received and belongs to later requests stays as it came, within one read of the socket: there is no
-further one while an answer is due. Requests that came together are answered in turns with those of other
-connections. Offers to change the protocol (`Upgrade`) are passed over: all requests are framed alike.
-Each request is answered by an ASGI application here; fastpath.py answers some without. Source: RFC 9112.
+What belongs to later requests stays as it came, within one read of the socket; requests that came together
+are answered in turns with those of other connections. Offers to change the protocol (`Upgrade`) are passed
+over. An ASGI application answers each request; fastpath.py answers some without. Source: RFC 9112.
 """
 
 import asyncio
@@ -53,7 +52,8 @@ class Connection(asyncio.Protocol):
         self._search = HeadSearch()
         self._body: Body = body_of(0)
         self._exchange: Exchange | None = None
-        self._is_used = self._leaving = self._queued = self._reads_later = False
+        self._is_used = self._leaving = self._queued = False
+        self._reads_later = 0.0  # since when it waits for its turn to read
         self._rest_bytes = 0
         self._since_s = 0.0  # when what it is at began, or last went on
         self._stalled = (0.0, _MANY)  # when it was seen last how many bytes of answers wait to be read
@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
                 self._queue()
 
     def take_part(self, part: bytes) -> None:
-        """A part of the body was received, perhaps the last one."""
+        """A part of the body was received."""
         if self.state == ANSWER and self._exchange is not None:
             self._exchange.take(part, not self._body.is_whole)
         elif self.state == REST:
@@ -273,18 +273,19 @@ class Connection(asyncio.Protocol):
         """Read on when others had their turn: a socket can have some MiB, which would be read at once."""
         self.flow.pause_reading()
         if not self._reads_later:
-            self._reads_later = True
+            self._reads_later = self.loop.time()
             turns = self.drains if self.state in (REST, OVER) else self.reads
             turns.add(self._read_on, self.loop)
 
     def _read_on(self) -> None:
-        self._reads_later = False
-        if not self.transport.is_closing():
-            if self.state == OVER:
-                self.transport.write_eof()
-            else:
-                self._since_s = self.loop.time()
-            self.flow.resume_reading()
+        now_s, since_s, self._reads_later = self.loop.time(), self._reads_later, 0.0
+        if self.transport.is_closing():
+            return
+        self._since_s = self._since_s + now_s - since_s if self.state == OVER else now_s
+        if self.state == OVER:
+            self.transport.write_eof()
+            self.watch.look_within(_LINGER_S)
+        self.flow.resume_reading()
 
     def _body_is_due(self) -> bool:
         return self.state in (BODY, ANSWER, REST) and not self._body.is_whole and not self.flow.read_paused
@@ -337,8 +338,7 @@ class Connection(asyncio.Protocol):
     def hang_up(self, goes_on: bool = False) -> None:
         """Send what is written and close. What still comes is read away for a moment.
 
-        A client that has more to send would hear of a reset, and not the answer. It is told of the end when
-        its turn comes, so that who is refused again and again is not served before others.
+        A client that has more to send would hear of a reset, not the answer. It is told at its turn.
         """
         if self.transport.is_closing():
             return
@@ -375,7 +375,7 @@ class Connection(asyncio.Protocol):
         if self.flow.write_paused or (self.state == OVER and self._unsent()):
             return self._stalled[0] + limits.answer_s
         if self.state == OVER:
-            return self._since_s + _LINGER_S
+            return inf if self._reads_later else self._since_s + _LINGER_S
         if self.state == IDLE:
             return self._since_s + (limits.keep_alive_s if self._is_used else limits.head_s)
         if self.state == HEAD:

@@ -350,3 +350,16 @@ def test_connections_that_are_over_leave_nothing_for_the_garbage_collector(serve
         assert _connections() <= 1
     finally:
         gc.enable()
+
+
+def test_all_of_many_refused_clients_that_send_everything_first_hear_of_it(server: Running) -> None:
+    """Their turns come later than one of them may linger by itself: that time runs once it has its turn."""
+    body = b"a" * (LIMIT_BYTES + 1)
+    with ExitStack() as stack:
+        talks = [stack.enter_context(server.connect()) for _ in range(150)]
+        for talk in talks:
+            talk.send(b"POST /elsewhere HTTP/1.1\r\nHost: h\r\nContent-Length: 6000000\r\n\r\n" + body)
+        for talk in talks:
+            assert talk.answer()[0] == 413
+            talk.send_no_more()
+            assert talk.end() == b""

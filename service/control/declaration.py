@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -14,10 +15,12 @@ import yaml
 
 from service.errors import StartupError
 from service.media.types import ARCHIVES
+from service.objects.beneath import Spot
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _NO_NAME = re.compile(r"[^a-zA-Z0-9]+")
 _MISSING: Any = object()
+_MOST_BYTES = 1 << 20
 _FILE_KEYS = {"default_endpoint", "endpoints"}
 _YAML_INT = "tag:yaml.org,2002:int"
 _LONGEST_NUMBER = 100
@@ -119,11 +122,15 @@ def imply(file: Path, models: Path, names: Iterable[str]) -> Declaration:
 def _load(file: Path) -> Any:
     """The document of a file, `_MISSING` if there is no such file. Raises DeclarationError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        with os.fdopen(Spot(file.absolute(), links=True).open(), "rb") as stream:  # a pipe would wait
+            found = stream.read(_MOST_BYTES + 1)
+        text = found.decode()
     except FileNotFoundError:
         return _MISSING
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{file} cannot be read: {error}") from None
+    if len(found) > _MOST_BYTES:
+        raise DeclarationError(f"{file} is larger than {_MOST_BYTES >> 20} MiB.")
     try:
         return yaml.load(_Named(text, file.name), _Loader)  # noqa: S506 - _Loader is a SafeLoader
     except _YAML_ERRORS as error:

@@ -443,6 +443,25 @@ def test_what_is_not_yaml_is_refused_with_a_sentence(models: Path, text: str | b
     assert refusal(models, text)
 
 
+def test_a_pipe_and_a_file_without_an_end_are_refused_and_nobody_waits(models: Path) -> None:
+    file = models / "endpoints.yaml"
+    os.mkfifo(file)
+    with pytest.raises(DeclarationError, match=r"endpoints\.yaml cannot be read"):
+        read_declaration(models / "endpoints.yaml", models)
+    file.unlink()
+    file.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(DeclarationError, match=r"endpoints\.yaml is larger than 1 MiB\.$"):
+        read_declaration(models / "endpoints.yaml", models)
+
+
+def test_a_linked_file_is_read(models: Path, tmp_path: Path) -> None:
+    """As where a cluster mounts a ConfigMap."""
+    (tmp_path / "elsewhere").write_text("endpoints: {}\n")
+    (models / "endpoints.yaml").symlink_to(tmp_path / "elsewhere")
+
+    assert read_declaration(models / "endpoints.yaml", models).endpoints == {}
+
+
 def test_a_file_that_cannot_be_read_is_refused(models: Path) -> None:
     (models / "endpoints.yaml").mkdir()
 

@@ -21,6 +21,7 @@ _MMAP_THRESHOLD_BYTES = 1 << 20
 _KEPT_BLOCK_BYTES = 1 << 24
 _KEPT_BYTES = 1 << 25
 _TRIM_EVERY_S = 5.0
+_TRIM_AT_LEAST_EVERY_S = 60.0
 _MOST_GROWTH_BYTES = 1 << 23
 _COLLECTING = threading.Lock()  # a collection that begins while another one runs does nothing and returns
 _WITNESS_DEPTH = 2
@@ -103,12 +104,19 @@ async def keep_trimmed() -> None:
     would be held for ever. It costs some milliseconds, in a thread, and only where the process has grown.
     """
     process = psutil.Process()
-    held_bytes = process.memory_info().rss
+    least_bytes = process.memory_info().rss
+    wait_s = _TRIM_EVERY_S
     while True:
-        await asyncio.sleep(_TRIM_EVERY_S)
-        if process.memory_info().rss > held_bytes + _MOST_GROWTH_BYTES:
-            await asyncio.to_thread(_trim)
-            held_bytes = process.memory_info().rss
+        await asyncio.sleep(wait_s)
+        before_bytes = process.memory_info().rss
+        least_bytes = min(least_bytes, before_bytes)
+        if before_bytes <= least_bytes + _MOST_GROWTH_BYTES:
+            wait_s = _TRIM_EVERY_S
+            continue
+        await asyncio.to_thread(_trim)
+        came_back = before_bytes - process.memory_info().rss > _MOST_GROWTH_BYTES
+        # What is in use stays: where nothing came back it is tried less often.
+        wait_s = _TRIM_EVERY_S if came_back else min(2 * wait_s, _TRIM_AT_LEAST_EVERY_S)
 
 
 def _trim() -> None:

@@ -181,7 +181,8 @@ def _texts(value: npt.NDArray[Any]) -> bytes:
         written = orjson.dumps(texts)
     except TypeError:  # half a character
         written = b"\xff"
-    if written.isascii() and written.count(b",") < max(len(texts), 1):
+    # json.dumps escapes all beyond ASCII, and DEL.
+    if written.isascii() and b"\x7f" not in written and written.count(b",") < max(len(texts), 1):
         return written.replace(b",", b", ")
     return f"[{', '.join(map(encode_basestring_ascii, texts))}]".encode()
 

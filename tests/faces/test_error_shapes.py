@@ -123,6 +123,8 @@ def test_other_methods_of_a_registered_model_hear_how_it_is_called(
         ("PUT", "/status", 405, "GET"),
         ("GET", "/invocations", 405, "POST"),
         ("PUT", "/endpoints/iris/invocations", 405, "POST"),
+        ("X-Y", "/endpoints/iris/invocations", 405, "POST"),
+        ("TRACE", "/endpoints/iris/invocations", 405, "POST"),
     ],
 )
 def test_what_is_not_there_is_told_in_the_shape_of_its_face_and_has_an_id(

@@ -642,6 +642,7 @@ ARRAYS = st.one_of(
 @given(st.one_of(ARRAYS, JSON_VALUES))
 @example(np.array(["\ud800", "\x7f\x1f"]))
 @example(["\ud800"])
+@example(np.array(["a\x7f"]))
 @example(np.array(["Bär", "a, b", 'q"']))
 def test_json_is_json_dumps_to_the_byte(prediction: Any) -> None:
     plain = listed(prediction)

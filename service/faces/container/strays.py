@@ -3,6 +3,7 @@
 Source: docs/reference/errors.md.
 """
 
+import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from service.log import get_logger
 _MOST_CHARS = 200
 _TYPES = {404: "ResourceNotFoundException", 405: "MethodNotAllowedException"}
 _ORDER = ("GET", "POST", "DELETE")
+_INVOCATIONS = re.compile(r"(/endpoints/[^/]+)?/invocations/?")
 _INVOKE = "/invoke"
 
 
@@ -29,7 +31,7 @@ def answer_strays(app: FastAPI) -> None:
 
     async def refuse(request: Request, error: Exception) -> Response:
         path = request.url.path
-        if is_invoke(path):
+        if is_invoke(path) or _INVOCATIONS.fullmatch(path):
             return only_post(request)
         allowed = _allowed(app, request)
         told = f"{request.method} is not for {_shown(request)}, which answers {' and '.join(allowed)}."
@@ -45,7 +47,7 @@ def is_invoke(path: str) -> bool:
 
 
 def only_post(request: Request) -> Response:
-    """The answer to whoever asks `/models/NAME/invoke` by another method: how it is called."""
+    """The answer to whoever asks for a prediction by another method: how one is asked for."""
     host = str(request.base_url).rstrip("/")
     told = (
         f"{request.method} asks for no prediction here: send a POST with the input as the body, for example "

@@ -13,7 +13,7 @@ class Stopwatch:
         self._ended_s: float | None = None
 
     def start(self) -> None:
-        """The model begins."""
+        """The model begins: what came before was waiting."""
         self._begun_s = perf_counter()
 
     def stop(self) -> None:

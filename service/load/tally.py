@@ -135,7 +135,7 @@ class Tally:
 
 
 def load(document: Mapping[str, Any]) -> Tally:
-    """What `Tally.dump` gave."""
+    """The tally that `Tally.dump` wrote down."""
     parts = {
         "series": {name: _load_series(series) for name, series in document["series"].items()},
         "waits": histogram.load(document["waits"]),

@@ -102,7 +102,7 @@ def wait(condition: Callable[[], object], rest_s: float = 0.01) -> None:
 def run_timed(shop: Shop, name: str, workers: int) -> float:
     """Seconds of a job from its first output to its end; workers are started, and warm, before.
 
-    The start of a crew, which loads libraries, is left out: it is the same however long the job is.
+    The start of a pool, which loads libraries, is left out: it is the same however long the job is.
     """
     before = shop.started()
     for _ in range(workers):

@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import tempfile
+import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,9 +30,9 @@ from service.processes.gateway import GatewayParts, run_gateway
 from service.processes.keeper import KeeperParts, run_keeper
 from service.processes.ready import Welcome
 from service.processes.startup import address, begin, listen, only_one, prepare_state, reachable, say_where
-from service.processes.supervisor import is_alive
 from service.processes.worker import WorkerParts, run_worker
 from service.settings import Settings
+from service.store.members import LEASE_S, LeaseWatch
 from service.store.migrate import check_whole
 from service.store.store import Store
 
@@ -92,6 +93,7 @@ def work(settings: Settings) -> int:
 def _run(settings: Settings, listener: socket.socket, control: ControlPlane | None) -> int:
     """Fork the family and keep it alive; without `control` a container's."""
     parent = os.getpid()
+    family = uuid.uuid4().hex
     url = None if control is None else settings.public_url or reachable(address(listener))
 
     def worker() -> int:
@@ -99,9 +101,9 @@ def _run(settings: Settings, listener: socket.socket, control: ControlPlane | No
 
     lives = Lives(
         gateway=lambda place: run_gateway(
-            settings, place, parent, partial(build_gateway, settings, place.slot, control)
+            settings, place, parent, partial(build_gateway, settings, family, place.slot, control)
         ),
-        keeper=lambda: run_keeper(partial(build_keeper, settings, url, control), parent),
+        keeper=lambda: run_keeper(partial(build_keeper, settings, family, url, control), parent),
         worker=None if control is None else worker,
     )
     return run_family(settings, listener, lives)
@@ -114,18 +116,22 @@ def build_declared_file(settings: Settings, store: Store) -> DeclaredFile:
     return DeclaredFile(file, settings.models, store, context, names, settle_s=_SETTLE_S)
 
 
-def build_keeper(settings: Settings, url: str | None, control: ControlPlane | None) -> KeeperParts:
+def build_keeper(
+    settings: Settings, family: str, url: str | None, control: ControlPlane | None
+) -> KeeperParts:
     """What follows the declarations of a server at `url` and settles endpoints.
 
     With a control plane it answers what is handed in at the desk, too.
     """
     store = reopen(settings)
-    looks: list[Callable[[], object]] = [partial(reconcile, store, context_of(settings), is_alive)]
+    context = context_of(settings)
+    watch = LeaseWatch(context.clock, LEASE_S)
+    looks: list[Callable[[], object]] = [partial(reconcile, store, context, watch.is_alive)]
     if url is not None:
         welcome = Welcome(store, url, settings.gateways, open_artifacts(settings))
         looks = [build_declared_file(settings, store).look, *looks, welcome.look]
     desk = None if control is None else control.open_desk(settings, store)
-    return KeeperParts(store, looks, desk)
+    return KeeperParts(f"{family}/keeper", context.clock, store, looks, desk)
 
 
 def build_worker(settings: Settings, store: Store) -> WorkerParts:
@@ -133,7 +139,7 @@ def build_worker(settings: Settings, store: Store) -> WorkerParts:
     return WorkerParts(store, open_artifacts(settings), drop_orders(store, context_of(settings)))
 
 
-def build_gateway(settings: Settings, slot: str, control: ControlPlane | None) -> GatewayParts:
+def build_gateway(settings: Settings, family: str, slot: str, control: ControlPlane | None) -> GatewayParts:
     """Build one gateway's parts and join them. Must be called on its event loop.
 
     The container role has no control plane.
@@ -159,7 +165,7 @@ def build_gateway(settings: Settings, slot: str, control: ControlPlane | None) -
         observer.compiled,
     )
     registry.watch_gauges(lambda: _gauges(host, limits))
-    follower = Follower(store, host, registry, os.getpid())
+    follower = Follower(store, host, registry, f"{family}/{slot}")
     predictor = Predictor(
         lambda: follower.directory,
         random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret

@@ -13,10 +13,10 @@ from service.store.store import Store, View
 _UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
 
 
-def reconcile(store: Store, context: OperationContext, is_alive: Callable[[int], bool]) -> int:
+def reconcile(store: Store, context: OperationContext, is_alive: Callable[[str, int], bool]) -> int:
     """Settle every endpoint by the reports of the gateways that are alive; returns how many moved.
 
-    The reports of gateways that are gone are forgotten.
+    `is_alive` is told a gateway's name and its last beat. The reports of those that are gone are forgotten.
     """
     gateways = _living_gateways(store, is_alive)
     with store.view() as view:
@@ -48,13 +48,15 @@ def _note(resource: Resource) -> None:
     report("endpoint settled", endpoint=resource.name, status=resource.status, reason=resource.failure_reason)
 
 
-def _living_gateways(store: Store, is_alive: Callable[[int], bool]) -> list[GatewayState]:
-    found = []
+def _living_gateways(store: Store, is_alive: Callable[[str, int], bool]) -> list[GatewayState]:
+    found, gone = [], []
     for gateway in store.gateways():
-        if is_alive(gateway.pid):
+        if is_alive(gateway.member, gateway.beat):
             found.append(GatewayState(gateway.revision, gateway.reports))
         else:
-            store.forget_gateway(gateway.pid)
+            gone.append(gateway.member)
+    if gone:
+        store.forget_gateways(gone)
     return found
 
 

@@ -12,7 +12,8 @@ from service.hosting.artifacts.examples import example_call, example_calls
 from service.hosting.host import Call, Column, Host, Interface
 from service.invoke.directory import Directory
 from service.media.types import CSV, JSON, TEXT
-from service.store.store import NOTICES, GatewayReport, ModelReport, Store
+from service.store.members import GatewayReport, ModelReport
+from service.store.store import NOTICES, Store
 
 _MOST_INVENTED = 1000
 _ANY_TEXT = "Any text will do."

@@ -13,7 +13,8 @@ from service.invoke.directory import EMPTY, Directory, next_directory
 from service.invoke.warming import Warming
 from service.log import Trouble, get_logger
 from service.observe.counts import Registry
-from service.store.store import Delta, GatewayReport, ModelReport, Store
+from service.store.members import RENEW_S, GatewayReport, ModelReport
+from service.store.store import Delta, Store
 
 LOOK_S = 0.2
 """Seconds between two looks at the store while nothing happens; a change is everywhere within 1 s."""
@@ -42,17 +43,19 @@ class _Problem:
 class Follower:
     """Follows the store on behalf of one gateway process."""
 
-    def __init__(self, store: Store, host: Host, registry: Registry, pid: int) -> None:
+    def __init__(self, store: Store, host: Host, registry: Registry, member: str) -> None:
+        """`member` is the name of the gateway in its family."""
         self.directory: Directory = EMPTY
         self._store = store
         self._host = host
         self._registry = registry
-        self._pid = pid
+        self._member = member
         self._warming = Warming(host)
         self._reported: GatewayReport | None = None
         self._following = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._was_ready = False
+        self._renew_at_s = 0.0  # on the event loop's clock
         self._quick_until_s = 0.0  # on the event loop's clock
         self._log = get_logger("sagebird.gateway")
         self._trouble = Trouble(self._log, "store cannot be followed, calls are answered as before")
@@ -97,10 +100,22 @@ class Follower:
             directory = self.directory
             models = self._reported.models if quick and self._reported is not None else self._models()
             states = tuple(self._warming.reports(directory.unsettled.values()))
-            report = GatewayReport(self._pid, directory.revision, states, models)
+            report = GatewayReport(self._member, directory.revision, states, models)
             if report != self._reported:
-                await asyncio.to_thread(self._store.report, report)
-                self._reported = report
+                await self._report(report)
+            elif asyncio.get_running_loop().time() >= self._renew_at_s:
+                await self._renew(report)
+
+    async def _report(self, report: GatewayReport) -> None:
+        await asyncio.to_thread(self._store.report, report)
+        self._reported = report
+        self._renew_at_s = asyncio.get_running_loop().time() + RENEW_S
+
+    async def _renew(self, report: GatewayReport) -> None:
+        """Show that this gateway lives; whoever thought that it did not has forgotten its report."""
+        if not await asyncio.to_thread(self._store.renew, self._member):
+            await asyncio.to_thread(self._store.report, report)
+        self._renew_at_s = asyncio.get_running_loop().time() + RENEW_S
 
     async def catch_up(self) -> None:
         """Have the directory show at least what the store holds at this moment."""

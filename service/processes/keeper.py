@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from service.clock import Clock
 from service.errors import SagebirdError
 from service.log import Trouble, get_logger
 from service.processes.child import is_orphaned, stop_event
 from service.processes.desk import Desk
+from service.processes.leadership import Leadership
 from service.store.store import Store
 
 _LOOK_S = 0.2
@@ -17,8 +19,14 @@ _QUICK_FOR_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class KeeperParts:
-    """What the keeper process is made of: what its rounds do, and the desk that answers meanwhile, if any."""
+    """What the keeper process is made of.
 
+    Its name in the family, what its rounds do as long as it leads, and the desk that answers meanwhile, if
+    any.
+    """
+
+    member: str
+    clock: Clock
     store: Store
     looks: Sequence[Callable[[], object]]
     desk: Desk | None
@@ -28,7 +36,9 @@ def run_keeper(build: Callable[[], KeeperParts], parent_pid: int) -> int:
     """One keeper process, until SIGTERM or until the parent is gone."""
     stop = stop_event()
     parts = build()
-    Keeper(parts.store, parts.looks).run(lambda seconds: stop.wait(seconds) or is_orphaned(parent_pid))
+    leadership = Leadership(parts.store, "keeper", parts.member, parts.clock)
+    keeper = Keeper(parts.store, parts.looks, leadership.is_held)
+    keeper.run(lambda seconds: stop.wait(seconds) or is_orphaned(parent_pid))
     if parts.desk is not None:
         parts.desk.close()
     parts.store.close()
@@ -38,9 +48,12 @@ def run_keeper(build: Callable[[], KeeperParts], parent_pid: int) -> int:
 class Keeper:
     """Does one round after the other, whatever becomes of the last one."""
 
-    def __init__(self, store: Store, looks: Sequence[Callable[[], object]]) -> None:
-        """`looks` are what a round does, in this order."""
+    def __init__(
+        self, store: Store, looks: Sequence[Callable[[], object]], leads: Callable[[], bool]
+    ) -> None:
+        """`looks` are what a round does, in this order, as long as it `leads`."""
         self._store = store
+        self._leads = leads
         self._looks = looks
         self._seen = 0
         self._quick_until_s = monotonic() + _QUICK_FOR_S
@@ -59,6 +72,8 @@ class Keeper:
                 self._log.exception("keeper could not do its round")
 
     def _round(self) -> None:
+        if not self._leads():
+            return
         for look in self._looks:
             look()
         if (revision := self._store.revision()) != self._seen:

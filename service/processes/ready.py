@@ -11,7 +11,6 @@ from service.domain.kinds import Kind
 from service.errors import ModelFault
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.examples import example_call
-from service.processes.supervisor import is_alive
 from service.store.store import DEFAULT_ENDPOINT, Store, View
 
 _UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
@@ -22,7 +21,7 @@ class Welcome:
     """Waits until a server is ready, and says so once."""
 
     def __init__(self, store: Store, url: str, gateways: int, artifacts: ArtifactStore) -> None:
-        """`url` is where people reach it, `gateways` how many must be up."""
+        """`url` is where people reach it, `gateways` how many must have reported."""
         self._store = store
         self._url = url
         self._gateways = gateways
@@ -31,7 +30,7 @@ class Welcome:
 
     def look(self) -> None:
         """Say it, if it is so."""
-        if self._said or sum(is_alive(gateway.pid) for gateway in self._store.gateways()) < self._gateways:
+        if self._said or len(self._store.gateways()) < self._gateways:
             return
         with self._store.view() as view:
             if view.of_kind(Kind.ENDPOINT, _UNDER_WAY):

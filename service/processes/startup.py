@@ -75,8 +75,7 @@ def prepare_state(settings: Settings, declare: Callable[[Store], object]) -> Non
     upgrade_tables(settings.state)
     store = Store(settings.state)
     try:
-        for gateway in store.gateways():
-            store.forget_gateway(gateway.pid)
+        store.forget_family()
         declare(store)
     except SagebirdError as error:
         raise StartupError(error.message) from None

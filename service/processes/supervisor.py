@@ -221,17 +221,6 @@ def back_off_s(quick_deaths: int) -> float:
     return min(_SHORTEST_WAIT_S * 2.0 ** min(quick_deaths - 1, 20), _LONGEST_WAIT_S)
 
 
-def is_alive(pid: int) -> bool:
-    """Whether there is a process with this id, whoever's it is."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _postpone(child: _Child) -> float:
     child.quick_deaths += 1
     wait_s = back_off_s(child.quick_deaths)

@@ -39,7 +39,7 @@ from service.store.database import (
 )
 from service.store.tables import metadata, resources, revisions
 
-STEPS = ("0001", "0002", "0003")
+STEPS = ("0001", "0002", "0003", "0004")
 """The steps below `migrations/versions`, oldest first; the last leads to the tables of tables.py."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")

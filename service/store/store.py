@@ -7,14 +7,24 @@ from typing import Any
 
 from sqlalchemy import Connection, Delete, Select, Table, delete, select, update
 
-from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.domain.listing import ListQuery
 from service.domain.resource import Resource
 from service.store.database import Location, begin_read, begin_write, open_engine, said_plainly, upsert
+from service.store.members import (
+    GatewayReport,
+    Lead,
+    forget_family,
+    forget_members,
+    read_lead,
+    read_reports,
+    renew,
+    take_lead,
+    write_report,
+)
 from service.store.migrate import check_tables
 from service.store.rows import from_brief_row, from_row, page_of, to_row
-from service.store.tables import facts, gateways, removals, resources, revisions
+from service.store.tables import facts, removals, resources, revisions
 from service.store.tasks import JobTasks, TaskQueue
 
 DEFAULT_ENDPOINT = "default_endpoint"
@@ -40,31 +50,6 @@ class Delta:
     changed: tuple[Resource, ...] = ()
     removed: tuple[tuple[Kind, str], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelReport:
-    """What one gateway says of one model; `state` is `loaded` or `failed`.
-
-    `notes` warn, or say why it failed.
-    """
-
-    name: str
-    path: str
-    state: str
-    size_bytes: int
-    description: str
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayReport:
-    """What one gateway process has made of the revision it saw last, and which models it holds."""
-
-    pid: int
-    revision: int
-    reports: tuple[WarmReport, ...]
-    models: tuple[ModelReport, ...] = ()
 
 
 class View:
@@ -244,38 +229,40 @@ class Store:
             )
 
     def report(self, report: GatewayReport) -> None:
-        """Write a gateway's word; it does not move the revision."""
-        row = {
-            "pid": report.pid,
-            "revision": report.revision,
-            "reports": [
-                [r.endpoint, r.generation, r.variant, r.state.value, r.reason] for r in report.reports
-            ],
-            "models": [
-                [m.name, m.path, m.state, m.size_bytes, m.description, list(m.notes)] for m in report.models
-            ],
-        }
+        """Write a gateway's word, which renews its lease; it does not move the revision."""
         # A power cut ends the gateways too: nobody reads their last word then.
         with said_plainly(self._engine), begin_write(self._engine, durable=False) as connection:
-            upsert(connection, gateways, row)
+            write_report(connection, report)
+
+    def renew(self, member: str) -> bool:
+        """Renew a gateway's lease; False where it was forgotten, and has to report again."""
+        with said_plainly(self._engine), begin_write(self._engine, durable=False) as connection:
+            return renew(connection, member)
 
     def gateways(self) -> list[GatewayReport]:
-        """The last word of every gateway that was not forgotten, by pid."""
+        """The last word of every gateway that was not forgotten, by name."""
         with said_plainly(self._engine), begin_read(self._engine) as connection:
-            return [
-                GatewayReport(
-                    row.pid,
-                    row.revision,
-                    tuple(WarmReport(e, g, v, WarmState(state), why) for e, g, v, state, why in row.reports),
-                    tuple(ModelReport(n, p, s, b, d, tuple(notes)) for n, p, s, b, d, notes in row.models),
-                )
-                for row in connection.execute(select(gateways).order_by(gateways.c.pid))
-            ]
+            return read_reports(connection)
 
-    def forget_gateway(self, pid: int) -> None:
-        """Drop the word of a gateway that is gone."""
+    def forget_gateways(self, members: Collection[str]) -> None:
+        """Drop the words of gateways that are gone."""
         with said_plainly(self._engine), begin_write(self._engine, durable=False) as connection:
-            connection.execute(delete(gateways).where(gateways.c.pid == pid))
+            forget_members(connection, members)
+
+    def forget_family(self) -> None:
+        """Drop what is left of processes that ran before: their words, and what they led."""
+        with said_plainly(self._engine), begin_write(self._engine, durable=False) as connection:
+            forget_family(connection)
+
+    def lead_of(self, name: str) -> Lead | None:
+        """Who holds a lease, None if nobody ever did."""
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
+            return read_lead(connection, name)
+
+    def take_lead(self, name: str, owner: str, seen: Lead | None) -> bool:
+        """Hold a lease that is still as it was `seen`, or renew it; False where somebody was faster."""
+        with said_plainly(self._engine), begin_write(self._engine) as connection:
+            return take_lead(connection, name, owner, seen)
 
 
 def _row_of(table: Table, kind: Kind, name: str) -> Delete:

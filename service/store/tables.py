@@ -58,6 +58,27 @@ revisions = Table(
     Column("forgotten", BigInteger, nullable=False),
 )
 
+# The processes of the family; `beat` grows as long as they live.
+members = Table(
+    "members",
+    metadata,
+    Column("name", _text(80), primary_key=True),
+    Column("beat", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("reports", JSON, nullable=False),
+    Column("models", JSON, nullable=False),
+)
+
+# Who does what only one may do at a time; `beat` as above.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", _text(40), primary_key=True),
+    Column("owner", _text(80), nullable=False),
+    Column("beat", BigInteger, nullable=False),
+)
+
+# What the release before wrote in the place of members; a family of it may still be running.
 gateways = Table(
     "gateways",
     metadata,
@@ -81,6 +102,7 @@ tasks = Table(
     Column("owner", String(40), nullable=False),
     Column("beat_at", Float, nullable=False),
     Column("stopping", Boolean, nullable=False),
+    Column("job_kind", String(40), nullable=False, server_default="transform"),
 )
 Index("tasks_by_age", tasks.c.queued_at, tasks.c.job, tasks.c.number)
 Index("tasks_by_owner", tasks.c.owner)

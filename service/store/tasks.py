@@ -46,6 +46,9 @@ from service.store.tables import tasks
 
 TaskKind = Literal["plan", "work", "settle"]
 
+TRANSFORM: Final = "transform"
+"""The kind of the jobs that are batch transforms."""
+
 PLAN: Final = "plan"
 WORK: Final = "work"
 SETTLE: Final = "settle"
@@ -85,6 +88,7 @@ class Lease:
     fresh: bool
     queued_at: float
     stopping: bool
+    job_kind: str = TRANSFORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,15 @@ class JobTasks:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, job: str, now: datetime) -> None:
+    def add(self, job: str, now: datetime, job_kind: str = TRANSFORM) -> None:
         """Queue a new job: the first task is to plan it."""
-        self._connection.execute(insert(tasks), _row(job, _PLAN_NUMBER, PLAN, now.timestamp()))
+        self._connection.execute(insert(tasks), _row(job, _PLAN_NUMBER, PLAN, now.timestamp(), job_kind))
 
-    def stop(self, job: str, now: datetime) -> None:
+    def stop(self, job: str, now: datetime, job_kind: str = TRANSFORM) -> None:
         """Drop what waits and have the holders of the rest told; with nothing left, settling is queued."""
         _drop_waiting(self._connection, job)
         self._connection.execute(update(tasks).where(tasks.c.job == job).values(stopping=True))
-        _settle_if_done(self._connection, job, now.timestamp())
+        _settle_if_done(self._connection, job, now.timestamp(), job_kind)
 
     def check(self, lease: Lease) -> None:
         """Raises LeaseLost unless the lease still holds."""
@@ -127,11 +131,12 @@ class JobTasks:
         stopping = self._connection.scalar(select(tasks.c.stopping).where(tasks.c.owner == lease.id))
         self._connection.execute(delete(tasks).where(tasks.c.owner == lease.id))
         rows = [
-            _row(lease.job, number, WORK, lease.queued_at, group) for number, group in enumerate(groups, 1)
+            _row(lease.job, number, WORK, lease.queued_at, lease.job_kind, group)
+            for number, group in enumerate(groups, 1)
         ]
         if rows and not stopping:
             self._connection.execute(insert(tasks), rows)
-        _settle_if_done(self._connection, lease.job, lease.queued_at)
+        _settle_if_done(self._connection, lease.job, lease.queued_at, lease.job_kind)
 
     def forget(self, job: str) -> None:
         """Remove all tasks and results of a job."""
@@ -157,6 +162,7 @@ class TaskQueue:
         *,
         least_bytes: int = 0,
         after: str | None = None,
+        job_kind: str = TRANSFORM,
     ) -> Lease | None:
         """Take the oldest task that waits or whose holder was seen to be silent for `silent_s` seconds.
 
@@ -164,14 +170,14 @@ class TaskQueue:
         An eighth of all that waits of its job comes with it, or as much as has `least_bytes`; what was tried
         before comes alone, so that its like is not blamed for it. Jobs other than `after` come first.
         """
-        waiting = tasks.c.owner == ""
+        waiting = and_(tasks.c.owner == "", tasks.c.job_kind == job_kind)
         with self._glance() as connection:
             waits = connection.execute(select(tasks.c.job).where(waiting).limit(1)).first() is not None
         silent = self.watch(at_s, silent_s)
         if not (waits or silent):
             return None  # the usual case takes no write lock
         unrenewed = [and_(tasks.c.owner == owner, tasks.c.beat_at == beat) for owner, beat in silent]
-        free = or_(waiting, *unrenewed)
+        free = and_(tasks.c.job_kind == job_kind, or_(waiting, *unrenewed))
         with self._quick() as connection:
             first = connection.execute(_next_task(free, after)).mappings().first()
             if first is None:
@@ -242,7 +248,7 @@ class TaskQueue:
         """The tasks are done. Whoever finishes a job's last one queues its settling. Raises LeaseLost."""
         with self._sure() as connection:
             _end(connection, lease)
-            _settle_if_done(connection, lease.job, now.timestamp())
+            _settle_if_done(connection, lease.job, now.timestamp(), lease.job_kind)
 
     def fail(self, lease: Lease, reason: str, now: datetime) -> None:
         """The job cannot go on: nothing more of it is done. The first reason counts. Raises LeaseLost."""
@@ -251,7 +257,7 @@ class TaskQueue:
             write_fault(connection, lease.job, reason)
             _drop_waiting(connection, lease.job)
             connection.execute(update(tasks).where(tasks.c.job == lease.job).values(stopping=True))
-            _settle_if_done(connection, lease.job, now.timestamp())
+            _settle_if_done(connection, lease.job, now.timestamp(), lease.job_kind)
 
     def release(self, lease: Lease, *, counted: bool = False) -> None:
         """Give the tasks back, to be claimed at once; as if never claimed unless `counted`."""
@@ -271,7 +277,15 @@ class TaskQueue:
             last = connection.scalar(select(func.max(tasks.c.number)).where(tasks.c.job == lease.job))
             start = max(last or 0, *lease.numbers) + 1
             rows = [
-                _row(lease.job, start + step, WORK, lease.queued_at, [one], attempts=lease.attempts - 2)
+                _row(
+                    lease.job,
+                    start + step,
+                    WORK,
+                    lease.queued_at,
+                    lease.job_kind,
+                    [one],
+                    attempts=lease.attempts - 2,
+                )
                 for step, one in enumerate(inputs)
             ]
             connection.execute(insert(tasks), rows)
@@ -298,6 +312,7 @@ def _row(
     number: int,
     kind: TaskKind,
     queued_at: float,
+    job_kind: str,
     inputs: Sequence[TaskInput] = (),
     attempts: int = 0,
 ) -> dict[str, Any]:
@@ -305,6 +320,7 @@ def _row(
         "job": job,
         "number": number,
         "kind": kind,
+        "job_kind": job_kind,
         "queued_at": queued_at,
         "inputs": [[one.name, one.key, one.size_bytes] for one in inputs],
         "size_bytes": sum(one.size_bytes for one in inputs),
@@ -357,6 +373,7 @@ def _lease(rows: Sequence[Any]) -> Lease:
         first["attempts"] == _NEVER,
         first["queued_at"],
         first["stopping"],
+        first["job_kind"],
     )
 
 
@@ -378,6 +395,6 @@ def _drop_waiting(connection: Connection, job: str) -> None:
     connection.execute(delete(tasks).where(tasks.c.job == job, tasks.c.owner == "", tasks.c.kind != SETTLE))
 
 
-def _settle_if_done(connection: Connection, job: str, queued_at: float) -> None:
+def _settle_if_done(connection: Connection, job: str, queued_at: float, job_kind: str) -> None:
     if connection.execute(select(tasks.c.job).where(tasks.c.job == job).limit(1)).first() is None:
-        connection.execute(insert(tasks), _row(job, _SETTLE_NUMBER, SETTLE, queued_at))
+        connection.execute(insert(tasks), _row(job, _SETTLE_NUMBER, SETTLE, queued_at, job_kind))

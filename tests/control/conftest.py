@@ -22,7 +22,8 @@ from service.domain.kinds import Kind
 from service.errors import ValidationFault
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
-from service.store.store import GatewayReport, Store
+from service.store.members import GatewayReport
+from service.store.store import Store
 from service.wire import constraints
 from service.wire.shapes import compile_writer
 from service.wire.spec import Service, Shape, load_service
@@ -154,11 +155,11 @@ class Control:
             if variant.eager
         ]
         seen = self.store.revision() if revision is None else revision
-        self.store.report(GatewayReport(pid, seen, tuple(words)))
+        self.store.report(GatewayReport(str(pid), seen, tuple(words)))
 
     def keep(self, alive: Collection[int] | None = None) -> int:
         """One round of the keeper; how many endpoints moved. All gateways live unless `alive` names some."""
-        return reconcile(self.store, self.context, lambda pid: alive is None or pid in alive)
+        return reconcile(self.store, self.context, lambda member, beat: alive is None or int(member) in alive)
 
     def settle(self, state: WarmState = WarmState.WARM, reason: str = "") -> None:
         """One gateway reports and the keeper makes its rounds, until nothing moves any more."""

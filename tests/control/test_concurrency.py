@@ -164,7 +164,7 @@ def test_whatever_callers_and_the_keeper_do_at_once_the_end_is_legal(
         with closing(Store(control.folder / "state.db")) as store:
             while not over.is_set():
                 control.report()
-                moved += reconcile(store, control.context, lambda _pid: True)
+                moved += reconcile(store, control.context, lambda _member, _beat: True)
         return moved
 
     with ThreadPoolExecutor(CALLERS + 1) as pool:

@@ -8,7 +8,8 @@ from service.control.reconcile import reconcile
 from service.domain import sentences
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
-from service.store.store import GatewayReport, Store
+from service.store.members import GatewayReport
+from service.store.store import Store
 from tests.control.conftest import NOON, Control
 
 
@@ -26,12 +27,12 @@ def report(
     fleet = known.pending or known.active
     assert fleet is not None
     word = WarmReport(name, fleet.generation, "a", state, reason)
-    control.store.report(GatewayReport(pid, revision, (word,)))
+    control.store.report(GatewayReport(str(pid), revision, (word,)))
 
 
 def follow(control: Control, *pids: int) -> None:
     for pid in pids:
-        control.store.report(GatewayReport(pid, control.store.revision(), ()))
+        control.store.report(GatewayReport(str(pid), control.store.revision(), ()))
 
 
 def status(control: Control, name: str = "iris") -> str:
@@ -80,7 +81,7 @@ def test_a_dead_gateways_word_does_not_count_and_is_forgotten(control: Control) 
     assert control.keep([2]) == 1
 
     assert control.endpoint().active is not None
-    assert [gateway.pid for gateway in control.store.gateways()] == [2]
+    assert [gateway.member for gateway in control.store.gateways()] == ["2"]
 
 
 def test_a_gateway_that_died_is_not_waited_for(control: Control) -> None:
@@ -144,7 +145,7 @@ def test_several_endpoints_settle_in_one_change(control: Control) -> None:
         for name in ("one", "two")
         if (fleet := control.endpoint(name).pending) is not None
     ]
-    control.store.report(GatewayReport(1, 1, tuple(words)))
+    control.store.report(GatewayReport("1", 1, tuple(words)))
     before = control.store.revision()
 
     assert control.keep() == 2
@@ -178,10 +179,10 @@ def test_what_another_keeper_settled_meanwhile_is_left_alone(control: Control) -
     other = Store(control.folder / "state.db")
     asked: list[int] = []
 
-    def is_alive(pid: int) -> bool:
+    def is_alive(member: str, beat: int) -> bool:
         if not asked:  # the other one is quicker, between this one's reading and writing
-            asked.append(pid)
-            reconcile(other, control.context, lambda _pid: True)
+            asked.append(int(member))
+            reconcile(other, control.context, lambda _member, _beat: True)
         return True
 
     before = control.store.revision()

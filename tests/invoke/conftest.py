@@ -67,7 +67,7 @@ class World:
 
     def reconcile(self) -> None:
         """One round of the keeper."""
-        reconcile(self.store, CONTEXT, lambda pid: True)
+        reconcile(self.store, CONTEXT, lambda member, beat: True)
 
     def predictor(self) -> Predictor:
         return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry, ARNS)
@@ -91,7 +91,7 @@ def world(tmp_path: Path) -> Open:
         registry = Registry(tmp_path / "metrics", "gateway-0")
         artifacts = ArtifactStore([models], tmp_path / "unpacked", Limits(2**30, 1000, 100.0))
         host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), Quiet())
-        follower = Follower(store, host, registry, 1)
+        follower = Follower(store, host, registry, "1")
         yield World(models, store, host, registry, follower, [])
         await follower.close()
         await host.close()

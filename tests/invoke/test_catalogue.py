@@ -3,7 +3,7 @@ from typing import Any
 
 from service.hosting.host import Answer, Column, Interface
 from service.invoke.catalogue import Catalogue, ExampleRequest, agreed, invent, merge_reports
-from service.store.store import GatewayReport, ModelReport
+from service.store.members import GatewayReport, ModelReport
 from tests.invoke.conftest import Open
 
 
@@ -85,7 +85,7 @@ def test_models_on_disk_are_shown_before_anything_is_loaded_and_a_lost_folder_br
 
 def test_reports_of_several_gateways_are_one_card_per_model_and_state() -> None:
     def report(pid: int, state: str, size: int, *notes: str) -> GatewayReport:
-        return GatewayReport(pid, 1, (), (ModelReport("m", "/m", state, size, "what", notes),))
+        return GatewayReport(str(pid), 1, (), (ModelReport("m", "/m", state, size, "what", notes),))
 
     cards = merge_reports(
         [report(1, "loaded", 5, "a"), report(2, "loaded", 7, "a", "b"), report(3, "failed", 0)]

@@ -11,7 +11,8 @@ from service.domain.endpoint import WarmState
 from service.domain.kinds import Kind
 from service.invoke.follow import Follower
 from service.store.database import Location
-from service.store.store import REGISTERED_MODELS, Delta, GatewayReport, Store
+from service.store.members import GatewayReport
+from service.store.store import REGISTERED_MODELS, Delta, Store
 from tests.conftest import wait_until
 from tests.invoke.conftest import Open, World
 
@@ -141,15 +142,15 @@ def test_a_gateway_begins_while_the_store_can_be_read_and_not_written(world: Ope
             here.declare(_GOOD)
             await here.settle()
             assert here.store.gateways() != []
-            late = Follower(here.store, here.host, here.registry, 2)
+            late = Follower(here.store, here.host, here.registry, "2")
             with _no_file_grows():
                 await late.begin()
                 await late.settle()
             assert late.directory.endpoints.keys() == {"iris"}
-            assert [report.pid for report in here.store.gateways()] == [1]
+            assert [report.member for report in here.store.gateways()] == ["1"]
 
             await late.look()
-            assert [report.pid for report in here.store.gateways()] == [1, 2]
+            assert [report.member for report in here.store.gateways()] == ["1", "2"]
             await late.close()
 
     asyncio.run(asyncio.wait_for(run(), 60))
@@ -285,7 +286,7 @@ def test_a_look_that_fails_does_not_end_the_following(world: Open) -> None:
         async with world() as here:
             here.declare(_GOOD)
             store = _Locked(here.models.parent / "state.db")
-            follower = Follower(store, here.host, here.registry, 2)
+            follower = Follower(store, here.host, here.registry, "2")
             following = asyncio.create_task(follower.run())
             await asyncio.to_thread(wait_until, lambda: follower.directory.endpoints)
             following.cancel()

@@ -111,7 +111,7 @@ def test_an_older_database_keeps_what_the_endpoints_file_does_not_say(
     with closing(Store(location)) as store:
         assert store.changes_since(0) == Delta(7, True, facts={"default_endpoint": "iris"})
         assert store.changes_since(6).complete
-        assert [gateway.pid for gateway in store.gateways()] == [1]
+        assert [gateway.member for gateway in store.gateways()] == ["1"]
         with store.change() as change:
             change.put(Resource(Kind.MODEL, "m", {}, NOON, NOON))
         assert store.changes_since(7).changed == (Resource(Kind.MODEL, "m", {}, NOON, NOON),)

@@ -13,7 +13,8 @@ from service.domain.listing import ListQuery
 from service.domain.resource import Resource
 from service.errors import Unavailable
 from service.store.database import Location
-from service.store.store import Delta, GatewayReport, ModelReport, Store
+from service.store.members import GatewayReport, ModelReport
+from service.store.store import Delta, Store
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -178,8 +179,8 @@ def test_the_revision_stays_when_nothing_changed(store: Store) -> None:
         change.put_fact("x", {"a": [1]})
         change.put_fact("never", None)
         change.remove(Kind.MODEL, "nobody")
-    store.report(GatewayReport(1, before, ()))
-    store.forget_gateway(1)
+    store.report(GatewayReport("1", before, ()))
+    store.forget_gateways(["1"])
 
     assert store.revision() == before
 
@@ -309,9 +310,9 @@ def test_everything_outlives_the_process(location: Location, store: Store) -> No
 
 
 def test_a_gateways_word_replaces_its_last_one(store: Store) -> None:
-    first = GatewayReport(7, 1, (WarmReport("iris", 1, "a", WarmState.LOADING, "being loaded"),))
+    first = GatewayReport("7", 1, (WarmReport("iris", 1, "a", WarmState.LOADING, "being loaded"),))
     second = GatewayReport(
-        7,
+        "7",
         2,
         (WarmReport("iris", 1, "a", WarmState.WARM),),
         (
@@ -319,14 +320,13 @@ def test_a_gateways_word_replaces_its_last_one(store: Store) -> None:
             ModelReport("b", "/m/\udcff", "failed", 0, "", ("why", "how")),
         ),
     )
-    other = GatewayReport(8, 1, ())
+    other = GatewayReport("8", 1, ())
 
     for report in (first, other, second):
         store.report(report)
     assert store.gateways() == [second, other]
 
-    store.forget_gateway(7)
-    store.forget_gateway(9)
+    store.forget_gateways(["7", "9"])
     assert store.gateways() == [other]
 
 

@@ -370,3 +370,22 @@ def test_no_task_has_two_live_owners_and_none_is_lost(
                     assert (clock.now() - beat).total_seconds() > SILENT_S
     assert sorted(finished) == sorted(one.name for one in inputs(12))
     store.close()
+
+
+def test_a_worker_gets_tasks_of_its_kind_of_job_alone(store: Store) -> None:
+    with store.change() as change:
+        change.tasks.add("other", NOON, "training")
+        change.tasks.add("job", later(1))
+
+    first = store.queue.claim(later(2), 2, SILENT_S)
+    assert first is not None
+    assert (first.job, first.job_kind) == ("job", "transform")
+    assert store.queue.claim(later(2), 2, SILENT_S) is None
+    found = store.queue.claim(later(2), 2, SILENT_S, job_kind="training")
+    assert found is not None
+    assert (found.job, found.job_kind) == ("other", "training")
+
+    store.queue.finish(found, later(3))  # and so what comes after it
+    last = store.queue.claim(later(4), 4, SILENT_S, job_kind="training")
+    assert last is not None
+    assert (last.job, last.kind) == ("other", "settle")

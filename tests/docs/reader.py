@@ -74,7 +74,10 @@ class Reader:
         return weights | {name: [] for name in [*configs, *models]}
 
     def _weights(self, endpoint: str) -> list[tuple[str, float]]:
-        shown = self.sagemaker.describe_endpoint(EndpointName=endpoint)
+        try:
+            shown = self.sagemaker.describe_endpoint(EndpointName=endpoint)
+        except self.sagemaker.exceptions.ClientError:  # gone since it was listed
+            return []
         return [(each["VariantName"], each["CurrentWeight"]) for each in shown.get("ProductionVariants", [])]
 
     def _stamp(self) -> dict[Path, int]:

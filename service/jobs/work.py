@@ -166,7 +166,8 @@ class BatchWork:
 
     def _request(self, body: bytes, records: list[bytes] | None) -> bytes:
         if self._single and records is not None:
-            return payload(records[0], self._options.split_type)
+            bare = self._options.split_type == LINE  # see _records
+            return records[0] if bare else payload(records[0], self._options.split_type)
         return body
 
     def _done(self, output: bytes, body: bytes, records: list[bytes] | None) -> Done:

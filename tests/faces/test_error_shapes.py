@@ -46,7 +46,7 @@ def server(start_server: StartServer) -> Iterator[RunningServer]:
 
 def _cells() -> Iterator[tuple[str, str, str]]:
     """What is wrong, the face, and what the table says of it."""
-    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     table = page[page.index("| what is wrong") :].partition("\n\n")[0].splitlines()
     for line in table[2:]:
         what, *cells = (cell.strip() for cell in line.strip("|").split("|"))

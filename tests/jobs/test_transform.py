@@ -8,7 +8,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import mstats
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -223,6 +223,7 @@ def test_no_payload_limit_sends_any_file_whole(bench: Bench) -> None:
     st.booleans(),
 )
 @settings(max_examples=40)
+@example([b"\r\r"], "SingleRecord", "Line", False)
 def test_what_the_model_repeats_comes_out_as_it_went_in(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], strategy: str, assemble: str, packed: bool
 ) -> None:

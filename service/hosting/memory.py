@@ -97,7 +97,7 @@ def give_back(holder: list[object]) -> None:
     _trim()
 
 
-async def keep_trimmed() -> None:
+async def keep_trimmed(every_s: float = _TRIM_EVERY_S) -> None:
     """Return to the machine what bodies and connections held, again and again, until cancelled.
 
     glibc by itself returns only what is free at the end of its heap: what a burst of large requests took
@@ -105,18 +105,18 @@ async def keep_trimmed() -> None:
     """
     process = psutil.Process()
     least_bytes = process.memory_info().rss
-    wait_s = _TRIM_EVERY_S
+    wait_s = every_s
     while True:
         await asyncio.sleep(wait_s)
         before_bytes = process.memory_info().rss
         least_bytes = min(least_bytes, before_bytes)
         if before_bytes <= least_bytes + _MOST_GROWTH_BYTES:
-            wait_s = _TRIM_EVERY_S
+            wait_s = every_s
             continue
         await asyncio.to_thread(_trim)
         came_back = before_bytes - process.memory_info().rss > _MOST_GROWTH_BYTES
         # What is in use stays: where nothing came back it is tried less often.
-        wait_s = _TRIM_EVERY_S if came_back else min(2 * wait_s, _TRIM_AT_LEAST_EVERY_S)
+        wait_s = every_s if came_back else min(2 * wait_s, _TRIM_AT_LEAST_EVERY_S)
 
 
 def _trim() -> None:

@@ -1,16 +1,19 @@
 """Memory of unloaded models goes back to the machine."""
 
+import asyncio
 import gc
 import json
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from service.hosting.memory import give_back, importing, keep_big_arrays_apart
+from service.hosting.memory import give_back, importing, keep_big_arrays_apart, keep_trimmed
 
 MODEL_BYTES = 64 * 2**20
 LOADS = 8
@@ -237,3 +240,25 @@ def test_what_was_imported_is_never_looked_through_again() -> None:
         assert gc.get_freeze_count() >= frozen + len(kept)
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's own way of keeping memory")
+def test_what_a_burst_took_goes_back_though_a_little_of_it_is_still_held() -> None:
+    """By itself glibc gives back only what is free at the end of its heap."""
+
+    async def burst() -> int:
+        process = psutil.Process()
+        task = asyncio.create_task(keep_trimmed(0.01))
+        await asyncio.sleep(0.02)  # it knows how much was held before
+        blocks = [bytearray(b"x" * 50_000) for _ in range(1500)]
+        most = process.memory_info().rss
+        held = blocks[::50]
+        blocks.clear()
+        end_s = time.monotonic() + 20
+        while process.memory_info().rss > most - (40 << 20) and time.monotonic() < end_s:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+        task.cancel()
+        assert len(held) == 30
+        return most - process.memory_info().rss
+
+    assert asyncio.run(burst()) > 40 << 20

@@ -6,30 +6,34 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification, make_regression
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
+    BaggingClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    StackingRegressor,
     VotingClassifier,
 )
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
+    OneHotEncoder,
     RobustScaler,
     StandardScaler,
 )
@@ -37,9 +41,9 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from service.hosting.programs import table as programs
-from service.hosting.programs.compiled import Compiling, Joined, Quick, Verdict, compile_model
+from service.hosting.programs.compiled import Compiling, Joined, NotForPrograms, Quick, Verdict, compile_model
 from service.hosting.programs.probes import probe_rows
-from service.hosting.programs.program import NotCompilable
+from service.hosting.programs.program import NotCompilable, check_plain, only_single, stackable
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept
 
@@ -293,6 +297,18 @@ def _sparse_weights() -> Any:
     return LogisticRegression().fit(_ROWS, _LABELS).sparsify()
 
 
+def _with_empty_column() -> Any:
+    rows = _ROWS.copy()
+    rows[:, 2] = np.nan
+    return rows
+
+
+def _clipping() -> Any:
+    scaler = MaxAbsScaler()
+    scaler.clip = True  # which newer versions of scikit-learn have
+    return scaler
+
+
 _WITHOUT_PROGRAM: dict[str, tuple[Callable[[], Any], str]] = {
     "sparse weights": (_sparse_weights, "the coefficients are sparse"),
     "many labels": (
@@ -343,9 +359,31 @@ _WITHOUT_PROGRAM: dict[str, tuple[Callable[[], Any], str]] = {
         ).fit(_ROWS, _NUMBERS),
         "the FeatureUnion has weights",
     ),
+    "clipping": (lambda: make_pipeline(_clipping(), Ridge()).fit(_ROWS, _NUMBERS), "the MaxAbsScaler clips"),
+    "dropped columns": (
+        lambda: make_pipeline(SimpleImputer(), Ridge()).fit(_with_empty_column(), _NUMBERS),
+        "the SimpleImputer drops columns",
+    ),
+    "sparse columns": (
+        lambda: make_pipeline(
+            ColumnTransformer([("a", OneHotEncoder(), [0])], sparse_threshold=1.0), Ridge()
+        ).fit(_ROWS, _NUMBERS),
+        "the ColumnTransformer makes sparse columns",
+    ),
+    "rows beside answers": (
+        lambda: StackingRegressor([("a", Ridge())], passthrough=True, cv=2).fit(_ROWS, _NUMBERS),
+        "the stack passes its rows through",
+    ),
+    "parts that know not all classes": (
+        lambda: BaggingClassifier(KNeighborsClassifier(1), 8, max_samples=2, random_state=0).fit(
+            _ROWS, _LABELS
+        ),
+        "a part of the BaggingClassifier does not know all classes",
+    ),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
 @pytest.mark.parametrize("name", _WITHOUT_PROGRAM)
 def test_what_no_program_stands_for_says_why(name: str) -> None:
     make, reason = _WITHOUT_PROGRAM[name]
@@ -365,6 +403,12 @@ _OF_SEVERAL_FORMS: dict[str, Callable[[], Any]] = {
         [("a", LogisticRegression()), ("b", LogisticRegression(C=0.1))], voting="soft"
     ).fit(_ROWS, _LABELS),
     "one column by name": lambda: ColumnTransformer([("a", StandardScaler(), slice(0, 1))]).fit(_ROWS),
+    "one column by its number": lambda: ColumnTransformer([("a", StandardScaler(), [1])]).fit(_ROWS),
+    "columns dropped and passed": lambda: ColumnTransformer(
+        [("a", "drop", [0]), ("b", "passthrough", [1, 2]), ("c", StandardScaler(), [])]
+    ).fit(_ROWS),
+    "one step": lambda: make_pipeline(StandardScaler()).fit(_ROWS),
+    "neither centred nor scaled": lambda: RobustScaler(with_centering=False, with_scaling=False).fit(_ROWS),
     "by mask": lambda: ColumnTransformer([("a", StandardScaler(), [True, False] * 3)]).fit(_ROWS),
 }
 
@@ -377,3 +421,33 @@ def test_programs_of_every_form_answer_what_the_estimator_answers(name: str) -> 
     assert found
     for method, program in found.items():
         np.testing.assert_allclose(program(_ROWS), getattr(estimator, method)(_ROWS), rtol=1e-9)
+
+
+def test_columns_are_found_by_their_names() -> None:
+    frame = pd.DataFrame(_ROWS, columns=list("abcdef"))
+    columns = ColumnTransformer([("a", StandardScaler(), ["c", "a"])]).fit(frame)
+
+    found = programs.build(columns)["transform"](_ROWS)
+    np.testing.assert_array_equal(found, columns.transform(frame))
+
+
+def test_a_forest_answers_very_many_rows_in_parts_as_it_does_a_few() -> None:
+    forest = RandomForestRegressor(3, max_depth=3, random_state=0).fit(_ROWS, _NUMBERS)
+    rows = np.resize(_ROWS, (20_000, _ROWS.shape[1]))
+
+    np.testing.assert_array_equal(programs.build(forest)["predict"](rows), forest.predict(rows))
+
+
+def test_what_a_stack_would_lose_is_not_for_programs() -> None:
+    several = np.asfortranarray(np.ones((4, 3, 2)))
+    single = np.asfortranarray(np.ones((4, 1, 2)).repeat(2, axis=2))[..., ::2]
+
+    with pytest.raises(NotForPrograms):
+        stackable(several)
+    with pytest.raises(NotForPrograms):
+        only_single(several)
+    assert stackable(single).flags.c_contiguous
+    np.testing.assert_array_equal(stackable(single), single)
+    for value in (np.nan, np.inf, 1e39):
+        with pytest.raises(NotForPrograms):
+            check_plain(np.array([[1.0, value]]))

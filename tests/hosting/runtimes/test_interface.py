@@ -106,3 +106,21 @@ def test_a_pipeline_of_texts_says_that_it_takes_texts(tmp_path: Path) -> None:
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good", "bad"] * 3, [1, 0] * 3)
     found = _read(tmp_path, model)
     assert (found.texts, found.labels) == (True, (0, 1))
+
+
+def test_columns_that_are_only_filled_have_their_names(tmp_path: Path) -> None:
+    columns = ColumnTransformer(
+        [("filled", make_pipeline(SimpleImputer()), ["speed"]), ("rest", StandardScaler(), ["age"])]
+    )
+    frame = pd.DataFrame({"speed": [1.0, 2.0, 3.0, 4.0], "age": [1.0, 2.0, 3.0, 5.0]})
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, [0, 1, 0, 1])
+
+    assert _read(tmp_path, model).columns == (Column("speed"), Column("age"))
+
+
+def test_a_column_that_is_given_as_texts_is_found_by_its_name(tmp_path: Path) -> None:
+    columns = ColumnTransformer([("words", TfidfVectorizer(), "said"), ("rest", StandardScaler(), ["age"])])
+    frame = pd.DataFrame({"said": ["good", "bad", "very good", "very bad"], "age": [1.0, 2.0, 3.0, 5.0]})
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, [1, 0, 1, 0])
+
+    assert [column.name for column in _read(tmp_path, model).columns] == ["said", "age"]

@@ -27,7 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from service.errors import BadPayload, ModelFailure, ModelTooLarge, NotAcceptable
 from service.hosting.runtimes.drift import listen
-from service.hosting.runtimes.finding import find_file
+from service.hosting.runtimes.finding import find_definition, find_file
 from service.hosting.runtimes.sklearn import SklearnModel, load
 from service.media.codec import Accept, encode
 from service.media.types import NPY
@@ -100,6 +100,7 @@ def test_no_file_says_what_is_looked_for(tmp_path: Path) -> None:
     ("files", "words"),
     [
         ({}, ["the folder is empty"]),
+        ({".hidden": b"", "__pycache__/a.pyc": b""}, ["the folder is empty"]),
         (
             {"model.onnx": b"\x08", "labels.txt": b"setosa\n"},
             ["here lie labels.txt, model.onnx", "model.onnx (ONNX) needs a code/inference.py", "onnxruntime"],
@@ -474,3 +475,12 @@ def test_other_classes_are_described_by_their_package() -> None:
     Home.__module__ = "_sagebird_" + "0" * 32 + ".preprocess"
     assert SklearnModel(Home()).description == "Home (preprocess)"
     assert SklearnModel(FunctionTransformer()).description == "FunctionTransformer (scikit-learn)"
+
+
+def test_a_definition_is_looked_for_in_sources_that_can_be_read_only(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("class Mine: ...\n")
+    (tmp_path / "broken.py").write_text("class Mine: (\n")
+    (tmp_path / "huge.py").write_bytes(b"class Mine: ...\n" + b"#" * (2 << 20))
+
+    assert find_definition([tmp_path], "Mine") == tmp_path / "good.py"
+    assert find_definition([tmp_path], "Yours") is None

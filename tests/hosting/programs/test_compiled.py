@@ -44,6 +44,7 @@ from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Compiling, Joined, NotForPrograms, Quick, Verdict, compile_model
 from service.hosting.programs.probes import probe_rows
 from service.hosting.programs.program import NotCompilable, check_plain, only_single, stackable
+from service.hosting.runtimes.row_wise import is_row_wise
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept
 
@@ -128,6 +129,7 @@ def test_a_program_that_fails_later_is_not_asked_again() -> None:
 
     quick = Quick(program)
     assert [quick(np.ones((1, 1))) for _ in range(3)] == [None, None, None]
+    assert quick.answer_stack(np.ones((2, 1)), 1) is None
     assert asked == [1]
 
 
@@ -303,6 +305,12 @@ def _with_empty_column() -> Any:
     return rows
 
 
+def _altered() -> Any:
+    machine = SVC().fit(_ROWS, _LABELS)
+    machine.support_vectors_ = machine.support_vectors_[1:]
+    return machine
+
+
 def _clipping() -> Any:
     scaler = MaxAbsScaler()
     scaler.clip = True  # which newer versions of scikit-learn have
@@ -359,6 +367,7 @@ _WITHOUT_PROGRAM: dict[str, tuple[Callable[[], Any], str]] = {
         ).fit(_ROWS, _NUMBERS),
         "the FeatureUnion has weights",
     ),
+    "altered support vectors": (_altered, "its support vectors were altered"),
     "clipping": (lambda: make_pipeline(_clipping(), Ridge()).fit(_ROWS, _NUMBERS), "the MaxAbsScaler clips"),
     "dropped columns": (
         lambda: make_pipeline(SimpleImputer(), Ridge()).fit(_with_empty_column(), _NUMBERS),
@@ -451,3 +460,10 @@ def test_what_a_stack_would_lose_is_not_for_programs() -> None:
     for value in (np.nan, np.inf, 1e39):
         with pytest.raises(NotForPrograms):
             check_plain(np.array([[1.0, value]]))
+
+
+def test_a_method_that_somebody_put_there_is_not_known_to_answer_row_by_row() -> None:
+    tree = DecisionTreeClassifier(max_depth=2).fit(_ROWS, _LABELS)
+    assert is_row_wise(make_pipeline(tree))
+    tree.predict = lambda rows: rows.argsort(axis=0)[:, 0]
+    assert not is_row_wise(make_pipeline(tree))

@@ -81,6 +81,9 @@ def test_labels_of_several_outputs_and_too_many_of_one_are_left_out(tmp_path: Pa
     assert _read(tmp_path, two).labels == ()
     many = DummyClassifier().fit(np.zeros((MOST_CLASSES + 1, 1)), range(MOST_CLASSES + 1))
     assert _read(tmp_path, many).labels == ()
+    days = DummyClassifier().fit(_ROWS, [0, 1] * 3)
+    days.classes_ = np.array(["2026-01-01", "2026-01-02"], dtype="datetime64[D]")
+    assert _read(tmp_path, days).labels == ()
 
 
 def test_a_script_s_model_tells_what_it_can_and_whatever_it_is_does_no_harm(tmp_path: Path) -> None:

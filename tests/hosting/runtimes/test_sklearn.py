@@ -141,7 +141,7 @@ def test_a_class_of_main_is_found_in_the_file_beside_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a pickle", b"\x80\x04\x95", b"x\x9c\x01\x02garbage", b"PK\x03\x04"]
+    "content", [b"", b"not a pickle", b"\x80\x04\x95", b"x\x9c\x01\x02garbage", b"PK\x03\x04", b"ZF0x1"]
 )
 def test_garbage_is_told_in_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.joblib").write_bytes(content)

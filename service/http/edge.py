@@ -11,7 +11,6 @@ from service.settings import Settings
 
 # Files that are not for connections: models that are loaded, the database, logs, calls to containers.
 _OTHER_FILES = 256
-_FILES_EACH = 2  # its socket, and what waits of its body (gathering)
 
 
 def speaker(settings: Settings, door: FrontDoor, rounds: Rounds) -> type[Connection]:
@@ -43,7 +42,7 @@ def asgi_protocol(at_most: ConnectionLimits) -> type[Connection]:
 def room_for(connections: int) -> int:
     """As many connections as wanted, or as there can be open files for; their limit is raised first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES_EACH * connections + _OTHER_FILES
+    wanted = connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         try:
@@ -53,4 +52,4 @@ def room_for(connections: int) -> int:
             get_logger("sagebird.gateway").warning("open files stay limited", limit=soft, reason=str(error))
     if soft == resource.RLIM_INFINITY:
         return connections
-    return max(1, min(connections, (soft - min(_OTHER_FILES, soft // 2)) // _FILES_EACH))
+    return max(1, min(connections, soft - min(_OTHER_FILES, soft // 2)))

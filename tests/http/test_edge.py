@@ -16,10 +16,10 @@ print(json.dumps([room_for(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0
 @pytest.mark.parametrize(
     ("soft", "hard", "wanted", "room", "raised"),
     [
-        (512, 4096, 1000, 1000, 2256),  # raised as far as it is needed, two for each connection
-        (512, 1024, 1000, 384, 1024),  # as far as it may be, and fewer connections
+        (512, 4096, 1000, 1000, 1256),  # raised as far as it is needed
+        (512, 1024, 1000, 768, 1024),  # as far as it may be, and fewer connections
         (4096, 4096, 1000, 1000, 4096),  # enough as it is
-        (100, 100, 1000, 25, 100),  # half of few
+        (100, 100, 1000, 50, 100),  # half of few
     ],
 )
 def test_there_are_files_left_for_other_things_than_connections(

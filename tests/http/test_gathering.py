@@ -63,12 +63,39 @@ def test_a_body_stays_in_memory_once_the_disk_is_full(largest_file_bytes: int) -
     assert gathered([PART] * PARTS) == (PART * PARTS, PARTS * len(PART))
 
 
-def test_what_is_let_go_of_closes_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_bodies_that_wait_share_one_file_that_goes_with_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    open_before = len(list(Path("/proc/self/fd").iterdir()))
-    with Gathering() as body:
-        for _ in range(PARTS):
-            body.add(PART)
-        assert len(list(Path("/proc/self/fd").iterdir())) == open_before + 1
-        assert list(tmp_path.iterdir()) == []
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+    open_before = open_files()
+    with Gathering() as last:
+        with ExitStack() as stack:
+            for body in [last, *(stack.enter_context(Gathering()) for _ in range(8))]:
+                for _ in range(PARTS):
+                    body.add(PART)
+            assert open_files() == open_before + 1
+            assert list(tmp_path.iterdir()) == []
+        assert open_files() == open_before + 1
+        assert last.whole() == PART * PARTS
+    assert open_files() == open_before
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 400_000), st.booleans()), max_size=24))
+def test_bodies_that_come_at_once_are_not_mixed(steps: list[tuple[int, int, bool]]) -> None:
+    bodies = [Gathering() for _ in range(4)]
+    sent = [b""] * 4
+    with ExitStack() as stack:
+        for number, (which, size, ends) in enumerate(steps):
+            part = bytes([number]) * size
+            bodies[which].add(part)
+            sent[which] += part
+            if ends:
+                with bodies[which] as body:
+                    assert body.whole() == sent[which]
+                bodies[which], sent[which] = Gathering(), b""
+        for body, all_sent in zip(bodies, sent, strict=True):
+            assert stack.enter_context(body).whole() == all_sent

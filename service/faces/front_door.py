@@ -12,6 +12,7 @@ from service.http.encodings import unpacked
 from service.http.guard import CallerHeaders, Guard, is_prediction, leave, opened, read_asked
 from service.http.remembered import Epoch, Remembered
 from service.http.reply import Answered, Answering, Preparing
+from service.http.request_ids import request_ids
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
@@ -48,6 +49,7 @@ class Gateway:
         self.epoch = Epoch() if epoch is None else epoch
         self.draining = False
         self._guard = guard
+        self._new_id = request_ids()
         self._max_body_bytes = max_body_bytes
         self._prepare_endpoint = prepare_endpoint
         self._prepare_default = prepare_default
@@ -67,14 +69,14 @@ class Gateway:
         asked = read_asked(headers)
         try:
             self._guard.check_host(headers)
-            elsewhere = stranger(scope)
+            elsewhere = stranger(scope, self._new_id)
             if elsewhere is not None:
                 return elsewhere(scope, receive, send)
             origin = self._guard.check(method, path, asked)
             if asked.encoding is not None:
                 scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)
         except CallerError as error:
-            return _deny(send, error, scope)
+            return self._deny(send, error, scope)
         if origin is not None:
             if method == "OPTIONS" and asked.preflight is not None:
                 return _give_leave(send, origin, asked)
@@ -113,23 +115,24 @@ class Gateway:
         try:
             self._guard.check_host(headers)
         except AccessDenied as error:
-            return Answering((error, path, headers), _deny_all)
+            return Answering((error, path, headers), self._deny_all)
         return prepare(headers)
+
+    def _deny_all(
+        self, asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]]
+    ) -> list[list[Answered]]:
+        return [
+            [deny(error, "POST", path, headers, self._new_id()) for _ in bodies]
+            for (error, path, headers), bodies in asked
+        ]
+
+    async def _deny(self, send: Send, error: CallerError, scope: Scope) -> None:
+        reply = deny(error, scope["method"], scope["path"], scope["headers"], self._new_id())
+        await send_reply(send, reply.status, reply.headers, reply.body)
 
 
 def _has_slash_too_many(path: str) -> bool:
     return path.endswith("/") and (is_prediction(path[:-1]) or path == "/models/")
-
-
-def _deny_all(
-    asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]],
-) -> list[list[Answered]]:
-    return [[deny(error, "POST", path, headers) for _ in bodies] for (error, path, headers), bodies in asked]
-
-
-async def _deny(send: Send, error: CallerError, scope: Scope) -> None:
-    reply = deny(error, scope["method"], scope["path"], scope["headers"])
-    await send_reply(send, reply.status, reply.headers, reply.body)
 
 
 async def _give_leave(send: Send, origin: str, asked: CallerHeaders) -> None:

@@ -1,8 +1,7 @@
 """The bit of ASGI that both HTTP edges share: a body read within its limit, a reply written in one go."""
 
-import random
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from itertools import chain
 from typing import Any
 
@@ -18,28 +17,6 @@ Headers = list[tuple[bytes, bytes]]
 
 # What no header may hold; the server refuses it. Source: RFC 9110, 5.5.
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-# Python seeds it from the operating system, and anew in every process that is forked.
-_random_bits = random.getrandbits
-_ID_COMMON, _ID_LAST_BITS, _ID_STEP = 24, 48, 0x9E37_79B9_7F4B
-_UUID_VERSION = 0x4000_8000_0000_0000_0000
-_UUID_MASK = ~0xF000_C000_0000_0000_0000
-
-
-def new_request_id() -> str:
-    """A random UUID (version 4) as text; a sixth of what `str(uuid4())` costs. It keeps no secret."""
-    digits = f"{_random_bits(128) & _UUID_MASK | _UUID_VERSION:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def request_ids() -> Iterator[str]:
-    """Ids like those of `new_request_id`, a fourth of the cost: they differ in their last twelve digits only.
-
-    Begin it in the process that uses it: forked processes would give the same ids.
-    """
-    common, last = new_request_id()[:_ID_COMMON], _random_bits(_ID_LAST_BITS)
-    while True:
-        last = (last + _ID_STEP) & ((1 << _ID_LAST_BITS) - 1)  # an odd step comes by every number
-        yield f"{common}{last:012x}"
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import Iterator
-from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,6 @@ from service.http.asgi import (
     Send,
     made_when_called,
     read_body,
-    request_ids,
     send_reply,
 )
 
@@ -136,14 +134,6 @@ def test_no_content_has_neither_body_nor_length() -> None:
         {"type": "http.response.start", "status": 204, "headers": []},
         {"type": "http.response.body", "body": b""},
     ]
-
-
-def test_request_ids_are_uuids_that_never_come_twice() -> None:
-    ids = request_ids()
-    found = [next(ids) for _ in range(10_000)] + [next(request_ids()) for _ in range(100)]
-    assert len(set(found)) == len(found)
-    assert {str(UUID(each)) for each in found} == set(found)
-    assert {UUID(each).version for each in found} == {4}
 
 
 def test_an_application_is_made_for_its_first_request_and_kept() -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
-from uuid import uuid4
 
 from service.domain import sentences, unserved
 from service.errors import ClientGone, SagebirdError, UnknownOperation
 from service.http.asgi import Receive, Scope, Send, read_body, send_reply
 from service.http.failures import note_failure
 from service.http.reply import Asked, Reply
+from service.http.request_ids import request_ids
 from service.log import get_logger
 from service.wire import services
 from service.wire.faults import error_code
@@ -63,11 +63,12 @@ class ControlFace:
         self._call = call
         self._max_body_bytes = max_body_bytes
         self._elsewhere = elsewhere
+        self._new_id = request_ids()
         self._log = get_logger("sagebird.control")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        asked = Asked(scope["headers"], b"", str(uuid4()))
+        asked = Asked(scope["headers"], b"", self._new_id())
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
             asked = replace(asked, body=body)

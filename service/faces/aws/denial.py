@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.errors import CallerError
-from service.http.asgi import Headers, new_request_id
+from service.http.asgi import Headers
 from service.http.failures import note_failure
 from service.http.reply import Reply
 from service.log import get_logger
@@ -14,9 +14,9 @@ from service.wire.shapes import render_json
 _FORM = b"application/x-www-form-urlencoded"
 
 
-def deny(error: CallerError, method: str, path: str, headers: Headers) -> Reply:
+def deny(error: CallerError, method: str, path: str, headers: Headers, request_id: str) -> Reply:
     """The reply to a request that reaches no face; one line in the log."""
-    request_id, status = new_request_id(), fault_status(error, error.code)
+    status = fault_status(error, error.code)
     note_failure(get_logger("sagebird.gateway"), error, request_id, status, error.code, path=path[:200])
     body, content_type = _body(error, status, method, path, dict(headers), request_id)
     told: Headers = [(b"x-amzn-RequestId", request_id.encode("ascii")), (b"Content-Type", content_type)]

@@ -16,12 +16,12 @@ from service.http.asgi import (
     is_small,
     is_whole,
     read_body,
-    request_ids,
     rest_of_body,
 )
 from service.http.failures import note_failure
 from service.http.remembered import Epoch, remembering
 from service.http.reply import Answered, Answering, Reply, Written, send_answered
+from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
 from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
@@ -65,7 +65,7 @@ class RuntimeFace:
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
         self._heads = remembering(self._read_head, _KNOWN_HEADS, _KNOWN_BYTES, _size_of_head, epoch)
         self._lines = remembering(self._usual_lines, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
-        self._ids = request_ids()
+        self._new_id = request_ids()
         self._log = get_logger("sagebird.runtime")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +83,7 @@ class RuntimeFace:
         except ClientGone:
             return
         except Exception as error:
-            answered = self._refuse(error, path, next(self._ids))
+            answered = self._refuse(error, path, self._new_id())
         else:
             answered = await self._round.ask(answering, body)
         await send_answered(send, answered)
@@ -126,11 +126,11 @@ class RuntimeFace:
         self, asked: Sequence[tuple[tuple[Exception, str], Sequence[bytes]]]
     ) -> list[list[Answered]]:
         return [
-            [self._refuse(error, path, next(self._ids)) for _ in bodies] for (error, path), bodies in asked
+            [self._refuse(error, path, self._new_id()) for _ in bodies] for (error, path), bodies in asked
         ]
 
     def _answered(self, outcome: InvocationOutcome, invocation: Invocation) -> Answered:
-        request_id = next(self._ids)
+        request_id = self._new_id()
         try:
             if isinstance(outcome, Prediction):
                 return self._written(outcome, request_id) or self._to_reply(outcome, invocation, request_id)

@@ -4,8 +4,10 @@ They come here when only AWS_ENDPOINT_URL is set, which points every client of a
 shares `POST /` with SageMaker (JSON by X-Amz-Target, and forms) is told so by the control face.
 """
 
+from collections.abc import Callable
+
 from service.domain import unserved
-from service.http.asgi import App, Receive, Scope, Send, new_request_id, send_reply
+from service.http.asgi import App, Receive, Scope, Send, send_reply
 from service.http.failures import note_failure
 from service.http.reply import Asked, Reply
 from service.log import get_logger
@@ -17,7 +19,7 @@ from service.wire.protocols.rest_xml import RestXmlFaults, S3Faults
 from service.wire.services import ServiceCall, call_of_stranger
 
 
-def stranger(scope: Scope) -> App | None:
+def stranger(scope: Scope, new_id: Callable[[], str]) -> App | None:
     """Who answers a request that is signed for a service that is not served; None for all others."""
     headers, query_string = scope["headers"], scope.get("query_string", b"")
     call = call_of_stranger(scope["method"], scope["path"], headers, query_string)
@@ -25,7 +27,7 @@ def stranger(scope: Scope) -> App | None:
         return None
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        reply = _refusal(scope, call)
+        reply = _refusal(scope, call, new_id())
         # A body is not waited for: it may be large, and who expects "100 Continue" has not sent it yet.
         body = b"" if scope["method"] == "HEAD" else reply.body
         await send_reply(send, reply.status, reply.headers, body)
@@ -33,8 +35,8 @@ def stranger(scope: Scope) -> App | None:
     return refuse
 
 
-def _refusal(scope: Scope, call: ServiceCall) -> Reply:
-    asked = Asked(scope["headers"], b"", new_request_id())
+def _refusal(scope: Scope, call: ServiceCall, request_id: str) -> Reply:
+    asked = Asked(scope["headers"], b"", request_id)
     error = unserved.refusal(call.row, call.service, call.operation)
     reply = _writer(call.protocol, scope["path"]).write_fault(error, asked)
     log = get_logger("sagebird.gateway")

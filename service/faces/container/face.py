@@ -15,8 +15,9 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.host import Answer, Call
-from service.http.asgi import Headers, Receive, Scope, Send, read_body, request_ids
+from service.http.asgi import Headers, Receive, Scope, Send, read_body
 from service.http.reply import Answered, Answering, Reply, send_answered
+from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
 from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
@@ -50,7 +51,7 @@ class InvocationsFace:
         self._predictor = predictor
         self._round = rounds
         self._max_body_bytes = max_body_bytes
-        self._ids = request_ids()
+        self._new_id = request_ids()
         self._log = get_logger("sagebird.container")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +62,7 @@ class InvocationsFace:
         except ClientGone:
             return
         except Exception as error:
-            answered = self._refuse(error, next(self._ids))
+            answered = self._refuse(error, self._new_id())
         else:
             answered = await self._round.ask(self.prepare(scope["headers"]), body)
         await send_answered(send, answered)
@@ -75,7 +76,7 @@ class InvocationsFace:
         return [[self._answered(outcome) for outcome in outcomes] for outcomes in found]
 
     def _answered(self, outcome: InvocationOutcome) -> Answered:
-        request_id = next(self._ids)
+        request_id = self._new_id()
         try:
             if isinstance(outcome, Prediction):
                 return _to_reply(outcome, request_id)

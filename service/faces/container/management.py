@@ -12,7 +12,8 @@ from service.errors import BadPayload, ClientGone, ModelFault, ModelNotFound, Sa
 from service.faces.container.face import answer_headers, describe_error, read_headers, to_call
 from service.faces.container.strays import is_invoke, only_post
 from service.hosting.host import Answer, Call
-from service.http.asgi import new_request_id, read_body
+from service.http.asgi import read_body
+from service.http.request_ids import request_ids
 from service.log import get_logger
 
 _PAGE = 100
@@ -84,10 +85,11 @@ class _ModelRoutes:
     def __init__(self, registered: Registered, max_body_bytes: int) -> None:
         self._registered = registered
         self._max_body_bytes = max_body_bytes
+        self._new_id = request_ids()
 
     def list_all(self, next_page_token: str = "") -> Response:
         if next_page_token and not _is_token(next_page_token):
-            return _refused(BadPayload("Parameter next_page_token is none that was given out."))
+            return self._refused(BadPayload("Parameter next_page_token is none that was given out."))
         begin = int(next_page_token or 0)
         names = sorted(self._registered.names().items())
         document: dict[str, Any] = {
@@ -100,9 +102,9 @@ class _ModelRoutes:
     def describe(self, name: str, request: Request) -> Response:
         url = self._registered.names().get(name)
         if url is None and is_invoke(request.url.path):
-            return only_post(request)
+            return only_post(request, self._new_id())
         if url is None:
-            return _refused(ModelNotFound(f"Model not found: {name}"))
+            return self._refused(ModelNotFound(f"Model not found: {name}"))
         return _json(200, {"modelName": name, "modelUrl": url})
 
     async def register(self, request: Request) -> Response:
@@ -113,16 +115,16 @@ class _ModelRoutes:
             await self._registered.register(name, url)
             return _json(200, {"status": f'Model "{name}" registered'})
 
-        return await _guarded(register())
+        return await self._guarded(register())
 
     async def unregister(self, name: str, request: Request) -> Response:
         async def unregister() -> Response:
             if is_invoke(request.url.path) and name not in await to_thread(self._registered.names):
-                return only_post(request)
+                return only_post(request, self._new_id())
             await self._registered.unregister(name)
             return _json(200, {"status": f'Model "{name}" unregistered'})
 
-        return await _guarded(unregister())
+        return await self._guarded(unregister())
 
     async def invoke(self, name: str, request: Request) -> Response:
         async def invoke() -> Response:
@@ -132,7 +134,33 @@ class _ModelRoutes:
             response.raw_headers += answer_headers(answer)
             return response
 
-        return await _guarded(invoke())
+        return await self._guarded(invoke())
+
+    async def _guarded(self, work: Awaitable[Response]) -> Response:
+        """Run the work of one request; its errors become the bodies that multi-model-server sends."""
+        try:
+            return await work
+        except ClientGone:
+            return Response(status_code=499)
+        except Exception as error:  # the one place where these routes' errors become replies
+            return self._refused(error)
+
+    def _refused(self, error: Exception) -> Response:
+        """The reply to a request that failed, with its line in the log."""
+        request_id = self._new_id()
+        status, message = describe_error(error, request_id)
+        log = get_logger("sagebird.container")
+        if isinstance(error, SagebirdError):
+            log.info("request failed", request_id=request_id, status=status, reason=message[:500])
+        else:
+            log.error("request failed", request_id=request_id, exc_info=error)
+        kind = error.__class__.__name__ if isinstance(error, ModelFault) else "InternalServerException"
+        document = {"code": status, "type": _TYPES.get(status, kind), "message": message}
+        response = _json(status, document)
+        response.headers["x-amzn-RequestId"] = request_id
+        if status == 413:  # what is left of the body must not be taken for the next request
+            response.headers["connection"] = "close"
+        return response
 
 
 def _is_token(text: str) -> bool:
@@ -151,34 +179,6 @@ def _read_registration(body: bytes) -> tuple[str, str]:
         if not isinstance(document.get(member), str) or not document[member]:
             raise BadPayload(f"Parameter {member} is required.")
     return document["model_name"], document["url"]
-
-
-async def _guarded(work: Awaitable[Response]) -> Response:
-    """Run the work of one request; its errors become the bodies that multi-model-server sends."""
-    try:
-        return await work
-    except ClientGone:
-        return Response(status_code=499)
-    except Exception as error:  # the one place where these routes' errors become replies
-        return _refused(error)
-
-
-def _refused(error: Exception) -> Response:
-    """The reply to a request that failed, with its line in the log."""
-    request_id = new_request_id()
-    status, message = describe_error(error, request_id)
-    log = get_logger("sagebird.container")
-    if isinstance(error, SagebirdError):
-        log.info("request failed", request_id=request_id, status=status, reason=message[:500])
-    else:
-        log.error("request failed", request_id=request_id, exc_info=error)
-    kind = error.__class__.__name__ if isinstance(error, ModelFault) else "InternalServerException"
-    document = {"code": status, "type": _TYPES.get(status, kind), "message": message}
-    response = _json(status, document)
-    response.headers["x-amzn-RequestId"] = request_id
-    if status == 413:  # what is left of the body must not be taken for the next request
-        response.headers["connection"] = "close"
-    return response
 
 
 def _json(status: int, document: Any) -> Response:

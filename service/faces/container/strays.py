@@ -11,7 +11,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.http.asgi import new_request_id
+from service.http.request_ids import request_ids
 from service.log import get_logger
 
 _MOST_CHARS = 200
@@ -23,19 +23,20 @@ _INVOKE = "/invoke"
 
 def answer_strays(app: FastAPI) -> None:
     """Give an application's answers of 404 and 405 the shape of the face that was asked."""
+    new_id = request_ids()
 
     async def missing(request: Request, error: Exception) -> Response:
         path = _shown(request)
         told = f"There is nothing at {request.method} {path}; / says what is served here."
-        return stray(request, 404, told)
+        return stray(request, new_id(), 404, told)
 
     async def refuse(request: Request, error: Exception) -> Response:
         path = request.url.path
         if is_invoke(path) or _INVOCATIONS.fullmatch(path):
-            return only_post(request)
+            return only_post(request, new_id())
         allowed = _allowed(app, request)
         told = f"{request.method} is not for {_shown(request)}, which answers {' and '.join(allowed)}."
-        return stray(request, 405, told, allowed)
+        return stray(request, new_id(), 405, told, allowed)
 
     app.add_exception_handler(404, missing)
     app.add_exception_handler(405, refuse)
@@ -46,19 +47,19 @@ def is_invoke(path: str) -> bool:
     return path.startswith("/models/") and path.endswith(_INVOKE) and len(path) > len("/models" + _INVOKE)
 
 
-def only_post(request: Request) -> Response:
+def only_post(request: Request, request_id: str) -> Response:
     """The answer to whoever asks for a prediction by another method: how one is asked for."""
     host = str(request.base_url).rstrip("/")
     told = (
         f"{request.method} asks for no prediction here: send a POST with the input as the body, for example "
         f"curl {host}{quote(request.url.path)} -H 'Content-Type: text/csv' --data-binary @request.csv"
     )
-    return stray(request, 405, told, ["POST"])
+    return stray(request, request_id, 405, told, ["POST"])
 
 
-def stray(request: Request, status: int, told: str, allowed: Iterable[str] = ()) -> Response:
+def stray(request: Request, request_id: str, status: int, told: str, allowed: Iterable[str] = ()) -> Response:
     """A refusal that reached no route, with its line in the log."""
-    request_id, path = new_request_id(), request.url.path
+    path = request.url.path
     log = get_logger("sagebird.container")
     log.info("request failed", request_id=request_id, path=path[:_MOST_CHARS], status=status, reason=told)
     headers = {"x-amzn-RequestId": request_id}

@@ -13,7 +13,7 @@ from service import __version__
 from service.faces.people.home import MOST_SHOWN, curl_line, home_page, home_text
 from service.faces.people.openapi import describe_api
 from service.faces.people.shown import json_answer, page_answer, text_answer
-from service.http.asgi import new_request_id
+from service.http.request_ids import request_ids
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard
 from service.log import get_logger
 
@@ -138,6 +138,7 @@ def _add_overview(app: FastAPI, served: Served) -> None:
 
 def _add_wrong_methods(app: FastAPI, served: Served) -> None:
     """What a browser gets that opens the address of an endpoint: how it is called."""
+    new_id = request_ids()
 
     def only_post(request: Request, name: str | None = None) -> Response:
         card = served.endpoint(name)
@@ -145,7 +146,7 @@ def _add_wrong_methods(app: FastAPI, served: Served) -> None:
         host = str(request.base_url).rstrip("/")
         if card is not None:
             text += f", for example\n\n  {curl_line(card, host)}"
-        request_id, path = new_request_id(), request.url.path[:_MOST_CHARS]
+        request_id, path = new_id(), request.url.path[:_MOST_CHARS]
         log = get_logger("sagebird.gateway")
         log.info("request failed", request_id=request_id, path=path, status=405, reason="POST only")
         headers = {"Allow": "POST", "x-amzn-RequestId": request_id}

@@ -7,9 +7,9 @@ a caller and an answer: what goes wrong while it is counted or told is logged.
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from service.errors import CallerError, ModelFault, SagebirdError
+from service.errors import SagebirdError
 from service.hosting.host import Answer, Call
-from service.http.failures import log_bug
+from service.http.failures import is_callers, log_bug
 from service.invoke.directory import Target
 from service.observe.counts import Registry
 
@@ -73,7 +73,4 @@ class Settling:
 
 
 def _status_class(error: Exception) -> Literal[4, 5]:
-    """Whose fault an error is. Source: contract E.1, by the container's status."""
-    if isinstance(error, ModelFault):
-        return 4 if 400 <= error.status < 500 else 5
-    return 4 if isinstance(error, CallerError) else 5
+    return 4 if is_callers(error) else 5

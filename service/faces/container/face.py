@@ -16,6 +16,7 @@ from service.errors import (
 )
 from service.hosting.host import Answer, Call
 from service.http.asgi import Headers, Receive, Scope, Send, read_body
+from service.http.failures import note_failure
 from service.http.reply import Answered, Answering, Reply, send_answered
 from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
@@ -95,27 +96,14 @@ class InvocationsFace:
     def _refuse(self, error: Exception, request_id: str) -> Reply:
         """The one place where this face's errors become replies."""
         status, message = describe_error(error, request_id)
-        self._note(error, request_id, status)
+        code = error.code if isinstance(error, SagebirdError) else ""
+        note_failure(self._log, error, request_id, status, code, path="/invocations")
         headers = [*_TEXT, _id_header(request_id)]
         variant = variant_of(error)
         if variant is not None:
             headers.append((_VARIANT, variant.encode("latin-1")))
         error.__traceback__ = None  # its frames hold the body, and the error itself: a circle
         return Reply(status, headers, message.encode("utf-8", "replace"))
-
-    def _note(self, error: Exception, request_id: str, status: int) -> None:
-        if isinstance(error, SagebirdError):
-            report = self._log.info if status < 500 else self._log.warning
-            report(
-                "request failed",
-                request_id=request_id,
-                path="/invocations",
-                status=status,
-                code=error.code,
-                reason=error.message.replace(REQUEST_ID, request_id)[:500],
-            )
-        else:
-            self._log.error("request failed", request_id=request_id, path="/invocations", exc_info=error)
 
 
 def read_headers(scope: Scope) -> dict[bytes, str]:

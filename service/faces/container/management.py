@@ -13,6 +13,7 @@ from service.faces.container.face import answer_headers, describe_error, read_he
 from service.faces.container.strays import is_invoke, only_post
 from service.hosting.host import Answer, Call
 from service.http.asgi import read_body
+from service.http.failures import note_failure
 from service.http.request_ids import request_ids
 from service.log import get_logger
 
@@ -86,10 +87,13 @@ class _ModelRoutes:
         self._registered = registered
         self._max_body_bytes = max_body_bytes
         self._new_id = request_ids()
+        self._log = get_logger("sagebird.container")
 
     def list_all(self, next_page_token: str = "") -> Response:
         if next_page_token and not _is_token(next_page_token):
-            return self._refused(BadPayload("Parameter next_page_token is none that was given out."))
+            return self._refused(
+                "/models", BadPayload("Parameter next_page_token is none that was given out.")
+            )
         begin = int(next_page_token or 0)
         names = sorted(self._registered.names().items())
         document: dict[str, Any] = {
@@ -104,7 +108,7 @@ class _ModelRoutes:
         if url is None and is_invoke(request.url.path):
             return only_post(request, self._new_id())
         if url is None:
-            return self._refused(ModelNotFound(f"Model not found: {name}"))
+            return self._refused(request.url.path, ModelNotFound(f"Model not found: {name}"))
         return _json(200, {"modelName": name, "modelUrl": url})
 
     async def register(self, request: Request) -> Response:
@@ -115,7 +119,7 @@ class _ModelRoutes:
             await self._registered.register(name, url)
             return _json(200, {"status": f'Model "{name}" registered'})
 
-        return await self._guarded(register())
+        return await self._guarded(request, register())
 
     async def unregister(self, name: str, request: Request) -> Response:
         async def unregister() -> Response:
@@ -124,7 +128,7 @@ class _ModelRoutes:
             await self._registered.unregister(name)
             return _json(200, {"status": f'Model "{name}" unregistered'})
 
-        return await self._guarded(unregister())
+        return await self._guarded(request, unregister())
 
     async def invoke(self, name: str, request: Request) -> Response:
         async def invoke() -> Response:
@@ -134,26 +138,23 @@ class _ModelRoutes:
             response.raw_headers += answer_headers(answer)
             return response
 
-        return await self._guarded(invoke())
+        return await self._guarded(request, invoke())
 
-    async def _guarded(self, work: Awaitable[Response]) -> Response:
+    async def _guarded(self, request: Request, work: Awaitable[Response]) -> Response:
         """Run the work of one request; its errors become the bodies that multi-model-server sends."""
         try:
             return await work
         except ClientGone:
             return Response(status_code=499)
         except Exception as error:  # the one place where these routes' errors become replies
-            return self._refused(error)
+            return self._refused(request.url.path, error)
 
-    def _refused(self, error: Exception) -> Response:
+    def _refused(self, path: str, error: Exception) -> Response:
         """The reply to a request that failed, with its line in the log."""
         request_id = self._new_id()
         status, message = describe_error(error, request_id)
-        log = get_logger("sagebird.container")
-        if isinstance(error, SagebirdError):
-            log.info("request failed", request_id=request_id, status=status, reason=message[:500])
-        else:
-            log.error("request failed", request_id=request_id, exc_info=error)
+        code = error.code if isinstance(error, SagebirdError) else ""
+        note_failure(self._log, error, request_id, status, code, path=path)
         kind = error.__class__.__name__ if isinstance(error, ModelFault) else "InternalServerException"
         document = {"code": status, "type": _TYPES.get(status, kind), "message": message}
         response = _json(status, document)

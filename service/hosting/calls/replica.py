@@ -24,19 +24,22 @@ from service.hosting.calls.joining import lane_of
 from service.hosting.host import Answer, Call, ShortWay
 from service.hosting.stopwatch import Stopwatch
 
-_MOST_REMEMBERED = 4096
-_MOST_LANES = 256
 _MOST_HEADER_CHARS = 2048
 _MOST_SHOWN_BYTES = 65_536  # of an answer that documents show as an example
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Bounds of one replica: seconds of loading, waiting and predicting; calls at once; calls in line."""
+    """Bounds of one replica: seconds of loading, waiting and predicting; calls at once; calls in line.
+
+    And what it remembers: `targets` models by their names, and for each model `lanes` pairs of headers.
+    """
 
     timeout_s: float
     concurrency: int = 4
     queue: int = 1000
+    targets: int = 4096
+    lanes: int = 256
 
 
 class InlineReplica:
@@ -60,6 +63,7 @@ class InlineReplica:
         self._executor = executor
         self._timeout_s = limits.timeout_s
         self._concurrency = limits.concurrency
+        self._most_targets, self._most_lanes = limits.targets, limits.lanes
         self._gate = Gate(limits.concurrency, limits.queue)
         self._key: ModelKey | None = None
         self._entries: dict[str | None, Entry] = {}  # by target model; what was in use before
@@ -148,7 +152,7 @@ class InlineReplica:
             return entry
         entry = self._cache.pin(self.key(target) if self._key is None else self._key)
         if entry is not None:
-            if len(self._entries) >= _MOST_REMEMBERED:
+            if len(self._entries) >= self._most_targets:
                 self._entries.clear()
             self._entries[target] = entry
         return entry
@@ -160,7 +164,7 @@ class InlineReplica:
             lane = lane_of(entry.model, Call(b"", *headers))
             if sum(len(header or "") for header in headers) > _MOST_HEADER_CHARS:
                 return lane  # nobody sends such again and again
-            if len(entry.lanes) >= _MOST_LANES:
+            if len(entry.lanes) >= self._most_lanes:
                 entry.lanes.clear()
             entry.lanes[headers] = lane
         return lane

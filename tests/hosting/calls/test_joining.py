@@ -1,6 +1,7 @@
 """Joined calls get what each would get alone, whatever is beside them."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
-from service.hosting.calls import joining
 from service.hosting.calls.joining import MOST_ROWS, answer_lanes, answer_together, lane_of
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer, Call, Outcome, ShortWay
 from service.hosting.programs.compiled import Compiling, Joined, compile_model
 from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept
-from service.media.csv_quick import read_csv_quickly
 from service.media.tables import PLAIN
 from service.media.types import JSON
 
@@ -258,22 +257,37 @@ def test_lanes_that_are_read_together_answer_what_their_models_answer(
     ]
 
 
-def test_plain_rows_of_several_lanes_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[bytes] = []
+class _Noting:
+    """A lane that notes the rows it is handed, and has another one answer."""
 
-    def note(body: bytes) -> Any:
-        read.append(body)
-        return read_csv_quickly(body)
+    def __init__(self, lane: ShortWay) -> None:
+        self.compiling, self.verdict, self.takes_rows = lane.compiling, lane.verdict, lane.takes_rows
+        self.answer = lane.answer
+        self.handed: list[Any] = []
+        self._lane = lane
 
-    monkeypatch.setattr(joining, "read_csv_quickly", note)
+    def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> list[Outcome] | None:
+        self.handed.append(rows)
+        return self._lane.answer_rows(rows, bodies, plain=plain)
+
+
+def test_plain_rows_of_several_lanes_are_read_once() -> None:
     lanes = [
-        lane_of(_LANE_MODELS[name], Call(b"", "text/csv", None)) for name in ("forest", "logistic", "ridge")
+        _Noting(lane_of(_LANE_MODELS[name], Call(b"", "text/csv", None)))
+        for name in ("forest", "logistic", "ridge")
     ]
     bodies = [[b"1,2,3,4"], [b"4,3,2,1", b"1,2,3,4"], [b"4,3,2,1"]]
+    reader = _Noting(lane_of(_LANE_MODELS["names"], Call(b"", "application/json", None)))
     asked = list(zip(lanes, bodies, strict=True))
-    asked.insert(1, (lane_of(_LANE_MODELS["names"], Call(b"", "application/json", None)), [b"[1,2,3,4]"]))
+    asked.insert(1, (reader, [b"[1,2,3,4]"]))
     found = answer_lanes(asked)
-    assert read == [b"\n".join(body for some in bodies for body in some)]
+    handed = [rows for lane in lanes for rows in lane.handed]
+    assert [rows.tolist() for rows in handed] == [
+        [[float(cell) for cell in body.split(b",")] for body in some] for some in bodies
+    ]
+    assert len({id(rows.base) for rows in handed}) == 1  # all are parts of what was read for all
+    assert handed[0].base is not None
+    assert reader.handed == []
     assert all(isinstance(outcome, Answer) for outcomes in found for outcome in outcomes)
 
 

@@ -170,17 +170,19 @@ def build_gateway(settings: Settings, family: str, slot: str, control: ControlPl
         lambda: follower.directory,
         random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret
         registry,
-        context.arns,
+        context.caller.arns,
         follower.catch_up,
     )
     rounds = Round(asyncio.get_running_loop())
     registered = RegisteredModels(store, host, lambda: follower.directory)
     if control is None:
-        door = container_door(settings, predictor, rounds, registered, follower)
+        door = container_door(settings, context.caller, predictor, rounds, registered, follower)
     else:
         catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
         face = control.face(settings, store, hands_in=True)
-        door = server_door(settings, predictor, rounds, registered, follower, catalogue, registry, face)
+        door = server_door(
+            settings, context.caller, predictor, rounds, registered, follower, catalogue, registry, face
+        )
     return GatewayParts(store, registry, host, follower, door, rounds)
 
 

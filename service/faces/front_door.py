@@ -6,6 +6,7 @@ from functools import partial
 from service.errors import AccessDenied, CallerError
 from service.faces.aws.denial import deny
 from service.faces.aws.strangers import stranger
+from service.faces.identity import Identify, name_caller
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
 from service.http.encodings import unpacked
@@ -32,13 +33,14 @@ class Gateway:
         control: App,
         pages: App,
         guard: Guard,
+        identify: Identify,
         max_body_bytes: int,
         *,
         prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
         prepare_default: Preparing | None = None,
         epoch: Epoch | None = None,
     ) -> None:
-        """Take the four faces, and who says which requests may reach them.
+        """Take the four faces, and who says which requests may reach them, and whose they are.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
         `pages` the rest, other methods of the first two included. `max_body_bytes` is for compressed bodies
@@ -49,6 +51,7 @@ class Gateway:
         self.epoch = Epoch() if epoch is None else epoch
         self.draining = False
         self._guard = guard
+        self._identify = identify
         self._new_id = request_ids()
         self._max_body_bytes = max_body_bytes
         self._prepare_endpoint = prepare_endpoint
@@ -73,6 +76,7 @@ class Gateway:
             if elsewhere is not None:
                 return elsewhere(scope, receive, send)
             origin = self._guard.check(method, path, asked)
+            name_caller(scope, self._identify(headers))
             if asked.encoding is not None:
                 scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)
         except CallerError as error:

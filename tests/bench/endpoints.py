@@ -19,12 +19,12 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from service.arn import Arns
 from service.clock import SystemClock
 from service.control.endpoint_configs import create_endpoint_config
 from service.control.endpoints import create_endpoint
 from service.control.models import create_model
 from service.control.resources import OperationContext, Resources
+from service.domain.caller import Caller
 from service.domain.endpoint import UNSETTLED
 from service.domain.kinds import Kind
 from service.hosting.artifacts.archive import Limits
@@ -82,7 +82,7 @@ def measure_endpoints(folder: Path, note: Note, count: int = 10_000) -> dict[str
 def fill(data: Path, location: str, count: int) -> None:
     """Write `count` models, configurations and endpoints to a store."""
     artifacts = ArtifactStore([data], data / "unpacked", Limits(1 << 30, 1000, 1000), buckets=data / "s3")
-    context = OperationContext(Arns("000000000000", "us-east-1"), SystemClock(), artifacts.version_of)
+    context = OperationContext(Caller("000000000000", "us-east-1"), SystemClock(), artifacts.version_of)
     store = Store(data / "state.db")
     with store.change() as change:
         resources = Resources(change, context)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from service.arn import Arns
 from service.clock import SystemClock
 from service.control.declaration import read_declaration
 from service.control.declared import apply_declaration
 from service.control.reconcile import reconcile
 from service.control.resources import OperationContext
+from service.domain.caller import Caller
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
@@ -24,8 +24,9 @@ from service.observe.counts import Registry
 from service.store.store import Store
 from tests.conftest import copy_sample
 
-ARNS = Arns("000000000000", "us-east-1")
-CONTEXT = OperationContext(ARNS, SystemClock())
+CALLER = Caller("000000000000", "us-east-1")
+ARNS = CALLER.arns
+CONTEXT = OperationContext(CALLER, SystemClock())
 ROW = b"5.1,3.5,1.4,0.2"
 
 
@@ -70,7 +71,7 @@ class World:
         reconcile(self.store, CONTEXT, lambda member, beat: True)
 
     def predictor(self) -> Predictor:
-        return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry, ARNS)
+        return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry, CALLER.arns)
 
 
 Open = Callable[..., AbstractAsyncContextManager[World]]

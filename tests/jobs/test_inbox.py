@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.arn import Arns
 from service.control.resources import OperationContext, Resources
 from service.control.transform_jobs import create_drop_job
+from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.domain.transform.job import Drop
 from service.jobs.inbox import Inbox
@@ -25,7 +25,7 @@ class DropFolder:
         self.model.mkdir(parents=True)
 
     def inbox(self) -> Inbox:
-        context = OperationContext(Arns("000000000000", "us-east-1"), self.house.clock)
+        context = OperationContext(Caller("000000000000", "us-east-1"), self.house.clock)
 
         def order(drop: Drop) -> None:
             with self.house.store.change() as change:

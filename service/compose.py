@@ -174,7 +174,7 @@ def build_gateway(settings: Settings, family: str, slot: str, control: ControlPl
         follower.catch_up,
     )
     rounds = Round(asyncio.get_running_loop())
-    registered = RegisteredModels(store, host, lambda: follower.directory)
+    registered = RegisteredModels(store, host)
     if control is None:
         door = container_door(settings, context.caller, predictor, rounds, registered, follower)
     else:

@@ -35,7 +35,8 @@ def container_door(
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
 
     def contract() -> App:
-        router = create_router(registered, follower.default_problems, settings.max_body_bytes)
+        problems, limit = follower.default_problems, settings.max_body_bytes
+        router = create_router(registered, predictor.answer, rounds, problems, limit)
         return behind_proxies(create_app(router))
 
     pages = made_when_called(contract)
@@ -72,7 +73,8 @@ def server_door(
 
     def pages() -> App:
         found = create_pages(catalogue, follower.pending, follower.problems, metrics)
-        found.include_router(create_router(registered, follower.default_problems, settings.max_body_bytes))
+        problems, limit = follower.default_problems, settings.max_body_bytes
+        found.include_router(create_router(registered, predictor.answer, rounds, problems, limit))
         answer_strays(found)
         return behind_proxies(found)
 

@@ -1,4 +1,4 @@
-"""InvokeEndpoint: find the endpoint, pick a variant, ask its replica, count."""
+"""An invocation of an endpoint or a registered model: find it, pick a variant, ask its replica, count."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
@@ -71,6 +71,7 @@ class Predictor:
 
         Raises:
             ValidationFault: no such endpoint, variant or target model, or headers that do not fit it.
+            ModelNotFound: no such registered model.
             ModelFault: what the model's container would have answered instead.
             ModelNotReady: the target model is still loading.
             Unavailable: too many calls wait.
@@ -125,7 +126,7 @@ class Predictor:
         try:
             route, only = self._routing.way(head)
             targets = [only or self._routing.pick(route, head.invocation) for _ in bodies]
-        except ValidationFault:
+        except SagebirdError:
             return [self._late(head.invocation.with_body(body), begun_s) for body in bodies]
         except Exception as error:  # worded and logged at the edge
             if len(bodies) == 1:
@@ -273,7 +274,7 @@ class Predictor:
         return at_variant(error, variant)
 
     def _worded(self, error: SagebirdError, invocation: Invocation) -> SagebirdError:
-        target_model = invocation.call.target_model
+        target_model = None if invocation.registered is not None else invocation.call.target_model
         endpoint = invocation.endpoint or self._directory().default or ""
         if isinstance(error, ModelNotFound) and target_model is not None:
             return ValidationFault(sentences.target_model_unknown(target_model, endpoint, error.message))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
@@ -159,6 +160,12 @@ def read_sources(folder: Path) -> tuple[Source, ...]:
         for file in files
     }
     return tuple(_read_source(folder, file, modules) for file in files)
+
+
+@cache
+def our_sources() -> tuple[Source, ...]:
+    """Every file below service/, parsed once for all rules."""
+    return read_sources(SERVICE)
 
 
 def _read_source(folder: Path, file: Path, modules: set[str]) -> Source:
@@ -312,9 +319,9 @@ def find_cycle(sources: tuple[Source, ...]) -> list[str]:
     return []
 
 
-def rooms_of(folder: Path) -> set[str]:
-    """Return the rooms that exist below `folder`."""
-    return {source.room for source in read_sources(folder)} - {""}
+def rooms() -> set[str]:
+    """Return the rooms that exist below service/."""
+    return {source.room for source in our_sources()} - {""}
 
 
 def rooms_in_table(page: str) -> dict[str, str]:
@@ -334,13 +341,13 @@ def rooms_in_table(page: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 def test_the_code_keeps_the_house_rules(check: Callable[[Source], Iterator[str]]) -> None:
-    violations = [violation for source in read_sources(SERVICE) for violation in check(source)]
+    violations = [violation for source in our_sources() for violation in check(source)]
 
     assert not violations, "\n" + "\n".join(violations)
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert find_cycle(read_sources(SERVICE)) == []
+    assert find_cycle(our_sources()) == []
 
 
 def test_the_map_names_the_rooms_that_exist_and_their_layers() -> None:
@@ -349,15 +356,13 @@ def test_the_map_names_the_rooms_that_exist_and_their_layers() -> None:
 
     table = rooms_in_table(page.read_text(encoding="utf-8"))
 
-    assert set(table) == rooms_of(SERVICE), (
-        "the table of service/README.md and the rooms below service/ differ"
-    )
+    assert set(table) == rooms(), "the table of service/README.md and the rooms below service/ differ"
     layers = {room: str(layer) for room, (layer, _) in _heights().items() if room in table}
     assert table == layers, "the layers of service/README.md and of LAYERS differ"
 
 
 def test_every_exception_from_the_rules_is_in_use() -> None:
-    late = [(source, each) for source in read_sources(SERVICE) for each in source.imports if each.late]
+    late = [(source, each) for source in our_sources() for each in source.imports if each.late]
 
     unused = [entry for entry in DEFERRED if not any(_covers(entry, *each) for each in late)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_import_rule import SERVICE, Source, read_sources
+from tests.test_import_rule import Source, our_sources, read_sources
 
 
 def type_names(source: Source) -> Iterator[str]:
@@ -45,7 +45,7 @@ def used_twice(sources: tuple[Source, ...]) -> Mapping[str, list[str]]:
 
 
 def test_no_public_type_shares_its_name_with_another() -> None:
-    assert used_twice(read_sources(SERVICE)) == {}
+    assert used_twice(our_sources()) == {}
 
 
 @pytest.mark.parametrize(

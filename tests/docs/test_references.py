@@ -14,7 +14,7 @@ from tests.docs import operations_table
 from tests.docs.generated_blocks import BLOCKS, Block
 from tests.docs.markdown import read_blocks, read_steps
 from tests.docs.pages import PAGES, name_of
-from tests.test_import_rule import SERVICE, read_sources
+from tests.test_import_rule import SERVICE, our_sources
 
 DOCUMENTS = sorted(
     path
@@ -116,7 +116,7 @@ def _map_rows() -> Iterator[tuple[str, str, str, set[str]]]:
 
 def _libraries_by_room() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for source in read_sources(SERVICE):
+    for source in our_sources():
         if source.room:
             packages = {each.module.split(".")[0] for each in source.imports}
             found.setdefault(source.room, set()).update(packages - sys.stdlib_module_names - {"service"})

@@ -41,7 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class RunningServer:
-    """A `sagebird` process family that a test started; a `shared` one goes on when that test is over."""
+    """A `sagebird` process family that a test started.
+
+    It ends with the test or the file that started it. A `shared` one goes on, until no test below its folder
+    is left.
+    """
 
     process: subprocess.Popen[bytes]
     url: str
@@ -49,7 +53,7 @@ class RunningServer:
     models: Path
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
-    shared: bool = False
+    shared: Path | None = None
 
     def children(self) -> list[psutil.Process]:
         """The gateways and the keeper, oldest first."""
@@ -70,6 +74,11 @@ class RunningServer:
         """Wait until /readyz says 200; fails with the log if it never does."""
         wait_until(lambda: self.process.poll() is not None or _status(f"{self.url}/readyz") == 200, timeout_s)
         assert self.process.poll() is None, self.log.read_text()
+
+    def end(self) -> None:
+        """Have the family stop, and do not wait for it."""
+        if self.process.poll() is None:
+            self.process.terminate()
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 40.0) -> int:
         """Stop the family and return its exit code."""
@@ -101,14 +110,25 @@ def free_port() -> int:
 StartServer = Callable[..., RunningServer]
 
 
+_SERVERS = pytest.StashKey[list[RunningServer]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop what is shared by the tests of one folder when the next one is not of them."""
+    for server in item.session.stash.get(_SERVERS, []):
+        if server.shared and not (nextitem and nextitem.path.is_relative_to(server.shared)):
+            server.end()
+
+
 @pytest.fixture(scope="session")
-def started_servers() -> Iterator[list[RunningServer]]:
+def started_servers(request: pytest.FixtureRequest) -> Iterator[list[RunningServer]]:
     """Every server of the session, so that none outlives it."""
     servers: list[RunningServer] = []
+    request.session.stash[_SERVERS] = servers
     yield servers
     for server in servers:
-        if server.process.poll() is None:
-            server.process.terminate()
+        server.end()
     for server in servers:
         try:
             server.process.wait(40)
@@ -116,17 +136,27 @@ def started_servers() -> Iterator[list[RunningServer]]:
             server.process.kill()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _stop_servers_of_the_file(started_servers: list[RunningServer]) -> Iterator[None]:
+    """Stop what the tests of one file shared: a family that idles takes its part of a processor, too."""
+    yield from _stop_what_comes(started_servers)
+
+
 @pytest.fixture(autouse=True)
 def _stop_servers_of_the_test(started_servers: list[RunningServer]) -> Iterator[None]:
-    """Stop what one test alone started: idle families would slow down all that come after it.
+    """Stop what one test alone started.
 
     Servers of fixtures with a wider scope were started before this one is set up.
     """
-    before = len(started_servers)
+    yield from _stop_what_comes(started_servers)
+
+
+def _stop_what_comes(servers: list[RunningServer]) -> Iterator[None]:
+    before = len(servers)
     yield
-    for server in started_servers[before:]:
-        if not server.shared and server.process.poll() is None:
-            server.process.terminate()
+    for server in servers[before:]:
+        if not server.shared:
+            server.end()
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +215,7 @@ def start_server(
 def samples(start_server: StartServer) -> RunningServer:
     """One server over the sample models that all tests share; never stop or change it."""
     server = start_server()
-    server.shared = True
+    server.shared = ROOT / "tests"
     return server
 
 

@@ -67,7 +67,7 @@ def sample_of() -> Callable[[str], Sample]:
 def alone(start_server: StartServer) -> Iterator[RunningServer]:
     """One gateway over the sample models."""
     server = start_server(gateways=1)
-    server.shared = True
+    server.shared = Path(__file__)  # it is asked for in the middle of a test
     yield server
     server.stop()
 

@@ -39,7 +39,6 @@ def reader(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
     server = start_server(folder / "models", folder / "data", cors_origins=ORIGIN, workers="1")
-    server.shared = True
     yield Reader(folder, server, _client(server))
     server.stop()
 

@@ -14,10 +14,10 @@ from service.http.guard import CallerHeaders, Guard, is_prediction, leave, opene
 from service.http.remembered import Epoch, Remembered
 from service.http.reply import Answered, Answering, Preparing
 from service.http.request_ids import request_ids
+from service.wire.services import ACTIONS
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
-_ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
 _KNOWN_TARGETS = 4096
 _KNOWN_BYTES = 1 << 20
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
@@ -89,7 +89,7 @@ class Gateway:
 
     def _face(self, method: str, path: str) -> App:
         if path.startswith("/endpoints/"):
-            return self._runtime if method == "POST" or not path.endswith(_ACTIONS) else self._pages
+            return self._runtime if method == "POST" or not path.endswith(ACTIONS) else self._pages
         if method == "POST" and path == "/invocations":
             return self._invocations
         return self._control if method == "POST" and path == "/" else self._pages

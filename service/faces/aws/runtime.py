@@ -28,6 +28,7 @@ from service.invoke.predict import InvocationOutcome, Prediction, Predictor, var
 from service.invoke.round import Round
 from service.log import get_logger
 from service.wire.protocols.rest_json import compile_operation, fault_reply
+from service.wire.services import call_at_endpoint
 from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"
@@ -38,11 +39,6 @@ _KNOWN_BYTES = 1 << 20
 _SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
 # What an answer holds besides its body and their type, see Answer.
 _USUAL = (None, 200, None, None)
-_OPERATIONS = {
-    "invocations": "InvokeEndpoint",
-    "async-invocations": "InvokeEndpointAsync",
-    "invocations-response-stream": "InvokeEndpointWithResponseStream",
-}
 
 _Begin = tuple[str, str, tuple[tuple[bytes, bytes], ...]]
 """A request but for its body: method, path, headers."""
@@ -215,14 +211,13 @@ def _path(endpoint: str | None) -> str:
 
 
 def _endpoint_name(method: str, path: str) -> str:
-    # From the right: a name that holds a slash is a name that AWS's own words refuse, not another path.
-    name, _, action = path[len(_PREFIX) :].rpartition("/")
-    operation = _OPERATIONS.get(action)
-    if operation is None or method != "POST":
+    found = call_at_endpoint(method, path)
+    if found is None:
         raise UnknownOperation(f"There is nothing at {method} {path}.")
-    if operation not in SERVED:
-        raise UnknownOperation(sentences.operation_not_served(operation))
-    return name
+    endpoint, call = found
+    if call.operation not in SERVED:
+        raise UnknownOperation(sentences.operation_not_served(call.operation))
+    return endpoint
 
 
 def _to_invocation(fields: Mapping[str, Any]) -> Invocation:

@@ -17,11 +17,11 @@ from service.http.failures import note_stray
 from service.http.request_ids import request_ids
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard
 from service.log import get_logger
+from service.wire.services import ACTIONS
 
 _STATIC = Path(__file__).parent / "static"
 
 
-_ACTIONS = ("invocations", "async-invocations", "invocations-response-stream")
 _OTHER_METHODS = ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -151,5 +151,5 @@ def _add_wrong_methods(app: FastAPI, served: Served) -> None:
         headers = {"Allow": "POST", "x-amzn-RequestId": request_id}
         return text_answer(f"{text}\n\n{host}/docs lets you try it.\n", 405, headers)
 
-    for path in ("/invocations", *(f"/endpoints/{{name:path}}/{action}" for action in _ACTIONS)):
+    for path in ("/invocations", *(f"/endpoints/{{name:path}}{action}" for action in ACTIONS)):
         app.add_api_route(path, only_post, methods=list(_OTHER_METHODS), include_in_schema=False)

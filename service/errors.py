@@ -25,6 +25,8 @@
     ├── ModelError                  a ModelFault as the runtime API words it (AWS code ModelError)
     ├── ModelNotReady               a multi-model endpoint is still loading the target model
     ├── ObjectFault                 an object cannot be listed, read or written; says whether it was a write
+    │   ├── ObjectUnreadable        it is not there, or cannot be read; says why
+    │   └── ObjectChanged           another one has its key than the one to be replaced
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── RecordError                 a stream is not made of such records as it should be
@@ -204,6 +206,21 @@ class ObjectFault(SagebirdError):
     def __init__(self, message: str, *, writing: bool = False) -> None:
         super().__init__(message)
         self.writing = writing
+
+
+class ObjectUnreadable(ObjectFault):
+    """An object is not there, or cannot be read; `called` is its address or path."""
+
+    def __init__(self, called: str, reason: str) -> None:
+        super().__init__(f"{called} cannot be read: {reason}.")
+        self.reason = reason
+
+
+class ObjectChanged(ObjectFault):
+    """An object was to be replaced, and another one has its key by now; `called` is its address or path."""
+
+    def __init__(self, called: str) -> None:
+        super().__init__(f"{called} was not written: it has changed meanwhile.", writing=True)
 
 
 class LeaseLost(SagebirdError):

@@ -103,6 +103,11 @@ DEFERRED = (
     ),  # numeric libraries: the first model pays, not the start
 )
 
+# What implements a seam -> the files below service/ that may name it; all others know the Protocol alone.
+IMPLEMENTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"service.objects.folders": ("objects/resolver.py",)}
+)
+
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 MAX_MODULES = 25
@@ -235,6 +240,14 @@ def check_packages(source: Source) -> Iterator[str]:
             yield f"{source.path}:{each.line}: {package} may be imported by {files} (see PACKAGES)"
 
 
+def check_implementers(source: Source) -> Iterator[str]:
+    """Who works with a seam names nothing that implements it."""
+    for each in source.imports:
+        allowed = IMPLEMENTERS.get(each.module, (source.path,))
+        if source.path not in allowed:
+            yield f"{source.path}:{each.line}: {each.module} may be imported by {', '.join(allowed)} alone"
+
+
 def check_late_imports(source: Source) -> Iterator[str]:
     """What a file needs of ours stands at its top."""
     for each in source.imports:
@@ -296,6 +309,7 @@ def check_fan_out(source: Source) -> Iterator[str]:
 CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     check_layers,
     check_packages,
+    check_implementers,
     check_late_imports,
     check_state,
     check_size,
@@ -390,6 +404,7 @@ def test_every_exception_from_the_rules_is_in_use() -> None:
         ("store/a.py", "import requests", "requests may be imported by no file"),
         ("store/a.py", "from . import b", "relative import"),
         ("faces/a.py", "def f():\n    import service.errors", "service.errors is imported inside a function"),
+        ("jobs/a.py", "import service.objects.folders", "may be imported by objects/resolver.py alone"),
         ("clock.py", "cache = {}", "cache is mutable state"),
         ("clock.py", "_seen: set[str] = set()", "_seen is mutable state"),
         ("clock.py", "def f():\n    global now\n    now = 1", "global now is mutable state"),

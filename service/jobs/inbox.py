@@ -225,7 +225,10 @@ def _reason(job: Resource, dropped: _Dropped) -> str:
 
 
 def _identity(status: os.stat_result) -> _Identity:
-    """What changes with every write, and when a file is moved out and in again to have it done again."""
+    """What changes with every write, and when a file is moved out and in again to have it done again.
+
+    A drop folder is a folder wherever objects are kept, so this is no version.
+    """
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

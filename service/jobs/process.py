@@ -32,8 +32,7 @@ from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.media.codec import choose_accept
 from service.media.tables import HeaderUse
 from service.media.types import CSV, JSON, JSON_LINES, TEXT
-from service.objects.beneath import Spot
-from service.objects.store import cannot_read, read_chunks
+from service.objects.objects import ObjectPath, read_chunks
 
 BatchResult = Done | Failed
 Work = Callable[["Batch"], BatchResult]
@@ -44,9 +43,9 @@ _MOST_PROGRAM_BYTES: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Whole records of a file, to be read by whoever works on them below a header line, if they need one."""
+    """Whole records of an object, read by whoever works on them below a header line, if they need one."""
 
-    spot: Spot
+    source: ObjectPath
     offset: int
     size_bytes: int
     header: bytes = b""
@@ -62,9 +61,9 @@ class Headed:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A whole file, to be sent in chunks of any number."""
+    """A whole object, to be sent in chunks of any number."""
 
-    spot: Spot
+    source: ObjectPath
     unpack: bool
 
 
@@ -260,19 +259,15 @@ def _body(batch: Batch) -> bytes:
         return batch.body
     if isinstance(batch, Stream):
         return b"".join(_chunks(batch))
-    try:
-        with os.fdopen(batch.spot.open(), "rb", buffering=0) as file:
-            file.seek(batch.offset)
-            body = file.read(batch.size_bytes)
-    except OSError as error:
-        raise cannot_read(batch.spot, error) from error
+    with batch.source.objects.open(batch.source.key) as reader:
+        body = reader.read(batch.offset, batch.size_bytes)
     if len(body) != batch.size_bytes:
-        raise ObjectFault(f"{batch.spot} became shorter while it was read.")
+        raise ObjectFault(f"{batch.source} became shorter while it was read.")
     return body
 
 
 def _chunks(stream: Stream) -> Iterator[bytes]:
-    return read_chunks(stream.spot, unpack=stream.unpack)
+    return read_chunks(stream.source, unpack=stream.unpack)
 
 
 def _patient(ask: Ask, retries: int, pause: Callable[[float], None] = time.sleep) -> Ask:

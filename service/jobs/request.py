@@ -18,8 +18,7 @@ from service.jobs.outcome import JobOutcome
 from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import ContainerOpener, LocalModelOpener
 from service.jobs.transform import Job, JobMonitor, run_transform
-from service.objects.store import ObjectStore
-from service.objects.writing import remove_abandoned
+from service.objects.resolver import Resolver
 from service.s3uri import parse_s3_uri
 from service.settings import Settings
 
@@ -47,9 +46,9 @@ class TransformRequest:
 
 @dataclass(frozen=True, slots=True)
 class TransformParts:
-    """What requests are done with: the objects, the models, and how many processes may work at once."""
+    """What requests are done with: objects, models, and how many processes may work at once."""
 
-    objects: ObjectStore
+    resolver: Resolver
     artifacts: ArtifactStore
     models: Path
     cpus: int
@@ -61,7 +60,7 @@ def open_transform_parts(
 ) -> TransformParts:
     """The parts over the settings' folders; `model_roots` are further folders that models may lie in."""
     return TransformParts(
-        ObjectStore(settings.buckets, allow_paths=allow_paths),
+        Resolver(settings.buckets, allow_paths=allow_paths),
         open_artifacts(settings, model_roots),
         settings.models,
         settings.worker_processes,
@@ -75,15 +74,15 @@ def run_request(request: TransformRequest, parts: TransformParts, watch: JobMoni
     Raises: ValidationFault where the request cannot be meant; ModelFault where the model cannot be loaded;
     ObjectFault where inputs cannot be found or outputs not be written.
     """
-    target = parts.objects.locate(request.target)
-    inputs = find_inputs(parts.objects, request.source, target, request.options)
+    target = parts.resolver.locate(request.target)
+    inputs = find_inputs(parts.resolver, request.source, target, request.options)
     if request.guess_type and request.options.content_type is None:
-        guessed = request.guess_type(inputs[0].spot.name.removesuffix(".gz"))
+        guessed = request.guess_type(inputs[0].source.name.removesuffix(".gz"))
         request = replace(request, options=replace(request.options, content_type=guessed))
     request = replace(request, options=request.options.settled())
     check_options(request.options)
     remote = request.model.startswith(_URLS)
-    remove_abandoned(target)
+    target.objects.clear(target.key)
     with closing(_open_pool(request, parts, inputs, remote=remote)) as pool:
         job = Job(inputs, target, request.options, pool, remote, request.quarantine, request.report)
         return run_transform(job, watch)
@@ -107,7 +106,7 @@ def _open_pool(
 def _model_dir(model: str, parts: TransformParts) -> Path:
     """The model's unpacked folder. Raises ModelFault."""
     if "/" in model:
-        place = model if parse_s3_uri(model) else parts.objects.locate(model).path
+        place = model if parse_s3_uri(model) else parts.resolver.locate(model).address
         return parts.artifacts.open(parts.artifacts.resolve(place))
     try:
         found = parts.artifacts.resolve(model, within=parts.models)

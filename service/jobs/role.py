@@ -10,6 +10,7 @@ from service.jobs.inbox import Inbox
 from service.jobs.place import Places
 from service.jobs.worker import JobParts, Worker
 from service.log import get_logger
+from service.objects.resolver import Resolver
 from service.settings import Settings
 from service.store.store import Store
 
@@ -31,7 +32,7 @@ def do_jobs(
     def leaving() -> bool:
         return stop.is_set() or orphaned()
 
-    places = Places(settings.data, settings.buckets, settings.inbox, settings.outbox)
+    places = Places(Resolver(settings.buckets), settings.inbox, settings.outbox)
     parts = JobParts(places, artifacts, settings.models, settings.worker_processes, settings.model_memory)
     inbox = Inbox(settings.inbox, settings.outbox, store, order)
     watcher = threading.Thread(

@@ -36,7 +36,6 @@ from service.jobs.settle import settle_job
 from service.jobs.task_journal import TaskJournal
 from service.jobs.transform import Job, JobMonitor, run_transform
 from service.log import Trouble, get_logger
-from service.objects.writing import remove_abandoned
 from service.store.results import InputResult
 from service.store.store import Store
 from service.store.tasks import PLAN, SETTLE, Lease
@@ -193,7 +192,7 @@ class Worker:
         if state.obstacle:
             raise ModelFault(f"Model {job.document['ModelName']}: {state.obstacle}")
         version = fingerprint(self._parts.artifacts, self._find_model(state), _environment(job, state))
-        remove_abandoned(self._parts.places.target(job))
+        self._parts.places.clear(job)
         found = self._parts.places.find(job)
         now = self._clock.now()
         begun = {
@@ -215,7 +214,7 @@ class Worker:
         journal = TaskJournal(self._store.queue, lease, self._clock)
         current = self._pool_for(job)
         if not lease.fresh:
-            remove_abandoned(self._parts.places.target(job))
+            self._parts.places.clear(job)
         inputs = self._parts.places.inputs(job, lease.inputs)
         task = Job(
             inputs,

@@ -18,7 +18,7 @@ from service.jobs.outcome import JobOutcome, Progress
 from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import ContainerOpener, LocalModelOpener
 from service.jobs.transform import Job, JobMonitor, run_transform
-from service.objects.store import ObjectStore
+from service.objects.resolver import Resolver
 from tests.conftest import ROOT
 from tests.jobs.house import House
 
@@ -66,9 +66,9 @@ class Bench:
         """Run a job with the model in this process, in processes, or at an address."""
         wanted = TransformOptions(**options)
         check_options(wanted)
-        store = ObjectStore(self.folder / "s3", allow_paths=True)
-        place = store.locate(str(self.folder / target))
-        inputs = find_inputs(store, source or str(self.folder / "in"), place, wanted)
+        resolver = Resolver(self.folder / "s3", allow_paths=True)
+        place = resolver.locate(str(self.folder / target))
+        inputs = find_inputs(resolver, source or str(self.folder / "in"), place, wanted)
         with closing(_open_pool(model, wanted, quarantine, processes)) as pool:
             job = Job(inputs, place, wanted, pool, isinstance(model, str), quarantine, report)
             return run_transform(job, JobMonitor(SystemClock(), NoJournal(), stop, self.told.append))

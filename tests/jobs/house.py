@@ -14,6 +14,7 @@ from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.jobs.place import Places
 from service.jobs.worker import JobParts, Worker
+from service.objects.resolver import Resolver
 from service.store.store import Store
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -60,7 +61,7 @@ class House:
         (self.model / "inference.py").write_text(_CODE)
         self.clock = ManualClock(NOON)
         self.store = Store(self.data / "state.db")
-        self.places = Places(self.data, self.data / "s3", self.data / "inbox", self.data / "outbox")
+        self.places = Places(Resolver(self.data / "s3"), self.data / "inbox", self.data / "outbox")
         artifacts = ArtifactStore(
             [self.models, self.data], self.data / "unpacked", Limits(2**30, 1000, 100.0)
         )

@@ -222,7 +222,7 @@ def test_what_is_given_back_is_there_at_once_and_counts_as_not_tried(store: Stor
 def test_results_are_remembered_by_name(store: Store) -> None:
     plan(store, [inputs(2)])
     lease = claim(store)
-    good = InputResult("ü \udc80.csv", 5, 4, 1, 0.25, None, (1, 2**40, 3, 4))
+    good = InputResult("ü \udc80.csv", 5, 4, 1, 0.25, None, "3-4")
     bad = InputResult("x" * 1024, 5, error="record 3: \0")
 
     store.queue.note(lease, InputResult(good.name, 1), NOON)

@@ -170,7 +170,6 @@ def build_gateway(settings: Settings, family: str, slot: str, control: ControlPl
         lambda: follower.directory,
         random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret
         registry,
-        context.caller.arns,
         follower.catch_up,
     )
     rounds = Round(asyncio.get_running_loop())

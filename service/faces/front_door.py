@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from service.domain.caller import Caller
 from service.errors import AccessDenied, CallerError
 from service.faces.aws.denial import deny
 from service.faces.aws.strangers import stranger
-from service.faces.identity import Identify, name_caller
+from service.faces.identity import CALLER, Identify
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
 from service.http.encodings import unpacked
@@ -22,6 +23,9 @@ _KNOWN_TARGETS = 4096
 _KNOWN_BYTES = 1 << 20
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
+_PreparingFor = Callable[[Caller, Headers], Answering]
+"""As `Preparing`, for requests of one caller."""
+
 
 class Gateway:
     """The ASGI application of one gateway process."""
@@ -36,8 +40,8 @@ class Gateway:
         identify: Identify,
         max_body_bytes: int,
         *,
-        prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
-        prepare_default: Preparing | None = None,
+        prepare_endpoint: Callable[[str, Caller, Headers], Answering] | None = None,
+        prepare_default: _PreparingFor | None = None,
         epoch: Epoch | None = None,
     ) -> None:
         """Take the four faces, and who says which requests may reach them, and whose they are.
@@ -76,7 +80,7 @@ class Gateway:
             if elsewhere is not None:
                 return elsewhere(scope, receive, send)
             origin = self._guard.check(method, path, asked)
-            name_caller(scope, self._identify(headers))
+            scope[CALLER] = self._identify(headers)
             if asked.encoding is not None:
                 scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)
         except CallerError as error:
@@ -114,13 +118,17 @@ class Gateway:
         prepare = partial(self._prepare_endpoint, name.decode("ascii"))
         return partial(self._prepare, prepare, target.decode("ascii"))
 
-    def _prepare(self, prepare: Preparing, path: str, headers: Headers) -> Answering:
-        """As `prepare`, for hosts that are served: whoever remembers a head remembers its Host with it."""
+    def _prepare(self, prepare: _PreparingFor, path: str, headers: Headers) -> Answering:
+        """As `prepare`, for hosts that are served.
+
+        Whoever remembers a head remembers its Host with it, and whose it is.
+        """
         try:
             self._guard.check_host(headers)
+            caller = self._identify(headers)
         except AccessDenied as error:
             return Answering((error, path, headers), self._deny_all)
-        return prepare(headers)
+        return prepare(caller, headers)
 
     def _deny_all(
         self, asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]]

@@ -8,15 +8,11 @@ from service.http.asgi import Headers, Scope
 Identify = Callable[[Headers], Caller]
 """Who sends requests with such headers, until the epoch moves. Raises AccessDenied for who may not."""
 
-_CALLER = "caller"
-
-
-def name_caller(scope: Scope, caller: Caller) -> None:
-    """Write down who sent a request."""
-    scope[_CALLER] = caller
+CALLER = "caller"
+"""Where the front door writes down in a request's scope who sent it."""
 
 
 def caller_of(scope: Scope) -> Caller:
     """Who sent a request that came through the front door."""
-    caller: Caller = scope[_CALLER]
+    caller: Caller = scope[CALLER]
     return caller

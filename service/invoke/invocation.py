@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from service.domain.caller import Caller
 from service.hosting.host import Call
 from service.invoke.directory import REGISTERED, Route, Target
 
@@ -12,6 +13,7 @@ class Invocation(NamedTuple):
     A registered model is asked by its address.
     """
 
+    caller: Caller
     endpoint: str | None
     call: Call
     target_variant: str | None = None
@@ -26,7 +28,7 @@ class Invocation(NamedTuple):
 
     def with_body(self, body: bytes) -> "Invocation":
         """The same for another body."""
-        return Invocation(self.endpoint, self.call.with_body(body), *self[2:])
+        return Invocation(self.caller, self.endpoint, self.call.with_body(body), *self[3:])
 
 
 class InvocationHead:

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
-from service.arn import Arns
 from service.domain import sentences
 from service.errors import (
     ModelError,
@@ -50,7 +49,6 @@ class Predictor:
         directory: Callable[[], Directory],
         draw: Callable[[], float],
         registry: Registry,
-        arns: Arns,
         catch_up: Callable[[], Awaitable[None]] | None = None,
         taps: Sequence[Tap] = (),
     ) -> None:
@@ -61,9 +59,8 @@ class Predictor:
         invocation of a variant that is over.
         """
         self._directory = directory
-        self._routing = Routing(directory, draw, arns, catch_up)
+        self._routing = Routing(directory, draw, catch_up)
         self._registry = registry
-        self._arns = arns
         self._settling = Settling(taps)
 
     async def predict(self, invocation: Invocation) -> Prediction:
@@ -195,10 +192,8 @@ class Predictor:
                 answered += 1
                 found.append(Prediction(answer, variant))
                 if taps:
-                    call = invocation.call.with_body(bodies[place])
-                    self._settling.tell(
-                        Settled(invocation.endpoint, variant, call, answer, duration_s, model_s)
-                    )
+                    asked = invocation.with_body(bodies[place])
+                    self._settling.tell(Settled(asked, variant, answer, duration_s, model_s))
             else:
                 found.append(self._failed(answer, target, invocation, bodies[place], duration_s, model_s))
         return found, answered
@@ -224,7 +219,7 @@ class Predictor:
         duration_s, model_s, variant = perf_counter() - begun_s, watch.seconds, target.variant.name
         self._settling.answered(target, 1, duration_s, model_s)
         if self._settling.taps:
-            self._settling.tell(Settled(invocation.endpoint, variant, call, answer, duration_s, model_s))
+            self._settling.tell(Settled(invocation, variant, answer, duration_s, model_s))
         return Prediction(answer, variant)
 
     def _failed(
@@ -242,33 +237,30 @@ class Predictor:
         self._settling.failed(target, error, duration_s, model_s)
         variant = target.variant.name
         if self._settling.taps:
-            call = invocation.call.with_body(body)
-            self._settling.tell(Settled(invocation.endpoint, variant, call, error, duration_s, model_s))
+            asked = invocation.with_body(body)
+            self._settling.tell(Settled(asked, variant, error, duration_s, model_s))
         return at_variant(error, variant)
 
     def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:
         """A container's refusal as the runtime API words it. Source: contract B.4."""
-        endpoint = invocation.endpoint or self._directory().default or ""
+        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
         message = sentences.model_timed_out() if isinstance(fault, ModelTimeout) else fault.message
         client_side = 400 <= fault.status < 500
         return ModelError(
-            sentences.model_error(
-                fault.status, message, self._arns.console_logs_url(endpoint), self._arns.account
-            ),
+            sentences.model_error(fault.status, message, arns.console_logs_url(endpoint), arns.account),
             ErrorCode="CLIENT_ERROR_FROM_MODEL" if client_side else "INTERNAL_FAILURE_FROM_MODEL",
-            LogStreamArn=self._arns.log_stream(endpoint),
+            LogStreamArn=arns.log_stream(endpoint),
             OriginalMessage=message,
             OriginalStatusCode=fault.status,
         )
 
     def unreadable_answer(self, invocation: Invocation, variant: str) -> Exception:
         """The model's answer is larger than a reply may be. Source: contract B.4."""
-        endpoint = invocation.endpoint or self._directory().default or ""
-        url = self._arns.console_logs_url(endpoint)
+        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
         error = ModelError(
-            sentences.answer_unreadable(url, self._arns.account),
+            sentences.answer_unreadable(arns.console_logs_url(endpoint), arns.account),
             ErrorCode="INTERNAL_FAILURE_FROM_MODEL",
-            LogStreamArn=self._arns.log_stream(endpoint),
+            LogStreamArn=arns.log_stream(endpoint),
             OriginalStatusCode=500,
         )
         return at_variant(error, variant)

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 
-from service.arn import Arns
 from service.domain import sentences
 from service.errors import ModelNotFound, SagebirdError, ValidationFault
 from service.invoke.directory import Directory, Route, Target
@@ -19,13 +18,11 @@ class Routing:
         self,
         directory: Callable[[], Directory],
         draw: Callable[[], float],
-        arns: Arns,
         catch_up: Callable[[], Awaitable[None]] | None,
     ) -> None:
         """See Predictor."""
         self._directory = directory
         self._draw = draw
-        self._arns = arns
         self._catch_up = catch_up
 
     async def find(self, invocation: Invocation) -> Target:
@@ -74,7 +71,7 @@ class Routing:
                 raise ModelNotFound(f"Model not found: {invocation.registered}")
             if name is None:
                 raise ValidationFault(sentences.no_default_endpoint(), ErrorCode="NO_SUCH_ENDPOINT")
-            message = sentences.endpoint_not_found(name, self._arns.account)
+            message = sentences.endpoint_not_found(name, invocation.caller.account)
             raise ValidationFault(message, ErrorCode="NO_SUCH_ENDPOINT")
         _check_headers(route, invocation)
         return route

@@ -8,22 +8,22 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from service.errors import SagebirdError
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer
 from service.http.failures import is_callers, log_bug
 from service.invoke.directory import Target
+from service.invoke.invocation import Invocation
 from service.observe.counts import Registry
 
 
 class Settled(NamedTuple):
-    """One invocation that is over: what was asked of which endpoint's variant, and what came of it.
+    """One invocation that is over: who asked what of which variant, and what came of it.
 
     `duration_s` is how long it took since it was taken up, and `model_s` the model's part of that, also where
     that answered others at the same time.
     """
 
-    endpoint: str | None
+    invocation: Invocation
     variant: str
-    call: Call
     outcome: Answer | Exception
     duration_s: float
     model_s: float

@@ -27,7 +27,7 @@ from service.media.tables import PLAIN, Takes
 from service.observe.counts import Registry
 from service.store.store import REGISTERED_MODELS, Delta
 from tests.conftest import RunningServer, StartServer, wait_until
-from tests.invoke.conftest import ARNS, Quiet
+from tests.invoke.conftest import CALLER, Quiet
 
 _CALLS, _SLEEP_S = 5, 0.02
 _CSV = {"Content-Type": "text/csv"}
@@ -158,7 +158,7 @@ def test_each_of_calls_that_are_joined_took_what_their_prediction_did(tmp_path: 
         registry = Registry(tmp_path / "metrics", "gateway-0")
         facts = {REGISTERED_MODELS: {"nap": "sleepy"}}
         directory = next_directory(EMPTY, Delta(1, True, facts=facts), host.replica, registry)
-        predictor = Predictor(lambda: directory, lambda: 0.0, registry, ARNS)
+        predictor = Predictor(lambda: directory, lambda: 0.0, registry)
         await host.warm_up(ModelSource("sleepy"))
         await _ask(predictor, [b"1"])  # the first one is looked at by itself
         (entry,) = host.cache.loaded
@@ -180,7 +180,7 @@ def _counter(directory: Directory) -> Any:
 
 
 async def _ask(predictor: Predictor, bodies: Sequence[bytes]) -> None:
-    head = InvocationHead(Invocation(registered_address("nap"), Call(b"", "text/csv", None)))
+    head = InvocationHead(Invocation(CALLER, registered_address("nap"), Call(b"", "text/csv", None)))
     (outcomes,) = predictor.answer([(head, bodies)])
     for outcome in await asyncio.gather(*(_wait(each) for each in outcomes)):
         assert isinstance(outcome, Prediction)

@@ -25,7 +25,6 @@ from service.store.store import Store
 from tests.conftest import copy_sample
 
 CALLER = Caller("000000000000", "us-east-1")
-ARNS = CALLER.arns
 CONTEXT = OperationContext(CALLER, SystemClock())
 ROW = b"5.1,3.5,1.4,0.2"
 
@@ -71,7 +70,7 @@ class World:
         reconcile(self.store, CONTEXT, lambda member, beat: True)
 
     def predictor(self) -> Predictor:
-        return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry, CALLER.arns)
+        return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry)
 
 
 Open = Callable[..., AbstractAsyncContextManager[World]]

@@ -10,21 +10,21 @@ from service.invoke.invocation import Invocation
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
 from service.invoke.settling import Settled, Tap
-from tests.invoke.conftest import ARNS, ROW, Open, World
+from tests.invoke.conftest import CALLER, ROW, Open, World
 
 _CALL = Call(ROW, "text/csv", None)
 
 
 def _predictor(here: World, taps: Sequence[Tap] = ()) -> Predictor:
     follower = here.follower
-    return Predictor(lambda: follower.directory, lambda: 0.0, here.registry, ARNS, follower.catch_up, taps)
+    return Predictor(lambda: follower.directory, lambda: 0.0, here.registry, follower.catch_up, taps)
 
 
 def _invoke(here: World) -> Callable[[str, Call], Awaitable[Answer]]:
     predictor = _predictor(here)
 
     async def invoke(name: str, call: Call) -> Answer:
-        return (await predictor.predict(Invocation(registered_address(name), call))).answer
+        return (await predictor.predict(Invocation(CALLER, registered_address(name), call))).answer
 
     return invoke
 
@@ -93,16 +93,16 @@ def test_calls_of_a_registered_model_are_counted_and_told_like_those_of_a_varian
             predictor = _predictor(here, [told.append])
             bodies = [ROW, b"junk", ROW]
             for body in bodies:
-                invocation = Invocation(registered_address("a"), Call(body, "text/csv", None))
+                invocation = Invocation(CALLER, registered_address("a"), Call(body, "text/csv", None))
                 await asyncio.gather(predictor.predict(invocation), return_exceptions=True)
             counter = here.registry.invocation("/models/a", "AllTraffic")
             assert (counter.requests, counter.errors) == (3, {("ModelError", 4): 1})
             assert 0 < counter.model_seconds <= counter.seconds
-            assert [(one.endpoint, one.variant, one.call.body) for one in told] == [
+            assert [(one.invocation.endpoint, one.variant, one.invocation.call.body) for one in told] == [
                 ("/models/a", "AllTraffic", body) for body in bodies
             ]
             with pytest.raises(ModelNotFound):
-                await predictor.predict(Invocation(registered_address("b"), _CALL))
+                await predictor.predict(Invocation(CALLER, registered_address("b"), _CALL))
             assert here.registry.snapshot().counts.refusals == {"ModelError": 1}
 
     asyncio.run(run())

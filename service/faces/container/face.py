@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Mapping, Sequence
 
+from service.domain.caller import Caller
 from service.errors import (
     REQUEST_ID,
     CallerError,
@@ -14,6 +15,7 @@ from service.errors import (
     Unavailable,
     ValidationFault,
 )
+from service.faces.identity import caller_of
 from service.hosting.host import Answer, Call
 from service.http.asgi import Headers, Receive, Scope, Send, read_body
 from service.http.failures import note_failure
@@ -65,12 +67,12 @@ class InvocationsFace:
         except Exception as error:
             answered = self._refuse(error, self._new_id())
         else:
-            answered = await self._round.ask(self.prepare(scope["headers"]), body)
+            answered = await self._round.ask(self.prepare(caller_of(scope), scope["headers"]), body)
         await send_answered(send, answered)
 
-    def prepare(self, headers: Headers) -> Answering:
-        """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
-        return Answering(InvocationHead(_to_invocation(_known(headers), b"")), self._answer_all)
+    def prepare(self, caller: Caller, headers: Headers) -> Answering:
+        """What answers a caller's whole bodies within the limit; replies and log as of a call by ASGI."""
+        return Answering(InvocationHead(_to_invocation(caller, _known(headers), b"")), self._answer_all)
 
     def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
         found = self._predictor.answer(asked)
@@ -115,8 +117,8 @@ def _known(headers: Headers) -> dict[bytes, str]:
     return {name: value.decode("latin-1") for name, value in headers if name in _READ}
 
 
-def _to_invocation(known: Mapping[bytes, str], body: bytes) -> Invocation:
-    return Invocation(None, to_call(known, body), known.get(_TARGET_VARIANT))
+def _to_invocation(caller: Caller, known: Mapping[bytes, str], body: bytes) -> Invocation:
+    return Invocation(caller, None, to_call(known, body), known.get(_TARGET_VARIANT))
 
 
 def _to_reply(prediction: Prediction, request_id: str) -> Reply:

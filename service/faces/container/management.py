@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from service.errors import BadPayload, ClientGone, ModelFault, ModelNotFound, SagebirdError
 from service.faces.container.face import answer_headers, describe_error, read_headers, to_call
 from service.faces.container.strays import is_invoke, only_post
+from service.faces.identity import caller_of
 from service.hosting.host import Answer
 from service.http.asgi import read_body
 from service.http.failures import note_failure
@@ -151,7 +152,8 @@ class _ModelRoutes:
     async def invoke(self, name: str, request: Request) -> Response:
         async def invoke() -> Response:
             body = await read_body(request.scope, request.receive, self._max_body_bytes)
-            invocation = Invocation(registered_address(name), to_call(read_headers(request.scope), b""))
+            call = to_call(read_headers(request.scope), b"")
+            invocation = Invocation(caller_of(request.scope), registered_address(name), call)
             answering = Answering(InvocationHead(invocation), self._answer_all)
             return _response(await whole(await self._round.ask(answering, body)))
 

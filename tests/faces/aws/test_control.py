@@ -21,12 +21,12 @@ from service.domain import sentences, unserved
 from service.domain.caller import Caller
 from service.errors import Unavailable, UnknownOperation, ValidationFault
 from service.faces.aws.control import ControlFace
-from service.faces.identity import name_caller
-from service.http.asgi import App, Message, Receive, Scope, Send
+from service.http.asgi import Message
 from service.http.reply import Asked, Reply
 from service.wire.protocols.json import JsonProtocol
 from service.wire.spec import load_service
 from tests.faces.bad_requests import BadRequest, bad_requests
+from tests.faces.called import called
 
 _ACCOUNT = "123456789012"
 _LIMIT_BYTES = 2 << 20
@@ -78,7 +78,9 @@ def url(sagemaker: JsonProtocol, operations: _Operations) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
-            uvicorn.Config(_called(face), ws="none", lifespan="off", log_config=None, access_log=False)
+            uvicorn.Config(
+                called(face, _CALLER), ws="none", lifespan="off", log_config=None, access_log=False
+            )
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -284,19 +286,9 @@ def test_a_client_that_leaves_early_is_not_answered(sagemaker: JsonProtocol, ope
 
     async def run() -> None:
         scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-        await _called(face)(scope, receive, send)
+        await called(face, _CALLER)(scope, receive, send)
 
     asyncio.run(run())
-
-
-def _called(face: ControlFace) -> App:
-    """The face behind a front door that knows the caller."""
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        name_caller(scope, _CALLER)
-        await face(scope, receive, send)
-
-    return call
 
 
 async def _ask(face: ControlFace, request: BadRequest) -> tuple[int, bytes]:
@@ -311,7 +303,9 @@ async def _ask(face: ControlFace, request: BadRequest) -> tuple[int, bytes]:
     headers = [(b"content-type", b"application/x-amz-json-1.1")]
     if request.target is not None:
         headers.append((b"x-amz-target", request.target.encode("latin-1")))
-    await _called(face)({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send)
+    await called(face, _CALLER)(
+        {"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send
+    )
     return sent[0]["status"], sent[1]["body"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sklearn.linear_model import LinearRegression
 
+from service.domain.caller import Caller
 from service.errors import ModelFault, ModelNotFound
 from service.faces.container.management import create_router
 from service.hosting.host import Answer
@@ -19,7 +20,9 @@ from service.invoke.invocation import InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction
 from service.invoke.round import Round
 from tests.conftest import RunningServer, StartServer, copy_sample, wait_until
+from tests.faces.called import called
 
+_SOMEONE = Caller("123456789012", "cn-north-1", "alice")
 _ROW = "5.1,3.5,1.4,0.2"
 
 
@@ -220,6 +223,7 @@ class _Shelf:
     def answer(
         self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]
     ) -> list[list[InvocationOutcome]]:
+        assert {head.invocation.caller for head, _ in asked} == {_SOMEONE}
         return [[self._outcome(head.invocation.registered) for _ in bodies] for head, bodies in asked]
 
     def _outcome(self, name: str | None) -> InvocationOutcome:
@@ -232,7 +236,9 @@ def _app(shelf: _Shelf) -> httpx.AsyncClient:
     app, rounds = FastAPI(), Round(asyncio.get_running_loop())
     problems = ["Model m is loading."]
     app.include_router(create_router(shelf, shelf.answer, rounds, lambda: problems, 6 * 2**20))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shelf", timeout=10)
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(called(app, _SOMEONE)), base_url="http://shelf", timeout=10
+    )
 
 
 def _ask(shelf: _Shelf, method: str, path: str, **options: Any) -> httpx.Response:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 from service.hosting.runtimes.preload import limit_threads
+from tests.harness import web
 
 # As every process of the server does, before any of them imports numpy.
 limit_threads()
@@ -68,7 +69,7 @@ class RunningServer:
         """POST a prediction; header names with underscores for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         url = f"{self.url}/endpoints/{endpoint}/invocations"
-        return httpx.post(url, content=body, headers=named, timeout=30)
+        return web.post(url, content=body, headers=named, timeout=30)
 
     def wait_ready(self, timeout_s: float = START_S) -> None:
         """Wait until /readyz says 200; fails with the log if it never does."""
@@ -225,6 +226,6 @@ def _accepts(child: psutil.Process) -> bool:
 
 def _status(url: str) -> int:
     try:
-        return httpx.get(url, timeout=5).status_code
+        return web.get(url, timeout=5).status_code
     except httpx.HTTPError:
         return 0

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
@@ -27,6 +26,7 @@ from service.media.tables import PLAIN, Takes
 from service.observe.counts import Registry
 from service.store.store import REGISTERED_MODELS, Delta
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.invoke.conftest import CALLER, Quiet
 
 _CALLS, _SLEEP_S = 5, 0.02
@@ -61,13 +61,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) 
     (models / "endpoints.yaml").write_text(_FILE)
     server = start_server(models, gateways=1)
     named = {"model_name": "nap", "url": str(models / "sleepy")}
-    assert httpx.post(f"{server.url}/models", json=named, timeout=30).status_code == 200
+    assert web.post(f"{server.url}/models", json=named, timeout=30).status_code == 200
     yield server
     server.stop()
 
 
 def _counted(server: RunningServer, endpoint: str) -> dict[str, float]:
-    text = httpx.get(f"{server.url}/metrics", timeout=30).text
+    text = web.get(f"{server.url}/metrics", timeout=30).text
     return {name: float(number) for name, of, number in _COUNTED.findall(text) if of == endpoint}
 
 
@@ -89,7 +89,7 @@ def test_seconds_of_a_model_are_counted_whichever_way_it_is_asked(
 ) -> None:
     before = _counted(server, endpoint)
     body = b"bad" if way == "failing" else b"1"
-    with httpx.Client(base_url=server.url, headers=_CSV, timeout=30) as client:
+    with web.client(base_url=server.url, headers=_CSV, timeout=30) as client:
         for _ in range(_CALLS):
             answer = client.post(path, content=_parts(body) if way == "chunked" else body)
             assert answer.is_success is (way != "failing")
@@ -107,7 +107,7 @@ def test_seconds_of_a_model_are_counted_whichever_way_it_is_asked(
 )
 def test_a_registered_model_is_no_endpoint(server: RunningServer, path: str) -> None:
     before = _counted(server, "/models/nap")
-    answer = httpx.post(server.url + path, content=b"1", headers=_CSV, timeout=30)
+    answer = web.post(server.url + path, content=b"1", headers=_CSV, timeout=30)
     assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (400, "ValidationError")
     assert _counted(server, "/models/nap") == before
 

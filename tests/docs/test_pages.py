@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 import yaml
 
@@ -20,6 +19,7 @@ from tests.docs.markdown import read_blocks
 from tests.docs.pages import COMMANDS, PAGES, README, name_of
 from tests.docs.reader import Reader, steps
 from tests.docs.terminal import Terminal
+from tests.harness import web
 
 WEB_PAGE = ROOT / "docs" / "howto" / "web-page.md"
 CARDS = sorted(path.parent.name for path in (ROOT / "models").glob("*/README.md"))
@@ -64,9 +64,9 @@ def test_the_page_in_a_browser_may_do_what_its_example_does(page: Path, reader: 
         "Access-Control-Request-Headers": ",".join(headers).lower(),
     }
 
-    preflight = httpx.options(url, headers={"Origin": ORIGIN, **asked})
+    preflight = web.options(url, headers={"Origin": ORIGIN, **asked})
     body = re.findall(r'body: "(.*?)"', example)[0]
-    answer = httpx.post(url, content=body, headers={"Origin": ORIGIN, **headers})
+    answer = web.post(url, content=body, headers={"Origin": ORIGIN, **headers})
 
     assert preflight.is_success
     assert preflight.headers["access-control-allow-origin"] == ORIGIN

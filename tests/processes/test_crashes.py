@@ -5,11 +5,11 @@ import signal
 from pathlib import Path
 from time import monotonic
 
-import httpx
 import psutil
 import pytest
 
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.harness.family import load_on_all
 from tests.harness.gateways import (
     client_ports,
@@ -157,7 +157,7 @@ def only_two_answers(server: RunningServer) -> bool:
 
 
 def shares(server: RunningServer) -> list[str]:
-    cards = httpx.get(f"{server.url}/status", timeout=30).json()["endpoints"]
+    cards = web.get(f"{server.url}/status", timeout=30).json()["endpoints"]
     return [f"{variant['name']}:{variant['share']:g}" for card in cards for variant in card["variants"]]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import RunningServer, StartServer
+from tests.harness import web
 from tests.harness.gateways import declare, keeper, make_model, variants
 
 
@@ -15,7 +16,7 @@ def add_tags(server: RunningServer, tags: int) -> httpx.Response:
     arn = "arn:aws:sagemaker:us-east-1:000000000000:endpoint/one"
     document = {"ResourceArn": arn, "Tags": [{"Key": f"key-{n}", "Value": "v"} for n in range(tags)]}
     headers = {"X-Amz-Target": "SageMaker.AddTags", "Content-Type": "application/x-amz-json-1.1"}
-    return httpx.post(server.url, content=json.dumps(document), headers=headers, timeout=60)
+    return web.post(server.url, content=json.dumps(document), headers=headers, timeout=60)
 
 
 def test_predictions_and_small_documents_wait_for_no_large_one(

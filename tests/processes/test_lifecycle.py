@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.harness.gateways import declare, endless, events, make_model, port, shot, status, variants
 from tests.harness.load import Load
 
@@ -66,7 +67,7 @@ def test_pages_call_the_server_what_a_proxy_on_this_machine_calls_it(
     server = start_server(tmp_path, gateways=1, allowed_hosts="shop.example")
 
     proxied = {"Host": "shop.example", "X-Forwarded-Proto": "https"}
-    assert "https://shop.example" in httpx.get(server.url, headers=proxied, timeout=30).text
+    assert "https://shop.example" in web.get(server.url, headers=proxied, timeout=30).text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -125,7 +126,7 @@ def test_second_request_to_stop_ends_a_family_that_still_works(
     make_model(tmp_path / "models" / "endless", 4, code)
     declare(tmp_path / "models", variants("endless", endless=1).replace("weight: 1", "weight: 1, lazy: true"))
     server = start_server(tmp_path / "models")
-    sender = httpx.Client(timeout=30)
+    sender = web.client(timeout=30)
     thread = threading.Thread(
         target=_ask_in_vain, args=(sender, f"{server.url}/endpoints/endless/invocations")
     )

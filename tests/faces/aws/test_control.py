@@ -27,6 +27,7 @@ from service.wire.protocols.json import JsonProtocol
 from service.wire.spec import load_service
 from tests.faces.bad_requests import BadRequest, bad_requests
 from tests.faces.called import called
+from tests.harness import web
 
 _ACCOUNT = "123456789012"
 _LIMIT_BYTES = 2 << 20
@@ -106,7 +107,7 @@ def _post(url: str, target: str | None, body: bytes | str = b"{}", **headers: st
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if target is not None:
         named["X-Amz-Target"] = target
-    return httpx.post(url, content=body, headers=named, timeout=60)
+    return web.post(url, content=body, headers=named, timeout=60)
 
 
 def _error(answer: httpx.Response) -> tuple[int, str, str]:

@@ -21,6 +21,7 @@ from service.invoke.predict import InvocationOutcome, Prediction
 from service.invoke.round import Round
 from tests.conftest import RunningServer, StartServer, copy_sample, wait_until
 from tests.faces.called import called
+from tests.harness import web
 
 _SOMEONE = Caller("123456789012", "cn-north-1", "alice")
 _ROW = "5.1,3.5,1.4,0.2"
@@ -47,7 +48,7 @@ def holder(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) 
 def client(holder: RunningServer) -> Iterator[httpx.Client]:
     """A client whose calls land on any gateway: no connection is kept. Leaves nothing registered."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=holder.url, timeout=30, limits=limits) as client:
+    with web.client(base_url=holder.url, timeout=30, limits=limits) as client:
         yield client
         for model in client.get("/models").json()["models"]:
             client.delete(f"/models/{model['modelName']}")

@@ -14,7 +14,9 @@ from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.faces.assembly import container_door, server_door
 from service.hosting.artifacts.artifact import open_artifacts
+from service.hosting.containers.opener import Containers
 from service.hosting.inline import HostLimits, InlineHost
+from service.http.accepting import Place
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
@@ -28,6 +30,8 @@ from service.processes.events import ModelEvents
 from service.processes.family import Lives, run_family
 from service.processes.gateway import GatewayParts, run_gateway
 from service.processes.keeper import KeeperParts, run_keeper
+from service.processes.model_host import containers_beside, containers_of, run_model_host
+from service.processes.private import private_folder
 from service.processes.ready import Welcome
 from service.processes.startup import address, begin, listen, only_one, prepare_state, reachable, say_where
 from service.processes.worker import WorkerParts, run_worker
@@ -87,7 +91,8 @@ def work(settings: Settings) -> int:
     """
     begin(settings)
     check_whole(settings.state)
-    return run_worker(settings, lambda: build_worker(settings, Store(settings.state)), None)
+    with containers_beside(settings) as containers:
+        return run_worker(settings, lambda: build_worker(Store(settings.state), settings, containers), None)
 
 
 def _run(settings: Settings, listener: socket.socket, control: ControlPlane | None) -> int:
@@ -95,18 +100,23 @@ def _run(settings: Settings, listener: socket.socket, control: ControlPlane | No
     parent = os.getpid()
     family = uuid.uuid4().hex
     url = None if control is None else settings.public_url or reachable(address(listener))
+    with private_folder(settings.data) as folder:
+        containers = containers_of(settings, folder, settings.gateways)
 
-    def worker() -> int:
-        return run_worker(settings, lambda: build_worker(settings, reopen(settings)), parent)
+        def worker() -> int:
+            return run_worker(settings, lambda: build_worker(reopen(settings), settings, containers), parent)
 
-    lives = Lives(
-        gateway=lambda place: run_gateway(
-            settings, place, parent, partial(build_gateway, settings, family, place.slot, control)
-        ),
-        keeper=lambda: run_keeper(partial(build_keeper, settings, family, url, control), parent),
-        worker=None if control is None else worker,
-    )
-    return run_family(settings, listener, lives)
+        def gateway(place: Place) -> int:
+            build = partial(build_gateway, settings, family, place.slot, control, containers)
+            return run_gateway(settings, place, parent, build)
+
+        lives = Lives(
+            gateway=gateway,
+            keeper=lambda: run_keeper(partial(build_keeper, settings, family, url, control), parent),
+            model_host=lambda: run_model_host(folder, parent),
+            worker=None if control is None else worker,
+        )
+        return run_family(settings, listener, lives)
 
 
 def build_declared_file(settings: Settings, store: Store) -> DeclaredFile:
@@ -134,12 +144,15 @@ def build_keeper(
     return KeeperParts(f"{family}/keeper", context.clock, store, looks, desk)
 
 
-def build_worker(settings: Settings, store: Store) -> WorkerParts:
+def build_worker(store: Store, settings: Settings, containers: Containers) -> WorkerParts:
     """What does batch jobs and takes files that are dropped."""
-    return WorkerParts(store, open_artifacts(settings), drop_orders(store, context_of(settings)))
+    orders = drop_orders(store, context_of(settings))
+    return WorkerParts(store, open_artifacts(settings), orders, containers)
 
 
-def build_gateway(settings: Settings, family: str, slot: str, control: ControlPlane | None) -> GatewayParts:
+def build_gateway(
+    settings: Settings, family: str, slot: str, control: ControlPlane | None, containers: Containers
+) -> GatewayParts:
     """Build one gateway's parts and join them. Must be called on its event loop.
 
     The container role has no control plane.
@@ -163,6 +176,7 @@ def build_gateway(settings: Settings, family: str, slot: str, control: ControlPl
         observer,
         settings.pinned_models,
         observer.compiled,
+        containers=containers,
     )
     registry.watch_gauges(lambda: _gauges(host, limits))
     follower = Follower(store, host, registry, f"{family}/{slot}")

@@ -63,7 +63,7 @@ def parse_size(text: object) -> object:
     return int(number * machine_memory_bytes() / 100) if percent else int(number * _UNITS[unit.lower()])
 
 
-def _count_cpus() -> int:
+def count_cpus() -> int:
     """CPUs that this process may use, which a container or `taskset` can limit to fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         description="`off` says on purpose that whoever reaches the port may call; needed beyond loopback.",
     )
     gateways: int = Field(
-        default_factory=_count_cpus,
+        default_factory=count_cpus,
         ge=1,
         le=256,
         description="Gateway processes (default: CPUs that may be used).",
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         "`sagebird worker`.",
     )
     worker_processes: int = Field(
-        default_factory=_count_cpus,
+        default_factory=count_cpus,
         ge=1,
         le=1024,
         description="Processes with the model in each that one worker uses (default: CPUs that may be used).",
@@ -196,6 +196,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Connections of one gateway; fewer where the limit of open files is lower. At the limit "
         "the one that was idle longest yields to a new one.",
+    )
+    container_memory: Size = Field(
+        default_factory=lambda: machine_memory_bytes() // 2,
+        ge=0,
+        description="Bytes that all processes of one model with code of its own may hold, 0 for any; the one "
+        "that grew most is ended beyond that (default: half of the machine's or container's memory).",
     )
     model_buckets: Names = Field(
         ("*",),

@@ -26,6 +26,7 @@ from service.jobs.outcome import Progress as JobProgress
 from service.jobs.request import TransformRequest, open_transform_parts, run_request
 from service.jobs.transform import JobMonitor
 from service.media.types import CSV
+from service.processes.model_host import containers_beside
 from service.settings import Settings, load_settings
 
 _SHOWN_FILES: Final = 20
@@ -161,8 +162,8 @@ def _carry_out(request: TransformRequest, models: Path | None, data: Path | None
     counted = "rows" if looks else "requests"
     bar = _Bar(SystemClock(), counted)
     try:
-        parts = open_transform_parts(settings, model_roots=roots, allow_paths=True)
-        with bar:
+        with containers_beside(settings) as containers, bar:
+            parts = open_transform_parts(settings, model_roots=roots, allow_paths=True, containers=containers)
             outcome = run_request(request, parts, JobMonitor(SystemClock(), NoJournal(), tell=bar.tell))
     except KeyboardInterrupt:
         sys.stderr.write(f"sagebird: stopped; {bar.files} files are whole, nothing else was written.\n")

@@ -119,6 +119,23 @@ class Joinable(Protocol):
         ...
 
 
+class Elsewhere(Protocol):
+    """A model's other process, as the event loop sees it."""
+
+    async def ask(self, call: Call) -> Answer:
+        """Answer one call, without a thread; who gives up waiting cancels it.
+
+        Raises:
+            ModelUnreachable: nobody took the call, so that it may be sent again.
+            ModelFault: the model's own refusal or failure.
+        """
+        ...
+
+    def look(self) -> int | None:
+        """Bytes that it holds by now and that count for this process; None once it is gone. Does not wait."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What everyone asks of a loaded model, instead of its class; the defaults promise nothing.
@@ -128,7 +145,7 @@ class Traits:
     event loop if measured to be cheap. `scripted`: its own functions read requests or word answers.
     `joinable`: how its calls may be answered together, None: each by itself. `headers` is what it makes of a
     header line of CSV, `columns` are the names by which it knows one. `compiling`: what became of making it
-    faster.
+    faster. `elsewhere` is the process that answers, where it is another one.
     """
 
     kind: str
@@ -141,6 +158,7 @@ class Traits:
     headers: HeaderUse = HeaderUse.GIVEN
     columns: tuple[str, ...] | None = None
     compiling: Compiling = field(default_factory=partial(Compiling, None))
+    elsewhere: Elsewhere | None = None
 
     @property
     def description(self) -> str:

@@ -23,11 +23,12 @@ from service.domain.transform.options import (
     without_header,
 )
 from service.errors import ModelFault, ModelTimeout, ObjectFault
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Call, Model
 from service.hosting.memory import keep_freed_memory
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
-from service.hosting.runtimes.table import load_model
+from service.hosting.runtimes.table import Loading, load_model
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.media.codec import choose_accept
 from service.media.tables import HeaderUse
@@ -98,7 +99,8 @@ class ModelOpener(Protocol):
 class LocalModelOpener:
     """A model's folder, which each process of the pool loads for itself.
 
-    It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it.
+    It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it. What has code of its own
+    is in one of the `containers`, which the processes of the pool share.
     """
 
     model_dir: Path
@@ -107,16 +109,12 @@ class LocalModelOpener:
     quarantine: bool
     most_bytes: int = 0
     code_dir: Path | None = None
+    containers: Containers | None = None
 
     def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
-        model = load_model(
-            self.model_dir,
-            self.environment,
-            _MOST_PROGRAM_BYTES,
-            code_dir=self.code_dir,
-            most_bytes=self.most_bytes,
-        )
+        loading = Loading(self.most_bytes, _MOST_PROGRAM_BYTES, self.containers)
+        model = load_model(self.model_dir, self.environment, loading, self.code_dir)
         options, traits = self.options, model.traits
         if traits.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
@@ -220,8 +218,6 @@ def serve(connection: Connection, opener: ModelOpener) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the pool
     reseed()
     keep_freed_memory()
-    if isinstance(opener, LocalModelOpener):
-        os.environ.update(opener.environment)  # the process is this job's alone
     try:
         work, _, profile = opener.open()
     except ModelFault as fault:

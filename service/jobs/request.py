@@ -13,6 +13,7 @@ from service.domain.transform.options import TransformOptions, check_options
 from service.errors import ModelNotFound, ValidationFault
 from service.hosting.artifacts.artifact import ArtifactStore, open_artifacts
 from service.hosting.artifacts.submitted import open_code
+from service.hosting.containers.opener import Containers
 from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.outcome import JobOutcome
 from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
@@ -46,17 +47,25 @@ class TransformRequest:
 
 @dataclass(frozen=True, slots=True)
 class TransformParts:
-    """What requests are done with: objects, models, and how many processes may work at once."""
+    """What requests are done with: objects, models, and how many processes may work at once.
+
+    A model with code of its own is in one of the `containers`.
+    """
 
     resolver: Resolver
     artifacts: ArtifactStore
     models: Path
     cpus: int
     most_bytes: int = 0
+    containers: Containers | None = None
 
 
 def open_transform_parts(
-    settings: Settings, *, model_roots: Sequence[Path] = (), allow_paths: bool
+    settings: Settings,
+    *,
+    model_roots: Sequence[Path] = (),
+    allow_paths: bool,
+    containers: Containers | None = None,
 ) -> TransformParts:
     """The parts over the settings' folders; `model_roots` are further folders that models may lie in."""
     return TransformParts(
@@ -65,6 +74,7 @@ def open_transform_parts(
         settings.models,
         settings.worker_processes,
         settings.model_memory,
+        containers,
     )
 
 
@@ -98,9 +108,13 @@ def _open_pool(
         return ThreadPool(ContainerOpener(request.model, options, request.quarantine), options)
     environment = {**request.environment, **options.container_environment()}
     model, code = _model_dir(request.model, parts), open_code(parts.artifacts, environment)
-    opener = LocalModelOpener(model, environment, options, request.quarantine, parts.most_bytes, code)
     size_bytes = sum(given.size_bytes for given in inputs)
-    return ProcessPool(opener, count_processes(options, parts.cpus, len(inputs), size_bytes))
+    count = count_processes(options, parts.cpus, len(inputs), size_bytes)
+    containers = None if parts.containers is None else parts.containers.for_job(count, options.timeout_s)
+    opener = LocalModelOpener(
+        model, environment, options, request.quarantine, parts.most_bytes, code, containers
+    )
+    return ProcessPool(opener, count)
 
 
 def _model_dir(model: str, parts: TransformParts) -> Path:

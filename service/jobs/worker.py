@@ -25,6 +25,7 @@ from service.errors import (
 )
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.submitted import fingerprint, open_code
+from service.hosting.containers.opener import Containers
 from service.jobs.heartbeat import SILENT_S, Heartbeat
 from service.jobs.outcome import STOPPED
 from service.jobs.place import Places
@@ -60,7 +61,8 @@ _KILLS: Final = "{name}: the worker died {attempts} times while it was at this i
 class JobParts:
     """What a worker works with: where files and models are, and how many processes it may use.
 
-    In each of them the model may take `most_bytes`, 0 for any.
+    In each of them the model may take `most_bytes`, 0 for any; one with code of its own is in one of the
+    `containers`.
     """
 
     places: Places
@@ -68,6 +70,7 @@ class JobParts:
     models: Path
     processes: int
     most_bytes: int = 0
+    containers: Containers | None = None
 
 
 @dataclass(slots=True)
@@ -290,6 +293,8 @@ class Worker:
         environment, artifacts = _environment(job, state), self._parts.artifacts
         if fingerprint(artifacts, found, environment) != state.version:
             raise ModelFault(_CHANGED.format(location=state.location))
+        count = count_processes(options, self._parts.processes, state.files, state.size_bytes)
+        containers = self._parts.containers
         opener = LocalModelOpener(
             artifacts.open(found),
             environment,
@@ -297,8 +302,8 @@ class Worker:
             asks_for(job.document, QUARANTINE_VARIABLE),
             self._parts.most_bytes,
             open_code(artifacts, environment),
+            None if containers is None else containers.for_job(count, options.timeout_s),
         )
-        count = count_processes(options, self._parts.processes, state.files, state.size_bytes)
         pool = ProcessPool(opener, count, self._is_broken_off)
         self._current = _CurrentJob(job.name, pool, self._clock.monotonic())
         return self._current

@@ -19,6 +19,7 @@ class Lives:
 
     gateway: Callable[[Place], int]
     keeper: Callable[[], int]
+    model_host: Callable[[], int]
     worker: Callable[[], int] | None = None
 
 
@@ -44,6 +45,7 @@ def run_family(settings: Settings, listener: socket.socket, lives: Lives) -> int
 
     roles = [gateway(number) for number in range(settings.gateways)]
     roles.append(Role("keeper", without_listener(lives.keeper)))
+    roles.append(Role("models", without_listener(lives.model_host)))
     if lives.worker is not None:
         run = without_listener(lives.worker)
         roles += [Role(f"worker-{number}", run, _WORKER_DELAY_S) for number in range(settings.workers)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.domain.transform.job import Drop
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.containers.opener import Containers
 from service.processes.child import is_orphaned, stop_event
 from service.settings import Settings
 from service.store.store import Store
@@ -18,6 +19,7 @@ class WorkerParts:
     store: Store
     artifacts: ArtifactStore
     order: Callable[[Drop], None]
+    containers: Containers
 
 
 def run_worker(settings: Settings, build: Callable[[], WorkerParts], parent_pid: int | None) -> int:
@@ -32,6 +34,7 @@ def run_worker(settings: Settings, build: Callable[[], WorkerParts], parent_pid:
 
     from service.jobs.role import do_jobs  # nobody else needs what it imports
 
-    do_jobs(settings, parts.store, parts.artifacts, parts.order, stop, orphaned, parent_pid is None)
+    alone = parent_pid is None
+    do_jobs(settings, parts.store, parts.artifacts, parts.order, stop, orphaned, alone, parts.containers)
     parts.store.close()
     return 0

@@ -170,6 +170,12 @@ class ModelCache:
         self._evict(entry, reason)
         return True
 
+    def resize(self, entry: Entry, size_bytes: int) -> None:
+        """A loaded model holds another number of bytes by now."""
+        if not entry.doomed:
+            self._held_bytes += size_bytes - entry.size_bytes
+            entry.size_bytes = size_bytes
+
     def sweep(self) -> None:
         """Unload what has been idle for too long or exceeds the budget; call it now and then."""
         self._shrink()

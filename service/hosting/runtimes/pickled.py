@@ -13,10 +13,10 @@ import joblib
 from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.runtimes.drift import drift_sentences
+from service.hosting.runtimes.faults import missing_module
 from service.hosting.runtimes.finding import find_definition
 from service.hosting.runtimes.guarded import Unsure, load_within, too_large
 from service.hosting.runtimes.trial import try_out
-from service.hosting.runtimes.user_code import missing_module, plain
 
 _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
     re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
@@ -50,13 +50,13 @@ def _load_within(file: Path, room: Room) -> Any:
 def _load_failure(file: Path, versions: set[str], error: BaseException) -> ModelFault:
     if isinstance(error, ModelFault):
         return error
-    said = f"{type(error).__name__}: {plain(str(error)).partition(chr(10))[0]}"
+    said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     if versions:
         return ModelFailure(f"{file.name} cannot be loaded ({said}): {'; '.join(drift_sentences(versions))}")
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return _missing_module(file, plain(error.name))
+        return _missing_module(file, error.name)
     for pattern in _LOST_NAMES:
-        lost = pattern.search(plain(str(error)))
+        lost = pattern.search(str(error))
         if lost is not None:
             # under `python -m` __main__ shows itself under another name
             in_main = lost["shown"] == repr(sys.modules["__main__"])

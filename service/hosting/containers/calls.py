@@ -1,0 +1,166 @@
+"""Calls of a container over its socket: HTTP/1.1, one connection for each.
+
+A connection costs a few microseconds where no network is in between, and a worker that waits takes the next
+one by itself: so calls are shared out evenly between workers, however many processes send them.
+"""
+
+import asyncio
+import socket
+from typing import Final
+
+from service.errors import ModelFault, ModelTimeout, ModelUnreachable
+from service.hosting.host import Answer, Call
+from service.media.types import BYTES
+
+_READ_BYTES: Final = 1 << 18
+_MOST_HEAD_BYTES: Final = 1 << 16
+_MOST_ANSWER_BYTES: Final = 1 << 30
+_MOST_MESSAGE_CHARS: Final = 8192
+_FULL_S: Final = 0.002  # to wait where more calls than the system keeps are in line
+_ENDED: Final = "The process that ran the model ended before it had answered."
+
+
+def written(call: Call) -> bytes:
+    """A call as the request that a container gets."""
+    head = [b"POST /invocations HTTP/1.1\r\nHost: model\r\nContent-Length: %d\r\n" % len(call.body)]
+    for name, value in (
+        (b"Content-Type", call.content_type),
+        (b"Accept", call.accept),
+        (b"X-Amzn-SageMaker-Custom-Attributes", call.custom_attributes),
+        (b"X-Amzn-SageMaker-Target-Model", call.target_model),
+        (b"X-Amzn-SageMaker-Session-Id", call.session_id),
+    ):
+        if value is not None:
+            head.append(b"%b: %b\r\n" % (name, value.encode("latin-1")))
+    return b"".join((*head, b"\r\n", call.body))
+
+
+class Reply:
+    """What came of an answer so far."""
+
+    __slots__ = ("_data", "_head_bytes", "_need_bytes")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._head_bytes = self._need_bytes = 0
+
+    def add(self, data: bytes) -> bool:
+        """Take the next bytes, b"" for the end; whether it is whole now.
+
+        Raises:
+            ModelFault: it ended early, or is no answer.
+        """
+        if not data:
+            raise ModelFault(_ENDED, 502)
+        self._data += data
+        if not self._need_bytes:
+            self._read_head()
+        return 0 < self._need_bytes <= len(self._data)
+
+    def answer(self) -> Answer:
+        """The answer. Raises ModelFault: it says that the model refused, or failed."""
+        lines = self._data[: self._head_bytes].decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+        body = bytes(memoryview(self._data)[self._head_bytes + 4 : self._need_bytes])
+        status = int(lines[0].split(" ", 2)[1])
+        if status >= 400:
+            raise ModelFault(body.decode("utf-8", "replace")[:_MOST_MESSAGE_CHARS], status)
+        return Answer(
+            body,
+            headers.get("content-type", BYTES),
+            headers.get("x-amzn-sagemaker-custom-attributes"),
+            status,
+            headers.get("x-amzn-sagemaker-new-session-id"),
+            headers.get("x-amzn-sagemaker-closed-session-id"),
+        )
+
+    def _read_head(self) -> None:
+        end = self._data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._data) > _MOST_HEAD_BYTES:
+                raise ModelFault("The model's answer has no end to its headers.", 502)
+            return
+        self._head_bytes = end
+        length = _length(bytes(self._data[:end]))
+        if not 0 <= length <= _MOST_ANSWER_BYTES:
+            raise ModelFault("The model's answer does not say how long it is, or is too long.", 502)
+        self._need_bytes = end + 4 + length
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and value.strip().isdigit():
+            return int(value)
+    return -1
+
+
+async def ask(address: str, call: Call) -> Answer:
+    """Answer one call, without a thread. For one event loop at a time.
+
+    Raises:
+        ModelUnreachable: nobody took the call, so that it may be sent again.
+        ModelFault: the model's own refusal or failure, or its process ended.
+    """
+    loop = asyncio.get_running_loop()
+    connection = await _connected(address)
+    try:
+        await _send(loop, connection, written(call))
+        reply = Reply()
+        while not reply.add(await loop.sock_recv(connection, _READ_BYTES)):
+            pass
+        return reply.answer()
+    except (ConnectionError, BrokenPipeError) as error:
+        raise ModelFault(_ENDED, 502) from error
+    finally:
+        connection.close()
+
+
+def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
+    """The same for a thread, within a time.
+
+    Raises: as `ask`; ModelTimeout.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(address)
+        except OSError as error:
+            raise ModelUnreachable(f"The model's process cannot be reached: {error}.") from error
+        try:
+            connection.sendall(written(call))
+            reply = Reply()
+            while not reply.add(connection.recv(_READ_BYTES)):
+                pass
+        except TimeoutError as error:
+            raise ModelTimeout(f"no answer within {timeout_s:g} s") from error
+        except ConnectionError as error:
+            raise ModelFault(_ENDED, 502) from error
+        return reply.answer()
+
+
+async def _connected(address: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
+    connection.setblocking(False)
+    while True:
+        try:
+            connection.connect(address)
+        except BlockingIOError:
+            await asyncio.sleep(_FULL_S)
+        except OSError as error:
+            connection.close()
+            raise ModelUnreachable(f"The model's process cannot be reached: {error}.") from error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+
+
+async def _send(loop: asyncio.AbstractEventLoop, connection: socket.socket, data: bytes) -> None:
+    try:
+        sent = connection.send(data)
+    except BlockingIOError:
+        sent = 0
+    if sent < len(data):
+        await loop.sock_sendall(connection, data[sent:])

@@ -1,0 +1,75 @@
+"""The model host's life: the process that owns the containers, which all others of the family share."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from service.hosting.containers.container_host import ContainerHost
+from service.hosting.containers.forks import ForkServer, machine_environment
+from service.hosting.containers.opener import Containers
+from service.processes.child import is_orphaned
+from service.processes.private import private_folder
+from service.settings import Settings, count_cpus
+
+_LOOK_S = 0.05
+
+
+def run_model_host(folder: Path, parent_pid: int) -> int:
+    """Own the containers of `folder`, until SIGTERM and the last lease is back; or until the parent is gone."""
+    asyncio.run(_live(folder, parent_pid))
+    return 0
+
+
+def containers_of(settings: Settings, folder: Path, sharers: int) -> Containers:
+    """The containers whose host is in `folder`, for so many processes that share them."""
+    return Containers(folder, count_cpus(), settings.model_timeout_s, settings.container_memory, sharers)
+
+
+@contextmanager
+def containers_beside(settings: Settings) -> Iterator[Containers]:
+    """Containers for a process that has no family; call it while that has one thread."""
+    with private_folder(settings.data if settings.data.is_dir() else None) as folder:
+        parent = os.getpid()
+        pid = os.fork()
+        if not pid:
+            _be_child(folder, parent)
+        try:
+            yield containers_of(settings, folder, 1)
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+
+
+def _be_child(folder: Path, parent_pid: int) -> NoReturn:
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the other one decides
+        code = run_model_host(folder, parent_pid)
+    finally:
+        os._exit(code)
+
+
+async def _live(folder: Path, parent_pid: int) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    environment = machine_environment()
+    host = ContainerHost(folder, ForkServer(environment), environment)
+    await host.open()
+    measuring = loop.create_task(host.measure())
+    end = loop.create_future()
+
+    def look() -> None:
+        if is_orphaned(parent_pid) or (stop.is_set() and not host.is_needed):
+            end.set_result(None)
+        else:
+            loop.call_later(_LOOK_S, look)
+
+    look()
+    await end
+    measuring.cancel()
+    await host.close()

@@ -16,8 +16,10 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import limit_threads
 from tests.harness import web
+from tests.harness.containers import model_host
 
 # As every process of the server does, before any of them imports numpy.
 limit_threads()
@@ -229,3 +231,10 @@ def _status(url: str) -> int:
         return web.get(url, timeout=5).status_code
     except httpx.HTTPError:
         return 0
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[Containers]:
+    """Containers for models with code of their own, whose host all tests of this process share."""
+    with model_host() as found:
+        yield found

@@ -19,7 +19,7 @@ _LOOK_S = 0.05
 
 
 def run_model_host(folder: Path, parent_pid: int) -> int:
-    """Own the containers of `folder`, until SIGTERM and the last lease is back; or until the parent is gone."""
+    """Own the containers of `folder`, until SIGTERM and the last lease is back, or the parent is gone."""
     asyncio.run(_live(folder, parent_pid))
     return 0
 

@@ -15,6 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFailure, ModelNotFound, ModelTimeout, Unavailable
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Answer, Call, Host
 from tests.contracts.hosts import HOSTS, Bounds, OpenHost
 
@@ -88,7 +89,7 @@ class Waiting:
 
 
 @pytest.fixture(params=HOSTS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+def opened(request: pytest.FixtureRequest, tmp_path: Path, containers: Containers) -> Opened:
     """Opens a host, within bounds, inside of a test's own event loop."""
     open_host: OpenHost = HOSTS[request.param]
 
@@ -96,7 +97,10 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     async def open_served(**bounds: Any) -> AsyncIterator[Served]:
         models = tmp_path / "models"
         models.mkdir(exist_ok=True)
-        async with asyncio.timeout(HANG_S), open_host(models, Bounds(**bounds)) as host:
+        async with (
+            asyncio.timeout(HANG_S),
+            open_host(models, Bounds(containers=containers, **bounds)) as host,
+        ):
             yield Served(host, models)
 
     return open_served

@@ -16,6 +16,7 @@ from service.domain.caller import Caller
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Model
 from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.follow import Follower
@@ -77,7 +78,7 @@ Open = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Open:
+def world(tmp_path: Path, containers: Containers) -> Open:
     """Opens the world inside of a test's own event loop."""
     models = tmp_path / "models"
     for name in ("iris-logistic", "iris-forest"):
@@ -90,7 +91,7 @@ def world(tmp_path: Path) -> Open:
         store = store_class(tmp_path / "state.db")
         registry = Registry(tmp_path / "metrics", "gateway-0")
         artifacts = ArtifactStore([models], tmp_path / "unpacked", Limits(2**30, 1000, 100.0))
-        host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), Quiet())
+        host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), Quiet(), containers=containers)
         follower = Follower(store, host, registry, "1")
         yield World(models, store, host, registry, follower, [])
         await follower.close()

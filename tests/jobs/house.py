@@ -12,6 +12,7 @@ from service.domain.resource import Resource
 from service.domain.transform.job import JobState
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.containers.opener import Containers
 from service.jobs.place import Places
 from service.jobs.worker import JobParts, Worker
 from service.objects.resolver import Resolver
@@ -52,7 +53,7 @@ def transform_fn(model, data, content_type, accept):
 class House:
     """The folders and the store; times are those of `clock`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, containers: Containers | None) -> None:
         self.data = folder / "data"
         self.bucket = self.data / "s3" / "bucket"
         self.models = folder / "models"
@@ -65,7 +66,7 @@ class House:
         artifacts = ArtifactStore(
             [self.models, self.data], self.data / "unpacked", Limits(2**30, 1000, 100.0)
         )
-        self.bench = JobParts(self.places, artifacts, self.models, 1)
+        self.bench = JobParts(self.places, artifacts, self.models, 1, containers=containers)
 
     def put(self, name: str, *rows: object) -> None:
         """Write an input of these rows."""

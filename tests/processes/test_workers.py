@@ -42,7 +42,7 @@ class Site:
     """A data folder, and workers over it that a test starts and kills."""
 
     def __init__(self, folder: Path) -> None:
-        self.house = House(folder)
+        self.house = House(folder, None)
         (self.house.model / "inference.py").write_text(_CODE)
         self.log = folder / "log"
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -24,8 +24,8 @@ def missing_requirements(folders: Iterable[Path]) -> tuple[str, ...]:
     """What the first requirements.txt in `folders` asks for and is not installed: one sentence for people.
 
     Nothing where each package is there in a fitting version, or where there is no such file. Lines that begin
-    with an option (-r, -c, -e, --index-url), bare addresses and paths are passed over, as is what extras bring
-    along; `name @ address` is checked by its name.
+    with an option (-r, -c, -e, --index-url), bare addresses and paths are passed over, as is what extras
+    bring along; `name @ address` is checked by its name.
 
     Raises: ModelFailure naming the line that cannot be read.
     """

@@ -48,7 +48,8 @@ class ForkServer:
                 channel = await self._running()
                 try:
                     channel.send({"container": spec}, files)
-                    reply = await channel.receive()
+                    while (reply := await channel.receive()) is not None and "ended" in reply:
+                        pass  # a container that ended: whoever listens to it knows
                 except OSError:
                     reply = None
                 if reply is not None:

@@ -27,6 +27,7 @@ class Containers:
     timeout_s: float
     memory_bytes: int = 0
     sharers: int = 1
+    load_timeout_s: float = 600.0
 
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""
@@ -53,6 +54,7 @@ class Containers:
                 default_accept=environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON),
                 workers=self._workers(environment),
                 timeout_s=self.timeout_s,
+                load_timeout_s=self.load_timeout_s,
                 memory_bytes=self.memory_bytes,
             ),
         )

@@ -8,7 +8,8 @@ from service.hosting.containers.calls import ask, ask_blocking
 from service.hosting.containers.lease import Lease
 from service.hosting.containers.opener import Containers
 from service.hosting.footprint import SMALLEST_BYTES
-from service.hosting.host import Answer, Call, Column, Interface, Traits
+from service.hosting.host import Answer, Call, Interface, Traits
+from service.hosting.runtimes.interface import interface_of
 from service.hosting.runtimes.runtime import Contents
 from service.media.tables import HeaderUse
 
@@ -39,7 +40,7 @@ class ContainedModel:
     ) -> None:
         self._address = lease.address
         self._timeout_s = containers.timeout_s + _GRACE_S
-        self._interface = _interface(lease)
+        self._interface = interface_of(lease.loaded.interface, scripted=True)
         loaded = lease.loaded
         headers = _headers(frozenset(loaded.functions))
         columns = tuple(column.name for column in self._interface.columns) or None
@@ -82,10 +83,3 @@ def _headers(functions: frozenset[str]) -> HeaderUse:
     if functions & {"input_fn", "transform_fn"}:
         return HeaderUse.GIVEN
     return HeaderUse.REFUSED if "predict_fn" in functions else HeaderUse.KNOWN
-
-
-def _interface(lease: Lease) -> Interface:
-    told = lease.loaded.interface
-    columns = tuple(Column(**{**each, "words": tuple(each["words"])}) for each in told.get("columns", ()))
-    labels = tuple(told.get("labels", ()))
-    return Interface(True, told.get("width"), columns, labels, told.get("numbers", False), None)

@@ -29,15 +29,19 @@ def _load_container(contents: Contents) -> Model:
 
 def _load_pickle(contents: Contents) -> Model:
     from service.hosting.runtimes import sklearn
+    from service.hosting.runtimes.guarded import NeedsOwnCode
 
-    predictor = sklearn.load(contents.folder, contents.environment, contents.room)
+    try:
+        predictor = sklearn.load(contents.folder, contents.environment, contents.room)
+    except NeedsOwnCode:
+        return _load_container(contents)
     size_bytes = measure(predictor.estimator, contents.folder)
     compiling = Compiling.of(predictor, contents.environment, contents.most_program_bytes)
     return FlavourModel(predictor, size_bytes, contents.default_accept, compiling)
 
 
-def _has_code(contents: Contents) -> bool:
-    return contents.script is not None or bool(contents.code_dirs)
+def _has_script(contents: Contents) -> bool:
+    return contents.script is not None
 
 
 def _is_left(contents: Contents) -> bool:
@@ -46,7 +50,7 @@ def _is_left(contents: Contents) -> bool:
 
 
 RUNTIMES: Final = (
-    Runtime("container", _has_code, _load_container, shared=True),
+    Runtime("container", _has_script, _load_container, shared=True),
     Runtime("scikit-learn", _is_left, _load_pickle, PICKLES),
 )
 
@@ -83,15 +87,16 @@ def read_contents(
     below = (model_dir / "code", model_dir)
     places = [each for each in (below if code_dir is None else (code_dir, *below)) if each.is_dir()]
     script = _find_script(places, environment)
+    code_dirs = tuple(_code_dirs(places, script))
     return Contents(
         model_dir,
         environment,
         version,
         image,
         script,
-        tuple(_code_dirs(places, script)),
+        code_dirs,
         loading.containers,
-        Room(loading.most_bytes, tuple(places)),
+        Room(loading.most_bytes, frozenset(name for place in code_dirs for name in _modules(place))),
         loading.most_program_bytes,
     )
 
@@ -114,7 +119,7 @@ def _code_dirs(places: Sequence[Path], script: Path | None) -> Iterator[Path]:
     """Where a model's own modules lie, in the order in which they are looked for."""
     if script is not None and script.parent not in places:
         yield script.parent
-    yield from (place for place in places if _holds_modules(place))
+    yield from (place for place in places if any(_modules(place)))
 
 
 def choose_runtime(contents: Contents, runtimes: Iterable[Runtime]) -> Runtime:
@@ -149,6 +154,7 @@ def _find_script(places: Sequence[Path], environment: Mapping[str, str]) -> Path
     return None
 
 
-def _holds_modules(folder: Path) -> bool:
-    """Whether Python files or packages lie at the top of a folder."""
-    return any(True for pattern in ("*.py", "*/__init__.py") for _ in folder.glob(pattern))
+def _modules(folder: Path) -> Iterator[str]:
+    """Names of the Python files and packages at the top of a folder."""
+    yield from (file.stem for file in folder.glob("*.py"))
+    yield from (file.parent.name for file in folder.glob("*/__init__.py"))

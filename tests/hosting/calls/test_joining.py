@@ -182,7 +182,7 @@ def _lane_models() -> dict[str, FlavourModel]:
     for name, estimator in estimators.items():
         predictor = SklearnModel(estimator)
         compiling = Compiling(None if name == "neighbours" else predictor)
-        models[name] = FlavourModel(predictor, 1, "application/json", None, compiling)
+        models[name] = FlavourModel(predictor, 1, "application/json", compiling)
         if name != "neighbours":
             assert compiling.run(None, None) is not None
     return models

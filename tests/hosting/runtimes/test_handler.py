@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from service.hosting.runtimes.handler import ARGUMENTS, Context, Handler, read_functions
 
 from service.errors import BadPayload, ModelFailure, ModelFault, NotAcceptable
-from service.hosting.runtimes.handler import ARGUMENTS, Context, Handler, read_functions
 from service.media.codec import Accept
 
 MODEL = {"factor": 2}

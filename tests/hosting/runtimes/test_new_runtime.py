@@ -14,10 +14,11 @@ from service.domain.endpoint import ModelSource
 from service.errors import ModelFailure
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Answer, Call, Host
 from service.hosting.inline import HostLimits, InlineHost, estimate_bytes
 from service.hosting.runtimes.runtime import Contents, Runtime
-from service.hosting.runtimes.table import RUNTIMES, choose_runtime, endings_of, load_model
+from service.hosting.runtimes.table import RUNTIMES, Loading, choose_runtime, endings_of, load_model
 from tests.hosting.runtimes.constant import CONSTANT
 from tests.invoke.conftest import Quiet
 
@@ -90,15 +91,20 @@ def test_without_its_row_nobody_serves_its_files(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
-def test_a_script_beside_its_file_comes_first_where_its_row_does(tmp_path: Path) -> None:
+def test_a_script_beside_its_file_comes_first_where_its_row_does(
+    tmp_path: Path, containers: Containers
+) -> None:
     folder = put(tmp_path / "greeting")
     (folder / "inference.py").write_text(
         "def model_fn(model_dir):\n    return 1\n"
         "def transform_fn(model, data, content_type, accept):\n    return 'script', content_type\n"
     )
 
-    assert load_model(folder, {}, runtimes=HERE).answer(CALL).body == b"hello"
-    assert load_model(folder, {}, runtimes=(*RUNTIMES, CONSTANT)).answer(CALL).body == b"script"
+    def answered_by(*runtimes: Runtime) -> bytes:
+        return load_model(folder, {}, Loading(containers=containers, runtimes=runtimes)).answer(CALL).body
+
+    assert answered_by(*HERE) == b"hello"
+    assert answered_by(*RUNTIMES, CONSTANT) == b"script"
 
 
 def test_its_model_files_count_when_memory_is_looked_for(tmp_path: Path) -> None:

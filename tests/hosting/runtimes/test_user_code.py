@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from service.hosting.runtimes.user_code import UserCode, code_fault, missing_module, plain
 
 from service.errors import BadPayload, ModelFailure, ModelFault
-from service.hosting.runtimes.user_code import UserCode, code_fault, missing_module, plain
 
 
 def write(folder: Path, **files: str) -> Path:

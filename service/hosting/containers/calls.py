@@ -8,7 +8,7 @@ import asyncio
 import socket
 from typing import Final
 
-from service.errors import ModelFault, ModelTimeout, ModelUnreachable
+from service.errors import ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
 from service.hosting.host import Answer, Call
 from service.media.types import BYTES
 
@@ -64,7 +64,7 @@ class Reply:
         body = bytes(memoryview(self._data)[self._head_bytes + 4 : self._need_bytes])
         status = int(lines[0].split(" ", 2)[1])
         if status >= 400:
-            raise ModelFault(body.decode("utf-8", "replace")[:_MOST_MESSAGE_CHARS], status)
+            raise fault_of(body.decode("utf-8", "replace")[:_MOST_MESSAGE_CHARS], status)
         return Answer(
             body,
             headers.get("content-type", BYTES),
@@ -85,6 +85,11 @@ class Reply:
         if not 0 <= length <= _MOST_ANSWER_BYTES:
             raise ModelFault("The model's answer does not say how long it is, or is too long.", 502)
         self._need_bytes = end + 4 + length
+
+
+def fault_of(message: str, status: int) -> ModelFault:
+    """What a model answered in place of a prediction."""
+    return ModelFailure(message) if status == ModelFailure.status else ModelFault(message, status)
 
 
 def _length(head: bytes) -> int:

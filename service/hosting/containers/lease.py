@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from service.errors import ModelFault, ModelUnreachable
+from service.hosting.containers.calls import fault_of
 from service.hosting.containers.container_host import DOOR
 from service.hosting.containers.spec import ContainerSpec, Loaded
 
@@ -105,4 +106,4 @@ def _connected(folder: Path) -> socket.socket:
 
 
 def _fault(told: Mapping[str, Any]) -> ModelFault:
-    return ModelFault(told["message"], told["status"])
+    return fault_of(told["message"], told["status"])

@@ -14,9 +14,8 @@ def _load(folder: str) -> None:
     sys.path[:] = [place for place in sys.path if os.path.abspath(place) != folder]
     file = os.path.join(folder, "__init__.py")
     spec = importlib.util.spec_from_file_location(_NAME, file, submodule_search_locations=[folder])
-    assert spec is not None and spec.loader is not None  # noqa: S101 - a plain file
-    package = sys.modules[_NAME] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(package)
+    package = sys.modules[_NAME] = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]  # a plain file
+    spec.loader.exec_module(package)  # type: ignore[union-attr]
 
 
 if __name__ == "__main__":

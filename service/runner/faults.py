@@ -11,27 +11,35 @@ import traceback
 from importlib.machinery import PathFinder
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_USUAL_DIR = "/opt/ml/model"
 _TRACEBACK_CHARACTERS = 2000
-_USUAL = "/opt/ml/model"
 _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
     re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
     re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"),
 )
-_DISTRIBUTIONS = dict(
-    pair.split("=")
-    for pair in (
-        "Crypto=pycryptodome PIL=pillow attr=attrs bs4=beautifulsoup4 cv2=opencv-python-headless "
-        "dateutil=python-dateutil docx=python-docx dotenv=python-dotenv faiss=faiss-cpu fitz=pymupdf "
-        "git=gitpython imblearn=imbalanced-learn jose=python-jose jwt=pyjwt magic=python-magic "
-        "psycopg2=psycopg2-binary serial=pyserial skimage=scikit-image sklearn=scikit-learn umap=umap-learn "
-        "yaml=pyyaml"
-    ).split()
-)
-"""Packages that are installed by another name than they are imported by."""
+# What packages are installed by another name than they are imported by.
+_DISTRIBUTIONS = {
+    **{
+        "Crypto": "pycryptodome",
+        "PIL": "pillow",
+        "attr": "attrs",
+        "bs4": "beautifulsoup4",
+        "docx": "python-docx",
+    },
+    **{
+        "cv2": "opencv-python-headless",
+        "dateutil": "python-dateutil",
+        "dotenv": "python-dotenv",
+        "yaml": "pyyaml",
+    },
+    **{"faiss": "faiss-cpu", "fitz": "pymupdf", "git": "gitpython", "imblearn": "imbalanced-learn"},
+    **{"jose": "python-jose", "jwt": "pyjwt", "magic": "python-magic", "psycopg2": "psycopg2-binary"},
+    **{"serial": "pyserial", "skimage": "scikit-image", "sklearn": "scikit-learn", "umap": "umap-learn"},
+}
 
 
-class Refused(Exception):
-    """What is answered with a status and one sentence: the caller's fault, or the model's from 500 on."""
+class RefusedCall(Exception):
+    """What is answered by a status and a sentence: the caller's fault, or the model's from 500 on."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -43,7 +51,7 @@ def worded(error: BaseException, where: str = "the model") -> tuple[int, str]:
     """Status and text for what the model's code raised.
 
     An exception with a `status_code` from 400 to 599 keeps it and its message; all else is a 500 with AWS's
-    body, the message and then the traceback (without frames of ours). Source: inference toolkit, transformer.py.
+    body, the message and then the traceback (without our frames). Source: inference toolkit, transformer.py.
     """
     report = traceback.TracebackException.from_exception(error)
     message, status = _message(error, report), getattr(error, "status_code", None)
@@ -51,8 +59,12 @@ def worded(error: BaseException, where: str = "the model") -> tuple[int, str]:
         return status, message
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         message = missing_module(where, error.name)
-    if isinstance(error, OSError) and _USUAL in str(error) and os.environ.get("SM_MODEL_DIR") != _USUAL:
-        message += f": {_USUAL} is not this model's folder here; use model_dir, which model_fn is given"
+    if (
+        isinstance(error, OSError)
+        and _USUAL_DIR in str(error)
+        and os.environ.get("SM_MODEL_DIR") != _USUAL_DIR
+    ):
+        message += f": {_USUAL_DIR} is not this model's folder here; use model_dir, which model_fn is given"
     return 500, f"{message}\n{_own_frames(report)}"
 
 
@@ -67,17 +79,18 @@ def missing_module(where: str, name: str) -> str:
     return f"{needs}, which is not here: put it into code/ if it is yours, or install it: {command}"
 
 
-def lost_name(file: str, error: BaseException) -> str | None:
+def lost_name(where: str, error: BaseException) -> str | None:
     """What to do about a class or function that a pickle names and that is not where it says."""
-    for lost in filter(None, (pattern.search(str(error)) for pattern in _LOST_NAMES)):
-        name, module = lost["name"], lost["module"]
-        if module != "__main__":
-            return f"{file} needs {name} of the Python module {module!r}, which has no such thing here"
-        return (
-            f"{file} was pickled from a script's __main__, which defined {name}: define {name} in a module of "
-            "the model (code/inference.py or a file beside it), import it from there and save again"
-        )
-    return None
+    lost = next(filter(None, (pattern.search(str(error)) for pattern in _LOST_NAMES)), None)
+    if lost is None:
+        return None
+    name, module = lost["name"], lost["module"]
+    if module != "__main__":
+        return f"{where} needs {name} of the Python module {module!r}, which has no such thing here"
+    return (
+        f"{where} was pickled from a script's __main__, which defined {name}: define {name} in a module of "
+        "the model (code/inference.py or a file beside it), import it from there and save again"
+    )
 
 
 def _message(error: BaseException, report: traceback.TracebackException) -> str:

@@ -1,7 +1,7 @@
 """What the built-in input and output functions read and write.
 
-As AWS's container does, and kinder where that only fails: one CSV row is a row, records and words go to models
-that know columns by name, texts to models of texts, numbers keep their 64 bits. Source: contract A.8, A.9.
+As AWS's container does, and kinder where that only fails: one row is a row, records and words go to a model
+by its column names, texts go to a model of texts, numbers keep their 64 bits. Source: contract A.8, A.9.
 """
 
 from __future__ import annotations
@@ -11,300 +11,276 @@ import importlib
 import io
 import json
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from .faults import Refused
+from .faults import RefusedCall
 
+np: Any
 try:
     import numpy
-
-    np: Any = numpy
-except ImportError:  # a model's environment may do without
+except ImportError:  # a model's own environment may do without
     np = None
+else:
+    np = numpy
 
-JSON, CSV, NPY, LINES, TEXT = (
+JSON, CSV, LINES, NPY = WRITTEN = (
     "application/json",
     "text/csv",
-    "application/x-npy",
     "application/jsonlines",
-    "text/plain",
+    "application/x-npy",
 )
-_ALIASES = {"application/x-ndjson": LINES, "application/jsonl": LINES, "application/x-jsonlines": LINES}
-_WRITTEN = (JSON, CSV, LINES, NPY)
-_CELLS = {"": math.nan, "true": 1.0, "false": 0.0, "na": math.nan, "null": math.nan}
-_VECTORIZERS = {"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"}
+_TEXT = "text/plain"
+_SHOWN = f"{', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}"
+_GAPS = frozenset({"", "na", "nan", "null", "none"})
+_TRUTHS = {"true": 1.0, "false": 0.0}
+_VECTORIZERS = frozenset({"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"})
 
 
 class Fitted:
-    """What is known of a model that built-in code calls, and its call."""
+    """A model that built-in code calls, and what it says of its columns."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self.name = type(model).__name__
         width, names = getattr(model, "n_features_in_", None), getattr(model, "feature_names_in_", None)
-        self.width = int(width) if width else None
+        self.width = int(width) if width else None  # CatBoost says 0 where it does not know
         self.names: list[str] | None = None if names is None else [str(name) for name in names]
-        self.reads = _reads(model)
+        self.reads: str | None = None
+        self.words: set[str] = set()
+        with suppress(Exception):  # a class of the model's own may answer anything
+            self.reads, self.words = _reads(model), _words_of(model)
         self._by_name = False
-        call = getattr(model, "predict", None) or getattr(model, "transform", None)
+        call = _torch_call(model) or getattr(model, "predict", None) or getattr(model, "transform", None)
         if not callable(call):
-            raise Refused(
-                f"the model is a {type(model).__name__}, which has neither predict nor transform: save a fitted "
+            raise RefusedCall(
+                f"the model is a {self.name}, which has neither predict nor transform: save a fitted "
                 "estimator, or define predict_fn in code/inference.py",
                 500,
             )
         self._call: Callable[[Any], Any] = call
 
     def predict(self, data: Any) -> Any:
-        """What the model says; what it refuses is the caller's fault."""
+        """What the model says; what it refuses is the caller's fault. Raises RefusedCall."""
         try:
-            return self._call(self._framed(data))
+            by_name = self._by_name and getattr(data, "ndim", 0) == 2 and not hasattr(data, "columns")
+            return self._call(self.frame(list(data.T)) if by_name else data)
         except (ValueError, TypeError) as error:
             if type(error).__name__ == "NotFittedError":
                 raise
             if "only supported for" in str(error) and self.names and not self._by_name:
-                self._by_name = True  # columns chosen by name: from now on rows get names at once
+                self._by_name = True  # it chooses columns by name: from now on rows get names at once
                 return self.predict(data)
-            raise Refused(str(error).strip()) from error
+            raise RefusedCall(str(error).strip()) from error
 
-    def _framed(self, data: Any) -> Any:
-        rows = self._by_name and self.names and getattr(data, "ndim", 0) == 2 and not hasattr(data, "columns")
-        return self.frame(list(data.T)) if rows else data
+    def frame(self, columns: Sequence[Any]) -> Any:
+        """A data frame of all columns in the model's order. Raises RefusedCall."""
+        names = self.names or []
+        if len(columns) != len(names):
+            raise RefusedCall(
+                f"X has {len(columns)} features, but {self.name} is expecting {len(names)} features as "
+                f"input. The model's columns are {', '.join(names)}."
+            )
+        return importlib.import_module("pandas").DataFrame(dict(zip(names, columns)))
 
-    def frame(self, columns: list[Any]) -> Any:
-        """A data frame of columns in the model's order."""
-        pandas = importlib.import_module("pandas")
-        return pandas.DataFrame(dict(zip(self.names or (), columns)))
+    def shaped(self, array: Any) -> Any:
+        """Rows, where a row or a column came as a line of numbers."""
+        if array.ndim > 1:
+            return array
+        return array.reshape(-1, 1) if self.width == 1 else array.reshape(1, -1)
 
-    def shaped(self, data: Any) -> Any:
-        """An array of rows, where one row or one column came as a line of numbers."""
-        if data.ndim == 0 or (data.ndim == 1 and (self.width != 1 or len(data) == 1)):
-            return data.reshape(1, -1)
-        return data.reshape(-1, 1) if data.ndim == 1 else data
+
+def _torch_call(model: Any) -> Callable[[Any], Any] | None:
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        return None
+
+    def call(data: Any) -> Any:
+        with torch.no_grad():
+            tensor = torch.from_numpy(data) if isinstance(data, np.ndarray) else data
+            return model(tensor.float() if tensor is not data and data.dtype == float else tensor)
+
+    return call
+
+
+def _steps(part: Any) -> list[Any]:
+    named = getattr(part, "steps", None) or getattr(part, "transformer_list", None) or ()
+    inner = (getattr(part, name, None) for name in ("best_estimator_", "estimator"))
+    return [step for _, step in named] + [each for each in inner if each is not None]
 
 
 def _reads(part: Any) -> str | None:
-    """Whether a model takes `texts` or `records` instead of rows, by the step that comes first."""
+    """Whether a model takes `texts` or `records` instead of rows: what its first step takes."""
     names = {kind.__name__ for kind in type(part).__mro__}
     if names & _VECTORIZERS:
         return "texts"
-    if "DictVectorizer" in names:
-        return "records"
-    steps = getattr(part, "steps", None) or getattr(part, "transformer_list", None)
-    inner = (
-        [steps[0][1]] if steps else [getattr(part, name, None) for name in ("best_estimator_", "estimator")]
-    )
-    return next(filter(None, (_reads(each) for each in inner if each is not None)), None)
+    return "records" if "DictVectorizer" in names else next(filter(None, map(_reads, _steps(part)[:1])), None)
+
+
+def _words_of(part: Any) -> set[str]:
+    """The columns that encoders know words of: what looks like a number in there is a word."""
+    found: set[str] = set()
+    for _, transformer, columns in getattr(part, "transformers_", ()):
+        encoder = next(
+            (each for each in (transformer, *_steps(transformer)) if hasattr(each, "categories_")), None
+        )
+        for column, known in zip(columns if encoder is not None else (), getattr(encoder, "categories_", ())):
+            found |= {column} if any(isinstance(word, str) for word in known) else set()
+    return found.union(*map(_words_of, _steps(part)))
 
 
 # ---- in
 
 
 def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
-    """Read a body for a model that built-in code calls, or, without one, for the script's predict_fn."""
+    """Read a body for a model that built-in code calls; without one, for the script's predict_fn."""
     kind, parameters = _parsed(content_type)
-    if kind not in _READERS or (kind == TEXT and not (model and model.reads == "texts")):
-        written = f"{', '.join(_WRITTEN[:-1])} or {_WRITTEN[-1]}"
-        raise Refused(f"Content-Type '{content_type}' is not read; send {written}, or define input_fn.", 415)
+    texts = model is not None and model.reads == "texts"
+    if kind not in (*WRITTEN, _TEXT) or (kind == _TEXT and not texts):
+        raise RefusedCall(
+            f"Content-Type '{content_type}' is not read; send {_SHOWN}, or define input_fn.", 415
+        )
     if not body:
-        raise Refused("The body is empty.")
-    if kind == NPY:
-        return _read_npy(body, model)
-    charset = parameters.get("charset", "utf-8")
+        raise RefusedCall("The body is empty.")
     try:
-        text = body.decode("latin-1" if charset.lower() in ("iso-8859-1", "latin1", "latin-1") else "utf-8")
-    except UnicodeDecodeError as error:
-        raise Refused(f"The body is not UTF-8: {error}.") from error
-    return _READERS[kind](text.lstrip("\ufeff"), model, parameters)
+        if kind == NPY:
+            array = np.load(io.BytesIO(body), allow_pickle=False)
+            return model.shaped(array) if model and array.dtype.kind in "biuf" else array
+        text = body.decode(
+            "latin-1" if parameters.get("charset", "").lower() == "iso-8859-1" else "utf-8-sig"
+        )
+        if kind == _TEXT:
+            return [text[:-1] if text.endswith("\n") else text]
+        if kind == CSV:
+            return _csv_rows(text, model, parameters.get("header"))
+        if kind == LINES:
+            return _rows([json.loads(line) for line in text.rstrip().split("\n")], model)
+        document = json.loads(text)
+        if isinstance(document, dict):
+            document = document["instances"] if [*document] == ["instances"] else [document]
+        return _rows([document] if model and isinstance(document, str) else document, model)
+    except (ValueError, EOFError, OSError, MemoryError, RecursionError, csv.Error) as error:
+        pickled = kind == NPY and "allow_pickle" in str(error)
+        told = "holds pickled objects, which are not read" if pickled else f"is not {kind}: {error}"
+        raise RefusedCall(f"The body {told}.") from error
 
 
 def _parsed(header: str) -> tuple[str, dict[str, str]]:
     kind, *rest = header.split(";")
     pairs = (part.partition("=") for part in rest)
-    kind = kind.strip().lower()
-    return _ALIASES.get(kind, kind), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
-
-
-def _read_npy(body: bytes, model: Fitted | None) -> Any:
-    try:
-        array = np.load(io.BytesIO(body), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
-        if "allow_pickle" in str(error) or "Object arrays" in str(error):
-            raise Refused("The npy array holds pickled objects, which are not read.") from error
-        raise Refused(f"The body is no npy array: {error}.") from error
-    return model.shaped(array) if model and array.dtype.kind in "biuf" else array
-
-
-def _read_text(text: str, model: Fitted | None, parameters: dict[str, str]) -> Any:
-    return [text[:-1] if text.endswith("\n") else text]
-
-
-def _read_lines(text: str, model: Fitted | None, parameters: dict[str, str]) -> Any:
-    return _rows([_parse(line) for line in text.rstrip().split("\n")], model)
-
-
-def _read_json(text: str, model: Fitted | None, parameters: dict[str, str]) -> Any:
-    document = _parse(text)
-    if isinstance(document, dict) and [*document] == ["instances"]:
-        document = document["instances"]
-    if isinstance(document, dict) or (isinstance(document, str) and model):
-        document = [document]
-    return _rows(document, model)
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"The body is not JSON: {error}.") from error
+    return kind.strip().lower(), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
 
 
 def _rows(document: Any, model: Fitted | None) -> Any:
-    """Records stay records or become a frame; lists become an array, of numbers where all are or look so."""
+    """An array, of numbers where all are or look so; a frame where the model knows columns of words."""
     if isinstance(document, list) and any(isinstance(row, dict) for row in document):
         return _records(document, model)
-    if model and model.reads == "texts":
+    if model and model.reads == "texts" and isinstance(document, list):
         return [row[0] if isinstance(row, list) and len(row) == 1 else row for row in document]
     if np is None:
         return document
+    array = np.array(document, dtype=object)
     try:
-        array = np.array(document)
-        if array.dtype.kind not in "USO":
-            return model.shaped(array.astype(float)) if model else array.astype(float)
-        numbers = np.array(document, dtype=object).astype(float)
+        if array.ndim == 1 and any(isinstance(row, list) for row in array):
+            raise RefusedCall("The rows are not alike: they have not the same number of values.")
+        numbers = array.astype(float)
         return model.shaped(numbers) if model else numbers
     except (ValueError, TypeError, OverflowError):
-        return _words(document, model)
-
-
-def _words(document: Any, model: Fitted | None) -> Any:
-    try:
-        array = np.array(document, dtype=object)
-        lengths = {len(row) for row in array} if array.ndim == 1 and isinstance(array[0], list) else set()
-    except (ValueError, TypeError) as error:
-        raise Refused(f"The rows are not alike: {error}.") from error
-    if lengths:
-        raise Refused(f"The rows are not alike: they have from {min(lengths)} to {max(lengths)} values.")
-    if model and model.names:
-        rows = array.reshape(1, -1) if array.ndim == 1 and len(model.names) > 1 else array
-        return _framed(rows.reshape(len(rows), -1).tolist(), model, model.names)
-    return np.array(document) if all(isinstance(item, str) for item in array.flat) else array
+        rows = model.shaped(array) if model else array
+    if model and model.names and rows.ndim == 2:
+        return model.frame([[*cells] for cells in rows.T])
+    return rows if model or not all(isinstance(cell, str) for cell in rows.flat) else rows.astype(str)
 
 
 def _records(records: list[Any], model: Fitted | None) -> Any:
     if model is None or model.reads == "records":
         return records
     if model.names is None:
-        raise Refused(
-            "records need a model that was fitted with column names, and "
-            f"{type(model.model).__name__} was not: send rows of numbers, such as [[1, 2], [3, 4]]"
+        raise RefusedCall(
+            f"records need a model that was fitted with column names, and {model.name} was not: "
+            "send rows of numbers, such as [[1, 2], [3, 4]]"
         )
     for number, record in enumerate(records, 1):
-        found = set(record) if isinstance(record, dict) else set()
-        if found != set(model.names):
-            expected = ", ".join(model.names)
-            raise Refused(f"Record {number} has the columns {', '.join(found)}; the model's are {expected}.")
+        found = [*record] if isinstance(record, dict) else []
+        if {*found} != {*model.names}:
+            wanted = ", ".join(model.names)
+            raise RefusedCall(
+                f"Record {number} has the columns {', '.join(found)}; the model's are {wanted}."
+            )
     return model.frame([[record[name] for record in records] for name in model.names])
 
 
-def _read_csv(text: str, model: Fitted | None, parameters: dict[str, str]) -> Any:
-    try:
-        rows = list(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True))
-    except csv.Error as error:
-        raise Refused(f"The body is not CSV: {error}.") from error
-    names, order = (model.names or []) if model else [], rows[0]
-    headed = sorted(order) == sorted(names) and parameters.get("header") != "absent"
-    if headed or parameters.get("header") == "present":
-        rows = rows[1:]
-    if not rows:
-        raise Refused("There is no row below the header.")
+def _csv_rows(text: str, model: Fitted | None, header: str | None) -> Any:
+    rows = list(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True))
+    names, first = (model.names if model else None) or [], rows[0]
+    headed = sorted(first) == sorted(names)
+    rows = rows[1:] if header == "present" or (headed and header != "absent") else rows
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise RefusedCall(
+            "There is no row below the header." if not rows else "The rows have not the same length."
+        )
+    if headed:
+        places = [first.index(name) for name in names]
+        rows = [[row[place] for place in places] for row in rows]
     if model and model.reads == "texts":
         return [row[0] for row in rows]
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(rows[0]):
-            raise Refused(f"Row {number} has {len(row)} columns, and row 1 has {len(rows[0])}.")
-    if headed:
-        places = [order.index(name) for name in names]
-        rows = [[row[place] for place in places] for row in rows]
     try:
         return np.array([[*map(float, row)] for row in rows])
     except ValueError:
-        return _framed(rows, model, names) if model and names else np.array(_each_number(rows))
+        columns = [_column(cells, names[at : at + 1], model) for at, cells in enumerate(zip(*rows))]
+    return model.frame(columns) if model and names else _rows([*map(list, zip(*columns))], model)
 
 
-def _each_number(rows: list[list[str]]) -> list[list[float]]:
-    """Raises Refused, which names row and column."""
-
-    def number(text: str, row: int, column: int) -> float:
-        try:
-            return float(text)
-        except ValueError:
-            pass
-        known = _CELLS.get(text.strip().lower())
-        if known is None:
-            raise Refused(f"Row {row}, column {column}: '{text}' is not a number.")
+def _column(cells: Sequence[str], name: list[str], model: Fitted | None) -> Sequence[Any]:
+    """Numbers and gaps, or words and gaps."""
+    known = [math.nan if cell.strip().lower() in _GAPS else cell for cell in cells]
+    if model and model.words.intersection(name):
+        return known
+    try:
+        return [float(_TRUTHS.get(str(cell).strip().lower(), cell)) for cell in known]
+    except ValueError:
         return known
 
-    return [[number(text, row, at) for at, text in enumerate(cells, 1)] for row, cells in enumerate(rows, 1)]
-
-
-def _framed(rows: list[list[Any]], model: Fitted, names: list[str]) -> Any:
-    if len(rows[0]) != len(names):
-        raise Refused(
-            f"X has {len(rows[0])} features, but {type(model.model).__name__} is expecting {len(names)} features "
-            f"as input. The model's columns are {', '.join(names)}."
-        )
-    columns: list[Any] = []
-    for cells in zip(*rows):
-        try:
-            columns.append([math.nan if cell in ("", None) else float(cell) for cell in cells])
-        except ValueError:
-            columns.append([math.nan if cell in ("", None) else cell for cell in cells])
-    return model.frame(columns)
-
-
-_READERS: dict[str, Any] = {
-    JSON: _read_json,
-    CSV: _read_csv,
-    LINES: _read_lines,
-    TEXT: _read_text,
-    NPY: None,
-}
 
 # ---- out
 
 
 def choose(accept: str, default: str) -> str:
-    """The form of a built-in answer: highest q first, then the header's own order."""
-    if accept in _WRITTEN:
+    """The form of a built-in answer: highest q first, then the header's own order. Raises RefusedCall."""
+    if accept in WRITTEN:
         return accept
     ranges = []
-    for text in accept.split(","):
-        kind, parameters = _parsed(text)
+    for kind, parameters in map(_parsed, accept.split(",")):
         quality = parameters.get("q", "1")
         ranges.append((-float(quality) if quality.replace(".", "", 1).isdigit() else -1.0, kind))
-    for quality, kind in sorted(ranges, key=lambda each: each[0]):
-        for offer in (default, *_WRITTEN):
-            if quality and (kind in ("*/*", offer) or (kind[-2:] == "/*" and offer.startswith(kind[:-1]))):
+    for negative, kind in sorted(ranges, key=lambda each: each[0]):
+        for offer in (default, *WRITTEN) if negative else ():
+            if kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1])):
                 return offer
-    written = f"{', '.join(_WRITTEN[:-1])} or {_WRITTEN[-1]}"
-    raise Refused(f"Accept '{accept}' names nothing that can be written; ask for {written}.", 406)
+    raise RefusedCall(f"Accept '{accept}' names nothing that can be written; ask for {_SHOWN}.", 406)
 
 
-def encode(value: Any, media_type: str) -> bytes:
-    """Write what a model answered. Source: sagemaker_containers 2.8.6, _encoders.py."""
+def encode(value: Any, kind: str) -> bytes:
+    """Write what a model answered. Source: sagemaker_containers 2.8.6, _encoders.py. Raises RefusedCall."""
     try:
-        if media_type == JSON:
-            return json.dumps(value, default=plain).encode()
-        if media_type == LINES:
-            items = value if isinstance(value, list) else plain(value)
-            return "".join(json.dumps(item, default=plain) + "\n" for item in items).encode()
-        array = np.asarray(value if isinstance(value, list) else _unwrapped(value))
-        if media_type == NPY:
-            return _npy(array)
-        return _csv(array)
+        if kind == JSON:
+            return json.dumps(value, default=_plain).encode()
+        if kind == LINES:
+            items = value if isinstance(value, list) else _plain(value)
+            return "".join(json.dumps(item, default=_plain) + "\n" for item in items).encode()
+        array = np.asarray(_unwrapped(value))
+        if kind == NPY:
+            words = array.dtype.kind == "O" and all(isinstance(item, str) for item in array.flat)
+            file = io.BytesIO()
+            np.save(file, array.astype(str) if words else array, allow_pickle=False)
+            return file.getvalue()
+        rows = array.reshape(-1, 1) if array.ndim < 2 else array
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([str(cell) for cell in row] for row in rows)
+        return lines.getvalue().encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise Refused(f"The model's answer cannot be written as {media_type}: {error}.", 500) from error
+        raise RefusedCall(f"The model's answer cannot be written as {kind}: {error}.", 500) from error
 
 
 def _unwrapped(value: Any) -> Any:
@@ -312,30 +288,10 @@ def _unwrapped(value: Any) -> Any:
     return value if name is None else getattr(value, name)()
 
 
-def plain(value: Any) -> Any:
-    """Lists and numbers of something that json does not know. Raises TypeError."""
+def _plain(value: Any) -> Any:
     value = _unwrapped(value)
     if hasattr(value, "tolist"):
         return value.tolist()
-    if hasattr(value, "__array__") and np is not None:
+    if hasattr(value, "__array__"):
         return np.asarray(value).tolist()
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-
-
-def _npy(array: Any) -> bytes:
-    if array.dtype.kind == "O" and all(isinstance(item, str) for item in array.flat):
-        array = array.astype(str)
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
-
-
-def _csv(array: Any) -> bytes:
-    if array.ndim < 2:
-        array = array.reshape(-1, 1)
-    file = io.StringIO()
-    exact = array.dtype.kind in "biuU" or array.dtype == float
-    csv.writer(file, lineterminator="\n").writerows(
-        array.tolist() if exact else ([str(cell) for cell in row] for row in array)
-    )
-    return file.getvalue().encode()

@@ -1,7 +1,7 @@
 """Fork server, template and workers, as the host asks for them over its sockets.
 
-The fork server has the common libraries loaded and runs no code of a model's; its children are templates, which
-load one model each and answer nothing; theirs are the workers. Nobody outlives whom it was made by.
+The fork server has the common libraries loaded and runs no code of a model's. Its children are templates, which
+load one model each and answer nothing; theirs are the workers. None outlives whom it was made by.
 """
 
 from __future__ import annotations
@@ -22,80 +22,89 @@ from fcntl import F_GETFL, F_SETFL, F_SETOWN, fcntl
 from os import _exit, fork, getpid, waitpid
 from random import seed
 from select import select
-from typing import Any, NoReturn, Union
+from typing import Any, NamedTuple, NoReturn
 
 from .loading import enter, failure, load
 from .serving import Slot, serve
 
 _PACKET_BYTES = 1 << 20
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_TASKS = "/proc/self/task"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 _COMMON = (
-    "numpy scipy.sparse scipy.special joblib pandas sklearn.base sklearn.calibration sklearn.cluster sklearn.compose "
-    "sklearn.decomposition sklearn.ensemble sklearn.feature_extraction.text sklearn.impute sklearn.linear_model "
-    "sklearn.metrics sklearn.model_selection sklearn.naive_bayes sklearn.neighbors sklearn.neural_network "
-    "sklearn.pipeline sklearn.preprocessing sklearn.svm sklearn.tree"
-).split()
-_THREADS = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS BLIS_NUM_THREADS".split()
-_IS_LINUX = sys.platform == "linux"
+    *("numpy", "scipy.sparse", "scipy.special", "joblib", "pandas"),
+    *("sklearn.base", "sklearn.calibration", "sklearn.cluster", "sklearn.compose", "sklearn.decomposition"),
+    *("sklearn.ensemble", "sklearn.feature_extraction.text", "sklearn.impute", "sklearn.linear_model"),
+    *("sklearn.metrics", "sklearn.model_selection", "sklearn.naive_bayes", "sklearn.neighbors"),
+    *("sklearn.neural_network", "sklearn.pipeline", "sklearn.preprocessing", "sklearn.svm", "sklearn.tree"),
+)
 
 
 def main(arguments: list[str]) -> NoReturn:
     """Be the fork server, or a container in an environment of its own."""
-    role, *numbers = arguments
-    if role == "--fork-server":
-        _serve_forks(Socket(fileno=int(numbers[0])))
-    # moved to the lowest numbers, away from the one that loading gives to the model's folder
-    control, listener, slots = (os.dup(int(number)) for number in numbers)
-    os.closerange(slots + 1, max(map(int, numbers)) + 1)
-    connection = Socket(fileno=control)
-    packet = connection.recv(_PACKET_BYTES)
-    if not packet:
-        _exit(0)
+    numbers = [int(number) for number in arguments[1:]]
+    if arguments[0] == "--fork-server":
+        _serve_forks(Socket(fileno=numbers[0]))
+    # duplicates have the lowest numbers: none of them is the one that loading gives to the model's folder
+    control, listener, slots = map(os.dup, numbers)
+    for number in numbers:
+        os.close(number)
+    host = Socket(fileno=control)
+    host.settimeout(None)
+    packet = host.recv(_PACKET_BYTES)
     with suppress(OSError):
         os.setpgid(0, 0)
-    _run_container(json.loads(packet), connection, Socket(fileno=listener), slots)
+    if packet:
+        _run_container(json.loads(packet), host, Socket(fileno=listener), slots)
+    _exit(0)
 
 
-class _Ended:
+class _Packet(NamedTuple):
+    """What the host sent, with its descriptors."""
+
+    content: Any
+    descriptors: list[int]
+
+
+class _Ended(NamedTuple):
     """A child that is gone."""
 
-    def __init__(self, pid: int, status: int) -> None:
-        self.pid = pid
-        self.status = status
+    pid: int
+    status: int
 
 
-class _Packet:
-    """A packet that came, with its descriptors."""
-
-    def __init__(self, content: Any, descriptors: list[int]) -> None:
-        self.content = content
-        self.descriptors = descriptors
-
-
-def _events(connection: Socket, woken: int) -> Iterator[Union[_Packet, _Ended]]:
+def _events(connection: Socket, woken: int) -> Iterator[_Packet | _Ended]:
     """Packets and ends of children, as they come; no more when the other end is closed."""
     while True:
-        ready, _, _ = select([connection, woken], [], [])
+        watched: list[Any] = [connection, woken]
+        ready = select(watched, [], [])[0]
         if woken in ready:
             os.read(woken, 4096)
         with suppress(ChildProcessError):
             while (ended := waitpid(-1, os.WNOHANG))[0]:
                 yield _Ended(*ended)
         if connection in ready:
-            packet, descriptors, _, _ = socket.recv_fds(connection, _PACKET_BYTES, 8, _CLOSE_ON_EXEC)  # type: ignore[arg-type]
-            if not packet:
+            received: Any = socket.recv_fds(connection, _PACKET_BYTES, 8, _CLOSE_ON_EXEC)  # type: ignore[arg-type]
+            if not received[0]:
                 return
-            yield _Packet(json.loads(packet), descriptors)
+            yield _Packet(json.loads(received[0]), received[1])
 
 
-def _wake_by_children() -> tuple[int, int]:
-    """A pipe that says when a child ended. Both ends."""
-    woken, waker = os.pipe()
-    os.set_blocking(woken, False)
-    os.set_blocking(waker, False)
+def _watch_children() -> tuple[int, int]:
+    """A pipe that is written to when a child ends."""
+    pipe = os.pipe()
+    for end in pipe:
+        os.set_blocking(end, False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    return woken, waker
+    signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
+    return pipe
+
+
+def _leave_children(pipe: tuple[int, int], handler: Any) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, handler)
+    for end in pipe:
+        os.close(end)
 
 
 def _send(connection: Socket, content: dict[str, Any]) -> None:
@@ -103,7 +112,7 @@ def _send(connection: Socket, content: dict[str, Any]) -> None:
 
 
 def _die_with(parent: int) -> None:
-    if _IS_LINUX:
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         _exit(1)
@@ -113,8 +122,8 @@ def _die_with(parent: int) -> None:
 
 
 def _serve_forks(host: Socket) -> NoReturn:
-    for number in (signal.SIGINT, signal.SIGTERM):  # it ends with its host, after all calls
-        signal.signal(number, signal.SIG_IGN)
+    for signum in (signal.SIGINT, signal.SIGTERM):  # it ends with its host, which lets calls end first
+        signal.signal(signum, signal.SIG_IGN)
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     for name in _COMMON:
@@ -122,16 +131,17 @@ def _serve_forks(host: Socket) -> NoReturn:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    _send(host, {"ready": True})
-    pipe = _wake_by_children()
+    host.settimeout(None)
+    pipe = _watch_children()
     with suppress(BrokenPipeError, ConnectionResetError):
+        _send(host, {"ready": True})
         for event in _events(host, pipe[0]):
             if isinstance(event, _Ended):
                 _send(host, {"ended": event.pid, "status": event.status})
-            else:
-                _send(host, _start(event, host, pipe))
-                for number in event.descriptors:
-                    os.close(number)
+                continue
+            _send(host, _start(event, host, pipe))
+            for number in event.descriptors:
+                os.close(number)
     _exit(0)
 
 
@@ -142,10 +152,10 @@ def _start(asked: _Packet, host: Socket, pipe: tuple[int, int]) -> dict[str, Any
     except OSError as error:
         return {"refused": f"no process could be started: {error}"}
     if pid:
-        with suppress(OSError):  # here too, so that it is done when the host is told
+        with suppress(OSError):  # here as well, so that it is done when the host is told
             os.setpgid(pid, pid)
         return {"started": pid}
-    _leave(pipe, signal.SIG_DFL)
+    _leave_children(pipe, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setpgid(0, 0)
@@ -158,93 +168,83 @@ def _start(asked: _Packet, host: Socket, pipe: tuple[int, int]) -> dict[str, Any
     _run_container(asked.content["container"], Socket(fileno=control), Socket(fileno=listener), slots)
 
 
-def _leave(pipe: tuple[int, int], children: Any) -> None:
-    """Stop watching children, and handle their signal as given."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, children)
-    for number in pipe:
-        os.close(number)
-
-
 # ---- template and workers
 
 
-def _run_container(spec: dict[str, Any], control: Socket, listener: Socket, slots: int) -> NoReturn:
-    _end_with(control, True)
+def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: int) -> NoReturn:
+    _end_with(host, True)
     try:
         enter(spec)
         endpoint, told = load(spec)
         _flush()
-        told["threads"] = _count_threads()
-    except BaseException as error:  # edge: what a model's code may raise
+        told = {"loaded": {**told, "threads": _count_threads()}}
+    except BaseException as error:  # edge: the model's code may raise whatever it likes
         told = {"failed": failure(error, spec)}
         _flush()
-    _end_with(control, False)
-    control.settimeout(None)
-    if "failed" in told:
-        _send(control, told)
-        _exit(1)
-    gc.freeze()  # after a collection: workers share what nobody writes to
+    _end_with(host, False)
+    host.settimeout(None)
     workers: dict[int, int] = {}
     with suppress(BrokenPipeError, ConnectionResetError):
-        _send(control, {"loaded": told})
-        _follow(control, workers, lambda slot: serve(listener, Slot(slots, slot), endpoint.answer))
+        _send(host, told)
+        if "loaded" in told:
+            gc.collect()
+            gc.freeze()  # what workers do not write to they go on sharing
+            _follow(host, workers, lambda slot: serve(listener, Slot(slots, slot), endpoint.answer))
     for pid in workers:
-        with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-    _exit(0)
+        os.kill(pid, signal.SIGKILL)
+    _exit(0 if "loaded" in told else 1)
 
 
-def _follow(control: Socket, workers: dict[int, int], work: Callable[[int], NoReturn]) -> None:
-    """Do what the host says, until it closes its end."""
-    children = signal.getsignal(signal.SIGCHLD)  # a script may have its own
-    own, pipe = getpid(), _wake_by_children()
-    for event in _events(control, pipe[0]):
+def _follow(host: Socket, workers: dict[int, int], work: Callable[[int], NoReturn]) -> None:
+    """Do what the host says until it closes its end."""
+    handler = signal.getsignal(signal.SIGCHLD)  # the script may have one of its own
+    own, pipe = getpid(), _watch_children()
+    for event in _events(host, pipe[0]):
         if isinstance(event, _Ended):
-            if event.pid in workers:
-                _send(control, {"ended": event.pid, "slot": workers.pop(event.pid), "status": event.status})
+            slot = workers.pop(event.pid, None)
+            if slot is not None:
+                _send(host, {"ended": event.pid, "slot": slot, "status": event.status})
             continue
         if "serve" in event.content:
-            _leave(pipe, children)
-            _end_with(control, True)
+            _leave_children(pipe, handler)
+            _end_with(host, True)
             work(event.content["serve"])
         slot = event.content["fork"]
         try:
             pid = fork()
         except OSError as error:
-            _send(control, {"refused": f"no process could be started: {error}", "slot": slot})
+            _send(host, {"refused": f"no process could be started: {error}", "slot": slot})
             continue
         if pid == 0:
-            _leave(pipe, children)
+            _leave_children(pipe, handler)
             _die_with(own)
-            control.close()
+            host.close()
             _reseed()
             work(slot)
         workers[pid] = slot
-        _send(control, {"worker": pid, "slot": slot})
+        _send(host, {"worker": pid, "slot": slot})
 
 
-def _end_with(control: Socket, on: bool) -> None:
-    """Let the kernel end this process when the host closes its end, whatever code is running; or no longer."""
+def _end_with(host: Socket, on: bool) -> None:
+    """Let the kernel end this process when the host closes its end, whatever code runs; or no longer."""
     with suppress(OSError, AttributeError):
-        fcntl(control, F_SETOWN, getpid())
-        flags = fcntl(control, F_GETFL)
-        fcntl(control, F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
-    if on and select([control], [], [], 0)[0] and not control.recv(1, socket.MSG_PEEK):
+        fcntl(host, F_SETOWN, getpid())
+        flags = fcntl(host, F_GETFL)
+        fcntl(host, F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+    if on and select([host], [], [], 0)[0] and not host.recv(1, socket.MSG_PEEK):
         _exit(0)
 
 
 def _count_threads() -> int:
-    """Those that a fork would miss: OpenBLAS ends its own before one, so it is counted after one."""
-    tasks = "/proc/self/task"
-    if os.path.isdir(tasks) and len(os.listdir(tasks)) > 1:
+    """Those that a fork would lose: OpenBLAS ends its own before one, so it is counted behind one."""
+    if os.path.isdir(_TASKS) and len(os.listdir(_TASKS)) > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pid = fork()
         if pid == 0:
             _exit(0)
         waitpid(pid, 0)
-    return len(os.listdir(tasks)) if os.path.isdir(tasks) else 1
+    return len(os.listdir(_TASKS)) if os.path.isdir(_TASKS) else 1
 
 
 def _reseed() -> None:
@@ -256,5 +256,5 @@ def _reseed() -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # the script may have put anything in their place
+        with suppress(Exception):  # the script may have put anything in its place
             stream.flush()

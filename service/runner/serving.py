@@ -1,29 +1,28 @@
-"""Calls over the listening socket: HTTP/1.1, one connection each, one at a time in this process."""
+"""Calls over the listening socket: HTTP/1.1, one connection and one call at a time in this process."""
 
 from __future__ import annotations
 
 import errno
 import mmap
+import socket
 import sys
 import traceback
-from _socket import socket as Socket  # not of the module that user code may patch, as gevent does
+from _socket import socket as Socket  # not that of the module, which user code may patch, as gevent does
 from collections.abc import Callable
 from os import _exit, getpid
-from socket import AF_UNIX, MSG_WAITALL, SOCK_STREAM
+from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SOCK_STREAM
 from struct import Struct
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
 
-import _socket
-
 _FIRST_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 20
-_NO_SIGNAL = getattr(_socket, "MSG_NOSIGNAL", 0)
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 _SLOT = Struct("<QQ")
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED)  # the caller's end, not ours
 
 
-class Answer(NamedTuple):
+class WrittenAnswer(NamedTuple):
     """What is written: `headers` beside Content-Type and Content-Length."""
 
     status: int
@@ -60,26 +59,19 @@ class Slot:
         _SLOT.pack_into(self._map, self._place, self._begun, 0)
 
 
-def serve(listener: Socket, slot: Slot, answer: Callable[[Request], Answer]) -> NoReturn:
-    """Answer calls until the process ends."""
+def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer]) -> NoReturn:
+    """WrittenAnswer calls until the process ends."""
     listener.settimeout(None)
     own = getpid()
     while True:
         try:
             descriptor, _ = listener._accept()
-            slot.begin()
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
             try:
-                request = _read(connection)
-                if request is not None:
-                    reply = answer(request)
-                    if getpid() != own:
-                        _exit(0)  # a child that the handler forked
-                    _write(connection, reply)
+                _answer_all(connection, slot, answer, own)
             finally:
                 connection.close()
-            slot.end()
         except OSError as error:
             if error.errno not in _GONE:
                 _end(1)  # the model closed descriptors, or has used all that there are
@@ -99,12 +91,37 @@ def _end(status: int) -> NoReturn:
         _exit(status)
 
 
-def _read(connection: Socket) -> Request | None:
-    received = connection.recv(_FIRST_BYTES)
+def _answer_all(
+    connection: Socket, slot: Slot, answer: Callable[[Request], Answer], own: int
+) -> None:
+    """Answer what comes over one connection, one call after the other."""
+    received = b""
+    while True:
+        request, received = _read(connection, received)
+        if request is None or (not received and _has_gone(connection)):
+            return
+        slot.begin()
+        reply = answer(request)
+        if getpid() != own:
+            _exit(0)  # a child that the handler forked
+        _write(connection, reply)
+        slot.end()
+
+
+def _has_gone(connection: Socket) -> bool:
+    """Whether nobody waits for the answer any more: callers close at once, never one direction alone."""
+    try:
+        return not connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
+def _read(connection: Socket, received: bytes) -> tuple[Request | None, bytes]:
+    """The next request, and what came behind it; None at the end."""
     while (end := received.find(b"\r\n\r\n")) < 0:
         more = connection.recv(_FIRST_BYTES)
         if not more or len(received) > _MOST_HEAD_BYTES:
-            return None
+            return None, b""
         received += more
     first, *lines = received[:end].decode("latin-1").split("\r\n")
     headers = {}
@@ -115,10 +132,11 @@ def _read(connection: Socket) -> Request | None:
         if name.lower() == "content-length":
             missing = int(value)
     method, path, _ = first.split(" ", 2)
-    body = received[end + 4 :]
+    begin, after = end + 4, end + 4 + missing
+    body = received[begin:after]
     if len(body) < missing:
         body = _rest(connection, body, missing)
-    return Request(method, path, headers, body) if len(body) == missing else None
+    return (Request(method, path, headers, body) if len(body) == missing else None), received[after:]
 
 
 def _rest(connection: Socket, body: bytes, wanted: int) -> bytes:
@@ -133,7 +151,7 @@ def _rest(connection: Socket, body: bytes, wanted: int) -> bytes:
     return b"".join(parts)
 
 
-def _write(connection: Socket, answer: Answer) -> None:
+def _write(connection: Socket, answer: WrittenAnswer) -> None:
     status, body, content_type, headers = answer
     head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\n"
     if content_type is not None:

@@ -1,10 +1,8 @@
-"""Calls of a container over its socket: HTTP/1.1, one connection for each.
+"""Calls of a container as HTTP/1.1: how they are written, and how answers are read.
 
-A connection costs a few microseconds where no network is in between, and a worker that waits takes the next
-one by itself: so calls are shared out evenly between workers, however many processes send them.
+Not in here: who sends them without a thread (line).
 """
 
-import asyncio
 import socket
 from typing import Final
 
@@ -12,12 +10,11 @@ from service.errors import ModelFailure, ModelFault, ModelTimeout, ModelUnreacha
 from service.hosting.host import Answer, Call
 from service.media.types import BYTES
 
-_READ_BYTES: Final = 1 << 18
+READ_BYTES: Final = 1 << 18
 _MOST_HEAD_BYTES: Final = 1 << 16
 _MOST_ANSWER_BYTES: Final = 1 << 30
 _MOST_MESSAGE_CHARS: Final = 8192
-_FULL_S: Final = 0.002  # to wait where more calls than the system keeps are in line
-_ENDED: Final = "The process that ran the model ended before it had answered."
+ENDED: Final = "The process that ran the model ended before it had answered."
 
 
 def written(call: Call) -> bytes:
@@ -40,8 +37,9 @@ class Reply:
 
     __slots__ = ("_data", "_head_bytes", "_need_bytes")
 
-    def __init__(self) -> None:
-        self._data = bytearray()
+    def __init__(self, begin: bytes = b"") -> None:
+        """`begin` came with the end of the answer before."""
+        self._data = bytearray(begin)
         self._head_bytes = self._need_bytes = 0
 
     def add(self, data: bytes) -> bool:
@@ -51,11 +49,19 @@ class Reply:
             ModelFault: it ended early, or is no answer.
         """
         if not data:
-            raise ModelFault(_ENDED, 502)
+            raise ModelFault(ENDED, 502)
         self._data += data
+        return self.is_whole()
+
+    def is_whole(self) -> bool:
+        """Whether all of it is there. Raises as `add`."""
         if not self._need_bytes:
             self._read_head()
         return 0 < self._need_bytes <= len(self._data)
+
+    def rest(self) -> bytes:
+        """What came behind it."""
+        return bytes(memoryview(self._data)[self._need_bytes :])
 
     def answer(self) -> Answer:
         """The answer. Raises ModelFault: it says that the model refused, or failed."""
@@ -100,31 +106,13 @@ def _length(head: bytes) -> int:
     return -1
 
 
-async def ask(address: str, call: Call) -> Answer:
-    """Answer one call, without a thread. For one event loop at a time.
+def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
+    """Have one call answered, which this thread waits for, within a time.
 
     Raises:
         ModelUnreachable: nobody took the call, so that it may be sent again.
+        ModelTimeout: no answer in time.
         ModelFault: the model's own refusal or failure, or its process ended.
-    """
-    loop = asyncio.get_running_loop()
-    connection = await _connected(address)
-    try:
-        await _send(loop, connection, written(call))
-        reply = Reply()
-        while not reply.add(await loop.sock_recv(connection, _READ_BYTES)):
-            pass
-        return reply.answer()
-    except (ConnectionError, BrokenPipeError) as error:
-        raise ModelFault(_ENDED, 502) from error
-    finally:
-        connection.close()
-
-
-def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
-    """The same for a thread, within a time.
-
-    Raises: as `ask`; ModelTimeout.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
@@ -135,37 +123,10 @@ def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
         try:
             connection.sendall(written(call))
             reply = Reply()
-            while not reply.add(connection.recv(_READ_BYTES)):
+            while not reply.add(connection.recv(READ_BYTES)):
                 pass
         except TimeoutError as error:
             raise ModelTimeout(f"no answer within {timeout_s:g} s") from error
         except ConnectionError as error:
-            raise ModelFault(_ENDED, 502) from error
+            raise ModelFault(ENDED, 502) from error
         return reply.answer()
-
-
-async def _connected(address: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
-    connection.setblocking(False)
-    while True:
-        try:
-            connection.connect(address)
-        except BlockingIOError:
-            await asyncio.sleep(_FULL_S)
-        except OSError as error:
-            connection.close()
-            raise ModelUnreachable(f"The model's process cannot be reached: {error}.") from error
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-
-
-async def _send(loop: asyncio.AbstractEventLoop, connection: socket.socket, data: bytes) -> None:
-    try:
-        sent = connection.send(data)
-    except BlockingIOError:
-        sent = 0
-    if sent < len(data):
-        await loop.sock_sendall(connection, data[sent:])

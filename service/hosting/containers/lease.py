@@ -25,8 +25,11 @@ _READ_BYTES: Final = 1 << 16
 class Lease:
     """A container that stands as long as this is not closed."""
 
-    def __init__(self, connection: socket.socket, loaded: Loaded, address: str, size_bytes: int) -> None:
+    def __init__(
+        self, connection: socket.socket, loaded: Loaded, address: str, workers: int, size_bytes: int
+    ) -> None:
         self.loaded = loaded
+        self.workers = workers
         self.address = address
         self.size_bytes = size_bytes
         """This process's part of the memory that the container holds; `look` brings it up to date."""
@@ -89,7 +92,7 @@ def take_lease(folder: Path, spec: ContainerSpec) -> Lease:
         if "failed" in told:
             raise _fault(told["failed"])
         raise ModelUnreachable("The process that runs the models of scripts ended while this one was loaded.")
-    return Lease(connection, Loaded.of(told["ready"]), told["address"], told["size_bytes"])
+    return Lease(connection, Loaded.of(told["ready"]), told["address"], spec.workers, told["size_bytes"])
 
 
 def _connected(folder: Path) -> socket.socket:

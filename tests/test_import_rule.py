@@ -19,7 +19,7 @@ import pytest
 # Layers from the bottom up; a layer's shelves likewise. A room imports itself and what stands below it, never
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
-    (("errors", "floods", "origins"), ("arn", "clock", "log", "s3uri", "settings", "whereabouts")),
+    (("errors", "floods", "origins", "runner"), ("arn", "clock", "log", "s3uri", "settings", "whereabouts")),
     (("media", "http"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
     (("objects", "store", "observe", "load"),),
     (
@@ -27,7 +27,7 @@ LAYERS = (
         ("hosting.footprint", "hosting.memory", "hosting.stopwatch"),
         ("hosting.programs",),
         ("hosting.host",),
-        ("hosting.artifacts",),
+        ("hosting.artifacts", "hosting.containers"),
         ("hosting.runtimes",),
         ("hosting.cache",),
         ("hosting.calls",),
@@ -51,11 +51,12 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py", "load/aws.py"),
         "fastapi": ("faces/people/*", "faces/container/*"),
+        "flask": ("runner/standins/*",),  # where a model's environment has it
         "httptools": ("load/connection.py",),
         "httpx": ("cli/*", "hosting/runtimes/remote.py"),
         "joblib": ("hosting/runtimes/*",),
         "msgspec": ("domain/*",),
-        "numpy": ("hosting/*", "media/*"),
+        "numpy": ("hosting/*", "media/*", "runner/*"),
         "orjson": (
             "wire/*",
             "store/*",
@@ -106,6 +107,12 @@ DEFERRED = (
 # What implements a seam -> the files below service/ that may name it; all others know the Protocol alone.
 IMPLEMENTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"service.objects.folders": ("objects/resolver.py",)}
+)
+
+# Rooms that are programs of their own, for other interpreters too -> what of them is a library for others.
+# They find their own files by relative imports, under whatever name they run.
+PROGRAMS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"runner": {"service.runner.describing": ("hosting/runtimes/*",)}}
 )
 
 MAX_FILE_LINES = 400
@@ -230,6 +237,8 @@ def check_packages(source: Source) -> Iterator[str]:
     for each in source.imports:
         package = each.module.split(".")[0]
         if each.module.startswith("."):
+            if source.room in PROGRAMS and _level(each.module) <= source.path.count("/"):
+                continue
             yield f"{source.path}:{each.line}: relative import; write the full name"
             continue
         if _is_ours(each.module) or package in sys.stdlib_module_names:
@@ -238,6 +247,21 @@ def check_packages(source: Source) -> Iterator[str]:
         if not any(fnmatch(source.path, pattern) for pattern in allowed):
             files = ", ".join(allowed) or "no file"
             yield f"{source.path}:{each.line}: {package} may be imported by {files} (see PACKAGES)"
+
+
+def _level(module: str) -> int:
+    return len(module) - len(module.lstrip("."))
+
+
+def check_programs(source: Source) -> Iterator[str]:
+    """What is a program of its own is started, not imported, but for what it lends."""
+    for each in source.imports:
+        room = room_of(each.module) if _is_ours(each.module) else ""
+        if room not in PROGRAMS or room == source.room:
+            continue
+        allowed = PROGRAMS[room].get(each.module, ())
+        if not any(fnmatch(source.path, pattern) for pattern in allowed):
+            yield f"{source.path}:{each.line}: {each.module} is part of a program of its own (see PROGRAMS)"
 
 
 def check_implementers(source: Source) -> Iterator[str]:
@@ -309,6 +333,7 @@ def check_fan_out(source: Source) -> Iterator[str]:
 CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     check_layers,
     check_packages,
+    check_programs,
     check_implementers,
     check_late_imports,
     check_state,
@@ -403,6 +428,11 @@ def test_every_exception_from_the_rules_is_in_use() -> None:
         ("hosting/a.py", "import service.hosting.cache", "hosting may not import service.hosting.cache"),
         ("store/a.py", "import requests", "requests may be imported by no file"),
         ("store/a.py", "from . import b", "relative import"),
+        ("runner/a.py", "from ..errors import SagebirdError", "relative import"),
+        ("runner/a.py", "import service.errors", "runner may not import service.errors"),
+        ("runner/a.py", "import orjson", "orjson may be imported by"),
+        ("hosting/runtimes/a.py", "import service.runner.loading", "is part of a program of its own"),
+        ("hosting/cache/a.py", "import service.runner.describing", "is part of a program of its own"),
         ("faces/a.py", "def f():\n    import service.errors", "service.errors is imported inside a function"),
         ("jobs/a.py", "import service.objects.folders", "may be imported by objects/resolver.py alone"),
         ("clock.py", "cache = {}", "cache is mutable state"),
@@ -436,6 +466,9 @@ def test_a_broken_rule_is_named(tmp_path: Path, path: str, text: str, complaint:
             "import typer\nfrom service.processes.supervisor import Role\n"
             "def f():\n    from service import compose",
         ),
+        ("runner/a.py", "import json\nfrom .b import B\nimport numpy"),
+        ("runner/standins/a/b.py", "from ..c import C"),
+        ("hosting/runtimes/a.py", "from service.runner.describing import describe"),
         ("cli/calls.py", "import rich.table\nfrom service.cli import refusal"),
         ("compose.py", "from service.http.server import Server\nfrom service import __version__"),
         (

@@ -1,6 +1,5 @@
 """One process of a pool: loads the model, takes batches, gives results back."""
 
-import os
 import signal
 import threading
 import time

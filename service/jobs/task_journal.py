@@ -9,13 +9,13 @@ from service.clock import Clock
 from service.jobs.outcome import FileReport
 from service.objects.objects import ObjectPath, is_written
 from service.store.results import InputResult
-from service.store.tasks import Lease, TaskQueue
+from service.store.tasks import TaskLease, TaskQueue
 
 
 class TaskJournal:
     """Implements Journal for what is held on a lease."""
 
-    def __init__(self, queue: TaskQueue, lease: Lease, clock: Clock) -> None:
+    def __init__(self, queue: TaskQueue, lease: TaskLease, clock: Clock) -> None:
         """Read what earlier holders noted."""
         self._queue = queue
         self._lease = lease

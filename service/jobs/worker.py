@@ -39,7 +39,7 @@ from service.jobs.transform import Job, JobMonitor, run_transform
 from service.log import Trouble, get_logger
 from service.store.results import InputResult
 from service.store.store import Store
-from service.store.tasks import PLAN, SETTLE, Lease
+from service.store.tasks import PLAN, SETTLE, TaskLease
 
 MOST_ATTEMPTS: Final = 5
 """Workers that may die over a task before its input is given up.
@@ -151,7 +151,7 @@ class Worker:
             self._current.pool.close()
             self._current = None
 
-    def _claim(self) -> Lease | None:
+    def _claim(self) -> TaskLease | None:
         current = self._current
         if current is None:
             return self._store.queue.claim(self._clock.now(), self._clock.monotonic(), SILENT_S)
@@ -164,7 +164,7 @@ class Worker:
             after=current.job if long else None,
         )
 
-    def _do(self, lease: Lease, heartbeat: Heartbeat) -> None:
+    def _do(self, lease: TaskLease, heartbeat: Heartbeat) -> None:
         job = self._store.get(Kind.TRANSFORM_JOB, lease.job)
         if lease.kind == SETTLE or job is None:
             self._settle(lease)
@@ -175,7 +175,7 @@ class Worker:
         else:
             self._try(lease, job, heartbeat)
 
-    def _try(self, lease: Lease, job: Resource, heartbeat: Heartbeat) -> None:
+    def _try(self, lease: TaskLease, job: Resource, heartbeat: Heartbeat) -> None:
         try:
             if lease.kind == PLAN:
                 self._plan(lease, job)
@@ -189,7 +189,7 @@ class Worker:
 
     # ---- the three kinds of tasks
 
-    def _plan(self, lease: Lease, job: Resource) -> None:
+    def _plan(self, lease: TaskLease, job: Resource) -> None:
         """Find the inputs and share them out. Raises ModelFault, ObjectFault, ValidationFault, LeaseLost."""
         state = JobState.read(job.state)
         if state.obstacle:
@@ -212,7 +212,7 @@ class Worker:
                 change.put(replace(latest, state=state.write(**begun), modified_at=now))
         self._log.info("job begun", job=job.name, files=begun["files"], bytes=begun["size_bytes"])
 
-    def _work(self, lease: Lease, job: Resource, heartbeat: Heartbeat) -> None:
+    def _work(self, lease: TaskLease, job: Resource, heartbeat: Heartbeat) -> None:
         """Transform some inputs. Raises ModelFault, ObjectFault, BrokenOff, LeaseLost."""
         journal = TaskJournal(self._store.queue, lease, self._clock)
         current = self._pool_for(job)
@@ -235,7 +235,7 @@ class Worker:
         else:
             self._store.queue.finish(lease, self._clock.now())
 
-    def _settle(self, lease: Lease) -> None:
+    def _settle(self, lease: TaskLease) -> None:
         self.close()
         ended = settle_job(self._store, self._parts.places, lease, self._clock)
         if ended is None:
@@ -254,7 +254,7 @@ class Worker:
 
     # ---- ends before the end
 
-    def _break_off(self, lease: Lease, heartbeat: Heartbeat) -> None:
+    def _break_off(self, lease: TaskLease, heartbeat: Heartbeat) -> None:
         """Stopped, lost or leaving: let the pool go with what it is at, and the tasks where they belong."""
         self.close()
         if heartbeat.lost:
@@ -265,7 +265,7 @@ class Worker:
             self._store.queue.release(lease)
             self._log.info("task given back", job=lease.job)
 
-    def _give_up(self, lease: Lease) -> None:
+    def _give_up(self, lease: TaskLease) -> None:
         """Find out which input it is that workers die of: each gets a task of its own, the last one fails."""
         queue, now = self._store.queue, self._clock.now()
         if lease.kind == PLAN:

@@ -24,9 +24,11 @@ def run_model_host(folder: Path, parent_pid: int) -> int:
     return 0
 
 
-def containers_of(settings: Settings, folder: Path, sharers: int) -> Containers:
-    """The containers whose host is in `folder`, for so many processes that share them."""
-    return Containers(folder, count_cpus(), settings.model_timeout_s, settings.container_memory, sharers)
+@contextmanager
+def family_containers(settings: Settings) -> Iterator[Containers]:
+    """Those of a family, one process of which is to be their host; its gateways share them."""
+    with private_folder(settings.data) as folder:
+        yield _containers(settings, folder, settings.gateways)
 
 
 @contextmanager
@@ -38,10 +40,15 @@ def containers_beside(settings: Settings) -> Iterator[Containers]:
         if not pid:
             _be_child(folder, parent)
         try:
-            yield containers_of(settings, folder, 1)
+            yield _containers(settings, folder, 1)
         finally:
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
+
+
+def _containers(settings: Settings, folder: Path, sharers: int) -> Containers:
+    """The containers whose host is in `folder`, for so many processes that share them."""
+    return Containers(folder, count_cpus(), settings.model_timeout_s, settings.container_memory, sharers)
 
 
 def _be_child(folder: Path, parent_pid: int) -> NoReturn:

@@ -53,6 +53,12 @@ def begin(settings: Settings) -> None:
         get_logger("sagebird").info("unfinished folders removed", folders=removed)
 
 
+def begin_beside(settings: Settings) -> None:
+    """The same for who works on the state that a server made. Raises StartupError."""
+    begin(settings)
+    check_whole(settings.state)
+
+
 def _tell_unknown_pins(settings: Settings) -> None:
     """Say which models are pinned that are not there: most likely a name is misspelt."""
     unknown = [name for name in settings.pinned_models if not (settings.models / name).exists()]

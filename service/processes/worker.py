@@ -19,10 +19,11 @@ class WorkerParts:
     store: Store
     artifacts: ArtifactStore
     order: Callable[[Drop], None]
-    containers: Containers
 
 
-def run_worker(settings: Settings, build: Callable[[], WorkerParts], parent_pid: int | None) -> int:
+def run_worker(
+    settings: Settings, build: Callable[[], WorkerParts], parent_pid: int | None, containers: Containers
+) -> int:
     """Do batch jobs until SIGTERM, or until the parent is gone; without a family Ctrl-C ends it too."""
     stop = stop_event()
     if parent_pid is None:
@@ -35,6 +36,6 @@ def run_worker(settings: Settings, build: Callable[[], WorkerParts], parent_pid:
     from service.jobs.role import do_jobs  # nobody else needs what it imports
 
     alone = parent_pid is None
-    do_jobs(settings, parts.store, parts.artifacts, parts.order, stop, orphaned, alone, parts.containers)
+    do_jobs(settings, parts.store, parts.artifacts, parts.order, stop, orphaned, alone, containers)
     parts.store.close()
     return 0

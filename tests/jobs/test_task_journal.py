@@ -14,13 +14,13 @@ from service.jobs.outcome import FileReport
 from service.jobs.task_journal import TaskJournal
 from service.objects.objects import ObjectPath
 from service.objects.resolver import shared_folder
-from service.store.tasks import Lease, TaskInput
+from service.store.tasks import TaskInput, TaskLease
 from tests.jobs.house import House
 
 REPORT = FileReport("a.csv", 3, 2, 1, 0.5)
 
 
-def claim(house: House) -> Lease:
+def claim(house: House) -> TaskLease:
     lease = house.store.queue.claim(house.clock.now(), house.clock.monotonic(), SILENT_S)
     assert lease is not None
     house.store.queue.watch(house.clock.monotonic(), SILENT_S)
@@ -28,7 +28,7 @@ def claim(house: House) -> Lease:
 
 
 @pytest.fixture
-def lease(house: House) -> Lease:
+def lease(house: House) -> TaskLease:
     house.order()
     planning = claim(house)
     with house.store.change() as change:
@@ -36,7 +36,7 @@ def lease(house: House) -> Lease:
     return claim(house)
 
 
-def task_journal(house: House, lease: Lease) -> TaskJournal:
+def task_journal(house: House, lease: TaskLease) -> TaskJournal:
     return TaskJournal(house.store.queue, lease, house.clock)
 
 
@@ -44,20 +44,22 @@ def at(file: Path) -> ObjectPath:
     return shared_folder(file.parent) / file.name
 
 
-def publish(house: House, lease: Lease, output: Path, text: bytes = b"2\n") -> None:
+def publish(house: House, lease: TaskLease, output: Path, text: bytes = b"2\n") -> None:
     with at(output).objects.write(output.name) as sink:
         sink.write(text)
         task_journal(house, lease).note(REPORT, sink.version)
 
 
-def test_an_output_that_was_noted_and_is_there_is_done(house: House, lease: Lease, tmp_path: Path) -> None:
+def test_an_output_that_was_noted_and_is_there_is_done(
+    house: House, lease: TaskLease, tmp_path: Path
+) -> None:
     publish(house, lease, tmp_path / "a.csv.out")
 
     assert task_journal(house, lease).find("a.csv", at(tmp_path / "a.csv.out")) == REPORT
     assert task_journal(house, lease).find("b.csv", at(tmp_path / "b.csv.out")) is None
 
 
-def test_an_output_that_is_another_file_is_not_done(house: House, lease: Lease, tmp_path: Path) -> None:
+def test_an_output_that_is_another_file_is_not_done(house: House, lease: TaskLease, tmp_path: Path) -> None:
     output = tmp_path / "a.csv.out"
     publish(house, lease, output)
     copy = output.read_bytes()
@@ -67,14 +69,14 @@ def test_an_output_that_is_another_file_is_not_done(house: House, lease: Lease, 
     assert task_journal(house, lease).find("a.csv", at(output)) is None
 
 
-def test_a_failed_input_needs_no_output(house: House, lease: Lease, tmp_path: Path) -> None:
+def test_a_failed_input_needs_no_output(house: House, lease: TaskLease, tmp_path: Path) -> None:
     failed = FileReport("a.csv", 3, 0, 0, 0.5, "a.csv, record 1: why.")
     task_journal(house, lease).note(failed, None)
 
     assert task_journal(house, lease).find("a.csv", at(tmp_path / "a.csv.out")) == failed
 
 
-def test_who_lost_the_lease_publishes_nothing(house: House, lease: Lease, tmp_path: Path) -> None:
+def test_who_lost_the_lease_publishes_nothing(house: House, lease: TaskLease, tmp_path: Path) -> None:
     output = tmp_path / "a.csv.out"
     house.clock.advance(SILENT_S + 1)
     claim(house)
@@ -87,7 +89,7 @@ def test_who_lost_the_lease_publishes_nothing(house: House, lease: Lease, tmp_pa
 
 
 def test_what_was_noted_but_not_named_never_gets_its_name_after_a_takeover(
-    house: House, lease: Lease, tmp_path: Path
+    house: House, lease: TaskLease, tmp_path: Path
 ) -> None:
     output = tmp_path / "a.csv.out"
 
@@ -108,7 +110,9 @@ def test_what_was_noted_but_not_named_never_gets_its_name_after_a_takeover(
     assert output.read_bytes() == b"2\n"
 
 
-def test_the_unfinished_file_of_another_job_is_left_alone(house: House, lease: Lease, tmp_path: Path) -> None:
+def test_the_unfinished_file_of_another_job_is_left_alone(
+    house: House, lease: TaskLease, tmp_path: Path
+) -> None:
     output = tmp_path / "a.csv.out"
     publish(house, lease, output)
     output.unlink()
@@ -121,7 +125,7 @@ def test_the_unfinished_file_of_another_job_is_left_alone(house: House, lease: L
 
 
 def test_an_output_that_an_earlier_release_noted_is_known_by_its_file(
-    house: House, lease: Lease, tmp_path: Path
+    house: House, lease: TaskLease, tmp_path: Path
 ) -> None:
     output = tmp_path / "a.csv.out"
     publish(house, lease, output)

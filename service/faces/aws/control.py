@@ -30,7 +30,7 @@ _TARGET = b"x-amz-target"
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
-class Elsewhere(Protocol):
+class Delegate(Protocol):
     """Another process that answers what would hold up this one."""
 
     @property
@@ -55,7 +55,7 @@ class ControlFace:
         sagemaker: JsonProtocol,
         call: OperationCall,
         max_body_bytes: int,
-        elsewhere: Elsewhere | None = None,
+        elsewhere: Delegate | None = None,
     ) -> None:
         self._sagemaker = sagemaker
         self._protocols: Mapping[tuple[str, str], WireProtocol] = {  # by service and version

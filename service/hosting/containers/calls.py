@@ -32,7 +32,7 @@ def written(call: Call) -> bytes:
     return b"".join((*head, b"\r\n", call.body))
 
 
-class Reply:
+class Incoming:
     """What came of an answer so far."""
 
     __slots__ = ("_data", "_head_bytes", "_need_bytes")
@@ -122,7 +122,7 @@ def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
             raise ModelUnreachable(f"The model's process cannot be reached: {error}.") from error
         try:
             connection.sendall(written(call))
-            reply = Reply()
+            reply = Incoming()
             while not reply.add(connection.recv(READ_BYTES)):
                 pass
         except TimeoutError as error:

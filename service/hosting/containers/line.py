@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from service.errors import ModelFault, ModelUnreachable
-from service.hosting.containers.calls import ENDED, READ_BYTES, Reply, written
+from service.hosting.containers.calls import ENDED, READ_BYTES, Incoming, written
 from service.hosting.host import Answer, Call
 
 _DEPTH: Final = 2
@@ -97,7 +97,7 @@ class _Connection:
         self._calls: deque[_Waiting] = deque()
         self._sent = 0
         self._unsent = b""
-        self._reply = Reply()
+        self._reply = Incoming()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         try:
@@ -152,7 +152,7 @@ class _Connection:
         whole = self._reply.add(data)
         while whole and self._calls:
             _, answer = self._calls.popleft()
-            reply, self._reply = self._reply, Reply(self._reply.rest())
+            reply, self._reply = self._reply, Incoming(self._reply.rest())
             if not answer.done():
                 answer.remove_done_callback(self._given_up)
                 _settle(answer, reply)
@@ -185,7 +185,7 @@ class _Connection:
         self._line.serve()
 
 
-def _settle(answer: "asyncio.Future[Answer]", reply: Reply) -> None:
+def _settle(answer: "asyncio.Future[Answer]", reply: Incoming) -> None:
     try:
         answer.set_result(reply.answer())
     except ModelFault as fault:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .faults import RefusedCall, worded
 from .formats import CSV, JSON, Fitted, choose, decode, encode
-from .serving import WrittenAnswer, Request
+from .serving import Request, WrittenAnswer
 from .standins.mms.context import Context
 
 ARGUMENTS = {

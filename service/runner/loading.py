@@ -40,7 +40,8 @@ def enter(spec: Mapping[str, Any]) -> None:
     time.tzset()
     # made anew: those of the fork server remember what was at these descriptors before
     for number, name in ((1, "stdout"), (2, "stderr")):
-        setattr(sys, name, open(number, "w", 1, "utf-8", "backslashreplace", closefd=False))
+        stream = open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115 - for good
+        setattr(sys, name, stream)
     level = environment.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
     logging.basicConfig(level=int(level) if level.isdigit() else logging.INFO, format=_LOG_FORMAT)
     program = spec["program"]

@@ -1,7 +1,7 @@
 """Fork server, template and workers, as the host asks for them over its sockets.
 
-The fork server has the common libraries loaded and runs no code of a model's. Its children are templates, which
-load one model each and answer nothing; theirs are the workers. None outlives whom it was made by.
+The fork server has the common libraries loaded and runs no code of a model's. Its children are templates,
+which load one model each and answer nothing; theirs are the workers. None outlives whom it was made by.
 """
 
 from __future__ import annotations

@@ -60,12 +60,12 @@ class Slot:
 
 
 def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer]) -> NoReturn:
-    """WrittenAnswer calls until the process ends."""
+    """Answer calls until the process ends."""
     listener.settimeout(None)
     own = getpid()
     while True:
         try:
-            descriptor, _ = listener._accept()
+            descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # as socket.accept does
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
             try:
@@ -91,9 +91,7 @@ def _end(status: int) -> NoReturn:
         _exit(status)
 
 
-def _answer_all(
-    connection: Socket, slot: Slot, answer: Callable[[Request], Answer], own: int
-) -> None:
+def _answer_all(connection: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer], own: int) -> None:
     """Answer what comes over one connection, one call after the other."""
     received = b""
     while True:

@@ -3,8 +3,8 @@
 A worker takes one connection at a time and answers all calls of it, one after the other. So a connection is
 kept for as long as calls are waiting here, and closed as soon as none is: workers are shared with the other
 gateways, and whoever connects next gets the next one that is free. After some calls it is closed in any case,
-lest the others wait for ever. One call more than a worker is at may lie in its socket, so that it need not wait
-for us.
+lest the others wait for ever. One call more than a worker is at may lie in its socket, so that it need not
+wait for us.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _FULL_S: Final = 0.002  # to wait where more connections than the system keeps a
 _Waiting = tuple[bytes, "asyncio.Future[Answer]"]
 
 
-class Line:
+class CallLine:
     """Where calls of one container wait for a worker; each gets its own answer."""
 
     def __init__(self, address: str, workers: int) -> None:
@@ -91,7 +91,7 @@ class Line:
 class _Connection:
     """One connection, and the calls that were sent over it, in their order."""
 
-    def __init__(self, line: Line, address: str) -> None:
+    def __init__(self, line: CallLine, address: str) -> None:
         self._line = line
         self._loop = asyncio.get_running_loop()
         self._calls: deque[_Waiting] = deque()

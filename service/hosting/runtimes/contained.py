@@ -6,7 +6,7 @@ from service.errors import ModelFailure
 from service.hosting.artifacts.requirements import missing_requirements
 from service.hosting.containers.calls import ask_blocking
 from service.hosting.containers.lease import Lease
-from service.hosting.containers.line import Line
+from service.hosting.containers.line import CallLine
 from service.hosting.containers.opener import Containers
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Interface, Traits
@@ -23,7 +23,7 @@ class _OtherProcess:
     def __init__(self, lease: Lease, sharers: int) -> None:
         self._lease = lease
         self._sharers = sharers
-        self._line = Line(lease.address, lease.workers)
+        self._line = CallLine(lease.address, lease.workers)
 
     async def ask(self, call: Call) -> Answer:
         """Answer one call. Raises ModelUnreachable, ModelFault."""

@@ -25,7 +25,7 @@ class Refusal(Exception):
         self.status_code = fault.status
 
 
-class Served:
+class ServedModel:
     """The model as the runner sees it: it describes the estimator, by whose attributes it is known."""
 
     def __init__(self, model: FlavourModel) -> None:
@@ -35,13 +35,13 @@ class Served:
         return getattr(self.model.predictor.estimator, name)
 
 
-def model_fn(model_dir: str) -> Served:
+def model_fn(model_dir: str) -> ServedModel:
     """Load the folder's model, within the memory that it may take."""
     loading = Loading(most_bytes=int(os.environ[MOST_BYTES]))
-    return Served(load_built_in(Path(model_dir), os.environ, loading))
+    return ServedModel(load_built_in(Path(model_dir), os.environ, loading))
 
 
-def transform_fn(model: Served, body: str | bytes, content_type: str, accept: str) -> tuple[bytes, str]:
+def transform_fn(model: ServedModel, body: str | bytes, content_type: str, accept: str) -> tuple[bytes, str]:
     """Answer as the model in a gateway does."""
     data = body.encode() if isinstance(body, str) else body
     try:

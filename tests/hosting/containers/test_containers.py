@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import psutil
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from service.errors import ModelFault
 from service.hosting.containers.calls import ask_blocking
 from service.hosting.containers.lease import Lease
-from service.hosting.containers.line import Line
+from service.hosting.containers.line import CallLine
 from service.hosting.containers.opener import Containers
 from service.hosting.host import Answer, Call
 from tests.conftest import wait_until
@@ -59,7 +60,7 @@ def call(body: str) -> Call:
     return Call(body.encode(), "text/csv", None)
 
 
-def say(lease: Lease, body: str) -> object:
+def say(lease: Lease, body: str) -> Any:
     return json.loads(ask_blocking(lease.address, call(body), LIMIT_S).body)
 
 
@@ -111,7 +112,7 @@ def test_calls_at_once_are_answered_one_by_one_in_each_worker(containers: Contai
     )
 
     async def many() -> list[Answer]:
-        line = Line(lease.address, lease.workers)
+        line = CallLine(lease.address, lease.workers)
         return await asyncio.gather(*(line.ask(call(str(n))) for n in range(400)))
 
     assert [answer.body.decode() for answer in asyncio.run(many())] == [f"{n},{n}" for n in range(400)]
@@ -137,7 +138,7 @@ def test_a_call_that_takes_too_long_is_ended_and_its_worker_replaced(opened: Ope
         with pytest.raises(ModelFault, match="ended before"):
             say(lease, "time.sleep(600)")
         assert say(lease, "os.getpid()") != before
-        assert is_gone(before)  # type: ignore[arg-type]
+        assert is_gone(before)
         assert "it was at one call for" in (containers.folder / "host.log").read_text()
         lease.close()
 
@@ -163,7 +164,7 @@ def test_a_container_ends_with_its_last_lease(containers: Containers, opened: Op
     first.close()
     assert say(second, "1") == 1
     second.close()
-    wait_until(lambda: all(is_gone(pid) for pid in pids), 10)  # type: ignore[arg-type]
+    wait_until(lambda: all(is_gone(pid) for pid in pids), 10)
     wait_until(lambda: not Path(second.address).exists(), 10)
 
 

@@ -120,7 +120,7 @@ def test_a_runtime_may_stand_in_for_an_image_of_its_own(tmp_path: Path) -> None:
     theirs = Runtime("theirs", CONSTANT.serves, CONSTANT.load, runs=lambda image: image == "their/image:1")
 
     def chosen(image: str) -> str:
-        return choose_runtime(Contents(folder, {}, image), (theirs, *RUNTIMES)).name
+        return choose_runtime(Contents(folder, {}, image=image), (theirs, *RUNTIMES)).name
 
     assert chosen("their/image:1") == "theirs"
     assert chosen("sagebird/sklearn") == "scikit-learn"

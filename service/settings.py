@@ -215,6 +215,11 @@ class Settings(BaseSettings):
     archive_max_ratio: float = Field(
         200.0, gt=1, description="Largest ratio of unpacked to packed bytes of a model.tar.gz (above 100 MB)."
     )
+    reload: bool = Field(
+        True,
+        description="Serve a declared model in its new version once its files were written over; `off` keeps "
+        "what was loaded, as SageMaker does.",
+    )
     compile: bool = Field(
         True,
         description="Answer with faster programs where they were checked to equal scikit-learn; a model "

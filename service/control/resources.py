@@ -10,7 +10,7 @@ from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.domain.listing import ListQuery
 from service.domain.resource import Resource
-from service.errors import ValidationFault
+from service.errors import ModelFault, ValidationFault
 from service.store.store import Change, View
 from service.store.tasks import JobTasks
 
@@ -30,12 +30,21 @@ class OperationContext:
     """What operations need beside the store.
 
     `caller` is on whose behalf they run, the server's own where nobody called. `version_of` gives the
-    fingerprint of the model files at a location and raises ModelFault where there are none. Blocking.
+    fingerprint of the model files at a location and raises ModelFault where there are none. Blocking. Where
+    it `reloads`, declared endpoints are updated when the files of their models change.
     """
 
     caller: Caller
     clock: Clock
     version_of: Callable[[str], str] = follow_files
+    reloads: bool = False
+
+    def version_of_declared(self, location: str) -> str:
+        """The fingerprint of a declared model's files; "" where it follows them, or they are not there."""
+        try:
+            return self.version_of(location) if self.reloads else ""
+        except ModelFault:
+            return ""
 
     def of(self, caller: Caller) -> "OperationContext":
         """The same on behalf of somebody else."""

@@ -68,4 +68,4 @@ def drop_orders(store: Store, context: OperationContext) -> Callable[[Drop], Non
 def context_of(settings: Settings) -> OperationContext:
     """What operations need beside the store; they run as the server's own, which is every caller so far."""
     caller = Caller(settings.account, settings.region)
-    return OperationContext(caller, SystemClock(), open_artifacts(settings).version_of)
+    return OperationContext(caller, SystemClock(), open_artifacts(settings).version_of, settings.reload)

@@ -7,8 +7,8 @@ from service.errors import ModelFault
 from service.hosting.cache.source import ModelKey
 
 CHANGED: Final = (
-    "its files were changed on disk after it was loaded, and it answers as it was loaded: "
-    "restart the server to serve them as they are now; until then a gateway that loads it later differs"
+    "its files were changed on disk after it was loaded, and it answers as it was loaded: what is declared "
+    "is served anew once it has loaded (unless SAGEBIRD_RELOAD is off), what was deployed after an update"
 )
 
 _AT_ONCE: Final = 10

@@ -20,6 +20,7 @@
     │   ├── ModelNotFound           404: no such model below its folder, or not registered
     │   ├── ModelFailure            500: the model's own code failed, while loading or while predicting
     │   ├── ModelTooLarge           507: the model does not fit the memory it may use
+    │   ├── ModelDied               502: the process that was at the call ended before it had answered
     │   ├── ModelUnreachable        503: a model's container does not answer at its address, or is not healthy
     │   └── ModelTimeout            0: no answer in time (the status AWS reports)
     ├── ModelError                  a ModelFault as the runtime API words it (AWS code ModelError)
@@ -174,6 +175,12 @@ class ModelTooLarge(ModelFault):
     """The model does not fit the memory that models may use."""
 
     status = 507
+
+
+class ModelDied(ModelFault):
+    """The process that was at the call ended before it had answered."""
+
+    status = 502
 
 
 class ModelUnreachable(ModelFault):

@@ -8,7 +8,7 @@ from service.domain.transform.options import GZIP, TransformOptions, media_type
 from service.domain.transform.records import FORMS, input_filter
 from service.errors import PathError, RecordError
 from service.jobs.process import Profile
-from service.media.tables import HEADER_NOT_READ, HeaderUse, header_order, misnamed, read_header
+from service.media.tables import HeaderUse, header_order, misnamed, read_header
 from service.media.types import CSV
 from service.objects.objects import ObjectPath, read_chunks
 
@@ -42,8 +42,6 @@ def find_header(source: ObjectPath, options: TransformOptions, profile: Profile)
         return NO_HEADER
     if profile.columns is None and not insisted:
         return NO_HEADER
-    if profile.headers is HeaderUse.REFUSED:
-        raise RecordError(0, HEADER_NOT_READ)
     line = _first_line(source, unpack=options.compression_type == GZIP)
     if profile.headers is HeaderUse.GIVEN:
         return CsvHeader(len(line), _given(line, options))

@@ -21,9 +21,9 @@ from service.domain.transform.options import (
     media_type,
     without_header,
 )
-from service.errors import ModelFault, ModelTimeout, ObjectFault
+from service.errors import ModelDied, ModelFault, ModelTimeout, ModelUnreachable, ObjectFault
 from service.hosting.containers.opener import Containers
-from service.hosting.host import Call, Model
+from service.hosting.host import Answer, Call, Model
 from service.hosting.memory import keep_freed_memory
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
@@ -69,6 +69,11 @@ class Stream:
 
 Batch = bytes | Headed | Spans | Stream
 
+DIED: Final = (
+    "the process that ran the model died (killed, out of memory, or crashed in native code); "
+    "it was tried twice"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -99,7 +104,7 @@ class LocalModelOpener:
     """A model's folder, which each process of the pool loads for itself.
 
     It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it. What has code of its own
-    is in one of the `containers`, which the processes of the pool share.
+    is in one of the `containers`, which the processes of the pool share; `version` changes with its files.
     """
 
     model_dir: Path
@@ -109,11 +114,17 @@ class LocalModelOpener:
     most_bytes: int = 0
     code_dir: Path | None = None
     containers: Containers | None = None
+    version: str = ""
+
+    def load(self) -> Model:
+        """Load the folder's model. Raises ModelFault."""
+        loading = Loading(self.most_bytes, _MOST_PROGRAM_BYTES, self.containers)
+        return load_model(self.model_dir, self.environment, loading, self.code_dir, self.version)
 
     def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
-        loading = Loading(self.most_bytes, _MOST_PROGRAM_BYTES, self.containers)
-        model = load_model(self.model_dir, self.environment, loading, self.code_dir)
+        model = self.load()
+        lasting = _Lasting(model, self.load, self.options.timeout_s)
         options, traits = self.options, model.traits
         if traits.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
@@ -128,8 +139,7 @@ class LocalModelOpener:
             below = options.content_type if traits.headers is HeaderUse.GIVEN else _announced(options, header)
 
             def ask(body: bytes) -> bytes:
-                with _alarm(options.timeout_s):
-                    return model.answer(Call(header + body, below, options.accept)).body
+                return lasting.answer(Call(header + body, below, options.accept)).body
 
             return BatchWork(
                 options,
@@ -163,6 +173,37 @@ class LocalModelOpener:
     def _answers_in_lines(self) -> bool:
         kind = choose_accept(self.options.accept, self._default_accept).media_type
         return kind in (CSV, JSON_LINES)
+
+
+class _Lasting:
+    """A model that answers though the process where it is dies at a call, or all containers do."""
+
+    def __init__(self, model: Model, load: Callable[[], Model], timeout_s: float) -> None:
+        self._model = model
+        self._load = load
+        self._timeout_s = timeout_s
+
+    def answer(self, call: Call) -> Answer:
+        """Answer a call, at the second try if need be. Raises ModelFault."""
+        try:
+            return self._answer(call)
+        except ModelDied:
+            pass
+        try:
+            return self._answer(call)
+        except ModelDied:
+            raise ModelDied(DIED) from None
+
+    def _answer(self, call: Call) -> Answer:
+        try:
+            with _alarm(self._timeout_s):
+                return self._model.answer(call)
+        except ModelUnreachable:
+            if self._model.traits.elsewhere is None:
+                raise
+            self._model = self._load()
+        with _alarm(self._timeout_s):
+            return self._model.answer(call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +314,7 @@ def _patient(ask: Ask, retries: int, pause: Callable[[float], None] = time.sleep
             try:
                 return ask(body)
             except ModelFault as fault:
-                if 0 < fault.status < 500:
+                if 0 < fault.status < 500 or isinstance(fault, ModelDied):  # which was tried twice
                     raise
                 pause(_FIRST_PAUSE_S * 2**attempt)
         return ask(body)

@@ -12,7 +12,7 @@ from typing import Final
 from service.domain.transform.options import TransformOptions, check_options
 from service.errors import ModelNotFound, ValidationFault
 from service.hosting.artifacts.artifact import ArtifactStore, open_artifacts
-from service.hosting.artifacts.submitted import open_code
+from service.hosting.artifacts.submitted import fingerprint, open_code
 from service.hosting.containers.opener import Containers
 from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.outcome import JobOutcome
@@ -107,26 +107,32 @@ def _open_pool(
     if remote:
         return ThreadPool(ContainerOpener(request.model, options, request.quarantine), options)
     environment = {**request.environment, **options.container_environment()}
-    model, code = _model_dir(request.model, parts), open_code(parts.artifacts, environment)
+    found, artifacts = _find_model(request.model, parts), parts.artifacts
     size_bytes = sum(given.size_bytes for given in inputs)
     count = count_processes(options, parts.cpus, len(inputs), size_bytes)
     containers = None if parts.containers is None else parts.containers.for_job(count, options.timeout_s)
     opener = LocalModelOpener(
-        model, environment, options, request.quarantine, parts.most_bytes, code, containers
+        artifacts.open(found),
+        environment,
+        options,
+        request.quarantine,
+        parts.most_bytes,
+        open_code(artifacts, environment),
+        containers,
+        fingerprint(artifacts, found, environment),
     )
     return ProcessPool(opener, count)
 
 
-def _model_dir(model: str, parts: TransformParts) -> Path:
-    """The model's unpacked folder. Raises ModelFault."""
+def _find_model(model: str, parts: TransformParts) -> Path:
+    """The model's folder or archive. Raises ModelFault."""
     if "/" in model:
         place = model if parse_s3_uri(model) else parts.resolver.locate(model).address
-        return parts.artifacts.open(parts.artifacts.resolve(place))
+        return parts.artifacts.resolve(place)
     try:
-        found = parts.artifacts.resolve(model, within=parts.models)
+        return parts.artifacts.resolve(model, within=parts.models)
     except ModelNotFound as error:
         raise ModelNotFound(f"{error.message.removesuffix('.')} {parts.models}.") from None
-    return parts.artifacts.open(found)
 
 
 def count_processes(options: TransformOptions, cpus: int, files: int, size_bytes: int) -> int:

@@ -303,6 +303,7 @@ class Worker:
             self._parts.most_bytes,
             open_code(artifacts, environment),
             None if containers is None else containers.for_job(count, options.timeout_s),
+            state.version,
         )
         pool = ProcessPool(opener, count, self._is_broken_off)
         self._current = _CurrentJob(job.name, pool, self._clock.monotonic())

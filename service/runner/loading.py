@@ -17,6 +17,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from .describing import describe
 from .faults import RefusedCall, lost_name, missing_module, worded
 from .handlers import ScriptedModel, ScriptFunction, read_handlers
 from .standins.mms.context import Context
@@ -127,6 +128,7 @@ def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
     endpoint = ScriptedModel(spec, handlers, model)
     return endpoint, {
         **_facts(model),
+        "interface": describe(model),
         "functions": [name for name in handlers if name != "execution_parameters_fn"],
         "execution_parameters": "execution_parameters_fn" in handlers,
         "warnings": [f"{told}: predictions may differ" for told in _drifts(versions)],

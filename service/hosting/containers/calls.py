@@ -4,13 +4,15 @@ Not in here: who sends them without a thread (line).
 """
 
 import socket
+from time import monotonic
 from typing import Final
 
-from service.errors import ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
+from service.errors import ModelDied, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
 from service.hosting.host import Answer, Call
 from service.media.types import BYTES
 
 READ_BYTES: Final = 1 << 18
+_GRACE_S: Final = 1.0  # the host ends a call that takes too long, shortly after its time is over
 _MOST_HEAD_BYTES: Final = 1 << 16
 _MOST_ANSWER_BYTES: Final = 1 << 30
 _MOST_MESSAGE_CHARS: Final = 8192
@@ -49,7 +51,7 @@ class Incoming:
             ModelFault: it ended early, or is no answer.
         """
         if not data:
-            raise ModelFault(ENDED, 502)
+            raise ModelDied(ENDED)
         self._data += data
         return self.is_whole()
 
@@ -107,15 +109,17 @@ def _length(head: bytes) -> int:
 
 
 def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
-    """Have one call answered, which this thread waits for, within a time.
+    """Have one call answered, which this thread waits for, within the time after which its host ends it.
 
     Raises:
         ModelUnreachable: nobody took the call, so that it may be sent again.
         ModelTimeout: no answer in time.
-        ModelFault: the model's own refusal or failure, or its process ended.
+        ModelDied: its process ended.
+        ModelFault: the model's own refusal or failure.
     """
+    begun_s = monotonic()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout_s)
+        connection.settimeout(timeout_s + _GRACE_S)
         try:
             connection.connect(address)
         except OSError as error:
@@ -125,8 +129,8 @@ def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
             reply = Incoming()
             while not reply.add(connection.recv(READ_BYTES)):
                 pass
-        except TimeoutError as error:
-            raise ModelTimeout(f"no answer within {timeout_s:g} s") from error
-        except ConnectionError as error:
-            raise ModelFault(ENDED, 502) from error
+        except (ConnectionError, TimeoutError, ModelDied) as error:
+            if monotonic() - begun_s >= timeout_s:
+                raise ModelTimeout(f"no answer within {timeout_s:g} s") from error
+            raise ModelDied(ENDED) from error
         return reply.answer()

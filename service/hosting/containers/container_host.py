@@ -58,8 +58,9 @@ class ContainerHost:
 
     async def open(self) -> None:
         """Be there for all that connect."""
+        for left in self._folder.glob("*.sock"):  # of a host that was killed here
+            left.unlink(missing_ok=True)
         door = self._folder / DOOR
-        door.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._meet, door, limit=_MOST_SPEC_BYTES)
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Final
 
-from service.errors import ModelFault, ModelUnreachable
+from service.errors import ModelDied, ModelFault, ModelUnreachable
 from service.hosting.containers.calls import ENDED, READ_BYTES, Incoming, written
 from service.hosting.host import Answer, Call
 
@@ -39,7 +39,8 @@ class CallLine:
 
         Raises:
             ModelUnreachable: nobody took the call, so that it may be sent again.
-            ModelFault: the model's own refusal or failure, or its process ended.
+            ModelDied: its process ended.
+            ModelFault: the model's own refusal or failure.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((written(call), answer))
@@ -144,7 +145,7 @@ class _Connection:
         except BlockingIOError:
             return
         except OSError:
-            self._end(ModelFault(ENDED, 502))
+            self._end(ModelDied(ENDED))
         except ModelFault as fault:
             self._end(fault)
 

@@ -14,8 +14,6 @@ from service.hosting.runtimes.interface import interface_of
 from service.hosting.runtimes.runtime import Contents
 from service.media.tables import HeaderUse
 
-_GRACE_S = 1.0  # the host ends a call that takes too long; whoever waits for it in a thread does so later
-
 
 class _OtherProcess:
     """A container, as the event loop sees it."""
@@ -41,7 +39,7 @@ class ContainedModel:
         self, contents: Contents, containers: Containers, lease: Lease, warnings: tuple[str, ...]
     ) -> None:
         self._address = lease.address
-        self._timeout_s = containers.timeout_s + _GRACE_S
+        self._timeout_s = containers.timeout_s
         self._interface = interface_of(lease.loaded.interface, scripted=True)
         loaded = lease.loaded
         headers = _headers(frozenset(loaded.functions))
@@ -81,7 +79,6 @@ def load(contents: Contents) -> ContainedModel:
 
 
 def _headers(functions: frozenset[str]) -> HeaderUse:
-    """Who reads the header line of a CSV."""
-    if functions & {"input_fn", "transform_fn"}:
-        return HeaderUse.GIVEN
-    return HeaderUse.REFUSED if "predict_fn" in functions else HeaderUse.KNOWN
+    """Who reads the header line of a CSV: built-in code, by names, only for a model that it asks itself."""
+    own = functions & {"input_fn", "predict_fn", "transform_fn"}
+    return HeaderUse.GIVEN if own else HeaderUse.KNOWN

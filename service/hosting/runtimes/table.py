@@ -109,9 +109,10 @@ def load_model(
     environment: Mapping[str, str],
     loading: Loading = NOTHING_MORE,
     code_dir: Path | None = None,
+    version: str = "",
 ) -> Model:
     """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault."""
-    contents = read_contents(model_dir, environment, loading, code_dir)
+    contents = read_contents(model_dir, environment, loading, code_dir, version)
     return choose_runtime(contents, loading.runtimes).load(contents)
 
 

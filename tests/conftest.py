@@ -16,6 +16,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from service.hosting.containers.container_host import DOOR
 from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import limit_threads
 from tests.harness import web
@@ -59,13 +60,24 @@ class RunningServer:
     shared: Path | None = None
 
     def children(self) -> list[psutil.Process]:
-        """The gateways and the keeper, oldest first."""
+        """The gateways, the keeper, the model host and workers, oldest first."""
         return sorted(psutil.Process(self.process.pid).children(), key=lambda child: child.create_time())
 
     def gateways(self) -> list[int]:
         """Pids of the processes that answer calls."""
-        keeper = {child.pid for child in self.children() if not _accepts(child)}
-        return [child.pid for child in self.children() if child.pid not in keeper]
+        others = {child.pid for child in self.children() if not _accepts(child)}
+        return [child.pid for child in self.children() if child.pid not in others]
+
+    def model_host(self) -> psutil.Process:
+        """The process that owns the containers of models with code of their own."""
+        (found,) = [child for child in self.children() if _lends(child)]
+        return found
+
+    def keeper(self) -> psutil.Process:
+        """The process that settles endpoints, of a family without workers."""
+        gateways = self.gateways()
+        (found,) = [child for child in self.children() if child.pid not in gateways and not _lends(child)]
+        return found
 
     def invoke(self, endpoint: str, body: bytes | str, **headers: str) -> httpx.Response:
         """POST a prediction; header names with underscores for hyphens."""
@@ -224,6 +236,10 @@ def samples(start_server: StartServer) -> RunningServer:
 
 def _accepts(child: psutil.Process) -> bool:
     return any(thread for thread in child.net_connections("tcp") if thread.status == psutil.CONN_LISTEN)
+
+
+def _lends(child: psutil.Process) -> bool:
+    return any(str(each.laddr).endswith(f"/{DOOR}") for each in child.net_connections("unix"))
 
 
 def _status(url: str) -> int:

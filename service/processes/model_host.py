@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +16,7 @@ from service.processes.private import private_folder
 from service.settings import Settings, count_cpus
 
 _LOOK_S = 0.05
+_HANDLED = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_model_host(folder: Path, parent_pid: int) -> int:
@@ -35,10 +36,7 @@ def family_containers(settings: Settings) -> Iterator[Containers]:
 def containers_beside(settings: Settings) -> Iterator[Containers]:
     """Containers for a process that has no family; call it while that has one thread."""
     with private_folder(settings.data if settings.data.is_dir() else None) as folder:
-        parent = os.getpid()
-        pid = os.fork()
-        if not pid:
-            _be_child(folder, parent)
+        pid = _fork_host(folder)
         try:
             yield _containers(settings, folder, 1)
         finally:
@@ -51,10 +49,24 @@ def _containers(settings: Settings, folder: Path, sharers: int) -> Containers:
     return Containers(folder, count_cpus(), settings.model_timeout_s, settings.container_memory, sharers)
 
 
-def _be_child(folder: Path, parent_pid: int) -> NoReturn:
+def _fork_host(folder: Path) -> int:
+    parent = os.getpid()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # the parent's handlers are not for the child
+    try:
+        pid = os.fork()
+        if not pid:
+            _be_child(folder, parent, mask)
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _be_child(folder: Path, parent_pid: int, mask: Iterable[int]) -> NoReturn:
     code = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the other one decides
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = run_model_host(folder, parent_pid)
     finally:
         os._exit(code)

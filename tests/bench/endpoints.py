@@ -112,11 +112,11 @@ def _bring_up(place: Path) -> float:
 
 
 def _idle(family: Family) -> dict[str, Any]:
-    """CPU while nobody calls, as percent of one core: gateways and keeper apart."""
+    """CPU while nobody calls, as percent of one core: gateways, and keeper and model host, apart."""
     sleep(_SETTLE_S)
     gateways = {process.pid for process in family.gateways()}
-    keeper = [one for one in family.processes()[1:] if one.pid not in gateways]
-    apart = {"gateways together": family.gateways(), "keeper": keeper}
+    others = [one for one in family.processes()[1:] if one.pid not in gateways]
+    apart = {"gateways together": family.gateways(), "keeper and model host": others}
     before = {name: _cpu_s(processes) for name, processes in apart.items()}
     begun_s = monotonic()
     sleep(_IDLE_S)

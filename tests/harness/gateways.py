@@ -68,19 +68,12 @@ def client_ports(server: RunningServer, pid: int) -> set[int]:
     }
 
 
-def keeper(server: RunningServer) -> psutil.Process:
-    """The process of the family that takes no calls."""
-    gateways = server.gateways()
-    (found,) = [child for child in server.children() if child.pid not in gateways]
-    return found
-
-
 def wait_whole(server: RunningServer, without: int, gateways: int = 2) -> None:
     """Wait until the family is complete again, without a process that was killed."""
 
     def whole() -> bool:
         children = {child.pid for child in server.children()}
-        return without not in children and len(children) == gateways + 1
+        return without not in children and len(children) == gateways + 2
 
     wait_until(whole)
 

@@ -15,7 +15,6 @@ from tests.harness.gateways import (
     client_ports,
     declare,
     endless,
-    keeper,
     make_model,
     port,
     shot,
@@ -140,7 +139,7 @@ def test_killing_gateways_again_and_again_wedges_nothing(server: RunningServer) 
 
 
 def test_killed_keeper_is_replaced_and_edits_are_still_applied(server: RunningServer) -> None:
-    victim = keeper(server).pid
+    victim = server.keeper().pid
 
     psutil.Process(victim).kill()
     wait_whole(server, without=victim)
@@ -172,6 +171,6 @@ def test_children_leave_when_the_supervisor_is_killed(
     again = start_server(server.models, server.data)
 
     assert alive == []
-    assert len(gone) == 3
+    assert len(gone) == 4
     assert again.invoke("both", "1", Content_Type="text/csv").status_code == 200
     assert again.stop() == 0

@@ -158,17 +158,14 @@ class Account:
     @contextmanager
     def keeper_asleep(self) -> Iterator[None]:
         """Nothing settles meanwhile: the process that moves statuses is stopped."""
-        serving = set(self.server.gateways())
-        keepers = [child for child in self.server.children() if child.pid not in serving]
-        for keeper in keepers:
-            keeper.send_signal(signal.SIGSTOP)
-            while keeper.status() != psutil.STATUS_STOPPED:
-                os.sched_yield()
+        keeper = self.server.keeper()
+        keeper.send_signal(signal.SIGSTOP)
+        while keeper.status() != psutil.STATUS_STOPPED:
+            os.sched_yield()
         try:
             yield
         finally:
-            for keeper in keepers:
-                keeper.send_signal(signal.SIGCONT)
+            keeper.send_signal(signal.SIGCONT)
 
 
 def refusal(call: Any, **members: Any) -> tuple[str, str, int]:

@@ -70,13 +70,14 @@ class RunningServer:
 
     def model_host(self) -> psutil.Process:
         """The process that owns the containers of models with code of their own."""
+        wait_until(lambda: any(_lends(child) for child in self.children()))
         (found,) = [child for child in self.children() if _lends(child)]
         return found
 
     def keeper(self) -> psutil.Process:
         """The process that settles endpoints, of a family without workers."""
-        gateways = self.gateways()
-        (found,) = [child for child in self.children() if child.pid not in gateways and not _lends(child)]
+        others = {*self.gateways(), self.model_host().pid}
+        (found,) = [child for child in self.children() if child.pid not in others]
         return found
 
     def invoke(self, endpoint: str, body: bytes | str, **headers: str) -> httpx.Response:

@@ -107,8 +107,11 @@ class Container:
     async def close(self) -> None:
         """End all its processes, whatever they are at."""
         self._is_over = True
-        for task in self._tasks:
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
+        # Whoever still listened to a channel that is closed would let go of the next socket of its number.
+        await asyncio.gather(*tasks, return_exceptions=True)
         for template in list(self._templates):
             self._end(template)
         self._listener.close()

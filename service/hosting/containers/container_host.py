@@ -30,11 +30,13 @@ _CHANGE = 0.05  # of its memory that a container's leases are told of
 
 @dataclass(slots=True)
 class _Held:
-    """One container and its leases."""
+    """One container and its leases, those that were answered apart: they hear what happens later."""
 
     container: Container
     loading: "asyncio.Task[Loaded]"
     leases: set[asyncio.StreamWriter] = field(default_factory=set)
+    answered: set[asyncio.StreamWriter] = field(default_factory=set)
+    broken: ModelFault | None = None
     told_bytes: int = 0
 
 
@@ -77,13 +79,14 @@ class ContainerHost:
         while True:
             await asyncio.sleep(_MEASURE_S)
             for held in list(self._held.values()):
-                if held.loading.done() and held.leases:
-                    self._tell_size(held)
+                self._tell_size(held)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._lend(ContainerSpec.from_json(await reader.readline()), reader, writer)
-        except (OSError, ValueError, TypeError, KeyError) as error:  # nobody of ours, or gone
+        except OSError:  # gone
+            pass
+        except (ValueError, TypeError, KeyError) as error:  # nobody of ours
             self._log.warning("lease refused", reason=str(error))
         finally:
             writer.close()
@@ -104,12 +107,14 @@ class ContainerHost:
         finally:
             left.cancel()
             held.leases.discard(writer)
+            held.answered.discard(writer)
             if not held.leases:
                 await self._end(held)
 
     def _begin(self, spec: ContainerSpec) -> _Held:
         def broken(fault: ModelFault) -> None:
-            for writer in held.leases:
+            held.broken = fault
+            for writer in held.answered:
                 _write(writer, {"broken": _told(fault)})
                 writer.close()
 
@@ -119,8 +124,9 @@ class ContainerHost:
         return held
 
     def _answer(self, held: _Held, writer: asyncio.StreamWriter) -> None:
-        error = held.loading.exception()
+        error = held.loading.exception() or held.broken
         if error is None:
+            held.answered.add(writer)
             loaded, address = held.loading.result(), str(held.container.address)
             _write(writer, {"ready": asdict(loaded), "address": address, "size_bytes": self._part(held)})
             return
@@ -134,12 +140,12 @@ class ContainerHost:
         return held.container.size_bytes() // max(1, len(held.leases))
 
     def _tell_size(self, held: _Held) -> None:
-        if held.loading.cancelled() or held.loading.exception() is not None:
+        if not held.answered:
             return
         part = self._part(held)
         if abs(part - held.told_bytes) > _CHANGE * max(part, held.told_bytes):
             held.told_bytes = part
-            for writer in held.leases:
+            for writer in held.answered:
                 _write(writer, {"size_bytes": part})
 
     async def _end(self, held: _Held) -> None:

@@ -6,9 +6,11 @@ takes to read its files, and the libraries are in memory once.
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +48,9 @@ class ForkServer:
             reply = None
             for _ in range(2):  # it may have died since
                 channel = await self._running()
-                try:
+                with suppress(OSError):
                     channel.send({"container": spec}, files)
-                    while (reply := await channel.receive()) is not None and "ended" in reply:
-                        pass  # a container that ended: whoever listens to it knows
-                except OSError:
-                    reply = None
+                    reply = await _reply(channel)
                 if reply is not None:
                     break
                 self._end()
@@ -80,11 +79,16 @@ class ForkServer:
         with theirs:
             files = [theirs.fileno()]
             self._process = run_runner(sys.executable, "--fork-server", files, env=self._environment, cwd="/")
-        async with asyncio.timeout(_READY_S):
-            if await channel.receive() is None:
-                channel.close()
-                raise ModelFailure("the fork server of the containers does not start")
         self._channel = channel
+        try:
+            async with asyncio.timeout(_READY_S):
+                ready = await channel.receive()
+        except BaseException:
+            self._end()
+            raise
+        if ready is None:
+            self._end()
+            raise ModelFailure("the fork server of the containers does not start")
         return channel
 
     def _end(self) -> None:
@@ -95,6 +99,27 @@ class ForkServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+async def _reply(channel: Channel) -> dict[str, Any] | None:
+    """What the fork server says to what it was asked; None if it ended."""
+    answering = asyncio.ensure_future(_receive(channel))
+    try:
+        return await asyncio.shield(answering)
+    except (
+        asyncio.CancelledError
+    ):  # whoever asked has gone; a reply that nobody reads would be the next one's
+        reply = await answering
+        if reply is not None and "started" in reply:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(reply["started"], signal.SIGKILL)
+        raise
+
+
+async def _receive(channel: Channel) -> dict[str, Any] | None:
+    while (reply := await channel.receive()) is not None and "ended" in reply:
+        pass  # a container that ended: whoever listens to it knows
+    return reply
 
 
 def run_runner(python: str, role: str, files: Sequence[int], **options: Any) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
@@ -166,6 +167,23 @@ def test_a_container_ends_with_its_last_lease(containers: Containers, opened: Op
     second.close()
     wait_until(lambda: all(is_gone(pid) for pid in pids), 10)
     wait_until(lambda: not Path(second.address).exists(), 10)
+
+
+def test_containers_come_and_go_beside_each_other(containers: Containers, tmp_path: Path) -> None:
+    def come_and_go(number: int) -> list[object]:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        program = folder / "inference.py"
+        program.write_text(dedent(TALKS))
+        found = []
+        for turn in range(10):
+            lease = containers.open(folder, str(turn), {}, program, (folder,))
+            found.append(say(lease, f"{turn} + 1"))
+            lease.close()
+        return found
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(come_and_go, range(4))) == [list(range(1, 11))] * 4
 
 
 def test_nothing_outlives_a_host_that_is_killed(opened: Open) -> None:

@@ -18,7 +18,7 @@ import pytest
 # Layers from the bottom up; a layer's shelves likewise. A room imports itself and what stands below it, never
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
-    (("errors", "floods", "origins"), ("arn", "clock", "log", "s3uri", "settings", "whereabouts")),
+    (("errors", "floods", "origins", "runner"), ("arn", "clock", "log", "s3uri", "settings", "whereabouts")),
     (("media", "http"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
     (("objects", "store", "observe", "load"),),
     (
@@ -50,11 +50,12 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py", "load/aws.py"),
         "fastapi": ("faces/people/*", "faces/container/*"),
+        "flask": ("runner/standins/*",),
         "httptools": ("load/connection.py",),
         "httpx": ("cli/*", "hosting/runtimes/remote.py"),
         "joblib": ("hosting/runtimes/*",),
         "msgspec": ("domain/*",),
-        "numpy": ("hosting/*", "media/*"),
+        "numpy": ("hosting/*", "media/*", "runner/*"),
         "orjson": (
             "wire/*",
             "store/*",
@@ -85,6 +86,10 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "yaml": ("control/declar*.py",),
     }
 )
+
+# Rooms that are started as programs of their own, in environments where nothing else of ours may be: they
+# import nothing but themselves, relatively, as they are loaded under another name; nobody imports them.
+ALONE = ("runner",)
 
 # (file, module of ours) that a function may import late; anything else is imported at the top of its file.
 DEFERRED = (
@@ -213,10 +218,19 @@ def check_layers(source: Source) -> Iterator[str]:
             yield f"{source.path}:{each.line}: {source.room} may not import {each.module}: it is not below it"
 
 
+def check_alone(source: Source) -> Iterator[str]:
+    """Programs of their own share nothing with the house."""
+    for each in source.imports:
+        if _is_ours(each.module) and (source.room in ALONE or room_of(each.module) in ALONE):
+            yield f"{source.path}:{each.line}: {each.module} is imported across a wall (see ALONE)"
+
+
 def check_packages(source: Source) -> Iterator[str]:
     """Each library is imported by as few files as possible."""
     for each in source.imports:
         package = each.module.split(".")[0]
+        if each.module.startswith(".") and source.room in ALONE:
+            continue
         if each.module.startswith("."):
             yield f"{source.path}:{each.line}: relative import; write the full name"
             continue
@@ -288,6 +302,7 @@ def check_fan_out(source: Source) -> Iterator[str]:
 
 CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     check_layers,
+    check_alone,
     check_packages,
     check_late_imports,
     check_state,
@@ -384,6 +399,9 @@ def test_every_exception_from_the_rules_is_in_use() -> None:
         ("hosting/a.py", "import service.hosting.cache", "hosting may not import service.hosting.cache"),
         ("store/a.py", "import requests", "requests may be imported by no file"),
         ("store/a.py", "from . import b", "relative import"),
+        ("runner/a.py", "from service.runner import b", "imported across a wall"),
+        ("runner/a.py", "import service.errors", "imported across a wall"),
+        ("cli/a.py", "from service.runner import processes", "imported across a wall"),
         ("faces/a.py", "def f():\n    import service.errors", "service.errors is imported inside a function"),
         ("clock.py", "cache = {}", "cache is mutable state"),
         ("clock.py", "_seen: set[str] = set()", "_seen is mutable state"),
@@ -422,6 +440,7 @@ def test_a_broken_rule_is_named(tmp_path: Path, path: str, text: str, complaint:
             "compose.py",
             "\n".join(f"from service.wire.a{number % 25} import B{number}" for number in range(50)),
         ),
+        ("runner/a.py", "import numpy\nfrom .b import c"),
         ("clock.py", "ZONES = {}\n__all__ = []\nnames = ('a',)\ndef f():\n    found = []"),
     ],
 )

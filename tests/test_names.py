@@ -1,4 +1,7 @@
-"""One name, one thing: no public name of a type is used for two things below service/."""
+"""One name, one thing: no public name of a type is used for two things below service/.
+
+The stand-ins of the runner are left out: their names are AWS's.
+"""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -45,7 +48,9 @@ def used_twice(sources: tuple[Source, ...]) -> Mapping[str, list[str]]:
 
 
 def test_no_public_type_shares_its_name_with_another() -> None:
-    assert used_twice(read_sources(SERVICE)) == {}
+    sources = tuple(each for each in read_sources(SERVICE) if not each.path.startswith("runner/standins/"))
+
+    assert used_twice(sources) == {}
 
 
 @pytest.mark.parametrize(

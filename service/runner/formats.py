@@ -1,0 +1,302 @@
+"""What the built-in input and output functions read and write.
+
+As AWS's container does, and kinder where that only fails: one row is a row, records and words go to a model
+by its column names, texts go to a model of texts, numbers keep their 64 bits. Source: contract A.8, A.9.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from .faults import RefusedCall
+
+np: Any
+try:
+    import numpy
+except ImportError:  # a model's own environment may do without
+    np = None
+else:
+    np = numpy
+
+JSON, CSV, LINES, NPY = WRITTEN = (
+    "application/json",
+    "text/csv",
+    "application/jsonlines",
+    "application/x-npy",
+)
+_TEXT = "text/plain"
+_SHOWN = f"{', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}"
+_GAPS = frozenset({"", "na", "nan", "null", "none"})
+_TRUTHS = {"true": 1.0, "false": 0.0}
+_VECTORIZERS = frozenset({"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"})
+
+
+class Fitted:
+    """A model that built-in code calls, and what it says of its columns."""
+
+    def __init__(self, model: Any) -> None:
+        self.name = type(model).__name__
+        width, names = getattr(model, "n_features_in_", None), getattr(model, "feature_names_in_", None)
+        self.width = int(width) if width else None  # CatBoost says 0 where it does not know
+        self.names: list[str] | None = None if names is None else [str(name) for name in names]
+        self.reads: str | None = None
+        self.words: set[str] = set()
+        with suppress(Exception):  # a class of the model's own may answer anything
+            self.reads, self.words = _reads(model), _words_of(model)
+        self._by_name = False
+        call = _torch_call(model) or getattr(model, "predict", None) or getattr(model, "transform", None)
+        if not callable(call):
+            raise RefusedCall(
+                f"the model is a {self.name}, which has neither predict nor transform: save a fitted "
+                "estimator, or define predict_fn in code/inference.py",
+                500,
+            )
+        self._call: Callable[[Any], Any] = call
+
+    def predict(self, data: Any) -> Any:
+        """What the model says; what it refuses is the caller's fault. Raises RefusedCall."""
+        try:
+            by_name = self._by_name and getattr(data, "ndim", 0) == 2 and not hasattr(data, "columns")
+            return self._call(self.frame(list(data.T)) if by_name else data)
+        except (ValueError, TypeError) as error:
+            if type(error).__name__ == "NotFittedError":
+                raise
+            if "only supported for" in str(error) and self.names and not self._by_name:
+                self._by_name = True  # it chooses columns by name: from now on rows get names at once
+                return self.predict(data)
+            raise RefusedCall(str(error).strip()) from error
+
+    def frame(self, columns: Sequence[Any]) -> Any:
+        """A data frame of all columns in the model's order. Raises RefusedCall."""
+        names = self.names or []
+        if len(columns) != len(names):
+            raise RefusedCall(
+                f"X has {len(columns)} features, but {self.name} is expecting {len(names)} features as "
+                f"input. The model's columns are {', '.join(names)}."
+            )
+        return importlib.import_module("pandas").DataFrame(dict(zip(names, columns)))
+
+    def shaped(self, array: Any) -> Any:
+        """Rows, where a row or a column came as a line of numbers."""
+        if array.ndim > 1:
+            return array
+        return array.reshape(-1, 1) if self.width == 1 else array.reshape(1, -1)
+
+
+def _torch_call(model: Any) -> Callable[[Any], Any] | None:
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        return None
+
+    def call(data: Any) -> Any:
+        with torch.no_grad():
+            tensor = torch.from_numpy(data) if isinstance(data, np.ndarray) else data
+            return model(tensor.float() if tensor is not data and data.dtype == float else tensor)
+
+    return call
+
+
+def _steps(part: Any) -> list[Any]:
+    named = getattr(part, "steps", None) or getattr(part, "transformer_list", None) or ()
+    inner = (getattr(part, name, None) for name in ("best_estimator_", "estimator"))
+    return [step for _, step in named] + [each for each in inner if each is not None]
+
+
+def _reads(part: Any) -> str | None:
+    """Whether a model takes `texts` or `records` instead of rows: what its first step takes."""
+    names = {kind.__name__ for kind in type(part).__mro__}
+    if names & _VECTORIZERS:
+        return "texts"
+    return "records" if "DictVectorizer" in names else next(filter(None, map(_reads, _steps(part)[:1])), None)
+
+
+def _words_of(part: Any) -> set[str]:
+    """The columns that encoders know words of: what looks like a number in there is a word."""
+    found: set[str] = set()
+    for _, transformer, columns in getattr(part, "transformers_", ()):
+        encoder = next(
+            (each for each in (transformer, *_steps(transformer)) if hasattr(each, "categories_")), None
+        )
+        for column, known in zip(columns if encoder is not None else (), getattr(encoder, "categories_", ())):
+            found |= {column} if any(isinstance(word, str) for word in known) else set()
+    return found.union(*map(_words_of, _steps(part)))
+
+
+# ---- in
+
+
+def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
+    """Read a body for a model that built-in code calls; without one, for the script's predict_fn."""
+    kind, parameters = _parsed(content_type)
+    texts = model is not None and model.reads == "texts"
+    if kind not in (*WRITTEN, _TEXT) or (kind == _TEXT and not texts):
+        raise RefusedCall(
+            f"Content-Type '{content_type}' is not read; send {_SHOWN}, or define input_fn.", 415
+        )
+    if not body:
+        raise RefusedCall("The body is empty.")
+    try:
+        if kind == NPY:
+            array = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
+            return model.shaped(array) if model and array.dtype.kind in "biuf" else array
+        text = body.decode(
+            "latin-1" if parameters.get("charset", "").lower() == "iso-8859-1" else "utf-8-sig"
+        )
+        if kind == _TEXT:
+            return [text[:-1] if text.endswith("\n") else text]
+        if kind == CSV:
+            return _csv_rows(text, model, parameters.get("header"))
+        if kind == LINES:
+            return _rows([json.loads(line) for line in text.rstrip().split("\n")], model)
+        document = json.loads(text)
+        if isinstance(document, dict):
+            document = document["instances"] if [*document] == ["instances"] else [document]
+        return _rows([document] if model and isinstance(document, str) else document, model)
+    except (ValueError, EOFError, OSError, MemoryError, RecursionError, csv.Error) as error:
+        pickled = kind == NPY and "allow_pickle" in str(error)
+        told = "holds pickled objects, which are not read" if pickled else f"is not {kind}: {error}"
+        raise RefusedCall(f"The body {told}.") from error
+
+
+def _parsed(header: str) -> tuple[str, dict[str, str]]:
+    kind, *rest = header.split(";")
+    pairs = (part.partition("=") for part in rest)
+    return kind.strip().lower(), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
+
+
+def _rows(document: Any, model: Fitted | None) -> Any:
+    """An array, of numbers where all are or look so; a frame where the model knows columns of words."""
+    if isinstance(document, list) and any(isinstance(row, dict) for row in document):
+        return _records(document, model)
+    if model and model.reads == "texts" and isinstance(document, list):
+        return [row[0] if isinstance(row, list) and len(row) == 1 else row for row in document]
+    if np is None:
+        return document
+    array = np.array(document, dtype=object)
+    try:
+        if array.ndim == 1 and any(isinstance(row, list) for row in array):
+            raise RefusedCall("The rows are not alike: they have not the same number of values.")
+        rows = array if model and model.words else array.astype(float)
+    except (ValueError, TypeError, OverflowError):
+        rows = array
+    rows = model.shaped(rows) if model else rows
+    if rows.dtype == float:
+        return rows
+    if model and model.names and rows.ndim == 2:
+        return model.frame([[*cells] for cells in rows.T])
+    return rows if model or not all(isinstance(cell, str) for cell in rows.flat) else rows.astype(str)
+
+
+def _records(records: list[Any], model: Fitted | None) -> Any:
+    if model is None or model.reads == "records":
+        return records
+    if model.names is None:
+        raise RefusedCall(
+            f"records need a model that was fitted with column names, and {model.name} was not: "
+            "send rows of numbers, such as [[1, 2], [3, 4]]"
+        )
+    for number, record in enumerate(records, 1):
+        found = [*record] if isinstance(record, dict) else []
+        if {*found} != {*model.names}:
+            wanted = ", ".join(model.names)
+            raise RefusedCall(
+                f"Record {number} has the columns {', '.join(found)}; the model's are {wanted}."
+            )
+    return model.frame([[record[name] for record in records] for name in model.names])
+
+
+def _csv_rows(text: str, model: Fitted | None, header: str | None) -> Any:
+    rows = list(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True))
+    names, first = (model.names if model else None) or [], rows[0]
+    headed = header != "absent" and sorted(first) == sorted(names)
+    rows = rows[1:] if headed or header == "present" else rows
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise RefusedCall(
+            "There is no row below the header." if not rows else "The rows have not the same length."
+        )
+    if headed:
+        places = [first.index(name) for name in names]
+        rows = [[row[place] for place in places] for row in rows]
+    if model and model.reads == "texts":
+        return [row[0] for row in rows]
+    try:
+        if not (model and model.words):
+            numbers = [[*map(float, row)] for row in rows]
+            return numbers if np is None else np.array(numbers)
+    except ValueError:
+        pass
+    columns = [_column(cells, names[at : at + 1], model) for at, cells in enumerate(zip(*rows))]
+    return model.frame(columns) if model and names else _rows([*map(list, zip(*columns))], model)
+
+
+def _column(cells: Sequence[str], name: list[str], model: Fitted | None) -> Sequence[Any]:
+    """Numbers and gaps, or words and gaps."""
+    known = [math.nan if cell.strip().lower() in _GAPS else cell for cell in cells]
+    if model and model.words.intersection(name):
+        return known
+    try:
+        return [float(_TRUTHS.get(str(cell).strip().lower(), cell)) for cell in known]
+    except ValueError:
+        return known
+
+
+# ---- out
+
+
+def choose(accept: str, default: str) -> str:
+    """The form of a built-in answer: highest q first, then the header's own order. Raises RefusedCall."""
+    if accept in WRITTEN:
+        return accept
+    ranges = []
+    for kind, parameters in map(_parsed, accept.split(",")):
+        quality = parameters.get("q", "1")
+        ranges.append((-float(quality) if quality.replace(".", "", 1).isdigit() else -1.0, kind))
+    for negative, kind in sorted(ranges, key=lambda each: each[0]):
+        for offer in (default, *WRITTEN) if negative else ():
+            if kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1])):
+                return offer
+    raise RefusedCall(f"Accept '{accept}' names nothing that can be written; ask for {_SHOWN}.", 406)
+
+
+def encode(value: Any, kind: str) -> bytes:
+    """Write what a model answered. Source: sagemaker_containers 2.8.6, _encoders.py. Raises RefusedCall."""
+    try:
+        if kind == JSON:
+            return json.dumps(value, default=_plain).encode()
+        if kind == LINES:
+            items = value if isinstance(value, list) else _plain(value)
+            return "".join(json.dumps(item, default=_plain) + "\n" for item in items).encode()
+        array = np.asarray(_unwrapped(value))
+        if kind == NPY:
+            words = array.dtype.kind == "O" and all(isinstance(item, str) for item in array.flat)
+            file = io.BytesIO()
+            np.save(file, array.astype(str) if words else array, allow_pickle=False)
+            return file.getvalue()
+        rows = array.reshape(-1, 1) if array.ndim < 2 else array
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows([str(cell) for cell in row] for row in rows)
+        return lines.getvalue().encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RefusedCall(f"The model's answer cannot be written as {kind}: {error}.", 500) from error
+
+
+def _unwrapped(value: Any) -> Any:
+    name = next((name for name in ("to_numpy", "toarray") if hasattr(value, name)), None)
+    return value if name is None else getattr(value, name)()
+
+
+def _plain(value: Any) -> Any:
+    value = _unwrapped(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "__array__"):
+        return np.asarray(value).tolist()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -1,0 +1,262 @@
+"""A model's own world, its script and its model: what is set up before anything is answered."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import logging
+import mmap
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from .faults import RefusedCall, lost_name, missing_module, worded
+from .handlers import ScriptedModel, ScriptFunction, read_handlers
+from .standins.mms.context import Context
+
+_STANDINS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "standins")
+_LINK = "/opt/ml/model"
+_LINKED = 777  # one number in all processes: what it stands for is each one's own
+_MOST_TOLD = 2000
+_LOG_FORMAT = "%(asctime)s %(levelname)s - %(name)s - %(message)s"  # as AWS's container has it
+_SHARED = frozenset({"numpy", "scipy", "sklearn", "joblib", "pandas"})
+_VERSION = re.compile(rb"_sklearn_version[^0-9]{1,12}([0-9]+(?:\.\w+)+)")
+
+
+def enter(spec: Mapping[str, Any]) -> None:
+    """Make this process the model's: its environment, folder, modules and streams."""
+    environment = dict(spec["environment"])
+    here, path = os.path.dirname(sys.executable), environment.get("PATH", os.defpath)
+    environment["PATH"] = path if path.split(os.pathsep)[0] == here else here + os.pathsep + path
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    level = environment.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
+    logging.basicConfig(level=int(level) if level.isdigit() else logging.INFO, format=_LOG_FORMAT)
+    program = spec["program"]
+    home = os.path.dirname(program) if program else spec["model_dir"]
+    own = [*dict.fromkeys([*([home] if program else []), *spec["code_dirs"]])]
+    more = [place for place in environment.get("PYTHONPATH", "").split(os.pathsep) if place]
+    os.chdir(home)
+    sys.argv[:] = [program or ""]
+    sys.path[:] = [*own, *more, *sys.path, _STANDINS]
+    sys.path_hooks.insert(0, _finder(tuple(own)))
+    sys.dont_write_bytecode = True
+    sys.modules["__main__"] = ModuleType("__main__")  # nothing of ours, as on AWS nothing of the script's
+    _forget_namesakes(own)
+    if any(b"/opt/ml" in file.read_bytes() for place in own for file in Path(place).glob("*.py")):
+        with suppress(OSError):
+            _link(spec["model_dir"])
+
+
+class _Source(importlib.machinery.SourceFileLoader):
+    """Leaves bytecode alone: folders may be read-only, and what is stale must not win over a new file."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+def _finder(own: Sequence[str]) -> Any:
+    found = importlib.machinery
+    compiled = found.ExtensionFileLoader, found.EXTENSION_SUFFIXES
+    hook = found.FileFinder.path_hook(compiled, (_Source, found.SOURCE_SUFFIXES))
+
+    def find(path: str) -> Any:
+        if not any(f"{path}/".startswith(f"{place}/") for place in own):
+            raise ImportError
+        return hook(path)
+
+    return find
+
+
+def _forget_namesakes(own: Sequence[str]) -> None:
+    """Let a model's own modules win over what the fork server happened to import under their names."""
+    kept = _SHARED.union(getattr(sys, "stdlib_module_names", sys.builtin_module_names))
+    for place in map(Path, own):
+        sys.path_importer_cache.pop(str(place), None)
+        names = {file.stem for file in place.glob("*.py")} | {
+            file.parent.name for file in place.glob("*/__init__.py")
+        }
+        for module in [*sys.modules]:
+            if module.partition(".")[0] in names - kept:
+                del sys.modules[module]
+
+
+def _link(folder: str) -> None:
+    """Let /opt/ml/model be this model's folder for a script that has that name in it, where that may be made.
+
+    The link leads to a descriptor of whoever follows it, so containers never meet there.
+    What lies there otherwise stays.
+    """
+    target = f"/proc/self/fd/{_LINKED}"
+    if not os.path.lexists(_LINK) and os.path.isdir("/proc/self/fd"):
+        os.makedirs(os.path.dirname(_LINK), exist_ok=True)
+        os.symlink(target, _LINK)
+    if os.path.islink(_LINK) and os.readlink(_LINK) == target:
+        opened = os.open(folder, os.O_RDONLY)
+        os.dup2(opened, _LINKED)
+        os.close(opened)
+
+
+# ---- the model
+
+
+def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
+    """Run the script and load the model: what answers, and what the host is told. Raises what they raise."""
+    began, before = time.monotonic(), _opened()
+    handlers = _run(spec["program"]) if spec["program"] else {}
+    versions: set[str] = set()
+    if "model_fn" not in handlers:
+        with suppress(ImportError):
+            importlib.import_module("sklearn.base")
+    _listen(versions)
+    model = _model(spec, handlers, versions)
+    endpoint = ScriptedModel(spec, handlers, model)
+    return endpoint, {
+        **_facts(model),
+        "functions": [name for name in handlers if name != "execution_parameters_fn"],
+        "execution_parameters": "execution_parameters_fn" in handlers,
+        "warnings": [f"{told}: predictions may differ" for told in _drifts(versions)],
+        "descriptors": sorted(_opened() - before)[:20],
+        "seconds": time.monotonic() - began,
+    }
+
+
+def failure(error: BaseException, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the host is told of a load that failed."""
+    where = os.path.basename(spec.get("program") or "the model")
+    lost = lost_name("the model", error) if isinstance(error, AttributeError) else None
+    message = worded(error, where)[1]
+    return {"message": (f"{lost}: {message}" if lost else message)[:20000], "status": 500}
+
+
+def _run(program: str) -> dict[str, ScriptFunction]:
+    name = os.path.splitext(os.path.basename(program))[0]
+    spec = spec_from_file_location(name, program, loader=_Source(name, program))
+    script = module_from_spec(spec)  # type: ignore[arg-type]  # the loader is given
+    if name not in getattr(sys, "stdlib_module_names", ()):
+        sys.modules[name] = script
+    _Source(name, program).exec_module(script)
+    return read_handlers(script, os.path.basename(program))
+
+
+def _model(spec: Mapping[str, Any], handlers: Mapping[str, ScriptFunction], versions: set[str]) -> Any:
+    folder, context = spec["model_dir"], Context(spec["model_dir"], spec["user_environment"])
+    if "pre_model_fn" in handlers:
+        handlers["pre_model_fn"](context, folder)
+    if "model_fn" in handlers:
+        model = handlers["model_fn"](context, folder)
+    else:
+        model = _load_file(_find_file(Path(folder), spec["model_files"]), versions)
+    if "model_warmup_fn" in handlers:
+        handlers["model_warmup_fn"](context, folder, model)
+    return model
+
+
+def _find_file(folder: Path, endings: Sequence[str]) -> Path:
+    files = sorted(file for file in folder.glob("[!.]*") if file.suffix in endings and file.is_file())
+    chosen = [file for file in files if file.stem == "model"][:1] or files
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        raise RefusedCall(
+            f"several model files, and none is named model{endings[0]}: {', '.join(f.name for f in chosen)}",
+            500,
+        )
+    found = ", ".join(sorted(path.name for path in folder.glob("[!.]*"))[:8]) or "nothing"
+    raise RefusedCall(
+        "Please provide a model_fn implementation.\nSee documentation for model_fn at "
+        "https://sagemaker.readthedocs.io/en/stable/\n"
+        f"Without one, a single {' or '.join(endings)} file is loaded; at the top of the model lies {found}.",
+        500,
+    )
+
+
+def _load_file(file: Path, versions: set[str]) -> Any:
+    try:
+        return importlib.import_module("joblib").load(file)
+    except Exception as error:
+        named = error.name if isinstance(error, ModuleNotFoundError) else None
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        versions |= _versions_in(file)
+        message = (
+            lost_name(file.name, error)
+            or f"{file.name} cannot be read: it is truncated, or no pickle ({said})"
+        )
+        if versions:
+            message = f"{file.name} cannot be loaded ({said}): {'; '.join(_drifts(versions))}"
+        raise RefusedCall(missing_module(file.name, named) if named else message, 500) from error
+
+
+def _versions_in(file: Path) -> set[str]:
+    """Versions of scikit-learn that a pickle names, other than this one."""
+    with suppress(OSError, ValueError), file.open("rb") as opened:
+        held = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        return {found[1].decode() for found in _VERSION.finditer(held)} - {_version_here()}
+    return set()
+
+
+def _listen(versions: set[str]) -> None:
+    """Hear by which other versions of scikit-learn the model's parts were pickled."""
+    base: Any = sys.modules.get("sklearn.base")
+    notice: Any = getattr(base, "InconsistentVersionWarning", None)
+
+    def heard(**details: Any) -> Any:
+        versions.add(details["original_sklearn_version"])
+        return notice(**details)
+
+    if notice is not None:
+        base.InconsistentVersionWarning = heard
+
+
+def _version_here() -> str:
+    return str(getattr(sys.modules.get("sklearn"), "__version__", ""))
+
+
+def _drifts(versions: set[str]) -> list[str]:
+    here = _version_here()
+    return [
+        f"fitted with scikit-learn {version}, {here} runs here (fit it again with {here}, or ask for "
+        f"scikit-learn=={version} in code/requirements.txt)"
+        for version in sorted(versions)
+    ]
+
+
+def _facts(model: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kind": type(model).__name__}
+    for name, attribute in (
+        ("features", "n_features_in_"),
+        ("columns", "feature_names_in_"),
+        ("classes", "classes_"),
+    ):
+        value: Any = None
+        with suppress(Exception):  # a class of the model's own may answer anything
+            value = getattr(model, attribute, None)
+            value = value.tolist() if hasattr(value, "tolist") else value
+        told = (
+            isinstance(value, list) and len(value) <= _MOST_TOLD
+            if name != "features"
+            else isinstance(value, int)
+        )
+        facts[name] = (value or None) if told else None
+    return facts
+
+
+def _opened() -> set[str]:
+    """Files and sockets that are open: workers share those that the load leaves open."""
+    found = set()
+    for number in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        with suppress(OSError):
+            found.add(os.readlink(f"/proc/self/fd/{number}"))
+    return found

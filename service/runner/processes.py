@@ -1,0 +1,264 @@
+"""Fork server, template and workers, as the host asks for them over its sockets.
+
+The fork server has the common libraries loaded and runs no model's code. Its children are templates, which
+load a model and answer nothing; theirs are the workers. None outlives whom it was made by.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import warnings
+from _socket import socket as Socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from fcntl import F_GETFL, F_SETFL, F_SETOWN, fcntl
+from os import _exit, fork, getpid, waitpid
+from random import seed
+from select import select
+from typing import Any, NamedTuple, NoReturn
+
+from .loading import enter, failure, load
+from .serving import Slot, serve
+
+_PACKET_BYTES = 1 << 20
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_TASKS = "/proc/self/task"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+_COMMON = (
+    *("numpy", "scipy.sparse", "scipy.special", "joblib", "pandas"),
+    *("sklearn.base", "sklearn.calibration", "sklearn.cluster", "sklearn.compose", "sklearn.decomposition"),
+    *("sklearn.ensemble", "sklearn.feature_extraction.text", "sklearn.impute", "sklearn.linear_model"),
+    *("sklearn.metrics", "sklearn.model_selection", "sklearn.naive_bayes", "sklearn.neighbors"),
+    *("sklearn.neural_network", "sklearn.pipeline", "sklearn.preprocessing", "sklearn.svm", "sklearn.tree"),
+)
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Be the fork server, or a container in an environment of its own."""
+    numbers = [int(number) for number in arguments[1:]]
+    if arguments[0] == "--fork-server":
+        _serve_forks(Socket(fileno=numbers[0]))
+    # duplicates have the lowest numbers: none of them is the one that loading gives to the model's folder
+    control, listener, slots = map(os.dup, numbers)
+    for number in numbers:
+        os.close(number)
+    host = Socket(fileno=control)
+    host.settimeout(None)
+    packet = host.recv(_PACKET_BYTES)
+    with suppress(OSError):
+        os.setpgid(0, 0)
+    if packet:
+        _run_container(json.loads(packet), host, Socket(fileno=listener), slots)
+    _exit(0)
+
+
+class _Packet(NamedTuple):
+    """What the host sent, with its descriptors."""
+
+    content: Any
+    descriptors: list[int]
+
+
+class _Ended(NamedTuple):
+    """A child that is gone."""
+
+    pid: int
+    status: int
+
+
+def _events(connection: Socket, woken: int) -> Iterator[_Packet | _Ended]:
+    """Packets and ends of children, as they come; no more when the other end is closed."""
+    while True:
+        watched: list[Any] = [connection, woken]
+        ready = select(watched, [], [])[0]
+        if woken in ready:
+            os.read(woken, 4096)
+        with suppress(ChildProcessError):
+            while (ended := waitpid(-1, os.WNOHANG))[0]:
+                yield _Ended(*ended)
+        if connection in ready:
+            received: Any = socket.recv_fds(connection, _PACKET_BYTES, 8, _CLOSE_ON_EXEC)  # type: ignore[arg-type]
+            if not received[0]:
+                return
+            yield _Packet(json.loads(received[0]), received[1])
+
+
+def _watch_children() -> tuple[int, int]:
+    """A pipe that is written to when a child ends."""
+    pipe = os.pipe()
+    for end in pipe:
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
+    return pipe
+
+
+def _leave_children(pipe: tuple[int, int], handler: Any) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, handler)
+    for end in pipe:
+        os.close(end)
+
+
+def _set_apart() -> None:
+    """Let children go on sharing what is there: the collector writes to what it looks at."""
+    gc.collect()
+    getattr(gc, "freeze", gc.collect)()  # PyPy has none
+
+
+def _send(connection: Socket, content: dict[str, Any]) -> None:
+    connection.send(json.dumps(content, default=str).encode())
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        _exit(1)
+
+
+# ---- fork server
+
+
+def _serve_forks(host: Socket) -> NoReturn:
+    for signum in (signal.SIGINT, signal.SIGTERM):  # it ends with its host, which lets calls end first
+        signal.signal(signum, signal.SIG_IGN)
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
+    for name in _COMMON:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    _set_apart()
+    host.settimeout(None)
+    pipe = _watch_children()
+    with suppress(BrokenPipeError, ConnectionResetError):
+        _send(host, {"ready": True})
+        for event in _events(host, pipe[0]):
+            if isinstance(event, _Ended):
+                _send(host, {"ended": event.pid, "status": event.status})
+                continue
+            _send(host, _start(event, host, pipe))
+            for number in event.descriptors:
+                os.close(number)
+    _exit(0)
+
+
+def _start(asked: _Packet, host: Socket, pipe: tuple[int, int]) -> dict[str, Any]:
+    parent = getpid()
+    try:
+        pid = fork()
+    except OSError as error:
+        return {"refused": f"no process could be started: {error}"}
+    if pid:
+        with suppress(OSError):  # here as well, so that it is done when the host is told
+            os.setpgid(pid, pid)
+        return {"started": pid}
+    _leave_children(pipe, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setpgid(0, 0)
+    _die_with(parent)
+    host.close()
+    control, listener, slots, out, err = asked.descriptors
+    for number, standard in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
+        os.dup2(number, standard)
+        os.close(number)
+    _run_container(asked.content["container"], Socket(fileno=control), Socket(fileno=listener), slots)
+
+
+# ---- template and workers
+
+
+def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: int) -> NoReturn:
+    _end_with(host, True)
+    try:
+        enter(spec)
+        endpoint, told = load(spec)
+        _flush()
+        told = {"loaded": {**told, "threads": _count_threads()}}
+    except BaseException as error:  # edge: the model's code may raise whatever it likes
+        told = {"failed": failure(error, spec)}
+        _flush()
+    _end_with(host, False)
+    host.settimeout(None)
+    workers: dict[int, int] = {}
+    with suppress(BrokenPipeError, ConnectionResetError):
+        _send(host, told)
+        if "loaded" in told:
+            _set_apart()
+            _follow(host, workers, lambda slot: serve(listener, Slot(slots, slot), endpoint.answer))
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    _exit(0 if "loaded" in told else 1)
+
+
+def _follow(host: Socket, workers: dict[int, int], work: Callable[[int], NoReturn]) -> None:
+    """Do what the host says until it closes its end."""
+    handler = signal.getsignal(signal.SIGCHLD)  # the script may have one of its own
+    own, pipe = getpid(), _watch_children()
+    for event in _events(host, pipe[0]):
+        if isinstance(event, _Ended):
+            slot = workers.pop(event.pid, None)
+            if slot is not None:
+                _send(host, {"ended": event.pid, "slot": slot, "status": event.status})
+            continue
+        if "serve" in event.content:
+            _leave_children(pipe, handler)
+            _end_with(host, True)
+            work(event.content["serve"])
+        slot = event.content["fork"]
+        try:
+            pid = fork()
+        except OSError as error:
+            _send(host, {"refused": f"no process could be started: {error}", "slot": slot})
+            continue
+        if pid == 0:
+            _leave_children(pipe, handler)
+            _die_with(own)
+            host.close()
+            _reseed()
+            work(slot)
+        workers[pid] = slot
+        _send(host, {"worker": pid, "slot": slot})
+
+
+def _end_with(host: Socket, on: bool) -> None:
+    """Let the kernel end this process when the host closes its end, whatever code runs; or no longer."""
+    with suppress(OSError, AttributeError):
+        fcntl(host, F_SETOWN, getpid())
+        flags = fcntl(host, F_GETFL)
+        fcntl(host, F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+    if on and select([host], [], [], 0)[0] and not host.recv(1, socket.MSG_PEEK):
+        _exit(0)
+
+
+def _count_threads() -> int:
+    """Those that a fork would lose: OpenBLAS ends its own before one, so it is counted behind one."""
+    if os.path.isdir(_TASKS) and len(os.listdir(_TASKS)) > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pid = fork()
+        if pid == 0:
+            _exit(0)
+        waitpid(pid, 0)
+    return len(os.listdir(_TASKS)) if os.path.isdir(_TASKS) else 1
+
+
+def _reseed() -> None:
+    """Random numbers of its own: the state is a copy of the template's."""
+    seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # the script may have put anything in its place
+            stream.flush()

@@ -1,0 +1,1 @@
+"""Stands in for multi-model-server where that is not installed: the context that handlers are given."""

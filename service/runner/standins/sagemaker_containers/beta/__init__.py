@@ -1,0 +1,1 @@
+"""As AWS names it."""

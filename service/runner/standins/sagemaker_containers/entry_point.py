@@ -1,0 +1,3 @@
+"""Running scripts, which is for training."""
+
+from .training import __getattr__  # noqa: F401

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 RUNNER = Path(__file__).resolve().parents[2] / "service" / "runner"
+# Another Python may be given to run all these tests with; it needs scikit-learn.
+PYTHON = os.environ.get("TEST_RUNNER_PYTHON", sys.executable)
 WAIT_S = 60.0  # a machine that is shared with others takes a minute for what takes a second
 
 
@@ -161,9 +163,9 @@ class Container:
 class ForkServer:
     """A fork server as a process, and what it says."""
 
-    def __init__(self, python: str = sys.executable, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.end, far = packets()
-        command = [python, "-I", str(RUNNER), "--fork-server", str(far.fileno())]
+        command = [PYTHON, "-I", str(RUNNER), "--fork-server", str(far.fileno())]
         self.process = subprocess.Popen(command, pass_fds=[far.fileno()], env=environment)
         far.close()
         self.gone: dict[int, int] = {}
@@ -196,7 +198,7 @@ class ForkServer:
         self.process.wait(WAIT_S)
 
 
-def start_alone(container: Container, python: str = sys.executable) -> subprocess.Popen[bytes]:
+def start_alone(container: Container, python: str = PYTHON) -> subprocess.Popen[bytes]:
     """A container in an environment of its own, as a process."""
     numbers = container.descriptors()[:3]
     command = [python, "-I", str(RUNNER), "--container", *map(str, numbers)]

@@ -1,13 +1,13 @@
 """What a model's code finds around it: environment, folders, modules, streams, AWS's own modules."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.runner.conftest import FLOWERS, Deploy
+from tests.runner.containers import PYTHON
 
 ECHO = "def model_fn(model_dir): return {}\n"
 
@@ -24,7 +24,7 @@ def test_the_environment_is_the_containers_and_nothing_else(deploy: Deploy) -> N
     container = deploy(script, environment={"THRESHOLD": "0.7"})
     same, names, threshold, path, is_folder = container.call([[1]]).json
     assert (same, names, threshold) == (True, ["PATH", "SM_MODEL_DIR", "THRESHOLD"], "0.7")
-    assert path.split(os.pathsep)[0] == os.path.dirname(sys.executable)
+    assert path.split(os.pathsep)[0] == os.path.dirname(PYTHON)
     assert is_folder
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -302,18 +303,28 @@ def test_what_the_fork_server_is_asked_wrongly_does_not_end_it(given: Deploy) ->
         assert server.start(given(ODD)).loaded()["kind"] == "dict"
 
 
-OLDER = next(filter(None, map(shutil.which, ("python3.9", "python3.10", "pypy3"))), None)
+def other_pythons() -> list[str]:
+    """The oldest and the newest of the Pythons for which the runner is, where they are installed."""
+    names = [f"python3.{minor}" for minor in (9, 10, 13, 12)]
+    places = [str(path) for name in names for path in Path.home().glob(f".pyenv/versions/*/bin/{name}")]
+    found = [which for which in map(shutil.which, (*places, *names, "pypy3")) if which is not None]
+    run = [
+        python for python in found if subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+    ]
+    return [*dict.fromkeys((*run[:1], *[python for python in run if python.endswith("3.13")][:1]))]
 
 
-@pytest.mark.skipif(OLDER is None, reason="no older Python is installed")
-def test_an_older_python_without_numpy_serves(given: Deploy) -> None:
+@pytest.mark.parametrize("python", other_pythons() or [""])
+def test_other_pythons_serve_without_numpy(given: Deploy, python: str) -> None:
+    if not python:
+        pytest.skip("no other Python is installed")
     script = """
     from mms.context import Context
     def model_fn(model_dir): return {}
     def predict_fn(data, model, context: Context = None): return [data, context.model_name]
     """
     container = given(script)
-    with start_alone(container, str(OLDER)) as process:
+    with start_alone(container, python) as process:
         assert container.loaded()["kind"] == "dict"
         container.work(0)
         assert container.call([[1, "a"]]).json == [[[1, "a"]], "model"]

@@ -11,7 +11,9 @@ import importlib
 import io
 import json
 import math
+import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -33,6 +35,7 @@ JSON, CSV, LINES, NPY = WRITTEN = (
     "application/x-npy",
 )
 _TEXT = "text/plain"
+LABEL, PROBABILITIES = OUTPUTS = ("predicted_label", "probabilities")
 _SHOWN = f"{', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}"
 _GAPS = frozenset({"", "na", "nan", "null", "none"})
 _TRUTHS = {"true": 1.0, "false": 0.0}
@@ -52,6 +55,7 @@ class Fitted:
         with suppress(Exception):  # a class of the model's own may answer anything
             self.reads, self.words = _reads(model), _words_of(model)
         self._by_name = False
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
         call = _torch_call(model) or getattr(model, "predict", None) or getattr(model, "transform", None)
         if not callable(call):
             raise RefusedCall(
@@ -59,19 +63,36 @@ class Fitted:
                 "estimator, or define predict_fn in code/inference.py",
                 500,
             )
-        self._call: Callable[[Any], Any] = call
+        self._labels: Callable[[Any], Any] = call
+        self._chances: Callable[[Any], Any] | None = getattr(model, "predict_proba", None)
 
-    def predict(self, data: Any) -> Any:
-        """What the model says; what it refuses is the caller's fault. Raises RefusedCall."""
+    def predict(self, data: Any, output: Sequence[str], kind: str) -> Any:
+        """What the model says: its labels, chances, or both side by side. Raises RefusedCall."""
+        if PROBABILITIES not in output:
+            return self._ask(self._labels, data)
+        if self._chances is None:
+            raise RefusedCall(f"{self.name} gives no probabilities (it has no predict_proba)", 406)
+        chances = self._ask(self._chances, data)
+        chances = np.stack(chances, axis=1) if isinstance(chances, list) else np.asarray(chances)
+        if LABEL not in output:
+            return chances
+        both = [*zip(np.asarray(self._ask(self._labels, data)).tolist(), chances.tolist())]
+        if kind == CSV:
+            return np.array([[label, *row] for label, row in both], dtype=object)
+        told = [{LABEL: label, PROBABILITIES: row} for label, row in both]
+        return {"predictions": told} if kind == JSON else told
+
+    def _ask(self, call: Callable[[Any], Any], data: Any) -> Any:
+        """What the model refuses is the caller's fault."""
         try:
             by_name = self._by_name and getattr(data, "ndim", 0) == 2 and not hasattr(data, "columns")
-            return self._call(self.frame(list(data.T)) if by_name else data)
+            return call(self.frame(list(data.T)) if by_name else data)
         except (ValueError, TypeError) as error:
             if type(error).__name__ == "NotFittedError":
                 raise
             if "only supported for" in str(error) and self.names and not self._by_name:
                 self._by_name = True  # it chooses columns by name: from now on rows get names at once
-                return self.predict(data)
+                return self._ask(call, data)
             raise RefusedCall(str(error).strip()) from error
 
     def frame(self, columns: Sequence[Any]) -> Any:
@@ -251,23 +272,36 @@ def _column(cells: Sequence[str], name: list[str], model: Fitted | None) -> Sequ
 # ---- out
 
 
-def choose(accept: str, default: str) -> str:
-    """The form of a built-in answer: highest q first, then the header's own order. Raises RefusedCall."""
+def choose(accept: str, default: str) -> tuple[str, tuple[str, ...]]:
+    """The form of a built-in answer, highest q first, and the `output=` that is asked for with it.
+
+    Raises RefusedCall.
+    """
     if accept in WRITTEN:
-        return accept
+        return accept, ()
     ranges = []
-    for kind, parameters in map(_parsed, accept.split(",")):
+    for kind, parameters in map(_parsed, re.findall(r'(?:[^,"]|"[^"]*"?)+', accept)):
         quality = parameters.get("q", "1")
-        ranges.append((-float(quality) if quality.replace(".", "", 1).isdigit() else -1.0, kind))
-    for negative, kind in sorted(ranges, key=lambda each: each[0]):
-        for offer in (default, *WRITTEN) if negative else ():
+        less = -float(quality) if quality.replace(".", "", 1).isdigit() else -1.0
+        ranges.append((less, kind, parameters.get("output", "")))
+    for less, kind, output in sorted(ranges, key=lambda each: each[0]):
+        for offer in (default, *WRITTEN) if less else ():
             if kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1])):
-                return offer
+                return offer, outputs(output)
     raise RefusedCall(f"Accept '{accept}' names nothing that can be written; ask for {_SHOWN}.", 406)
 
 
+def outputs(text: str) -> tuple[str, ...]:
+    """What a built-in answer is to hold. Raises RefusedCall."""
+    names = tuple(name for name in re.split(r"[+,\s]+", text) if name)
+    for name in names:
+        if name not in OUTPUTS:
+            raise RefusedCall(f"output={name!r} is not known; ask for {' or '.join(OUTPUTS)}.", 406)
+    return names
+
+
 def encode(value: Any, kind: str) -> bytes:
-    """Write what a model answered. Source: sagemaker_containers 2.8.6, _encoders.py. Raises RefusedCall."""
+    """Write what a model answered. Raises RefusedCall. Source: sagemaker_containers 2.8.6, _encoders.py."""
     try:
         if kind == JSON:
             return json.dumps(value, default=_plain).encode()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .faults import RefusedCall, worded
-from .formats import CSV, JSON, Fitted, choose, decode, encode
+from .formats import CSV, JSON, Fitted, choose, decode, encode, outputs
 from .serving import Request, WrittenAnswer
 from .standins.mms.context import Context
 
@@ -112,9 +112,10 @@ class ScriptedModel:
         self._contextual = any(each.in_place or each.by_name for each in handlers.values())
         by_script = handlers.keys() & {"predict_fn", "transform_fn"}
         self._fitted = None if by_script else Fitted(model)
+        self._output = outputs("" if by_script else spec["environment"].get("SAGEMAKER_INFERENCE_OUTPUT", ""))
 
     def answer(self, request: Request) -> WrittenAnswer:
-        """WrittenAnswer a request, whatever the model's code does."""
+        """Answer a request, whatever the model's code does."""
         try:
             if request.path == "/invocations" and request.method == "POST":
                 return self._invoke(request)
@@ -142,12 +143,16 @@ class ScriptedModel:
         own = self._handlers.get
         if transform := own("transform_fn"):
             return self._reply(transform(context, self._model, body, kind, accept), accept, context)
-        read = own("input_fn")
+        read, write = own("input_fn"), own("output_fn")
+        # its accept may be of a type that only the script knows
+        form, output = (JSON, ()) if write else choose(accept, self._default)
         data = read(context, body, kind) if read else decode(request.body, kind, self._fitted)
-        prediction = self._fitted.predict(data) if self._fitted else self._predict(context, data)
-        if write := own("output_fn"):
-            return self._reply(write(context, prediction, accept), accept, context)
-        return self._reply((prediction,), choose(accept, self._default), context)
+        if self._fitted is None:
+            prediction = self._predict(context, data)
+        else:
+            prediction = self._fitted.predict(data, output or self._output, form)
+        result = write(context, prediction, accept) if write else (prediction,)
+        return self._reply(result, accept if write else form, context)
 
     def _predict(self, context: Context | None, data: Any) -> Any:
         """What predict_fn says; where it fails on rows of a wrong width, that is told first."""
@@ -191,7 +196,7 @@ class ScriptedModel:
             raise RefusedCall(f"{name} returned nothing: return a body, or a body and its Content-Type", 500)
         if isinstance(result, dict) and kind == CSV:
             return encode(result, JSON), JSON
-        media_type = choose(kind, self._default)
+        media_type, _ = choose(kind, self._default)
         return encode(result, media_type), media_type
 
 

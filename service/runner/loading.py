@@ -53,8 +53,8 @@ def enter(spec: Mapping[str, Any]) -> None:
     sys.dont_write_bytecode = True
     sys.modules["__main__"] = ModuleType("__main__")  # nothing of ours, as on AWS nothing of the script's
     _forget_namesakes(own)
-    if any(b"/opt/ml" in file.read_bytes() for place in own for file in Path(place).glob("*.py")):
-        with suppress(OSError):
+    with suppress(OSError):
+        if any(b"/opt/ml" in file.read_bytes() for place in own for file in Path(place).glob("*.py")):
             _link(spec["model_dir"])
 
 

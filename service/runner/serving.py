@@ -60,7 +60,7 @@ class Slot:
 
 
 def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer]) -> NoReturn:
-    """WrittenAnswer calls until the process ends."""
+    """Answer calls until the process ends."""
     listener.settimeout(None)
     own = getpid()
     while True:

@@ -115,9 +115,24 @@ def test_a_script_with_model_fn_alone_predicts(deploy: Deploy, iris: Any) -> Non
         406,
         "Accept 'text/html' names nothing that can be written",
     )
+    chances = container.call(FLOWERS[0], accept="application/json; output=probabilities").json
+    assert np.allclose(chances, iris.predict_proba(FLOWERS[:1]))
+    both = container.call(FLOWERS, accept='text/csv; output="predicted_label,probabilities"').text
+    assert [line.count(",") for line in both.splitlines()] == [3, 3]
+    assert container.call(FLOWERS, accept="application/json; output=colour").status == 406
     short = container.call([[1, 2]])
     assert (short.status, short.text[:48]) == (400, "X has 2 features, but LogisticRegression is expe")
     assert "'Berlin'" in container.call(b"1,2,3,Berlin", "text/csv").text
+
+
+def test_the_environment_says_what_an_answer_holds(deploy: Deploy, iris: Any) -> None:
+    container = deploy(
+        MODEL, model=iris, environment={"SAGEMAKER_INFERENCE_OUTPUT": "predicted_label,probabilities"}
+    )
+    (told,) = container.call(FLOWERS[1]).json["predictions"]
+    assert told["predicted_label"] == 2
+    assert np.allclose(told["probabilities"], iris.predict_proba(FLOWERS[1:])[0])
+    assert container.call(FLOWERS, accept="text/csv; output=predicted_label").text == "0\n2\n"
 
 
 def test_what_input_fn_returns_goes_to_the_model_untouched(deploy: Deploy) -> None:

@@ -183,7 +183,7 @@ def test_awss_own_modules_have_stand_ins(serving: Any) -> None:
     assert container.call([[1, 2]]).json == [[[1, 2]]] * 4
     assert container.call(b"1,2\n3,4", "text/csv").json == [[[1.0, 2.0], [3.0, 4.0]]] * 4
     csv = container.call([[1]], accept="text/csv")
-    assert (csv.text, csv.kind) == ("0\n2\n", "text/csv")
+    assert (csv.text, csv.kind) == ("0\n2\n", "text/csv; charset=utf-8")
     assert container.call([[1]], accept="application/x-npy").body[:6] == b"\x93NUMPY"
     refused = container.call([[1]], accept="text/plain")
     assert (refused.status, refused.text) == (406, "text/plain is not written")

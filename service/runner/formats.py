@@ -47,16 +47,19 @@ class Fitted:
 
     def __init__(self, model: Any) -> None:
         self.name = type(model).__name__
-        width, names = getattr(model, "n_features_in_", None), getattr(model, "feature_names_in_", None)
-        self.width = int(width) if width else None  # CatBoost says 0 where it does not know
-        self.names: list[str] | None = None if names is None else [str(name) for name in names]
+        self.width: int | None = None
+        self.names: list[str] | None = None
         self.reads: str | None = None
         self.words: set[str] = set()
         with suppress(Exception):  # a class of the model's own may answer anything
+            self.width = int(model.n_features_in_) or None  # CatBoost says 0 where it does not know
+        with suppress(Exception):
+            self.names = [str(name) for name in model.feature_names_in_] or None
+        with suppress(Exception):
             self.reads, self.words = _reads(model), _words_of(model)
         self._by_name = False
         warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
-        call = _torch_call(model) or getattr(model, "predict", None) or getattr(model, "transform", None)
+        call = _library_call(model) or getattr(model, "predict", None) or getattr(model, "transform", None)
         if not callable(call):
             raise RefusedCall(
                 f"the model is a {self.name}, which has neither predict nor transform: save a fitted "
@@ -112,17 +115,22 @@ class Fitted:
         return array.reshape(-1, 1) if self.width == 1 else array.reshape(1, -1)
 
 
-def _torch_call(model: Any) -> Callable[[Any], Any] | None:
+def _library_call(model: Any) -> Callable[[Any], Any] | None:
+    """How AWS's containers of XGBoost and PyTorch call a model that comes without a predict_fn."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or not isinstance(model, torch.nn.Module):
-        return None
+    xgboost: Any = sys.modules.get("xgboost")
 
-    def call(data: Any) -> Any:
+    def call_module(data: Any) -> Any:
+        tensor = torch.from_numpy(data) if isinstance(data, np.ndarray) else data
         with torch.no_grad():
-            tensor = torch.from_numpy(data) if isinstance(data, np.ndarray) else data
             return model(tensor.float() if tensor is not data and data.dtype == float else tensor)
 
-    return call
+    def call_booster(data: Any) -> Any:
+        return model.predict(data if isinstance(data, xgboost.DMatrix) else xgboost.DMatrix(data))
+
+    if torch is not None and isinstance(model, torch.nn.Module):
+        return call_module
+    return call_booster if xgboost is not None and isinstance(model, xgboost.Booster) else None
 
 
 def _steps(part: Any) -> list[Any]:

@@ -69,8 +69,8 @@ def _parameters(function: Any) -> list[inspect.Parameter] | None:
     """A function's own; those of the one that it wraps, where it passes on whatever it is given."""
     try:
         found = [*inspect.signature(function, follow_wrapped=False).parameters.values()]
-    except (ValueError, TypeError):  # one in C that does not tell
-        return None
+    except (ValueError, TypeError):  # one in C that does not tell, as that of lru_cache
+        return _parameters(function.__wrapped__) if hasattr(function, "__wrapped__") else None
     passes_on = hasattr(function, "__wrapped__") and any(each.kind is each.VAR_POSITIONAL for each in found)
     return _parameters(function.__wrapped__) if passes_on else found
 
@@ -172,18 +172,18 @@ class ScriptedModel:
         if context is not None:
             status, headers = context.response_status, context.response_headers
             kind = headers.get("content-type", kind)
-        if hasattr(result, "get_data") and hasattr(result, "status_code"):  # flask's Response, or like it
-            status, kind = result.status_code, getattr(result, "content_type", None) or result.mimetype
-            headers = {name.lower(): value for name, value in dict(getattr(result, "headers", {})).items()}
-            result = result.get_data()
-        elif isinstance(result, tuple) and len(result) == 1:  # a built-in answer, of any kind
+        if isinstance(result, tuple) and len(result) == 1:  # a built-in answer, of any kind
             result = encode(result[0], kind)
         elif isinstance(result, tuple) and len(result) == 2:
             result, said = result
             if isinstance(said, int):  # (body, status), as in flask
                 status = said
             else:
-                kind = JSON if said is None else str(said)
+                kind = str(said) if said else JSON
+        if hasattr(result, "get_data") and hasattr(result, "status_code"):  # flask's Response, or like it
+            status, kind = result.status_code, getattr(result, "content_type", None) or result.mimetype
+            headers = {name.lower(): value for name, value in dict(getattr(result, "headers", {})).items()}
+            result = result.get_data()
         return _checked(status, *self._written(result, kind), headers)
 
     def _written(self, result: Any, kind: str) -> tuple[bytes, str]:
@@ -191,6 +191,8 @@ class ScriptedModel:
             return result.encode("utf-8", "replace"), kind
         if isinstance(result, (bytes, bytearray, memoryview)):
             return bytes(result), kind
+        if hasattr(result, "__next__"):  # an open file, or parts that are made one by one
+            return b"".join(part.encode() if isinstance(part, str) else part for part in result), kind
         if result is None:
             name = "transform_fn" if "transform_fn" in self._handlers else "output_fn"
             raise RefusedCall(f"{name} returned nothing: return a body, or a body and its Content-Type", 500)

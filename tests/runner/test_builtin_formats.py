@@ -250,6 +250,19 @@ def test_a_model_of_records_gets_them_and_one_without_names_refuses_them(deploy:
     assert "records need a model that was fitted with column names" in deploy(model=iris).call(records).text
 
 
+def test_a_booster_gets_its_matrix_and_odd_attributes_hinder_nobody(deploy: Deploy) -> None:
+    xgboost = """
+    class DMatrix:
+        def __init__(self, rows): self.rows = rows
+    class Booster:
+        @property
+        def n_features_in_(self): raise RuntimeError("not fitted")
+        def predict(self, matrix): return matrix.rows.sum(axis=1)
+    """
+    script = "import xgboost\ndef model_fn(model_dir): return xgboost.Booster()"
+    assert deploy(script, code__xgboost=xgboost).call([[1, 2]]).json == [3.0]
+
+
 def test_a_torch_module_is_called(deploy: Deploy) -> None:
     torch = """
     import numpy as np

@@ -26,6 +26,12 @@ ECHO = "def model_fn(model_dir):\n    return {}\n"
         ("def predict_fn(data, model, **options): return options", {}),
         ("def predict_fn(*arguments): return [len(arguments)]", [2]),
         ("def predict_fn(*arguments, **named): return [len(arguments), len(named)]", [2, 0]),
+        (
+            "import functools\n@functools.lru_cache\n"
+            "def model_fn(d, context): return type(context).__name__\n"
+            "def predict_fn(data, model): return model",
+            "Context",
+        ),
         ("def predict_fn(context, model): return [type(context).__name__]", ["ndarray"]),
         ("predict_fn = lambda data, model: [1]", [1]),
         ("class P:\n    def __call__(self, data, model): return [2]\npredict_fn = P()", [2]),
@@ -99,7 +105,7 @@ def test_what_cannot_serve_fails_at_load_with_the_reason(start: Deploy, script: 
 SHAPES = (
     ECHO
     + """
-import json
+import io, json
 class Answer:
     status_code, content_type = 418, "text/x-tea"
     headers = {"x-amzn-sagemaker-custom-attributes": "hot=1"}
@@ -109,7 +115,8 @@ RETURNED = {
     "none": None,
     "pair": ("<a/>", "text/xml"), "no type": ("[0]", None), "status": ("no flower", 404), "list": [1, 2],
     "dict": {"a": 1}, "triple": (1, 2, 3), "nothing": (b"", "text/plain"), "odd": {1, 2},
-    "response": Answer(),
+    "response": Answer(), "pair of response": (Answer(), "text/csv"), "no kind": ("[0]", ""),
+    "file": io.BytesIO(b"read\\nme"), "parts": iter(["a", b"b"]),
     "line": ("x", "text/plain\\r\\nX: y"), "200": ("fine", 200), "99": ("x", 99),
     "nan": [float("nan")],
 }
@@ -137,6 +144,10 @@ def output_fn(prediction, accept): return prediction
         ("nan", 200, "[NaN]", "application/json"),
         ("nothing", 200, "", "text/plain"),
         ("response", 418, "short and stout", "text/x-tea"),
+        ("pair of response", 418, "short and stout", "text/x-tea"),
+        ("no kind", 200, "[0]", "application/json"),
+        ("file", 200, "read\nme", "application/json"),
+        ("parts", 200, "ab", "application/json"),
     ],
 )
 def test_whatever_a_script_returns_is_sent_as_aws_sends_it(

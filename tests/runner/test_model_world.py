@@ -59,7 +59,7 @@ def test_a_models_module_wins_over_an_installed_one_that_was_imported(deploy: De
     assert deploy(script, code__threadpoolctl="NAME = 'mine'").call([[1]]).json == "mine"
 
 
-def test_no_bytecode_is_read_or_written(deploy: Deploy) -> None:
+def test_no_bytecode_is_written(deploy: Deploy) -> None:
     script = "import helper\n" + ECHO + "def predict_fn(data, model): return helper.X"
     container = deploy(script, code__helper="X = 1")
     assert container.call([[1]]).json == 1
@@ -112,10 +112,12 @@ def test_prints_and_logs_go_to_the_containers_streams(deploy: Deploy) -> None:
     script = """
     import logging, sys
     print("loading")
-    LOG = logging.getLogger("mine")
+    LOG, OWN = logging.getLogger("mine"), logging.getLogger("own")
+    OWN.addHandler(logging.StreamHandler(sys.stdout))
     def model_fn(model_dir): return {}
     def predict_fn(data, model):
-        print("größe \\ud800"); LOG.info("informed"); LOG.debug("hidden"); print("warned", file=sys.stderr)
+        print("größe \\ud800"); LOG.info("informed"); LOG.debug("hidden")
+        OWN.info("once"); print("warned", file=sys.stderr)
         return 1
     """
     container = deploy(script, environment={"LANG": "C"})
@@ -123,7 +125,8 @@ def test_prints_and_logs_go_to_the_containers_streams(deploy: Deploy) -> None:
     said = container.said()
     assert said.startswith("loading\ngröße \\ud800\n")
     assert "INFO - mine - informed\n" in said
-    assert said.endswith("warned\n")
+    assert said.endswith("once\nwarned\n")
+    assert said.count("once") == 1
     assert "hidden" not in said
 
 
@@ -253,6 +256,11 @@ def test_what_a_model_says_of_itself_is_told(start: Deploy, iris: Any) -> None:
     assert (loaded["classes"], loaded["functions"], loaded["threads"]) == ([0, 1, 2], [], 1)
     assert loaded["execution_parameters"] is False
     assert loaded["seconds"] >= 0
+
+
+def test_a_script_that_is_not_asked_is_named(start: Deploy, iris: Any) -> None:
+    (warning,) = start("def predict(data): pass", model=iris).loaded()["warnings"]
+    assert warning.startswith("inference.py defines none of pre_model_fn, model_fn, ")
 
 
 def test_what_a_load_leaves_open_is_told(start: Deploy) -> None:

@@ -17,25 +17,16 @@ _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
     re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
     re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"),
 )
-# What packages are installed by another name than they are imported by.
-_DISTRIBUTIONS = {
-    **{
-        "Crypto": "pycryptodome",
-        "PIL": "pillow",
-        "attr": "attrs",
-        "bs4": "beautifulsoup4",
-        "docx": "python-docx",
-    },
-    **{
-        "cv2": "opencv-python-headless",
-        "dateutil": "python-dateutil",
-        "dotenv": "python-dotenv",
-        "yaml": "pyyaml",
-    },
-    **{"faiss": "faiss-cpu", "fitz": "pymupdf", "git": "gitpython", "imblearn": "imbalanced-learn"},
-    **{"jose": "python-jose", "jwt": "pyjwt", "magic": "python-magic", "psycopg2": "psycopg2-binary"},
-    **{"serial": "pyserial", "skimage": "scikit-image", "sklearn": "scikit-learn", "umap": "umap-learn"},
-}
+_DISTRIBUTIONS = dict(
+    re.findall(
+        r"(\w+)=(\S+)",
+        "Crypto=pycryptodome PIL=pillow attr=attrs bs4=beautifulsoup4 cv2=opencv-python-headless jwt=pyjwt "
+        "dateutil=python-dateutil docx=python-docx dotenv=python-dotenv faiss=faiss-cpu fitz=pymupdf "
+        "git=gitpython imblearn=imbalanced-learn jose=python-jose magic=python-magic umap=umap-learn "
+        "psycopg2=psycopg2-binary serial=pyserial skimage=scikit-image sklearn=scikit-learn yaml=pyyaml",
+    )
+)
+"""Packages that are installed by another name than they are imported by."""
 
 
 class RefusedCall(Exception):

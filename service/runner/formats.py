@@ -11,7 +11,9 @@ import importlib
 import io
 import json
 import math
+import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -33,6 +35,7 @@ JSON, CSV, LINES, NPY = WRITTEN = (
     "application/x-npy",
 )
 _TEXT = "text/plain"
+LABEL, PROBABILITIES = OUTPUTS = ("predicted_label", "probabilities")
 _SHOWN = f"{', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}"
 _GAPS = frozenset({"", "na", "nan", "null", "none"})
 _TRUTHS = {"true": 1.0, "false": 0.0}
@@ -44,34 +47,55 @@ class Fitted:
 
     def __init__(self, model: Any) -> None:
         self.name = type(model).__name__
-        width, names = getattr(model, "n_features_in_", None), getattr(model, "feature_names_in_", None)
-        self.width = int(width) if width else None  # CatBoost says 0 where it does not know
-        self.names: list[str] | None = None if names is None else [str(name) for name in names]
+        self.width: int | None = None
+        self.names: list[str] | None = None
         self.reads: str | None = None
         self.words: set[str] = set()
         with suppress(Exception):  # a class of the model's own may answer anything
+            self.width = int(model.n_features_in_) or None  # CatBoost says 0 where it does not know
+        with suppress(Exception):
+            self.names = [str(name) for name in model.feature_names_in_] or None
+        with suppress(Exception):
             self.reads, self.words = _reads(model), _words_of(model)
         self._by_name = False
-        call = _torch_call(model) or getattr(model, "predict", None) or getattr(model, "transform", None)
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        call = _library_call(model) or getattr(model, "predict", None) or getattr(model, "transform", None)
         if not callable(call):
             raise RefusedCall(
                 f"the model is a {self.name}, which has neither predict nor transform: save a fitted "
                 "estimator, or define predict_fn in code/inference.py",
                 500,
             )
-        self._call: Callable[[Any], Any] = call
+        self._labels: Callable[[Any], Any] = call
+        self._chances: Callable[[Any], Any] | None = getattr(model, "predict_proba", None)
 
-    def predict(self, data: Any) -> Any:
-        """What the model says; what it refuses is the caller's fault. Raises RefusedCall."""
+    def predict(self, data: Any, output: Sequence[str], kind: str) -> Any:
+        """What the model says: its labels, chances, or both side by side. Raises RefusedCall."""
+        if PROBABILITIES not in output:
+            return self._ask(self._labels, data)
+        if self._chances is None:
+            raise RefusedCall(f"{self.name} gives no probabilities (it has no predict_proba)", 406)
+        chances = self._ask(self._chances, data)
+        chances = np.stack(chances, axis=1) if isinstance(chances, list) else np.asarray(chances)
+        if LABEL not in output:
+            return chances
+        both = [*zip(np.asarray(self._ask(self._labels, data)).tolist(), chances.tolist())]
+        if kind == CSV:
+            return np.array([[label, *row] for label, row in both], dtype=object)
+        told = [{LABEL: label, PROBABILITIES: row} for label, row in both]
+        return {"predictions": told} if kind == JSON else told
+
+    def _ask(self, call: Callable[[Any], Any], data: Any) -> Any:
+        """What the model refuses is the caller's fault."""
         try:
             by_name = self._by_name and getattr(data, "ndim", 0) == 2 and not hasattr(data, "columns")
-            return self._call(self.frame(list(data.T)) if by_name else data)
+            return call(self.frame(list(data.T)) if by_name else data)
         except (ValueError, TypeError) as error:
             if type(error).__name__ == "NotFittedError":
                 raise
             if "only supported for" in str(error) and self.names and not self._by_name:
                 self._by_name = True  # it chooses columns by name: from now on rows get names at once
-                return self.predict(data)
+                return self._ask(call, data)
             raise RefusedCall(str(error).strip()) from error
 
     def frame(self, columns: Sequence[Any]) -> Any:
@@ -91,17 +115,22 @@ class Fitted:
         return array.reshape(-1, 1) if self.width == 1 else array.reshape(1, -1)
 
 
-def _torch_call(model: Any) -> Callable[[Any], Any] | None:
+def _library_call(model: Any) -> Callable[[Any], Any] | None:
+    """How AWS's containers of XGBoost and PyTorch call a model that comes without a predict_fn."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or not isinstance(model, torch.nn.Module):
-        return None
+    xgboost: Any = sys.modules.get("xgboost")
 
-    def call(data: Any) -> Any:
+    def call_module(data: Any) -> Any:
+        tensor = torch.from_numpy(data) if isinstance(data, np.ndarray) else data
         with torch.no_grad():
-            tensor = torch.from_numpy(data) if isinstance(data, np.ndarray) else data
             return model(tensor.float() if tensor is not data and data.dtype == float else tensor)
 
-    return call
+    def call_booster(data: Any) -> Any:
+        return model.predict(data if isinstance(data, xgboost.DMatrix) else xgboost.DMatrix(data))
+
+    if torch is not None and isinstance(model, torch.nn.Module):
+        return call_module
+    return call_booster if xgboost is not None and isinstance(model, xgboost.Booster) else None
 
 
 def _steps(part: Any) -> list[Any]:
@@ -145,7 +174,7 @@ def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
         raise RefusedCall("The body is empty.")
     try:
         if kind == NPY:
-            array = np.load(io.BytesIO(body), allow_pickle=False)
+            array = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
             return model.shaped(array) if model and array.dtype.kind in "biuf" else array
         text = body.decode(
             "latin-1" if parameters.get("charset", "").lower() == "iso-8859-1" else "utf-8-sig"
@@ -184,10 +213,12 @@ def _rows(document: Any, model: Fitted | None) -> Any:
     try:
         if array.ndim == 1 and any(isinstance(row, list) for row in array):
             raise RefusedCall("The rows are not alike: they have not the same number of values.")
-        numbers = array.astype(float)
-        return model.shaped(numbers) if model else numbers
+        rows = array if model and model.words else array.astype(float)
     except (ValueError, TypeError, OverflowError):
-        rows = model.shaped(array) if model else array
+        rows = array
+    rows = model.shaped(rows) if model else rows
+    if rows.dtype == float:
+        return rows
     if model and model.names and rows.ndim == 2:
         return model.frame([[*cells] for cells in rows.T])
     return rows if model or not all(isinstance(cell, str) for cell in rows.flat) else rows.astype(str)
@@ -214,8 +245,8 @@ def _records(records: list[Any], model: Fitted | None) -> Any:
 def _csv_rows(text: str, model: Fitted | None, header: str | None) -> Any:
     rows = list(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True))
     names, first = (model.names if model else None) or [], rows[0]
-    headed = sorted(first) == sorted(names)
-    rows = rows[1:] if header == "present" or (headed and header != "absent") else rows
+    headed = header != "absent" and sorted(first) == sorted(names)
+    rows = rows[1:] if headed or header == "present" else rows
     if not rows or any(len(row) != len(rows[0]) for row in rows):
         raise RefusedCall(
             "There is no row below the header." if not rows else "The rows have not the same length."
@@ -226,9 +257,12 @@ def _csv_rows(text: str, model: Fitted | None, header: str | None) -> Any:
     if model and model.reads == "texts":
         return [row[0] for row in rows]
     try:
-        return np.array([[*map(float, row)] for row in rows])
+        if not (model and model.words):
+            numbers = [[*map(float, row)] for row in rows]
+            return numbers if np is None else np.array(numbers)
     except ValueError:
-        columns = [_column(cells, names[at : at + 1], model) for at, cells in enumerate(zip(*rows))]
+        pass
+    columns = [_column(cells, names[at : at + 1], model) for at, cells in enumerate(zip(*rows))]
     return model.frame(columns) if model and names else _rows([*map(list, zip(*columns))], model)
 
 
@@ -246,23 +280,36 @@ def _column(cells: Sequence[str], name: list[str], model: Fitted | None) -> Sequ
 # ---- out
 
 
-def choose(accept: str, default: str) -> str:
-    """The form of a built-in answer: highest q first, then the header's own order. Raises RefusedCall."""
+def choose(accept: str, default: str) -> tuple[str, tuple[str, ...]]:
+    """The form of a built-in answer, highest q first, and the `output=` that is asked for with it.
+
+    Raises RefusedCall.
+    """
     if accept in WRITTEN:
-        return accept
+        return accept, ()
     ranges = []
-    for kind, parameters in map(_parsed, accept.split(",")):
+    for kind, parameters in map(_parsed, re.findall(r'(?:[^,"]|"[^"]*"?)+', accept)):
         quality = parameters.get("q", "1")
-        ranges.append((-float(quality) if quality.replace(".", "", 1).isdigit() else -1.0, kind))
-    for negative, kind in sorted(ranges, key=lambda each: each[0]):
-        for offer in (default, *WRITTEN) if negative else ():
+        less = -float(quality) if quality.replace(".", "", 1).isdigit() else -1.0
+        ranges.append((less, kind, parameters.get("output", "")))
+    for less, kind, output in sorted(ranges, key=lambda each: each[0]):
+        for offer in (default, *WRITTEN) if less else ():
             if kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1])):
-                return offer
+                return offer, outputs(output)
     raise RefusedCall(f"Accept '{accept}' names nothing that can be written; ask for {_SHOWN}.", 406)
 
 
+def outputs(text: str) -> tuple[str, ...]:
+    """What a built-in answer is to hold. Raises RefusedCall."""
+    names = tuple(name for name in re.split(r"[+,\s]+", text) if name)
+    for name in names:
+        if name not in OUTPUTS:
+            raise RefusedCall(f"output={name!r} is not known; ask for {' or '.join(OUTPUTS)}.", 406)
+    return names
+
+
 def encode(value: Any, kind: str) -> bytes:
-    """Write what a model answered. Source: sagemaker_containers 2.8.6, _encoders.py. Raises RefusedCall."""
+    """Write what a model answered. Raises RefusedCall. Source: sagemaker_containers 2.8.6, _encoders.py."""
     try:
         if kind == JSON:
             return json.dumps(value, default=_plain).encode()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .faults import RefusedCall, worded
-from .formats import CSV, JSON, Fitted, choose, decode, encode
+from .formats import CSV, JSON, Fitted, choose, decode, encode, outputs
 from .serving import Request, WrittenAnswer
 from .standins.mms.context import Context
 
@@ -69,8 +69,8 @@ def _parameters(function: Any) -> list[inspect.Parameter] | None:
     """A function's own; those of the one that it wraps, where it passes on whatever it is given."""
     try:
         found = [*inspect.signature(function, follow_wrapped=False).parameters.values()]
-    except (ValueError, TypeError):  # one in C that does not tell
-        return None
+    except (ValueError, TypeError):  # one in C that does not tell, as that of lru_cache
+        return _parameters(function.__wrapped__) if hasattr(function, "__wrapped__") else None
     passes_on = hasattr(function, "__wrapped__") and any(each.kind is each.VAR_POSITIONAL for each in found)
     return _parameters(function.__wrapped__) if passes_on else found
 
@@ -112,9 +112,10 @@ class ScriptedModel:
         self._contextual = any(each.in_place or each.by_name for each in handlers.values())
         by_script = handlers.keys() & {"predict_fn", "transform_fn"}
         self._fitted = None if by_script else Fitted(model)
+        self._output = outputs("" if by_script else spec["environment"].get("SAGEMAKER_INFERENCE_OUTPUT", ""))
 
     def answer(self, request: Request) -> WrittenAnswer:
-        """WrittenAnswer a request, whatever the model's code does."""
+        """Answer a request, whatever the model's code does."""
         try:
             if request.path == "/invocations" and request.method == "POST":
                 return self._invoke(request)
@@ -142,12 +143,16 @@ class ScriptedModel:
         own = self._handlers.get
         if transform := own("transform_fn"):
             return self._reply(transform(context, self._model, body, kind, accept), accept, context)
-        read = own("input_fn")
+        read, write = own("input_fn"), own("output_fn")
+        # its accept may be of a type that only the script knows
+        form, output = (JSON, ()) if write else choose(accept, self._default)
         data = read(context, body, kind) if read else decode(request.body, kind, self._fitted)
-        prediction = self._fitted.predict(data) if self._fitted else self._predict(context, data)
-        if write := own("output_fn"):
-            return self._reply(write(context, prediction, accept), accept, context)
-        return self._reply((prediction,), choose(accept, self._default), context)
+        if self._fitted is None:
+            prediction = self._predict(context, data)
+        else:
+            prediction = self._fitted.predict(data, output or self._output, form)
+        result = write(context, prediction, accept) if write else (prediction,)
+        return self._reply(result, accept if write else form, context)
 
     def _predict(self, context: Context | None, data: Any) -> Any:
         """What predict_fn says; where it fails on rows of a wrong width, that is told first."""
@@ -167,18 +172,18 @@ class ScriptedModel:
         if context is not None:
             status, headers = context.response_status, context.response_headers
             kind = headers.get("content-type", kind)
-        if hasattr(result, "get_data") and hasattr(result, "status_code"):  # flask's Response, or like it
-            status, kind = result.status_code, getattr(result, "content_type", None) or result.mimetype
-            headers = {name.lower(): value for name, value in dict(getattr(result, "headers", {})).items()}
-            result = result.get_data()
-        elif isinstance(result, tuple) and len(result) == 1:  # a built-in answer, of any kind
+        if isinstance(result, tuple) and len(result) == 1:  # a built-in answer, of any kind
             result = encode(result[0], kind)
         elif isinstance(result, tuple) and len(result) == 2:
             result, said = result
             if isinstance(said, int):  # (body, status), as in flask
                 status = said
             else:
-                kind = JSON if said is None else str(said)
+                kind = str(said) if said else JSON
+        if hasattr(result, "get_data") and hasattr(result, "status_code"):  # flask's Response, or like it
+            status, kind = result.status_code, getattr(result, "content_type", None) or result.mimetype
+            headers = {name.lower(): value for name, value in dict(getattr(result, "headers", {})).items()}
+            result = result.get_data()
         return _checked(status, *self._written(result, kind), headers)
 
     def _written(self, result: Any, kind: str) -> tuple[bytes, str]:
@@ -186,12 +191,14 @@ class ScriptedModel:
             return result.encode("utf-8", "replace"), kind
         if isinstance(result, (bytes, bytearray, memoryview)):
             return bytes(result), kind
+        if hasattr(result, "__next__"):  # an open file, or parts that are made one by one
+            return b"".join(part.encode() if isinstance(part, str) else part for part in result), kind
         if result is None:
             name = "transform_fn" if "transform_fn" in self._handlers else "output_fn"
             raise RefusedCall(f"{name} returned nothing: return a body, or a body and its Content-Type", 500)
         if isinstance(result, dict) and kind == CSV:
             return encode(result, JSON), JSON
-        media_type = choose(kind, self._default)
+        media_type, _ = choose(kind, self._default)
         return encode(result, media_type), media_type
 
 

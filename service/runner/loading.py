@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
 import logging
 import mmap
 import os
@@ -13,19 +12,21 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import islice
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from .describing import describe
 from .faults import RefusedCall, lost_name, missing_module, worded
-from .handlers import ScriptedModel, ScriptFunction, read_handlers
+from .handlers import ARGUMENTS, ScriptedModel, ScriptFunction, read_handlers
 from .standins.mms.context import Context
 
 _STANDINS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "standins")
 _LINK = "/opt/ml/model"
 _LINKED = 777  # one number in all processes: what it stands for is each one's own
 _MOST_TOLD = 2000
+_MOST_SEARCHED = 200
 _LOG_FORMAT = "%(asctime)s %(levelname)s - %(name)s - %(message)s"  # as AWS's container has it
 _SHARED = frozenset({"numpy", "scipy", "sklearn", "joblib", "pandas"})
 _VERSION = re.compile(rb"_sklearn_version[^0-9]{1,12}([0-9]+(?:\.\w+)+)")
@@ -44,7 +45,9 @@ def enter(spec: Mapping[str, Any]) -> None:
         stream = open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115 - for good
         setattr(sys, name, stream)
     level = environment.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
-    logging.basicConfig(level=int(level) if level.isdigit() else logging.INFO, format=_LOG_FORMAT)
+    logging.root.setLevel(int(level) if level.isdigit() else logging.INFO)
+    logging.lastResort = logging.StreamHandler()  # only where the script has no handlers: no line comes twice
+    logging.lastResort.setFormatter(logging.Formatter(_LOG_FORMAT))
     program = spec["program"]
     home = os.path.dirname(program) if program else spec["model_dir"]
     own = [*dict.fromkeys([*([home] if program else []), *spec["code_dirs"]])]
@@ -52,35 +55,13 @@ def enter(spec: Mapping[str, Any]) -> None:
     os.chdir(home)
     sys.argv[:] = [program or ""]
     sys.path[:] = [*own, *more, *sys.path, _STANDINS]
-    sys.path_hooks.insert(0, _finder(tuple(own)))
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = True  # folders of models stay as they are
     sys.modules["__main__"] = ModuleType("__main__")  # nothing of ours, as on AWS nothing of the script's
     _forget_namesakes(own)
-    if any(b"/opt/ml" in file.read_bytes() for place in own for file in Path(place).glob("*.py")):
-        with suppress(OSError):
+    sources = (file for place in own for file in Path(place).rglob("*.py"))
+    with suppress(OSError):
+        if any(b"/opt/ml" in file.read_bytes() for file in islice(sources, _MOST_SEARCHED)):
             _link(spec["model_dir"])
-
-
-class _Source(importlib.machinery.SourceFileLoader):
-    """Leaves bytecode alone: folders may be read-only, and what is stale must not win over a new file."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
-        return code
-
-
-def _finder(own: Sequence[str]) -> Any:
-    found = importlib.machinery
-    compiled = found.ExtensionFileLoader, found.EXTENSION_SUFFIXES
-    hook = found.FileFinder.path_hook(compiled, (_Source, found.SOURCE_SUFFIXES))
-
-    def find(path: str) -> Any:
-        if not any(f"{path}/".startswith(f"{place}/") for place in own):
-            raise ImportError
-        return hook(path)
-
-    return find
 
 
 def _forget_namesakes(own: Sequence[str]) -> None:
@@ -119,6 +100,10 @@ def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
     """Run the script and load the model: what answers, and what the host is told. Raises what they raise."""
     began, before = time.monotonic(), _opened()
     handlers = _run(spec["program"]) if spec["program"] else {}
+    name = os.path.basename(spec["program"] or "")
+    unused = [f"{name} defines none of {', '.join(ARGUMENTS)}: it is run, and not asked"] * (
+        not handlers and bool(name)
+    )
     versions: set[str] = set()
     if "model_fn" not in handlers:
         with suppress(ImportError):
@@ -127,11 +112,11 @@ def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
     model = _model(spec, handlers, versions)
     endpoint = ScriptedModel(spec, handlers, model)
     return endpoint, {
-        **_facts(model),
+        "kind": type(model).__name__,
         "interface": describe(model),
         "functions": [name for name in handlers if name != "execution_parameters_fn"],
         "execution_parameters": "execution_parameters_fn" in handlers,
-        "warnings": [f"{told}: predictions may differ" for told in _drifts(versions)],
+        "warnings": [*unused, *(f"{told}: predictions may differ" for told in _drifts(versions))],
         "descriptors": sorted(_opened() - before)[:20],
         "seconds": time.monotonic() - began,
     }
@@ -139,7 +124,7 @@ def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
 
 def failure(error: BaseException, spec: Mapping[str, Any]) -> dict[str, Any]:
     """What the host is told of a load that failed."""
-    where = os.path.basename(spec["program"] or "the model")
+    where = os.path.basename(spec.get("program") or "the model")
     lost = lost_name("the model", error) if isinstance(error, AttributeError) else None
     message = worded(error, where)[1]
     return {"message": (f"{lost}: {message}" if lost else message)[:20000], "status": 500}
@@ -147,11 +132,11 @@ def failure(error: BaseException, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run(program: str) -> dict[str, ScriptFunction]:
     name = os.path.splitext(os.path.basename(program))[0]
-    spec = spec_from_file_location(name, program, loader=_Source(name, program))
-    script = module_from_spec(spec)  # type: ignore[arg-type]  # the loader is given
+    spec: Any = spec_from_file_location(name, program)
+    script = module_from_spec(spec)
     if name not in getattr(sys, "stdlib_module_names", ()):
         sys.modules[name] = script
-    _Source(name, program).exec_module(script)
+    spec.loader.exec_module(script)
     return read_handlers(script, os.path.basename(program))
 
 
@@ -235,26 +220,6 @@ def _drifts(versions: set[str]) -> list[str]:
         f"scikit-learn=={version} in code/requirements.txt)"
         for version in sorted(versions)
     ]
-
-
-def _facts(model: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"kind": type(model).__name__}
-    for name, attribute in (
-        ("features", "n_features_in_"),
-        ("columns", "feature_names_in_"),
-        ("classes", "classes_"),
-    ):
-        value: Any = None
-        with suppress(Exception):  # a class of the model's own may answer anything
-            value = getattr(model, attribute, None)
-            value = value.tolist() if hasattr(value, "tolist") else value
-        told = (
-            isinstance(value, list) and len(value) <= _MOST_TOLD
-            if name != "features"
-            else isinstance(value, int)
-        )
-        facts[name] = (value or None) if told else None
-    return facts
 
 
 def _opened() -> set[str]:

@@ -1,7 +1,7 @@
 """Fork server, template and workers, as the host asks for them over its sockets.
 
-The fork server has the common libraries loaded and runs no code of a model's. Its children are templates,
-which load one model each and answer nothing; theirs are the workers. None outlives whom it was made by.
+The fork server has the common libraries loaded and runs no model's code. Its children are templates, which
+load a model and answer nothing; theirs are the workers. None outlives whom it was made by.
 """
 
 from __future__ import annotations
@@ -107,6 +107,12 @@ def _leave_children(pipe: tuple[int, int], handler: Any) -> None:
         os.close(end)
 
 
+def _set_apart() -> None:
+    """Let children go on sharing what is there: the collector writes to what it looks at."""
+    gc.collect()
+    getattr(gc, "freeze", gc.collect)()  # PyPy has none
+
+
 def _send(connection: Socket, content: dict[str, Any]) -> None:
     connection.send(json.dumps(content, default=str).encode())
 
@@ -129,8 +135,7 @@ def _serve_forks(host: Socket) -> NoReturn:
     for name in _COMMON:
         with suppress(ImportError):
             importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    _set_apart()
     host.settimeout(None)
     pipe = _watch_children()
     with suppress(BrokenPipeError, ConnectionResetError):
@@ -187,8 +192,7 @@ def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: 
     with suppress(BrokenPipeError, ConnectionResetError):
         _send(host, told)
         if "loaded" in told:
-            gc.collect()
-            gc.freeze()  # what workers do not write to they go on sharing
+            _set_apart()
             _follow(host, workers, lambda slot: serve(listener, Slot(slots, slot), endpoint.answer))
     for pid in workers:
         os.kill(pid, signal.SIGKILL)

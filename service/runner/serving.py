@@ -10,7 +10,7 @@ import traceback
 from _socket import socket as Socket  # not that of the module, which user code may patch, as gevent does
 from collections.abc import Callable
 from os import _exit, getpid
-from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SOCK_STREAM
+from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
 from struct import Struct
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
@@ -19,7 +19,7 @@ _FIRST_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 20
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 _SLOT = Struct("<QQ")
-_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED)  # the caller's end, not ours
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN)  # the caller's end, not ours
 
 
 class WrittenAnswer(NamedTuple):
@@ -65,22 +65,23 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
     own = getpid()
     while True:
         try:
-            descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # as socket.accept does
+            descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # as socket.py has it
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
             try:
                 _answer_all(connection, slot, answer, own)
+                connection.shutdown(SHUT_RDWR)  # a process that a handler started may hold it, too
             finally:
                 connection.close()
-        except OSError as error:
-            if error.errno not in _GONE:
-                _end(1)  # the model closed descriptors, or has used all that there are
-            slot.end()
-        except BaseException:  # edge: an alarm of the model's that rang between two calls, say
+        except BaseException as error:  # edge: an alarm of the model's that rang between two calls, say
             if getpid() != own:
                 _exit(0)
             slot.end()
-            traceback.print_exc()
+            number = error.errno if isinstance(error, OSError) else None
+            if number is None:
+                traceback.print_exc()
+            elif number not in _GONE:
+                _end(1)  # the model closed descriptors, or has used all that there are
 
 
 def _end(status: int) -> NoReturn:

@@ -119,5 +119,5 @@ def _libraries_by_room() -> dict[str, set[str]]:
     for source in our_sources():
         if source.room:
             packages = {each.module.split(".")[0] for each in source.imports}
-            found.setdefault(source.room, set()).update(packages - sys.stdlib_module_names - {"service"})
+            found.setdefault(source.room, set()).update(packages - sys.stdlib_module_names - {"service", ""})
     return found

@@ -70,6 +70,18 @@ class Context:
         """Answer with this status."""
         self.response_status = code
 
+    def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
+        """Answer with this status."""
+        self.set_response_status(code, phrase)
+
+    def get_response_status(self, idx: int = 0) -> tuple[int, str]:
+        """The status that was set."""
+        return self.response_status, ""
+
+    def get_response_content_type(self, idx: int = 0) -> str | None:
+        """The Content-Type that was set."""
+        return self.response_headers.get("content-type")
+
     get_request_property = get_request_header
     get_request_properties = get_all_request_header
     add_response_property = set_response_header

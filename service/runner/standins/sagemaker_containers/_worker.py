@@ -27,9 +27,9 @@ except ImportError:
         ) -> None:
             self.status_code = int(str(status).split(" ")[0])
             self.headers = dict(headers or {})
-            self.content_type = (
-                content_type or mimetype or self.headers.get("Content-Type", self.default_mimetype)
-            )
+            said = content_type or mimetype or self.headers.get("Content-Type") or self.default_mimetype
+            is_text = not content_type and said.startswith("text/") and "charset" not in said
+            self.content_type = f"{said}; charset=utf-8" if is_text else said
             self.mimetype = self.content_type.partition(";")[0].strip()
             self.set_data(b"" if response is None else response)
 

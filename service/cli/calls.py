@@ -8,13 +8,12 @@ from urllib.parse import quote
 
 import typer
 from httpx import Response
-from rich.console import Console
 from rich.table import Table
 
 from service.cli.media import guessed_type, known_type
 from service.cli.refusal import fail
 from service.cli.server import Url, ask, error_text, find_endpoint, hint_names, is_of_body, status
-from service.cli.told import cell, told
+from service.cli.told import cell, open_console, print_table, told
 
 _SHOWN = 60
 
@@ -91,8 +90,8 @@ def endpoints(
                 f"{variant['share']:.0%}",
                 cell(variant["model"]),
             )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     for notice in document.get("notices", ()):
         console.print(told(notice), markup=False, style="red", soft_wrap=True)
     for card in cards:
@@ -118,8 +117,8 @@ def models(
             f"{card['size_bytes'] / 2**20:.1f} MiB" if card["size_bytes"] else "",
             cell(card["description"]),
         )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     for card in cards:
         for note in card["notes"]:
             console.print(told(f"{card['name']}: {note}"), markup=False, style="yellow")

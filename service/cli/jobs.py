@@ -7,12 +7,11 @@ from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from service.cli.refusal import fail
 from service.cli.server import OperationRefused, Url, operate
-from service.cli.told import cell, told
+from service.cli.told import cell, open_console, print_table, told
 
 _MOST: Final = 100
 
@@ -63,8 +62,8 @@ def _show(found: list[Mapping[str, Any]]) -> None:
             cell(one["ModelName"]),
             cell(_input(one)),
         )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     for one in found:
         if "FailureReason" in one:
             text = f"{one['TransformJobName']}: {one['FailureReason']}"

@@ -147,7 +147,10 @@ def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
         return httpx.request(method, url.rstrip("/") + path, timeout=_TIMEOUT_S, **options)
     except UnicodeEncodeError as error:
         fail(f"A header can only hold ASCII, not {error.object!r}.")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        why = str(error).rstrip(".")
+        fail(f"{url}{_origin(url)} is no address of a server ({why}): write it as http://HOST:PORT.")
+    except httpx.HTTPError as error:
         fail(
             f"No sagebird answers at {url}{_origin(url)} ({error}): start one with `sagebird serve`, or name "
             "another with --url."

@@ -48,7 +48,8 @@ def begin(settings: Settings) -> None:
     check_folders(settings)
     _tell_unknown_pins(settings)
     keep_private(settings)
-    removed = sum(map(sweep, (*(settings.data / "unpacked").glob("*"), *settings.deployments.glob("*"))))
+    unpacked = settings.data / "unpacked"
+    removed = sum(map(sweep, (unpacked, *unpacked.glob("[!.]*"), *settings.deployments.glob("*"))))
     if removed:
         get_logger("sagebird").info("unfinished folders removed", folders=removed)
 

@@ -237,14 +237,14 @@ class ArtifactStore:
                     yield _entry(entry, name)
 
     def _unpack(self, path: Path, version: str, target: Path) -> None:
-        parent = target.parent
         try:
-            for folder in (self._unpacked, parent):  # whoever the models are for, their files are the owner's
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with unfinished(parent) as temporary:
+            # Whoever the models are for, their files are the owner's.
+            self._unpacked.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with unfinished(self._unpacked) as temporary:
                 extract(path, temporary, self._limits)
                 if self.fingerprint(path) != version:
                     raise NotAllowedError("changed while it was unpacked; ask again")
+                target.parent.mkdir(mode=0o700, exist_ok=True)  # what is refused leaves none
                 _publish(temporary, target)
             self._remove_old(target)
         except NotAllowedError as error:

@@ -63,6 +63,7 @@ class Inbox:
         self._order = order
         self._seen: dict[_Dropped, _Identity] = {}
         self._told: set[tuple[str, str]] = set()
+        self._waiting: dict[_Dropped, str] = {}  # with the reason that was told
         self._log = get_logger("sagebird.inbox")
 
     def run(self, rest: Callable[[float], bool]) -> None:
@@ -78,11 +79,14 @@ class Inbox:
         seen = dict(self._files())
         settled = [(dropped, one) for dropped, one in seen.items() if self._seen.get(dropped) == one]
         self._seen = seen
+        waited, self._waiting = self._waiting, {}
         for dropped, identity in settled:
             try:
                 self._follow(dropped, identity)
             except SagebirdError as error:
-                self._log.warning("dropped file waits", file=str(dropped), reason=error.message)
+                self._waiting[dropped] = error.message
+                if waited.get(dropped) != error.message:
+                    self._log.warning("dropped file waits", file=str(dropped), reason=error.message)
             except OSError as error:
                 self._tell(str(dropped), error)
 

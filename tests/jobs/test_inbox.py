@@ -10,6 +10,7 @@ from service.control.transform_jobs import create_drop_job
 from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.domain.transform.job import Drop
+from service.errors import Unavailable
 from service.jobs.inbox import Inbox
 from tests.jobs.house import House
 
@@ -69,6 +70,29 @@ def test_a_dropped_file_becomes_an_output_and_is_put_away(folder: DropFolder) ->
     assert folder.files() == ["doubles/.done/a.csv"]
     inbox.look()
     assert len(folder.jobs()) == 1
+
+
+def test_a_file_that_waits_is_told_once_for_each_reason(
+    folder: DropFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons = ["The disk is full.", "The disk is full.", "The database is locked.", "The disk is full.", ""]
+
+    def order(drop: Drop) -> None:
+        if reason := reasons.pop(0):
+            raise Unavailable(reason)
+
+    inbox = Inbox(folder.folder, folder.outbox, folder.house.store, order)
+    (folder.model / "a.csv").write_text("1\n")
+    for _ in range(6):
+        inbox.look()
+
+    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    told = [(event["file"], event["reason"]) for event in events if event["event"] == "dropped file waits"]
+    assert reasons == []
+    assert told == [
+        ("doubles/a.csv", reason)
+        for reason in ("The disk is full.", "The database is locked.", "The disk is full.")
+    ]
 
 
 def test_a_file_that_still_grows_is_left_alone(folder: DropFolder) -> None:

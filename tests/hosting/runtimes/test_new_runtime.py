@@ -14,7 +14,7 @@ from service.domain.endpoint import ModelSource
 from service.errors import ModelFailure
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
-from service.hosting.host import Answer, Call, Host
+from service.hosting.host import Answer, Call, Host, invoke_whole
 from service.hosting.inline import HostLimits, InlineHost, estimate_bytes
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.hosting.runtimes.table import RUNTIMES, choose_runtime, endings_of, load_model
@@ -51,7 +51,7 @@ def test_its_models_answer_beside_all_others(tmp_path: Path) -> None:
         async with opened(tmp_path, HERE) as host:
             assert await host.replica(ModelSource("greeting")).invoke(CALL) == HELLO
             row = Call(b"1.0", "text/csv", None)
-            assert (await host.replica(ModelSource("seven")).invoke(row)).body == b"[7.0]"
+            assert (await invoke_whole(host.replica(ModelSource("seven")), row)).body == b"[7.0]"
             told = {model.name: model.description for model in host.models()}
             assert told == {"greeting": "a constant", "seven": "DummyRegressor (scikit-learn)"}
             assert host.interface_of(ModelSource("greeting")) is None

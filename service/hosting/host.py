@@ -3,7 +3,7 @@
 Protocols and plain values only. Not in here: any implementer; the one of this process is inline.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,14 @@ class Call(NamedTuple):
     def with_body(self, body: bytes) -> "Call":
         """The same for another body."""
         return Call(body, *self[1:])
+
+
+class StreamedCall(NamedTuple):
+    """A `Call` whose body comes in parts, which are there once, for who passes them on as they come."""
+
+    parts: Iterator[bytes]
+    content_type: str | None
+    accept: str | None
 
 
 class Answer(NamedTuple):

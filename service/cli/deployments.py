@@ -16,7 +16,7 @@ from service.cli.refusal import fail
 from service.cli.remains import Remains, delete_copies, delete_records, find_remains, tags_of
 from service.cli.server import GivenUrl, OperationRefused, Url, hint_names, locate, operate
 from service.cli.shipment import ship
-from service.cli.told import cell, open_console, print_table, told
+from service.cli.told import cell, open_console, print_table, told, told_lines
 
 _LOOK_S = 0.1
 _ALL_TRAFFIC = "AllTraffic"
@@ -183,7 +183,7 @@ def describe(
             told(f"going over to {found['PendingDeploymentSummary']['EndpointConfigName']}"), markup=False
         )
     if "FailureReason" in found:
-        console.print(told(found["FailureReason"]), markup=False, style="red")
+        console.print(told_lines(found["FailureReason"]), markup=False, style="red", soft_wrap=True)
 
 
 def _models(url: str, config: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from service.cli.refusal import fail
 from service.cli.server import OperationRefused, Url, operate
-from service.cli.told import cell, open_console, print_table, told
+from service.cli.told import cell, open_console, print_table, told_lines
 
 _MOST: Final = 100
 
@@ -67,7 +67,7 @@ def _show(found: list[Mapping[str, Any]]) -> None:
     for one in found:
         if "FailureReason" in one:
             text = f"{one['TransformJobName']}: {one['FailureReason']}"
-            console.print(told(text), markup=False, style="red", soft_wrap=True)
+            console.print(told_lines(text), markup=False, style="red", soft_wrap=True)
 
 
 def _input(job: Mapping[str, Any]) -> str:

@@ -14,6 +14,11 @@ def told(text: str) -> str:
     return text if text.isprintable() else shown(text)
 
 
+def told_lines(text: str) -> str:
+    """A text of several lines: those after the first are indented, so that none passes for ours."""
+    return "\n  ".join(told(line.removesuffix("\r")) for line in text.rstrip("\r\n").split("\n"))
+
+
 def open_console() -> Console:
     """Standard output: a terminal as wide as it is, a file or pipe as wide as its lines."""
     console = Console()

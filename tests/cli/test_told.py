@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.told import cell, print_table, told
+from service.cli.told import cell, print_table, told, told_lines
 
 
 def test_a_name_that_is_wider_than_the_terminal_goes_on_in_the_next_line() -> None:
@@ -37,3 +37,18 @@ def test_a_name_that_is_wider_than_the_terminal_goes_on_in_the_next_line() -> No
 def test_nothing_in_a_name_steers_the_terminal(text: str, shown: str) -> None:
     assert told(text) == shown
     assert Text.from_markup(cell(text)).plain == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one line", "one line"),
+        (
+            'cannot load:\n  File "inference.py"\r\nSyntaxError\n',
+            'cannot load:\n    File "inference.py"\n  SyntaxError',
+        ),
+        ("a\x1b[31m\nsagebird: all is well", "a\\x1b[31m\n  sagebird: all is well"),
+    ],
+)
+def test_a_text_of_several_lines_keeps_them_and_none_passes_for_ours(text: str, shown: str) -> None:
+    assert told_lines(text) == shown

@@ -19,7 +19,7 @@ from service.errors import ModelFailure, ModelNotFound
 from service.hosting.artifacts.archive import Limits, NotAllowedError, extract
 from service.hosting.artifacts.debris import NEW, remove_tree, unfinished
 from service.media.tables import quoted
-from service.media.types import ARCHIVES, PICKLES
+from service.media.types import ARCHIVES
 from service.objects.beneath import lies_in
 from service.s3uri import S3Uri, parse_s3_uri
 from service.settings import Settings
@@ -183,7 +183,7 @@ class ArtifactStore:
             self._unpack(path, version, target)
         return target
 
-    def list_models(self, folder: Path, endings: Sequence[str] = PICKLES) -> list[str]:
+    def list_models(self, folder: Path, endings: Sequence[str]) -> list[str]:
         """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.
 
         A model folder has a script, or a file with one of the `endings`.

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -18,6 +19,7 @@ from service.errors import ModelFailure, ModelNotFound
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
+from service.media.types import PICKLES
 
 LIMITS = Limits(max_bytes=1_000_000, max_members=20, max_ratio=100)
 
@@ -292,11 +294,12 @@ def test_too_many_files_stop_the_walk(store: ArtifactStore, root: Path) -> None:
 
 
 def test_what_is_missing_or_no_folder_is_told(store: ArtifactStore, root: Path) -> None:
-    for ask in (store.fingerprint, store.size_bytes, store.open, store.list_models):
+    listing = partial(store.list_models, endings=PICKLES)
+    for ask in (store.fingerprint, store.size_bytes, store.open, listing):
         with pytest.raises(ModelNotFound):
             ask(root / "missing")
     with pytest.raises(ModelFailure, match="cannot be read"):
-        store.list_models(put(root, b""))
+        store.list_models(put(root, b""), PICKLES)
 
 
 def test_models_are_listed_two_deep(store: ArtifactStore, root: Path) -> None:
@@ -316,7 +319,7 @@ def test_models_are_listed_two_deep(store: ArtifactStore, root: Path) -> None:
     (root / "out").symlink_to(root.parent)
     os.mkfifo(root / "pipe")
 
-    names = store.list_models(root)
+    names = store.list_models(root, PICKLES)
 
     assert names == ["a", "b", "c", "f.tar.gz", "linked", "sub/d", "sub/g.tgz"]
     assert all(store.resolve(name, within=root) for name in names)

@@ -8,14 +8,16 @@ from pathlib import Path
 import joblib
 import pytest
 from sklearn.dummy import DummyRegressor
+from typer import Exit
 
+from service.cli.shipment import ship
 from service.clock import SystemClock
 from service.domain.endpoint import ModelSource
 from service.errors import ModelFailure
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.host import Answer, Call, Host, invoke_whole
-from service.hosting.inline import HostLimits, InlineHost, estimate_bytes
+from service.hosting.inline import HostLimits, InlineHost, estimate_bytes, names_of_models
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.hosting.runtimes.table import RUNTIMES, choose_runtime, endings_of, load_model
 from tests.hosting.runtimes.constant import CONSTANT
@@ -40,6 +42,20 @@ def put(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "greeting.const").write_bytes(b"hello")
     return folder
+
+
+def test_its_models_are_served_without_a_file_of_endpoints_and_can_be_deployed(tmp_path: Path) -> None:
+    models, data = tmp_path / "models", tmp_path / "data"
+    folder = str(put(models / "greeting"))
+    artifacts = ArtifactStore([models], tmp_path / "unpacked", Limits(2**30, 1000, 100.0))
+
+    assert names_of_models(artifacts, models, HERE) == ["greeting"]
+    assert names_of_models(artifacts, models) == []
+    copy = ship(folder, "greeting/AllTraffic", data, endings_of(HERE)).copy
+    assert copy is not None
+    assert (copy / "greeting" / "greeting.const").read_bytes() == b"hello"
+    with pytest.raises(Exit):
+        ship(folder, "other/AllTraffic", data)
 
 
 def test_its_models_answer_beside_all_others(tmp_path: Path) -> None:

@@ -150,7 +150,10 @@ def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
         fail(f"A header can only hold ASCII, not {error.object!r}.")
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         why = str(error).rstrip(".")
-        fail(f"{url}{_origin(url)} is no address of a server ({why}): write it as http://HOST:PORT.")
+        fail(
+            f"{url}{_origin(url)} is no address of a server ({why}): write it as http://HOST:PORT, or start one "
+            "with `sagebird serve`."
+        )
     except httpx.HTTPError as error:
         fail(
             f"No sagebird answers at {url}{_origin(url)} ({error}): start one with `sagebird serve`, or name "

@@ -82,4 +82,4 @@ def test_what_is_no_address_is_told_apart_from_a_server_that_does_not_answer(url
     assert done.exit_code == 1
     assert f"{url} is no address of a server (" in done.output
     assert why in done.output
-    assert "write it as http://HOST:PORT." in done.output
+    assert "write it as http://HOST:PORT, or start one" in done.output

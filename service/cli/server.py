@@ -151,8 +151,8 @@ def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         why = str(error).rstrip(".")
         fail(
-            f"{url}{_origin(url)} is no address of a server ({why}): write it as http://HOST:PORT, or start one "
-            "with `sagebird serve`."
+            f"{url}{_origin(url)} is no address of a server ({why}): write it as http://HOST:PORT, or start "
+            "one with `sagebird serve`."
         )
     except httpx.HTTPError as error:
         fail(

@@ -12,8 +12,9 @@ from service.cli.refusal import fail
 from service.hosting.artifacts.debris import unfinished
 from service.media.types import ARCHIVES
 from service.objects.beneath import lies_in
+from service.objects.resolver import Resolver
 from service.s3uri import parse_s3_uri
-from service.settings import DEPLOYMENTS
+from service.settings import DEPLOYMENTS, buckets_in
 
 _SCRIPTS = ("inference.py", "code/inference.py")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
@@ -47,7 +48,7 @@ def ship(path: str, name: str, data: Path, endings: Sequence[str] | None = None)
         _check_folder(path, source, _endings() if endings is None else endings)
     try:
         version = _fingerprint(source)
-        place = data / "s3" / DEPLOYMENTS / name / version
+        place = Resolver(buckets_in(data)).folder(DEPLOYMENTS) / name / version
         copied = None if place.exists() else place
         if copied is not None:
             _copy(source, copied)

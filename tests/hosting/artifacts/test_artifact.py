@@ -20,6 +20,7 @@ from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
 from service.media.types import PICKLES
+from service.objects.resolver import Resolver
 
 LIMITS = Limits(max_bytes=1_000_000, max_members=20, max_ratio=100)
 
@@ -80,7 +81,7 @@ def bucket(tmp_path: Path) -> Path:
 @pytest.fixture
 def bucketed(tmp_path: Path, root: Path, bucket: Path) -> ArtifactStore:
     data = tmp_path / "data"
-    return ArtifactStore([root, data], tmp_path / "unpacked", LIMITS, buckets=data / "s3")
+    return ArtifactStore([root, data], tmp_path / "unpacked", LIMITS, resolver=Resolver(data / "s3"))
 
 
 def test_objects_and_prefixes_lie_below_their_buckets_folder(bucketed: ArtifactStore, bucket: Path) -> None:
@@ -115,6 +116,32 @@ def test_a_buckets_address_never_leads_out_of_the_bucket(
     ]:
         with pytest.raises(ModelNotFound, match=r"There is no model '.+' in the model folder"):
             bucketed.resolve(location)
+
+
+def test_an_address_means_the_same_to_models_and_to_jobs(bucketed: ArtifactStore, bucket: Path) -> None:
+    (bucket / "iris" / "1").mkdir(parents=True)
+    (bucket / "latest").symlink_to("iris/1")
+    put(bucket / "iris", b"", "model.tar.gz")
+    resolver = Resolver(bucket.parent)
+
+    for address in (
+        "s3://bucket/iris/model.tar.gz",
+        "s3://bucket/iris/1/",
+        "s3://bucket/latest",
+        "s3://bucket",
+    ):
+        path = resolver.locate(address)
+        assert bucketed.resolve(address) == path.objects.fetch(path.key)
+        assert resolver.bucket_at(bucketed.resolve(address)) == "bucket"
+    assert resolver.folder("bucket") == bucket
+
+
+@pytest.mark.parametrize("key", ["\ud800", "a\0b", "x" * 300, "x/" * 600, "..", "loop"])
+def test_a_key_that_no_file_can_have_is_no_model(bucketed: ArtifactStore, bucket: Path, key: str) -> None:
+    (bucket / "loop").symlink_to("loop")
+
+    with pytest.raises(ModelNotFound, match=r"There is no model '.+' in the model folder"):
+        bucketed.resolve(f"s3://bucket/{key}")
 
 
 def test_without_buckets_no_address_is_found(store: ArtifactStore) -> None:
@@ -631,7 +658,7 @@ def guarded(tmp_path: Path, root: Path, bucket: Path) -> ArtifactStore:
         [root, tmp_path / "data" / "inbox" / "x"],  # even where somebody names it as a place of models
         tmp_path / "unpacked",
         LIMITS,
-        buckets=data / "s3",
+        resolver=Resolver(data / "s3"),
         trusted=("buck*", "mine"),
         barred=(data / "inbox", data / "outbox"),
     )

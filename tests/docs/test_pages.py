@@ -85,13 +85,16 @@ def test_what_a_page_sets_up_is_there(line: str) -> None:
             assert re.search(
                 rf"^{target}:.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
             )
-        case ["docker", "compose", "up" | "down", *_]:
-            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-            assert {"server", "worker"} <= set(services)
-        case ["docker", "compose", "exec", service, "sagebird", command, *_]:
-            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-            assert services[service]["command"][0] == "sagebird"
-            assert f"| `sagebird {command}" in COMMANDS.read_text(encoding="utf-8")
+        case ["docker", "compose", *asked]:
+            _check_compose(asked)
+        case ["sagebird()", "{", "docker", "compose", "exec", service, "sagebird", "$@;", "}"]:
+            assert _services()[service]["command"][0] == "sagebird"
+        case ["echo", ">>", ".env", *_]:
+            compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+            assert all(f"${{{name}:-" in compose for name in re.findall(r"(SAGEBIRD_\w+)=", line))
+        case ["mkdir", "-p", folder, "&&", "cp", file, _]:
+            assert folder.startswith("data/")  # the other folder is only read
+            assert (ROOT / file).is_file()
         case ["pip", "install", "--constraint", constraints, *packages]:
             pinned = (ROOT / constraints).read_text(encoding="utf-8")
             assert all(f"\n{package}==" in pinned for package in packages)
@@ -99,6 +102,24 @@ def test_what_a_page_sets_up_is_there(line: str) -> None:
             assert script == ".venv/bin/activate"  # made by make serve
         case _:
             pytest.fail(f"nothing checks this line: {line}")
+
+
+def _check_compose(asked: list[str]) -> None:
+    """A line for Docker Compose names services, folders and commands that there are."""
+    match asked:
+        case ["up" | "down" | "ps", *_]:
+            assert {"server", "worker"} <= set(_services())
+        case ["exec", service, "sagebird", command, *_]:
+            assert _services()[service]["command"][0] == "sagebird"
+            assert f"| `sagebird {command}" in COMMANDS.read_text(encoding="utf-8")
+        case ["run", "--rm", "--no-deps", "-T", "--user", _, service, "python", "-", "<", _]:
+            assert "./models:/app/models" in _services()[service]["volumes"]  # where others only read it
+        case _:
+            pytest.fail(f"nothing checks this of docker compose: {asked}")
+
+
+def _services() -> Any:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 
 
 @pytest.mark.parametrize("card", CARDS)

@@ -2,9 +2,6 @@
 
 import gzip
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,6 @@ CSV: dict[str, Any] = {
 }
 LINES = CSV | {"content_type": "application/jsonlines", "accept": "application/jsonlines"}
 BYTES: dict[str, Any] = {"content_type": "application/octet-stream"}
-_ROOM_BYTES = 1 << 30
 ROW, OTHER = "5.1,3.5,1.4,0.2\n", "6.7,3.0,5.2,2.3\n"
 
 
@@ -720,19 +716,8 @@ def test_an_input_that_vanishes_fails_alone(bench: Bench) -> None:
     assert "cannot be read: No such file or directory." in str(outcome.reason)
 
 
-@pytest.fixture
-def quick_bench(tmp_path: Path) -> Iterator[Bench]:
-    """A bench in memory, where there is room: each output waits until it is safe on its disk."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir() or shutil.disk_usage(memory).free < _ROOM_BYTES:
-        yield Bench(tmp_path)
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Bench(Path(folder))
-
-
-def test_ten_thousand_small_files_all_land(quick_bench: Bench) -> None:
-    bench = quick_bench
+def test_ten_thousand_small_files_all_land(memory_path: Path) -> None:
+    bench = Bench(memory_path)
     (bench.folder / "in").mkdir()
     for number in range(10_000):
         (bench.folder / "in" / f"{number:05}.csv").write_text((ROW, OTHER)[number % 2])

@@ -148,6 +148,39 @@ def test_a_file_that_fails_is_put_away_with_the_reason(folder: DropFolder) -> No
     assert reason.startswith("1 of 1 files failed: a.csv, record 2: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "says"), [("c.xlsx", True), ("c", True), ("c.CSV", False), ("c.csv.gz", False)]
+)
+def test_a_reason_says_where_the_ending_tells_no_type(folder: DropFolder, name: str, says: bool) -> None:
+    inbox = folder.inbox()
+    (folder.model / name).write_text("bad\n")
+
+    inbox.look()
+    inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    told = (
+        "tells no type, so it was taken as JSON; these tell one: .csv, .json, .jsonl, .jsonlines, each also"
+    )
+    assert (told in (folder.model / ".failed" / f"{name}.reason").read_text()) == says
+
+
+def test_a_file_beside_the_folders_of_models_is_told_once(
+    folder: DropFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder.folder / "june.csv").write_text("1\n")
+    inbox = folder.inbox()
+
+    for _ in range(3):
+        inbox.look()
+
+    told = [record.getMessage() for record in caplog.records if "june.csv" in record.getMessage()]
+    assert len(told) == 1
+    assert "put it into inbox/MODEL/" in told[0]
+    assert folder.files() == ["june.csv"]
+
+
 @pytest.mark.parametrize("letter", ["a", "\u00e9"], ids=["ascii", "utf-8"])
 def test_a_name_without_room_for_an_ending_has_a_reason_too(folder: DropFolder, letter: str) -> None:
     inbox = folder.inbox()

@@ -14,7 +14,7 @@ from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.faces.assembly import container_door, server_door
 from service.hosting.artifacts.artifact import open_artifacts
-from service.hosting.inline import HostLimits, InlineHost
+from service.hosting.inline import HostLimits, InlineHost, names_of_models
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
@@ -122,7 +122,9 @@ def _run(settings: Settings, listener: socket.socket, control: ControlPlane | No
 
 def build_declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
-    names = None if settings.endpoints else partial(open_artifacts(settings).list_models, settings.models)
+    names = (
+        None if settings.endpoints else partial(names_of_models, open_artifacts(settings), settings.models)
+    )
     file, context = settings.endpoints_file, context_of(settings)
     return DeclaredFile(file, settings.models, store, context, names, settle_s=_SETTLE_S)
 

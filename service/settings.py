@@ -288,12 +288,7 @@ class Settings(BaseSettings):
     @property
     def buckets(self) -> Path:
         """Where s3://NAME/ is the folder NAME."""
-        return self.data / "s3"
-
-    @property
-    def deployments(self) -> Path:
-        """The bucket that `sagebird deploy` ships to."""
-        return self.buckets / DEPLOYMENTS
+        return buckets_in(self.data)
 
     @property
     def state(self) -> Path | str:
@@ -304,6 +299,11 @@ class Settings(BaseSettings):
     def gateway_memory_bytes(self) -> int:
         """What one gateway's models may hold: gateways share no memory, so each has an equal part."""
         return self.model_memory // self.gateways
+
+
+def buckets_in(data: Path) -> Path:
+    """Where a data folder has its buckets."""
+    return data / "s3"
 
 
 def load_settings(**options: Any) -> Settings:

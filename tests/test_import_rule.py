@@ -99,6 +99,10 @@ DEFERRED = (
         "service.compose",
     ),  # commands that only talk to a server never pay for the server's imports
     (
+        "cli/shipment.py",
+        "service.hosting.runtimes.table",
+    ),  # of the commands that talk to a server one alone needs it, for a folder
+    (
         "hosting/runtimes/table.py",
         "service.hosting.runtimes",
     ),  # numeric libraries: the first model pays, not the start

@@ -15,7 +15,7 @@ from rich.text import Text
 from service import log
 from service.cli.media import known_type
 from service.cli.refusal import fail
-from service.cli.told import cell
+from service.cli.told import cell, open_console, print_table
 from service.clock import Clock, SystemClock
 from service.control.declaration import read_declaration
 from service.domain.transform.options import NONE, S3_PREFIX, TransformOptions, media_type
@@ -39,7 +39,7 @@ InputLocation = Annotated[str, typer.Option("--input", help="Folder, file, or s3
 OutputLocation = Annotated[str, typer.Option("--output", help="Folder or s3://bucket/prefix.")]
 InputType = Annotated[
     str | None,
-    typer.Option(help="Type of the inputs.  [default: by the first input's ending]", show_default=False),
+    typer.Option(help="Type of the inputs.  [default: by the inputs' endings]", show_default=False),
 ]
 OutputType = Annotated[
     str | None, typer.Option(help="Type of the outputs.  [default: the model's own]", show_default=False)
@@ -282,8 +282,8 @@ def _summarize(outcome: JobOutcome, counted: str) -> None:
             f"{report.rejected:,}" if report.rejected else "",
             cell(report.error or ""),
         )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     rows = sum(report.rows_in for report in outcome.files)
     per_second = rows / outcome.seconds if outcome.seconds else 0.0
     whole = len(outcome.files) - len(outcome.failed)

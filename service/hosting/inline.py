@@ -304,6 +304,13 @@ def _address(source: ModelSource, target_model: str | None) -> str:
     )
 
 
+def names_of_models(
+    artifacts: ArtifactStore, folder: Path, runtimes: Sequence[Runtime] = RUNTIMES
+) -> list[str]:
+    """The models below a folder that the runtimes load, scanned now. Raises ModelNotFound, ModelFailure."""
+    return artifacts.list_models(folder, endings_of(runtimes))
+
+
 def estimate_bytes(folder: Path, most: int, endings: Sequence[str]) -> int:
     """Memory that the model in `folder` will hold, as far as its files tell: their sizes when unpacked.
 

@@ -15,7 +15,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.calls.joining import answer_lanes
-from service.hosting.host import Answer, ShortWay
+from service.hosting.host import Answer, ShortWay, invoke_whole
 from service.hosting.stopwatch import Stopwatch
 from service.http.failures import log_bug
 from service.invoke.directory import Directory, Target
@@ -210,7 +210,7 @@ class Predictor:
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
         watch, call = Stopwatch(), invocation.call
         try:
-            answer = await target.replica.invoke(call, watch)
+            answer = await invoke_whole(target.replica, call, watch)
         except Exception as error:  # worded and logged at the edge
             duration_s = perf_counter() - begun_s
             raise self._failed(

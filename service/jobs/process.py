@@ -23,7 +23,7 @@ from service.domain.transform.options import (
 )
 from service.errors import ModelDied, ModelFault, ModelTimeout, ModelUnreachable, ObjectFault
 from service.hosting.containers.opener import Containers
-from service.hosting.host import Answer, Call, Model
+from service.hosting.host import Answer, Call, Model, StreamedCall
 from service.hosting.memory import keep_freed_memory
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
@@ -246,8 +246,8 @@ class ContainerOpener:
             work = work_below(_header_of(batch))
             if not isinstance(batch, Stream):
                 return _run(work, batch)
-            call = Call(b"", _announced(options, b"", whole=True), options.accept)
-            return work.run_stream(lambda: remote.answer(call, _chunks(batch)).body)
+            call = StreamedCall(_chunks(batch), _announced(options, b"", whole=True), options.accept)
+            return work.run_stream(lambda: remote.answer(call).body)
 
         profile = Profile(f"container at {self.url}", False, parameters, headers=HeaderUse.GIVEN)
         return run, remote.close, profile

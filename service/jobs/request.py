@@ -31,8 +31,8 @@ class TransformRequest:
     """What somebody wants transformed.
 
     `model`: a name of the model folder, a path, or the address of a running container. `environment`: the
-    model's own; the options' wins over it. `guess_type` tells the ContentType by the first input's
-    name, where the options leave it out.
+    model's own; the options' wins over it. `guess_type` tells the ContentType by the name of an input,
+    where the options leave it out.
     """
 
     model: str
@@ -87,7 +87,7 @@ def run_request(request: TransformRequest, parts: TransformParts, watch: JobMoni
     target = parts.resolver.locate(request.target)
     inputs = find_inputs(parts.resolver, request.source, target, request.options)
     if request.guess_type and request.options.content_type is None:
-        guessed = request.guess_type(inputs[0].source.name.removesuffix(".gz"))
+        guessed = _type_of_all(inputs, request.guess_type)
         request = replace(request, options=replace(request.options, content_type=guessed))
     request = replace(request, options=request.options.settled())
     check_options(request.options)
@@ -96,6 +96,20 @@ def run_request(request: TransformRequest, parts: TransformParts, watch: JobMoni
     with closing(_open_pool(request, parts, inputs, remote=remote)) as pool:
         job = Job(inputs, target, request.options, pool, remote, request.quarantine, request.report)
         return run_transform(job, watch)
+
+
+def _type_of_all(inputs: Sequence[Input], guess_type: Callable[[str], str | None]) -> str | None:
+    """The type that the inputs' names tell, None if none does. Raises ValidationFault if they differ."""
+    first: dict[str | None, str] = {}
+    for given in inputs:
+        first.setdefault(guess_type(given.source.name.removesuffix(".gz")), given.name)
+    if len(first) > 1:
+        told = [f"{name} {'tells none' if kind is None else f'is {kind}'}" for kind, name in first.items()]
+        raise ValidationFault(
+            f"A job has one type of input, and the endings of these differ: {', '.join(told)}. Say "
+            "--content-type where all are of one type, else name a folder or file of one type alone."
+        )
+    return next(iter(first))
 
 
 def _open_pool(

@@ -113,9 +113,12 @@ class Folder:
         if not key:
             return self.spot
         try:
+            os.fsencode(key)
             return self.spot / key
+        except UnicodeEncodeError:  # half of a pair of surrogates, as JSON can have it
+            raise ObjectFault(f"{key!r} is no name that a file can have.") from None
         except ValueError as error:
-            raise ObjectFault(f"{shown(str(error))}.") from error
+            raise ObjectFault(f"{error}.") from error
 
     def _check_bucket(self) -> None:
         name, ending = self.spot.name, shown("/".join(self.spot.path.parts[-3:]))

@@ -45,6 +45,10 @@ class Resolver:
         """The objects of a bucket; it need not exist. The name must be one that an address can have."""
         return Folder(Spot(self._buckets, called=_CALLED) / name)
 
+    def folder(self, name: str) -> Path:
+        """Where a bucket lies on this machine, for who puts whole trees there or takes them away at once."""
+        return self._buckets / name
+
     def bucket_at(self, real: Path) -> str | None:
         """The bucket that a path without links lies in, "" for what holds all of them, None for no bucket."""
         buckets = Path(os.path.realpath(self._buckets))

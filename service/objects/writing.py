@@ -113,13 +113,14 @@ def _name_new(folder: int, temporary: str, name: str) -> None:
     """Give a finished file a name that no other has. Raises OSError, FileExistsError where one has it."""
     try:
         os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        os.unlink(temporary, dir_fd=folder)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if not _take(name, folder):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from None
         _move_onto(folder, temporary, folder, name)
+    else:
+        os.unlink(temporary, dir_fd=folder)
 
 
 def _move_onto(source: int, name: str, target: int, taken: str) -> None:

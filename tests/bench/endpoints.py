@@ -29,6 +29,7 @@ from service.domain.endpoint import UNSETTLED
 from service.domain.kinds import Kind
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.objects.resolver import Resolver
 from service.store.store import Store
 from tests.bench.figures import show_figures
 from tests.bench.speed import Note
@@ -81,7 +82,9 @@ def measure_endpoints(folder: Path, note: Note, count: int = 10_000) -> dict[str
 
 def fill(data: Path, location: str, count: int) -> None:
     """Write `count` models, configurations and endpoints to a store."""
-    artifacts = ArtifactStore([data], data / "unpacked", Limits(1 << 30, 1000, 1000), buckets=data / "s3")
+    artifacts = ArtifactStore(
+        [data], data / "unpacked", Limits(1 << 30, 1000, 1000), resolver=Resolver(data / "s3")
+    )
     context = OperationContext(Caller("000000000000", "us-east-1"), SystemClock(), artifacts.version_of)
     store = Store(data / "state.db")
     with store.change() as change:

@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFailure, ModelNotFound, ModelTimeout, Unavailable
 from service.hosting.containers.opener import Containers
-from service.hosting.host import Answer, Call, Host
+from service.hosting.host import Answer, Call, Host, invoke_whole
 from tests.contracts.hosts import HOSTS, Bounds, OpenHost
 
 HANG_S = 120.0
@@ -51,7 +51,8 @@ class Served:
         self.models = models
 
     async def ask(self, name: str, row: str = "1.0", **more: Any) -> Answer:
-        return await self.host.replica(ModelSource(name)).invoke(Call(row.encode(), "text/csv", None, **more))
+        replica = self.host.replica(ModelSource(name))
+        return await invoke_whole(replica, Call(row.encode(), "text/csv", None, **more))
 
     def loaded(self) -> list[str]:
         return [model.name for model in self.host.models() if model.loaded]
@@ -125,7 +126,7 @@ def test_a_folder_is_loaded_by_its_first_call_and_answers(opened: Opened) -> Non
             replica = it.host.replica(ModelSource("double"))
             assert it.loaded() == []
 
-            answer = await replica.invoke(Call(b"3.0", "text/csv", None))
+            answer = await invoke_whole(replica, Call(b"3.0", "text/csv", None))
 
             assert (value(answer), answer.content_type) == (6.0, "application/json")
             assert it.loaded() == ["double"]
@@ -194,7 +195,7 @@ def test_one_source_of_many_models_answers_by_target(opened: Opened) -> None:
             replica = it.host.replica(ModelSource("many", multi=True))
 
             async def ask(target: str) -> Answer:
-                return await replica.invoke(Call(b"1.0", "text/csv", None, target_model=target))
+                return await invoke_whole(replica, Call(b"1.0", "text/csv", None, target_model=target))
 
             assert [value(await ask(name)) for name in ("one", "two")] == [1.0, 2.0]
             assert it.host.names_below(it.host.path_of(ModelSource("many"))) == ["one", "two"]
@@ -344,9 +345,9 @@ def test_calls_beyond_the_line_are_refused_at_once(opened: Opened) -> None:
         async with opened(concurrency=1, queue=1) as it:
             waiting = it.put_waiting("waits")
             replica, call = it.host.replica(ModelSource("waits")), Call(b"", "text/csv", None)
-            runs = asyncio.create_task(replica.invoke(call))
+            runs = asyncio.create_task(invoke_whole(replica, call))
             await waiting.begun()
-            found = [asyncio.create_task(replica.invoke(call)) for _ in range(2)]
+            found = [asyncio.create_task(invoke_whole(replica, call)) for _ in range(2)]
             done, (stands,) = await asyncio.wait(found, return_when=asyncio.FIRST_COMPLETED)
             assert [type(each.exception()) for each in done] == [Unavailable]
             await waiting.go()

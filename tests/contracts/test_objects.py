@@ -298,7 +298,9 @@ def test_a_key_may_be_any_name(top: ObjectPath, objects: Objects, name: str) -> 
     str(path).encode()
 
 
-@pytest.mark.parametrize("key", ["..", "../zzz", "in/../zzz", "/etc/passwd", "in//a", "./zzz", "in/", "a\0b"])
+@pytest.mark.parametrize(
+    "key", ["..", "../zzz", "in/../zzz", "/etc/passwd", "in//a", "./zzz", "in/", "a\0b", "\ud800"]
+)
 def test_what_is_no_key_leads_nowhere(objects: Objects, key: str) -> None:
     asks: tuple[Callable[[], object], ...] = (
         lambda: objects.stat(key),

@@ -22,6 +22,7 @@ from service.domain.kinds import Kind
 from service.errors import ValidationFault
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.objects.resolver import Resolver
 from service.store.members import GatewayReport
 from service.store.store import Store
 from service.wire import constraints
@@ -64,7 +65,10 @@ class Control:
         self.buckets = folder / "data" / "s3"
         self.clock = ManualClock(NOON)
         artifacts = ArtifactStore(
-            [folder / "data"], folder / "unpacked", Limits(2**30, 1000, 100.0), buckets=self.buckets
+            [folder / "data"],
+            folder / "unpacked",
+            Limits(2**30, 1000, 100.0),
+            resolver=Resolver(self.buckets),
         )
         self.context = OperationContext(CALLER, self.clock, artifacts.version_of)
         self.store = Store(folder / "state.db")

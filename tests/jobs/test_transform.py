@@ -722,7 +722,8 @@ def test_an_input_that_vanishes_fails_alone(bench: Bench) -> None:
     assert "cannot be read: No such file or directory." in str(outcome.reason)
 
 
-def test_ten_thousand_small_files_all_land(bench: Bench) -> None:
+def test_ten_thousand_small_files_all_land(memory_path: Path, containers: Containers) -> None:
+    bench = Bench(memory_path, containers)
     (bench.folder / "in").mkdir()
     for number in range(10_000):
         (bench.folder / "in" / f"{number:05}.csv").write_text((ROW, OTHER)[number % 2])

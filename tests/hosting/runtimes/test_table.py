@@ -198,7 +198,7 @@ def test_an_error_keeps_a_status_that_is_one_and_the_end_of_a_long_traceback(
     )
     model = load(folder)
     for status, kept in ((400, 400), (503, 503), (599, 599), (399, 500), (600, 500), ('"404"', 500)):
-        with pytest.raises(ModelFault, match="^busy") as caught:
+        with pytest.raises(ModelFault, match=r"^busy") as caught:
             ask(model, str(status).encode(), "text/csv")
         assert caught.value.status == kept
     with pytest.raises(ModelFailure) as failed:

@@ -227,11 +227,11 @@ def test_no_payload_limit_sends_any_file_whole(bench: Bench) -> None:
 @example([b"\r\r"], "SingleRecord", "Line", False)
 def test_what_the_model_repeats_comes_out_as_it_went_in(
     tmp_path_factory: pytest.TempPathFactory,
+    containers: Containers,
     lines: list[bytes],
     strategy: str,
     assemble: str,
     packed: bool,
-    containers: Containers,
 ) -> None:
     bench = Bench(tmp_path_factory.mktemp("echo"), containers)
     stream = b"\n".join(lines) + b"\n"
@@ -335,7 +335,7 @@ def test_blocks_give_what_single_requests_give(bench: Bench, accept: str | None)
 )
 @settings(max_examples=60)
 def test_any_csv_is_judged_as_its_single_rows_are(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[str], ending: str, containers: Containers
+    tmp_path_factory: pytest.TempPathFactory, containers: Containers, rows: list[str], ending: str
 ) -> None:
     bench = Bench(tmp_path_factory.mktemp("any"), containers)
     bench.put("a.csv", ending.join(rows) + ending)
@@ -463,7 +463,7 @@ def test_answers_that_do_not_match_the_records_cannot_be_joined(bench: Bench) ->
 @given(st.data())
 @settings(max_examples=40)
 def test_a_filtered_join_matches_each_record_to_its_own_answer(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, containers: Containers
+    tmp_path_factory: pytest.TempPathFactory, containers: Containers, data: st.DataObject
 ) -> None:
     bench = Bench(tmp_path_factory.mktemp("join"), containers)
     width = data.draw(st.integers(1, 4))

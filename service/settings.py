@@ -162,12 +162,18 @@ class Settings(BaseSettings):
         4,
         ge=1,
         le=1024,
-        description="Calls that run at once on one variant in one gateway; the others wait in line.",
+        description="Calls that run at once on one variant in one gateway; the others wait in line. Code of "
+        "a model takes one in each process (`SAGEMAKER_MODEL_SERVER_WORKERS` of its Environment).",
     )
     model_queue: int = Field(
         1000, ge=0, description="Calls that may wait for one variant in one gateway before 503."
     )
-    model_timeout_s: float = Field(60.0, gt=0, description="Seconds a model may take to answer.")
+    model_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds a model may take to answer; a process of its own that takes longer is ended and "
+        "replaced.",
+    )
     max_body_bytes: Size = Field(
         6_291_456, gt=0, description="Largest body of a real-time call (SageMaker: 6 MiB)."
     )

@@ -343,5 +343,5 @@ class Host(Protocol):
         ...
 
     async def close(self) -> None:
-        """Unload everything. Threads that still run user code are left to the end of the process."""
+        """Unload everything. Threads in which a model still answers are left to the end of the process."""
         ...

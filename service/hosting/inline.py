@@ -262,7 +262,7 @@ class InlineHost:
         await asyncio.to_thread(self.freshness.look, sorted(loaded, key=lambda each: str(each[0].path)))
 
     async def close(self) -> None:
-        """Unload everything. Threads that still run user code are left to the end of the process."""
+        """Unload everything. Threads in which a model still answers are left to the end of the process."""
         await self.compiler.close()
         await self.cache.close()
         self._loaders.shutdown(wait=False, cancel_futures=True)

@@ -159,7 +159,7 @@ class Warming:
             await self._host.warm_up(source)
         except ModelFault as fault:
             state, reason = WarmState.FAILED, fault.message
-        except Exception as error:  # the edge to user code
+        except Exception as error:  # the edge to a model's own code
             self._log.exception("warm-up failed", model=source.location)
             state, reason = WarmState.FAILED, repr(error)
         for warmth in self._sharers.get(source, ()):

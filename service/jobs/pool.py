@@ -1,4 +1,4 @@
-"""Who works on batches: processes with the model loaded in each, or threads that call a container.
+"""Who works on batches: processes with the model or its container at hand, or threads that call one.
 
 Both hand results back in the order of the batches, hold few of them at a time, and are closed at the end.
 """

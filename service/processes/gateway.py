@@ -20,7 +20,7 @@ from service.observe.flushing import keep_flushed
 from service.settings import Settings
 from service.store.store import Store
 
-# How long a thread that burns CPU in Python (a model being loaded, user code) may hold up the event loop.
+# How long a thread that burns CPU in Python (a model being loaded, or a slow one) may hold up the event loop.
 # Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
 _SWITCH_S = 0.0005
 

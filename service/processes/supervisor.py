@@ -154,7 +154,7 @@ class Supervisor:
             self._log.exception("process failed", role=role.name)
         finally:
             _flush()
-            os._exit(code)  # threads that still run user code must not hold up the exit
+            os._exit(code)  # threads in which a model still answers must not hold up the exit
 
     def _reap(self) -> None:
         """Bury all that ended: children, and the orphans that fall to process 1 of a container."""

@@ -1,9 +1,10 @@
 """One copy of one variant: from a call to its model's answer, within limits of time and of calls at once.
 
 Built-in models that were measured to be quick answer in place, on the event loop, where a thread would cost
-more than the prediction. Everything else, and all user code, runs in threads. A call that times out is
-answered at once: if it still waits in line it leaves the line; if it runs, its thread is not interrupted and
-keeps its place until it is done, as a container does (contract A.1).
+more than the prediction; others in threads. Code of a model's own runs in another process, which is asked
+without a thread. A call that times out is answered at once: if it still waits in line it leaves the line; if
+it runs in a thread, that is not interrupted and keeps its place until it is done, as a container does
+(contract A.1); the other process is ended by its host.
 """
 
 import asyncio

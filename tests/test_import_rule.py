@@ -393,6 +393,13 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert find_cycle(our_sources()) == []
 
 
+def test_every_folder_on_the_way_to_a_file_is_a_package() -> None:
+    """What is none is left out where sagebird is installed."""
+    folders = {SERVICE / parent for source in our_sources() for parent in Path(source.path).parents}
+
+    assert sorted(str(folder) for folder in folders if not (folder / "__init__.py").is_file()) == []
+
+
 def test_the_map_names_the_rooms_that_exist_and_their_layers() -> None:
     page = SERVICE / "README.md"
     assert page.is_file(), "service/README.md is missing: it is the map of the rooms"

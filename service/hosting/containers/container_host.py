@@ -2,7 +2,7 @@
 
 The connection is a lease. A container stands as long as somebody has a lease of it, whoever asks for the
 same spec shares it, and a process that dies gives its leases back. Each lease is told when the memory of its
-container changes, of which it counts its part.
+container changes.
 Not in here: what a container does (container); the other end of the connection (lease).
 """
 
@@ -128,7 +128,8 @@ class ContainerHost:
         if error is None:
             held.answered.add(writer)
             loaded, address = held.loading.result(), str(held.container.address)
-            _write(writer, {"ready": asdict(loaded), "address": address, "size_bytes": self._part(held)})
+            size_bytes = held.container.size_bytes()
+            _write(writer, {"ready": asdict(loaded), "address": address, "size_bytes": size_bytes})
             return
         if not isinstance(error, ModelFault):
             self._log.error("container does not start", reason=repr(error))
@@ -136,17 +137,14 @@ class ContainerHost:
         _write(writer, {"failed": _told(error)})
         writer.close()
 
-    def _part(self, held: _Held) -> int:
-        return held.container.size_bytes() // max(1, len(held.leases))
-
     def _tell_size(self, held: _Held) -> None:
         if not held.answered:
             return
-        part = self._part(held)
-        if abs(part - held.told_bytes) > _CHANGE * max(part, held.told_bytes):
-            held.told_bytes = part
+        size_bytes = held.container.size_bytes()
+        if abs(size_bytes - held.told_bytes) > _CHANGE * max(size_bytes, held.told_bytes):
+            held.told_bytes = size_bytes
             for writer in held.answered:
-                _write(writer, {"size_bytes": part})
+                _write(writer, {"size_bytes": size_bytes})
 
     async def _end(self, held: _Held) -> None:
         if self._held.get(held.container.spec.key) is held:

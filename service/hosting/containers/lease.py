@@ -32,7 +32,7 @@ class Lease:
         self.workers = workers
         self.address = address
         self.size_bytes = size_bytes
-        """This process's part of the memory that the container holds; `look` brings it up to date."""
+        """Memory that the container holds, whoever has a lease of it; `look` brings it up to date."""
         self.lost: ModelFault | None = None
         """Why the container cannot be used any more, if so."""
         self._connection = connection

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,16 @@ def test_headers_travel_both_ways(load: Load, folder: Path) -> None:
     answer = load(folder).answer(Call(b"", "a/b", "c/d", custom_attributes="trace=1", target_model="m"))
     names = b"Accept,Content-Type,X-Amzn-SageMaker-Custom-Attributes,X-Amzn-SageMaker-Target-Model"
     assert answer == Answer(names, "text/plain", "TRACE=1", 201)
+
+
+def test_each_gateway_counts_its_part_of_a_container(containers: Containers, folder: Path) -> None:
+    put(folder, "inference.py", "def model_fn(d):\n    return bytearray(b'x' * 2**25)\npredict_fn = max")
+    sizes = [
+        load_model(folder, {}, Loading(containers=replace(containers, sharers=sharers))).traits.size_bytes
+        for sharers in (1, 4)
+    ]
+    assert 2**25 <= sizes[0] < 2**26
+    assert sizes[1] == pytest.approx(sizes[0] / 4, rel=0.05)
 
 
 def test_an_error_in_model_fn_fails_the_load(load: Load, folder: Path) -> None:

@@ -223,14 +223,21 @@ class Container:
                 worker.size_bytes = resident_bytes(worker.pid)
             elif "ended" in told:
                 self._bury(self._workers[told["slot"]], told["ended"], told["status"], template)
+            elif "refused" in told:
+                worker = self._workers[told["slot"]]
+                worker.started_s = monotonic()
+                self._replace(worker, told["refused"], template)
         if not self._is_over:
             self._spawn(self._stand_up_again(template))
 
     def _bury(self, worker: _Worker, pid: int, status: int, template: _Template) -> None:
         if worker.pid not in (pid, 0) or self._is_over:
             return
-        wait_s = self._note_death(worker, _ended(status))
-        self._spawn(self._after(wait_s, lambda: self._ask_for(worker, template)))
+        self._replace(worker, _ended(status), template)
+
+    def _replace(self, worker: _Worker, how: str, template: _Template) -> None:
+        wait_s = self._note_death(worker, how)
+        self._spawn(self._ask_later(wait_s, worker, template))
 
     def _note_death(self, worker: _Worker, how: str) -> float:
         """Log that a worker is gone; how long to wait before the next one."""
@@ -238,7 +245,7 @@ class Container:
             worker.quick_deaths = 0
         else:
             worker.quick_deaths += 1
-        wait_s = min(_FIRST_WAIT_S * 2.0 ** (worker.quick_deaths - 2), _LONGEST_WAIT_S)
+        wait_s = min(_FIRST_WAIT_S * 2.0 ** min(worker.quick_deaths - 2, 20), _LONGEST_WAIT_S)
         wait_s = 0.0 if worker.quick_deaths < 2 else wait_s
         pid, worker.pid = worker.pid, 0
         self._log.warning("worker replaced", pid=pid, ended=worker.reason or how, wait_s=wait_s)
@@ -262,10 +269,10 @@ class Container:
             else:
                 self._serve_itself(other, worker)
 
-    async def _after(self, wait_s: float, do: Callable[[], None]) -> None:
+    async def _ask_later(self, wait_s: float, worker: _Worker, template: _Template) -> None:
         await asyncio.sleep(wait_s)
-        if not self._is_over:
-            do()
+        if not self._is_over and template in self._templates:  # else another one has asked by now
+            self._ask_for(worker, template)
 
     # ------------------------------------------------------------------ what it may take
 

@@ -147,8 +147,9 @@ class ContainerHost:
                 _write(writer, {"size_bytes": size_bytes})
 
     async def _end(self, held: _Held) -> None:
-        if self._held.get(held.container.spec.key) is held:
-            del self._held[held.container.spec.key]
+        if self._held.get(held.container.spec.key) is not held:
+            return
+        del self._held[held.container.spec.key]
         held.loading.cancel()
         with suppress(asyncio.CancelledError, ModelFault, OSError):
             await held.loading

@@ -31,10 +31,10 @@ BROAD: Mapping[str, str] = MappingProxyType(
         "hosting/programs/compiled.py": "a program that fails: the estimator goes on and answers for it",
         "hosting/runtimes/*": "the model's own code, which may raise whatever it likes",
         "hosting/footprint.py": "the model's own code, run by pickling",
-        "runner/*": "the model's own code, which may raise whatever it likes",
         "jobs/worker.py": "a loop that must outlive one bad task",
         "jobs/inbox.py": "a loop that must outlive one bad look",
         "jobs/heartbeat.py": "a thread that tells of itself: without beats the lease runs out",
+        "runner/*": "the model's own code, and the edges of the processes that run it",
         "processes/keeper.py": "a loop that must outlive one bad look",
         "processes/supervisor.py": "a child process: nothing may return into the parent's code",
     }

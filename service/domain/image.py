@@ -1,12 +1,16 @@
-"""Which container images the built-in runtime stands in for. Nothing is pulled or looked up."""
+"""Which container images the built-in runtime stands in for, and which versions they name."""
 
 import hashlib
 import re
+from types import MappingProxyType
 
 BUILT_IN = "sagebird/sklearn"
 """The image of models that need none."""
 
 _RUNS = re.compile(r"(?:^|/)(?:sagemaker-scikit-learn|sagebird/sklearn|sagebird-sklearn)(?:[:@].*)?$")
+_FRAMEWORKS = MappingProxyType({"sagemaker-scikit-learn": "scikit-learn"})
+"""AWS's images whose tags name a version of a package -> that package."""
+_TAG = re.compile(r"(?:^|/)(?P<name>[a-z-]+):(?P<version>\d+\.\d+(?:\.\d+)?)(?:-|$)")
 
 
 def runs_here(image: str) -> bool:
@@ -15,6 +19,18 @@ def runs_here(image: str) -> bool:
     AWS's is `<account>.dkr.ecr.<region>.amazonaws.com/sagemaker-scikit-learn:<version>-cpu-py3`.
     """
     return _RUNS.search(image) is not None
+
+
+def framework_of(image: str) -> tuple[str, str] | None:
+    """The package, and its version as in `==1.2.*`, that the tag of an image of AWS's names; None for others.
+
+    `…/sagemaker-scikit-learn:1.2-1-cpu-py3` has scikit-learn 1.2.x; after the version comes AWS's own count.
+    """
+    found = _TAG.search(image)
+    if found is None or found["name"] not in _FRAMEWORKS:
+        return None
+    version = found["version"]
+    return _FRAMEWORKS[found["name"]], f"=={version}.*" if version.count(".") == 1 else f"=={version}"
 
 
 def resolved_image(image: str) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from service.domain.image import BUILT_IN, resolved_image, runs_here
+from service.domain.image import BUILT_IN, framework_of, resolved_image, runs_here
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,33 @@ def test_a_resolved_image_has_a_digest_in_place_of_its_tag() -> None:
     assert len(one.rpartition(":")[2]) == 64
     assert one != other
     assert resolved_image("a/b@sha256:12").startswith("a/b@sha256:")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3", "==1.2.*"),
+        ("sagemaker-scikit-learn:0.20.0-cpu-py3", "==0.20.0"),
+        ("host:5000/sagemaker-scikit-learn:1.4-2", "==1.4.*"),
+        ("sagemaker-scikit-learn:1.0", "==1.0.*"),
+    ],
+)
+def test_the_tag_of_an_image_of_aws_names_a_version(image: str, version: str) -> None:
+    assert framework_of(image) == ("scikit-learn", version)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        BUILT_IN,
+        f"{BUILT_IN}:1.2-1",
+        "sagemaker-scikit-learn",
+        "sagemaker-scikit-learn:latest",
+        "sagemaker-scikit-learn:1.2b-1",
+        "my-sagemaker-scikit-learn:1.2-1",
+        "host:5000/other:1.2-1",
+        "",
+    ],
+)
+def test_other_images_name_none(image: str) -> None:
+    assert framework_of(image) is None

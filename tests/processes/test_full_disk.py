@@ -5,7 +5,6 @@ It takes a small file system of its own, which only root may mount.
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,20 +15,14 @@ import typer
 from service.cli.shipment import ship
 from tests.conftest import RunningServer, StartServer, wait_until
 from tests.harness import web
+from tests.harness.disks import small_file_system
 from tests.harness.gateways import declare, events, make_model, variants, wait_whole
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with small_file_system(tmp_path / "disk", "16m") as disk:
+        yield disk
 
 
 def change(server: RunningServer, operation: str, **fields: object) -> tuple[int, str]:

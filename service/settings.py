@@ -209,6 +209,17 @@ class Settings(BaseSettings):
         description="Bytes that all processes of one model with code of its own may hold, 0 for any; the one "
         "that grew most is ended beyond that (default: half of the machine's or container's memory).",
     )
+    environments: Literal["off", "on", "all"] = Field(
+        "on",
+        description="Whether a model gets an environment of its own where the server's lacks what its "
+        "code/requirements.txt asks for. `on`: models below the models folder and those of `sagebird "
+        "deploy`, which are yours. `all`: also those that the API makes of other buckets, whose authors then "
+        "choose what is installed here; and the version in the tag of AWS's image counts, which `on` passes "
+        "over, since images are named by habit. `off`: none.",
+    )
+    wheels: Path | None = Field(
+        None, description="Folder of wheels from which environments are made, instead of a package index."
+    )
     model_buckets: Names = Field(
         ("*",),
         description="Buckets that models may come from, comma-separated, `*` for anything: whoever may write "
@@ -249,7 +260,7 @@ class Settings(BaseSettings):
         "auto", description="Log lines as json or text; auto: text on a terminal, json elsewhere."
     )
 
-    @field_validator("models", "data", "endpoints")
+    @field_validator("models", "data", "endpoints", "wheels")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         try:
@@ -280,6 +291,11 @@ class Settings(BaseSettings):
     def endpoints_file(self) -> Path:
         """The file of declared endpoints; it need not exist."""
         return self.endpoints or self.models / "endpoints.yaml"
+
+    @property
+    def listed_packages(self) -> Path:
+        """What models need beside sagebird, as a requirements.txt; it need not exist."""
+        return self.endpoints_file.with_name("requirements.txt")
 
     @property
     def inbox(self) -> Path:

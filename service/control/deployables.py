@@ -80,8 +80,9 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
         _is_multi(containers[0]),
         tuple(sorted(containers[0].get("Environment", {}).items())),
         version,
+        containers[0].get("Image", ""),
     )
-    return Variant(source=source, obstacle=obstacle, image=containers[0].get("Image", ""), **common)
+    return Variant(source=source, obstacle=obstacle, image=source.image, **common)
 
 
 def _version(container: Mapping[str, Any], version_of: Callable[[str], str]) -> tuple[str, str]:

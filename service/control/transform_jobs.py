@@ -124,7 +124,8 @@ def _model_state(resources: Resources, model: Resource) -> JobState:
             resources.context.version_of(location)
         except ModelFault:
             obstacle = sentences.model_data_not_downloaded(location)
-    return JobState(location, dict(containers[0].get("Environment", {})), obstacle)
+    environment = dict(containers[0].get("Environment", {}))
+    return JobState(location, environment, obstacle, image=containers[0].get("Image", ""))
 
 
 def _drop_document(drop: Drop) -> dict[str, Any]:

@@ -49,13 +49,15 @@ class ModelSource:
 
     `location` is a path or URI of a folder or archive, or of a folder of models when `multi`. Sources of
     different `version` never share a loaded model: it is the fingerprint of the files when they were
-    deployed, "" for a source that follows its files.
+    deployed, "" for a source that follows its files. `image` is the container image that is to run it, "" for
+    the built-in one.
     """
 
     location: str
     multi: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     version: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,7 @@ def _restore_variant(stored: _StoredVariant) -> Variant:
     return Variant(
         name=stored.name,
         weight=stored.weight,
-        source=ModelSource(stored.location, stored.multi, environment, stored.version),
+        source=ModelSource(stored.location, stored.multi, environment, stored.version, stored.image),
         lazy=stored.lazy,
         pin=stored.pin,
         instances=stored.instances,

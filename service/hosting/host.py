@@ -285,7 +285,10 @@ async def invoke_whole(replica: Replica, call: Call, watch: Stopwatch | None = N
 
 @dataclass(frozen=True, slots=True)
 class HostedModel:
-    """One model that a host holds, or failed to load; `notes` warn, or say why it failed."""
+    """One model that a host holds, is loading or failed to load.
+
+    `notes` warn, or say how the load goes, or why it failed.
+    """
 
     name: str
     path: str
@@ -293,6 +296,7 @@ class HostedModel:
     size_bytes: int = 0
     description: str = ""
     notes: tuple[str, ...] = ()
+    loading: bool = False
 
 
 class Host(Protocol):
@@ -315,7 +319,7 @@ class Host(Protocol):
         ...
 
     def models(self) -> list[HostedModel]:
-        """The models that are loaded, least recently used first, and those whose last load failed."""
+        """The models that are loaded, least recently used first, that load for long, or whose load failed."""
         ...
 
     def interface_of(self, source: ModelSource, target_model: str | None = None) -> Interface | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from service.clock import Clock
@@ -22,6 +23,8 @@ from service.hosting.cache.freshness import Freshness
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.containers.opener import Containers
+from service.hosting.environments.asked import Asked
+from service.hosting.environments.making import Making
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Call, HostedModel, Interface, Model
 from service.hosting.programs.compiled import Verdict
@@ -55,14 +58,29 @@ class _PreparedModel:
     contents: Contents
     runtime: Runtime
     estimate_bytes: int
+    asked: Asked | None
+    making: Making | None
+    end: Callable[[], object]
 
     @property
     def version(self) -> str:
         return self.contents.version
 
+    async def get_ready(self) -> None:
+        if self.asked is None or self.making is None:
+            return
+        try:
+            await self.making.wait_for(self.asked, self.contents.tell)
+        except BaseException:
+            self.end()
+            raise
+
     def load(self) -> Model:
-        with _read_faults(self.name):
-            return self.runtime.load(self.contents)
+        try:
+            with _read_faults(self.name):
+                return self.runtime.load(self.contents)
+        finally:
+            self.end()
 
 
 class _ArtifactSource:
@@ -71,8 +89,12 @@ class _ArtifactSource:
     def __init__(self, artifacts: ArtifactStore, loading: Loading) -> None:
         self._artifacts = artifacts
         self._loading = loading
+        environments = None if loading.containers is None else loading.containers.environments
+        self._making = None if environments is None else Making(environments)
         self._endings = endings_of(loading.runtimes)
         self._measured: dict[tuple[str, str], int] = {}
+        self.notes: dict[ModelKey, str] = {}
+        """How loads go that take long."""
 
     def prepare(self, key: ModelKey) -> _PreparedModel:
         version = self.version(key)
@@ -80,9 +102,19 @@ class _ArtifactSource:
             folder = self._artifacts.open(key.path)
             environment = dict(key.environment)
             code = open_code(self._artifacts, environment)
-            contents = read_contents(folder, environment, self._loading, code, version)
+            contents = replace(
+                read_contents(folder, environment, self._loading, code, version, key.image, key.path),
+                tell=partial(self.notes.__setitem__, key),
+            )
             runtime = choose_runtime(contents, self._loading.runtimes)
-            return _PreparedModel(key.name, contents, runtime, self._estimate(folder, version, runtime))
+            size_bytes = self._estimate(folder, version, runtime)
+            asked, end = contents.lacking(), partial(self.notes.pop, key, None)
+            return _PreparedModel(key.name, contents, runtime, size_bytes, asked, self._making, end)
+
+    def close(self) -> None:
+        """Wait for no environment any more."""
+        if self._making is not None:
+            self._making.close()
 
     def _estimate(self, folder: Path, version: str, runtime: Runtime) -> int:
         """Measured once for each version: a model that was too large is not unpacked anew at each try."""
@@ -141,8 +173,8 @@ class InlineHost:
         self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self.compiler = Compiler(self._example, compiled)
         most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
-        loading = Loading(limits.budget_bytes, most_program_bytes, containers, runtimes)
-        source = _ArtifactSource(artifacts, loading)
+        self._loading = Loading(limits.budget_bytes, most_program_bytes, containers, runtimes)
+        source = self._source = _ArtifactSource(artifacts, self._loading)
         self.freshness = Freshness(source.version)
         self.cache = ModelCache(
             source,
@@ -177,7 +209,13 @@ class InlineHost:
         # AWS's notebooks write /one.tar.gz as well: the name follows the prefix.
         name = (target_model or "").lstrip("/")
         path = self._artifacts.resolve(name, within=folder) if source.multi else folder
-        key = ModelKey(path, source.environment, source.version, _address(source, target_model))
+        key = ModelKey(
+            path,
+            source.environment,
+            source.version,
+            self._loading.image_that_counts(source.image),
+            _address(source, target_model),
+        )
         if target_model is not None and len(target_model) > _MAX_NAME_CHARS:
             return key
         self._located[source, target_model] = key
@@ -194,7 +232,7 @@ class InlineHost:
         return None if entry is None or found is None else replace(found, shown=entry.shown)
 
     def models(self) -> list[HostedModel]:
-        """The models that are loaded, least recently used first, and those whose last load failed."""
+        """The models that are loaded, least recently used first, that load for long, or whose load failed."""
         loaded = [
             HostedModel(
                 entry.key.name,
@@ -206,11 +244,17 @@ class InlineHost:
             )
             for entry in self.cache.loaded
         ]
+        notes = dict(self._source.notes)
+        loading = [
+            HostedModel(key.name, str(key.path), False, notes=(note,), loading=True)
+            for key, note in notes.items()
+        ]
         failed = [
             HostedModel(key.name, str(key.path), False, notes=(fault.message,))
             for key, fault in self.cache.failures()
+            if key not in notes
         ]
-        return [*loaded, *failed]
+        return [*loaded, *loading, *failed]
 
     def path_of(self, source: ModelSource) -> Path:
         """The folder or archive of a source. Raises ModelNotFound."""
@@ -265,6 +309,7 @@ class InlineHost:
         """Unload everything. Threads in which a model still answers are left to the end of the process."""
         await self.compiler.close()
         await self.cache.close()
+        self._source.close()
         self._loaders.shutdown(wait=False, cancel_futures=True)
         self._callers.shutdown(wait=False, cancel_futures=True)
 

@@ -65,7 +65,7 @@ class EndpointCard:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """One model that some gateway holds or failed to load, over all gateways."""
+    """One model that some gateway holds, is loading or failed to load, over all gateways."""
 
     name: str
     path: str

@@ -245,4 +245,4 @@ def _report(model: HostedModel) -> ModelReport:
     if model.loaded:
         return ModelReport(model.name, model.path, "loaded", model.size_bytes, model.description, model.notes)
     notes = tuple(note[:_MOST_NOTE_CHARS] for note in model.notes)
-    return ModelReport(model.name, model.path, "failed", 0, "", notes)
+    return ModelReport(model.name, model.path, "loading" if model.loading else "failed", 0, "", notes)

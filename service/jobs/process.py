@@ -104,7 +104,8 @@ class LocalModelOpener:
     """A model's folder, which each process of the pool loads for itself.
 
     It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it. What has code of its own
-    is in one of the `containers`, which the processes of the pool share; `version` changes with its files.
+    is in one of the `containers`, which the processes of the pool share, in an environment that its `image`
+    and the `place` of its files decide; `version` changes with its files.
     """
 
     model_dir: Path
@@ -115,11 +116,21 @@ class LocalModelOpener:
     code_dir: Path | None = None
     containers: Containers | None = None
     version: str = ""
+    image: str = ""
+    place: Path | None = None
 
     def load(self) -> Model:
         """Load the folder's model. Raises ModelFault."""
         loading = Loading(self.most_bytes, _MOST_PROGRAM_BYTES, self.containers)
-        return load_model(self.model_dir, self.environment, loading, self.code_dir, self.version)
+        return load_model(
+            self.model_dir,
+            self.environment,
+            loading,
+            self.code_dir,
+            self.version,
+            self.image,
+            self.place,
+        )
 
     def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""

@@ -134,6 +134,7 @@ def _open_pool(
         open_code(artifacts, environment),
         containers,
         fingerprint(artifacts, found, environment),
+        place=found,
     )
     return ProcessPool(opener, count)
 

@@ -304,6 +304,8 @@ class Worker:
             open_code(artifacts, environment),
             None if containers is None else containers.for_job(count, options.timeout_s),
             state.version,
+            state.image,
+            found,
         )
         pool = ProcessPool(opener, count, self._is_broken_off)
         self._current = _CurrentJob(job.name, pool, self._clock.monotonic())

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -11,9 +11,11 @@ from typing import NoReturn
 from service.hosting.containers.container_host import ContainerHost
 from service.hosting.containers.forks import ForkServer, machine_environment
 from service.hosting.containers.opener import Containers
+from service.hosting.environments.environments import Environments
+from service.objects.resolver import Resolver
 from service.processes.child import is_orphaned
 from service.processes.private import private_folder
-from service.settings import Settings, count_cpus
+from service.settings import DEPLOYMENTS, Settings, count_cpus
 
 _LOOK_S = 0.05
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
@@ -26,27 +28,47 @@ def run_model_host(folder: Path, parent_pid: int) -> int:
 
 
 @contextmanager
-def family_containers(settings: Settings) -> Iterator[Containers]:
-    """Those of a family, one process of which is to be their host; its gateways share them."""
+def family_containers(settings: Settings, further: Sequence[Path] = ()) -> Iterator[Containers]:
+    """Those of a family, one process of which is to be their host; its gateways share them.
+
+    Models below the folders `further` are as good as those of the models folder.
+    """
     with private_folder(settings.data) as folder:
-        yield _containers(settings, folder, settings.gateways)
+        yield _containers(settings, folder, settings.gateways, further)
 
 
 @contextmanager
-def containers_beside(settings: Settings) -> Iterator[Containers]:
+def containers_beside(settings: Settings, further: Sequence[Path] = ()) -> Iterator[Containers]:
     """Containers for a process that has no family; call it while that has one thread."""
     with private_folder(settings.data if settings.data.is_dir() else None) as folder:
         pid = _fork_host(folder)
         try:
-            yield _containers(settings, folder, 1)
+            yield _containers(settings, folder, 1, further)
         finally:
             os.kill(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
 
 
-def _containers(settings: Settings, folder: Path, sharers: int) -> Containers:
+def _containers(settings: Settings, folder: Path, sharers: int, further: Sequence[Path]) -> Containers:
     """The containers whose host is in `folder`, for so many processes that share them."""
-    return Containers(folder, count_cpus(), settings.model_timeout_s, settings.container_memory, sharers)
+    return Containers(
+        folder,
+        count_cpus(),
+        settings.model_timeout_s,
+        settings.container_memory,
+        sharers,
+        environments=_environments(settings, further),
+    )
+
+
+def _environments(settings: Settings, further: Sequence[Path]) -> Environments | None:
+    """Where environments are made for models that ask for one; None where they have to do without."""
+    if settings.environments == "off":
+        return None
+    deployments = Resolver(settings.buckets).folder(DEPLOYMENTS)
+    own = (settings.models, deployments, *further)
+    everywhere = settings.environments == "all"
+    return Environments(settings.data / "environments", own, everywhere, settings.wheels)
 
 
 def _fork_host(folder: Path) -> int:

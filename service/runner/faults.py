@@ -12,6 +12,7 @@ from importlib.machinery import PathFinder
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _USUAL_DIR = "/opt/ml/model"
+_RECORD = "sagebird.json"  # in environments that were made for models
 _TRACEBACK_CHARACTERS = 2000
 _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
     re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
@@ -66,8 +67,11 @@ def missing_module(where: str, name: str) -> str:
     if package != name and PathFinder.find_spec(package) is not None:
         return f"{needs}, which the installed {package} lacks: install a version that has it"
     wanted = _DISTRIBUTIONS.get(package, package.replace("_", "-"))
+    here = f"{needs}, which is not here: put it into code/ if it is yours"
+    if os.path.exists(os.path.join(sys.prefix, _RECORD)):  # this environment was made for the model
+        return f"{here}, or name {wanted} in code/requirements.txt"
     command = f"{shlex.quote(sys.executable)} -m pip install {wanted}"
-    return f"{needs}, which is not here: put it into code/ if it is yours, or install it: {command}"
+    return f"{here}, or install it: sagebird install {wanted} (or {command})"
 
 
 def lost_name(where: str, error: BaseException) -> str | None:

@@ -28,9 +28,9 @@ LEAD_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ModelReport:
-    """What one gateway says of one model; `state` is `loaded` or `failed`.
+    """What one gateway says of one model; `state` is `loaded`, `loading` or `failed`.
 
-    `notes` warn, or say why it failed.
+    `notes` warn, or say how the load goes, or why it failed.
     """
 
     name: str

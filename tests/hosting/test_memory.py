@@ -59,6 +59,8 @@ class Prepared:
     make: object
     version: str = "1"
     estimate_bytes: int = MODEL_BYTES
+    async def get_ready(self):
+        pass
     def load(self):
         return Model(self.make())
 

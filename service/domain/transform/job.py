@@ -28,10 +28,11 @@ class JobStatus(StrEnum):
 class JobState:
     """What is known of a job beside its document.
 
-    The model as it was when the job was made: `location` with its `environment`, and an `obstacle` where it
-    can never run here. `version` is the fingerprint of its files when the job began. `dropped` is the file
-    of the drop folder that the job was made for, as model/name, "" for others. Times are seconds since 1970,
-    0 for not yet; the counts are those of the end, `files` and `size_bytes` of the inputs also before.
+    The model as it was when the job was made: `location` with its `environment` and `image`, and an
+    `obstacle` where it can never run here. `version` is the fingerprint of its files when the job began.
+    `dropped` is the file of the drop folder that the job was made for, as model/name, "" for others. Times
+    are seconds since 1970, 0 for not yet; the counts are those of the end, `files` and `size_bytes` of the
+    inputs also before.
     """
 
     location: str = ""
@@ -46,6 +47,7 @@ class JobState:
     failed: int = 0
     rows_in: int = 0
     rows_out: int = 0
+    image: str = ""
 
     @staticmethod
     def read(state: Mapping[str, Any]) -> "JobState":

@@ -243,6 +243,7 @@ class ModelCache:
             version = await self._in_thread(self._source.version, key)
             prepared = await self._in_thread(self._source.prepare, key)
             version = prepared.version
+            await prepared.get_ready()
             entry = await self._load_into_room(key, prepared)
         except ModelFault as fault:
             if not self._loads.pop(key).stale:

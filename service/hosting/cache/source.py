@@ -11,7 +11,7 @@ from service.media.types import ARCHIVES
 
 @dataclass(frozen=True, slots=True)
 class ModelKey:
-    """What makes two calls share one loaded model: the same files, told the same environment.
+    """What makes two calls share one loaded model: the same files and image, told the same environment.
 
     `version` keeps deployments of one archive apart that was another one in between. `address` is what the
     caller knows the files by where their path says nothing: that of an object in a bucket.
@@ -20,6 +20,7 @@ class ModelKey:
     path: Path
     environment: tuple[tuple[str, str], ...] = ()
     version: str = ""
+    image: str = ""
     address: str = field(default="", compare=False)
 
     @property
@@ -42,6 +43,10 @@ class Prepared(Protocol):
     @property
     def estimate_bytes(self) -> int:
         """Memory that it will hold, as far as its files tell."""
+        ...
+
+    async def get_ready(self) -> None:
+        """Wait for what may take minutes, before it takes a thread and memory. Raises ModelFault."""
         ...
 
     def load(self) -> Model:

@@ -7,6 +7,7 @@ from pathlib import Path
 from service.errors import ModelFailure
 from service.hosting.containers.lease import Lease, take_lease
 from service.hosting.containers.spec import ContainerSpec
+from service.hosting.environments.environments import Environments
 from service.media.types import JSON
 
 WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
@@ -19,7 +20,7 @@ class Containers:
 
     `workers` are those of a container whose environment names no other number; a call may take `timeout_s`,
     all processes of one container together `memory_bytes`, 0 for any. So many `sharers` count equal parts of
-    what it holds.
+    what it holds. `environments` are made for models that ask for another one than the server's, None: never.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class Containers:
     memory_bytes: int = 0
     sharers: int = 1
     load_timeout_s: float = 600.0
+    environments: Environments | None = None
 
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""
@@ -40,8 +42,12 @@ class Containers:
         environment: Mapping[str, str],
         program: Path | None,
         code_dirs: tuple[Path, ...],
+        python: str = "",
     ) -> Lease:
-        """Have a container of a model stand. Blocking; raises ModelFault."""
+        """Have a container of a model stand, in the environment of `python` or the server's own.
+
+        Blocking; raises ModelFault.
+        """
         return take_lease(
             self.folder,
             ContainerSpec(
@@ -53,6 +59,7 @@ class Containers:
                 environment=dict(environment),
                 default_accept=environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON),
                 workers=self._workers(environment),
+                python=python,
                 timeout_s=self.timeout_s,
                 load_timeout_s=self.load_timeout_s,
                 memory_bytes=self.memory_bytes,

@@ -71,9 +71,13 @@ def load(contents: Contents) -> ContainedModel:
     containers = contents.containers
     if containers is None:
         raise ModelFailure("this model has code of its own, and nothing here runs such code")
-    warnings = missing_requirements(contents.code_dirs)
+    asked, environments = contents.lacking(), containers.environments
+    if asked is None or environments is None:
+        python, warnings = "", missing_requirements(contents.requirements)
+    else:
+        python, warnings = environments.python_for(asked, contents.tell), ()
     lease = containers.open(
-        contents.folder, contents.version, contents.environment, contents.script, contents.code_dirs
+        contents.folder, contents.version, contents.environment, contents.script, contents.code_dirs, python
     )
     return ContainedModel(contents, containers, lease, warnings)
 

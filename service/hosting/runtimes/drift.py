@@ -56,7 +56,8 @@ def drift_sentences(versions: set[str]) -> tuple[str, ...]:
     here = sklearn.__version__
     return tuple(
         f"fitted with scikit-learn {version}, this server runs {here}: predictions may differ; "
-        f"fit the model again with {here} or install scikit-learn=={version}"
+        f"fit the model again with {here}, or ask for scikit-learn=={version} in code/requirements.txt "
+        "(see SAGEBIRD_ENVIRONMENTS)"
         for version in sorted(versions)
     )
 

@@ -67,7 +67,8 @@ def missing_module(where: str, name: str) -> str:
         return f"{needs}, which the installed {package} lacks: install a version that has it"
     wanted = _DISTRIBUTIONS.get(package, package.replace("_", "-"))
     command = f"{shlex.quote(sys.executable)} -m pip install {wanted}"
-    return f"{needs}, which is not here: put it into code/ if it is yours, or install it: {command}"
+    here = f"{needs}, which is not here: put it into code/ if it is yours"
+    return f"{here}, or install it: sagebird install {wanted} (or {command})"
 
 
 def _message(error: BaseException, report: traceback.TracebackException) -> str:

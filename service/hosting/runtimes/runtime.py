@@ -7,17 +7,24 @@ from pathlib import Path
 from service.domain.image import BUILT_IN, runs_here
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.containers.opener import Containers
+from service.hosting.environments.asked import Asked
 from service.hosting.host import Model
 from service.media.types import JSON
+
+
+def _tell_nobody(_how: str) -> None:
+    """Nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
     """One artifact, unpacked, and what its model is told.
 
-    `version` changes whenever its files do. `image` is the container image that is asked for. `script` is the
-    file of its handlers and `code_dirs` are where its own modules lie, if it has any; they run in
-    `containers`. A model in this process may take `room`, and its programs `most_program_bytes`, 0 for none.
+    `version` changes whenever its files do. `image` is the container image that is asked for, and `place`
+    where the files come from, if not from `folder` itself. `script` is the file of its handlers and
+    `code_dirs` are where its own modules lie, if it has any; they run in `containers`, with what
+    `requirements` names. `tell` is told how a load goes that takes long.
+    A model in this process may take `room`, and its programs `most_program_bytes`, 0 for none.
     """
 
     folder: Path
@@ -26,9 +33,22 @@ class Contents:
     image: str = BUILT_IN
     script: Path | None = None
     code_dirs: tuple[Path, ...] = ()
+    requirements: Path | None = None
+    place: Path | None = None
     containers: Containers | None = None
     room: Room = UNLIMITED
     most_program_bytes: int = 0
+    tell: Callable[[str], None] = _tell_nobody
+
+    def lacking(self) -> Asked | None:
+        """What it asks for that the server's own environment has not; None where it runs in that one.
+
+        Raises ModelFailure.
+        """
+        environments = None if self.containers is None else self.containers.environments
+        if environments is None:
+            return None
+        return environments.lacking(self.place or self.folder, self.requirements, self.image, self.version)
 
     @property
     def default_accept(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from service.domain.image import BUILT_IN
+from service.domain.image import BUILT_IN, framework_of, runs_here
 from service.errors import ModelFailure
 from service.hosting.artifacts.unpacked import Room
 from service.hosting.containers.opener import Containers
@@ -44,6 +44,10 @@ def _has_script(contents: Contents) -> bool:
     return contents.script is not None
 
 
+def _asks_for_another_environment(contents: Contents) -> bool:
+    return contents.lacking() is not None
+
+
 def _is_left(contents: Contents) -> bool:
     """What no other row serves, since this one says what is missing."""
     return True
@@ -51,6 +55,7 @@ def _is_left(contents: Contents) -> bool:
 
 RUNTIMES: Final = (
     Runtime("container", _has_script, _load_container, shared=True),
+    Runtime("environment", _asks_for_another_environment, _load_container, shared=True),
     Runtime("scikit-learn", _is_left, _load_pickle, PICKLES),
 )
 
@@ -69,6 +74,12 @@ class Loading:
     containers: Containers | None = None
     runtimes: Sequence[Runtime] = RUNTIMES
 
+    def image_that_counts(self, image: str) -> str:
+        """The image that a model is loaded for; "" where it makes no difference which one it is."""
+        environments = None if self.containers is None else self.containers.environments
+        named = environments is not None and environments.everywhere and framework_of(image) is not None
+        return image if image and (named or not runs_here(image)) else ""
+
 
 def read_contents(
     model_dir: Path,
@@ -76,13 +87,15 @@ def read_contents(
     loading: Loading,
     code_dir: Path | None = None,
     version: str = "",
-    image: str = BUILT_IN,
+    image: str = "",
+    place: Path | None = None,
 ) -> Contents:
     """What lies in a model's folder, by names alone; `version` changes whenever one of its files does.
 
-    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from
-    the model, in code/, then at the top), then for a model file.
-    Modules of all these places can be imported. Source: contract A.3, A.4. Raises ModelFailure.
+    The files come from `place`, an archive or the folder itself. Looks for the script first
+    (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from the model, in code/, then
+    at the top), then for a model file. Modules of all these places can be imported; a requirements.txt at the
+    top of a model is not read, as in AWS's container. Source: contract A.3, A.4. Raises ModelFailure.
     """
     below = (model_dir / "code", model_dir)
     places = [each for each in (below if code_dir is None else (code_dir, *below)) if each.is_dir()]
@@ -92,9 +105,11 @@ def read_contents(
         model_dir,
         environment,
         version,
-        image,
+        image or BUILT_IN,
         script,
         code_dirs,
+        _find_requirements(model_dir, code_dir),
+        place,
         loading.containers,
         Room(loading.most_bytes, frozenset(name for place in code_dirs for name in _modules(place))),
         loading.most_program_bytes,
@@ -110,10 +125,17 @@ def load_model(
     loading: Loading = NOTHING_MORE,
     code_dir: Path | None = None,
     version: str = "",
+    image: str = "",
+    place: Path | None = None,
 ) -> Model:
     """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault."""
-    contents = read_contents(model_dir, environment, loading, code_dir, version)
+    contents = read_contents(model_dir, environment, loading, code_dir, version, image, place)
     return choose_runtime(contents, loading.runtimes).load(contents)
+
+
+def _find_requirements(model_dir: Path, code_dir: Path | None) -> Path | None:
+    folders = [model_dir / "code"] if code_dir is None else [code_dir, model_dir / "code"]
+    return next((each for folder in folders if (each := folder / "requirements.txt").is_file()), None)
 
 
 def _code_dirs(places: Sequence[Path], script: Path | None) -> Iterator[Path]:

@@ -59,6 +59,9 @@ class FakePrepared:
     version: str
     estimate_bytes: int
 
+    async def get_ready(self) -> None:
+        """It is."""
+
     def load(self) -> Model:
         self.begin()
         if self.plan.may_load is not None:

@@ -77,6 +77,9 @@ class FakePrepared:
     estimate_bytes: int
     size_bytes: int
 
+    async def get_ready(self) -> None:
+        """It is."""
+
     def load(self) -> Model:
         try:
             self.source.maybe_fail()

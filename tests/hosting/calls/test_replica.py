@@ -116,6 +116,9 @@ class _Prepared:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
 
+    async def get_ready(self) -> None:
+        """It is."""
+
     def load(self) -> Model:
         assert self._rig.may_load.wait(HANG_S)
         if self._rig.load_error is not None:

@@ -225,7 +225,8 @@ def test_version_drift_becomes_a_warning(tmp_path: Path, classifier: Any) -> Non
     for _ in range(2):  # Python shows a warning once; each load must tell it
         assert load(tmp_path, {}).warnings == (
             f"fitted with scikit-learn 1.2.0, this server runs {HERE}: predictions may differ; "
-            f"fit the model again with {HERE} or install scikit-learn==1.2.0",
+            f"fit the model again with {HERE}, or ask for scikit-learn==1.2.0 in code/requirements.txt "
+            "(see SAGEBIRD_ENVIRONMENTS)",
         )
 
 

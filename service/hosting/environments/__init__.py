@@ -1,0 +1,1 @@
+"""Environments that models ask for: what each asks, which interpreters there are, and how one is made."""

@@ -1,0 +1,101 @@
+"""What a model asks of its environment, and whether the server's own has it.
+
+A requirements.txt beside its script, and a container image whose tag names a version. What AWS's image has
+besides goes with it: in versions of the time of its scikit-learn, since newer ones would not be understood.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from service.domain.image import framework_of
+from service.hosting.artifacts.requirements import lacking, read_requirements
+
+_SKLEARN: Final = "scikit-learn"
+_BASE: Final = (_SKLEARN, "numpy", "scipy", "pandas", "joblib")
+_PATCHES: Final = 5
+
+# From scikit-learn's minor version on: what is newer than these was never tried with it, or breaks it.
+_LIMITS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "1.7": {"numpy": "<2.4", "scipy": "<1.17", "pandas": "<3"},
+        "1.6": {"numpy": "<2.3", "scipy": "<1.16", "pandas": "<3"},
+        "1.5": {"numpy": "<2.2", "scipy": "<1.15", "pandas": "<3", "joblib": "<1.5"},
+        "1.4": {"numpy": "<2", "scipy": "<1.14", "pandas": "<2.3", "joblib": "<1.5"},
+        "1.3": {"numpy": "<2", "scipy": "<1.12", "pandas": "<2.2", "joblib": "<1.4"},
+        "1.2": {"numpy": "<1.25", "scipy": "<1.11", "pandas": "<2.1", "joblib": "<1.3"},
+        "1.1": {"numpy": "<1.24", "scipy": "<1.10", "pandas": "<2", "joblib": "<1.3"},
+        "1.0": {"numpy": "<1.24", "scipy": "<1.10", "pandas": "<2", "joblib": "<1.3"},
+        "0.24": {"numpy": "<1.22", "scipy": "<1.8", "pandas": "<1.4", "joblib": "<1.2"},
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An environment that somebody asks for.
+
+    `packages` are installed with what `file` names, if there is one; `texts` is all that it says, and `shown`
+    says who asks. What is equal in packages and texts is one environment; `version` keeps those apart that
+    name files of which the texts do not tell, "" for the rest.
+    """
+
+    packages: tuple[str, ...]
+    file: Path | None = None
+    texts: tuple[str, ...] = ()
+    version: str = ""
+    shown: str = ""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal where the same environment is asked for."""
+        return self.texts, self.packages, self.version
+
+
+def what_is_lacking(file: Path | None, image: str, version: str) -> Asked | None:
+    """What a model asks for that the server's own environment has not; None where that will do.
+
+    `file` is its requirements.txt; `image` is "" where no version is taken from it; `version` changes with
+    the model's files. Raises ModelFailure for a file that cannot be read.
+    """
+    given = None if file is None else read_requirements(file)
+    framework = framework_of(image)
+    needed = () if given is None else given.needed
+    if framework is not None and not _names(needed, framework[0]):
+        needed = (*needed, Requirement("".join(framework)))
+    if (given is None or given.plain) and not lacking(needed):
+        return None
+    packages = _packages(needed, () if given is None else given.needed)
+    if given is None:
+        return Asked(packages, shown=f"{needed[0]} (of the image {image.rpartition('/')[2]})")
+    return Asked(packages, given.file, given.texts, "" if given.plain else version, given.shown)
+
+
+def _names(needed: Sequence[Requirement], name: str) -> bool:
+    return any(canonicalize_name(each.name) == name for each in needed)
+
+
+def _packages(needed: Sequence[Requirement], in_file: Sequence[Requirement]) -> tuple[str, ...]:
+    """What AWS's image has, as far as the file does not name it itself."""
+    asked = [each.specifier for each in needed if canonicalize_name(each.name) == _SKLEARN]
+    here = metadata.version(_SKLEARN)
+    if not asked:  # as it was trained here
+        asked = [SpecifierSet(f"=={here}")]
+    limits = {} if all(each.contains(here, prereleases=True) for each in asked) else _limits(asked)
+    versions = {_SKLEARN: str(asked[0]), **limits}
+    return tuple(f"{name}{versions.get(name, '')}" for name in _BASE if not _names(in_file, name))
+
+
+def _limits(asked: Sequence[SpecifierSet]) -> Mapping[str, str]:
+    """Those of the newest scikit-learn that is asked for."""
+    for minor, limits in _LIMITS.items():
+        if any(all(each.contains(f"{minor}.{patch}") for each in asked) for patch in range(_PATCHES)):
+            return limits
+    return {}

@@ -1,0 +1,168 @@
+"""Environments below one folder: each made once, by who needs it first, and shared by all who ask the same.
+
+One is there whole or not at all: it is made under another name and then moved to its place, by one process at
+a time. Not in here: who asks for what (asked); how uv is called (installer).
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from service.errors import ModelFailure
+from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
+from service.hosting.environments.asked import Asked, what_is_lacking
+from service.hosting.environments.installer import NotInstalled, Tell, install, make_environment
+from service.hosting.environments.interpreters import Interpreter, interpreters
+from service.log import get_logger
+
+RECORD: Final = "sagebird.json"
+"""In each environment: what it was made for."""
+_CACHE: Final = ".cache"
+_OFF: Final = "SAGEBIRD_ENVIRONMENTS=off runs it with what the server has"
+
+
+@dataclass(frozen=True, slots=True)
+class Environments:
+    """Where environments are made, and for whom: models that lie below one of the `own` folders, or all.
+
+    `wheels` is a folder of packages that is used instead of an index. With `everywhere` the version that an
+    image names counts as well.
+    """
+
+    folder: Path
+    own: tuple[Path, ...] = ()
+    everywhere: bool = False
+    wheels: Path | None = None
+
+    def lacking(self, place: Path, file: Path | None, image: str, version: str) -> Asked | None:
+        """What a model asks for that the server's own environment has not; None where that has to do.
+
+        `place` is where its files come from, `file` its requirements.txt and `version` changes with them.
+        Raises ModelFailure.
+        """
+        real = Path(os.path.realpath(place))
+        if not self.everywhere and not any(real.is_relative_to(os.path.realpath(own)) for own in self.own):
+            return None
+        return what_is_lacking(file, image if self.everywhere else "", version)
+
+    def python_for(self, asked: Asked, tell: Tell) -> str:
+        """The interpreter of the environment, which is made now if nobody made it before. Blocks.
+
+        `tell` is told how that goes. Raises ModelFailure.
+        """
+        known = [(each, self.folder / _name(asked, each)) for each in interpreters()]
+        for _, place in known:
+            if _is_whole(place):
+                return str(place / "bin" / "python")
+        refused: list[tuple[Interpreter, NotInstalled]] = []
+        for interpreter, place in known:
+            try:
+                self._make(place, interpreter, asked, tell)
+                return str(place / "bin" / "python")
+            except NotInstalled as error:
+                refused.append((interpreter, error))
+                if error.final:
+                    break
+            except OSError as error:
+                raise ModelFailure(f"{asked.shown}: no environment can be made: {error}.") from error
+        raise ModelFailure(_refusal(asked, refused))
+
+    def _make(self, place: Path, interpreter: Interpreter, asked: Asked, tell: Tell) -> None:
+        """Raises NotInstalled, OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        began_ns = time.time_ns()
+        with _only_one(place.with_suffix(".lock"), tell):
+            if _is_whole(place):
+                return
+            _repeat_refusal(place, began_ns)
+            sweep(self.folder)
+            try:
+                self._fill(place, interpreter, asked, tell)
+            except NotInstalled as error:
+                _remember_refusal(place, error)
+                raise
+
+    def _fill(self, place: Path, interpreter: Interpreter, asked: Asked, tell: Tell) -> None:
+        named = [*([] if asked.file is None else ["--requirement", str(asked.file)]), *asked.packages]
+        began_s, cache = time.monotonic(), self.folder / _CACHE
+        wanted = ", ".join(asked.packages) if asked.file is None else asked.shown
+        heard = f"its environment is being made, for {wanted} with Python {interpreter.version}"
+        tell(heard)
+        with unfinished(self.folder) as temporary:
+            make_environment(temporary, interpreter.path, cache, lambda _line: None)
+            python = temporary / "bin" / "python"
+            install(python, named, self.wheels, cache, lambda line: tell(f"{heard}: {line}"))
+            record = {"python": interpreter.version, "asked": asked.texts, "packages": asked.packages}
+            (temporary / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+            remove_tree(place)  # one whose interpreter is gone
+            temporary.rename(place)
+        get_logger("sagebird.environments").info(
+            "environment made",
+            folder=str(place),
+            asked_by=asked.shown,
+            python=interpreter.version,
+            seconds=round(time.monotonic() - began_s, 1),
+        )
+
+
+def _name(asked: Asked, interpreter: Interpreter) -> str:
+    implementation = f"{sys.implementation.name}-{interpreter.version}-{sysconfig.get_platform()}"
+    told = json.dumps([implementation, *asked.key])
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _is_whole(place: Path) -> bool:
+    return os.access(place / "bin" / "python", os.X_OK) and (place / RECORD).is_file()
+
+
+@contextmanager
+def _only_one(lock: Path, tell: Tell) -> Iterator[None]:
+    """Wait until nobody else is at it; who dies is not."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("its environment is being made by another process")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remember_refusal(place: Path, error: NotInstalled) -> None:
+    """For those who waited meanwhile, and need not try the same."""
+    with suppress(OSError):  # the disk may be full
+        _refusal_of(place).write_text(json.dumps({"reason": error.reason, "final": error.final}))
+
+
+def _repeat_refusal(place: Path, began_ns: int) -> None:
+    file = _refusal_of(place)
+    with suppress(FileNotFoundError, ValueError, KeyError):
+        if file.stat().st_mtime_ns > began_ns:
+            told = json.loads(file.read_text())
+            raise NotInstalled(told["reason"], final=told["final"])
+        file.unlink()
+
+
+def _refusal_of(place: Path) -> Path:
+    return place.with_suffix(".refused")
+
+
+def _refusal(asked: Asked, refused: list[tuple[Interpreter, NotInstalled]]) -> str:
+    """One sentence: the reason for the server's own interpreter, and which others were tried."""
+    (first, error), *others = refused
+    if others and others[-1][1].final:  # an index that could be reached before
+        first, error = others[-1]
+    tried = ", ".join(each.version for each, _ in others)
+    more = f" (nor with {tried})" if tried else ""
+    return f"{asked.shown} cannot be installed with Python {first.version}{more}: {error.reason}; {_OFF}."

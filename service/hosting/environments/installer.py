@@ -1,0 +1,137 @@
+"""Calls uv: to make an environment and to install into one, with its reasons in one sentence."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_LONGEST_S: Final = 1800.0
+_MOST_REASON_CHARS: Final = 600
+_MOST_LINES: Final = 500
+# Whose own build from source takes a compiler and an hour: another interpreter has a wheel, or none has.
+_ONLY_WHEELS: Final = (
+    *("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "torch", "tensorflow"),
+    *("xgboost", "lightgbm", "catboost", "onnxruntime", "onnx", "numba", "llvmlite"),
+)
+# The kernel ends uv with whoever asked for it, so that nobody fills a folder that another one clears.
+_GUARD: Final = """
+import ctypes, os, sys
+parent = int(sys.argv[1])
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+if os.getppid() == parent:
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+_MIRRORS: Final = (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX"))
+_LEFT_OUT: Final = ("AWS_", "SAGEBIRD_", "PYTHON", "VIRTUAL_ENV", "CONDA_")
+_UNREACHABLE: Final = re.compile(r"Request failed|Failed to fetch|Failed to download|error sending request")
+_DEPENDS_ON_PYTHON: Final = re.compile(
+    r"has no (?:usable )?wheels|current Python|Python ?[<>=~!]|Failed to build|build backend"
+)
+
+Tell = Callable[[str], None]
+
+
+class NotInstalled(Exception):
+    """Why uv did not do what it was asked for; with another interpreter it may, unless it is `final`."""
+
+    def __init__(self, reason: str, *, final: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.final = final
+
+
+def make_environment(folder: Path, python: str, cache: Path, tell: Tell) -> None:
+    """Make an empty environment of an interpreter, which may be moved later. Raises NotInstalled."""
+    _run(["venv", "--relocatable", "--allow-existing", "--python", python, str(folder)], cache, tell)
+
+
+def install(
+    python: Path, packages: Sequence[str], wheels: Path | None, cache: Path | None, tell: Tell
+) -> None:
+    """Install what is named into the environment of an interpreter. Raises NotInstalled.
+
+    `wheels` is a folder that has all of it, instead of an index.
+    """
+    if wheels is not None and not wheels.is_dir():
+        raise NotInstalled(f"SAGEBIRD_WHEELS names {wheels}, which is no folder", final=True)
+    offline = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
+    ready = [f"--only-binary={name}" for name in _ONLY_WHEELS]
+    _run(["pip", "install", "--python", str(python), *offline, *ready, *packages], cache, tell)
+
+
+def _run(arguments: Sequence[str], cache: Path | None, tell: Tell) -> None:
+    command = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), _find_uv(), *arguments]
+    said: list[str] = []
+    with subprocess.Popen(  # noqa: S603 - uv, with arguments that are no options
+        command,
+        cwd="/",
+        env=_environment(cache),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        process_group=0,
+    ) as process:
+        watch = threading.Timer(_LONGEST_S, _kill, [process.pid])
+        watch.start()
+        try:
+            assert process.stdout is not None  # noqa: S101 - a pipe, as asked for
+            for line in process.stdout:
+                said = [*said[-_MOST_LINES:], line.rstrip()]
+                tell(line.strip())
+        except BaseException:
+            _kill(process.pid)
+            raise
+        finally:
+            watch.cancel()
+    if process.returncode:
+        reason = _reason(said) or f"uv ended with {process.returncode}"
+        final = _UNREACHABLE.search(reason) is not None or _DEPENDS_ON_PYTHON.search(reason) is None
+        raise NotInstalled(reason, final=final)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _find_uv() -> str:
+    """The one beside this interpreter, or another. Raises NotInstalled."""
+    own = Path(sysconfig.get_path("scripts"), "uv")
+    found = str(own) if own.is_file() else shutil.which("uv")
+    if found is None:
+        raise NotInstalled("uv is not installed beside sagebird", final=True)
+    return found
+
+
+def _environment(cache: Path | None) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
+    for theirs, name in _MIRRORS:
+        if theirs in kept:
+            kept.setdefault(name, kept[theirs])
+    if cache is not None:  # on the same disk, so that environments share the files of equal packages
+        kept.setdefault("UV_CACHE_DIR", str(cache))
+    return {**kept, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+
+
+def _reason(said: Sequence[str]) -> str:
+    """What uv says went wrong, as one sentence without its end: its causes, without hints."""
+    begin = next((number for number, line in enumerate(said) if line.startswith("error:")), -3)
+    text = " ".join(" ".join(said[begin:]).partition("hint:")[0].split()).removeprefix("error: ")
+    causes = [cause.strip().rstrip(".:") for cause in text.split("cause:")]
+    if len(causes) > 1 and causes[0].startswith(("No solution", "Request failed")):
+        causes = causes[1:]  # the next one says more
+    if len(causes) > 2:
+        causes = [causes[0], causes[-1]]
+    reason = ": ".join(causes)
+    return reason if len(reason) <= _MOST_REASON_CHARS else f"{reason[:_MOST_REASON_CHARS]} …"

@@ -24,6 +24,9 @@ COPY service service
 RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
  && /opt/build/bin/pip --python /opt/sagebird install --no-deps /tmp/wheels/*.whl
 COPY models models
+# … or listed beside endpoints.yaml, where `make` and `sagebird serve` find it as well.
+RUN [ ! -f models/requirements.txt ] \
+ || /opt/build/bin/pip --python /opt/sagebird install --constraint constraints.txt --requirement models/requirements.txt
 RUN /opt/sagebird/bin/python models/train_all.py
 
 FROM ${BASE_IMAGE}

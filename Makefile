@@ -119,10 +119,13 @@ SUITABLE := import sys, venv; from importlib.util import find_spec as has; \
 	if "$$python" -c 'import ensurepip' 2>/dev/null; then "$$python" -m venv .venv; \
 	else "$$python" -m venv --without-pip .venv && "$$python" -m pip --python .venv install --quiet pip; fi
 
-$(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt
+# What your models need beside scikit-learn.
+LISTED := $(wildcard models/requirements.txt)
+
+$(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt $(LISTED)
 	@echo "Installing sagebird and what it runs with (about a minute the first time)"
 	@$(call install,setuptools)
-	@$(call install,--no-build-isolation --editable .)
+	@$(call install,--no-build-isolation --editable . $(LISTED:%=--requirement %))
 	@touch $@
 
 # Every version is named, so nothing is resolved; --no-deps also keeps pip from asking an index for more.
@@ -134,8 +137,8 @@ $(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt
 	  --only-binary :all: --requirement tests/aws/control/sdk/requirements.txt
 	@touch $@
 
-$(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt
+$(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt $(LISTED)
 	@echo "Installing sagebird and what it is tested with (about a minute the first time)"
 	@$(call install,setuptools)
-	@$(call install,--no-build-isolation --editable '.[dev]')
+	@$(call install,--no-build-isolation --editable '.[dev]' $(LISTED:%=--requirement %))
 	@touch $(RUNTIME) $@

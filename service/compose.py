@@ -34,6 +34,7 @@ from service.processes.startup import (
     address,
     begin,
     begin_beside,
+    install_listed,
     listen,
     only_one,
     prepare_state,
@@ -60,6 +61,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
         StartupError: it can never start so.
     """
     begin(settings)
+    install_listed(settings)
     with only_one(settings.data), listen(settings.host, settings.port) as listener:
         prepare_state(settings, lambda store: build_declared_file(settings, store).begin())
         announce(address(listener))
@@ -103,7 +105,8 @@ def _run(settings: Settings, listener: socket.socket, control: ControlPlane | No
     """Fork the family and keep it alive; without `control` a container's."""
     parent = os.getpid()
     url = None if control is None else settings.public_url or reachable(address(listener))
-    with family_containers(settings) as containers:
+    further = [_SAGEMAKER_MODELS] if control is None else []
+    with family_containers(settings, further) as containers:
         shared = Shared(uuid.uuid4().hex, control, containers)
 
         def worker() -> int:

@@ -25,6 +25,7 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "endpoints": "calls",
         **dict.fromkeys(("describe", "weights", "delete"), "deployments"),
         "models": "calls",
+        "install": "install",
     }
 )
 """Commands in the order of the help -> the file that has it."""

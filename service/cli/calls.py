@@ -115,7 +115,7 @@ def models(
     url: Url = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Show the models that a running server has: on disk, loaded, or failed and why."""
+    """Show the models that a running server has: on disk, loading, loaded, or failed and why."""
     cards = status(url)["models"]
     if as_json:
         typer.echo(json.dumps(cards, indent=2))

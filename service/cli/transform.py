@@ -162,7 +162,7 @@ def _carry_out(request: TransformRequest, models: Path | None, data: Path | None
     counted = "rows" if looks else "requests"
     bar = _Bar(SystemClock(), counted)
     try:
-        with containers_beside(settings) as containers, bar:
+        with containers_beside(settings, roots) as containers, bar:
             parts = open_transform_parts(settings, model_roots=roots, allow_paths=True, containers=containers)
             outcome = run_request(request, parts, JobMonitor(SystemClock(), NoJournal(), tell=bar.tell))
     except KeyboardInterrupt:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from service.errors import SagebirdError, StartupError
 from service.hosting.artifacts.debris import sweep
+from service.hosting.environments.beside import install_beside, listed_is_here
+from service.hosting.environments.installer import NotInstalled
 from service.http.door import end_listening
 from service.log import get_logger
 from service.objects.resolver import Resolver
@@ -60,6 +62,20 @@ def begin_beside(settings: Settings) -> None:
     """The same for who works on the state that a server made. Raises StartupError."""
     begin(settings)
     check_whole(settings.state)
+    install_listed(settings)
+
+
+def install_listed(settings: Settings) -> None:
+    """Install what is listed beside endpoints.yaml. A server without some package serves all other models."""
+    file, log = settings.listed_packages, get_logger("sagebird")
+    if settings.environments == "off" or not file.is_file():
+        return
+    try:
+        if not listed_is_here(file):
+            log.info("packages are installed", listed=str(file))
+            install_beside((), file, settings.wheels, lambda line: log.debug("uv", line=line))
+    except NotInstalled as error:
+        log.warning("packages are not installed", listed=str(file), reason=error.reason)
 
 
 def _tell_unknown_pins(settings: Settings) -> None:

@@ -17,13 +17,13 @@ def _names(wanted: str = "") -> list[str]:
 def test_the_help_has_all_commands_in_order() -> None:
     assert _names() == [
         *("serve", "container", "worker", "transform", "jobs", "deploy", "invoke", "load", "endpoints"),
-        *("describe", "weights", "delete", "models"),
+        *("describe", "weights", "delete", "models", "install"),
     ]
 
 
 @pytest.mark.parametrize("wanted", ["", "--help", "-h", "nonsense"])
 def test_whatever_is_no_command_meets_all_of_them(wanted: str) -> None:
-    assert len(_names(wanted)) == 13
+    assert len(_names(wanted)) == 14
 
 
 @pytest.mark.parametrize("name", _names())
@@ -37,6 +37,7 @@ def test_a_command_that_is_named_comes_alone(name: str) -> None:
         ("invoke", "[OPTIONS] ENDPOINT [FILE|-]"),
         ("load", "[OPTIONS] [ENDPOINT]"),
         ("weights", "[OPTIONS] ENDPOINT VARIANT=WEIGHT..."),
+        ("install", "[OPTIONS] [PACKAGE]..."),
     ],
 )
 def test_usage_has_neither_braces_nor_brackets_in_brackets(name: str, usage: str) -> None:

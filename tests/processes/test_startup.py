@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StartupError
-from service.processes.startup import address, begin, check_folders, listen, only_one
+from service.processes.startup import address, begin, check_folders, install_listed, listen, only_one
 from service.settings import Settings, load_settings
 
 
@@ -160,3 +160,30 @@ def test_a_pinned_model_that_is_not_there_is_told(tmp_path: Path, caplog: pytest
         record.getMessage() for record in caplog.records if "SAGEBIRD_PINNED_MODELS" in record.getMessage()
     ]
     assert "['irsi']" in told
+
+
+def listed(tmp_path: Path, text: str, **options: object) -> Settings:
+    (tmp_path / "requirements.txt").write_text(text)
+    return load_settings(models=tmp_path, data=tmp_path / "data", wheels=tmp_path / "no-wheels", **options)
+
+
+def test_what_is_listed_and_here_needs_no_installing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install_listed(settings(tmp_path, tmp_path / "data"))
+    install_listed(listed(tmp_path, "numpy\n"))
+    install_listed(listed(tmp_path, "absent-package\n", environments="off"))
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("absent-package\n", "no-wheels, which is no folder"), ("? ?\n", "line 1")]
+)
+def test_a_server_starts_without_what_cannot_be_installed_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, reason: str
+) -> None:
+    install_listed(listed(tmp_path, text))
+
+    assert "packages are not installed" in caplog.text
+    assert reason in caplog.text

@@ -180,12 +180,13 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
         containers=shared.containers,
     )
     registry.watch_gauges(lambda: _gauges(host, limits))
-    follower = Follower(store, host, registry, f"{shared.family}/{slot}")
+    follower = Follower(store, host, registry, f"{shared.family}/{slot}", shared.newest)
     predictor = Predictor(
         lambda: follower.directory,
         random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret
         registry,
         follower.catch_up,
+        keep_up=follower.keep_up,
     )
     rounds = Round(asyncio.get_running_loop())
     registered = RegisteredModels(store, host)

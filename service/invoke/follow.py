@@ -10,6 +10,7 @@ from service.domain.kinds import Kind
 from service.errors import SagebirdError
 from service.hosting.host import Host, HostedModel
 from service.invoke.directory import EMPTY, Directory, next_directory
+from service.invoke.newest import Newest
 from service.invoke.warming import Warming
 from service.log import Trouble, get_logger
 from service.observe.counts import Registry
@@ -43,13 +44,17 @@ class _Problem:
 class Follower:
     """Follows the store on behalf of one gateway process."""
 
-    def __init__(self, store: Store, host: Host, registry: Registry, member: str) -> None:
-        """`member` is the name of the gateway in its family."""
+    def __init__(
+        self, store: Store, host: Host, registry: Registry, member: str, newest: Newest | None = None
+    ) -> None:
+        """`member` is the name of the gateway in its family, which shares `newest`."""
         self.directory: Directory = EMPTY
         self._store = store
         self._host = host
         self._registry = registry
         self._member = member
+        self._newest = Newest() if newest is None else newest
+        self._blind_until_s = 0.0  # on the event loop's clock
         self._warming = Warming(host)
         self._reported: GatewayReport | None = None
         self._following = asyncio.Lock()
@@ -122,8 +127,25 @@ class Follower:
         async with self._following:
             seen = self.directory.revision
             delta = await asyncio.to_thread(self._store.changes_since, seen, (Kind.ENDPOINT,))
-            if delta.revision != seen:
+            if self.directory.revision == seen != delta.revision:  # else `keep_up` has read it since
                 self._follow(delta)
+
+    def keep_up(self) -> None:
+        """Be as new as every other gateway of the family; call it before answering.
+
+        The store is read at once, as an exception: only another gateway that has just gone over is a reason.
+        """
+        if self._newest.revision <= self.directory.revision:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._blind_until_s:
+            return
+        try:
+            delta = self._store.changes_since(self.directory.revision, (Kind.ENDPOINT,))
+            if delta.revision != self.directory.revision:
+                self._follow(delta)
+        except SagebirdError:  # the store is away: the next look tells
+            self._blind_until_s = now_s + LOOK_S
 
     async def warm(self) -> None:
         """Wait until everything that is being warmed up has answered or failed."""
@@ -223,6 +245,8 @@ class Follower:
         names |= {name for kind, name in delta.removed if kind is Kind.ENDPOINT}
         if delta.complete:
             names |= before.endpoints.keys()
+        if names:
+            self._newest.note(after.revision)
         self._warming.follow(
             (name, before.endpoints.get(name), after.endpoints.get(name)) for name in sorted(names)
         )

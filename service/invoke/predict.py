@@ -51,14 +51,16 @@ class Predictor:
         registry: Registry,
         catch_up: Callable[[], Awaitable[None]] | None = None,
         taps: Sequence[Tap] = (),
+        keep_up: Callable[[], None] = lambda: None,
     ) -> None:
         """Answer nothing yet.
 
         `draw` gives numbers in [0, 1) that share out the traffic; `catch_up` brings the directory up to date
         before a request is refused, for another gateway may already answer it; `taps` are told of each
-        invocation of a variant that is over.
+        invocation of a variant that is over. `keep_up` is called before invocations are answered.
         """
         self._directory = directory
+        self._keep_up = keep_up
         self._routing = Routing(directory, draw, catch_up)
         self._registry = registry
         self._settling = Settling(taps)
@@ -87,6 +89,7 @@ class Predictor:
         prediction. The variant that was drawn is asked either way: drawing anew would favour the quick ones.
         """
         begun_s = perf_counter()
+        self._keep_up()
         found: list[list[InvocationOutcome]] = []
         places: list[int] = []
         parts: list[_Part] = []

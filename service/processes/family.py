@@ -2,12 +2,13 @@
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import preload
 from service.http.accepting import Balance, Place
 from service.http.door import keep_from_beginning
+from service.invoke.newest import Newest
 from service.processes.control_plane import ControlPlane
 from service.processes.supervisor import Role, Supervisor
 from service.settings import Settings
@@ -17,11 +18,15 @@ _WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, n
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the processes of one family have in common: its name, its containers, a server's control plane."""
+    """What the processes of one family have in common; made before they are forked.
+
+    Its name, its containers, a server's control plane, and the newest revision that one of them answers by.
+    """
 
     family: str
     control: ControlPlane | None
     containers: Containers
+    newest: Newest = field(default_factory=Newest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from service.domain.endpoint import WarmState
 from service.domain.kinds import Kind
 from service.invoke.follow import Follower
+from service.invoke.newest import Newest
 from service.store.database import Location
 from service.store.members import GatewayReport
 from service.store.store import REGISTERED_MODELS, Delta, Store
@@ -311,3 +312,25 @@ class _Locked(Store):
             self.refusals -= 1
             raise OSError("the disk is busy")
         return super().changes_since(revision, kinds)
+
+
+def test_no_gateway_answers_by_an_older_revision_than_another_has_answered_by(world: Open) -> None:
+    async def test() -> None:
+        async with world() as here:
+            here.declare(_GOOD)
+            newest = Newest()
+            one, other = (Follower(here.store, here.host, here.registry, name, newest) for name in "12")
+            await one.begin()
+            await other.begin()
+            here.declare(_BAD)
+            other.keep_up()
+            assert other.directory.revision == one.directory.revision  # nobody has gone over yet
+            await one.catch_up()
+            assert other.directory.revision < one.directory.revision
+            other.keep_up()
+            assert other.directory.revision == one.directory.revision
+            assert other.directory.endpoints == one.directory.endpoints
+            for follower in (one, other):
+                await follower.close()
+
+    asyncio.run(test())

@@ -34,9 +34,10 @@ JSON, CSV, LINES, NPY = WRITTEN = (
     "application/jsonlines",
     "application/x-npy",
 )
-_TEXT = "text/plain"
+_TEXT, _FORM = "text/plain", "application/x-www-form-urlencoded"
 LABEL, PROBABILITIES = OUTPUTS = ("predicted_label", "probabilities")
 _SHOWN = f"{', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}"
+_ALIASES = dict.fromkeys(("application/x-jsonlines", "application/jsonl"), LINES)
 _GAPS = frozenset({"", "na", "nan", "null", "none"})
 _TRUTHS = {"true": 1.0, "false": 0.0}
 _VECTORIZERS = frozenset({"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"})
@@ -167,8 +168,9 @@ def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
     kind, parameters = _parsed(content_type)
     texts = model is not None and model.reads == "texts"
     if kind not in (*WRITTEN, _TEXT) or (kind == _TEXT and not texts):
+        curl = ", which curl says when told nothing," if kind == _FORM else ""
         raise RefusedCall(
-            f"Content-Type '{content_type}' is not read; send {_SHOWN}, or define input_fn.", 415
+            f"Content-Type '{content_type}'{curl} is not read; send {_SHOWN}, or define input_fn.", 415
         )
     if not body:
         raise RefusedCall("The body is empty.")
@@ -198,7 +200,8 @@ def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
 def _parsed(header: str) -> tuple[str, dict[str, str]]:
     kind, *rest = header.split(";")
     pairs = (part.partition("=") for part in rest)
-    return kind.strip().lower(), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
+    kind = kind.strip().lower()
+    return _ALIASES.get(kind, kind), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
 
 
 def _rows(document: Any, model: Fitted | None) -> Any:
@@ -294,7 +297,8 @@ def choose(accept: str, default: str) -> tuple[str, tuple[str, ...]]:
         ranges.append((less, kind, parameters.get("output", "")))
     for less, kind, output in sorted(ranges, key=lambda each: each[0]):
         for offer in (default, *WRITTEN) if less else ():
-            if kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1])):
+            fits = kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1]))
+            if fits and offer in WRITTEN:
                 return offer, outputs(output)
     raise RefusedCall(f"Accept '{accept}' names nothing that can be written; ask for {_SHOWN}.", 406)
 

@@ -178,9 +178,8 @@ def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
         if kind == NPY:
             array = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
             return model.shaped(array) if model and array.dtype.kind in "biuf" else array
-        text = body.decode(
-            "latin-1" if parameters.get("charset", "").lower() == "iso-8859-1" else "utf-8-sig"
-        )
+        is_latin = parameters.get("charset", "").lower() in ("iso-8859-1", "latin-1", "latin1")
+        text = body.decode("latin-1" if is_latin else "utf-8-sig")
         if kind == _TEXT:
             return [text[:-1] if text.endswith("\n") else text]
         if kind == CSV:
@@ -247,13 +246,13 @@ def _records(records: list[Any], model: Fitted | None) -> Any:
 
 def _csv_rows(text: str, model: Fitted | None, header: str | None) -> Any:
     rows = list(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True))
-    names, first = (model.names if model else None) or [], rows[0]
+    names, first = (model.names if model else None) or [], rows[0] if rows else []
     headed = header != "absent" and sorted(first) == sorted(names)
     rows = rows[1:] if headed or header == "present" else rows
-    if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise RefusedCall(
-            "There is no row below the header." if not rows else "The rows have not the same length."
-        )
+    if not rows:
+        raise RefusedCall("There is no row below the header." if first else "There is no row.")
+    if any(len(row) != len(rows[0]) for row in rows):
+        raise RefusedCall("The rows have not the same length.")
     if headed:
         places = [first.index(name) for name in names]
         rows = [[row[place] for place in places] for row in rows]

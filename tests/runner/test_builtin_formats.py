@@ -82,6 +82,7 @@ def test_null_is_nan(serving: Any) -> None:
     [
         (b"{", "application/json", 400, "The body is not application/json: Expecting"),
         (b"", "application/json", 400, "The body is empty."),
+        (b"\n", "text/csv", 400, "There is no row."),
         (b"\xff", "application/json", 400, "The body is not application/json: 'utf-8' codec"),
         (b"[[1], [2, 3]]", "application/json", 400, "The rows are not alike"),
         (b"1,2\n3\n", "text/csv", 400, "The rows have not the same length."),

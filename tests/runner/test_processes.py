@@ -17,6 +17,8 @@ import pytest
 from tests.runner.conftest import FLOWERS, Deploy
 from tests.runner.containers import RUNNER, WAIT_S, Container, ForkServer, start_alone
 
+pytestmark = pytest.mark.family
+
 ODD = """
 import json, os, signal, sys, threading, time
 import random

@@ -46,8 +46,9 @@ def predict_fn(what, model):
         if os.fork() == 0: raise SystemExit(1)
         return "parent"
     if what == "forked and slept":
-        if os.fork() == 0: time.sleep(1000)
-        return "parent"
+        child = os.fork()
+        if child == 0: time.sleep(1000)
+        return child
     if what == "alarm":
         def rang(number, frame): raise TimeoutError("rang")
         signal.signal(signal.SIGALRM, rang); signal.setitimer(signal.ITIMER_REAL, 0.01)
@@ -56,6 +57,9 @@ def predict_fn(what, model):
         import subprocess
         code = "import os, sys; print(sorted(os.listdir('/proc/self/fd')), sys.path[-1])"
         return subprocess.run(["python", "-c", code], stdout=subprocess.PIPE, text=True).stdout
+    if what == "background":
+        import subprocess
+        return subprocess.Popen(["sleep", "1000"]).pid
     if what == "processes":
         import multiprocessing
         with multiprocessing.get_context("fork").Pool(2) as pool: return pool.map(abs, [-1, -2])
@@ -144,7 +148,7 @@ def test_a_call_that_hangs_is_seen_and_its_worker_can_be_killed(odd: Container) 
 def test_a_child_that_a_handler_forks_never_answers(odd: Container) -> None:
     assert odd.call("fork").json == [True, odd.workers[0]]
     assert odd.call("forked and raised").json == "parent"
-    assert odd.call("forked and slept").json == "parent"
+    assert odd.call("forked and slept").json > 1
     assert odd.call("pid").json == odd.workers[0]
 
 
@@ -199,15 +203,22 @@ def test_a_model_may_print_what_nobody_waits_for(odd: Container) -> None:
 @pytest.mark.parametrize("how", ["close", "kill the template", "kill the group"])
 def test_nothing_of_a_container_outlives_it(deploy: Deploy, fork_server: ForkServer, how: str) -> None:
     container = deploy(ODD).work(1)
+    children = [container.call("forked and slept").json, container.call("background").json]
     if how == "close":
         container.control.close()
     elif how == "kill the template":
         os.kill(container.pid, signal.SIGKILL)
     else:
         os.killpg(container.pid, signal.SIGKILL)
-    assert fork_server.status_of(container.pid) == (0 if how == "close" else signal.SIGKILL)
-    for pid in container.workers.values():
+    assert fork_server.status_of(container.pid) == signal.SIGKILL
+    for pid in (*container.workers.values(), *children):
         await_end(pid)
+
+
+def test_what_a_handler_forks_ends_with_its_worker(odd: Container) -> None:
+    child = odd.call("forked and slept").json
+    os.kill(odd.workers[0], signal.SIGKILL)
+    await_end(child)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +278,7 @@ def test_a_container_of_another_environment_runs_alone(given: Deploy, iris: Any)
         assert container.work(0, 1).call(FLOWERS).json == [0, 2]
         assert os.getpgid(process.pid) == process.pid
         container.control.close()
-        assert process.wait(WAIT_S) == 0
+        assert process.wait(WAIT_S) == -signal.SIGKILL
     for pid in container.workers.values():
         await_end(pid)
 

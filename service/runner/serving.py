@@ -10,7 +10,7 @@ import traceback
 from _socket import socket as Socket  # not that of the module, which user code may patch, as gevent does
 from collections.abc import Callable
 from os import _exit, getpid
-from socket import AF_UNIX, MSG_WAITALL, SHUT_WR, SOCK_STREAM
+from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_WR, SOCK_STREAM
 from struct import Struct
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
@@ -71,7 +71,7 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
             connection.settimeout(None)
             try:
                 request = _read(connection)
-                if request is not None:
+                if request is not None and not _is_closed(connection):
                     reply = answer(request)
                     if getpid() != own:
                         _exit(0)  # a child that the handler forked
@@ -118,6 +118,14 @@ def _read(connection: Socket) -> Request | None:
     if len(body) < missing:
         body = _rest(connection, body, missing)
     return Request(method, path, headers, body) if len(body) == missing else None
+
+
+def _is_closed(connection: Socket) -> bool:
+    """Whether the caller has given up, in which case no handler need run: callers never half-close."""
+    try:
+        return not connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 def _rest(connection: Socket, body: bytes, wanted: int) -> bytes:

@@ -32,6 +32,10 @@ def predict_fn(what, model):
     if what == "abort": os.abort()
     if what == "close": os.closerange(3, 1000); return "closed"
     if what == "kill": os.kill(os.getpid(), signal.SIGKILL)
+    if what == "print": print("called")
+    if what == "wait":
+        while not os.path.exists("../go"): time.sleep(0.01)
+        return "waited"
     if what == "hang": time.sleep(1000)
     if what == "random": return [random.random(), float(np.random.random())]
     if what == "thread": return threading.current_thread() is threading.main_thread()
@@ -175,6 +179,21 @@ def test_workers_have_random_numbers_of_their_own(deploy: Deploy) -> None:
     container.told()
     second = container.work(0).call("random").json
     assert not set(first) & set(second)
+
+
+def test_a_call_whose_caller_has_gone_while_it_waited_is_not_made(odd: Container) -> None:
+    request = b"POST /invocations HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s"
+    with odd.begin(request % (6, b'"wait"')) as slow:  # the one worker is busy, the next call waits
+        while not odd.calls_of(0)[1]:
+            time.sleep(0.001)
+        odd.begin(request % (7, b'"print"')).close()
+        kept = odd.begin(request % (5, b'"pid"'))
+        Path(odd.spec["model_dir"], "go").touch()
+        assert odd.answer(slow).json == "waited"
+    with kept:
+        assert odd.answer(kept).json == odd.workers[0]
+    assert odd.calls_of(0)[0] == 3
+    assert "called" not in odd.said()
 
 
 def test_large_bodies_pass_both_ways_and_silent_callers_do_no_harm(odd: Container) -> None:

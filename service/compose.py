@@ -14,7 +14,7 @@ from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
 from service.faces.assembly import container_door, server_door
 from service.hosting.artifacts.artifact import open_artifacts
-from service.hosting.inline import HostLimits, InlineHost
+from service.hosting.inline import HostLimits, InlineHost, names_of_models
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
@@ -25,15 +25,24 @@ from service.processes.child import reopen
 from service.processes.container import container_declaration
 from service.processes.control_plane import ControlPlane, context_of, drop_orders, load_control_plane
 from service.processes.events import ModelEvents
-from service.processes.family import Lives, run_family
+from service.processes.family import Lives, Shared, run_family
 from service.processes.gateway import GatewayParts, run_gateway
 from service.processes.keeper import KeeperParts, run_keeper
+from service.processes.model_host import containers_beside, family_containers, run_model_host
 from service.processes.ready import Welcome
-from service.processes.startup import address, begin, listen, only_one, prepare_state, reachable, say_where
+from service.processes.startup import (
+    address,
+    begin,
+    begin_beside,
+    listen,
+    only_one,
+    prepare_state,
+    reachable,
+    say_where,
+)
 from service.processes.worker import WorkerParts, run_worker
 from service.settings import Settings
 from service.store.members import LEASE_S, LeaseWatch
-from service.store.migrate import check_whole
 from service.store.store import Store
 
 _SAGEMAKER_MODELS = Path("/opt/ml/models")
@@ -85,40 +94,42 @@ def work(settings: Settings) -> int:
     Raises:
         StartupError: it can never start so.
     """
-    begin(settings)
-    check_whole(settings.state)
-    return run_worker(settings, lambda: build_worker(settings, Store(settings.state)), None)
+    begin_beside(settings)
+    with containers_beside(settings) as containers:
+        return run_worker(settings, lambda: build_worker(Store(settings.state), settings), None, containers)
 
 
 def _run(settings: Settings, listener: socket.socket, control: ControlPlane | None) -> int:
     """Fork the family and keep it alive; without `control` a container's."""
     parent = os.getpid()
-    family = uuid.uuid4().hex
     url = None if control is None else settings.public_url or reachable(address(listener))
+    with family_containers(settings) as containers:
+        shared = Shared(uuid.uuid4().hex, control, containers)
 
-    def worker() -> int:
-        return run_worker(settings, lambda: build_worker(settings, reopen(settings)), parent)
+        def worker() -> int:
+            return run_worker(settings, lambda: build_worker(reopen(settings), settings), parent, containers)
 
-    lives = Lives(
-        gateway=lambda place: run_gateway(
-            settings, place, parent, partial(build_gateway, settings, family, place.slot, control)
-        ),
-        keeper=lambda: run_keeper(partial(build_keeper, settings, family, url, control), parent),
-        worker=None if control is None else worker,
-    )
-    return run_family(settings, listener, lives)
+        lives = Lives(
+            gateway=lambda place: run_gateway(
+                settings, place, parent, partial(build_gateway, settings, shared, place.slot)
+            ),
+            keeper=lambda: run_keeper(partial(build_keeper, settings, shared, url), parent),
+            model_host=lambda: run_model_host(containers.folder, parent),
+            worker=None if control is None else worker,
+        )
+        return run_family(settings, listener, lives)
 
 
 def build_declared_file(settings: Settings, store: Store) -> DeclaredFile:
     """The endpoints file, joined to the store."""
-    names = None if settings.endpoints else partial(open_artifacts(settings).list_models, settings.models)
+    names = (
+        None if settings.endpoints else partial(names_of_models, open_artifacts(settings), settings.models)
+    )
     file, context = settings.endpoints_file, context_of(settings)
     return DeclaredFile(file, settings.models, store, context, names, settle_s=_SETTLE_S)
 
 
-def build_keeper(
-    settings: Settings, family: str, url: str | None, control: ControlPlane | None
-) -> KeeperParts:
+def build_keeper(settings: Settings, shared: Shared, url: str | None) -> KeeperParts:
     """What follows the declarations of a server at `url` and settles endpoints.
 
     With a control plane it answers what is handed in at the desk, too.
@@ -130,21 +141,21 @@ def build_keeper(
     if url is not None:
         welcome = Welcome(store, url, settings.gateways, open_artifacts(settings))
         looks = [build_declared_file(settings, store).look, *looks, welcome.look]
-    desk = None if control is None else control.open_desk(settings, store)
-    return KeeperParts(f"{family}/keeper", context.clock, store, looks, desk)
+    desk = None if shared.control is None else shared.control.open_desk(settings, store)
+    return KeeperParts(f"{shared.family}/keeper", context.clock, store, looks, desk)
 
 
-def build_worker(settings: Settings, store: Store) -> WorkerParts:
+def build_worker(store: Store, settings: Settings) -> WorkerParts:
     """What does batch jobs and takes files that are dropped."""
     return WorkerParts(store, open_artifacts(settings), drop_orders(store, context_of(settings)))
 
 
-def build_gateway(settings: Settings, family: str, slot: str, control: ControlPlane | None) -> GatewayParts:
+def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts:
     """Build one gateway's parts and join them. Must be called on its event loop.
 
     The container role has no control plane.
     """
-    store = reopen(settings)
+    store, control = reopen(settings), shared.control
     registry = Registry(settings.data / "metrics", slot)
     context = context_of(settings)
     limits = HostLimits(
@@ -163,24 +174,26 @@ def build_gateway(settings: Settings, family: str, slot: str, control: ControlPl
         observer,
         settings.pinned_models,
         observer.compiled,
+        containers=shared.containers,
     )
     registry.watch_gauges(lambda: _gauges(host, limits))
-    follower = Follower(store, host, registry, f"{family}/{slot}")
+    follower = Follower(store, host, registry, f"{shared.family}/{slot}")
     predictor = Predictor(
         lambda: follower.directory,
         random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret
         registry,
-        context.arns,
         follower.catch_up,
     )
     rounds = Round(asyncio.get_running_loop())
-    registered = RegisteredModels(store, host, lambda: follower.directory)
+    registered = RegisteredModels(store, host)
     if control is None:
-        door = container_door(settings, predictor, rounds, registered, follower)
+        door = container_door(settings, context.caller, predictor, rounds, registered, follower)
     else:
         catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
         face = control.face(settings, store, hands_in=True)
-        door = server_door(settings, predictor, rounds, registered, follower, catalogue, registry, face)
+        door = server_door(
+            settings, context.caller, predictor, rounds, registered, follower, catalogue, registry, face
+        )
     return GatewayParts(store, registry, host, follower, door, rounds)
 
 

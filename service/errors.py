@@ -20,11 +20,14 @@
     │   ├── ModelNotFound           404: no such model below its folder, or not registered
     │   ├── ModelFailure            500: the model's own code failed, while loading or while predicting
     │   ├── ModelTooLarge           507: the model does not fit the memory it may use
+    │   ├── ModelDied               502: the process that was at the call ended before it had answered
     │   ├── ModelUnreachable        503: a model's container does not answer at its address, or is not healthy
     │   └── ModelTimeout            0: no answer in time (the status AWS reports)
     ├── ModelError                  a ModelFault as the runtime API words it (AWS code ModelError)
     ├── ModelNotReady               a multi-model endpoint is still loading the target model
     ├── ObjectFault                 an object cannot be listed, read or written; says whether it was a write
+    │   ├── ObjectUnreadable        it is not there, or cannot be read; says why
+    │   └── ObjectChanged           another one has its key than the one to be replaced
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── RecordError                 a stream is not made of such records as it should be
@@ -174,6 +177,12 @@ class ModelTooLarge(ModelFault):
     status = 507
 
 
+class ModelDied(ModelFault):
+    """The process that was at the call ended before it had answered."""
+
+    status = 502
+
+
 class ModelUnreachable(ModelFault):
     """A model's container does not answer at its address, or is not healthy."""
 
@@ -204,6 +213,21 @@ class ObjectFault(SagebirdError):
     def __init__(self, message: str, *, writing: bool = False) -> None:
         super().__init__(message)
         self.writing = writing
+
+
+class ObjectUnreadable(ObjectFault):
+    """An object is not there, or cannot be read; `called` is its address or path."""
+
+    def __init__(self, called: str, reason: str) -> None:
+        super().__init__(f"{called} cannot be read: {reason}.")
+        self.reason = reason
+
+
+class ObjectChanged(ObjectFault):
+    """An object was to be replaced, and another one has its key by now; `called` is its address or path."""
+
+    def __init__(self, called: str) -> None:
+        super().__init__(f"{called} was not written: it has changed meanwhile.", writing=True)
 
 
 class LeaseLost(SagebirdError):

@@ -35,7 +35,9 @@ _LEVELS = {
 _CALM_S = 5.0
 
 
-_FAILED = "request failed"
+REQUEST_FAILED = "request failed"
+"""The event of a request that failed: callers make as many of these as they like."""
+
 # What tells failures of one event apart; whoever calls chooses some of it, so that kinds are counted, too.
 _TELLING = ("code", "status", "endpoint", "path", "operation", "model", "role", "job")
 _MOST_KINDS_OF_CALLERS = 20
@@ -123,14 +125,14 @@ def _kind_of(record: logging.LogRecord, fault: BaseException | None) -> tuple[st
     """What a failure is told apart by; None for what is no failure."""
     fields = _fields(record)
     event = str(fields.get("event"))
-    if record.levelno < logging.WARNING and event != _FAILED:
+    if record.levelno < logging.WARNING and event != REQUEST_FAILED:
         return None
     telling = (str(fields.get(name, "")) for name in _TELLING)
     return record.name, record.levelname, event, type(fault).__qualname__, *telling
 
 
 def _most_kinds(record: logging.LogRecord) -> int:
-    return _MOST_KINDS_OF_CALLERS if _fields(record).get("event") == _FAILED else _MOST_KINDS
+    return _MOST_KINDS_OF_CALLERS if _fields(record).get("event") == REQUEST_FAILED else _MOST_KINDS
 
 
 def _without_traceback(record: logging.LogRecord, fault: BaseException) -> logging.LogRecord:

@@ -18,6 +18,7 @@ _NO_PAGES = frozenset(
     {"ftp", "ftps", "sftp", "ws", "wss", "data", "blob", "about", "javascript", "mailto", "s3"}
 )
 _HIGHEST_PORT = 65535
+_QUOTES = ("'", '"', "`")
 
 
 def read_origin(text: str) -> str:
@@ -28,6 +29,9 @@ def read_origin(text: str) -> str:
     """
     if text == ANY:
         return ANY
+    _check_quotes(text)
+    if len(several := text.replace(";", " ").split()) > 1:
+        raise ValueError(f"several are separated by commas, as in {','.join(several)}")
     lowered = text.lower()
     if lowered == "null" or lowered.startswith("file:"):
         raise ValueError(
@@ -67,12 +71,13 @@ def read_host_pattern(text: str) -> str:
     """
     if text == ANY:
         return ANY
+    _check_quotes(text)
     below, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     found = str(ip) if (ip := read_ip(name)) is not None else _split(name)[0]
     if found is None or (below and read_ip(found) is not None):
         raise ValueError(
             "a host is a name or an address without scheme and path, as models.example.com, "
-            "*.example.com for all names below, or * for any"
+            "*.example.com for all names below, or * for any; several are separated by commas"
         )
     return below + found
 
@@ -115,6 +120,12 @@ def same_place(origin: str, host: str) -> bool:
     name, port = _split(authority)
     other, other_port = _split(host)
     return name is not None and (name, port or default) == (other, other_port or default)
+
+
+def _check_quotes(text: str) -> None:
+    """Refuse what has the quotes of a shell or a file around it. Raises ValueError."""
+    if text.startswith(_QUOTES) or text.endswith(_QUOTES):
+        raise ValueError("the quotes are part of the value here: write it without them")
 
 
 def _split(authority: str) -> tuple[str | None, int | None]:

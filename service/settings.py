@@ -63,7 +63,7 @@ def parse_size(text: object) -> object:
     return int(number * machine_memory_bytes() / 100) if percent else int(number * _UNITS[unit.lower()])
 
 
-def _count_cpus() -> int:
+def count_cpus() -> int:
     """CPUs that this process may use, which a container or `taskset` can limit to fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         description="`off` says on purpose that whoever reaches the port may call; needed beyond loopback.",
     )
     gateways: int = Field(
-        default_factory=_count_cpus,
+        default_factory=count_cpus,
         ge=1,
         le=256,
         description="Gateway processes (default: CPUs that may be used).",
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         "`sagebird worker`.",
     )
     worker_processes: int = Field(
-        default_factory=_count_cpus,
+        default_factory=count_cpus,
         ge=1,
         le=1024,
         description="Processes with the model in each that one worker uses (default: CPUs that may be used).",
@@ -197,6 +197,12 @@ class Settings(BaseSettings):
         description="Connections of one gateway; fewer where the limit of open files is lower. At the limit "
         "the one that was idle longest yields to a new one.",
     )
+    container_memory: Size = Field(
+        default_factory=lambda: machine_memory_bytes() // 2,
+        ge=0,
+        description="Bytes that all processes of one model with code of its own may hold, 0 for any; the one "
+        "that grew most is ended beyond that (default: half of the machine's or container's memory).",
+    )
     model_buckets: Names = Field(
         ("*",),
         description="Buckets that models may come from, comma-separated, `*` for anything: whoever may write "
@@ -208,6 +214,11 @@ class Settings(BaseSettings):
     archive_max_members: int = Field(100_000, gt=0, description="Most files in one model.tar.gz.")
     archive_max_ratio: float = Field(
         200.0, gt=1, description="Largest ratio of unpacked to packed bytes of a model.tar.gz (above 100 MB)."
+    )
+    reload: bool = Field(
+        True,
+        description="Serve a declared model in its new version once its files were written over; `off` keeps "
+        "what was loaded, as SageMaker does.",
     )
     compile: bool = Field(
         True,
@@ -277,12 +288,7 @@ class Settings(BaseSettings):
     @property
     def buckets(self) -> Path:
         """Where s3://NAME/ is the folder NAME."""
-        return self.data / "s3"
-
-    @property
-    def deployments(self) -> Path:
-        """The bucket that `sagebird deploy` ships to."""
-        return self.buckets / DEPLOYMENTS
+        return buckets_in(self.data)
 
     @property
     def state(self) -> Path | str:
@@ -293,6 +299,11 @@ class Settings(BaseSettings):
     def gateway_memory_bytes(self) -> int:
         """What one gateway's models may hold: gateways share no memory, so each has an equal part."""
         return self.model_memory // self.gateways
+
+
+def buckets_in(data: Path) -> Path:
+    """Where a data folder has its buckets."""
+    return data / "s3"
 
 
 def load_settings(**options: Any) -> Settings:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,11 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from service.hosting.containers.container_host import DOOR
+from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import limit_threads
+from tests.harness import web
+from tests.harness.containers import model_host
 
 # As every process of the server does, before any of them imports numpy.
 limit_threads()
@@ -29,6 +34,7 @@ settings.load_profile("fixed")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+_ROOM_BYTES = 1 << 30
 START_S = 180.0  # a machine that is shared with others takes a minute for what takes a second
 
 
@@ -41,7 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class RunningServer:
-    """A `sagebird` process family that a test started; a `shared` one goes on when that test is over."""
+    """A `sagebird` process family that a test started.
+
+    It ends with the test or the file that started it. A `shared` one goes on, until no test below its folder
+    is left.
+    """
 
     process: subprocess.Popen[bytes]
     url: str
@@ -49,27 +59,44 @@ class RunningServer:
     models: Path
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
-    shared: bool = False
+    shared: Path | None = None
 
     def children(self) -> list[psutil.Process]:
-        """The gateways and the keeper, oldest first."""
+        """The gateways, the keeper, the model host and workers, oldest first."""
         return sorted(psutil.Process(self.process.pid).children(), key=lambda child: child.create_time())
 
     def gateways(self) -> list[int]:
         """Pids of the processes that answer calls."""
-        keeper = {child.pid for child in self.children() if not _accepts(child)}
-        return [child.pid for child in self.children() if child.pid not in keeper]
+        others = {child.pid for child in self.children() if not _accepts(child)}
+        return [child.pid for child in self.children() if child.pid not in others]
+
+    def model_host(self) -> psutil.Process:
+        """The process that owns the containers of models with code of their own."""
+        wait_until(lambda: any(_lends(child) for child in self.children()))
+        (found,) = [child for child in self.children() if _lends(child)]
+        return found
+
+    def keeper(self) -> psutil.Process:
+        """The process that settles endpoints, of a family without workers."""
+        others = {*self.gateways(), self.model_host().pid}
+        (found,) = [child for child in self.children() if child.pid not in others]
+        return found
 
     def invoke(self, endpoint: str, body: bytes | str, **headers: str) -> httpx.Response:
         """POST a prediction; header names with underscores for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         url = f"{self.url}/endpoints/{endpoint}/invocations"
-        return httpx.post(url, content=body, headers=named, timeout=30)
+        return web.post(url, content=body, headers=named, timeout=30)
 
     def wait_ready(self, timeout_s: float = START_S) -> None:
         """Wait until /readyz says 200; fails with the log if it never does."""
         wait_until(lambda: self.process.poll() is not None or _status(f"{self.url}/readyz") == 200, timeout_s)
         assert self.process.poll() is None, self.log.read_text()
+
+    def end(self) -> None:
+        """Have the family stop, and do not wait for it."""
+        if self.process.poll() is None:
+            self.process.terminate()
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 40.0) -> int:
         """Stop the family and return its exit code."""
@@ -98,17 +125,42 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where there is room: for tests that would wait for a disk thousands of times.
+
+    What is written is real files all the same; only that they are safe on a disk is nothing to wait for.
+    """
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < _ROOM_BYTES:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
 StartServer = Callable[..., RunningServer]
 
 
+_SERVERS = pytest.StashKey[list[RunningServer]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop what is shared by the tests of one folder when the next one is not of them."""
+    for server in item.session.stash.get(_SERVERS, []):
+        if server.shared and not (nextitem and nextitem.path.is_relative_to(server.shared)):
+            server.end()
+
+
 @pytest.fixture(scope="session")
-def started_servers() -> Iterator[list[RunningServer]]:
+def started_servers(request: pytest.FixtureRequest) -> Iterator[list[RunningServer]]:
     """Every server of the session, so that none outlives it."""
     servers: list[RunningServer] = []
+    request.session.stash[_SERVERS] = servers
     yield servers
     for server in servers:
-        if server.process.poll() is None:
-            server.process.terminate()
+        server.end()
     for server in servers:
         try:
             server.process.wait(40)
@@ -116,17 +168,27 @@ def started_servers() -> Iterator[list[RunningServer]]:
             server.process.kill()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _stop_servers_of_the_file(started_servers: list[RunningServer]) -> Iterator[None]:
+    """Stop what the tests of one file shared: a family that idles takes its part of a processor, too."""
+    yield from _stop_what_comes(started_servers)
+
+
 @pytest.fixture(autouse=True)
 def _stop_servers_of_the_test(started_servers: list[RunningServer]) -> Iterator[None]:
-    """Stop what one test alone started: idle families would slow down all that come after it.
+    """Stop what one test alone started.
 
     Servers of fixtures with a wider scope were started before this one is set up.
     """
-    before = len(started_servers)
+    yield from _stop_what_comes(started_servers)
+
+
+def _stop_what_comes(servers: list[RunningServer]) -> Iterator[None]:
+    before = len(servers)
     yield
-    for server in started_servers[before:]:
-        if not server.shared and server.process.poll() is None:
-            server.process.terminate()
+    for server in servers[before:]:
+        if not server.shared:
+            server.end()
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +247,7 @@ def start_server(
 def samples(start_server: StartServer) -> RunningServer:
     """One server over the sample models that all tests share; never stop or change it."""
     server = start_server()
-    server.shared = True
+    server.shared = ROOT / "tests"
     return server
 
 
@@ -193,8 +255,19 @@ def _accepts(child: psutil.Process) -> bool:
     return any(thread for thread in child.net_connections("tcp") if thread.status == psutil.CONN_LISTEN)
 
 
+def _lends(child: psutil.Process) -> bool:
+    return any(str(each.laddr).endswith(f"/{DOOR}") for each in child.net_connections("unix"))
+
+
 def _status(url: str) -> int:
     try:
-        return httpx.get(url, timeout=5).status_code
+        return web.get(url, timeout=5).status_code
     except httpx.HTTPError:
         return 0
+
+
+@pytest.fixture(scope="session")
+def containers() -> Iterator[Containers]:
+    """Containers for models with code of their own, whose host all tests of this process share."""
+    with model_host() as found:
+        yield found

@@ -19,6 +19,7 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
 from tests.conftest import ROOT, RunningServer, StartServer
+from tests.harness import web
 
 _NAMES = ("iris-logistic", "iris-forest", "breast-cancer", "diabetes", "digits")
 _CLASSIFIERS = ("iris-logistic", "iris-forest", "breast-cancer", "digits")
@@ -67,7 +68,7 @@ def sample_of() -> Callable[[str], Sample]:
 def alone(start_server: StartServer) -> Iterator[RunningServer]:
     """One gateway over the sample models."""
     server = start_server(gateways=1)
-    server.shared = True
+    server.shared = Path(__file__)  # it is asked for in the middle of a test
     yield server
     server.stop()
 
@@ -271,7 +272,7 @@ def test_text_labels_come_out_as_scikit_learn_gives_them(species: RunningServer)
 
 def test_traffic_is_shared_by_weight_and_weight_zero_gets_none(species: RunningServer) -> None:
     calls, z = 2000, 5.0
-    with httpx.Client(base_url=species.url, timeout=10, headers={"Content-Type": "text/csv"}) as client:
+    with web.client(base_url=species.url, timeout=10, headers={"Content-Type": "text/csv"}) as client:
         variants = Counter(
             client.post("/invocations", content="5.1,3.5,1.4,0.2").headers[
                 "x-amzn-invoked-production-variant"

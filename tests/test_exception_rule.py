@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import pytest
 
-from tests.test_import_rule import SERVICE, Source, read_sources
+from tests.test_import_rule import Source, our_sources, read_sources
 
 # Files below service/ that may catch whatever is raised -> why. To catch it, clean up and raise it again
 # is allowed everywhere.
@@ -85,7 +85,7 @@ def _is_exception(value: object) -> bool:
 def test_only_the_edges_catch_whatever_is_raised() -> None:
     strays = [
         f"{source.path}:{line}: catches everything, and is not in BROAD"
-        for source in read_sources(SERVICE)
+        for source in our_sources()
         for line in broad_handlers(source)
         if not any(fnmatch(source.path, pattern) for pattern in BROAD)
     ]
@@ -94,13 +94,13 @@ def test_only_the_edges_catch_whatever_is_raised() -> None:
 
 
 def test_every_edge_of_the_table_is_one() -> None:
-    edges = [source.path for source in read_sources(SERVICE) if any(broad_handlers(source))]
+    edges = [source.path for source in our_sources() if any(broad_handlers(source))]
 
     assert [pattern for pattern in BROAD if not any(fnmatch(path, pattern) for path in edges)] == []
 
 
 def test_exceptions_that_leave_their_room_are_in_the_one_tree() -> None:
-    strays = list(stray_exceptions(read_sources(SERVICE)))
+    strays = list(stray_exceptions(our_sources()))
 
     assert not strays, "\n" + "\n".join(strays)
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import RunningServer
+from tests.harness import web
 
 _ROW = b"5.1,3.5,1.4,0.2"
 _LIMIT = 6_291_456
@@ -118,7 +119,7 @@ def test_a_hostile_body_is_the_callers_fault_on_both_faces(
 ) -> None:
     # One variant by name: the forest, unlike the regression, takes nan for a value.
     headers = {"Content-Type": content_type, "X-Amzn-SageMaker-Target-Variant": "logistic"}
-    contained = httpx.post(f"{target.url}/invocations", content=body, headers=headers, timeout=30)
+    contained = web.post(f"{target.url}/invocations", content=body, headers=headers, timeout=30)
     assert contained.status_code in (400, 415), contained.text
     assert sentence in contained.text
     runtime = target.invoke(
@@ -146,7 +147,7 @@ def test_a_body_over_the_limit_is_413_whether_its_length_is_told_or_not(
     target: RunningServer, path: str
 ) -> None:
     for content in (b"7" * 7_000_000, _chunks(7_000_000)):
-        answer = httpx.post(
+        answer = web.post(
             target.url + path, content=content, headers={"Content-Type": "text/csv"}, timeout=30
         )
         assert answer.status_code == 413
@@ -157,7 +158,7 @@ def test_a_body_over_the_limit_is_413_whether_its_length_is_told_or_not(
 def test_a_body_over_the_control_planes_limit_is_413(target: RunningServer) -> None:
     limit = 2 << 20
     for size, status in ((limit, 404), (limit + 1, 413)):
-        assert httpx.post(target.url + "/", content=b"7" * size, timeout=30).status_code == status
+        assert web.post(target.url + "/", content=b"7" * size, timeout=30).status_code == status
 
 
 def _connect(server: RunningServer) -> socket.socket:
@@ -287,7 +288,7 @@ _fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 
 @pytest.fixture(scope="module")
 def ask(samples: RunningServer) -> Iterator[Callable[[bytes, dict[str, str]], httpx.Response]]:
-    with httpx.Client(base_url=samples.url, timeout=30) as client:
+    with web.client(base_url=samples.url, timeout=30) as client:
         yield lambda body, headers: client.post("/invocations", content=body, headers=headers)
 
 

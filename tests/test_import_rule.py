@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +27,7 @@ LAYERS = (
         ("hosting.footprint", "hosting.memory", "hosting.stopwatch"),
         ("hosting.programs",),
         ("hosting.host",),
-        ("hosting.artifacts",),
+        ("hosting.artifacts", "hosting.containers"),
         ("hosting.runtimes",),
         ("hosting.cache",),
         ("hosting.calls",),
@@ -50,7 +51,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py", "load/aws.py"),
         "fastapi": ("faces/people/*", "faces/container/*"),
-        "flask": ("runner/standins/*",),
+        "flask": ("runner/standins/*",),  # where a model's environment has it
         "httptools": ("load/connection.py",),
         "httpx": ("cli/*", "hosting/runtimes/remote.py"),
         "joblib": ("hosting/runtimes/*",),
@@ -87,10 +88,6 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-# Rooms that are started as programs of their own, in environments where nothing else of ours may be: they
-# import nothing but themselves, relatively, as they are loaded under another name; nobody imports them.
-ALONE = ("runner",)
-
 # (file, module of ours) that a function may import late; anything else is imported at the top of its file.
 DEFERRED = (
     (
@@ -102,9 +99,24 @@ DEFERRED = (
         "service.compose",
     ),  # commands that only talk to a server never pay for the server's imports
     (
+        "cli/shipment.py",
+        "service.hosting.runtimes.table",
+    ),  # of the commands that talk to a server one alone needs it, for a folder
+    (
         "hosting/runtimes/table.py",
         "service.hosting.runtimes",
     ),  # numeric libraries: the first model pays, not the start
+)
+
+# What implements a seam -> the files below service/ that may name it; all others know the Protocol alone.
+IMPLEMENTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"service.objects.folders": ("objects/resolver.py",)}
+)
+
+# Rooms that are programs of their own, for other interpreters too -> what of them is a library for others.
+# They find their own files by relative imports, under whatever name they run.
+PROGRAMS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"runner": {"service.runner.describing": ("hosting/runtimes/*",)}}
 )
 
 MAX_FILE_LINES = 400
@@ -166,6 +178,12 @@ def read_sources(folder: Path) -> tuple[Source, ...]:
     return tuple(_read_source(folder, file, modules) for file in files)
 
 
+@cache
+def our_sources() -> tuple[Source, ...]:
+    """Every file below service/, parsed once for all rules."""
+    return read_sources(SERVICE)
+
+
 def _read_source(folder: Path, file: Path, modules: set[str]) -> Source:
     text = file.read_text(encoding="utf-8")
     tree = ast.parse(text)
@@ -218,20 +236,13 @@ def check_layers(source: Source) -> Iterator[str]:
             yield f"{source.path}:{each.line}: {source.room} may not import {each.module}: it is not below it"
 
 
-def check_alone(source: Source) -> Iterator[str]:
-    """Programs of their own share nothing with the house."""
-    for each in source.imports:
-        if _is_ours(each.module) and (source.room in ALONE or room_of(each.module) in ALONE):
-            yield f"{source.path}:{each.line}: {each.module} is imported across a wall (see ALONE)"
-
-
 def check_packages(source: Source) -> Iterator[str]:
     """Each library is imported by as few files as possible."""
     for each in source.imports:
         package = each.module.split(".")[0]
-        if each.module.startswith(".") and source.room in ALONE:
-            continue
         if each.module.startswith("."):
+            if source.room in PROGRAMS and _level(each.module) <= source.path.count("/"):
+                continue
             yield f"{source.path}:{each.line}: relative import; write the full name"
             continue
         if _is_ours(each.module) or package in sys.stdlib_module_names:
@@ -240,6 +251,29 @@ def check_packages(source: Source) -> Iterator[str]:
         if not any(fnmatch(source.path, pattern) for pattern in allowed):
             files = ", ".join(allowed) or "no file"
             yield f"{source.path}:{each.line}: {package} may be imported by {files} (see PACKAGES)"
+
+
+def _level(module: str) -> int:
+    return len(module) - len(module.lstrip("."))
+
+
+def check_programs(source: Source) -> Iterator[str]:
+    """What is a program of its own is started, not imported, but for what it lends."""
+    for each in source.imports:
+        room = room_of(each.module) if _is_ours(each.module) else ""
+        if room not in PROGRAMS or room == source.room:
+            continue
+        allowed = PROGRAMS[room].get(each.module, ())
+        if not any(fnmatch(source.path, pattern) for pattern in allowed):
+            yield f"{source.path}:{each.line}: {each.module} is part of a program of its own (see PROGRAMS)"
+
+
+def check_implementers(source: Source) -> Iterator[str]:
+    """Who works with a seam names nothing that implements it."""
+    for each in source.imports:
+        allowed = IMPLEMENTERS.get(each.module, (source.path,))
+        if source.path not in allowed:
+            yield f"{source.path}:{each.line}: {each.module} may be imported by {', '.join(allowed)} alone"
 
 
 def check_late_imports(source: Source) -> Iterator[str]:
@@ -302,8 +336,9 @@ def check_fan_out(source: Source) -> Iterator[str]:
 
 CHECKS: tuple[Callable[[Source], Iterator[str]], ...] = (
     check_layers,
-    check_alone,
     check_packages,
+    check_programs,
+    check_implementers,
     check_late_imports,
     check_state,
     check_size,
@@ -327,9 +362,9 @@ def find_cycle(sources: tuple[Source, ...]) -> list[str]:
     return []
 
 
-def rooms_of(folder: Path) -> set[str]:
-    """Return the rooms that exist below `folder`."""
-    return {source.room for source in read_sources(folder)} - {""}
+def rooms() -> set[str]:
+    """Return the rooms that exist below service/."""
+    return {source.room for source in our_sources()} - {""}
 
 
 def rooms_in_table(page: str) -> dict[str, str]:
@@ -349,13 +384,13 @@ def rooms_in_table(page: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
 def test_the_code_keeps_the_house_rules(check: Callable[[Source], Iterator[str]]) -> None:
-    violations = [violation for source in read_sources(SERVICE) for violation in check(source)]
+    violations = [violation for source in our_sources() for violation in check(source)]
 
     assert not violations, "\n" + "\n".join(violations)
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert find_cycle(read_sources(SERVICE)) == []
+    assert find_cycle(our_sources()) == []
 
 
 def test_the_map_names_the_rooms_that_exist_and_their_layers() -> None:
@@ -364,15 +399,13 @@ def test_the_map_names_the_rooms_that_exist_and_their_layers() -> None:
 
     table = rooms_in_table(page.read_text(encoding="utf-8"))
 
-    assert set(table) == rooms_of(SERVICE), (
-        "the table of service/README.md and the rooms below service/ differ"
-    )
+    assert set(table) == rooms(), "the table of service/README.md and the rooms below service/ differ"
     layers = {room: str(layer) for room, (layer, _) in _heights().items() if room in table}
     assert table == layers, "the layers of service/README.md and of LAYERS differ"
 
 
 def test_every_exception_from_the_rules_is_in_use() -> None:
-    late = [(source, each) for source in read_sources(SERVICE) for each in source.imports if each.late]
+    late = [(source, each) for source in our_sources() for each in source.imports if each.late]
 
     unused = [entry for entry in DEFERRED if not any(_covers(entry, *each) for each in late)]
 
@@ -399,10 +432,13 @@ def test_every_exception_from_the_rules_is_in_use() -> None:
         ("hosting/a.py", "import service.hosting.cache", "hosting may not import service.hosting.cache"),
         ("store/a.py", "import requests", "requests may be imported by no file"),
         ("store/a.py", "from . import b", "relative import"),
-        ("runner/a.py", "from service.runner import b", "imported across a wall"),
-        ("runner/a.py", "import service.errors", "imported across a wall"),
-        ("cli/a.py", "from service.runner import processes", "imported across a wall"),
+        ("runner/a.py", "from ..errors import SagebirdError", "relative import"),
+        ("runner/a.py", "import service.errors", "runner may not import service.errors"),
+        ("runner/a.py", "import orjson", "orjson may be imported by"),
+        ("hosting/runtimes/a.py", "import service.runner.loading", "is part of a program of its own"),
+        ("hosting/cache/a.py", "import service.runner.describing", "is part of a program of its own"),
         ("faces/a.py", "def f():\n    import service.errors", "service.errors is imported inside a function"),
+        ("jobs/a.py", "import service.objects.folders", "may be imported by objects/resolver.py alone"),
         ("clock.py", "cache = {}", "cache is mutable state"),
         ("clock.py", "_seen: set[str] = set()", "_seen is mutable state"),
         ("clock.py", "def f():\n    global now\n    now = 1", "global now is mutable state"),
@@ -434,13 +470,15 @@ def test_a_broken_rule_is_named(tmp_path: Path, path: str, text: str, complaint:
             "import typer\nfrom service.processes.supervisor import Role\n"
             "def f():\n    from service import compose",
         ),
+        ("runner/a.py", "import json\nfrom .b import B\nimport numpy"),
+        ("runner/standins/a/b.py", "from ..c import C"),
+        ("hosting/runtimes/a.py", "from service.runner.describing import describe"),
         ("cli/calls.py", "import rich.table\nfrom service.cli import refusal"),
         ("compose.py", "from service.http.server import Server\nfrom service import __version__"),
         (
             "compose.py",
             "\n".join(f"from service.wire.a{number % 25} import B{number}" for number in range(50)),
         ),
-        ("runner/a.py", "import numpy\nfrom .b import c"),
         ("clock.py", "ZONES = {}\n__all__ = []\nnames = ('a',)\ndef f():\n    found = []"),
     ],
 )

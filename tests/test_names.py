@@ -1,6 +1,6 @@
 """One name, one thing: no public name of a type is used for two things below service/.
 
-The stand-ins of the runner are left out: their names are AWS's.
+But for the runner's stand-ins, which have the names of the libraries that they stand in for.
 """
 
 import ast
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_import_rule import SERVICE, Source, read_sources
+from tests.test_import_rule import Source, our_sources, read_sources
 
 
 def type_names(source: Source) -> Iterator[str]:
@@ -48,9 +48,8 @@ def used_twice(sources: tuple[Source, ...]) -> Mapping[str, list[str]]:
 
 
 def test_no_public_type_shares_its_name_with_another() -> None:
-    sources = tuple(each for each in read_sources(SERVICE) if not each.path.startswith("runner/standins/"))
-
-    assert used_twice(sources) == {}
+    own = (source for source in our_sources() if not source.path.startswith("runner/standins/"))
+    assert used_twice(tuple(own)) == {}
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,13 @@ def test_an_origin_is_brought_into_the_form_that_browsers_send(written: str, ori
         ("http://page.example:port", "is written as"),
         ("http://page.example:99999", "is written as"),
         ("http://[::1", "is written as"),
+        (
+            "http://localhost:3000 http://localhost:3001",
+            "separated by commas, as in http://localhost:3000,http://localhost:3001",
+        ),
+        ("http://localhost:3000;http://localhost:3001", "separated by commas"),
+        ("'http://localhost:3000'", "the quotes are part of the value here"),
+        ('"http://localhost:3000', "write it without them"),
     ],
 )
 def test_what_is_no_origin_is_refused_by_a_sentence_that_says_how_it_is_written(

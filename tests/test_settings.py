@@ -208,6 +208,16 @@ def test_settings_never_change() -> None:
             "SAGEBIRD_AUTH: Input should be '' or 'off' (got 'on'); "
             "SAGEBIRD_GATEWAYS: Input should be greater than or equal to 1 (got 0).",
         ),
+        (
+            {"cors_origins": "http://a.example http://b.example"},
+            "SAGEBIRD_CORS_ORIGINS: several are separated by commas, as in "
+            "http://a.example,http://b.example (got 'http://a.example http://b.example').",
+        ),
+        (
+            {"allowed_hosts": "'a.example,b.example'"},
+            "SAGEBIRD_ALLOWED_HOSTS: the quotes are part of the value here: write it without them "
+            "(got \"'a.example,b.example'\").",
+        ),
         ({"prot": 1}, "SAGEBIRD_PROT: Extra inputs are not permitted (got 1)."),
         (
             {"data": "~nobody-has-this-name/x"},

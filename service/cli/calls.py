@@ -1,6 +1,7 @@
 """The commands that talk to a running server over HTTP: invoke, endpoints, models."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +9,21 @@ from urllib.parse import quote
 
 import typer
 from httpx import Response
-from rich.console import Console
 from rich.table import Table
 
 from service.cli.media import guessed_type, known_type
 from service.cli.refusal import fail
-from service.cli.server import Url, ask, error_text, find_endpoint, hint_names, is_of_body, status
-from service.cli.told import cell, told
+from service.cli.server import (
+    Url,
+    ask,
+    error_text,
+    expect_sagebird,
+    find_endpoint,
+    hint_names,
+    is_of_body,
+    status,
+)
+from service.cli.told import cell, open_console, print_table, told, told_lines
 
 _SHOWN = 60
 
@@ -66,6 +75,7 @@ def invoke(
     if not response.is_success:
         names = hint_names(url, endpoint) if response.is_client_error else ""
         fail(error_text(response) + names + _hint_type(response, content_type, given_type))
+    expect_sagebird(url, response)
     _show(response)
 
 
@@ -91,13 +101,14 @@ def endpoints(
                 f"{variant['share']:.0%}",
                 cell(variant["model"]),
             )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     for notice in document.get("notices", ()):
-        console.print(told(notice), markup=False, style="red", soft_wrap=True)
+        console.print(told_lines(notice), markup=False, style="red", soft_wrap=True)
     for card in cards:
         if card["failure_reason"]:
-            console.print(told(f"{card['name']}: {card['failure_reason']}"), markup=False, style="red")
+            text = told_lines(f"{card['name']}: {card['failure_reason']}")
+            console.print(text, markup=False, style="red", soft_wrap=True)
 
 
 def models(
@@ -118,20 +129,29 @@ def models(
             f"{card['size_bytes'] / 2**20:.1f} MiB" if card["size_bytes"] else "",
             cell(card["description"]),
         )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     for card in cards:
         for note in card["notes"]:
-            console.print(told(f"{card['name']}: {note}"), markup=False, style="yellow")
+            console.print(told_lines(f"{card['name']}: {note}"), markup=False, style="yellow", soft_wrap=True)
 
 
 def _show(response: Response) -> None:
     """The answer on standard output, who gave it on standard error."""
     sys.stdout.buffer.write(response.content)
-    if sys.stdout.isatty() and not response.content.endswith(b"\n"):
-        sys.stdout.write("\n")
+    if not response.content.endswith(b"\n") and (sys.stdout.isatty() or _share_a_place()):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
     variant = response.headers.get("x-amzn-invoked-production-variant", "")
     sys.stderr.write(told(f"variant {variant}, {response.headers.get('content-type', '')}") + "\n")
+
+
+def _share_a_place() -> bool:
+    """Whether standard error goes where standard output goes, so that its lines come after the answer."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):  # one of them is closed or no file
+        return False
 
 
 def _hint_type(response: Response, content_type: str | None, sent: str) -> str:

@@ -16,7 +16,7 @@ from service.cli.refusal import fail
 from service.cli.remains import Remains, delete_copies, delete_records, find_remains, tags_of
 from service.cli.server import GivenUrl, OperationRefused, Url, hint_names, locate, operate
 from service.cli.shipment import ship
-from service.cli.told import cell, told
+from service.cli.told import cell, open_console, print_table, told, told_lines
 
 _LOOK_S = 0.1
 _ALL_TRAFFIC = "AllTraffic"
@@ -158,7 +158,7 @@ def describe(
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
-    console = Console()
+    console = open_console()
     console.print(told(f"{endpoint}: {found['EndpointStatus']}"), markup=False, highlight=False)
     table = Table(
         "variant",
@@ -175,7 +175,7 @@ def describe(
             _moving(variant, "InstanceCount"),
             cell(", ".join(images)),
         )
-    console.print(table)
+    print_table(console, table)
     for name, model in _models(url, found.get("EndpointConfigName", "")).items():
         console.print(told(f"{name} is {model}"), markup=False, highlight=False, soft_wrap=True)
     if "PendingDeploymentSummary" in found:
@@ -183,7 +183,7 @@ def describe(
             told(f"going over to {found['PendingDeploymentSummary']['EndpointConfigName']}"), markup=False
         )
     if "FailureReason" in found:
-        console.print(told(found["FailureReason"]), markup=False, style="red")
+        console.print(told_lines(found["FailureReason"]), markup=False, style="red", soft_wrap=True)
 
 
 def _models(url: str, config: str) -> dict[str, str]:

@@ -7,12 +7,11 @@ from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from service.cli.refusal import fail
 from service.cli.server import OperationRefused, Url, operate
-from service.cli.told import cell, told
+from service.cli.told import cell, open_console, print_table, told_lines
 
 _MOST: Final = 100
 
@@ -63,12 +62,12 @@ def _show(found: list[Mapping[str, Any]]) -> None:
             cell(one["ModelName"]),
             cell(_input(one)),
         )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     for one in found:
         if "FailureReason" in one:
             text = f"{one['TransformJobName']}: {one['FailureReason']}"
-            console.print(told(text), markup=False, style="red", soft_wrap=True)
+            console.print(told_lines(text), markup=False, style="red", soft_wrap=True)
 
 
 def _input(job: Mapping[str, Any]) -> str:

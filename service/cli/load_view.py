@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from service.cli.told import cell, told
+from service.cli.told import cell, told, told_lines
 from service.load.engine import Glance
 from service.load.plan import Plan
 from service.load.report import NOBODY
@@ -65,7 +65,7 @@ def show_report(report: dict[str, Any]) -> None:
     total = report["total"]
     for error in total["errors"]:
         text = f"{error['count']:,} times {error['code']}: {error['example']}"
-        console.print(told(text), markup=False, style="red", soft_wrap=True)
+        console.print(told_lines(text), markup=False, style="red", soft_wrap=True)
     if total["unfinished"]:
         console.print(f"{total['unfinished']:,} requests were not answered before it ended.", markup=False)
     if report["note"]:

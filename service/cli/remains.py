@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from service.cli.refusal import fail
 from service.cli.server import OperationRefused, operate
+from service.objects.resolver import Resolver
 from service.s3uri import parse_s3_uri
-from service.settings import DEPLOYMENTS
+from service.settings import DEPLOYMENTS, buckets_in
 
 _TAG: Final = "sagebird:deployed-for"
 _STAMPED: Final = re.compile(r".*-[0-9a-f]{8}-[0-9a-f]{1,8}")
@@ -114,4 +115,4 @@ def _copies(model: Any, endpoint: str, data: Path) -> Iterator[Path]:
         return
     levels = address.key.split("/")[:_LEVELS]
     if len(levels) == _LEVELS and levels[0] == endpoint and not {"", ".", ".."} & set(levels):
-        yield Path(data, "s3", DEPLOYMENTS, *levels)
+        yield Resolver(buckets_in(data)).folder(DEPLOYMENTS).joinpath(*levels)

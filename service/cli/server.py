@@ -24,6 +24,7 @@ _MOST_NAMED = 20
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]/]*\]|[^/:]+):[0-9]{1,5}(/|$)")
 _PORT = "SAGEBIRD_PORT"
 _AWS_URL = "AWS_ENDPOINT_URL"
+_REQUEST_ID = "x-amzn-requestid"
 
 
 def locate(given: str | None, data: Path | None = None) -> str:
@@ -144,18 +145,41 @@ def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
 def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
     """Send one request and return its answer, whichever it is; none ends the command with a sentence."""
     try:
-        return httpx.request(method, url.rstrip("/") + path, timeout=_TIMEOUT_S, **options)
+        response = httpx.request(method, url.rstrip("/") + path, timeout=_TIMEOUT_S, **options)
     except UnicodeEncodeError as error:
         fail(f"A header can only hold ASCII, not {error.object!r}.")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        why = str(error).rstrip(".")
+        fail(
+            f"{url}{_origin(url)} is no address of a server ({why}): write it as http://HOST:PORT, or start "
+            "one with `sagebird serve`."
+        )
+    except httpx.HTTPError as error:
         fail(
             f"No sagebird answers at {url}{_origin(url)} ({error}): start one with `sagebird serve`, or name "
             "another with --url."
         )
+    if not response.is_success and not _is_the_edges(response):
+        expect_sagebird(url, response)
+    return response
 
 
-def _fail_stranger(url: str) -> NoReturn:
-    fail(f"What answers at {url}{_origin(url)} is no sagebird: name another with --url.")
+def expect_sagebird(url: str, response: httpx.Response) -> None:
+    """End the command where an answer has no request id: it is another web server's, or a proxy's."""
+    if _REQUEST_ID not in response.headers:
+        _fail_stranger(url, f" (it said {response.status_code} {response.reason_phrase})")
+
+
+def _is_the_edges(response: httpx.Response) -> bool:
+    """Whether it may be a refusal before it was known what is asked, which has no request id."""
+    return response.headers.get("content-type", "").startswith("text/plain") and response.status_code not in (
+        404,
+        405,
+    )
+
+
+def _fail_stranger(url: str, said: str = "") -> NoReturn:
+    fail(f"What answers at {url}{_origin(url)} is no sagebird server{said}: name another with --url.")
 
 
 def _origin(url: str) -> str:

@@ -4,17 +4,19 @@ import errno
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.cli.refusal import fail
 from service.hosting.artifacts.debris import unfinished
-from service.media.types import ARCHIVES, PICKLES
+from service.media.types import ARCHIVES
 from service.objects.beneath import lies_in
+from service.objects.resolver import Resolver
 from service.s3uri import parse_s3_uri
-from service.settings import DEPLOYMENTS
+from service.settings import DEPLOYMENTS, buckets_in
 
-_MARKS = (*(f"*{ending}" for ending in PICKLES), "inference.py", "code/inference.py")
+_SCRIPTS = ("inference.py", "code/inference.py")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
 
 
@@ -30,10 +32,11 @@ class Shipment:
     copy: Path | None = None
 
 
-def ship(path: str, name: str, data: Path) -> Shipment:
+def ship(path: str, name: str, data: Path, endings: Sequence[str] | None = None) -> Shipment:
     """Copy a model's folder or archive into the bucket of deployments; an s3:// address is used as it is.
 
-    The same files end up in the same place; the copy appears whole or not at all.
+    The same files end up in the same place; the copy appears whole or not at all. A folder with a file that
+    has one of the `endings` is a model; they are those that the runtimes load, if nobody names others.
     """
     if parse_s3_uri(path) is not None:
         return Shipment({"ModelDataUrl": path}, hashlib.sha256(path.encode()).hexdigest()[:8])
@@ -41,14 +44,11 @@ def ship(path: str, name: str, data: Path) -> Shipment:
     if lies_in(source, (data / "inbox", data / "outbox")):
         fail(f"{path} lies in the drop folder: what is dropped is data, never a model.")
     is_archive = source.is_file() and source.name.endswith(ARCHIVES)
-    if not is_archive and not any(next(source.glob(pattern), None) for pattern in _MARKS):
-        fail(
-            f"{path} is no model: name an s3:// address, a .tar.gz archive, or a folder with a .joblib or "
-            ".pkl file or an inference.py."
-        )
+    if not is_archive:
+        _check_folder(path, source, _endings() if endings is None else endings)
     try:
         version = _fingerprint(source)
-        place = data / "s3" / DEPLOYMENTS / name / version
+        place = Resolver(buckets_in(data)).folder(DEPLOYMENTS) / name / version
         copied = None if place.exists() else place
         if copied is not None:
             _copy(source, copied)
@@ -62,6 +62,21 @@ def ship(path: str, name: str, data: Path) -> Shipment:
         return Shipment({"ModelDataUrl": address}, version, copied)
     # As an address, not as a ModelDataSource: of that AWS makes no batch transform.
     return Shipment({"ModelDataUrl": f"{address}/"}, version, copied)
+
+
+def _check_folder(path: str, source: Path, endings: Sequence[str]) -> None:
+    marks = (*(f"*{ending}" for ending in endings), *_SCRIPTS)
+    if not any(next(source.glob(mark), None) for mark in marks):
+        fail(
+            f"{path} is no model: name an s3:// address, a .tar.gz archive, or a folder with a "
+            f"{' or '.join(endings)} file or an inference.py."
+        )
+
+
+def _endings() -> Sequence[str]:
+    from service.hosting.runtimes.table import RUNTIMES, endings_of
+
+    return endings_of(RUNTIMES)
 
 
 def _is_full(error: OSError) -> bool:

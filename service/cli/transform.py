@@ -15,7 +15,7 @@ from rich.text import Text
 from service import log
 from service.cli.media import known_type
 from service.cli.refusal import fail
-from service.cli.told import cell
+from service.cli.told import cell, open_console, print_table
 from service.clock import Clock, SystemClock
 from service.control.declaration import read_declaration
 from service.domain.transform.options import NONE, S3_PREFIX, TransformOptions, media_type
@@ -26,6 +26,7 @@ from service.jobs.outcome import Progress as JobProgress
 from service.jobs.request import TransformRequest, open_transform_parts, run_request
 from service.jobs.transform import JobMonitor
 from service.media.types import CSV
+from service.processes.model_host import containers_beside
 from service.settings import Settings, load_settings
 
 _SHOWN_FILES: Final = 20
@@ -38,7 +39,7 @@ InputLocation = Annotated[str, typer.Option("--input", help="Folder, file, or s3
 OutputLocation = Annotated[str, typer.Option("--output", help="Folder or s3://bucket/prefix.")]
 InputType = Annotated[
     str | None,
-    typer.Option(help="Type of the inputs.  [default: by the first input's ending]", show_default=False),
+    typer.Option(help="Type of the inputs.  [default: by the inputs' endings]", show_default=False),
 ]
 OutputType = Annotated[
     str | None, typer.Option(help="Type of the outputs.  [default: the model's own]", show_default=False)
@@ -161,8 +162,8 @@ def _carry_out(request: TransformRequest, models: Path | None, data: Path | None
     counted = "rows" if looks else "requests"
     bar = _Bar(SystemClock(), counted)
     try:
-        parts = open_transform_parts(settings, model_roots=roots, allow_paths=True)
-        with bar:
+        with containers_beside(settings) as containers, bar:
+            parts = open_transform_parts(settings, model_roots=roots, allow_paths=True, containers=containers)
             outcome = run_request(request, parts, JobMonitor(SystemClock(), NoJournal(), tell=bar.tell))
     except KeyboardInterrupt:
         sys.stderr.write(f"sagebird: stopped; {bar.files} files are whole, nothing else was written.\n")
@@ -281,8 +282,8 @@ def _summarize(outcome: JobOutcome, counted: str) -> None:
             f"{report.rejected:,}" if report.rejected else "",
             cell(report.error or ""),
         )
-    console = Console()
-    console.print(table)
+    console = open_console()
+    print_table(console, table)
     rows = sum(report.rows_in for report in outcome.files)
     per_second = rows / outcome.seconds if outcome.seconds else 0.0
     whole = len(outcome.files) - len(outcome.failed)

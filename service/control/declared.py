@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -43,7 +44,7 @@ DECLARED_CONFIGS = "declared_configs"
 
 _Stamp = tuple[object, ...]
 _NEVER = (0, 0, 0)
-_SCAN_PAUSE = 50
+_PAUSE = 50  # times what a look at many files took, until the next one
 
 
 class _NoFile(DeclarationError):
@@ -51,7 +52,10 @@ class _NoFile(DeclarationError):
 
 
 class DeclaredFile:
-    """Watches the endpoints file and the local one beside it; `look` applies them when one changed."""
+    """Watches the endpoints file, the local one beside it and the models that they declare.
+
+    `look` applies them when one of these changed: another version of a model is an update of its endpoint.
+    """
 
     def __init__(
         self,
@@ -76,6 +80,9 @@ class DeclaredFile:
         self._names = names
         self.scanned: tuple[str, ...] = ()
         self._next_scan_s = 0.0
+        self._declared: tuple[Path, ...] = ()  # single models, as they were declared last
+        self._versions: tuple[str, ...] = ()
+        self._next_versions_s = 0.0
         self._settle_s = settle_s
         self._monotonic = monotonic
         self._met: tuple[_Stamp, float] = (_NEVER, 0.0)  # the last stamp, and since when it is so
@@ -101,6 +108,8 @@ class DeclaredFile:
     def _make_so(self, stamp: _Stamp, declaration: Declaration) -> list[str]:
         changes = apply_declaration(declaration, self._store, self._context)
         self._seen = stamp
+        single = {each.path for each in chain(*declaration.endpoints.values()) if not each.multi}
+        self._declared = tuple(sorted(single))
         return changes
 
     def begin(self) -> None:
@@ -122,7 +131,7 @@ class DeclaredFile:
             self._note_refusal(error)
 
     def look(self) -> None:
-        """Apply the file if it changed since it was applied last; a bad edit changes nothing and is logged.
+        """Apply the file if it, or a model, changed since then; a bad edit changes nothing and is logged.
 
         A refused file is tried again at every look: the model that it names may turn up later.
         """
@@ -155,13 +164,21 @@ class DeclaredFile:
             change.put_fact(NOTICES, [f"The endpoints file is refused, nothing was changed: {error.message}"])
 
     def _stamp(self) -> _Stamp:
-        stamp = _stamp_of(self._file), _stamp_of(local_of(self._file))
-        if any(stamp) or self._names is None:
+        stamp = _stamp_of(self._file), _stamp_of(local_of(self._file)), self._versions_now()
+        if any(stamp[:2]) or self._names is None:
             return stamp
         if (begun_s := monotonic()) >= self._next_scan_s:
             self.scanned = tuple(self._names())
-            self._next_scan_s = monotonic() + _SCAN_PAUSE * (monotonic() - begun_s)
+            self._next_scan_s = monotonic() + _PAUSE * (monotonic() - begun_s)
         return *stamp, self.scanned
+
+    def _versions_now(self) -> tuple[str, ...]:
+        """The versions of the declared models' files, where a change of them is an update."""
+        if self._context.reloads and (begun_s := monotonic()) >= self._next_versions_s:
+            version_of = self._context.version_of_declared
+            self._versions = tuple(version_of(str(path)) for path in self._declared)
+            self._next_versions_s = monotonic() + _PAUSE * (monotonic() - begun_s)
+        return self._versions
 
 
 def _stamp_of(file: Path) -> _Stamp | None:
@@ -281,10 +298,15 @@ def _declare_endpoint(resources: Resources, name: str, config_name: str, *, lent
             f"Endpoint {name} already exists and was made by the API: delete it or rename yours."
         )
     endpoint = endpoint_of(resource)
-    if endpoint.pending is not None and endpoint.pending.config_name == config_name:
-        return []
     config = resources.get(Kind.ENDPOINT_CONFIG, config_name)
     variants = variants_of(resources, config)
+    pending = endpoint.pending
+    if (
+        pending is not None
+        and pending.config_name == config_name
+        and _same_models(pending.variants, variants)
+    ):
+        return []
     if endpoint.pending or not endpoint.active or not _same_models(endpoint.active.variants, variants):
         prepare_fleet(resources, resource, config, variants)
         return [f"endpoint {name} updated"]
@@ -310,11 +332,16 @@ def _withdraw(resources: Resources, resource: Resource) -> list[str]:
     return []
 
 
-def _same_models(one: tuple[Variant, ...], other: tuple[Variant, ...]) -> bool:
+def _same_models(before: tuple[Variant, ...], now: tuple[Variant, ...]) -> bool:
     """Whether the variants differ in their weights at most."""
-    return [replace(variant, weight=0.0) for variant in one] == [
-        replace(variant, weight=0.0) for variant in other
-    ]
+    return len(before) == len(now) and all(map(_is_same, before, now))
+
+
+def _is_same(before: Variant, now: Variant) -> bool:
+    version = now.source.version or before.source.version  # files that are away for now are as they were
+    return replace(before, weight=0.0) == replace(
+        now, weight=0.0, source=replace(now.source, version=version)
+    )
 
 
 def _hashed_name(stem: str, content: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from service.control.resources import Resources, follow_files
+from service.control.resources import Resources
 from service.domain import obstacles, sentences
 from service.domain.endpoint import ModelSource, Variant
 from service.domain.features import ASYNC, repeated_of_config, repeated_of_variant, serverless_of
@@ -70,7 +70,8 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
         return Variant(source=ModelSource(""), obstacle=obstacles.components_cannot_run(), **common)
     model = resources.get(Kind.MODEL, document["ModelName"])
     containers = containers_of(model.document)
-    version_of = follow_files if model.declared else resources.context.version_of
+    context = resources.context
+    version_of = context.version_of_declared if model.declared else context.version_of
     obstacle, version = obstacle_of(containers), ""
     if not obstacle:
         version, obstacle = _version(containers[0], version_of)

@@ -6,17 +6,17 @@ from typing import Any
 from service.control.resources import OperationContext
 
 ROLE = "sagebird"
-SESSION = "caller"
-"""Who every caller is: programs take their role's name from between the slashes of the ARN."""
+"""What every caller has assumed: programs take their role's name from between the slashes of the ARN."""
 
 _ROLE_ID = "AROASAGEBIRD000000000"
 
 
 def get_caller_identity(context: OperationContext, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """GetCallerIdentity: an assumed role of the server's account."""
+    """GetCallerIdentity: an assumed role of the caller's account."""
     del fields
+    caller = context.caller
     return {
-        "Arn": context.arns.assumed_role(ROLE, SESSION),
-        "UserId": f"{_ROLE_ID}:{SESSION}",
-        "Account": context.arns.account,
+        "Arn": caller.arns.assumed_role(ROLE, caller.principal),
+        "UserId": f"{_ROLE_ID}:{caller.principal}",
+        "Account": caller.account,
     }

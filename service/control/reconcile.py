@@ -12,6 +12,8 @@ from service.store.store import Store, View
 
 _UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
 
+_SETTLED = (EndpointStatus.IN_SERVICE, EndpointStatus.FAILED)
+
 
 def reconcile(store: Store, context: OperationContext, is_alive: Callable[[str, int], bool]) -> int:
     """Settle every endpoint by the reports of the gateways that are alive; returns how many moved.
@@ -45,7 +47,8 @@ def _note(resource: Resource) -> None:
         log.info("endpoint deleted", endpoint=resource.name)
         return
     report = log.warning if resource.failure_reason else log.info
-    report("endpoint settled", endpoint=resource.name, status=resource.status, reason=resource.failure_reason)
+    moved = "endpoint settled" if resource.status in _SETTLED else "endpoint ready, gateways go over to it"
+    report(moved, endpoint=resource.name, status=resource.status, reason=resource.failure_reason)
 
 
 def _living_gateways(store: Store, is_alive: Callable[[str, int], bool]) -> list[GatewayState]:

@@ -13,6 +13,7 @@ from service.control.listing import list_resources
 from service.control.ownership import check_editable
 from service.control.resources import OperationContext, ResourceReader, Resources
 from service.domain import sentences
+from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.errors import UnknownOperation
 from service.store.store import Store
@@ -89,8 +90,8 @@ class Operations:
         self._store = store
         self._context = context
 
-    async def call(self, service: str, name: str, fields: Fields) -> OperationOutput:
-        """Run one operation of a service on checked fields.
+    async def call(self, caller: Caller, service: str, name: str, fields: Fields) -> OperationOutput:
+        """Run one operation of a service on checked fields, on behalf of its caller.
 
         Raises:
             UnknownOperation: it is not served.
@@ -99,13 +100,14 @@ class Operations:
         operation = _OPERATIONS.get((service, name))
         if operation is None:
             raise UnknownOperation(sentences.operation_not_served(name))
+        context = self._context.of(caller)
         if isinstance(operation, _Told):
-            return operation.call(self._context, fields)
-        return await asyncio.to_thread(self._run, operation, fields)
+            return operation.call(context, fields)
+        return await asyncio.to_thread(self._run, operation, context, fields)
 
-    def _run(self, operation: _Read | _Write, fields: Fields) -> OperationOutput:
+    def _run(self, operation: _Read | _Write, context: OperationContext, fields: Fields) -> OperationOutput:
         if isinstance(operation, _Write):
             with self._store.change() as change:
-                return operation.call(Resources(change, self._context), fields)
+                return operation.call(Resources(change, context), fields)
         with self._store.view() as view:
-            return operation.call(ResourceReader(view, self._context), fields)
+            return operation.call(ResourceReader(view, context), fields)

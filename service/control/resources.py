@@ -1,16 +1,16 @@
 """Create, describe, list and delete for any row of domain.kinds, written once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from service.arn import Arns
 from service.clock import Clock
 from service.domain import sentences
+from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.domain.listing import ListQuery
 from service.domain.resource import Resource
-from service.errors import ValidationFault
+from service.errors import ModelFault, ValidationFault
 from service.store.store import Change, View
 from service.store.tasks import JobTasks
 
@@ -29,13 +29,26 @@ def follow_files(_location: str) -> str:
 class OperationContext:
     """What operations need beside the store.
 
-    `version_of` gives the fingerprint of the model files at a location and raises ModelFault where there are
-    none. Blocking.
+    `caller` is on whose behalf they run, the server's own where nobody called. `version_of` gives the
+    fingerprint of the model files at a location and raises ModelFault where there are none. Blocking. Where
+    it `reloads`, declared endpoints are updated when the files of their models change.
     """
 
-    arns: Arns
+    caller: Caller
     clock: Clock
     version_of: Callable[[str], str] = follow_files
+    reloads: bool = False
+
+    def version_of_declared(self, location: str) -> str:
+        """The fingerprint of a declared model's files; "" where it follows them, or they are not there."""
+        try:
+            return self.version_of(location) if self.reloads else ""
+        except ModelFault:
+            return ""
+
+    def of(self, caller: Caller) -> "OperationContext":
+        """The same on behalf of somebody else."""
+        return replace(self, caller=caller)
 
 
 class ResourceReader:
@@ -45,10 +58,11 @@ class ResourceReader:
         self._view = view
         self.context = context
         self.clock = context.clock
+        self._arns = context.caller.arns
 
     def arn(self, kind: Kind, name: str) -> str:
         """The ARN of a resource."""
-        return self.context.arns.arn(kind.row.arn_part, name)
+        return self._arns.arn(kind.row.arn_part, name)
 
     def get(self, kind: Kind, name: str) -> Resource:
         """Look a resource up.

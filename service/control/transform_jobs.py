@@ -19,9 +19,8 @@ from service.domain.transform.job import Drop, JobState, JobStatus
 from service.domain.transform.names import stored_name
 from service.domain.transform.options import GZIP, LINE, NONE, S3_PREFIX, check_options
 from service.errors import ModelFault, ResourceInUse, ValidationFault
-from service.media.types import CSV, JSON_LINES, NPY, OF_ENDING
+from service.media.types import CSV, JSON_LINES, OF_TEXT_ENDING
 
-_TEXT_ENDINGS: Final = tuple((ending, kind) for ending, kind in OF_ENDING.items() if kind != NPY)
 _FOR_DROPS: Final = "local"
 # Source: contract Z.38, observed.
 _DEFAULTS: Final[Mapping[str, dict[str, Any]]] = MappingProxyType(
@@ -133,7 +132,7 @@ def _drop_document(drop: Drop) -> dict[str, Any]:
     name = drop.name.lower()  # JUNE.CSV too
     zipped = name.endswith(".gz")
     plain = name.removesuffix(".gz")
-    kind = next((kind for ending, kind in _TEXT_ENDINGS if plain.endswith(ending)), None)
+    kind = next((kind for ending, kind in OF_TEXT_ENDING.items() if plain.endswith(ending)), None)
     given: dict[str, Any] = {
         "DataSource": {"S3DataSource": {"S3DataType": S3_PREFIX, "S3Uri": drop.source}},
         "CompressionType": GZIP if zipped else NONE,

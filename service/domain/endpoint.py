@@ -255,6 +255,7 @@ class Endpoint:
                 self, status=status, active=fleet, pending=None, failure_reason="", awaited=revision
             )
         if self._has_served:
+            reason = sentences.declared_update_failed(reason) if self.heals else reason
             return replace(self, status=EndpointStatus.IN_SERVICE, pending=None, failure_reason=reason)
         return replace(self, status=EndpointStatus.FAILED, active=fleet, pending=None, failure_reason=reason)
 

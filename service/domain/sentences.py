@@ -148,6 +148,12 @@ def variant_failed(variant: str, reason: str) -> str:
     return _cut(reason.encode("utf-8", "backslashreplace").decode(), MAX_FAILURE_REASON_CHARS)
 
 
+def declared_update_failed(reason: str) -> str:
+    """The same for an update that the endpoints file asked for, which is not tried again by itself. Ours."""
+    again = " What was served before goes on. When the model is mended, save the endpoints file again."
+    return _cut(reason, MAX_FAILURE_REASON_CHARS - len(again)) + again
+
+
 def job_failed(reason: str) -> str:
     """The FailureReason of a transform job, cut to what AWS's shape holds.
 

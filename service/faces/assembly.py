@@ -1,11 +1,13 @@
 """The faces of a server, and those of a container, joined behind one front door."""
 
+from service.domain.caller import Caller
 from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.app import create_app
 from service.faces.container.face import InvocationsFace
 from service.faces.container.management import create_router
 from service.faces.container.strays import answer_strays
 from service.faces.front_door import Gateway
+from service.faces.identity import Identify
 from service.faces.people.pages import create_pages
 from service.http.asgi import App, made_when_called
 from service.http.guard import guard_of
@@ -22,22 +24,37 @@ from service.settings import Settings
 
 
 def container_door(
-    settings: Settings, predictor: Predictor, rounds: Round, registered: RegisteredModels, follower: Follower
+    settings: Settings,
+    caller: Caller,
+    predictor: Predictor,
+    rounds: Round,
+    registered: RegisteredModels,
+    follower: Follower,
 ) -> Gateway:
-    """The container contract alone."""
+    """The container contract alone; every request is `caller`'s."""
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
 
     def contract() -> App:
-        router = create_router(registered, follower.default_problems, settings.max_body_bytes)
+        problems, limit = follower.default_problems, settings.max_body_bytes
+        router = create_router(registered, predictor.answer, rounds, problems, limit)
         return behind_proxies(create_app(router))
 
     pages = made_when_called(contract)
-    guard, limit = guard_of(settings, contains=True), settings.max_body_bytes
-    return Gateway(pages, invocations, pages, pages, guard, limit, prepare_default=invocations.prepare)
+    return Gateway(
+        pages,
+        invocations,
+        pages,
+        pages,
+        guard_of(settings, contains=True),
+        _always(caller),
+        settings.max_body_bytes,
+        prepare_default=invocations.prepare,
+    )
 
 
 def server_door(
     settings: Settings,
+    caller: Caller,
     predictor: Predictor,
     rounds: Round,
     registered: RegisteredModels,
@@ -46,7 +63,7 @@ def server_door(
     registry: Registry,
     control: App,
 ) -> Gateway:
-    """Every face, with `control` as the one for `POST /`."""
+    """Every face, with `control` as the one for `POST /`; every request is `caller`'s."""
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
     epoch = Epoch()
     runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, epoch)
@@ -56,7 +73,8 @@ def server_door(
 
     def pages() -> App:
         found = create_pages(catalogue, follower.pending, follower.problems, metrics)
-        found.include_router(create_router(registered, follower.default_problems, settings.max_body_bytes))
+        problems, limit = follower.default_problems, settings.max_body_bytes
+        found.include_router(create_router(registered, predictor.answer, rounds, problems, limit))
         answer_strays(found)
         return behind_proxies(found)
 
@@ -66,8 +84,13 @@ def server_door(
         control,
         made_when_called(pages),
         guard_of(settings),
+        _always(caller),
         settings.max_body_bytes,
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
         epoch=epoch,
     )
+
+
+def _always(caller: Caller) -> Identify:
+    return lambda _headers: caller

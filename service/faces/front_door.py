@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from service.domain.caller import Caller
 from service.errors import AccessDenied, CallerError
 from service.faces.aws.denial import deny
 from service.faces.aws.strangers import stranger
+from service.faces.identity import CALLER, Identify
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
 from service.http.encodings import unpacked
@@ -13,13 +15,16 @@ from service.http.guard import CallerHeaders, Guard, is_prediction, leave, opene
 from service.http.remembered import Epoch, Remembered
 from service.http.reply import Answered, Answering, Preparing
 from service.http.request_ids import request_ids
+from service.wire.services import ACTIONS
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
-_ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
 _KNOWN_TARGETS = 4096
 _KNOWN_BYTES = 1 << 20
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+_PreparingFor = Callable[[Caller, Headers], Answering]
+"""As `Preparing`, for requests of one caller."""
 
 
 class Gateway:
@@ -32,13 +37,14 @@ class Gateway:
         control: App,
         pages: App,
         guard: Guard,
+        identify: Identify,
         max_body_bytes: int,
         *,
-        prepare_endpoint: Callable[[str, Headers], Answering] | None = None,
-        prepare_default: Preparing | None = None,
+        prepare_endpoint: Callable[[str, Caller, Headers], Answering] | None = None,
+        prepare_default: _PreparingFor | None = None,
         epoch: Epoch | None = None,
     ) -> None:
-        """Take the four faces, and who says which requests may reach them.
+        """Take the four faces, and who says which requests may reach them, and whose they are.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
         `pages` the rest, other methods of the first two included. `max_body_bytes` is for compressed bodies
@@ -49,6 +55,7 @@ class Gateway:
         self.epoch = Epoch() if epoch is None else epoch
         self.draining = False
         self._guard = guard
+        self._identify = identify
         self._new_id = request_ids()
         self._max_body_bytes = max_body_bytes
         self._prepare_endpoint = prepare_endpoint
@@ -73,6 +80,7 @@ class Gateway:
             if elsewhere is not None:
                 return elsewhere(scope, receive, send)
             origin = self._guard.check(method, path, asked)
+            scope[CALLER] = self._identify(headers)
             if asked.encoding is not None:
                 scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)
         except CallerError as error:
@@ -85,7 +93,7 @@ class Gateway:
 
     def _face(self, method: str, path: str) -> App:
         if path.startswith("/endpoints/"):
-            return self._runtime if method == "POST" or not path.endswith(_ACTIONS) else self._pages
+            return self._runtime if method == "POST" or not path.endswith(ACTIONS) else self._pages
         if method == "POST" and path == "/invocations":
             return self._invocations
         return self._control if method == "POST" and path == "/" else self._pages
@@ -110,13 +118,17 @@ class Gateway:
         prepare = partial(self._prepare_endpoint, name.decode("ascii"))
         return partial(self._prepare, prepare, target.decode("ascii"))
 
-    def _prepare(self, prepare: Preparing, path: str, headers: Headers) -> Answering:
-        """As `prepare`, for hosts that are served: whoever remembers a head remembers its Host with it."""
+    def _prepare(self, prepare: _PreparingFor, path: str, headers: Headers) -> Answering:
+        """As `prepare`, for hosts that are served.
+
+        Whoever remembers a head remembers its Host with it, and whose it is.
+        """
         try:
             self._guard.check_host(headers)
+            caller = self._identify(headers)
         except AccessDenied as error:
             return Answering((error, path, headers), self._deny_all)
-        return prepare(headers)
+        return prepare(caller, headers)
 
     def _deny_all(
         self, asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]]

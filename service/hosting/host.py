@@ -3,7 +3,7 @@
 Protocols and plain values only. Not in here: any implementer; the one of this process is inline.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,10 +35,29 @@ class Call(NamedTuple):
         return Call(body, *self[1:])
 
 
+class StreamedCall(NamedTuple):
+    """A `Call` whose body comes in parts, which are there once, for who passes them on as they come."""
+
+    parts: Iterator[bytes]
+    content_type: str | None
+    accept: str | None
+
+
 class Answer(NamedTuple):
     """What a model's container answers."""
 
     body: bytes
+    content_type: str
+    custom_attributes: str | None = None
+    status: int = 200
+    new_session_id: str | None = None
+    closed_session_id: str | None = None
+
+
+class StreamedAnswer(NamedTuple):
+    """An `Answer` whose body comes in parts; what goes wrong on the way is raised while they come."""
+
+    parts: AsyncIterator[bytes]
     content_type: str
     custom_attributes: str | None = None
     status: int = 200
@@ -119,6 +138,23 @@ class Joinable(Protocol):
         ...
 
 
+class Elsewhere(Protocol):
+    """A model's other process, as the event loop sees it."""
+
+    async def ask(self, call: Call) -> Answer:
+        """Answer one call, without a thread; who gives up waiting cancels it.
+
+        Raises:
+            ModelUnreachable: nobody took the call, so that it may be sent again.
+            ModelFault: the model's own refusal or failure.
+        """
+        ...
+
+    def look(self) -> int | None:
+        """Bytes that it holds by now and that count for this process; None once it is gone. Does not wait."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What everyone asks of a loaded model, instead of its class; the defaults promise nothing.
@@ -128,7 +164,7 @@ class Traits:
     event loop if measured to be cheap. `scripted`: its own functions read requests or word answers.
     `joinable`: how its calls may be answered together, None: each by itself. `headers` is what it makes of a
     header line of CSV, `columns` are the names by which it knows one. `compiling`: what became of making it
-    faster.
+    faster. `elsewhere` is the process that answers, where it is another one.
     """
 
     kind: str
@@ -141,6 +177,7 @@ class Traits:
     headers: HeaderUse = HeaderUse.GIVEN
     columns: tuple[str, ...] | None = None
     compiling: Compiling = field(default_factory=partial(Compiling, None))
+    elsewhere: Elsewhere | None = None
 
     @property
     def description(self) -> str:
@@ -227,8 +264,8 @@ class Replica(Protocol):
         """Remember what a short way took for one call that it answered alone."""
         ...
 
-    async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:
-        """Answer one call; `watch` runs while the model is at it.
+    async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer | StreamedAnswer:
+        """Answer one call; `watch` runs while the model is at it, until the last part of an answer.
 
         Raises:
             ModelFault: the model's own refusal or failure, a load that failed, or no answer in time.
@@ -236,6 +273,14 @@ class Replica(Protocol):
             Unavailable: too many calls are waiting, or the server stops.
         """
         ...
+
+
+async def invoke_whole(replica: Replica, call: Call, watch: Stopwatch | None = None) -> Answer:
+    """As `invoke`, for who wants the answer in one piece: waits for all parts of one that has several."""
+    answer = await replica.invoke(call, watch)
+    if isinstance(answer, Answer):
+        return answer
+    return Answer(b"".join([part async for part in answer.parts]), *answer[1:])
 
 
 @dataclass(frozen=True, slots=True)

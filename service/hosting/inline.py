@@ -17,14 +17,16 @@ from service.hosting.artifacts.submitted import fingerprint, open_code
 from service.hosting.artifacts.unpacked import unpacked_bytes
 from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.compiler import Compiler
+from service.hosting.cache.entry import Entry
 from service.hosting.cache.freshness import Freshness
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
+from service.hosting.containers.opener import Containers
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Call, HostedModel, Interface, Model
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.runtime import Runtime
-from service.hosting.runtimes.table import RUNTIMES, endings_of, load_model
+from service.hosting.runtimes.runtime import Contents, Runtime
+from service.hosting.runtimes.table import RUNTIMES, Loading, choose_runtime, endings_of, read_contents
 from service.s3uri import parse_s3_uri
 
 _LOAD_THREADS = 32
@@ -50,71 +52,48 @@ class HostLimits:
 @dataclass(frozen=True, slots=True)
 class _PreparedModel:
     name: str
-    directory: Path
-    environment: tuple[tuple[str, str], ...]
-    version: str
+    contents: Contents
+    runtime: Runtime
     estimate_bytes: int
-    most_program_bytes: int
-    most_bytes: int
-    code: Path | None
-    runtimes: Sequence[Runtime]
+
+    @property
+    def version(self) -> str:
+        return self.contents.version
 
     def load(self) -> Model:
-        environment = dict(self.environment)
         with _read_faults(self.name):
-            return load_model(
-                self.directory,
-                environment,
-                self.most_program_bytes,
-                self.code,
-                self.most_bytes,
-                runtimes=self.runtimes,
-            )
+            return self.runtime.load(self.contents)
 
 
 class _ArtifactSource:
     """Models from the artifact store."""
 
-    def __init__(
-        self,
-        artifacts: ArtifactStore,
-        most_program_bytes: int,
-        most_bytes: int,
-        runtimes: Sequence[Runtime],
-    ) -> None:
+    def __init__(self, artifacts: ArtifactStore, loading: Loading) -> None:
         self._artifacts = artifacts
-        self._runtimes = runtimes
-        self._endings = endings_of(runtimes)
-        self._most_bytes = most_bytes
+        self._loading = loading
+        self._endings = endings_of(loading.runtimes)
         self._measured: dict[tuple[str, str], int] = {}
-        self._most_program_bytes = most_program_bytes
 
     def prepare(self, key: ModelKey) -> _PreparedModel:
         version = self.version(key)
         with _read_faults(key.name):
-            directory = self._artifacts.open(key.path)
-            code = open_code(self._artifacts, dict(key.environment))
-            return _PreparedModel(
-                key.name,
-                directory,
-                key.environment,
-                version,
-                self._estimate(directory, version),
-                self._most_program_bytes,
-                self._most_bytes,
-                code,
-                self._runtimes,
-            )
+            folder = self._artifacts.open(key.path)
+            environment = dict(key.environment)
+            code = open_code(self._artifacts, environment)
+            contents = read_contents(folder, environment, self._loading, code, version)
+            runtime = choose_runtime(contents, self._loading.runtimes)
+            return _PreparedModel(key.name, contents, runtime, self._estimate(folder, version, runtime))
 
-    def _estimate(self, directory: Path, version: str) -> int:
+    def _estimate(self, folder: Path, version: str, runtime: Runtime) -> int:
         """Measured once for each version: a model that was too large is not unpacked anew at each try."""
-        known = self._measured.get((str(directory), version))
+        known = self._measured.get((str(folder), version))
         if known is None:
-            known = estimate_bytes(directory, self._most_bytes, self._endings)
+            known = estimate_bytes(folder, self._loading.most_bytes, self._endings)
             if len(self._measured) >= _MAX_LOCATED:
                 self._measured.clear()
-            self._measured[str(directory), version] = known
-        return known
+            self._measured[str(folder), version] = known
+        containers = self._loading.containers
+        return known // containers.sharers if runtime.shared and containers is not None else known
 
     def version(self, key: ModelKey) -> str:
         return fingerprint(self._artifacts, key.path, dict(key.environment))
@@ -146,10 +125,11 @@ class InlineHost:
         pinned: Iterable[str] = (),
         compiled: Callable[[ModelKey, Verdict], None] = lambda _key, _verdict: None,
         runtimes: Sequence[Runtime] = RUNTIMES,
+        containers: Containers | None = None,
     ) -> None:
         """`pinned` names models that are never evicted; `compiled` is told what came of compiling each.
 
-        `runtimes` are those that may load a model.
+        `runtimes` are those that may load a model; `containers` run what has code of its own.
         """
         self._artifacts = artifacts
         self._endings = endings_of(runtimes)
@@ -161,7 +141,8 @@ class InlineHost:
         self._callers = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self.compiler = Compiler(self._example, compiled)
         most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
-        source = _ArtifactSource(artifacts, most_program_bytes, limits.budget_bytes, runtimes)
+        loading = Loading(limits.budget_bytes, most_program_bytes, containers, runtimes)
+        source = _ArtifactSource(artifacts, loading)
         self.freshness = Freshness(source.version)
         self.cache = ModelCache(
             source,
@@ -271,6 +252,8 @@ class InlineHost:
 
     def sweep(self) -> None:
         """Keep house; call it about once a second."""
+        for entry in self.cache.loaded:
+            self._look_at_process(entry)
         self.cache.sweep()
 
     async def look_at_files(self) -> None:
@@ -284,6 +267,18 @@ class InlineHost:
         await self.cache.close()
         self._loaders.shutdown(wait=False, cancel_futures=True)
         self._callers.shutdown(wait=False, cancel_futures=True)
+
+    def _look_at_process(self, entry: Entry) -> None:
+        """Take in what a model holds that is in another process, or that it is gone."""
+        model = entry.peek()
+        elsewhere = None if model is None else model.traits.elsewhere
+        if elsewhere is None:
+            return
+        size_bytes = elsewhere.look()
+        if size_bytes is None:
+            self.cache.drop(entry.key, "gone")
+        else:
+            self.cache.resize(entry, size_bytes)
 
     def _consider(self, key: ModelKey, model: Model) -> None:
         self.compiler.consider(self.cache, key, model)
@@ -307,6 +302,13 @@ def _address(source: ModelSource, target_model: str | None) -> str:
         if source.multi
         else source.location
     )
+
+
+def names_of_models(
+    artifacts: ArtifactStore, folder: Path, runtimes: Sequence[Runtime] = RUNTIMES
+) -> list[str]:
+    """The models below a folder that the runtimes load, scanned now. Raises ModelNotFound, ModelFailure."""
+    return artifacts.list_models(folder, endings_of(runtimes))
 
 
 def estimate_bytes(folder: Path, most: int, endings: Sequence[str]) -> int:

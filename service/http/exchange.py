@@ -16,6 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http.asgi import App, Headers, Message, Scope, header_lines
+from service.http.failures import note_unanswered
 from service.http.head import Head
 from service.http.rendering import FAILURE, render
 from service.log import get_logger
@@ -123,11 +124,12 @@ class Exchange:
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:  # the edge: whatever an application does, the server goes on
-            _log_failure("request failed", self.scope, exc_info=error)
+            note_unanswered(error, path=self.scope.get("path", ""))
             await self._fail()
             return
         if not self.is_complete and not self._gone:
-            _log_failure("request left without a whole answer", self.scope)
+            path = self.scope.get("path", "")
+            get_logger("sagebird.gateway").error("request left without a whole answer", path=path)
             await self._fail()
 
     # What the application asks
@@ -239,7 +241,3 @@ class Exchange:
         ]
         await self.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self.send({"type": "http.response.body", "body": FAILURE})
-
-
-def _log_failure(event: str, scope: Scope, **more: Any) -> None:
-    get_logger("sagebird.gateway").error(event, path=scope.get("path", ""), **more)

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http.asgi import App, Receive, Scope, Send, header_lines
 from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
-from service.http.failures import log_bug
+from service.http.failures import note_unanswered
 from service.http.framing import body_of
 from service.http.head import HEAD_END, Head, read_head
 from service.http.phase import BODY, IDLE, ROUND
@@ -187,7 +187,7 @@ class FastProtocol(Connection):
                 self.start(scope, _sender(answer), keep_alive).take(b"", more=False)
                 return
         except Exception as error:  # a bug of ours, of which the client is told as ASGI's side does
-            log_bug("request failed", error)
+            note_unanswered(error)
             data, keep_alive = render_failure(self.common), False
         self.transport.write(data)
         self.server_state.total_requests += 1

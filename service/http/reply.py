@@ -62,11 +62,16 @@ Preparing = Callable[[Headers], Answering]
 """Takes the headers of a request (lower-case names), gives what answers it. Raises nothing."""
 
 
+async def whole(answered: Answered) -> Reply:
+    """An answer once it is there, for who writes its lines by himself."""
+    if isinstance(answered, Written):
+        return answered.as_reply()
+    return answered if isinstance(answered, Reply) else await answered
+
+
 async def send_answered(send: Send, answered: Answered) -> None:
     """Answer a request that came by ASGI."""
-    if isinstance(answered, Written):
-        if send_whole(send, 200, answered.lines, answered.body):
-            return
-        answered = answered.as_reply()
-    reply = answered if isinstance(answered, Reply) else await answered
+    if isinstance(answered, Written) and send_whole(send, 200, answered.lines, answered.body):
+        return
+    reply = await whole(answered)
     await send_reply(send, reply.status, reply.headers, reply.body)

@@ -49,9 +49,9 @@ class Route:
 class Directory:
     """All endpoints at one revision.
 
-    `routes` has those that take requests, `default` names the one that is called without a name, `registered`
-    maps the names of the multi-model container contract to where their models are, `unsettled` has those
-    endpoints, few of many, that wait for gateways or failed.
+    `routes` has those that take requests, and registered models by their address; `default` names the one
+    that is called without a name, `registered` maps the names of the multi-model container contract to where
+    their models are, `unsettled` has those endpoints, few of many, that wait for gateways or failed.
     """
 
     revision: int
@@ -63,6 +63,17 @@ class Directory:
 
 
 EMPTY = Directory(0, {}, {})
+
+REGISTERED = "/models/"
+"""What stands before the name of a registered model in its address."""
+
+ALL_TRAFFIC = "AllTraffic"
+"""The one variant of a registered model. Source: the name that AWS's SDK gives to such."""
+
+
+def registered_address(model: str) -> str:
+    """What a registered model is asked by where others name an endpoint, whose names have no slash."""
+    return REGISTERED + model
 
 
 def fleets_of(endpoint: Endpoint | None) -> tuple[Fleet, ...]:
@@ -88,14 +99,10 @@ def next_directory(
             endpoint = endpoints[name] = _endpoint(before.endpoints.get(name), resource)
             _place(unsettled, name, endpoint if _is_unsettled(endpoint) else None)
             _place(routes, name, _route(before, endpoint, replica, registry))
-    return Directory(
-        delta.revision,
-        endpoints,
-        routes,
-        facts.get(DEFAULT_ENDPOINT),
-        facts.get(REGISTERED_MODELS, {}),
-        unsettled,
-    )
+    registered = facts.get(REGISTERED_MODELS, {})
+    if registered is not before.registered or delta.complete:
+        _place_registered(before, routes, registered, replica, registry)
+    return Directory(delta.revision, endpoints, routes, facts.get(DEFAULT_ENDPOINT), registered, unsettled)
 
 
 def _facts(directory: Directory) -> dict[str, Any]:
@@ -107,6 +114,31 @@ def _place(table: dict[str, _Value], name: str, value: _Value | None) -> None:
         table.pop(name, None)
     else:
         table[name] = value
+
+
+def _place_registered(
+    before: Directory,
+    routes: dict[str, Route],
+    registered: Mapping[str, str],
+    replica: Callable[[ModelSource], Replica],
+    registry: Registry,
+) -> None:
+    """Have routes lead to the registered models; one of the same name in the same place keeps its own."""
+    for name in before.registered.keys() - registered.keys():
+        routes.pop(registered_address(name), None)
+    for name, location in registered.items():
+        address = registered_address(name)
+        kept = before.routes.get(address) if before.registered.get(name) == location else None
+        routes[address] = kept or _registered_route(address, ModelSource(location), replica, registry)
+
+
+def _registered_route(
+    address: str, source: ModelSource, replica: Callable[[ModelSource], Replica], registry: Registry
+) -> Route:
+    variant = Variant(ALL_TRAFFIC, 1.0, source, lazy=True)
+    target = Target(variant, replica(source), registry.invocation(address, variant.name))
+    key = (0, variant.name)
+    return Route(address, {key: target}, {variant.name: target}, Traffic([(key, 1.0)]), multi=False)
 
 
 def _endpoint(known: Endpoint | None, resource: Resource) -> Endpoint:

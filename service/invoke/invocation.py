@@ -2,22 +2,33 @@
 
 from typing import NamedTuple
 
+from service.domain.caller import Caller
 from service.hosting.host import Call
-from service.invoke.directory import Route, Target
+from service.invoke.directory import REGISTERED, Route, Target
 
 
 class Invocation(NamedTuple):
-    """One request for a prediction, through whatever face; `endpoint` None asks for the default one."""
+    """One request for a prediction, through whatever face; `endpoint` None asks for the default one.
 
+    A registered model is asked by its address.
+    """
+
+    caller: Caller
     endpoint: str | None
     call: Call
     target_variant: str | None = None
     target_container_hostname: str | None = None
     inference_component: str | None = None
 
+    @property
+    def registered(self) -> str | None:
+        """The name of the registered model that is asked, None if that is an endpoint."""
+        address = self.endpoint or ""
+        return address.removeprefix(REGISTERED) if address.startswith(REGISTERED) else None
+
     def with_body(self, body: bytes) -> "Invocation":
         """The same for another body."""
-        return Invocation(self.endpoint, self.call.with_body(body), *self[2:])
+        return Invocation(self.caller, self.endpoint, self.call.with_body(body), *self[3:])
 
 
 class InvocationHead:

@@ -1,10 +1,9 @@
-"""InvokeEndpoint: find the endpoint, pick a variant, ask its replica, count."""
+"""An invocation of an endpoint or a registered model: find it, pick a variant, ask its replica, count."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
-from service.arn import Arns
 from service.domain import sentences
 from service.errors import (
     ModelError,
@@ -16,7 +15,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.hosting.calls.joining import answer_lanes
-from service.hosting.host import Answer, ShortWay
+from service.hosting.host import Answer, ShortWay, invoke_whole
 from service.hosting.stopwatch import Stopwatch
 from service.http.failures import log_bug
 from service.invoke.directory import Directory, Target
@@ -50,7 +49,6 @@ class Predictor:
         directory: Callable[[], Directory],
         draw: Callable[[], float],
         registry: Registry,
-        arns: Arns,
         catch_up: Callable[[], Awaitable[None]] | None = None,
         taps: Sequence[Tap] = (),
     ) -> None:
@@ -61,9 +59,8 @@ class Predictor:
         invocation of a variant that is over.
         """
         self._directory = directory
-        self._routing = Routing(directory, draw, arns, catch_up)
+        self._routing = Routing(directory, draw, catch_up)
         self._registry = registry
-        self._arns = arns
         self._settling = Settling(taps)
 
     async def predict(self, invocation: Invocation) -> Prediction:
@@ -71,6 +68,7 @@ class Predictor:
 
         Raises:
             ValidationFault: no such endpoint, variant or target model, or headers that do not fit it.
+            ModelNotFound: no such registered model.
             ModelFault: what the model's container would have answered instead.
             ModelNotReady: the target model is still loading.
             Unavailable: too many calls wait.
@@ -125,7 +123,7 @@ class Predictor:
         try:
             route, only = self._routing.way(head)
             targets = [only or self._routing.pick(route, head.invocation) for _ in bodies]
-        except ValidationFault:
+        except SagebirdError:
             return [self._late(head.invocation.with_body(body), begun_s) for body in bodies]
         except Exception as error:  # worded and logged at the edge
             if len(bodies) == 1:
@@ -194,10 +192,8 @@ class Predictor:
                 answered += 1
                 found.append(Prediction(answer, variant))
                 if taps:
-                    call = invocation.call.with_body(bodies[place])
-                    self._settling.tell(
-                        Settled(invocation.endpoint, variant, call, answer, duration_s, model_s)
-                    )
+                    asked = invocation.with_body(bodies[place])
+                    self._settling.tell(Settled(asked, variant, answer, duration_s, model_s))
             else:
                 found.append(self._failed(answer, target, invocation, bodies[place], duration_s, model_s))
         return found, answered
@@ -214,7 +210,7 @@ class Predictor:
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
         watch, call = Stopwatch(), invocation.call
         try:
-            answer = await target.replica.invoke(call, watch)
+            answer = await invoke_whole(target.replica, call, watch)
         except Exception as error:  # worded and logged at the edge
             duration_s = perf_counter() - begun_s
             raise self._failed(
@@ -223,7 +219,7 @@ class Predictor:
         duration_s, model_s, variant = perf_counter() - begun_s, watch.seconds, target.variant.name
         self._settling.answered(target, 1, duration_s, model_s)
         if self._settling.taps:
-            self._settling.tell(Settled(invocation.endpoint, variant, call, answer, duration_s, model_s))
+            self._settling.tell(Settled(invocation, variant, answer, duration_s, model_s))
         return Prediction(answer, variant)
 
     def _failed(
@@ -241,39 +237,36 @@ class Predictor:
         self._settling.failed(target, error, duration_s, model_s)
         variant = target.variant.name
         if self._settling.taps:
-            call = invocation.call.with_body(body)
-            self._settling.tell(Settled(invocation.endpoint, variant, call, error, duration_s, model_s))
+            asked = invocation.with_body(body)
+            self._settling.tell(Settled(asked, variant, error, duration_s, model_s))
         return at_variant(error, variant)
 
     def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:
         """A container's refusal as the runtime API words it. Source: contract B.4."""
-        endpoint = invocation.endpoint or self._directory().default or ""
+        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
         message = sentences.model_timed_out() if isinstance(fault, ModelTimeout) else fault.message
         client_side = 400 <= fault.status < 500
         return ModelError(
-            sentences.model_error(
-                fault.status, message, self._arns.console_logs_url(endpoint), self._arns.account
-            ),
+            sentences.model_error(fault.status, message, arns.console_logs_url(endpoint), arns.account),
             ErrorCode="CLIENT_ERROR_FROM_MODEL" if client_side else "INTERNAL_FAILURE_FROM_MODEL",
-            LogStreamArn=self._arns.log_stream(endpoint),
+            LogStreamArn=arns.log_stream(endpoint),
             OriginalMessage=message,
             OriginalStatusCode=fault.status,
         )
 
     def unreadable_answer(self, invocation: Invocation, variant: str) -> Exception:
         """The model's answer is larger than a reply may be. Source: contract B.4."""
-        endpoint = invocation.endpoint or self._directory().default or ""
-        url = self._arns.console_logs_url(endpoint)
+        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
         error = ModelError(
-            sentences.answer_unreadable(url, self._arns.account),
+            sentences.answer_unreadable(arns.console_logs_url(endpoint), arns.account),
             ErrorCode="INTERNAL_FAILURE_FROM_MODEL",
-            LogStreamArn=self._arns.log_stream(endpoint),
+            LogStreamArn=arns.log_stream(endpoint),
             OriginalStatusCode=500,
         )
         return at_variant(error, variant)
 
     def _worded(self, error: SagebirdError, invocation: Invocation) -> SagebirdError:
-        target_model = invocation.call.target_model
+        target_model = None if invocation.registered is not None else invocation.call.target_model
         endpoint = invocation.endpoint or self._directory().default or ""
         if isinstance(error, ModelNotFound) and target_model is not None:
             return ValidationFault(sentences.target_model_unknown(target_model, endpoint, error.message))

@@ -1,15 +1,14 @@
 """Models that were registered by name, as the multi-model container contract does it (contract A.7).
 
 The names are facts in the store, so that every gateway knows them; each gateway loads what it is called for.
+Their calls are invocations as any other: the directory has a route to each.
 """
 
 import asyncio
-from collections.abc import Callable
 
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFault, ModelNotFound
-from service.hosting.host import Answer, Call, Host
-from service.invoke.directory import Directory
+from service.hosting.host import Host
 from service.store.store import REGISTERED_MODELS, Store
 
 _MAX_NAME_CHARS = 1024
@@ -18,10 +17,9 @@ _MAX_NAME_CHARS = 1024
 class RegisteredModels:
     """The registered models as one gateway sees them."""
 
-    def __init__(self, store: Store, host: Host, directory: Callable[[], Directory]) -> None:
+    def __init__(self, store: Store, host: Host) -> None:
         self._store = store
         self._host = host
-        self._directory = directory
 
     def names(self) -> dict[str, str]:
         """Name -> where the model is, from the store: a registration counts everywhere at once."""
@@ -47,15 +45,6 @@ class RegisteredModels:
         if url is None:
             raise ModelNotFound(f"Model not found: {name}")
         self._host.let_go(ModelSource(url))
-
-    async def invoke(self, name: str, call: Call) -> Answer:
-        """Answer one call. Raises ModelFault; ModelNotFound when the name is not registered."""
-        url = self._directory().registered.get(name)
-        if url is None:  # registered at another gateway a moment ago?
-            url = (await asyncio.to_thread(self.names)).get(name)
-        if url is None:
-            raise ModelNotFound(f"Model not found: {name}")
-        return await self._host.replica(ModelSource(url)).invoke(call)
 
     def _remember(self, name: str, url: str) -> bool:
         with self._store.change() as change:

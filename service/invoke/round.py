@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from service.http.failures import log_bug
+from service.http.failures import log_bug, note_unanswered
 from service.http.phase import ANSWER, ROUND
 from service.http.rendering import FAILURE
 from service.http.reply import AnswerAll, Answered, Answering, Reply
@@ -108,7 +108,7 @@ def _answer(answer_all: AnswerAll, asked: Sequence[_Asked]) -> list[list[Answere
             raise RuntimeError("A face has not as many answers as it was asked for.")
     except Exception as error:  # the net: who waits is answered whatever happens
         if len(asked) == 1 and len(asked[0][1]) == 1:
-            log_bug("request failed", error)
+            note_unanswered(error)
             return [[Reply(500, [(b"Content-Type", b"text/plain; charset=utf-8")], FAILURE)]]
         return [[_answer(answer_all, [(head, [body])])[0][0] for body in bodies] for head, bodies in asked]
     return found

@@ -2,27 +2,27 @@
 
 from collections.abc import Awaitable, Callable
 
-from service.arn import Arns
 from service.domain import sentences
-from service.errors import ValidationFault
+from service.errors import ModelNotFound, SagebirdError, ValidationFault
 from service.invoke.directory import Directory, Route, Target
 from service.invoke.invocation import Invocation, InvocationHead
 
 
 class Routing:
-    """Finds the target of each invocation. Raises ValidationFault for what leads nowhere."""
+    """Finds the target of each invocation.
+
+    Raises for what leads nowhere: ValidationFault, or ModelNotFound where a registered model is asked.
+    """
 
     def __init__(
         self,
         directory: Callable[[], Directory],
         draw: Callable[[], float],
-        arns: Arns,
         catch_up: Callable[[], Awaitable[None]] | None,
     ) -> None:
         """See Predictor."""
         self._directory = directory
         self._draw = draw
-        self._arns = arns
         self._catch_up = catch_up
 
     async def find(self, invocation: Invocation) -> Target:
@@ -30,7 +30,7 @@ class Routing:
         directory = self._directory()
         try:
             return self.choose(invocation)
-        except ValidationFault:
+        except SagebirdError:
             if self._catch_up is None:
                 raise
             await self._catch_up()
@@ -47,7 +47,7 @@ class Routing:
         try:
             route, only = self.way(head)
             return only if only is not None or number > 1 else self.pick(route, head.invocation)
-        except ValidationFault:
+        except SagebirdError:
             return None
 
     def way(self, head: InvocationHead) -> tuple[Route, Target | None]:
@@ -67,9 +67,11 @@ class Routing:
         name = invocation.endpoint if invocation.endpoint is not None else directory.default
         route = directory.routes.get(name) if name is not None else None
         if route is None:
+            if invocation.registered is not None:
+                raise ModelNotFound(f"Model not found: {invocation.registered}")
             if name is None:
                 raise ValidationFault(sentences.no_default_endpoint(), ErrorCode="NO_SUCH_ENDPOINT")
-            message = sentences.endpoint_not_found(name, self._arns.account)
+            message = sentences.endpoint_not_found(name, invocation.caller.account)
             raise ValidationFault(message, ErrorCode="NO_SUCH_ENDPOINT")
         _check_headers(route, invocation)
         return route
@@ -99,7 +101,7 @@ def _check_headers(route: Route, invocation: Invocation) -> None:
     if route.multi:
         if invocation.call.target_model is None:
             raise ValidationFault(sentences.target_model_missing(route.endpoint))
-    elif invocation.call.target_model is not None:
+    elif invocation.call.target_model is not None and invocation.registered is None:
         raise ValidationFault(
             sentences.target_model_not_supported(route.endpoint),
             ErrorCode="TARGET_MODEL_HEADER_NOT_SUPPORTED",

@@ -7,23 +7,23 @@ a caller and an answer: what goes wrong while it is counted or told is logged.
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from service.errors import CallerError, ModelFault, SagebirdError
-from service.hosting.host import Answer, Call
-from service.http.failures import log_bug
+from service.errors import SagebirdError
+from service.hosting.host import Answer
+from service.http.failures import is_callers, log_bug
 from service.invoke.directory import Target
+from service.invoke.invocation import Invocation
 from service.observe.counts import Registry
 
 
 class Settled(NamedTuple):
-    """One invocation that is over: what was asked of which endpoint's variant, and what came of it.
+    """One invocation that is over: who asked what of which variant, and what came of it.
 
     `duration_s` is how long it took since it was taken up, and `model_s` the model's part of that, also where
     that answered others at the same time.
     """
 
-    endpoint: str | None
+    invocation: Invocation
     variant: str
-    call: Call
     outcome: Answer | Exception
     duration_s: float
     model_s: float
@@ -73,7 +73,4 @@ class Settling:
 
 
 def _status_class(error: Exception) -> Literal[4, 5]:
-    """Whose fault an error is. Source: contract E.1, by the container's status."""
-    if isinstance(error, ModelFault):
-        return 4 if 400 <= error.status < 500 else 5
-    return 4 if isinstance(error, CallerError) else 5
+    return 4 if is_callers(error) else 5

@@ -8,10 +8,9 @@ from service.domain.transform.options import GZIP, TransformOptions, media_type
 from service.domain.transform.records import FORMS, input_filter
 from service.errors import PathError, RecordError
 from service.jobs.process import Profile
-from service.media.tables import HEADER_NOT_READ, HeaderUse, header_order, misnamed, read_header
+from service.media.tables import HeaderUse, header_order, misnamed, read_header
 from service.media.types import CSV
-from service.objects.beneath import Spot
-from service.objects.store import read_chunks
+from service.objects.objects import ObjectPath, read_chunks
 
 _MOST_BYTES: Final = 1 << 20
 _BOM: Final = b"\xef\xbb\xbf"
@@ -31,7 +30,7 @@ class CsvHeader:
 NO_HEADER: Final = CsvHeader(0)
 
 
-def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> CsvHeader:
+def find_header(source: ObjectPath, options: TransformOptions, profile: Profile) -> CsvHeader:
     """The header of a file: its first line if that, filtered as records are, has exactly the model's names.
 
     Where there is said to be one (`text/csv; header=present`), another first line is refused; for a model
@@ -43,9 +42,7 @@ def find_header(spot: Spot, options: TransformOptions, profile: Profile) -> CsvH
         return NO_HEADER
     if profile.columns is None and not insisted:
         return NO_HEADER
-    if profile.headers is HeaderUse.REFUSED:
-        raise RecordError(0, HEADER_NOT_READ)
-    line = _first_line(spot, unpack=options.compression_type == GZIP)
+    line = _first_line(source, unpack=options.compression_type == GZIP)
     if profile.headers is HeaderUse.GIVEN:
         return CsvHeader(len(line), _given(line, options))
     if profile.columns is None:
@@ -70,9 +67,9 @@ def _given(line: bytes, options: TransformOptions) -> bytes:
     return line.removeprefix(_BOM) if filtered == bare and line.endswith(b"\n") else filtered + b"\n"
 
 
-def _first_line(spot: Spot, *, unpack: bool) -> bytes:
+def _first_line(source: ObjectPath, *, unpack: bool) -> bytes:
     line = b""
-    for chunk in read_chunks(spot, unpack=unpack):
+    for chunk in read_chunks(source, unpack=unpack):
         line += chunk
         end = line.find(b"\n") + 1
         if end or len(line) > _MOST_BYTES:

@@ -8,7 +8,7 @@ from typing import Final, Self
 from service.clock import Clock
 from service.errors import SagebirdError
 from service.log import get_logger
-from service.store.tasks import Lease, TaskQueue
+from service.store.tasks import TaskLease, TaskQueue
 
 SILENT_S: Final = 6.0
 """Seconds without a beat after which a task is taken over by another worker."""
@@ -23,7 +23,7 @@ class Heartbeat:
     def __init__(
         self,
         queue: TaskQueue,
-        lease: Lease,
+        lease: TaskLease,
         clock: Clock,
         *,
         leaving: Callable[[], bool] = lambda: False,

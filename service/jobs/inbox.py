@@ -21,6 +21,7 @@ from service.domain.transform.names import stored_name
 from service.errors import ResourceInUse, SagebirdError
 from service.jobs.outcome import without_content
 from service.log import get_logger
+from service.media.types import OF_TEXT_ENDING
 from service.objects.beneath import Spot, shown, step_down
 from service.objects.writing import move_away, replacing
 from service.store.store import Store
@@ -34,7 +35,12 @@ FAILED: Final = ".failed"
 _PART: Final = ".part"
 _REASON: Final = ".reason"
 _MOST_NAME_BYTES: Final = 255
+_UNTYPED: Final = (
+    "The ending of the file's name tells no type, so it was taken as JSON; these tell one: "
+    f"{', '.join(OF_TEXT_ENDING)}, each also with .gz behind it."
+)
 _ODD_NAME: Final = "The name of the folder is not UTF-8, and no model can have such a name."
+_BESIDE: Final = "it lies beside the folders of models: put it into inbox/MODEL/, with the name of its model"
 _MOST_TOLD: Final = 10_000
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -63,6 +69,7 @@ class Inbox:
         self._order = order
         self._seen: dict[_Dropped, _Identity] = {}
         self._told: set[tuple[str, str]] = set()
+        self._waiting: dict[_Dropped, str] = {}  # with the reason that was told
         self._log = get_logger("sagebird.inbox")
 
     def run(self, rest: Callable[[float], bool]) -> None:
@@ -78,11 +85,14 @@ class Inbox:
         seen = dict(self._files())
         settled = [(dropped, one) for dropped, one in seen.items() if self._seen.get(dropped) == one]
         self._seen = seen
+        waited, self._waiting = self._waiting, {}
         for dropped, identity in settled:
             try:
                 self._follow(dropped, identity)
             except SagebirdError as error:
-                self._log.warning("dropped file waits", file=str(dropped), reason=error.message)
+                self._waiting[dropped] = error.message
+                if waited.get(dropped) != error.message:
+                    self._log.warning("dropped file waits", file=str(dropped), reason=error.message)
             except OSError as error:
                 self._tell(str(dropped), error)
 
@@ -145,7 +155,8 @@ class Inbox:
     def _files_of(self, inbox: int, model: str) -> Iterator[tuple[_Dropped, _Identity]]:
         try:
             if stat.S_ISREG(os.stat(model, dir_fd=inbox, follow_symlinks=False).st_mode):
-                return  # it lies beside the models' folders
+                self._tell(shown(model), _BESIDE)
+                return
             with _stepped(inbox, model) as folder:
                 around = os.fstat(folder)
                 for name in _names(folder):
@@ -217,15 +228,23 @@ def _reason(job: Resource, dropped: _Dropped) -> str:
     """Why a job failed, without what the file holds; "" where it did not."""
     if job.status == JobStatus.COMPLETED:
         return ""
-    return without_content(
+    reason = without_content(
         job.failure_reason or f"The job {job.name} was stopped.",
         stored_name(dropped.name),
         f"`sagebird jobs {job.name}` says why.",
     )
+    return f"{reason} {_UNTYPED}" if job.failure_reason and not _tells_type(dropped.name) else reason
+
+
+def _tells_type(name: str) -> bool:
+    return name.lower().removesuffix(".gz").endswith(tuple(OF_TEXT_ENDING))
 
 
 def _identity(status: os.stat_result) -> _Identity:
-    """What changes with every write, and when a file is moved out and in again to have it done again."""
+    """What changes with every write, and when a file is moved out and in again to have it done again.
+
+    A drop folder is a folder wherever objects are kept, so this is no version.
+    """
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

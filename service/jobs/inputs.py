@@ -1,7 +1,5 @@
 """What a job reads: inputs with the names of their outputs, and each cut into batches of whole records."""
 
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -19,12 +17,12 @@ from service.domain.transform.options import (
     media_type,
 )
 from service.domain.transform.split import BLANK, SPLITTERS, too_large, without_blank_end
-from service.errors import ObjectFault, RecordError, ValidationFault
+from service.errors import ObjectFault, ObjectUnreadable, RecordError, ValidationFault
 from service.jobs.header import NO_HEADER, CsvHeader, find_header
 from service.jobs.process import Batch, Headed, Profile, Spans, Stream
 from service.media.types import ALIASES, JSON, JSON_LINES
-from service.objects.beneath import Spot
-from service.objects.store import ObjectStore, cannot_read, read_chunks
+from service.objects.objects import ObjectPath, ObjectReader, find, read_chunks
+from service.objects.resolver import Resolver
 
 LEAST_BLOCK_BYTES: Final = MEGABYTE
 """Of a batch of what may be batched at will: large enough to make each message's cost small."""
@@ -39,55 +37,54 @@ _SINGLE_MOST: Final = 32  # so that a stop is not kept waiting by a slow model
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input: its name as it is stored and told, its file and the file that its output becomes.
+    """One input: its name as it is stored and told, where it is, and where its output is to be.
 
-    With `keep` the output takes no other file's place.
+    With `keep` the output takes no other one's place.
     """
 
     name: str
-    spot: Spot
+    source: ObjectPath
     size_bytes: int
-    output: Spot
+    output: ObjectPath
     keep: bool = False
 
 
-def find_inputs(store: ObjectStore, source: str, target: Spot, options: TransformOptions) -> list[Input]:
+def find_inputs(
+    resolver: Resolver, source: str, target: ObjectPath, options: TransformOptions
+) -> list[Input]:
     """All inputs of a job, in the order of their names; what lies in the output's folder is none.
 
     Raises: ObjectFault, ValidationFault.
     """
     if options.data_type == MANIFEST_FILE:
-        found = list(_manifest_inputs(store, source))
+        found = list(_manifest_inputs(resolver, source))
     else:
-        place = store.locate(source)
+        place = resolver.locate(source)
         if place == target:
             raise ValidationFault(
                 "Input and output are the same place, so that the next run would read its own output: "
                 "choose another output."
             )
-        listing = store.list(source, below=target if target.is_below(place) else None)
+        listing = resolver.list(source, below=target if target.is_below(place) else None)
         found = [
-            (relative_name(entry.key, listing.prefix), entry.spot, entry.size_bytes)
+            (relative_name(entry.key, listing.prefix), listing.path(entry), entry.size_bytes)
             for entry in listing.entries
         ]
     if not found:
         raise ObjectFault(f"There are no inputs at {source}.")
     check_distinct([name for name, _, _ in found])
-    return [Input(stored_name(name), spot, size, target / (name + SUFFIX)) for name, spot, size in found]
+    return [Input(stored_name(name), path, size, target / (name + SUFFIX)) for name, path, size in found]
 
 
-def _manifest_inputs(store: ObjectStore, source: str) -> Iterator[tuple[str, Spot, int]]:
-    for prefix, name in read_manifest(store.read(source)):
+def _manifest_inputs(resolver: Resolver, source: str) -> Iterator[tuple[str, ObjectPath, int]]:
+    for prefix, name in read_manifest(resolver.read(source)):
         if name.startswith("/") or ".." in name.split("/"):
             raise ValidationFault(f"The manifest's {name!r} must be a name below its prefix.")
-        spot = store.locate(prefix + name)
+        path = resolver.locate(prefix + name)
         try:
-            status = spot.status()
-        except OSError as error:
-            raise ObjectFault(f"{prefix}{name} cannot be read: {error.strerror or error}.") from error
-        if not stat.S_ISREG(status.st_mode):
-            raise ObjectFault(f"{prefix}{name} cannot be read: it is no plain file.")
-        yield name, spot, status.st_size
+            yield name, path, find(path).size_bytes
+        except ObjectUnreadable as fault:  # told as the manifest has it
+            raise ObjectUnreadable(prefix + name, fault.reason) from fault
 
 
 def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bool) -> Iterator[Batch]:
@@ -102,14 +99,14 @@ def cut(given: Input, options: TransformOptions, profile: Profile, *, remote: bo
         return iter(())
     if options.split_type == NONE or (not limit and remote):
         return iter([_whole(given, limit, unpack, remote)])
-    header = find_header(given.spot, options, profile) if options.split_type == LINE else NO_HEADER
+    header = find_header(given.source, options, profile) if options.split_type == LINE else NO_HEADER
     if options.split_type == LINE and (
         profile.as_blocks or options.strategy(profile.parameters) != SINGLE_RECORD
     ):
         block = _block_bytes(given.size_bytes)
         target = min(limit or block, block) if profile.as_blocks else _beside(header, limit)
         if unpack:
-            chunks = _trimmed(_below(read_chunks(given.spot, unpack=True), header.size_bytes), options)
+            chunks = _trimmed(_below(read_chunks(given.source, unpack=True), header.size_bytes), options)
             return _headed(batch_lines(chunks, target, limit), header)
         return _spans(given, target or given.size_bytes, limit, header, trim=_is_text(options))
     return _headed(_records(given, options, profile, limit, header, remote=remote), header)
@@ -124,7 +121,7 @@ def _records(
     given: Input, options: TransformOptions, profile: Profile, limit: int, header: CsvHeader, *, remote: bool
 ) -> Iterator[bytes]:
     chunks: Iterator[bytes] = _below(
-        read_chunks(given.spot, unpack=options.compression_type == GZIP), header.size_bytes
+        read_chunks(given.source, unpack=options.compression_type == GZIP), header.size_bytes
     )
     if options.split_type == LINE:
         chunks = _trimmed(chunks, options)
@@ -144,11 +141,11 @@ def _records(
 
 def _whole(given: Input, limit: int, unpack: bool, remote: bool) -> Batch:
     if not limit:
-        return Stream(given.spot, unpack)
+        return Stream(given.source, unpack)
     if not unpack and given.size_bytes <= limit:
-        return Spans(given.spot, 0, given.size_bytes)
+        return Spans(given.source, 0, given.size_bytes)
     body = bytearray()
-    for chunk in read_chunks(given.spot, unpack=unpack):
+    for chunk in read_chunks(given.source, unpack=unpack):
         body += chunk
         if len(body) > limit:
             raise RecordError(
@@ -188,54 +185,50 @@ def _trimmed(chunks: Iterator[bytes], options: TransformOptions) -> Iterator[byt
 
 def _spans(given: Input, target: int, limit: int, header: CsvHeader, *, trim: bool) -> Iterator[Batch]:
     """As `batch_lines`, without reading more than the places where batches end."""
-    try:
-        with os.fdopen(given.spot.open(), "rb", buffering=0) as file:
-            descriptor, at = file.fileno(), header.size_bytes
-            size = os.fstat(descriptor).st_size
-            if trim:
-                size = _end_of_records(descriptor, at, size)
-            while at < size:
-                end = size
-                if size - at > target:
-                    end = _newline_before(descriptor, at, at + target) or _newline_behind(
-                        descriptor, at + target, min(size, at + limit + 1) if limit else size
-                    )
-                end = end or size
-                if limit and end - at > limit:
-                    raise RecordError(1, too_large(limit + 1, limit))
-                yield Spans(given.spot, at, end - at, header.line)
-                at = end
-    except OSError as error:
-        raise cannot_read(given.spot, error) from error
+    with given.source.objects.open(given.source.key) as reader:
+        at, size = header.size_bytes, reader.size_bytes
+        if trim:
+            size = _end_of_records(reader, at, size)
+        while at < size:
+            end = size
+            if size - at > target:
+                end = _newline_before(reader, at, at + target) or _newline_behind(
+                    reader, at + target, min(size, at + limit + 1) if limit else size
+                )
+            end = end or size
+            if limit and end - at > limit:
+                raise RecordError(1, too_large(limit + 1, limit))
+            yield Spans(given.source, at, end - at, header.line)
+            at = end
 
 
-def _end_of_records(descriptor: int, start: int, end: int) -> int:
+def _end_of_records(reader: ObjectReader, start: int, end: int) -> int:
     """Behind the last line that is not blank, and its newline; `start` where there is none."""
     place = end
     while place > start:
         begin = max(start, place - _LOOK_BYTES)
-        kept = len(os.pread(descriptor, place - begin, begin).rstrip(BLANK))
+        kept = len(reader.read(begin, place - begin).rstrip(BLANK))
         if kept:
-            return _newline_behind(descriptor, begin + kept, end) or end
+            return _newline_behind(reader, begin + kept, end) or end
         place = begin
     return start
 
 
-def _newline_before(descriptor: int, start: int, end: int) -> int:
+def _newline_before(reader: ObjectReader, start: int, end: int) -> int:
     """Behind the last newline in [start, end), 0 where there is none."""
     while end > start:
         begin = max(start, end - _LOOK_BYTES)
-        found = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        found = reader.read(begin, end - begin).rfind(b"\n")
         if found >= 0:
             return begin + found + 1
         end = begin
     return 0
 
 
-def _newline_behind(descriptor: int, start: int, end: int) -> int:
+def _newline_behind(reader: ObjectReader, start: int, end: int) -> int:
     """Behind the first newline in [start, end), 0 where there is none."""
     while start < end:
-        found = os.pread(descriptor, min(_LOOK_BYTES, end - start), start).find(b"\n")
+        found = reader.read(start, min(_LOOK_BYTES, end - start)).find(b"\n")
         if found >= 0:
             return start + found + 1
         start += _LOOK_BYTES

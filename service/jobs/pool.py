@@ -15,17 +15,13 @@ from typing import Final, Protocol
 from service.domain.transform.options import TransformOptions
 from service.errors import BrokenOff, ModelFault
 from service.hosting.runtimes.preload import limit_threads
-from service.jobs.process import Batch, BatchResult, ModelOpener, Profile, Spans, serve
+from service.jobs.process import DIED, Batch, BatchResult, ModelOpener, Profile, Spans, serve
 from service.jobs.work import Failed
 
 _PRELOADED: Final = ("service.jobs.process", "service.hosting.runtimes.sklearn", "sklearn.ensemble")
 _SPARE: Final = 2
 _LEAVE_S: Final = 5.0
 _LOOK_S: Final = 0.25
-_DIED: Final = (
-    "the process that ran the model died (killed, out of memory, or crashed in native code); "
-    "it was tried twice"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +162,7 @@ class ProcessPool:
         self._ready(fresh)
         for position, waiting in enumerate(process.given):
             if position == 0 and waiting.tried:
-                waiting.result = Failed(None, _DIED)
+                waiting.result = Failed(None, DIED)
                 continue
             waiting.tried = waiting.tried or position == 0
             fresh.give(waiting)

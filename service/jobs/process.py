@@ -1,6 +1,5 @@
 """One process of a pool: loads the model, takes batches, gives results back."""
 
-import os
 import signal
 import threading
 import time
@@ -22,18 +21,18 @@ from service.domain.transform.options import (
     media_type,
     without_header,
 )
-from service.errors import ModelFault, ModelTimeout, ObjectFault
-from service.hosting.host import Call, Model
+from service.errors import ModelDied, ModelFault, ModelTimeout, ModelUnreachable, ObjectFault
+from service.hosting.containers.opener import Containers
+from service.hosting.host import Answer, Call, Model, StreamedCall
 from service.hosting.memory import keep_freed_memory
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
-from service.hosting.runtimes.table import load_model
+from service.hosting.runtimes.table import Loading, load_model
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.media.codec import choose_accept
 from service.media.tables import HeaderUse
 from service.media.types import CSV, JSON, JSON_LINES, TEXT
-from service.objects.beneath import Spot
-from service.objects.store import cannot_read, read_chunks
+from service.objects.objects import ObjectPath, read_chunks
 
 BatchResult = Done | Failed
 Work = Callable[["Batch"], BatchResult]
@@ -44,9 +43,9 @@ _MOST_PROGRAM_BYTES: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Whole records of a file, to be read by whoever works on them below a header line, if they need one."""
+    """Whole records of an object, read by whoever works on them below a header line, if they need one."""
 
-    spot: Spot
+    source: ObjectPath
     offset: int
     size_bytes: int
     header: bytes = b""
@@ -62,13 +61,18 @@ class Headed:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A whole file, to be sent in chunks of any number."""
+    """A whole object, to be sent in chunks of any number."""
 
-    spot: Spot
+    source: ObjectPath
     unpack: bool
 
 
 Batch = bytes | Headed | Spans | Stream
+
+DIED: Final = (
+    "the process that ran the model died (killed, out of memory, or crashed in native code); "
+    "it was tried twice"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class ModelOpener(Protocol):
 class LocalModelOpener:
     """A model's folder, which each process of the pool loads for itself.
 
-    It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it.
+    It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it. What has code of its own
+    is in one of the `containers`, which the processes of the pool share; `version` changes with its files.
     """
 
     model_dir: Path
@@ -108,16 +113,18 @@ class LocalModelOpener:
     quarantine: bool
     most_bytes: int = 0
     code_dir: Path | None = None
+    containers: Containers | None = None
+    version: str = ""
+
+    def load(self) -> Model:
+        """Load the folder's model. Raises ModelFault."""
+        loading = Loading(self.most_bytes, _MOST_PROGRAM_BYTES, self.containers)
+        return load_model(self.model_dir, self.environment, loading, self.code_dir, self.version)
 
     def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
-        model = load_model(
-            self.model_dir,
-            self.environment,
-            _MOST_PROGRAM_BYTES,
-            code_dir=self.code_dir,
-            most_bytes=self.most_bytes,
-        )
+        model = self.load()
+        lasting = _Lasting(model, self.load, self.options.timeout_s)
         options, traits = self.options, model.traits
         if traits.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
@@ -132,8 +139,7 @@ class LocalModelOpener:
             below = options.content_type if traits.headers is HeaderUse.GIVEN else _announced(options, header)
 
             def ask(body: bytes) -> bytes:
-                with _alarm(options.timeout_s):
-                    return model.answer(Call(header + body, below, options.accept)).body
+                return lasting.answer(Call(header + body, below, options.accept)).body
 
             return BatchWork(
                 options,
@@ -167,6 +173,37 @@ class LocalModelOpener:
     def _answers_in_lines(self) -> bool:
         kind = choose_accept(self.options.accept, self._default_accept).media_type
         return kind in (CSV, JSON_LINES)
+
+
+class _Lasting:
+    """A model that answers though the process where it is dies at a call, or all containers do."""
+
+    def __init__(self, model: Model, load: Callable[[], Model], timeout_s: float) -> None:
+        self._model = model
+        self._load = load
+        self._timeout_s = timeout_s
+
+    def answer(self, call: Call) -> Answer:
+        """Answer a call, at the second try if need be. Raises ModelFault."""
+        try:
+            return self._answer(call)
+        except ModelDied:
+            pass
+        try:
+            return self._answer(call)
+        except ModelDied:
+            raise ModelDied(DIED) from None
+
+    def _answer(self, call: Call) -> Answer:
+        try:
+            with _alarm(self._timeout_s):
+                return self._model.answer(call)
+        except ModelUnreachable:
+            if self._model.traits.elsewhere is None:
+                raise
+            self._model = self._load()
+        with _alarm(self._timeout_s):
+            return self._model.answer(call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +246,8 @@ class ContainerOpener:
             work = work_below(_header_of(batch))
             if not isinstance(batch, Stream):
                 return _run(work, batch)
-            call = Call(b"", _announced(options, b"", whole=True), options.accept)
-            return work.run_stream(lambda: remote.answer(call, _chunks(batch)).body)
+            call = StreamedCall(_chunks(batch), _announced(options, b"", whole=True), options.accept)
+            return work.run_stream(lambda: remote.answer(call).body)
 
         profile = Profile(f"container at {self.url}", False, parameters, headers=HeaderUse.GIVEN)
         return run, remote.close, profile
@@ -221,8 +258,6 @@ def serve(connection: Connection, opener: ModelOpener) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started the pool
     reseed()
     keep_freed_memory()
-    if isinstance(opener, LocalModelOpener):
-        os.environ.update(opener.environment)  # the process is this job's alone
     try:
         work, _, profile = opener.open()
     except ModelFault as fault:
@@ -260,19 +295,15 @@ def _body(batch: Batch) -> bytes:
         return batch.body
     if isinstance(batch, Stream):
         return b"".join(_chunks(batch))
-    try:
-        with os.fdopen(batch.spot.open(), "rb", buffering=0) as file:
-            file.seek(batch.offset)
-            body = file.read(batch.size_bytes)
-    except OSError as error:
-        raise cannot_read(batch.spot, error) from error
+    with batch.source.objects.open(batch.source.key) as reader:
+        body = reader.read(batch.offset, batch.size_bytes)
     if len(body) != batch.size_bytes:
-        raise ObjectFault(f"{batch.spot} became shorter while it was read.")
+        raise ObjectFault(f"{batch.source} became shorter while it was read.")
     return body
 
 
 def _chunks(stream: Stream) -> Iterator[bytes]:
-    return read_chunks(stream.spot, unpack=stream.unpack)
+    return read_chunks(stream.source, unpack=stream.unpack)
 
 
 def _patient(ask: Ask, retries: int, pause: Callable[[float], None] = time.sleep) -> Ask:
@@ -283,7 +314,7 @@ def _patient(ask: Ask, retries: int, pause: Callable[[float], None] = time.sleep
             try:
                 return ask(body)
             except ModelFault as fault:
-                if 0 < fault.status < 500:
+                if 0 < fault.status < 500 or isinstance(fault, ModelDied):  # which was tried twice
                     raise
                 pause(_FIRST_PAUSE_S * 2**attempt)
         return ask(body)

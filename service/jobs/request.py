@@ -12,14 +12,14 @@ from typing import Final
 from service.domain.transform.options import TransformOptions, check_options
 from service.errors import ModelNotFound, ValidationFault
 from service.hosting.artifacts.artifact import ArtifactStore, open_artifacts
-from service.hosting.artifacts.submitted import open_code
+from service.hosting.artifacts.submitted import fingerprint, open_code
+from service.hosting.containers.opener import Containers
 from service.jobs.inputs import LEAST_BLOCK_BYTES, Input, find_inputs
 from service.jobs.outcome import JobOutcome
 from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import ContainerOpener, LocalModelOpener
 from service.jobs.transform import Job, JobMonitor, run_transform
-from service.objects.store import ObjectStore
-from service.objects.writing import remove_abandoned
+from service.objects.resolver import Resolver
 from service.s3uri import parse_s3_uri
 from service.settings import Settings
 
@@ -31,8 +31,8 @@ class TransformRequest:
     """What somebody wants transformed.
 
     `model`: a name of the model folder, a path, or the address of a running container. `environment`: the
-    model's own; the options' wins over it. `guess_type` tells the ContentType by the first input's
-    name, where the options leave it out.
+    model's own; the options' wins over it. `guess_type` tells the ContentType by the name of an input,
+    where the options leave it out.
     """
 
     model: str
@@ -47,25 +47,34 @@ class TransformRequest:
 
 @dataclass(frozen=True, slots=True)
 class TransformParts:
-    """What requests are done with: the objects, the models, and how many processes may work at once."""
+    """What requests are done with: objects, models, and how many processes may work at once.
 
-    objects: ObjectStore
+    A model with code of its own is in one of the `containers`.
+    """
+
+    resolver: Resolver
     artifacts: ArtifactStore
     models: Path
     cpus: int
     most_bytes: int = 0
+    containers: Containers | None = None
 
 
 def open_transform_parts(
-    settings: Settings, *, model_roots: Sequence[Path] = (), allow_paths: bool
+    settings: Settings,
+    *,
+    model_roots: Sequence[Path] = (),
+    allow_paths: bool,
+    containers: Containers | None = None,
 ) -> TransformParts:
     """The parts over the settings' folders; `model_roots` are further folders that models may lie in."""
     return TransformParts(
-        ObjectStore(settings.buckets, allow_paths=allow_paths),
+        Resolver(settings.buckets, allow_paths=allow_paths),
         open_artifacts(settings, model_roots),
         settings.models,
         settings.worker_processes,
         settings.model_memory,
+        containers,
     )
 
 
@@ -75,18 +84,32 @@ def run_request(request: TransformRequest, parts: TransformParts, watch: JobMoni
     Raises: ValidationFault where the request cannot be meant; ModelFault where the model cannot be loaded;
     ObjectFault where inputs cannot be found or outputs not be written.
     """
-    target = parts.objects.locate(request.target)
-    inputs = find_inputs(parts.objects, request.source, target, request.options)
+    target = parts.resolver.locate(request.target)
+    inputs = find_inputs(parts.resolver, request.source, target, request.options)
     if request.guess_type and request.options.content_type is None:
-        guessed = request.guess_type(inputs[0].spot.name.removesuffix(".gz"))
+        guessed = _type_of_all(inputs, request.guess_type)
         request = replace(request, options=replace(request.options, content_type=guessed))
     request = replace(request, options=request.options.settled())
     check_options(request.options)
     remote = request.model.startswith(_URLS)
-    remove_abandoned(target)
+    target.objects.clear(target.key)
     with closing(_open_pool(request, parts, inputs, remote=remote)) as pool:
         job = Job(inputs, target, request.options, pool, remote, request.quarantine, request.report)
         return run_transform(job, watch)
+
+
+def _type_of_all(inputs: Sequence[Input], guess_type: Callable[[str], str | None]) -> str | None:
+    """The type that the inputs' names tell, None if none does. Raises ValidationFault if they differ."""
+    first: dict[str | None, str] = {}
+    for given in inputs:
+        first.setdefault(guess_type(given.source.name.removesuffix(".gz")), given.name)
+    if len(first) > 1:
+        told = [f"{name} {'tells none' if kind is None else f'is {kind}'}" for kind, name in first.items()]
+        raise ValidationFault(
+            f"A job has one type of input, and the endings of these differ: {', '.join(told)}. Say "
+            "--content-type where all are of one type, else name a folder or file of one type alone."
+        )
+    return next(iter(first))
 
 
 def _open_pool(
@@ -98,22 +121,32 @@ def _open_pool(
     if remote:
         return ThreadPool(ContainerOpener(request.model, options, request.quarantine), options)
     environment = {**request.environment, **options.container_environment()}
-    model, code = _model_dir(request.model, parts), open_code(parts.artifacts, environment)
-    opener = LocalModelOpener(model, environment, options, request.quarantine, parts.most_bytes, code)
+    found, artifacts = _find_model(request.model, parts), parts.artifacts
     size_bytes = sum(given.size_bytes for given in inputs)
-    return ProcessPool(opener, count_processes(options, parts.cpus, len(inputs), size_bytes))
+    count = count_processes(options, parts.cpus, len(inputs), size_bytes)
+    containers = None if parts.containers is None else parts.containers.for_job(count, options.timeout_s)
+    opener = LocalModelOpener(
+        artifacts.open(found),
+        environment,
+        options,
+        request.quarantine,
+        parts.most_bytes,
+        open_code(artifacts, environment),
+        containers,
+        fingerprint(artifacts, found, environment),
+    )
+    return ProcessPool(opener, count)
 
 
-def _model_dir(model: str, parts: TransformParts) -> Path:
-    """The model's unpacked folder. Raises ModelFault."""
+def _find_model(model: str, parts: TransformParts) -> Path:
+    """The model's folder or archive. Raises ModelFault."""
     if "/" in model:
-        place = model if parse_s3_uri(model) else parts.objects.locate(model).path
-        return parts.artifacts.open(parts.artifacts.resolve(place))
+        place = model if parse_s3_uri(model) else parts.resolver.locate(model).address
+        return parts.artifacts.resolve(place)
     try:
-        found = parts.artifacts.resolve(model, within=parts.models)
+        return parts.artifacts.resolve(model, within=parts.models)
     except ModelNotFound as error:
         raise ModelNotFound(f"{error.message.removesuffix('.')} {parts.models}.") from None
-    return parts.artifacts.open(found)
 
 
 def count_processes(options: TransformOptions, cpus: int, files: int, size_bytes: int) -> int:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from service.clock import SystemClock
 from service.domain.transform.job import Drop
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.containers.opener import Containers
 from service.jobs.inbox import Inbox
 from service.jobs.place import Places
 from service.jobs.worker import JobParts, Worker
 from service.log import get_logger
+from service.objects.resolver import Resolver
 from service.settings import Settings
 from service.store.store import Store
 
@@ -22,17 +24,21 @@ def do_jobs(
     stop: threading.Event,
     orphaned: Callable[[], bool],
     alone: bool,
+    containers: Containers,
 ) -> None:
     """Do batch jobs and watch the drop folder until `stop` is set or the process is `orphaned`.
 
-    `order` makes the job of a dropped file; `alone` says that no server has this worker.
+    `order` makes the job of a dropped file; `alone` says that no server has this worker; models with code of
+    their own are in `containers`.
     """
 
     def leaving() -> bool:
         return stop.is_set() or orphaned()
 
-    places = Places(settings.data, settings.buckets, settings.inbox, settings.outbox)
-    parts = JobParts(places, artifacts, settings.models, settings.worker_processes, settings.model_memory)
+    places = Places(Resolver(settings.buckets), settings.inbox, settings.outbox)
+    parts = JobParts(
+        places, artifacts, settings.models, settings.worker_processes, settings.model_memory, containers
+    )
     inbox = Inbox(settings.inbox, settings.outbox, store, order)
     watcher = threading.Thread(
         target=inbox.run, args=(lambda seconds: stop.wait(seconds) or leaving(),), name="inbox", daemon=True

@@ -14,12 +14,12 @@ from service.jobs.place import Places
 from service.jobs.task_journal import report_of
 from service.jobs.transform import STOPPED_REASON, write_report
 from service.store.store import Store
-from service.store.tasks import Lease
+from service.store.tasks import TaskLease
 
 _MAX_REASON_CHARS: Final = 1024
 
 
-def settle_job(store: Store, places: Places, lease: Lease, clock: Clock) -> Resource | None:
+def settle_job(store: Store, places: Places, lease: TaskLease, clock: Clock) -> Resource | None:
     """Give a job its last status and forget its tasks, at once; the job, None if it is gone.
 
     Raises: LeaseLost.

@@ -6,7 +6,7 @@ batch in work, who does it in pool. Processes and threads are the pool's; this r
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,8 +30,7 @@ from service.jobs.outcome import (
 from service.jobs.pool import Item, WorkerPool
 from service.jobs.process import Spans
 from service.jobs.work import Done, Failed, Rejected
-from service.objects.beneath import Spot
-from service.objects.writing import Sink, replacing, sync_folders
+from service.objects.objects import ObjectPath, Sink, sync
 
 STOPPED_REASON: Final = "The job was stopped; outputs that were finished before are whole."
 
@@ -41,7 +40,7 @@ class Job:
     """A job whose model is loaded and whose inputs are found."""
 
     inputs: Sequence[Input]
-    target: Spot
+    target: ObjectPath
     options: TransformOptions
     pool: WorkerPool
     remote: bool = False
@@ -87,7 +86,7 @@ class _Run:
     job: Job
     watch: JobMonitor
     reports: dict[int, FileReport] = field(default_factory=dict)
-    folders: set[Spot] = field(default_factory=set)
+    folders: set[ObjectPath] = field(default_factory=set)
     rows: int = 0
     size_bytes: int = 0
     total_bytes: int = 0
@@ -108,7 +107,7 @@ class _Run:
         finally:
             if current is not None:
                 _discard(current)
-        sync_folders(sorted(self.folders, key=str))
+        sync(sorted(self.folders, key=str))
         outcome = self._outcome(self.watch.clock.monotonic() - begun_s)
         if self.job.report:
             write_report(self.job.target, outcome)
@@ -185,13 +184,13 @@ class _Run:
     def _sink(self, current: _Open) -> Sink:
         if current.sink is None:
             current.sink = current.stack.enter_context(
-                replacing(current.given.output, keep=current.given.keep)
+                _writing(current.given.output, keep=current.given.keep)
             )
         return current.sink
 
     def _reject(self, current: _Open, rejected: Rejected) -> None:
         if current.rejects is None:
-            current.rejects = current.stack.enter_context(replacing(_rejects_file(current.given)))
+            current.rejects = current.stack.enter_context(_writing(_rejects_file(current.given)))
         line = {
             "record": current.records + rejected.number,
             "reason": rejected.reason,
@@ -203,9 +202,10 @@ class _Run:
         sink = self._sink(current)  # an input without records has an output without any
         report = self._report_of(current, None)
         with current.stack:
-            self.watch.journal.note(report, sink.identity)
+            self.watch.journal.note(report, sink.version)
         if not current.rejected:
-            _remove(_rejects_file(current.given))  # of an earlier run
+            rejects = _rejects_file(current.given)
+            rejects.objects.remove(rejects.key)  # of an earlier run
         self.folders.add(current.given.output.parent)
         self._close(current, index, report)
 
@@ -248,7 +248,7 @@ class _Run:
         return JobOutcome(COMPLETED, None, files, model, seconds)
 
 
-def write_report(target: Spot, outcome: JobOutcome) -> None:
+def write_report(target: ObjectPath, outcome: JobOutcome) -> None:
     """Write `_report.json` beside the outputs in the folder `target`. Raises ObjectFault."""
     document = {
         "status": outcome.status,
@@ -268,7 +268,7 @@ def write_report(target: Spot, outcome: JobOutcome) -> None:
             for report in outcome.files
         ],
     }
-    with replacing(target / REPORT) as sink:
+    with _writing(target / REPORT) as sink:
         sink.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
@@ -282,15 +282,12 @@ def _sums(files: Sequence[FileReport], seconds: float) -> dict[str, Any]:
     }
 
 
-def _rejects_file(given: Input) -> Spot:
+def _writing(path: ObjectPath, *, keep: bool = False) -> AbstractContextManager[Sink]:
+    return path.objects.write(path.key, keep=keep)
+
+
+def _rejects_file(given: Input) -> ObjectPath:
     return given.output.parent / (given.output.name.removesuffix(SUFFIX) + REJECTED_SUFFIX)
-
-
-def _remove(spot: Spot) -> None:
-    try:
-        spot.remove()
-    except OSError as error:
-        raise ObjectFault(f"{spot} cannot be removed: {error.strerror or error}.", writing=True) from error
 
 
 def _discard(current: _Open) -> None:

@@ -20,13 +20,26 @@ from service.domain.transform.options import (
 )
 from service.domain.transform.records import FORMS, input_filter, output_maker
 from service.domain.transform.split import SPLITTERS, payload
-from service.errors import BadPayload, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable, PathError
+from service.errors import (
+    BadPayload,
+    ModelDied,
+    ModelFailure,
+    ModelFault,
+    ModelTimeout,
+    ModelUnreachable,
+    PathError,
+)
 from service.media.csv_quick import count_newlines
 from service.media.types import CSV, JSON, JSON_LINES
 
 Ask = Callable[[bytes], bytes]
 """A request's body in, the answer's body out. Raises ModelFault."""
 
+_NO_ANSWER: Final = (
+    ModelUnreachable,
+    ModelTimeout,
+    ModelDied,
+)  # not for the sake of one record, or who knows
 _ROW: Final = re.compile(r"^[Rr](?:ow|ecord) (\d+)(?:, |: | )")
 _BLANK_ENDS: Final = (b"\n\n", b"\n\r\n")
 
@@ -109,7 +122,7 @@ class BatchWork:
         """Do one batch of whole records; never raises what a record or a model can cause."""
         try:
             return self._run_singly(body) if self._single else self._run_as_one(body)
-        except (ModelUnreachable, ModelTimeout) as fault:
+        except _NO_ANSWER as fault:
             return Failed(None, fault.message)
 
     def run_stream(self, ask: Callable[[], bytes]) -> Done | Failed:
@@ -125,7 +138,7 @@ class BatchWork:
     def _run_as_one(self, body: bytes) -> Done | Failed:
         try:
             return self._run_together(body, None, self._ask)
-        except (ModelUnreachable, ModelTimeout):
+        except _NO_ANSWER:
             raise
         except (ModelFault, _RecordFault) as fault:
             records = self._records(body)
@@ -155,7 +168,7 @@ class BatchWork:
         for number, record in enumerate(self._records(body), 1):
             try:
                 parts.append(self._run_together(record, [record], self._ask))
-            except (ModelUnreachable, ModelTimeout) as fault:
+            except _NO_ANSWER as fault:
                 return Failed(number, fault.message)
             except (ModelFault, _RecordFault) as fault:
                 reason = _bare(fault, record)
@@ -241,7 +254,7 @@ class BatchWork:
             return
         try:
             yield self._run_together(self._whole(records), self._kept(records), self._ask_once)
-        except (ModelUnreachable, ModelTimeout):
+        except _NO_ANSWER:
             raise
         except (ModelFault, _RecordFault) as fault:
             if len(records) == 1:
@@ -254,7 +267,7 @@ class BatchWork:
     def _try(self, records: list[bytes]) -> ModelFault | None:
         try:
             self._run_together(self._whole(records), self._kept(records), self._ask_once)
-        except (ModelUnreachable, ModelTimeout):
+        except _NO_ANSWER:
             raise
         except ModelFault as fault:
             return fault

@@ -25,6 +25,7 @@ from service.errors import (
 )
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.submitted import fingerprint, open_code
+from service.hosting.containers.opener import Containers
 from service.jobs.heartbeat import SILENT_S, Heartbeat
 from service.jobs.outcome import STOPPED
 from service.jobs.place import Places
@@ -36,10 +37,9 @@ from service.jobs.settle import settle_job
 from service.jobs.task_journal import TaskJournal
 from service.jobs.transform import Job, JobMonitor, run_transform
 from service.log import Trouble, get_logger
-from service.objects.writing import remove_abandoned
 from service.store.results import InputResult
 from service.store.store import Store
-from service.store.tasks import PLAN, SETTLE, Lease
+from service.store.tasks import PLAN, SETTLE, TaskLease
 
 MOST_ATTEMPTS: Final = 5
 """Workers that may die over a task before its input is given up.
@@ -61,7 +61,8 @@ _KILLS: Final = "{name}: the worker died {attempts} times while it was at this i
 class JobParts:
     """What a worker works with: where files and models are, and how many processes it may use.
 
-    In each of them the model may take `most_bytes`, 0 for any.
+    In each of them the model may take `most_bytes`, 0 for any; one with code of its own is in one of the
+    `containers`.
     """
 
     places: Places
@@ -69,6 +70,7 @@ class JobParts:
     models: Path
     processes: int
     most_bytes: int = 0
+    containers: Containers | None = None
 
 
 @dataclass(slots=True)
@@ -149,7 +151,7 @@ class Worker:
             self._current.pool.close()
             self._current = None
 
-    def _claim(self) -> Lease | None:
+    def _claim(self) -> TaskLease | None:
         current = self._current
         if current is None:
             return self._store.queue.claim(self._clock.now(), self._clock.monotonic(), SILENT_S)
@@ -162,7 +164,7 @@ class Worker:
             after=current.job if long else None,
         )
 
-    def _do(self, lease: Lease, heartbeat: Heartbeat) -> None:
+    def _do(self, lease: TaskLease, heartbeat: Heartbeat) -> None:
         job = self._store.get(Kind.TRANSFORM_JOB, lease.job)
         if lease.kind == SETTLE or job is None:
             self._settle(lease)
@@ -173,7 +175,7 @@ class Worker:
         else:
             self._try(lease, job, heartbeat)
 
-    def _try(self, lease: Lease, job: Resource, heartbeat: Heartbeat) -> None:
+    def _try(self, lease: TaskLease, job: Resource, heartbeat: Heartbeat) -> None:
         try:
             if lease.kind == PLAN:
                 self._plan(lease, job)
@@ -187,13 +189,13 @@ class Worker:
 
     # ---- the three kinds of tasks
 
-    def _plan(self, lease: Lease, job: Resource) -> None:
+    def _plan(self, lease: TaskLease, job: Resource) -> None:
         """Find the inputs and share them out. Raises ModelFault, ObjectFault, ValidationFault, LeaseLost."""
         state = JobState.read(job.state)
         if state.obstacle:
             raise ModelFault(f"Model {job.document['ModelName']}: {state.obstacle}")
         version = fingerprint(self._parts.artifacts, self._find_model(state), _environment(job, state))
-        remove_abandoned(self._parts.places.target(job))
+        self._parts.places.clear(job)
         found = self._parts.places.find(job)
         now = self._clock.now()
         begun = {
@@ -210,12 +212,12 @@ class Worker:
                 change.put(replace(latest, state=state.write(**begun), modified_at=now))
         self._log.info("job begun", job=job.name, files=begun["files"], bytes=begun["size_bytes"])
 
-    def _work(self, lease: Lease, job: Resource, heartbeat: Heartbeat) -> None:
+    def _work(self, lease: TaskLease, job: Resource, heartbeat: Heartbeat) -> None:
         """Transform some inputs. Raises ModelFault, ObjectFault, BrokenOff, LeaseLost."""
         journal = TaskJournal(self._store.queue, lease, self._clock)
         current = self._pool_for(job)
         if not lease.fresh:
-            remove_abandoned(self._parts.places.target(job))
+            self._parts.places.clear(job)
         inputs = self._parts.places.inputs(job, lease.inputs)
         task = Job(
             inputs,
@@ -233,7 +235,7 @@ class Worker:
         else:
             self._store.queue.finish(lease, self._clock.now())
 
-    def _settle(self, lease: Lease) -> None:
+    def _settle(self, lease: TaskLease) -> None:
         self.close()
         ended = settle_job(self._store, self._parts.places, lease, self._clock)
         if ended is None:
@@ -252,7 +254,7 @@ class Worker:
 
     # ---- ends before the end
 
-    def _break_off(self, lease: Lease, heartbeat: Heartbeat) -> None:
+    def _break_off(self, lease: TaskLease, heartbeat: Heartbeat) -> None:
         """Stopped, lost or leaving: let the pool go with what it is at, and the tasks where they belong."""
         self.close()
         if heartbeat.lost:
@@ -263,7 +265,7 @@ class Worker:
             self._store.queue.release(lease)
             self._log.info("task given back", job=lease.job)
 
-    def _give_up(self, lease: Lease) -> None:
+    def _give_up(self, lease: TaskLease) -> None:
         """Find out which input it is that workers die of: each gets a task of its own, the last one fails."""
         queue, now = self._store.queue, self._clock.now()
         if lease.kind == PLAN:
@@ -291,6 +293,8 @@ class Worker:
         environment, artifacts = _environment(job, state), self._parts.artifacts
         if fingerprint(artifacts, found, environment) != state.version:
             raise ModelFault(_CHANGED.format(location=state.location))
+        count = count_processes(options, self._parts.processes, state.files, state.size_bytes)
+        containers = self._parts.containers
         opener = LocalModelOpener(
             artifacts.open(found),
             environment,
@@ -298,8 +302,9 @@ class Worker:
             asks_for(job.document, QUARANTINE_VARIABLE),
             self._parts.most_bytes,
             open_code(artifacts, environment),
+            None if containers is None else containers.for_job(count, options.timeout_s),
+            state.version,
         )
-        count = count_processes(options, self._parts.processes, state.files, state.size_bytes)
         pool = ProcessPool(opener, count, self._is_broken_off)
         self._current = _CurrentJob(job.name, pool, self._clock.monotonic())
         return self._current

@@ -65,7 +65,6 @@ class HeaderUse(Enum):
 
     KNOWN = auto()  # built-in code reads it, by the model's names if it has such
     GIVEN = auto()  # whoever reads the bytes has to know it: a script, a container
-    REFUSED = auto()  # built-in code reads plain rows for a script
 
 
 @dataclass(frozen=True, slots=True)

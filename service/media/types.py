@@ -22,6 +22,11 @@ OF_ENDING: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The ending of a file with requests -> their type."""
 
+OF_TEXT_ENDING: Final[Mapping[str, str]] = MappingProxyType(
+    {ending: kind for ending, kind in OF_ENDING.items() if kind != NPY}
+)
+"""The same of those whose answers are of the type of the request, as those of dropped files."""
+
 ARCHIVES: Final = (".tar.gz", ".tgz")
 """Endings of a model's archive."""
 

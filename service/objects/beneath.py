@@ -170,6 +170,19 @@ def take_after(descriptor: int, folder: int, most: int = _LIKE_A_FILE) -> None:
     os.fchmod(descriptor, own & ~0o777 | around & most | own & 0o700)
 
 
+def stamp(status: os.stat_result) -> tuple[int, int]:
+    """What tells a file's content from what it was before: its size in bytes and time of change in ns.
+
+    Copies that keep their times are the same by it, on whatever machine: inodes and devices differ there.
+    """
+    return status.st_size, status.st_mtime_ns
+
+
+def version_of(status: os.stat_result) -> str:
+    """The version of a file as an object."""
+    return "-".join(map(str, stamp(status)))
+
+
 def lies_in(path: Path, folders: Iterable[Path]) -> bool:
     """Whether a path is one of the folders or lies below one: by what these are, not by their names."""
     wanted = {_same(folder) for folder in folders} - {None}

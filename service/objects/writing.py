@@ -4,45 +4,29 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
-from service.errors import ObjectFault
-from service.objects.beneath import Spot, folders_below, open_plain, take_after
+from service.errors import ObjectChanged, ObjectFault
+from service.objects.beneath import Spot, folders_below, open_plain, take_after, version_of
+from service.objects.objects import ABSENT, Sink, numbered
 
 PART: Final = ".sagebird-part"
 """How the names of unfinished files end."""
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_ENDINGS: Final = (".out", ".rejected", ".gz")
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # a file system without hard links
 
 
-class Sink(Protocol):
-    """A file that is being written."""
-
-    def write(self, data: bytes, /) -> object:
-        """Add bytes. Raises ObjectFault: no space left, and the like."""
-        ...
-
-    @property
-    def identity(self) -> tuple[int, int, int, int]:
-        """Device, inode, size in bytes and time of change in ns: the file's own, also under its final name.
-
-        Raises ObjectFault.
-        """
-        ...
-
-
 @contextmanager
-def replacing(spot: Spot, *, keep: bool = False) -> Iterator[Sink]:
+def replacing(spot: Spot, *, keep: bool = False, expected: str | None = None) -> Iterator[Sink]:
     """Write a file that gets its name only when the block ends without an exception.
 
     Until then it has a temporary name in the same folder, and a lock that ends with this process. The folder
-    is not synced: `sync_folders` does that, once for many files. With `keep` nothing is replaced: where the
-    name is taken, the file gets the next of its numbered names.
+    is not synced: `sync_folder` does that, once for many files. `keep` and `expected` are those of
+    `Objects.write`.
 
     Raises: ObjectFault.
     """
@@ -59,8 +43,10 @@ def replacing(spot: Spot, *, keep: bool = False) -> Iterator[Sink]:
                 try:
                     if keep:
                         _publish(folder, temporary, spot.name)
-                    else:
+                    elif expected is None:
                         os.replace(temporary, spot.name, src_dir_fd=folder, dst_dir_fd=folder)
+                    else:
+                        _exchange(folder, temporary, spot, expected)
                 except OSError as error:
                     raise _cannot_write(spot, error) from error
         except BaseException:
@@ -82,16 +68,6 @@ def _folder_of(spot: Spot) -> Iterator[int]:
         raise _cannot_write(spot, error) from error
 
 
-def numbered(name: str) -> Iterator[str]:
-    """The names that files of one name get, one after the other: june.csv, june-2.csv, and so on."""
-    stem, ending, last = name, "", _ENDINGS[0]
-    while last in _ENDINGS:  # june.csv.gz.out is june and .csv.gz.out
-        stem, last = os.path.splitext(stem)
-        ending = last + ending
-    yield name
-    yield from (f"{stem}-{number}{ending}" for number in count(2))
-
-
 def move_away(source: int, name: str, target: int, wanted: str) -> str:
     """Move a file of the folder `source` to the first free of its numbered names in `target`; tells it.
 
@@ -99,11 +75,7 @@ def move_away(source: int, name: str, target: int, wanted: str) -> str:
     """
     for free in numbered(wanted):
         if _take(free, target):
-            try:
-                os.replace(name, free, src_dir_fd=source, dst_dir_fd=target)
-            except OSError:
-                os.unlink(free, dir_fd=target)
-                raise
+            _move_onto(source, name, target, free)
             return free
     raise AssertionError  # numbers do not end
 
@@ -112,14 +84,52 @@ def _publish(folder: int, temporary: str, wanted: str) -> None:
     """Give a finished file the first free of its numbered names. Raises OSError."""
     for free in numbered(wanted):
         with suppress(FileExistsError):
-            try:
-                os.link(temporary, free, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-                os.unlink(temporary, dir_fd=folder)
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                move_away(folder, temporary, folder, wanted)
+            _name_new(folder, temporary, free)
             return
+
+
+def _exchange(folder: int, temporary: str, spot: Spot, expected: str) -> None:
+    """Give a finished file its name in place of the one with that version. Raises OSError, ObjectChanged.
+
+    Who else exchanges waits; who writes without asking what is there may still come in between.
+    """
+    if expected == ABSENT:
+        try:
+            _name_new(folder, temporary, spot.name)
+        except FileExistsError:
+            raise ObjectChanged(str(spot)) from None
+        return
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        found = version_of(os.stat(spot.name, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        found = ABSENT
+    if found != expected:
+        raise ObjectChanged(str(spot))
+    os.replace(temporary, spot.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _name_new(folder: int, temporary: str, name: str) -> None:
+    """Give a finished file a name that no other has. Raises OSError, FileExistsError where one has it."""
+    try:
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not _take(name, folder):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from None
+        _move_onto(folder, temporary, folder, name)
+    else:
+        os.unlink(temporary, dir_fd=folder)
+
+
+def _move_onto(source: int, name: str, target: int, taken: str) -> None:
+    """Put a file in the place of an empty one, which goes where that fails. Raises OSError."""
+    try:
+        os.replace(name, taken, src_dir_fd=source, dst_dir_fd=target)
+    except OSError:
+        os.unlink(taken, dir_fd=target)
+        raise
 
 
 def _take(name: str, folder: int) -> bool:
@@ -143,14 +153,13 @@ def _create_locked(folder: int, spot: Spot) -> tuple[str, int]:
         os.close(descriptor)  # another job took it for abandoned before it was locked
 
 
-def sync_folders(folders: Iterable[Spot]) -> None:
-    """Make the names of files in these folders durable. Raises ObjectFault."""
-    for spot in folders:
-        try:
-            with spot.folder() as folder:
-                os.fsync(folder)
-        except OSError as error:
-            raise _cannot_write(spot, error) from error
+def sync_folder(spot: Spot) -> None:
+    """Make the names of the files in a folder durable. Raises ObjectFault."""
+    try:
+        with spot.folder() as folder:
+            os.fsync(folder)
+    except OSError as error:
+        raise _cannot_write(spot, error) from error
 
 
 def remove_abandoned(spot: Spot) -> None:
@@ -161,39 +170,14 @@ def remove_abandoned(spot: Spot) -> None:
                 _remove_if_abandoned(folder, entry.name)
 
 
-def remove_unfinished(spot: Spot, identity: tuple[int, ...]) -> None:
-    """Remove the write of `spot` whose file is this one, whoever is at it, before it has its name.
-
-    `identity` is its sink's. To be called before `spot` itself is looked at: what got its name meanwhile is
-    there then.
-    """
+def remove_unfinished(spot: Spot, version: str) -> None:
+    """Remove the write of `spot` whose sink has this version, whoever is at it, before it has its name."""
     with suppress(OSError), spot.parent.folder() as folder, os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") and entry.name.endswith(PART):
                 with suppress(OSError):  # it got its name, or went
-                    if _identity(entry.stat(follow_symlinks=False)) == identity:
+                    if version_of(entry.stat(follow_symlinks=False)) == version:
                         os.unlink(entry.name, dir_fd=folder)
-
-
-def identity_of(spot: Spot) -> tuple[int, ...]:
-    """Device, inode, size in bytes and time of change in ns of a file, () where there is none."""
-    try:
-        return _identity(spot.status())
-    except OSError:
-        return ()
-
-
-def is_written(spot: Spot, identity: tuple[int, ...]) -> bool:
-    """Whether the file with this identity has its name, or one of its numbered ones."""
-    for name in numbered(spot.name):
-        found = identity_of(spot.parent / name)
-        if found == identity or not found:
-            return bool(found)
-    raise AssertionError  # numbers do not end
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _remove_if_abandoned(folder: int, name: str) -> None:
@@ -214,10 +198,10 @@ class _File:
         self._finished = False
 
     @property
-    def identity(self) -> tuple[int, int, int, int]:
-        """Device, inode, size in bytes and time of change in ns. Raises ObjectFault."""
+    def version(self) -> str:
+        """Its version, also under its final name. Raises ObjectFault."""
         self.finish()
-        return _identity(os.fstat(self._file.fileno()))
+        return version_of(os.fstat(self._file.fileno()))
 
     def write(self, data: bytes, /) -> None:
         """Add bytes. Raises ObjectFault."""
@@ -233,10 +217,18 @@ class _File:
             return
         try:
             self._file.flush()
+            _set_apart(self._file.fileno())
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _cannot_write(self._target, error) from error
         self._finished = True
+
+
+def _set_apart(descriptor: int) -> None:
+    """Have a file changed at a nanosecond of its own: a kernel's clock may tell two quick writes the same."""
+    now_ns = time.time_ns()
+    with suppress(OSError):  # some mounted file systems let nobody set times
+        os.utime(descriptor, ns=(now_ns, now_ns))
 
 
 def _cannot_write(spot: Spot, error: OSError) -> ObjectFault:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.arn import Arns
 from service.clock import SystemClock
 from service.control.registry import SERVED, Operations
 from service.control.resources import OperationContext, Resources
 from service.control.transform_jobs import create_drop_job
+from service.domain.caller import Caller
 from service.domain.transform.job import Drop
 from service.faces.aws.control import ControlFace
 from service.hosting.artifacts.artifact import open_artifacts
@@ -40,7 +40,7 @@ class ControlPlane:
     def open_desk(self, settings: Settings, store: Store) -> Desk:
         """Begin to answer here what other processes hand in, until the desk is closed."""
         face = self.face(settings, store, hands_in=False)
-        self.desk.open(lambda asked: asyncio.run(face.answer(asked)))
+        self.desk.open(lambda caller, asked: asyncio.run(face.answer(caller, asked)))
         return self.desk
 
 
@@ -66,6 +66,6 @@ def drop_orders(store: Store, context: OperationContext) -> Callable[[Drop], Non
 
 
 def context_of(settings: Settings) -> OperationContext:
-    """What operations need beside the store."""
-    arns = Arns(settings.account, settings.region)
-    return OperationContext(arns, SystemClock(), open_artifacts(settings).version_of)
+    """What operations need beside the store; they run as the server's own, which is every caller so far."""
+    caller = Caller(settings.account, settings.region)
+    return OperationContext(caller, SystemClock(), open_artifacts(settings).version_of, settings.reload)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from service.domain.caller import Caller
 from service.errors import Unavailable
 from service.http.asgi import Headers
 from service.http.reply import Asked, Reply
@@ -56,8 +57,8 @@ class Desk:
         """Whether requests are still taken."""
         return not self._closed[0]
 
-    async def hand_in(self, asked: Asked) -> Reply:
-        """The answer to a request. Raises Unavailable: it was begun and not finished, or nobody takes it."""
+    async def hand_in(self, caller: Caller, asked: Asked) -> Reply:
+        """The answer to a caller's request. Raises Unavailable: begun, not finished, or taken by nobody."""
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             mine.setblocking(False)
@@ -66,7 +67,7 @@ class Desk:
                 async with asyncio.timeout(_WAIT_S):
                     await self._pass_on(theirs)
                     theirs.close()  # so that the keeper's end is the only one: its death is the end
-                    writer.write(_packed([asked.request_id, _texts(asked.headers)], asked.body))
+                    writer.write(_packed([caller, asked.request_id, _texts(asked.headers)], asked.body))
                     lengths = _LENGTHS.unpack(await reader.readexactly(_LENGTHS.size))
                     status, headers = json.loads(await reader.readexactly(lengths[0]))
                     return Reply(status, _bytes(headers), await reader.readexactly(lengths[1]))
@@ -86,7 +87,7 @@ class Desk:
 
     # ---- the keeper's side
 
-    def open(self, answer: Callable[[Asked], Reply]) -> None:
+    def open(self, answer: Callable[[Caller, Asked], Reply]) -> None:
         """Have requests answered, in threads. `answer` raises nothing."""
         for number in range(_AT_ONCE):
             clerk = threading.Thread(target=self._work, args=(answer,), name=f"desk-{number}", daemon=True)
@@ -106,7 +107,7 @@ class Desk:
         self._outside.close()
         self._inside.close()
 
-    def _work(self, answer: Callable[[Asked], Reply]) -> None:
+    def _work(self, answer: Callable[[Caller, Asked], Reply]) -> None:
         with contextlib.suppress(OSError, AttributeError):  # a thread has a niceness of its own on Linux only
             if sys.platform == "linux":
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
@@ -123,14 +124,14 @@ class Desk:
             for end in ends:
                 self._serve(socket.socket(fileno=end), answer)
 
-    def _serve(self, connection: socket.socket, answer: Callable[[Asked], Reply]) -> None:
+    def _serve(self, connection: socket.socket, answer: Callable[[Caller, Asked], Reply]) -> None:
         with connection:
             try:
                 connection.settimeout(_WAIT_S)
                 lengths = _LENGTHS.unpack(_read_exactly(connection, _LENGTHS.size))
-                request_id, headers = json.loads(_read_exactly(connection, lengths[0]))
+                caller, request_id, headers = json.loads(_read_exactly(connection, lengths[0]))
                 body = _read_exactly(connection, lengths[1])
-                reply = answer(Asked(_bytes(headers), body, request_id))
+                reply = answer(Caller(*caller), Asked(_bytes(headers), body, request_id))
                 connection.sendall(_packed([reply.status, _texts(reply.headers)], reply.body))
             except (OSError, EOFError) as error:  # the gateway is gone
                 self._log.warning("request not answered", reason=str(error))

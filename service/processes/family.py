@@ -4,13 +4,24 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import preload
 from service.http.accepting import Balance, Place
 from service.http.door import keep_from_beginning
+from service.processes.control_plane import ControlPlane
 from service.processes.supervisor import Role, Supervisor
 from service.settings import Settings
 
 _WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, need the processors
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the processes of one family have in common: its name, its containers, a server's control plane."""
+
+    family: str
+    control: ControlPlane | None
+    containers: Containers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,7 @@ class Lives:
 
     gateway: Callable[[Place], int]
     keeper: Callable[[], int]
+    model_host: Callable[[], int]
     worker: Callable[[], int] | None = None
 
 
@@ -44,6 +56,7 @@ def run_family(settings: Settings, listener: socket.socket, lives: Lives) -> int
 
     roles = [gateway(number) for number in range(settings.gateways)]
     roles.append(Role("keeper", without_listener(lives.keeper)))
+    roles.append(Role("models", without_listener(lives.model_host)))
     if lives.worker is not None:
         run = without_listener(lives.worker)
         roles += [Role(f"worker-{number}", run, _WORKER_DELAY_S) for number in range(settings.workers)]

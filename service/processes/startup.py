@@ -14,7 +14,8 @@ from service.errors import SagebirdError, StartupError
 from service.hosting.artifacts.debris import sweep
 from service.http.door import end_listening
 from service.log import get_logger
-from service.settings import Settings
+from service.objects.resolver import Resolver
+from service.settings import DEPLOYMENTS, Settings
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
 from service.whereabouts import told
@@ -48,9 +49,17 @@ def begin(settings: Settings) -> None:
     check_folders(settings)
     _tell_unknown_pins(settings)
     keep_private(settings)
-    removed = sum(map(sweep, (*(settings.data / "unpacked").glob("*"), *settings.deployments.glob("*"))))
+    unpacked = settings.data / "unpacked"
+    deployments = Resolver(settings.buckets).folder(DEPLOYMENTS)
+    removed = sum(map(sweep, (unpacked, *unpacked.glob("[!.]*"), *deployments.glob("*"))))
     if removed:
         get_logger("sagebird").info("unfinished folders removed", folders=removed)
+
+
+def begin_beside(settings: Settings) -> None:
+    """The same for who works on the state that a server made. Raises StartupError."""
+    begin(settings)
+    check_whole(settings.state)
 
 
 def _tell_unknown_pins(settings: Settings) -> None:

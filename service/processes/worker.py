@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.domain.transform.job import Drop
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.containers.opener import Containers
 from service.processes.child import is_orphaned, stop_event
 from service.settings import Settings
 from service.store.store import Store
@@ -20,7 +21,9 @@ class WorkerParts:
     order: Callable[[Drop], None]
 
 
-def run_worker(settings: Settings, build: Callable[[], WorkerParts], parent_pid: int | None) -> int:
+def run_worker(
+    settings: Settings, build: Callable[[], WorkerParts], parent_pid: int | None, containers: Containers
+) -> int:
     """Do batch jobs until SIGTERM, or until the parent is gone; without a family Ctrl-C ends it too."""
     stop = stop_event()
     if parent_pid is None:
@@ -32,6 +35,7 @@ def run_worker(settings: Settings, build: Callable[[], WorkerParts], parent_pid:
 
     from service.jobs.role import do_jobs  # nobody else needs what it imports
 
-    do_jobs(settings, parts.store, parts.artifacts, parts.order, stop, orphaned, parent_pid is None)
+    alone = parent_pid is None
+    do_jobs(settings, parts.store, parts.artifacts, parts.order, stop, orphaned, alone, containers)
     parts.store.close()
     return 0

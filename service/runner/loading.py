@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .describing import describe
 from .faults import RefusedCall, lost_name, missing_module, worded
 from .handlers import ARGUMENTS, ScriptedModel, ScriptFunction, read_handlers
 from .standins.mms.context import Context
@@ -39,8 +40,10 @@ def enter(spec: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    # made anew: those of the fork server remember what was at these descriptors before
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115 - for good
+        setattr(sys, name, stream)
     level = environment.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
     logging.root.setLevel(int(level) if level.isdigit() else logging.INFO)
     logging.lastResort = logging.StreamHandler()  # only where the script has no handlers: no line comes twice
@@ -109,7 +112,8 @@ def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
     model = _model(spec, handlers, versions)
     endpoint = ScriptedModel(spec, handlers, model)
     return endpoint, {
-        **_facts(model),
+        "kind": type(model).__name__,
+        "interface": describe(model),
         "functions": [name for name in handlers if name != "execution_parameters_fn"],
         "execution_parameters": "execution_parameters_fn" in handlers,
         "warnings": [*unused, *(f"{told}: predictions may differ" for told in _drifts(versions))],
@@ -216,26 +220,6 @@ def _drifts(versions: set[str]) -> list[str]:
         f"scikit-learn=={version} in code/requirements.txt)"
         for version in sorted(versions)
     ]
-
-
-def _facts(model: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"kind": type(model).__name__}
-    for name, attribute in (
-        ("features", "n_features_in_"),
-        ("columns", "feature_names_in_"),
-        ("classes", "classes_"),
-    ):
-        value: Any = None
-        with suppress(Exception):  # a class of the model's own may answer anything
-            value = getattr(model, attribute, None)
-            value = value.tolist() if hasattr(value, "tolist") else value
-        told = (
-            isinstance(value, list) and len(value) <= _MOST_TOLD
-            if name != "features"
-            else isinstance(value, int)
-        )
-        facts[name] = (value or None) if told else None
-    return facts
 
 
 def _opened() -> set[str]:

@@ -1,4 +1,4 @@
-"""Calls over the listening socket: HTTP/1.1, one connection each, one at a time in this process."""
+"""Calls over the listening socket: HTTP/1.1, one connection and one call at a time in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import traceback
 from _socket import socket as Socket  # not that of the module, which user code may patch, as gevent does
 from collections.abc import Callable
 from os import _exit, getpid
-from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_WR, SOCK_STREAM
+from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
 from struct import Struct
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
@@ -66,19 +66,13 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
     while True:
         try:
             descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # as socket.py has it
-            slot.begin()
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
             try:
-                request = _read(connection)
-                if request is not None and not _is_closed(connection):
-                    reply = answer(request)
-                    if getpid() != own:
-                        _exit(0)  # a child that the handler forked
-                    _write(connection, reply)
+                _answer_all(connection, slot, answer, own)
+                connection.shutdown(SHUT_RDWR)  # a process that a handler started may hold it, too
             finally:
                 connection.close()
-            slot.end()
         except BaseException as error:  # edge: an alarm of the model's that rang between two calls, say
             if getpid() != own:
                 _exit(0)
@@ -98,12 +92,35 @@ def _end(status: int) -> NoReturn:
         _exit(status)
 
 
-def _read(connection: Socket) -> Request | None:
-    received = connection.recv(_FIRST_BYTES)
+def _answer_all(connection: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer], own: int) -> None:
+    """Answer what comes over one connection, one call after the other."""
+    received = b""
+    while True:
+        request, received = _read(connection, received)
+        if request is None or (not received and _has_gone(connection)):
+            return
+        slot.begin()
+        reply = answer(request)
+        if getpid() != own:
+            _exit(0)  # a child that the handler forked
+        _write(connection, reply)
+        slot.end()
+
+
+def _has_gone(connection: Socket) -> bool:
+    """Whether nobody waits for the answer any more: callers close at once, never one direction alone."""
+    try:
+        return not connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
+def _read(connection: Socket, received: bytes) -> tuple[Request | None, bytes]:
+    """The next request, and what came behind it; None at the end."""
     while (end := received.find(b"\r\n\r\n")) < 0:
         more = connection.recv(_FIRST_BYTES)
         if not more or len(received) > _MOST_HEAD_BYTES:
-            return None
+            return None, b""
         received += more
     first, *lines = received[:end].decode("latin-1").split("\r\n")
     headers = {}
@@ -114,18 +131,11 @@ def _read(connection: Socket) -> Request | None:
         if name.lower() == "content-length":
             missing = int(value)
     method, path, _ = first.split(" ", 2)
-    body = received[end + 4 :]
+    begin, after = end + 4, end + 4 + missing
+    body = received[begin:after]
     if len(body) < missing:
         body = _rest(connection, body, missing)
-    return Request(method, path, headers, body) if len(body) == missing else None
-
-
-def _is_closed(connection: Socket) -> bool:
-    """Whether the caller has given up, in which case no handler need run: callers never half-close."""
-    try:
-        return not connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
+    return (Request(method, path, headers, body) if len(body) == missing else None), received[after:]
 
 
 def _rest(connection: Socket, body: bytes, wanted: int) -> bytes:
@@ -153,4 +163,3 @@ def _write(connection: Socket, answer: WrittenAnswer) -> None:
     else:
         connection.sendall(whole, _NO_SIGNAL)
         connection.sendall(body, _NO_SIGNAL)
-    connection.shutdown(SHUT_WR)  # a process that the handler started may hold the connection, too

@@ -11,12 +11,13 @@ from service.store.database import upsert
 from service.store.tables import results
 
 _MANY: Final = 500  # values in one statement
+_OF_A_FILE: Final = 4  # numbers that outputs were known by before they had versions
 _OF_JOB: Final = ""  # the name under which a job's own fault is kept; no input has it
 
 
 @dataclass(frozen=True, slots=True)
 class InputResult:
-    """What became of an input: `error` says why it has no output, `identity` tells its output's file."""
+    """What became of an input: `error` says why it has no output, `version` is its output's."""
 
     name: str
     rows_in: int = 0
@@ -24,7 +25,7 @@ class InputResult:
     rejected: int = 0
     seconds: float = 0.0
     error: str | None = None
-    identity: tuple[int, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def read_results(connection: Connection, job: str, names: Collection[str] | None
                 row.rejected,
                 row.seconds,
                 row.error,
-                tuple(row.identity),
+                _version(row.identity),
             )
     return found
 
@@ -99,8 +100,15 @@ def _row(job: str, noted: InputResult) -> dict[str, Any]:
         "seconds": noted.seconds,
         "failed": noted.error is not None,
         "error": noted.error,
-        "identity": list(noted.identity),
+        "identity": [noted.version] if noted.version else [],
     }
+
+
+def _version(kept: list[Any]) -> str:
+    """The version of an output; earlier releases kept device, inode, size and time of change in ns."""
+    if len(kept) == _OF_A_FILE:
+        return "-".join(map(str, kept[2:]))
+    return kept[0] if kept else ""
 
 
 def _queries(job: str, digests: list[str] | None) -> Iterator[Select[Any]]:

@@ -72,7 +72,7 @@ class TaskInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class TaskLease:
     """Tasks of one job that somebody holds.
 
     `attempts` counts how often one was claimed by itself, this time too; it is 0 for several at once.
@@ -115,14 +115,14 @@ class JobTasks:
         self._connection.execute(update(tasks).where(tasks.c.job == job).values(stopping=True))
         _settle_if_done(self._connection, job, now.timestamp(), job_kind)
 
-    def check(self, lease: Lease) -> None:
+    def check(self, lease: TaskLease) -> None:
         """Raises LeaseLost unless the lease still holds."""
         mine = tasks.c.owner == lease.id
         found = self._connection.execute(select(tasks.c.number).where(mine).with_for_update()).all()
         if len(found) != len(lease.numbers):
             raise LeaseLost
 
-    def plan(self, lease: Lease, groups: Iterable[Sequence[TaskInput]]) -> None:
+    def plan(self, lease: TaskLease, groups: Iterable[Sequence[TaskInput]]) -> None:
         """Put a task for each group of inputs in the place of the planning task.
 
         Without any, or when the job is being stopped, what is queued is to settle it. Raises LeaseLost.
@@ -163,7 +163,7 @@ class TaskQueue:
         least_bytes: int = 0,
         after: str | None = None,
         job_kind: str = TRANSFORM,
-    ) -> Lease | None:
+    ) -> TaskLease | None:
         """Take the oldest task that waits or whose holder was seen to be silent for `silent_s` seconds.
 
         `at_s` is this moment by a clock of the caller's that never goes back. None: there is no such task.
@@ -208,18 +208,18 @@ class TaskQueue:
         self._watched = seen
         return [(owner, beat) for owner, (beat, since_s) in seen.items() if at_s - since_s > silent_s]
 
-    def beat(self, lease: Lease, now: datetime) -> bool:
+    def beat(self, lease: TaskLease, now: datetime) -> bool:
         """Renew a lease; False where it is lost."""
         with self._quick() as connection:
             return _renew(connection, lease, now)
 
-    def look(self, lease: Lease) -> Standing:
+    def look(self, lease: TaskLease) -> Standing:
         """How it stands with a lease."""
         with self._glance() as connection:
             rows = connection.execute(select(tasks.c.stopping).where(tasks.c.owner == lease.id)).all()
         return Standing(len(rows) == len(lease.numbers), any(row.stopping for row in rows))
 
-    def note(self, lease: Lease, noted: InputResult, now: datetime) -> None:
+    def note(self, lease: TaskLease, noted: InputResult, now: datetime) -> None:
         """Remember what became of an input. Raises LeaseLost; nothing is remembered then.
 
         It survives the death of this process, but not always a power cut: then the input is done again.
@@ -244,13 +244,13 @@ class TaskQueue:
         with self._glance() as connection:
             return read_tally(connection, job)
 
-    def finish(self, lease: Lease, now: datetime) -> None:
+    def finish(self, lease: TaskLease, now: datetime) -> None:
         """The tasks are done. Whoever finishes a job's last one queues its settling. Raises LeaseLost."""
         with self._sure() as connection:
             _end(connection, lease)
             _settle_if_done(connection, lease.job, now.timestamp(), lease.job_kind)
 
-    def fail(self, lease: Lease, reason: str, now: datetime) -> None:
+    def fail(self, lease: TaskLease, reason: str, now: datetime) -> None:
         """The job cannot go on: nothing more of it is done. The first reason counts. Raises LeaseLost."""
         with self._sure() as connection:
             _end(connection, lease)
@@ -259,7 +259,7 @@ class TaskQueue:
             connection.execute(update(tasks).where(tasks.c.job == lease.job).values(stopping=True))
             _settle_if_done(connection, lease.job, now.timestamp(), lease.job_kind)
 
-    def release(self, lease: Lease, *, counted: bool = False) -> None:
+    def release(self, lease: TaskLease, *, counted: bool = False) -> None:
         """Give the tasks back, to be claimed at once; as if never claimed unless `counted`."""
         values: dict[str, Any] = {"owner": "", "beat_at": 0.0}
         if not counted:
@@ -267,7 +267,7 @@ class TaskQueue:
         with self._quick() as connection:
             connection.execute(update(tasks).where(tasks.c.owner == lease.id).values(values))
 
-    def split(self, lease: Lease, inputs: Sequence[TaskInput]) -> None:
+    def split(self, lease: TaskLease, inputs: Sequence[TaskInput]) -> None:
         """Put a task for each of some inputs in the place of those held; each may be claimed once more.
 
         Raises LeaseLost.
@@ -361,9 +361,9 @@ def _take_along(connection: Connection, job: str, number: int, least_bytes: int)
     return taken
 
 
-def _lease(rows: Sequence[Any]) -> Lease:
+def _lease(rows: Sequence[Any]) -> TaskLease:
     first = rows[0]
-    return Lease(
+    return TaskLease(
         uuid.uuid4().hex,
         first["job"],
         first["kind"],
@@ -377,7 +377,7 @@ def _lease(rows: Sequence[Any]) -> Lease:
     )
 
 
-def _renew(connection: Connection, lease: Lease, now: datetime) -> bool:
+def _renew(connection: Connection, lease: TaskLease, now: datetime) -> bool:
     """Let the beat grow, also where the clock was set back."""
     beat = tasks.c.beat_at
     grown = case((beat < now.timestamp(), now.timestamp()), else_=beat + _TICK_S)
@@ -385,7 +385,7 @@ def _renew(connection: Connection, lease: Lease, now: datetime) -> bool:
     return connection.execute(mine).rowcount == len(lease.numbers)
 
 
-def _end(connection: Connection, lease: Lease) -> None:
+def _end(connection: Connection, lease: TaskLease) -> None:
     gone = connection.execute(delete(tasks).where(tasks.c.owner == lease.id)).rowcount
     if gone != len(lease.numbers):
         raise LeaseLost

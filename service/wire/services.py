@@ -6,7 +6,7 @@ for; whether an operation is served is not decided here.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from service.http.asgi import Headers
@@ -24,7 +24,7 @@ CBOR = "rpc-v2-cbor"
 _MAX_NAME_CHARS = 128
 _MOST_CHARS = 200  # of a method and a path
 _SAGEMAKER = "sagemaker"
-_ACTIONS = ("/invocations", "/async-invocations", "/invocations-response-stream")
+_ENDPOINTS = "/endpoints/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class ServiceRow:
     """One service: its protocol, and what its requests are known by beside the name they are signed for.
 
     `target` stands before the dot of X-Amz-Target, `version` is a form's, `paths` are those of a service that
-    signs with another's name. `whoever` holds the operations that are its own whoever signed for them.
+    signs with another's name. `actions` has its operations by what stands behind /endpoints/NAME/ in their
+    paths. `whoever` holds the operations that are its own whoever signed for them.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ServiceRow:
     target: str = ""
     version: str = ""
     paths: re.Pattern[str] | None = None
+    actions: Mapping[str, str] = field(default_factory=dict)
     whoever: frozenset[str] = frozenset()
 
 
@@ -49,7 +51,15 @@ SERVICES = (
     ServiceRow("logs", JSON, target="Logs_20140328"),
     ServiceRow("sts", QUERY, version="2011-06-15", whoever=frozenset({"GetCallerIdentity"})),
     ServiceRow("iam", QUERY, version="2010-05-08"),
-    ServiceRow("sagemaker-runtime", REST_JSON),
+    ServiceRow(
+        "sagemaker-runtime",
+        REST_JSON,
+        actions={
+            "invocations": "InvokeEndpoint",
+            "async-invocations": "InvokeEndpointAsync",
+            "invocations-response-stream": "InvokeEndpointWithResponseStream",
+        },
+    ),
     ServiceRow(
         "sagemaker-featurestore-runtime",
         REST_JSON,
@@ -77,6 +87,11 @@ SERVICES = (
     ServiceRow("s3-object-lambda", S3),
 )
 
+_BY_ACTION = {action: (row, operation) for row in SERVICES for action, operation in row.actions.items()}
+
+ACTIONS = tuple(f"/{action}" for action in _BY_ACTION)
+"""How paths end by which an endpoint is asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceCall:
@@ -99,6 +114,16 @@ def call_at_root(asked: Asked) -> ServiceCall | None:
         return _by_target(target.decode("latin-1"), headers)
     form = read_call(headers.get(b"content-type", b""), asked.body)
     return None if form is None else _by_form(form.action, form.version, headers)
+
+
+def call_at_endpoint(method: str, path: str) -> tuple[str, ServiceCall] | None:
+    """The endpoint that a path below /endpoints/ names, and what is asked of it; None if that is nothing."""
+    # From the right: a name that holds a slash is a name that AWS's own words refuse, not another path.
+    endpoint, _, action = path.removeprefix(_ENDPOINTS).rpartition("/")
+    if method != "POST" or action not in _BY_ACTION:
+        return None
+    row, operation = _BY_ACTION[action]
+    return endpoint, ServiceCall(row.name, row.name, operation, row.protocol)
 
 
 def _by_target(target: str, headers: Mapping[bytes, bytes]) -> ServiceCall:
@@ -152,7 +177,7 @@ def _sibling(path: str) -> str | None:
 
 def _is_our_path(method: str, path: str) -> bool:
     """Whether a path is one that this server has a use for, whoever's signature is on the request."""
-    return method == "POST" and (path in ("/", "/invocations") or path.endswith(_ACTIONS))
+    return method == "POST" and (path in ("/", "/invocations") or path.endswith(ACTIONS))
 
 
 def _signed_for_other(headers: Mapping[bytes, bytes]) -> str | None:

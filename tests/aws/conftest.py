@@ -265,4 +265,5 @@ def stage(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -
     server = start_server(
         models, gateways=1, model_timeout_s=str(TIMEOUT_S), model_concurrency="2", model_queue="0"
     )
+    server.shared = Path(__file__).parent
     return Stage(server, folder)

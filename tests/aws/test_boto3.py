@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.aws.conftest import ACCOUNT, CASES, Case, Stage, case_body, model_error
 from tests.conftest import RunningServer, wait_until
+from tests.harness import web
 
 _KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
 
@@ -263,6 +263,6 @@ def test_other_methods_and_paths_below_endpoints_are_no_operation(samples: Runni
         ("POST", "/endpoints/iris/other"),
         ("PUT", "/endpoints/"),
     ):
-        answer = httpx.request(method, samples.url + path, timeout=10)
+        answer = web.request(method, samples.url + path, timeout=10)
         assert answer.status_code == 404
         assert answer.headers["x-amzn-ErrorType"] == "UnknownOperationException"

@@ -3,12 +3,12 @@
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.aws.conftest import Stage
+from tests.harness import web
 
 _KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
 
@@ -60,7 +60,7 @@ def test_a_head_of_s3_has_the_status_and_no_body(stage: Stage) -> None:
 def test_a_presigned_url_of_s3_is_known_by_its_query(stage: Stage, version: str) -> None:
     s3 = _client("s3", stage.url, signature_version=version)
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
-    answer = httpx.get(url)
+    answer = web.get(url)
     assert (answer.status_code, answer.headers["content-type"]) == (501, "application/xml")
     assert "<Resource>/b/k</Resource>" in answer.text
 
@@ -112,7 +112,7 @@ def test_services_that_sign_as_sagemaker_are_told_apart_by_their_paths(
 def test_cbor_is_answered_in_cbor(stage: Stage) -> None:
     from botocore.parsers import create_parser
 
-    answer = httpx.post(
+    answer = web.post(
         f"{stage.url}/service/GraniteServiceVersion20100801/operation/ListMetrics",
         headers={
             "smithy-protocol": "rpc-v2-cbor",
@@ -129,5 +129,5 @@ def test_cbor_is_answered_in_cbor(stage: Stage) -> None:
 
 
 def test_a_browser_still_gets_its_page(stage: Stage) -> None:
-    answer = httpx.get(stage.url, headers={"Accept": "text/html"})
+    answer = web.get(stage.url, headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")

@@ -19,16 +19,17 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from service.arn import Arns
 from service.clock import SystemClock
 from service.control.endpoint_configs import create_endpoint_config
 from service.control.endpoints import create_endpoint
 from service.control.models import create_model
 from service.control.resources import OperationContext, Resources
+from service.domain.caller import Caller
 from service.domain.endpoint import UNSETTLED
 from service.domain.kinds import Kind
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.objects.resolver import Resolver
 from service.store.store import Store
 from tests.bench.figures import show_figures
 from tests.bench.speed import Note
@@ -81,8 +82,10 @@ def measure_endpoints(folder: Path, note: Note, count: int = 10_000) -> dict[str
 
 def fill(data: Path, location: str, count: int) -> None:
     """Write `count` models, configurations and endpoints to a store."""
-    artifacts = ArtifactStore([data], data / "unpacked", Limits(1 << 30, 1000, 1000), buckets=data / "s3")
-    context = OperationContext(Arns("000000000000", "us-east-1"), SystemClock(), artifacts.version_of)
+    artifacts = ArtifactStore(
+        [data], data / "unpacked", Limits(1 << 30, 1000, 1000), resolver=Resolver(data / "s3")
+    )
+    context = OperationContext(Caller("000000000000", "us-east-1"), SystemClock(), artifacts.version_of)
     store = Store(data / "state.db")
     with store.change() as change:
         resources = Resources(change, context)
@@ -112,11 +115,11 @@ def _bring_up(place: Path) -> float:
 
 
 def _idle(family: Family) -> dict[str, Any]:
-    """CPU while nobody calls, as percent of one core: gateways and keeper apart."""
+    """CPU while nobody calls, as percent of one core: gateways, and keeper and model host, apart."""
     sleep(_SETTLE_S)
     gateways = {process.pid for process in family.gateways()}
-    keeper = [one for one in family.processes()[1:] if one.pid not in gateways]
-    apart = {"gateways together": family.gateways(), "keeper": keeper}
+    others = [one for one in family.processes()[1:] if one.pid not in gateways]
+    apart = {"gateways together": family.gateways(), "keeper and model host": others}
     before = {name: _cpu_s(processes) for name, processes in apart.items()}
     begun_s = monotonic()
     sleep(_IDLE_S)

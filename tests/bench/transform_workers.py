@@ -37,7 +37,7 @@ class Shop:
     """A folder of inputs, a forest, and workers."""
 
     def __init__(self, folder: Path, files: int, rows: int) -> None:
-        self.house = House(folder)
+        self.house = House(folder, None)
         self.log = folder / "log"
         self.workers: list[subprocess.Popen[bytes]] = []
         (self.house.model / "inference.py").unlink()

@@ -55,6 +55,33 @@ def test_on_a_terminal_the_example_is_sent_and_shown(samples: RunningServer) -> 
     assert "No request was given; sending the example of iris (text/csv): 5.1,3.5,1.4,0.2\n" in done.stderr
 
 
+def test_on_one_terminal_the_variant_stands_below_the_answer(samples: RunningServer) -> None:
+    leader, follower = pty.openpty()
+    with os.fdopen(leader), os.fdopen(follower) as terminal:
+        command = [sys.executable, "-m", "service.cli", "invoke", "iris", "--url", samples.url]
+        subprocess.run(
+            [*command, "models/iris-forest/example.csv"],
+            cwd=ROOT,
+            stdout=terminal,
+            stderr=terminal,
+            check=True,
+        )
+        shown = os.read(leader, 4096).decode()
+    assert shown.replace("\r", "").startswith("[0]\nvariant ")
+
+
+def test_in_one_pipe_as_well_but_an_answer_that_is_alone_in_it_stays_exact(samples: RunningServer) -> None:
+    command = [sys.executable, "-m", "service.cli", "invoke", "iris", "--url", samples.url]
+    both = subprocess.run(
+        [*command, "models/iris-forest/example.csv"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=True,
+    )
+    assert both.stdout.startswith(b"[0]\nvariant ")
+
+
 def test_with_nothing_on_standard_input_the_example_is_sent_and_shown(samples: RunningServer) -> None:
     done = _sagebird("invoke", "iris", "--url", samples.url, given="")
     dash = _sagebird("invoke", "iris", "-", "--url", samples.url, given="")

@@ -117,8 +117,9 @@ def test_a_refused_call_is_exit_code_1_and_one_sentence(
 
 
 def test_no_server_is_exit_code_1_and_says_how_to_start_one() -> None:
-    for url in (f"http://127.0.0.1:{free_port()}", "http://[nonsense", "nothing"):
+    for url in (f"http://127.0.0.1:{free_port()}", "http://[nonsense"):
         assert "sagebird serve" in _sentence(_run("endpoints", "--url", url), 1)
+    assert "write it as http://HOST:PORT" in _sentence(_run("endpoints", "--url", "nothing"), 1)
 
 
 def test_endpoints_are_a_table_for_people_and_json_for_machines(samples: RunningServer) -> None:
@@ -143,18 +144,27 @@ def test_models_are_a_table_for_people_and_json_for_machines(samples: RunningSer
 
 @pytest.fixture
 def stranger() -> Iterator[str]:
-    """A web server that is no sagebird."""
+    """A web server that is no sagebird; below /page it refuses everything with a whole page."""
 
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self._refuses():
+                return
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"[1]" if self.path.startswith("/list") else b"<p>hello</p>")
 
         def do_POST(self) -> None:
-            self.send_response(500)
+            if self._refuses():
+                return
+            self.send_response(200 if self.path.startswith("/list") else 500)
             self.end_headers()
             self.wfile.write(b"[]")
+
+        def _refuses(self) -> bool:
+            if self.path.startswith("/page"):
+                self.send_error(404)
+            return self.path.startswith("/page")
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -170,7 +180,14 @@ def stranger() -> Iterator[str]:
 def test_a_stranger_on_the_port_is_told_apart(stranger: str) -> None:
     assert "is no sagebird" in _sentence(_run("endpoints", "--url", stranger), 1)
     assert "is no sagebird" in _sentence(_run("models", "--url", f"{stranger}/list"), 1)
-    assert "500: []" in _sentence(_run("invoke", "iris", "--url", stranger, stdin=_ROW), 1)
+    assert "is no sagebird" in _sentence(_run("invoke", "iris", "--url", stranger, stdin=_ROW), 1)
+    assert "is no sagebird" in _sentence(_run("invoke", "iris", "--url", f"{stranger}/list", stdin=_ROW), 1)
+
+
+@pytest.mark.parametrize("command", [("endpoints",), ("invoke", "iris"), ("jobs",), ("delete", "iris")])
+def test_the_page_of_a_stranger_is_not_shown(stranger: str, command: tuple[str, ...]) -> None:
+    said = _sentence(_run(*command, "--url", f"{stranger}/page", stdin=_ROW), 1)
+    assert f"What answers at {stranger}/page is no sagebird server (it said 404 Not Found): name" in said
 
 
 # ---- can never start

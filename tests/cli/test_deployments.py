@@ -8,10 +8,10 @@ import sys
 import tarfile
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import ROOT, RunningServer, StartServer, free_port, wait_until
+from tests.harness import web
 
 _ANSWERS = """
 def model_fn(model_dir):
@@ -85,7 +85,7 @@ def _records(server: RunningServer) -> list[object]:
     """All models and configurations."""
     targets = ("ListModels", "ListEndpointConfigs")
     return [
-        httpx.post(server.url, headers={"X-Amz-Target": f"SageMaker.{name}"}, json={}, timeout=30).json()
+        web.post(server.url, headers={"X-Amz-Target": f"SageMaker.{name}"}, json={}, timeout=30).json()
         for name in targets
     ]
 
@@ -252,11 +252,11 @@ def test_delete_everything_leaves_neither_configuration_nor_models(
         ("DescribeEndpoint", {"EndpointName": "gone"}),
         ("DescribeEndpointConfig", {"EndpointConfigName": config}),
     ):
-        answer = httpx.post(
+        answer = web.post(
             server.url, headers={"X-Amz-Target": f"SageMaker.{operation}"}, json=member, timeout=30
         )
         assert "Could not find" in answer.text
-    listed = httpx.post(
+    listed = web.post(
         server.url,
         headers={"X-Amz-Target": "SageMaker.ListModels"},
         json={"NameContains": "gone-"},

@@ -1,6 +1,7 @@
 """`sagebird jobs` over a server that says what a test wants it to say."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +26,12 @@ _DESCRIBED = {
 }
 
 
+_LONG = "a-nightly-job-over-all-of-last-years-measurements-of-irises-0001"
+
+
 def _answer(asked: Asked) -> Reply:
+    if _LONG.encode() in asked.body:
+        return Reply(body=json.dumps({**_DESCRIBED, "TransformJobName": _LONG}).encode())
     listed = asked.headers["x-amz-target"].endswith("ListTransformJobs")
     return Reply(body=json.dumps({"TransformJobSummaries": [_SUMMARY]} if listed else _DESCRIBED).encode())
 
@@ -49,9 +55,31 @@ def test_a_list_and_one_job_say_the_same_with_model_and_input(stub: Stub) -> Non
         assert words in listed.output
 
 
+def test_names_are_whole_however_narrow_it_is(stub: Stub) -> None:
+    runner = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
+
+    done = runner.invoke(make_app("jobs"), ["jobs", _LONG, "--url", stub.url])
+
+    (row,) = [line for line in done.output.splitlines() if "iris-logistic" in line]
+    assert {_LONG, "Completed", "j b.csv"} <= set(re.split(r" *│ *", row))
+
+
 def test_to_stop_takes_a_name(stub: Stub) -> None:
     done = _jobs(stub, "--stop")
 
     assert done.exit_code == 1
     assert "Name the job to stop" in done.output
     assert stub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("foo", "missing an 'http://' or 'https://' protocol"), ("ftp://foo", "ftp"), ("http://foo:bar", "bar")],
+)
+def test_what_is_no_address_is_told_apart_from_a_server_that_does_not_answer(url: str, why: str) -> None:
+    done = CliRunner().invoke(make_app("endpoints"), ["endpoints", "--url", url])
+
+    assert done.exit_code == 1
+    assert f"{url} is no address of a server (" in done.output
+    assert why in done.output
+    assert "write it as http://HOST:PORT, or start one" in done.output

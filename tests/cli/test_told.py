@@ -1,9 +1,25 @@
 """Names that files and callers chose, on their way to a terminal."""
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from service.cli.told import cell, told
+from service.cli.told import cell, print_table, told, told_lines
+
+
+def test_a_name_that_is_wider_than_the_terminal_goes_on_in_the_next_line() -> None:
+    name, table = "0123456789" * 5, Table("name", "more")
+    table.add_row(name, "text")
+    console = Console(width=40, file=StringIO(), force_terminal=True, color_system=None)
+
+    print_table(console, table)
+
+    assert isinstance(console.file, StringIO)
+    lines = [line.split("│")[1].strip() for line in console.file.getvalue().splitlines() if "│" in line]
+    assert "".join(lines) == name
 
 
 @pytest.mark.parametrize(
@@ -21,3 +37,18 @@ from service.cli.told import cell, told
 def test_nothing_in_a_name_steers_the_terminal(text: str, shown: str) -> None:
     assert told(text) == shown
     assert Text.from_markup(cell(text)).plain == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one line", "one line"),
+        (
+            'cannot load:\n  File "inference.py"\r\nSyntaxError\n',
+            'cannot load:\n    File "inference.py"\n  SyntaxError',
+        ),
+        ("a\x1b[31m\nsagebird: all is well", "a\\x1b[31m\n  sagebird: all is well"),
+    ],
+)
+def test_a_text_of_several_lines_keeps_them_and_none_passes_for_ours(text: str, shown: str) -> None:
+    assert told_lines(text) == shown

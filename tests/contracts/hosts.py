@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from service.errors import ModelFault
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Host, Model
 from service.hosting.inline import HostLimits, InlineHost
 
@@ -23,6 +24,7 @@ class Bounds:
     timeout_s: float = 60.0
     concurrency: int = 4
     queue: int = 1000
+    containers: Containers | None = None
 
 
 class _Nobody:
@@ -41,7 +43,8 @@ async def inline(models: Path, bounds: Bounds) -> AsyncIterator[Host]:
     """The host that runs models in the process of the tests."""
     artifacts = ArtifactStore([models], models.parent / "unpacked", Limits(2**30, 1000, 100.0))
     limits = HostLimits(bounds.models_bytes, bounds.timeout_s, bounds.concurrency, bounds.queue)
-    host = InlineHost(artifacts, limits, SystemClock(), _Nobody())
+    containers = None if bounds.containers is None else replace(bounds.containers, timeout_s=bounds.timeout_s)
+    host = InlineHost(artifacts, limits, SystemClock(), _Nobody(), containers=containers)
     try:
         yield host
     finally:

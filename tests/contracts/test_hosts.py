@@ -15,7 +15,8 @@ from sklearn.linear_model import LinearRegression
 
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFailure, ModelNotFound, ModelTimeout, Unavailable
-from service.hosting.host import Answer, Call, Host
+from service.hosting.containers.opener import Containers
+from service.hosting.host import Answer, Call, Host, invoke_whole
 from tests.contracts.hosts import HOSTS, Bounds, OpenHost
 
 HANG_S = 120.0
@@ -50,7 +51,8 @@ class Served:
         self.models = models
 
     async def ask(self, name: str, row: str = "1.0", **more: Any) -> Answer:
-        return await self.host.replica(ModelSource(name)).invoke(Call(row.encode(), "text/csv", None, **more))
+        replica = self.host.replica(ModelSource(name))
+        return await invoke_whole(replica, Call(row.encode(), "text/csv", None, **more))
 
     def loaded(self) -> list[str]:
         return [model.name for model in self.host.models() if model.loaded]
@@ -88,7 +90,7 @@ class Waiting:
 
 
 @pytest.fixture(params=HOSTS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+def opened(request: pytest.FixtureRequest, tmp_path: Path, containers: Containers) -> Opened:
     """Opens a host, within bounds, inside of a test's own event loop."""
     open_host: OpenHost = HOSTS[request.param]
 
@@ -96,7 +98,10 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     async def open_served(**bounds: Any) -> AsyncIterator[Served]:
         models = tmp_path / "models"
         models.mkdir(exist_ok=True)
-        async with asyncio.timeout(HANG_S), open_host(models, Bounds(**bounds)) as host:
+        async with (
+            asyncio.timeout(HANG_S),
+            open_host(models, Bounds(containers=containers, **bounds)) as host,
+        ):
             yield Served(host, models)
 
     return open_served
@@ -121,7 +126,7 @@ def test_a_folder_is_loaded_by_its_first_call_and_answers(opened: Opened) -> Non
             replica = it.host.replica(ModelSource("double"))
             assert it.loaded() == []
 
-            answer = await replica.invoke(Call(b"3.0", "text/csv", None))
+            answer = await invoke_whole(replica, Call(b"3.0", "text/csv", None))
 
             assert (value(answer), answer.content_type) == (6.0, "application/json")
             assert it.loaded() == ["double"]
@@ -190,7 +195,7 @@ def test_one_source_of_many_models_answers_by_target(opened: Opened) -> None:
             replica = it.host.replica(ModelSource("many", multi=True))
 
             async def ask(target: str) -> Answer:
-                return await replica.invoke(Call(b"1.0", "text/csv", None, target_model=target))
+                return await invoke_whole(replica, Call(b"1.0", "text/csv", None, target_model=target))
 
             assert [value(await ask(name)) for name in ("one", "two")] == [1.0, 2.0]
             assert it.host.names_below(it.host.path_of(ModelSource("many"))) == ["one", "two"]
@@ -340,9 +345,9 @@ def test_calls_beyond_the_line_are_refused_at_once(opened: Opened) -> None:
         async with opened(concurrency=1, queue=1) as it:
             waiting = it.put_waiting("waits")
             replica, call = it.host.replica(ModelSource("waits")), Call(b"", "text/csv", None)
-            runs = asyncio.create_task(replica.invoke(call))
+            runs = asyncio.create_task(invoke_whole(replica, call))
             await waiting.begun()
-            found = [asyncio.create_task(replica.invoke(call)) for _ in range(2)]
+            found = [asyncio.create_task(invoke_whole(replica, call)) for _ in range(2)]
             done, (stands,) = await asyncio.wait(found, return_when=asyncio.FIRST_COMPLETED)
             assert [type(each.exception()) for each in done] == [Unavailable]
             await waiting.go()

@@ -5,12 +5,12 @@ import json
 import re
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import pytest
 
 from tests.conftest import RunningServer, StartServer, wait_until
 from tests.contracts.http_server import WAIT_S, Talk, request
+from tests.harness import web
 
 _ROW = b"5.1,3.5,1.4,0.2"
 _CSV = b"Content-Type: text/csv"
@@ -106,7 +106,7 @@ def _seen(server: RunningServer) -> dict[str, int]:
             name = f"{event['logger']} {event['level']} {event['path']} {event['status']} {event['reason']}"
             seen[name] = seen.get(name, 0) + 1
     for name, number in re.findall(
-        r"^(sagebird_\w+_total\{.*\}) ([0-9.]+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE
+        r"^(sagebird_\w+_total\{.*\}) ([0-9.]+)$", web.get(f"{server.url}/metrics").text, re.MULTILINE
     ):
         if "model_load" not in name:
             seen[name] = int(float(number))

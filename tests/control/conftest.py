@@ -11,24 +11,25 @@ from typing import Any
 
 import pytest
 
-from service.arn import Arns
 from service.clock import ManualClock
 from service.control.endpoints import endpoint_of
 from service.control.reconcile import reconcile
 from service.control.registry import Operations
 from service.control.resources import OperationContext
+from service.domain.caller import Caller
 from service.domain.endpoint import Endpoint, WarmReport, WarmState
 from service.domain.kinds import Kind
 from service.errors import ValidationFault
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.objects.resolver import Resolver
 from service.store.members import GatewayReport
 from service.store.store import Store
 from service.wire import constraints
 from service.wire.shapes import compile_writer
 from service.wire.spec import Service, Shape, load_service
 
-ARNS = Arns("000000000000", "us-east-1")
+CALLER = Caller("000000000000", "us-east-1")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 DATA = "s3://models/one.tar.gz"
@@ -44,7 +45,7 @@ def sagemaker() -> Service:
 
 def arn(kind: Kind, name: str) -> str:
     """The ARN of a resource of the tests' account and region."""
-    return ARNS.arn(kind.row.arn_part, name)
+    return CALLER.arns.arn(kind.row.arn_part, name)
 
 
 def variant(name: str = "a", model: str = "one", **more: Any) -> dict[str, Any]:
@@ -64,9 +65,12 @@ class Control:
         self.buckets = folder / "data" / "s3"
         self.clock = ManualClock(NOON)
         artifacts = ArtifactStore(
-            [folder / "data"], folder / "unpacked", Limits(2**30, 1000, 100.0), buckets=self.buckets
+            [folder / "data"],
+            folder / "unpacked",
+            Limits(2**30, 1000, 100.0),
+            resolver=Resolver(self.buckets),
         )
-        self.context = OperationContext(ARNS, self.clock, artifacts.version_of)
+        self.context = OperationContext(CALLER, self.clock, artifacts.version_of)
         self.store = Store(folder / "state.db")
 
     def reopen(self) -> None:
@@ -86,7 +90,8 @@ class Control:
         shapes = sagemaker().operations[operation]
         if shapes.input is not None:
             constraints.check(constraints.compile_checker(shapes.input), fields)
-        answer = asyncio.run(Operations(self.store, self.context).call("sagemaker", operation, fields))
+        operations = Operations(self.store, self.context)
+        answer = asyncio.run(operations.call(CALLER, "sagemaker", operation, fields))
         assert (answer is None) is (shapes.output is None)
         if answer is None or shapes.output is None:
             return {}

@@ -16,7 +16,7 @@ from service.domain.endpoint import EndpointStatus
 from service.domain.kinds import Kind
 from service.errors import Unavailable, ValidationFault
 from service.store.store import Store
-from tests.control.conftest import DATA, IMAGE, Control, variant
+from tests.control.conftest import CALLER, DATA, IMAGE, Control, variant
 
 CALLERS = 2
 WAIT_S = 120
@@ -35,7 +35,7 @@ def callers(control: Control) -> Iterator[list[Ask]]:
 
         def ask(operation: str, fields: dict[str, Any]) -> str:
             try:
-                asyncio.run(operations.call("sagemaker", operation, fields))
+                asyncio.run(operations.call(CALLER, "sagemaker", operation, fields))
             except (ValidationFault, Unavailable) as error:
                 return error.message
             return ""

@@ -204,7 +204,9 @@ def test_a_failed_update_that_is_taken_back_is_forgotten(place: Place) -> None:
     place.answer(WarmState.WARM)
     place.apply(ONLY_B)
     place.answer(WarmState.FAILED, "broken")
-    assert place.endpoint().failure_reason == sentences.variant_failed("b", "broken")
+    told = place.endpoint().failure_reason
+    assert told == sentences.declared_update_failed(sentences.variant_failed("b", "broken"))
+    assert told.endswith("When the model is mended, save the endpoints file again.")
 
     assert place.apply(ONLY_A) == ["endpoint iris: the update that failed is withdrawn"]
 

@@ -115,11 +115,18 @@ def test_what_settled_is_logged_with_its_reason(control: Control, caplog: pytest
     assert control.keep() == 1
     report(control, 1, WarmState.WARM, name="good")
     assert control.keep() == 1
+    follow(control, 1)
+    assert control.keep() == 1
 
-    bad, good = (record for record in caplog.records if "endpoint settled" in record.getMessage())
+    bad, ready, good = (record for record in caplog.records if "endpoint" in record.getMessage())
     assert bad.levelname == "WARNING"
     assert sentences.variant_failed("a", "no such file") in bad.getMessage()
+    assert "endpoint settled" in bad.getMessage()
+    assert "endpoint ready, gateways go over to it" in ready.getMessage()
+    assert "Creating" in ready.getMessage()
     assert good.levelname == "INFO"
+    assert "endpoint settled" in good.getMessage()
+    assert "InService" in good.getMessage()
     assert status(control, "bad") == "Failed"
 
 

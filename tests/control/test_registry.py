@@ -5,16 +5,18 @@ import pytest
 
 from service.control.registry import SERVED, Operations
 from service.control.resources import OperationContext
+from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.errors import UnknownOperation, ValidationFault
 from service.store.store import Store
-from tests.control.conftest import ARNS, Control, sagemaker, variant
+from tests.control.conftest import CALLER, Control, sagemaker, variant
 
 _ENDPOINT = {"EndpointName": "iris", "EndpointConfigName": "config"}
 
 
 def call(control: Control, operation: str, **fields: Any) -> Any:
-    return asyncio.run(Operations(control.store, control.context).call("sagemaker", operation, fields))
+    operations = Operations(control.store, control.context)
+    return asyncio.run(operations.call(CALLER, "sagemaker", operation, fields))
 
 
 @pytest.mark.provenance("botocore")
@@ -75,9 +77,9 @@ def test_a_change_that_breaks_midway_leaves_nothing_of_itself(control: Control) 
     def break_down(_location: str) -> str:
         raise ZeroDivisionError
 
-    operations = Operations(control.store, OperationContext(ARNS, control.clock, break_down))
+    operations = Operations(control.store, OperationContext(CALLER, control.clock, break_down))
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(operations.call("sagemaker", "CreateEndpoint", _ENDPOINT))
+        asyncio.run(operations.call(CALLER, "sagemaker", "CreateEndpoint", _ENDPOINT))
 
     assert control.store.changes_since(0) == before
 
@@ -104,10 +106,31 @@ def test_a_call_does_not_hold_up_the_event_loop(control: Control) -> None:
         return ""
 
     async def run() -> None:
-        operations = Operations(control.store, OperationContext(ARNS, control.clock, wait_for_the_loop))
-        await operations.call("sagemaker", "CreateEndpoint", _ENDPOINT)
+        operations = Operations(control.store, OperationContext(CALLER, control.clock, wait_for_the_loop))
+        await operations.call(CALLER, "sagemaker", "CreateEndpoint", _ENDPOINT)
 
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         runner.run(run())
     assert loop_ran.is_set()
+
+
+def test_arns_are_those_of_who_calls(control: Control) -> None:
+    control.create_model()
+    operations = Operations(control.store, control.context)
+    someone = Caller("123456789012", "cn-north-1", "alice")
+
+    def ask(service: str, operation: str, **fields: Any) -> Any:
+        return asyncio.run(operations.call(someone, service, operation, fields))
+
+    arn = "arn:aws-cn:sagemaker:cn-north-1:123456789012:model/one"
+    assert ask("sagemaker", "DescribeModel", ModelName="one")["ModelArn"] == arn
+    assert [model["ModelArn"] for model in ask("sagemaker", "ListModels")["Models"]] == [arn]
+    with pytest.raises(ValidationFault, match=f"{arn}x"):
+        ask("sagemaker", "DescribeModel", ModelName="onex")
+    assert ask("sts", "GetCallerIdentity") == {
+        "Account": "123456789012",
+        "Arn": "arn:aws-cn:sts::123456789012:assumed-role/sagebird/alice",
+        "UserId": "AROASAGEBIRD000000000:alice",
+    }
+    assert control.call("DescribeModel", ModelName="one")["ModelArn"] != arn

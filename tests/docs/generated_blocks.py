@@ -128,9 +128,13 @@ def _default(field: Any) -> str:
         return "by the machine"
     if isinstance(field.default, Path):
         return f"`./{field.default}`"
+    if isinstance(field.default, bool):
+        return "`on`" if field.default else "`off`"
     if isinstance(field.default, float):
         return f"`{field.default:g}`"
-    return f"`{field.default}`" if field.default not in (None, "", ()) else ""
+    if isinstance(field.default, tuple):
+        return f"`{','.join(field.default)}`" if field.default else ""
+    return f"`{field.default}`" if field.default not in (None, "") else ""
 
 
 def _arguments(command: Any) -> list[str]:

@@ -40,7 +40,7 @@ class Terminal:
         return self.url.removeprefix("http://")
 
     def _as_here(self, command: str) -> str:
-        return command.replace("localhost:8080", self._address)
+        return command.replace("localhost:8080", self._address).replace("127.0.0.1:8080", self._address)
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import ROOT
-from tests.test_import_rule import SERVICE, Source, read_sources
+from tests.test_import_rule import Source, our_sources
 
 _ROW = re.compile(r"^\| ([a-z][a-z ]*) \| `(\w+)` \| (.+) \|$", re.MULTILINE)
 
@@ -37,7 +37,7 @@ def _glossary() -> str:
 
 
 def test_every_term_of_the_glossary_exists_in_the_code() -> None:
-    assert unknown(_glossary(), read_sources(SERVICE)) == []
+    assert unknown(_glossary(), our_sources()) == []
 
 
 def test_every_row_of_the_glossary_is_read_and_no_term_comes_twice() -> None:
@@ -52,4 +52,4 @@ def test_every_row_of_the_glossary_is_read_and_no_term_comes_twice() -> None:
 def test_a_term_that_the_code_has_not_is_found(name: str, missing: list[tuple[str, str]]) -> None:
     page = f"| term | in the code | what it is |\n| --- | --- | --- |\n| {name.lower()} | `{name}` | x |\n"
 
-    assert unknown(page, read_sources(SERVICE)) == missing
+    assert unknown(page, our_sources()) == missing

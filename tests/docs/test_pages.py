@@ -1,29 +1,27 @@
 """README.md and docs/ do what they say: a newcomer follows each page, over a copy of the samples.
 
-All pages share one server and one folder: each puts back what it made, and none needs another one.
+The pages of docs/howto/ are followed in test_howtos.py, so that two processes share the work.
 """
 
 import re
 import shlex
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
-import httpx
 import pytest
 import yaml
 
-from tests.conftest import ROOT, RunningServer, StartServer, wait_until
+from tests.conftest import ROOT, RunningServer
+from tests.docs.conftest import ORIGIN, check_page
 from tests.docs.markdown import read_blocks
 from tests.docs.pages import COMMANDS, PAGES, README, name_of
 from tests.docs.reader import Reader, steps
 from tests.docs.terminal import Terminal
+from tests.harness import web
 
-WEB_PAGE = ROOT / "docs" / "howto" / "web-page.md"
+HOWTOS = ROOT / "docs" / "howto"
+WEB_PAGE = HOWTOS / "web-page.md"
 CARDS = sorted(path.parent.name for path in (ROOT / "models").glob("*/README.md"))
-ORIGIN = "http://localhost:3000"
 SHELL_LINES = [
     pytest.param(line, id=f"{name_of(page)}: {line}")
     for page in PAGES
@@ -33,26 +31,11 @@ SHELL_LINES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def reader(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """Who reads all pages; the server serves a copy of the samples: pages add models and edit files."""
-    folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
-    server = start_server(folder / "models", folder / "data", cors_origins=ORIGIN, workers="1")
-    server.shared = True
-    yield Reader(folder, server, _client(server))
-    server.stop()
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if list(steps(read_blocks(page)))], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent != HOWTOS and list(steps(read_blocks(page)))], ids=name_of
+)
 def test_a_page_prints_what_it_shows_and_leaves_nothing_behind(page: Path, reader: Reader) -> None:
-    files, served = reader.files(), reader.served()
-
-    failures = reader.follow(page)
-
-    assert not failures, "\n\n".join(["", *failures])
-    wait_until(lambda: reader.served() == served)
-    assert reader.files() == files
+    check_page(page, reader)
 
 
 @pytest.mark.parametrize("page", [README, WEB_PAGE], ids=name_of)
@@ -65,9 +48,9 @@ def test_the_page_in_a_browser_may_do_what_its_example_does(page: Path, reader: 
         "Access-Control-Request-Headers": ",".join(headers).lower(),
     }
 
-    preflight = httpx.options(url, headers={"Origin": ORIGIN, **asked})
+    preflight = web.options(url, headers={"Origin": ORIGIN, **asked})
     body = re.findall(r'body: "(.*?)"', example)[0]
-    answer = httpx.post(url, content=body, headers={"Origin": ORIGIN, **headers})
+    answer = web.post(url, content=body, headers={"Origin": ORIGIN, **headers})
 
     assert preflight.is_success
     assert preflight.headers["access-control-allow-origin"] == ORIGIN
@@ -86,13 +69,16 @@ def test_what_a_page_sets_up_is_there(line: str) -> None:
             assert re.search(
                 rf"^{target}:.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
             )
-        case ["docker", "compose", "up" | "down", *_]:
-            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-            assert {"server", "worker"} <= set(services)
-        case ["docker", "compose", "exec", service, "sagebird", command, *_]:
-            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
-            assert services[service]["command"][0] == "sagebird"
-            assert f"| `sagebird {command}" in COMMANDS.read_text(encoding="utf-8")
+        case ["docker", "compose", *asked]:
+            _check_compose(asked)
+        case ["sagebird()", "{", "docker", "compose", "exec", service, "sagebird", "$@;", "}"]:
+            assert _services()[service]["command"][0] == "sagebird"
+        case ["echo", ">>", ".env", *_]:
+            compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+            assert all(f"${{{name}:-" in compose for name in re.findall(r"(SAGEBIRD_\w+)=", line))
+        case ["mkdir", "-p", folder, "&&", "cp", file, _]:
+            assert folder.startswith("data/")  # the other folder is only read
+            assert (ROOT / file).is_file()
         case ["pip", "install", "--constraint", constraints, *packages]:
             pinned = (ROOT / constraints).read_text(encoding="utf-8")
             assert all(f"\n{package}==" in pinned for package in packages)
@@ -100,6 +86,24 @@ def test_what_a_page_sets_up_is_there(line: str) -> None:
             assert script == ".venv/bin/activate"  # made by make serve
         case _:
             pytest.fail(f"nothing checks this line: {line}")
+
+
+def _check_compose(asked: list[str]) -> None:
+    """A line for Docker Compose names services, folders and commands that there are."""
+    match asked:
+        case ["up" | "down" | "ps", *_]:
+            assert {"server", "worker"} <= set(_services())
+        case ["exec", service, "sagebird", command, *_]:
+            assert _services()[service]["command"][0] == "sagebird"
+            assert f"| `sagebird {command}" in COMMANDS.read_text(encoding="utf-8")
+        case ["run", "--rm", "--no-deps", "-T", "--user", _, service, "python", "-", "<", _]:
+            assert "./models:/app/models" in _services()[service]["volumes"]  # where others only read it
+        case _:
+            pytest.fail(f"nothing checks this of docker compose: {asked}")
+
+
+def _services() -> Any:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 
 
 @pytest.mark.parametrize("card", CARDS)
@@ -113,13 +117,3 @@ def test_the_calls_of_a_model_card_work(card: str, samples: RunningServer) -> No
 
     assert statuses == ["200"] * "\n".join(calls).count("curl ")
     assert len(statuses) >= 2
-
-
-def _client(server: RunningServer) -> Any:
-    return boto3.client(
-        "sagemaker",
-        endpoint_url=server.url,
-        region_name="us-east-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-    )

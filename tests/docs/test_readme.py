@@ -1,6 +1,7 @@
 """README.md is the first five minutes: short, with every way to call, and it leads to all other pages."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,15 @@ def test_docker_and_the_web_page_stand_in_the_first_half() -> None:
     text = README.read_text(encoding="utf-8")
 
     assert max(text.index("docker compose up"), text.index("await fetch(")) < len(text) / 2
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_addresses_that_commands_print_are_those_that_the_page_has_named(page: Path) -> None:
+    server = "http://127.0.0.1:8080"
+    for step in steps(read_blocks(page)):
+        server = next(iter(re.findall(r"AWS_ENDPOINT_URL=(\S+)", step.command)), server)
+        if step.command.startswith("sagebird "):
+            assert set(re.findall(r"http://[^/\s]+", step.output)) <= {server}, step.command
 
 
 def test_readme_leads_to_every_page() -> None:

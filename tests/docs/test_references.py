@@ -9,12 +9,13 @@ import pytest
 
 from service.cli.server import URL_VARIABLE
 from service.domain.transform.document import QUARANTINE_VARIABLE, REPORT_VARIABLE
+from service.settings import load_settings
 from tests.conftest import ROOT
 from tests.docs import operations_table
-from tests.docs.generated_blocks import BLOCKS, Block
+from tests.docs.generated_blocks import BLOCKS, Block, settings_table
 from tests.docs.markdown import read_blocks, read_steps
 from tests.docs.pages import PAGES, name_of
-from tests.test_import_rule import SERVICE, read_sources
+from tests.test_import_rule import SERVICE, our_sources
 
 DOCUMENTS = sorted(
     path
@@ -116,8 +117,18 @@ def _map_rows() -> Iterator[tuple[str, str, str, set[str]]]:
 
 def _libraries_by_room() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for source in read_sources(SERVICE):
+    for source in our_sources():
         if source.room:
             packages = {each.module.split(".")[0] for each in source.imports}
             found.setdefault(source.room, set()).update(packages - sys.stdlib_module_names - {"service", ""})
     return found
+
+
+def test_defaults_of_settings_are_shown_as_people_write_them() -> None:
+    shown = dict(re.findall(r"^\| `(SAGEBIRD_\w+)` \| `([^`]*)` \|", settings_table(), re.MULTILINE))
+
+    assert (shown["SAGEBIRD_COMPILE"], shown["SAGEBIRD_MODEL_BUCKETS"]) == ("on", "*")
+    for variable, default in shown.items():
+        written = default.removeprefix("./")
+        name = variable.removeprefix("SAGEBIRD_").lower()
+        assert getattr(load_settings(**{name: written}), name) == getattr(load_settings(), name), variable

@@ -157,6 +157,15 @@ def test_a_failed_update_leaves_the_old_fleet_serving_and_says_why() -> None:
     assert endpoint.settle(gateways(warm(1, "a"), revision=99), 10) == endpoint
 
 
+def test_a_failed_update_of_a_declared_endpoint_says_how_it_is_tried_again_however_long_the_reason() -> None:
+    endpoint = replace(in_service(A), heals=True).begin("config-2", (B,))
+
+    told = endpoint.settle(gateways(failed(2, "b", "x" * 2000)), 9).failure_reason
+
+    assert len(told) == 1024
+    assert told.endswith("save the endpoints file again.")
+
+
 def test_the_report_of_a_failed_update_does_not_fail_the_next_one() -> None:
     given_up = in_service(A).begin("config-2", (B,)).settle(gateways(failed(2, "b")), 9)
 

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.conftest import RunningServer, StartServer
 from tests.faces import attacker
 from tests.faces.attacker import Site, find_chromium, read_page
+from tests.harness import web
 
 _CHROMIUM = find_chromium()
 needs_chromium = pytest.mark.skipif(_CHROMIUM is None, reason="needs Chromium")
@@ -67,7 +67,7 @@ def test_a_strangers_page_gets_nothing(samples: RunningServer, capsys: pytest.Ca
     lines = _lines(capsys.readouterr().out)
     assert (code, [line for line in lines if line.startswith("SUCCEEDED")]) == (0, [])
     assert len(lines) > 90
-    assert "planted" not in httpx.get(f"{samples.url}/models", timeout=10).text
+    assert "planted" not in web.get(f"{samples.url}/models", timeout=10).text
 
 
 def test_the_attacker_knows_when_it_succeeds(

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT, RunningServer, StartServer
+from tests.harness import web
 
 _LIMIT_BYTES = 20_000
 _CONTROL = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "SageMaker.DescribeEndpoint"}
@@ -39,7 +40,7 @@ def server(start_server: StartServer) -> Iterator[RunningServer]:
     server = start_server(gateways=1, max_body_bytes=str(_LIMIT_BYTES))
     server.wait_ready()
     document = {"model_name": "own", "url": str(server.models / "iris-logistic")}
-    assert httpx.post(f"{server.url}/models", json=document, timeout=30).status_code == 200
+    assert web.post(f"{server.url}/models", json=document, timeout=30).status_code == 200
     yield server
     server.stop()
 
@@ -70,7 +71,7 @@ def test_a_fault_is_answered_as_the_table_says(
     if face == "AWS":
         headers = {**headers, **_CONTROL}
         body = _LARGE * 200 if body is _LARGE else body
-    answer = httpx.post(server.url + _PATHS[face], content=body, headers=headers, timeout=30)
+    answer = web.post(server.url + _PATHS[face], content=body, headers=headers, timeout=30)
     status, *original = re.findall(r"\b\d{3}\b", said)
     assert answer.status_code == int(status), answer.text
     _SHAPES[face if answer.headers["content-type"] != "text/plain" else "container"](
@@ -81,31 +82,31 @@ def test_a_fault_is_answered_as_the_table_says(
 
 
 def test_a_bad_rule_a_missing_operation_and_another_method(server: RunningServer) -> None:
-    gone = httpx.post(f"{server.url}/endpoints/none/invocations", content=_ROW, timeout=30)
+    gone = web.post(f"{server.url}/endpoints/none/invocations", content=_ROW, timeout=30)
     assert (gone.status_code, gone.headers["x-amzn-errortype"]) == (400, "ValidationError")
-    gone = httpx.post(f"{server.url}/models/none/invoke", content=_ROW, timeout=30)
+    gone = web.post(f"{server.url}/models/none/invoke", content=_ROW, timeout=30)
     assert (gone.status_code, gone.json()["type"]) == (404, "ModelNotFoundException")
     packed = {**_CONTROL, "Content-Encoding": "gzip"}
-    gone = httpx.post(
+    gone = web.post(
         server.url, content=gzip.compress(b'{"EndpointName": "none"}'), headers=packed, timeout=30
     )
     assert (gone.status_code, gone.json()["__type"]) == (400, "ValidationException")
-    unknown = httpx.post(
+    unknown = web.post(
         server.url, content=b"{}", headers={**_CONTROL, "X-Amz-Target": "SageMaker.Fly"}, timeout=30
     )
     assert (unknown.status_code, unknown.json()["__type"]) == (404, "UnknownOperationException")
-    assert httpx.get(f"{server.url}/invocations", timeout=30).headers["allow"] == "POST"
+    assert web.get(f"{server.url}/invocations", timeout=30).headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_other_methods_of_a_registered_model_hear_how_it_is_called(
     server: RunningServer, method: str
 ) -> None:
-    answer = httpx.request(method, f"{server.url}/models/own/invoke", timeout=30)
+    answer = web.request(method, f"{server.url}/models/own/invoke", timeout=30)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     _models(answer, ["MethodNotAllowedException"])
     assert f"curl {server.url}/models/own/invoke" in answer.json()["message"]
-    assert httpx.get(f"{server.url}/models/own", timeout=30).status_code == 200
+    assert web.get(f"{server.url}/models/own", timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_other_methods_of_a_registered_model_hear_how_it_is_called(
 def test_what_is_not_there_is_told_in_the_shape_of_its_face_and_has_an_id(
     server: RunningServer, method: str, path: str, status: int, allowed: str | None
 ) -> None:
-    answer = httpx.request(method, server.url + path, timeout=30)
+    answer = web.request(method, server.url + path, timeout=30)
     assert (answer.status_code, answer.headers.get("allow")) == (status, allowed)
     _SHAPES["models" if path.startswith("/models") else "container"](answer, [])
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-amzn-requestid"])

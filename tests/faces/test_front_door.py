@@ -5,22 +5,29 @@ from typing import Any
 
 import pytest
 
+from service.domain.caller import Caller
 from service.faces.front_door import Gateway
-from service.http.asgi import App, Message, Receive, Scope, Send
+from service.faces.identity import caller_of
+from service.http.asgi import App, Headers, Message, Receive, Scope, Send
 from service.http.guard import Guard
 
 
 def _named(name: bytes) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-face", name)]})
+        headers = [(b"x-face", name), (b"x-by", caller_of(scope).principal.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": name})
 
     return app
 
 
+def _signed(headers: Headers) -> Caller:
+    return Caller("000000000000", "us-east-1", dict(headers).get(b"x-who", b"nobody").decode())
+
+
 def _gateway() -> Gateway:
     runtime, invocations, control, pages = map(_named, (b"runtime", b"invocations", b"control", b"pages"))
-    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"), 1000)
+    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"), _signed, 1000)
 
 
 def _ask(app: App, method: str, path: str, body: bytes = b"", **headers: bytes) -> list[Message]:
@@ -62,6 +69,13 @@ async def _call(app: App, scope: Scope, receive: Receive, send: Send) -> None:
 )
 def test_each_request_goes_to_its_face(method: str, path: str, face: bytes) -> None:
     assert _ask(_gateway(), method, path)[1]["body"] == face
+
+
+@pytest.mark.parametrize("path", ["/endpoints/e/invocations", "/invocations", "/", "/models/m/invoke"])
+def test_each_face_is_told_whose_a_request_is(path: str) -> None:
+    gateway = _gateway()
+    for headers, who in (({"x_who": b"alice"}, b"alice"), ({}, b"nobody"), ({"x_who": b"bob"}, b"bob")):
+        assert (b"x-by", who) in _ask(gateway, "POST", path, **headers)[0]["headers"]
 
 
 def test_while_draining_every_answer_closes_its_connection() -> None:

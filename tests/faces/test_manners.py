@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import RunningServer, StartServer
+from tests.harness import web
 
 _ROW = b"5.1,3.5,1.4,0.2"
 _CSV = {"Content-Type": "text/csv"}
@@ -47,7 +48,7 @@ def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) 
 
 def _echo(server: RunningServer, path: str, body: bytes, **headers: str) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(
+    return web.post(
         server.url + path, content=body, headers={"Content-Type": "text/plain", **named}, timeout=20
     )
 
@@ -60,7 +61,7 @@ def _echo(server: RunningServer, path: str, body: bytes, **headers: str) -> http
 def test_another_method_than_post_is_told_how_it_is_done(
     samples: RunningServer, method: str, path: str
 ) -> None:
-    answer = httpx.request(method, samples.url + path, timeout=10)
+    answer = web.request(method, samples.url + path, timeout=10)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     if method != "HEAD":
         example = (
@@ -71,7 +72,7 @@ def test_another_method_than_post_is_told_how_it_is_done(
 
 
 def test_an_endpoint_without_an_example_is_shown_with_a_file_of_input(server: RunningServer) -> None:
-    answer = httpx.get(f"{server.url}/endpoints/echo/invocations", timeout=10)
+    answer = web.get(f"{server.url}/endpoints/echo/invocations", timeout=10)
     assert answer.status_code == 405
     assert (
         f"curl {server.url}/endpoints/echo/invocations -H 'Content-Type: text/csv' --data-binary @input.csv"
@@ -81,7 +82,7 @@ def test_an_endpoint_without_an_example_is_shown_with_a_file_of_input(server: Ru
 
 @pytest.mark.parametrize("path", [f"{_PREDICTION}/", "/invocations/"])
 def test_a_trailing_slash_changes_nothing(samples: RunningServer, path: str) -> None:
-    answer = httpx.post(samples.url + path, content=_ROW, headers=_CSV, timeout=10)
+    answer = web.post(samples.url + path, content=_ROW, headers=_CSV, timeout=10)
     assert (answer.status_code, answer.content) == (200, b"[0]")
 
 
@@ -89,7 +90,7 @@ def test_a_trailing_slash_changes_nothing(samples: RunningServer, path: str) -> 
     "path", ["/", "/docs", "/openapi.json", "/status", "/metrics", "/healthz", "/readyz", "/ping", "/models"]
 )
 def test_head_is_a_get_without_its_body(samples: RunningServer, path: str) -> None:
-    with httpx.Client(base_url=samples.url, timeout=10) as client:
+    with web.client(base_url=samples.url, timeout=10) as client:
         head, get = client.head(path), client.get(path)
         assert (head.status_code, head.content) == (get.status_code, b"")
         assert head.headers["content-type"] == get.headers["content-type"]
@@ -103,7 +104,7 @@ def test_head_is_a_get_without_its_body(samples: RunningServer, path: str) -> No
 @pytest.mark.parametrize("path", [_PREDICTION, "/invocations"])
 def test_a_compressed_body_is_read(samples: RunningServer, encoding: str, path: str) -> None:
     packed = {"deflate": zlib.compress(_ROW), "identity": _ROW}.get(encoding, gzip.compress(_ROW))
-    answer = httpx.post(
+    answer = web.post(
         samples.url + path, content=packed, headers={**_CSV, "Content-Encoding": encoding}, timeout=10
     )
     assert (answer.status_code, answer.content) == (200, b"[0]")
@@ -113,11 +114,11 @@ def test_compressed_control_calls_and_registrations_are_read(samples: RunningSer
     headers = {"X-Amz-Target": "SageMaker.DescribeEndpoint", "Content-Encoding": "gzip"}
     headers["Content-Type"] = "application/x-amz-json-1.1"
     body = gzip.compress(b'{"EndpointName": "iris"}')
-    answer = httpx.post(f"{samples.url}/", content=body, headers=headers, timeout=10)
+    answer = web.post(f"{samples.url}/", content=body, headers=headers, timeout=10)
     assert answer.json()["EndpointName"] == "iris"
     model = gzip.compress(json.dumps({"model_name": "packed", "url": "no-such-model"}).encode())
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    answer = httpx.post(f"{samples.url}/models", content=model, headers=headers, timeout=10)
+    answer = web.post(f"{samples.url}/models", content=model, headers=headers, timeout=10)
     assert answer.status_code == 404  # it was read: there is no such model
 
 
@@ -133,7 +134,7 @@ def test_members_and_pieces_are_put_together(server: RunningServer) -> None:
             yield packed[at : at + 7]
 
     headers = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
-    answer = httpx.post(f"{server.url}/invocations", content=pieces(), headers=headers, timeout=20)
+    answer = web.post(f"{server.url}/invocations", content=pieces(), headers=headers, timeout=20)
     assert answer.content == text.partition(b"|")[2]
 
 
@@ -188,7 +189,7 @@ def test_another_encoding_is_415_and_says_what_is_read(
     server: RunningServer, path: str, encoding: str
 ) -> None:
     headers = [(b"Content-Type", b"application/json"), (b"Content-Encoding", encoding.encode("latin-1"))]
-    answer = httpx.post(server.url + path, content=b"x", headers=headers, timeout=20)
+    answer = web.post(server.url + path, content=b"x", headers=headers, timeout=20)
     assert answer.status_code == 415
     assert answer.headers["accept-encoding"] == "gzip, deflate"
     assert "send gzip, deflate or none" in answer.text
@@ -237,7 +238,7 @@ def test_usual_answers_pay_for_none_of_it(server: RunningServer, kind: str) -> N
 def test_every_page_says_that_nothing_foreign_may_run_in_it_or_around_it(
     samples: RunningServer, path: str
 ) -> None:
-    answer = httpx.get(samples.url + path, headers={"Accept": "text/html"}, timeout=10)
+    answer = web.get(samples.url + path, headers={"Accept": "text/html"}, timeout=10)
     policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
 import joblib
 import psutil
 from sklearn.dummy import DummyRegressor
 
 from tests.conftest import RunningServer, wait_until
+from tests.harness import web
 from tests.harness.load import Plan, Shot
 
 CSV = {"Content-Type": "text/csv"}
@@ -68,19 +68,12 @@ def client_ports(server: RunningServer, pid: int) -> set[int]:
     }
 
 
-def keeper(server: RunningServer) -> psutil.Process:
-    """The process of the family that takes no calls."""
-    gateways = server.gateways()
-    (found,) = [child for child in server.children() if child.pid not in gateways]
-    return found
-
-
 def wait_whole(server: RunningServer, without: int, gateways: int = 2) -> None:
     """Wait until the family is complete again, without a process that was killed."""
 
     def whole() -> bool:
         children = {child.pid for child in server.children()}
-        return without not in children and len(children) == gateways + 1
+        return without not in children and len(children) == gateways + 2
 
     wait_until(whole)
 
@@ -140,7 +133,7 @@ def line_to_each_gateway(server: RunningServer) -> list[Line]:
 
 def loads(server: RunningServer, model: str, outcome: str = "loaded") -> int:
     """How often a model was loaded, over all gateways, by the metrics."""
-    text = httpx.get(f"{server.url}/metrics", timeout=30).text
+    text = web.get(f"{server.url}/metrics", timeout=30).text
     found = re.search(rf'sagebird_model_loads_total{{model="{model}",outcome="{outcome}"}} ([0-9.]+)', text)
     return int(float(found[1])) if found else 0
 
@@ -153,5 +146,5 @@ def events(server: RunningServer, event: str) -> list[dict[str, Any]]:
 
 def status(server: RunningServer) -> dict[str, Any]:
     """What /status says."""
-    document: dict[str, Any] = httpx.get(f"{server.url}/status", timeout=30).json()
+    document: dict[str, Any] = web.get(f"{server.url}/status", timeout=30).json()
     return document

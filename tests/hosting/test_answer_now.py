@@ -1,15 +1,15 @@
 """Calls that a replica answers at once, on the event loop: which, how many together, and by what."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from service.domain.endpoint import ModelSource
 from service.errors import ModelNotFound, NotAcceptable
-from service.hosting.calls import replica as replicas
 from service.hosting.calls.joining import Lane
-from service.hosting.calls.replica import InlineReplica
+from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.host import Answer, Call, Outcome
 from service.hosting.inline import HostLimits
 from service.hosting.programs.compiled import Verdict
@@ -127,15 +127,15 @@ def test_lanes_of_long_headers_are_made_anew_and_none_keeps_its_first_caller(tmp
     run(test())
 
 
-def test_lanes_and_remembered_models_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "_MOST_LANES", 2)
-    monkeypatch.setattr(replicas, "_MOST_REMEMBERED", 2)
-
+def test_lanes_and_remembered_models_are_bounded(tmp_path: Path) -> None:
     async def test() -> None:
         async with house(tmp_path, _COMPILE) as it:
             for name in "abc":
                 put_model(it.models / "team" / name, slope="abc".index(name) + 1.0)
-            found = it.host.replica(ModelSource("team", multi=True))
+            limits = CallLimits(60.0, targets=2, lanes=2)
+            found = InlineReplica(
+                ModelSource("team", multi=True), it.host.locate, it.host.cache, threads, limits
+            )
             for _ in range(2):
                 for name in "abc":
                     await found.invoke(Call(_BODY, "text/csv", None, target_model=name))
@@ -149,7 +149,8 @@ def test_lanes_and_remembered_models_are_bounded(tmp_path: Path, monkeypatch: py
             assert len(found._entries) <= 2
             assert all(len(entry.lanes) <= 2 for entry in it.host.cache.loaded)
 
-    run(test())
+    with ThreadPoolExecutor(1) as threads:
+        run(test())
 
 
 def test_a_model_that_left_is_not_answered_by_its_memory(tmp_path: Path) -> None:

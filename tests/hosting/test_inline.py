@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 import tarfile
-import threading
 import zlib
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -15,6 +15,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import psutil
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
@@ -24,9 +25,12 @@ from service.errors import BadPayload, ModelFailure, ModelFault, ModelNotFound, 
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
+from service.hosting.containers.opener import Containers
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Model
 from service.hosting.inline import HostLimits, InlineHost, estimate_bytes
+from tests.conftest import wait_until
+from tests.harness.containers import model_host
 
 HANG_S = 60.0
 ROWS = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 5.0]])
@@ -50,13 +54,15 @@ class Observer:
 class House:
     """A folder of models and a host over it."""
 
-    def __init__(self, folder: Path, limits: HostLimits, pinned: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, limits: HostLimits, pinned: tuple[str, ...], containers: Containers | None
+    ) -> None:
         self.models = folder / "models"
         self.models.mkdir(exist_ok=True)
         self.observer = Observer()
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         artifacts = ArtifactStore([self.models], folder / "unpacked", Limits(2**30, 1000, 100.0))
-        self.host = InlineHost(artifacts, limits, self.clock, self.observer, pinned)
+        self.host = InlineHost(artifacts, limits, self.clock, self.observer, pinned, containers=containers)
 
     async def ask(self, source: ModelSource, target_model: str | None = None) -> Answer:
         call = Call(TWO_ROWS.body, TWO_ROWS.content_type, TWO_ROWS.accept, target_model=target_model)
@@ -72,9 +78,12 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 @asynccontextmanager
 async def house(
-    folder: Path, limits: HostLimits | None = None, pinned: tuple[str, ...] = ()
+    folder: Path,
+    limits: HostLimits | None = None,
+    pinned: tuple[str, ...] = (),
+    containers: Containers | None = None,
 ) -> AsyncIterator[House]:
-    made = House(folder, limits or HostLimits(2**30), pinned)
+    made = House(folder, limits or HostLimits(2**30), pinned, containers)
     try:
         yield made
     finally:
@@ -340,21 +349,29 @@ def test_after_closing_nothing_is_loaded_any_more(tmp_path: Path) -> None:
     run(test())
 
 
-def test_the_loop_goes_on_while_a_script_loads_and_predicts(tmp_path: Path) -> None:
+def test_a_model_with_code_of_its_own_is_in_another_process_and_loaded_anew_when_that_is_gone(
+    tmp_path: Path,
+) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
-            folder = it.models / "a"
-            folder.mkdir()
-            (folder / "inference.py").write_text(
-                "import threading\n"
-                "def model_fn(model_dir): return [threading.current_thread().name]\n"
-                "def predict_fn(data, model): return model + [threading.current_thread().name]\n"
-            )
-            for _ in range(30):
-                answer = await it.ask(ModelSource("a"))
-            assert threading.main_thread().name.encode() not in answer.body
-            assert b"load" in answer.body
-            assert b"call" in answer.body
+        with model_host() as containers:
+            async with house(tmp_path, containers=containers) as it:
+                folder = it.models / "a"
+                folder.mkdir()
+                (folder / "inference.py").write_text(
+                    "import os\n"
+                    "def model_fn(model_dir): return os.getpid()\n"
+                    "def predict_fn(data, model): return [model, os.getpid()]\n"
+                )
+                loader, worker = json.loads((await it.ask(ModelSource("a"))).body)
+                assert os.getpid() not in (loader, worker)
+                (entry,) = it.host.cache.loaded
+                assert entry.size_bytes >= SMALLEST_BYTES
+                fork_server = psutil.Process(loader).parent()
+                assert fork_server is not None
+                fork_server.kill()
+                await asyncio.to_thread(wait_until, lambda: not psutil.pid_exists(loader))
+                again, _ = json.loads((await it.ask(ModelSource("a"))).body)
+                assert again != loader
 
     run(test())
 

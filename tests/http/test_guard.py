@@ -15,6 +15,7 @@ from service.http.asgi import Headers
 from service.http.guard import Guard, guard_of, read_asked
 from service.settings import Settings
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 
 _PAGE = "https://page.example"
 _EVIL = "https://evil.example"
@@ -42,7 +43,7 @@ def _ask(
     headers: Mapping[str, str],
     body: str | Iterator[bytes] = "",
 ) -> httpx.Response:
-    return httpx.request(method, server.url + path, headers=dict(headers), content=body, timeout=20)
+    return web.request(method, server.url + path, headers=dict(headers), content=body, timeout=20)
 
 
 def _preflight(
@@ -54,7 +55,7 @@ def _preflight(
         "Access-Control-Request-Headers": "content-type,x-amzn-sagemaker-target-model,x-mine",
         **{name.replace("_", "-"): value for name, value in more.items()},
     }
-    return httpx.options(server.url + path, headers=headers, timeout=10)
+    return web.options(server.url + path, headers=headers, timeout=10)
 
 
 # ---- pages that a setting allows

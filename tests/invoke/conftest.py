@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from service.arn import Arns
 from service.clock import SystemClock
 from service.control.declaration import read_declaration
 from service.control.declared import apply_declaration
 from service.control.reconcile import reconcile
 from service.control.resources import OperationContext
+from service.domain.caller import Caller
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Model
 from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.follow import Follower
@@ -24,8 +25,8 @@ from service.observe.counts import Registry
 from service.store.store import Store
 from tests.conftest import copy_sample
 
-ARNS = Arns("000000000000", "us-east-1")
-CONTEXT = OperationContext(ARNS, SystemClock())
+CALLER = Caller("000000000000", "us-east-1")
+CONTEXT = OperationContext(CALLER, SystemClock())
 ROW = b"5.1,3.5,1.4,0.2"
 
 
@@ -70,14 +71,14 @@ class World:
         reconcile(self.store, CONTEXT, lambda member, beat: True)
 
     def predictor(self) -> Predictor:
-        return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry, ARNS)
+        return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry)
 
 
 Open = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Open:
+def world(tmp_path: Path, containers: Containers) -> Open:
     """Opens the world inside of a test's own event loop."""
     models = tmp_path / "models"
     for name in ("iris-logistic", "iris-forest"):
@@ -90,7 +91,7 @@ def world(tmp_path: Path) -> Open:
         store = store_class(tmp_path / "state.db")
         registry = Registry(tmp_path / "metrics", "gateway-0")
         artifacts = ArtifactStore([models], tmp_path / "unpacked", Limits(2**30, 1000, 100.0))
-        host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), Quiet())
+        host = InlineHost(artifacts, HostLimits(2**30), SystemClock(), Quiet(), containers=containers)
         follower = Follower(store, host, registry, "1")
         yield World(models, store, host, registry, follower, [])
         await follower.close()

@@ -94,11 +94,13 @@ class _OnceBusy(Store):
     def __init__(self, location: Location) -> None:
         super().__init__(location)
         self.failures: list[OSError] = []
+        self.reports = 0
 
     def report(self, state: GatewayReport) -> None:
         if self.failures:
             raise self.failures.pop()
         super().report(state)
+        self.reports += 1
 
 
 @pytest.mark.parametrize(("text", "problems"), [(_GOOD, 0), (_BAD, 1)])
@@ -110,12 +112,13 @@ def test_what_is_declared_is_waited_for_until_it_is_up_or_failed_also_if_a_look_
             here.declare(text)
             await here.follower.look()
             assert isinstance(here.store, _OnceBusy)
-            failures = here.store.failures
-            failures.append(OSError("the disk is busy"))
+            here.store.failures.append(OSError("the disk is busy"))
+            before = here.store.reports
             settling = asyncio.create_task(here.follower.settle())
-            await asyncio.wait([settling], timeout=0.5)
+            while here.store.reports == before and not settling.done():  # until a look after the bad one
+                await asyncio.wait([settling], timeout=0.01)
+            assert not here.store.failures
             assert not settling.done()
-            assert not failures
             while not settling.done():
                 here.reconcile()
                 await asyncio.wait([settling], timeout=0.01)

@@ -20,7 +20,7 @@ from service.hosting.host import Call
 from service.hosting.stopwatch import Stopwatch
 from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
-from tests.invoke.conftest import ARNS, ROW, Open, World
+from tests.invoke.conftest import CALLER, ROW, Open, World
 
 _FILE = """
 default_endpoint: iris
@@ -52,7 +52,7 @@ def _with(world: Open, act: Callable[[World], Any], text: str = _FILE) -> Any:
 def test_the_number_drawn_picks_the_variant(world: Open, drawn: float, variant: str) -> None:
     async def act(here: World) -> Prediction:
         here.draws.append(drawn)
-        return await here.predictor().predict(Invocation("iris", _call()))
+        return await here.predictor().predict(Invocation(CALLER, "iris", _call()))
 
     found = _with(world, act)
     assert (found.variant, found.answer.body) == (variant, b"[0]")
@@ -60,7 +60,7 @@ def test_the_number_drawn_picks_the_variant(world: Open, drawn: float, variant: 
 
 def test_no_name_is_the_default_endpoint_and_a_target_variant_draws_nothing(world: Open) -> None:
     async def act(here: World) -> Prediction:
-        return await here.predictor().predict(Invocation(None, _call(), "c"))
+        return await here.predictor().predict(Invocation(CALLER, None, _call(), "c"))
 
     assert _with(world, act).variant == "c"
 
@@ -69,34 +69,34 @@ def test_no_name_is_the_default_endpoint_and_a_target_variant_draws_nothing(worl
     ("invocation", "words", "code"),
     [
         (
-            Invocation("nobody", _call()),
+            Invocation(CALLER, "nobody", _call()),
             "Endpoint nobody of account 000000000000 not found.",
             "NO_SUCH_ENDPOINT",
         ),
-        (Invocation("", _call()), "Endpoint  of account", "NO_SUCH_ENDPOINT"),
-        (Invocation("iris", _call(), "nobody"), "its variants are a, b, c.", None),
-        (Invocation("iris", _call(), ""), "Variant '' is not found", None),
+        (Invocation(CALLER, "", _call()), "Endpoint  of account", "NO_SUCH_ENDPOINT"),
+        (Invocation(CALLER, "iris", _call(), "nobody"), "its variants are a, b, c.", None),
+        (Invocation(CALLER, "iris", _call(), ""), "Variant '' is not found", None),
         (
-            Invocation("iris", _call(target_model="m")),
+            Invocation(CALLER, "iris", _call(target_model="m")),
             "is not a multi-model endpoint",
             "TARGET_MODEL_HEADER_NOT_SUPPORTED",
         ),
         (
-            Invocation("iris", _call(), target_container_hostname="h"),
+            Invocation(CALLER, "iris", _call(), target_container_hostname="h"),
             "is not a multi-container endpoint",
             None,
         ),
         (
-            Invocation("iris", _call(), inference_component="i"),
+            Invocation(CALLER, "iris", _call(), inference_component="i"),
             "Inference Component Name header is not",
             None,
         ),
         (
-            Invocation("all", _call()),
+            Invocation(CALLER, "all", _call()),
             "is missing a target model header: endpoint all is a multi-model endpoint",
             None,
         ),
-        (Invocation("all", _call(target_model="nobody"), "v"), "Failed to download model data", None),
+        (Invocation(CALLER, "all", _call(target_model="nobody"), "v"), "Failed to download model data", None),
     ],
 )
 def test_what_does_not_fit_the_endpoint_is_the_callers_fault(
@@ -116,7 +116,7 @@ def test_what_does_not_fit_the_endpoint_is_the_callers_fault(
 def test_without_a_default_endpoint_a_call_without_a_name_says_how_to_get_one(world: Open) -> None:
     async def act(here: World) -> str:
         with pytest.raises(ValidationFault) as caught:
-            await here.predictor().predict(Invocation(None, _call()))
+            await here.predictor().predict(Invocation(CALLER, None, _call()))
         return caught.value.message
 
     assert "default_endpoint" in _with(world, act, "endpoints: {}")
@@ -126,11 +126,11 @@ def test_calls_errors_and_refusals_are_counted_where_they_belong(world: Open) ->
     async def act(here: World) -> Any:
         here.draws.extend([0.0, 0.0])
         predictor = here.predictor()
-        await predictor.predict(Invocation("iris", _call()))
+        await predictor.predict(Invocation(CALLER, "iris", _call()))
         with pytest.raises(BadPayload):
-            await predictor.predict(Invocation("iris", _call(b"junk")))
+            await predictor.predict(Invocation(CALLER, "iris", _call(b"junk")))
         with pytest.raises(ValidationFault):
-            await predictor.predict(Invocation("nobody", _call()))
+            await predictor.predict(Invocation(CALLER, "nobody", _call()))
         return here.registry.snapshot().counts
 
     counts = _with(world, act)
@@ -145,10 +145,10 @@ def test_a_model_that_failed_to_load_says_why_on_every_call(world: Open) -> None
         for _ in range(3):
             here.draws.append(0.0)
             with pytest.raises(ModelFailure) as caught:
-                await here.predictor().predict(Invocation("all", _call(target_model="broken")))
+                await here.predictor().predict(Invocation(CALLER, "all", _call(target_model="broken")))
             messages.append(caught.value.message)
         here.draws.append(0.0)
-        await here.predictor().predict(Invocation("all", _call(target_model="iris-forest")))
+        await here.predictor().predict(Invocation(CALLER, "all", _call(target_model="iris-forest")))
         return messages
 
     assert all("model.joblib cannot be read" in message for message in _with(world, act))
@@ -183,7 +183,7 @@ def test_a_models_fault_is_worded_as_aws_words_it(
     world: Open, fault: ModelFault, begins: str, code: str, status: int
 ) -> None:
     async def act(here: World) -> ModelError:
-        return here.predictor().as_model_error(fault, Invocation(None, _call()))
+        return here.predictor().as_model_error(fault, Invocation(CALLER, None, _call()))
 
     error = _with(world, act)
     assert error.message.startswith(begins)
@@ -202,7 +202,6 @@ def test_a_request_is_only_refused_after_catching_up_with_the_store(world: Open)
                 lambda: gateway.follower.directory,
                 lambda: 0.5,
                 gateway.registry,
-                ARNS,
                 gateway.follower.catch_up,
             )
             gateway.declare("endpoints: {iris: {variants: {a: {model: iris-logistic}}}}")
@@ -211,11 +210,11 @@ def test_a_request_is_only_refused_after_catching_up_with_the_store(world: Open)
             await gateway.follower.look()
             gateway.reconcile()  # it takes requests now; the gateway did not look since
 
-            prediction = await predictor.predict(Invocation("iris", Call(ROW, "text/csv", None)))
+            prediction = await predictor.predict(Invocation(CALLER, "iris", Call(ROW, "text/csv", None)))
 
             assert prediction.variant == "a"
             with pytest.raises(ValidationFault):
-                await predictor.predict(Invocation("nobody", Call(ROW, "text/csv", None)))
+                await predictor.predict(Invocation(CALLER, "nobody", Call(ROW, "text/csv", None)))
 
     asyncio.run(check())
 
@@ -234,9 +233,9 @@ def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) 
         route = directory.routes["iris"]
         route = replace(route, targets=dict.fromkeys(route.targets, target))
         broken = replace(directory, routes={"iris": route})
-        predictor = Predictor(lambda: broken, lambda: 0.0, here.registry, ARNS)
+        predictor = Predictor(lambda: broken, lambda: 0.0, here.registry)
         with pytest.raises(ZeroDivisionError):
-            await predictor.predict(Invocation("iris", _call()))
+            await predictor.predict(Invocation(CALLER, "iris", _call()))
         return target.counter.errors
 
     assert _with(world, act) == {("InternalFailure", 5): 1}
@@ -252,15 +251,15 @@ async def _settled(outcome: InvocationOutcome) -> object:
 
 
 _HEADS = (
-    Invocation("iris", Call(b"", "text/csv", None)),
-    Invocation("all", Call(b"", "text/csv", None, target_model="iris-logistic")),
-    Invocation("all", Call(b"", "text/csv", None, target_model="iris-forest"), "v"),
-    Invocation("all", Call(b"", "text/csv", None, target_model="nobody")),
-    Invocation("all", Call(b"", "text/csv", None, target_model="broken")),
-    Invocation("all", Call(b"", "text/csv", None)),
-    Invocation("nobody", Call(b"", "text/csv", None)),
-    Invocation(None, Call(b"", "text/csv", "text/csv"), "b"),
-    Invocation("iris", Call(b"", "image/png", None), "a"),
+    Invocation(CALLER, "iris", Call(b"", "text/csv", None)),
+    Invocation(CALLER, "all", Call(b"", "text/csv", None, target_model="iris-logistic")),
+    Invocation(CALLER, "all", Call(b"", "text/csv", None, target_model="iris-forest"), "v"),
+    Invocation(CALLER, "all", Call(b"", "text/csv", None, target_model="nobody")),
+    Invocation(CALLER, "all", Call(b"", "text/csv", None, target_model="broken")),
+    Invocation(CALLER, "all", Call(b"", "text/csv", None)),
+    Invocation(CALLER, "nobody", Call(b"", "text/csv", None)),
+    Invocation(CALLER, None, Call(b"", "text/csv", "text/csv"), "b"),
+    Invocation(CALLER, "iris", Call(b"", "image/png", None), "a"),
 )
 
 
@@ -293,9 +292,9 @@ def test_an_asynchronous_endpoint_answers_nobody_at_once(world: Open) -> None:
         directory = here.follower.directory
         route = replace(directory.routes["iris"], asynchronous=True)
         queued = replace(directory, routes={"iris": route})
-        predictor = Predictor(lambda: queued, lambda: 0.0, here.registry, ARNS)
+        predictor = Predictor(lambda: queued, lambda: 0.0, here.registry)
         with pytest.raises(ValidationFault) as caught:
-            await predictor.predict(Invocation("iris", _call()))
+            await predictor.predict(Invocation(CALLER, "iris", _call()))
         return caught.value.message
 
     assert "only InvokeEndpointAsync" in _with(world, act)
@@ -305,7 +304,7 @@ def test_a_target_model_may_begin_with_a_slash(world: Open) -> None:
     async def act(here: World) -> list[object]:
         here.draws[:] = [0.0] * 9
         return [
-            await _settled(here.predictor().predict(Invocation("all", _call(target_model=name))))
+            await _settled(here.predictor().predict(Invocation(CALLER, "all", _call(target_model=name))))
             for name in ("iris-forest", "/iris-forest", "//iris-forest", "/")
         ]
 
@@ -317,11 +316,11 @@ def test_a_target_model_may_begin_with_a_slash(world: Open) -> None:
 def test_the_models_own_seconds_are_counted_however_a_call_is_answered(world: Open) -> None:
     async def act(here: World) -> None:
         predictor, counter = here.predictor(), here.registry.invocation("iris", "a")
-        head = InvocationHead(Invocation("iris", Call(b"", "text/csv", None)))
+        head = InvocationHead(Invocation(CALLER, "iris", Call(b"", "text/csv", None)))
         here.draws[:] = [0.0] * 100
 
         async def alone() -> None:
-            await predictor.predict(Invocation("iris", _call()))
+            await predictor.predict(Invocation(CALLER, "iris", _call()))
 
         async def together(bodies: Sequence[bytes], heads: int) -> None:
             for outcomes in predictor.answer([(head, bodies)] * heads):
@@ -348,7 +347,7 @@ def test_an_error_knows_its_variant_however_a_call_is_answered(world: Open) -> N
     async def act(here: World) -> None:
         predictor, head = (
             here.predictor(),
-            InvocationHead(Invocation("iris", Call(b"", "text/csv", None), "b")),
+            InvocationHead(Invocation(CALLER, "iris", Call(b"", "text/csv", None), "b")),
         )
         for heads in (1, 1, 2, 2):
             for outcomes in predictor.answer([(head, [b"junk", b"junk"])] * heads):
@@ -356,7 +355,9 @@ def test_an_error_knows_its_variant_however_a_call_is_answered(world: Open) -> N
                     with pytest.raises(BadPayload) as caught:
                         await _raised(outcome)
                     assert variant_of(caught.value) == "b"
-            await predictor.predict(Invocation("iris", _call(), "b"))  # from now on it is loaded and quick
+            await predictor.predict(
+                Invocation(CALLER, "iris", _call(), "b")
+            )  # from now on it is loaded and quick
 
     _with(world, act)
 
@@ -369,7 +370,10 @@ async def _raised(outcome: InvocationOutcome) -> Prediction:
 
 def test_a_head_goes_where_the_endpoints_lead_now(world: Open) -> None:
     async def act(here: World) -> list[object]:
-        predictor, head = here.predictor(), InvocationHead(Invocation("iris", Call(b"", "text/csv", None)))
+        predictor, head = (
+            here.predictor(),
+            InvocationHead(Invocation(CALLER, "iris", Call(b"", "text/csv", None))),
+        )
         found = []
         here.draws[:] = [0.0] * 100
         for text in ("a: {model: iris-logistic}", "b: {model: iris-forest}"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
+from service.faces import identity
 from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.face import InvocationsFace
 from service.hosting.host import Answer
@@ -22,7 +23,7 @@ from service.invoke.directory import Route
 from service.invoke.predict import Predictor
 from service.invoke.round import Round
 from service.invoke.settling import Settled
-from tests.invoke.conftest import ARNS, ROW, Open, World
+from tests.invoke.conftest import CALLER, ROW, Open, World
 
 _OTHER = b"6.7,3.1,5.6,2.4"
 _FILE = """
@@ -154,7 +155,7 @@ class Rig:
 
         registry: Any = Trapped(world.registry, self.trap, ("count_refusal",))
         self.rounds = Round(asyncio.get_running_loop())
-        predictor = Predictor(look, draw, registry, ARNS, catch_up, [tap])
+        predictor = Predictor(look, draw, registry, catch_up, [tap])
         self.runtime = RuntimeFace(predictor, self.rounds, 1 << 20)
         self.container = InvocationsFace(predictor, self.rounds, 1 << 20)
         self._answerings: dict[Any, Answering] = {}
@@ -187,7 +188,7 @@ class Rig:
         for waiter, one in zip(waiters, asked, strict=True):
             key = one._replace(body=b"")
             if key not in self._answerings:
-                self._answerings[key] = self.runtime.prepare(one.endpoint, one.headers)
+                self._answerings[key] = self.runtime.prepare(one.endpoint, CALLER, one.headers)
             self.rounds.add(waiter, self._answerings[key], b"head" + one.body, 4)
         self.rounds.finish()
         return [await _read(waiter.answer) for waiter in waiters]
@@ -206,6 +207,7 @@ class Rig:
 
         path = f"/endpoints/{one.endpoint}/invocations"
         scope = {"type": "http", "method": "POST", "path": path, "headers": one.headers}
+        scope[identity.CALLER] = CALLER
         await self.runtime(scope, receive, send)
         return (sent[0]["status"], sent[1]["body"]) if sent else None
 
@@ -298,7 +300,7 @@ def test_a_label_that_cannot_be_written_fails_its_own_request_only(
                 assert answer is not None
                 assert answer[0] == 500 if one is cursed else answer == (200, good[one])
             failed = [settled for settled in rig.settled if not isinstance(settled.outcome, Answer)]
-            assert [settled.call.body for settled in failed] == [cursed.body] * asked.count(cursed)
+            assert [settled.invocation.call.body for settled in failed] == [cursed.body] * asked.count(cursed)
             assert len(rig.settled) == len(asked)
 
     _run(world, act, _put_cursed)
@@ -310,7 +312,7 @@ def test_taps_are_told_of_every_invocation_of_a_variant(world: Open) -> None:
             rig.measure(quick)
             rig.settled.clear()
             await rig.ask(door, _MANY)
-            told = {(one.endpoint, one.variant, one.call.target_model, one.call.body) for one in rig.settled}
+            told = {_told(one) for one in rig.settled}
             asked = [one for one in _MANY if one.endpoint != "nobody"]
             assert told == {(one.endpoint, one.variant or _main(one), one.model, one.body) for one in asked}
             assert len(rig.settled) == len(asked)
@@ -339,11 +341,16 @@ def test_the_models_own_seconds_grow_by_its_work_through_every_door(world: Open)
             assert calls * seconds <= model_s <= sum(one.duration_s for one in rig.settled)
         for quick in (False, True):
             rig.measure(quick)
-            answering = rig.container.prepare([(b"content-type", b"text/csv")])
+            answering = rig.container.prepare(CALLER, [(b"content-type", b"text/csv")])
             assert await _read(rig.rounds.answer(answering, ROW)) == (200, b"[0]")
             assert 0 < rig.settled[-1].model_s <= rig.settled[-1].duration_s
 
     _run(world, act, put)
+
+
+def _told(one: Settled) -> tuple[str | None, str, str | None, bytes]:
+    endpoint, call = one.invocation.endpoint, one.invocation.call
+    return endpoint, one.variant, call.target_model, call.body
 
 
 def _main(one: Asked) -> str:

@@ -10,6 +10,7 @@ from service.clock import ManualClock
 from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant, WarmState
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.containers.opener import Containers
 from service.hosting.inline import HostLimits, InlineHost
 from service.invoke.warming import Warming
 from tests.conftest import copy_sample
@@ -34,7 +35,7 @@ def transform_fn(folder, body, content_type, accept):
 class House:
     """A host, what warms its models up, and a folder of models."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, containers: Containers) -> None:
         self.models = folder / "models"
         self.models.mkdir()
         for name in ("iris-logistic", "iris-forest"):
@@ -46,7 +47,8 @@ class House:
         (self.models / "patient" / "example.csv").write_text("1")
         self.clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
         artifacts = ArtifactStore([self.models], folder / "unpacked", Limits(2**30, 1000, 100.0))
-        self.host = InlineHost(artifacts, HostLimits(2**30, idle_s=60.0), self.clock, Quiet())
+        limits = HostLimits(2**30, idle_s=60.0)
+        self.host = InlineHost(artifacts, limits, self.clock, Quiet(), containers=containers)
         self.warming = Warming(self.host)
         self.endpoints: dict[str, Endpoint] = {}
 
@@ -76,8 +78,8 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
-    made = House(folder)
+async def house(folder: Path, containers: Containers) -> AsyncIterator[House]:
+    made = House(folder, containers)
     try:
         yield made
     finally:
@@ -96,9 +98,9 @@ def endpoint(name: str, *variants: Variant, generation: int = 1) -> Endpoint:
     )
 
 
-def test_each_eager_variant_is_warmed_up_and_reported(tmp_path: Path) -> None:
+def test_each_eager_variant_is_warmed_up_and_reported(tmp_path: Path, containers: Containers) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             lazy, broken = it.variant("iris-forest", lazy=True), it.variant("broken")
             it.put(endpoint("one", it.variant("iris-logistic"), lazy), endpoint("two", broken))
             assert set(it.states().values()) == {WarmState.LOADING}
@@ -116,9 +118,9 @@ def test_each_eager_variant_is_warmed_up_and_reported(tmp_path: Path) -> None:
     run(test())
 
 
-def test_endpoints_with_the_same_model_share_one_warm_up(tmp_path: Path) -> None:
+def test_endpoints_with_the_same_model_share_one_warm_up(tmp_path: Path, containers: Containers) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(*(endpoint(f"e{number}", it.variant("patient")) for number in range(2000)))
             (it.models / "patient" / "go").touch()
             await it.warming.wait()
@@ -129,9 +131,9 @@ def test_endpoints_with_the_same_model_share_one_warm_up(tmp_path: Path) -> None
     run(test())
 
 
-def test_the_end_of_a_warm_up_is_news(tmp_path: Path) -> None:
+def test_the_end_of_a_warm_up_is_news(tmp_path: Path, containers: Containers) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(endpoint("one", it.variant("patient")))
             assert not it.warming.news.is_set()
             (it.models / "patient" / "go").touch()
@@ -141,9 +143,11 @@ def test_the_end_of_a_warm_up_is_news(tmp_path: Path) -> None:
     run(test())
 
 
-def test_another_generation_is_warmed_up_anew_and_the_last_one_is_no_longer_spoken_of(tmp_path: Path) -> None:
+def test_another_generation_is_warmed_up_anew_and_the_last_one_is_no_longer_spoken_of(
+    tmp_path: Path, containers: Containers
+) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(endpoint("one", it.variant("iris-logistic")))
             await it.warming.wait()
             it.put(endpoint("one", it.variant("iris-logistic"), generation=2))
@@ -154,9 +158,9 @@ def test_another_generation_is_warmed_up_anew_and_the_last_one_is_no_longer_spok
     run(test())
 
 
-def test_the_same_fleet_again_is_not_warmed_up_again(tmp_path: Path) -> None:
+def test_the_same_fleet_again_is_not_warmed_up_again(tmp_path: Path, containers: Containers) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(endpoint("one", it.variant("iris-logistic")))
             await it.warming.wait()
             it.put(endpoint("one", it.variant("iris-logistic")))
@@ -165,9 +169,11 @@ def test_the_same_fleet_again_is_not_warmed_up_again(tmp_path: Path) -> None:
     run(test())
 
 
-def test_an_endpoint_that_goes_while_it_is_warmed_up_and_comes_back_gets_warm(tmp_path: Path) -> None:
+def test_an_endpoint_that_goes_while_it_is_warmed_up_and_comes_back_gets_warm(
+    tmp_path: Path, containers: Containers
+) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(endpoint("one", it.variant("patient")))
             await asyncio.sleep(0)
             it.remove("one")
@@ -182,9 +188,11 @@ def test_an_endpoint_that_goes_while_it_is_warmed_up_and_comes_back_gets_warm(tm
     run(test())
 
 
-def test_a_model_is_let_go_when_the_last_endpoint_that_names_it_is_gone(tmp_path: Path) -> None:
+def test_a_model_is_let_go_when_the_last_endpoint_that_names_it_is_gone(
+    tmp_path: Path, containers: Containers
+) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             shared, own = it.variant("iris-logistic"), it.variant("iris-forest")
             it.put(endpoint("one", shared, own), endpoint("two", shared))
             await it.warming.wait()
@@ -199,9 +207,9 @@ def test_a_model_is_let_go_when_the_last_endpoint_that_names_it_is_gone(tmp_path
     run(test())
 
 
-def test_the_models_of_a_deleted_endpoint_are_let_go(tmp_path: Path) -> None:
+def test_the_models_of_a_deleted_endpoint_are_let_go(tmp_path: Path, containers: Containers) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(endpoint("one", it.variant("iris-logistic")))
             await it.warming.wait()
             it.put(it.endpoints["one"].remove(5))
@@ -212,9 +220,11 @@ def test_the_models_of_a_deleted_endpoint_are_let_go(tmp_path: Path) -> None:
     run(test())
 
 
-def test_pinned_models_stay_pinned_whatever_other_endpoints_do(tmp_path: Path) -> None:
+def test_pinned_models_stay_pinned_whatever_other_endpoints_do(
+    tmp_path: Path, containers: Containers
+) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(endpoint("one", it.variant("iris-logistic", pin=True)))
             it.put(endpoint("two", it.variant("iris-forest", pin=True)))
             it.remove("two")
@@ -228,9 +238,9 @@ def test_pinned_models_stay_pinned_whatever_other_endpoints_do(tmp_path: Path) -
     run(test())
 
 
-def test_what_failed_says_so_until_it_was_mended(tmp_path: Path) -> None:
+def test_what_failed_says_so_until_it_was_mended(tmp_path: Path, containers: Containers) -> None:
     async def test() -> None:
-        async with house(tmp_path) as it:
+        async with house(tmp_path, containers) as it:
             it.put(endpoint("one", it.variant("broken")))
             await it.warming.wait()
             shutil.copy(it.models / "iris-logistic" / "model.joblib", it.models / "broken" / "model.joblib")

@@ -12,13 +12,14 @@ import pytest
 
 from service.clock import SystemClock
 from service.domain.transform.options import TransformOptions, check_options
+from service.hosting.containers.opener import Containers
 from service.jobs.inputs import find_inputs
 from service.jobs.journal import NoJournal
 from service.jobs.outcome import JobOutcome, Progress
 from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import ContainerOpener, LocalModelOpener
 from service.jobs.transform import Job, JobMonitor, run_transform
-from service.objects.store import ObjectStore
+from service.objects.resolver import Resolver
 from tests.conftest import ROOT
 from tests.jobs.house import House
 
@@ -36,6 +37,7 @@ class Bench:
     """A folder with inputs below `in`, and jobs over it."""
 
     folder: Path
+    containers: Containers
     told: list[Progress] = field(default_factory=list)
 
     def put(self, name: str, data: bytes | str) -> None:
@@ -66,10 +68,10 @@ class Bench:
         """Run a job with the model in this process, in processes, or at an address."""
         wanted = TransformOptions(**options)
         check_options(wanted)
-        store = ObjectStore(self.folder / "s3", allow_paths=True)
-        place = store.locate(str(self.folder / target))
-        inputs = find_inputs(store, source or str(self.folder / "in"), place, wanted)
-        with closing(_open_pool(model, wanted, quarantine, processes)) as pool:
+        resolver = Resolver(self.folder / "s3", allow_paths=True)
+        place = resolver.locate(str(self.folder / target))
+        inputs = find_inputs(resolver, source or str(self.folder / "in"), place, wanted)
+        with closing(self._open_pool(model, wanted, quarantine, processes)) as pool:
             job = Job(inputs, place, wanted, pool, isinstance(model, str), quarantine, report)
             return run_transform(job, JobMonitor(SystemClock(), NoJournal(), stop, self.told.append))
 
@@ -82,24 +84,27 @@ class Bench:
         place = self.folder / target
         return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
 
-
-def _open_pool(model: Path | str, options: TransformOptions, quarantine: bool, processes: int) -> WorkerPool:
-    if isinstance(model, str):
-        return ThreadPool(ContainerOpener(model, options, quarantine), options)
-    opener = LocalModelOpener(model, options.container_environment(), options, quarantine)
-    return ProcessPool(opener, processes) if processes else ThreadPool(opener, options)
+    def _open_pool(
+        self, model: Path | str, options: TransformOptions, quarantine: bool, processes: int
+    ) -> WorkerPool:
+        if isinstance(model, str):
+            return ThreadPool(ContainerOpener(model, options, quarantine), options)
+        containers = self.containers.for_job(processes or 1, options.timeout_s)
+        environment = options.container_environment()
+        opener = LocalModelOpener(model, environment, options, quarantine, containers=containers)
+        return ProcessPool(opener, processes) if processes else ThreadPool(opener, options)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, containers: Containers) -> Bench:
     """A bench of one's own."""
-    return Bench(tmp_path)
+    return Bench(tmp_path, containers)
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def house(tmp_path: Path, containers: Containers) -> Iterator[House]:
     """An empty house."""
-    one = House(tmp_path)
+    one = House(tmp_path, containers)
     yield one
     one.store.close()
 

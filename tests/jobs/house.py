@@ -12,8 +12,10 @@ from service.domain.resource import Resource
 from service.domain.transform.job import JobState
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.containers.opener import Containers
 from service.jobs.place import Places
 from service.jobs.worker import JobParts, Worker
+from service.objects.resolver import Resolver
 from service.store.store import Store
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -51,7 +53,7 @@ def transform_fn(model, data, content_type, accept):
 class House:
     """The folders and the store; times are those of `clock`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, containers: Containers | None) -> None:
         self.data = folder / "data"
         self.bucket = self.data / "s3" / "bucket"
         self.models = folder / "models"
@@ -60,11 +62,11 @@ class House:
         (self.model / "inference.py").write_text(_CODE)
         self.clock = ManualClock(NOON)
         self.store = Store(self.data / "state.db")
-        self.places = Places(self.data, self.data / "s3", self.data / "inbox", self.data / "outbox")
+        self.places = Places(Resolver(self.data / "s3"), self.data / "inbox", self.data / "outbox")
         artifacts = ArtifactStore(
             [self.models, self.data], self.data / "unpacked", Limits(2**30, 1000, 100.0)
         )
-        self.bench = JobParts(self.places, artifacts, self.models, 1)
+        self.bench = JobParts(self.places, artifacts, self.models, 1, containers=containers)
 
     def put(self, name: str, *rows: object) -> None:
         """Write an input of these rows."""

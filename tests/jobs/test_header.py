@@ -14,9 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from service.errors import BadPayload
 from service.hosting.host import Call
-from service.hosting.runtimes.table import load_model
+from service.hosting.runtimes.table import Loading, load_model
 from tests.jobs.conftest import ECHO, IRIS, Bench
 from tests.jobs.conftest import Container as RunningContainer
 
@@ -180,17 +179,16 @@ def test_a_first_line_that_nobody_announced_is_data_for_a_script(bench: Bench) -
     assert bench.out("a.csv") == b"x,y\n1,2\n"
 
 
-@pytest.mark.parametrize("quarantine", [False, True])
-def test_a_header_for_a_script_that_gets_plain_rows_is_refused_as_by_an_endpoint(
-    bench: Bench, quarantine: bool
+def test_an_announced_header_is_left_out_for_a_script_that_gets_plain_rows_as_by_an_endpoint(
+    bench: Bench,
 ) -> None:
     script = "def predict_fn(data, model): return data[:, 0]\n"
     model = bench.model(script + "def model_fn(model_dir): return None\n")
-    refusal = "A header row is not read here: leave it out, and `header=present` too."
     bench.put("a.csv", "y,x\n1,2\n")
-    assert bench.run(model, quarantine=quarantine, **INSISTED).files[0].error == f"a.csv: {refusal}"
-    with pytest.raises(BadPayload, match="A header row is not read here"):
-        load_model(model, {}).answer(Call(b"y,x\n1,2\n", "text/csv; header=present", None))
+    assert bench.run(model, **INSISTED).reason is None
+    assert bench.out("a.csv") == b"1.0\n"
+    served = load_model(model, {}, Loading(containers=bench.containers))
+    assert served.answer(Call(b"y,x\n1,2\n", "text/csv; header=present", None)).body == b"[1.0]"
 
 
 def test_a_script_without_input_and_prediction_of_its_own_knows_headers_by_name(bench: Bench) -> None:

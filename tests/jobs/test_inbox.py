@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from service.arn import Arns
 from service.control.resources import OperationContext, Resources
 from service.control.transform_jobs import create_drop_job
+from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.domain.transform.job import Drop
+from service.errors import Unavailable
 from service.jobs.inbox import Inbox
 from tests.jobs.house import House
 
@@ -25,7 +26,7 @@ class DropFolder:
         self.model.mkdir(parents=True)
 
     def inbox(self) -> Inbox:
-        context = OperationContext(Arns("000000000000", "us-east-1"), self.house.clock)
+        context = OperationContext(Caller("000000000000", "us-east-1"), self.house.clock)
 
         def order(drop: Drop) -> None:
             with self.house.store.change() as change:
@@ -69,6 +70,29 @@ def test_a_dropped_file_becomes_an_output_and_is_put_away(folder: DropFolder) ->
     assert folder.files() == ["doubles/.done/a.csv"]
     inbox.look()
     assert len(folder.jobs()) == 1
+
+
+def test_a_file_that_waits_is_told_once_for_each_reason(
+    folder: DropFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons = ["The disk is full.", "The disk is full.", "The database is locked.", "The disk is full.", ""]
+
+    def order(drop: Drop) -> None:
+        if reason := reasons.pop(0):
+            raise Unavailable(reason)
+
+    inbox = Inbox(folder.folder, folder.outbox, folder.house.store, order)
+    (folder.model / "a.csv").write_text("1\n")
+    for _ in range(6):
+        inbox.look()
+
+    events = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    told = [(event["file"], event["reason"]) for event in events if event["event"] == "dropped file waits"]
+    assert reasons == []
+    assert told == [
+        ("doubles/a.csv", reason)
+        for reason in ("The disk is full.", "The database is locked.", "The disk is full.")
+    ]
 
 
 def test_a_file_that_still_grows_is_left_alone(folder: DropFolder) -> None:
@@ -122,6 +146,39 @@ def test_a_file_that_fails_is_put_away_with_the_reason(folder: DropFolder) -> No
     assert folder.files() == ["doubles/.failed/a.csv", "doubles/.failed/a.csv.reason"]
     reason = (folder.model / ".failed" / "a.csv.reason").read_text()
     assert reason.startswith("1 of 1 files failed: a.csv, record 2: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("c.xlsx", True), ("c", True), ("c.CSV", False), ("c.csv.gz", False)]
+)
+def test_a_reason_says_where_the_ending_tells_no_type(folder: DropFolder, name: str, says: bool) -> None:
+    inbox = folder.inbox()
+    (folder.model / name).write_text("bad\n")
+
+    inbox.look()
+    inbox.look()
+    folder.house.finish()
+    inbox.look()
+
+    told = (
+        "tells no type, so it was taken as JSON; these tell one: .csv, .json, .jsonl, .jsonlines, each also"
+    )
+    assert (told in (folder.model / ".failed" / f"{name}.reason").read_text()) == says
+
+
+def test_a_file_beside_the_folders_of_models_is_told_once(
+    folder: DropFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder.folder / "june.csv").write_text("1\n")
+    inbox = folder.inbox()
+
+    for _ in range(3):
+        inbox.look()
+
+    told = [record.getMessage() for record in caplog.records if "june.csv" in record.getMessage()]
+    assert len(told) == 1
+    assert "put it into inbox/MODEL/" in told[0]
+    assert folder.files() == ["june.csv"]
 
 
 @pytest.mark.parametrize("letter", ["a", "\u00e9"], ids=["ascii", "utf-8"])

@@ -8,7 +8,7 @@ import pytest
 from service.domain.transform.options import MEGABYTE, ContainerParameters, TransformOptions
 from service.jobs.inputs import Input, cut
 from service.jobs.process import Profile, Spans
-from service.objects.beneath import Spot
+from service.objects.resolver import shared_folder
 
 BLOCKS = Profile("a model", as_blocks=True, parameters=ContainerParameters())
 ROW = b"0.25,0.5,0.75\n"
@@ -24,7 +24,8 @@ def test_blocks_grow_with_their_file(
     """The size that the listing gave decides; what is read here is as much as a test needs."""
     path = tmp_path / "rows.csv"
     path.write_bytes(ROW * (9 * MEGABYTE // len(ROW)))
-    given = Input("rows.csv", Spot(path), size_mb * MEGABYTE, Spot(tmp_path / "rows.csv.out"))
+    folder = shared_folder(tmp_path)
+    given = Input("rows.csv", folder / "rows.csv", size_mb * MEGABYTE, folder / "rows.csv.out")
     options = TransformOptions(
         content_type="text/csv", split_type="Line", max_payload_in_mb=max_payload_in_mb
     )

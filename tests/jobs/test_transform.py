@@ -18,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from service.domain.transform.split import split_record_io
 from service.errors import ModelFault, NotAcceptable, ObjectFault, ValidationFault
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Call
 from service.hosting.runtimes.table import load_model
 from tests.domain.transform.test_split import record_io, tf_record
@@ -225,9 +226,14 @@ def test_no_payload_limit_sends_any_file_whole(bench: Bench) -> None:
 @settings(max_examples=40)
 @example([b"\r\r"], "SingleRecord", "Line", False)
 def test_what_the_model_repeats_comes_out_as_it_went_in(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], strategy: str, assemble: str, packed: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[bytes],
+    strategy: str,
+    assemble: str,
+    packed: bool,
+    containers: Containers,
 ) -> None:
-    bench = Bench(tmp_path_factory.mktemp("echo"))
+    bench = Bench(tmp_path_factory.mktemp("echo"), containers)
     stream = b"\n".join(lines) + b"\n"
     bench.put("a", gzip.compress(stream) if packed else stream)
 
@@ -329,9 +335,9 @@ def test_blocks_give_what_single_requests_give(bench: Bench, accept: str | None)
 )
 @settings(max_examples=60)
 def test_any_csv_is_judged_as_its_single_rows_are(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[str], ending: str
+    tmp_path_factory: pytest.TempPathFactory, rows: list[str], ending: str, containers: Containers
 ) -> None:
-    bench = Bench(tmp_path_factory.mktemp("any"))
+    bench = Bench(tmp_path_factory.mktemp("any"), containers)
     bench.put("a.csv", ending.join(rows) + ending)
     model = load_model(IRIS, {})
     answers: list[bytes | None] = []
@@ -457,9 +463,9 @@ def test_answers_that_do_not_match_the_records_cannot_be_joined(bench: Bench) ->
 @given(st.data())
 @settings(max_examples=40)
 def test_a_filtered_join_matches_each_record_to_its_own_answer(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, containers: Containers
 ) -> None:
-    bench = Bench(tmp_path_factory.mktemp("join"))
+    bench = Bench(tmp_path_factory.mktemp("join"), containers)
     width = data.draw(st.integers(1, 4))
     cell = st.text(alphabet="abc123 .", max_size=3)
     rows = data.draw(st.lists(st.lists(cell, min_size=width, max_size=width), min_size=1, max_size=12))
@@ -716,7 +722,8 @@ def test_an_input_that_vanishes_fails_alone(bench: Bench) -> None:
     assert "cannot be read: No such file or directory." in str(outcome.reason)
 
 
-def test_ten_thousand_small_files_all_land(bench: Bench) -> None:
+def test_ten_thousand_small_files_all_land(memory_path: Path, containers: Containers) -> None:
+    bench = Bench(memory_path, containers)
     (bench.folder / "in").mkdir()
     for number in range(10_000):
         (bench.folder / "in" / f"{number:05}.csv").write_text((ROW, OTHER)[number % 2])

@@ -5,17 +5,16 @@ import signal
 from pathlib import Path
 from time import monotonic
 
-import httpx
 import psutil
 import pytest
 
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.harness.family import load_on_all
 from tests.harness.gateways import (
     client_ports,
     declare,
     endless,
-    keeper,
     make_model,
     port,
     shot,
@@ -140,7 +139,7 @@ def test_killing_gateways_again_and_again_wedges_nothing(server: RunningServer) 
 
 
 def test_killed_keeper_is_replaced_and_edits_are_still_applied(server: RunningServer) -> None:
-    victim = keeper(server).pid
+    victim = server.keeper().pid
 
     psutil.Process(victim).kill()
     wait_whole(server, without=victim)
@@ -157,7 +156,7 @@ def only_two_answers(server: RunningServer) -> bool:
 
 
 def shares(server: RunningServer) -> list[str]:
-    cards = httpx.get(f"{server.url}/status", timeout=30).json()["endpoints"]
+    cards = web.get(f"{server.url}/status", timeout=30).json()["endpoints"]
     return [f"{variant['name']}:{variant['share']:g}" for card in cards for variant in card["variants"]]
 
 
@@ -172,6 +171,6 @@ def test_children_leave_when_the_supervisor_is_killed(
     again = start_server(server.models, server.data)
 
     assert alive == []
-    assert len(gone) == 3
+    assert len(gone) == 4
     assert again.invoke("both", "1", Content_Type="text/csv").status_code == 200
     assert again.stop() == 0

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx
 import pytest
 import sklearn
 
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.harness.gateways import (
     Line,
     declare,
@@ -83,7 +83,7 @@ def test_weights_change_on_every_gateway_without_a_reload(server: RunningServer,
 def failures(server: RunningServer, endpoint: str, variant: str) -> int:
     """Failed requests to a variant, over all gateways, by the metrics."""
     name = f'sagebird_invocation_errors_total{{code="[^"]*",endpoint="{endpoint}",variant="{variant}"}}'
-    text = httpx.get(f"{server.url}/metrics", timeout=30).text
+    text = web.get(f"{server.url}/metrics", timeout=30).text
     return sum(int(float(count)) for count in re.findall(rf"{name} ([0-9.]+)", text))
 
 
@@ -198,7 +198,7 @@ def test_default_endpoint_is_what_a_plain_call_reaches(server: RunningServer) ->
 
 
 def plain_answer(server: RunningServer) -> str:
-    return httpx.post(f"{server.url}/invocations", **CSV_BODY).text  # type: ignore[arg-type]  # of mixed types
+    return web.post(f"{server.url}/invocations", **CSV_BODY).text  # type: ignore[arg-type]  # of mixed types
 
 
 def test_without_the_file_models_have_their_names_and_a_new_one_is_seen(server: RunningServer) -> None:
@@ -267,10 +267,10 @@ def test_readiness_names_what_does_not_load(server: RunningServer) -> None:
 
     declare(server.models, variants("never", empty=1))
 
-    wait_until(lambda: "never is Failed" in httpx.get(f"{server.url}/readyz", timeout=30).text)
-    assert httpx.get(f"{server.url}/readyz", timeout=30).status_code == 200
+    wait_until(lambda: "never is Failed" in web.get(f"{server.url}/readyz", timeout=30).text)
+    assert web.get(f"{server.url}/readyz", timeout=30).status_code == 200
     edit(server, variants("never", one=1), "never", one=1)
-    wait_until(lambda: httpx.get(f"{server.url}/readyz", timeout=30).text == "ready\n")
+    wait_until(lambda: web.get(f"{server.url}/readyz", timeout=30).text == "ready\n")
 
 
 def test_model_of_another_scikit_learn_serves_with_a_warning(server: RunningServer) -> None:

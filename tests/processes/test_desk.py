@@ -9,11 +9,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from service.domain.caller import Caller
 from service.errors import Unavailable
 from service.http.reply import Asked, Reply
 from service.processes.desk import Desk
 from tests.conftest import wait_until
 
+SOMEONE = Caller("123456789012", "cn-north-1", "alice")
 LARGE = bytes(range(256)) * 8192
 
 
@@ -21,12 +23,13 @@ def asked(body: bytes = LARGE) -> Asked:
     return Asked([(b"x-amz-target", b"SageMaker.X"), (b"odd", b"\xe9")], body, "an-id")
 
 
-def echo(request: Asked) -> Reply:
-    return Reply(418, [*request.headers, (b"id", request.request_id.encode())], request.body[::-1])
+def echo(caller: Caller, request: Asked) -> Reply:
+    told = [(b"id", request.request_id.encode()), (b"by", "/".join(caller).encode())]
+    return Reply(418, [*request.headers, *told], request.body[::-1])
 
 
 @contextmanager
-def keeper(desk: Desk, answer: Callable[[Asked], Reply]) -> Iterator[int]:
+def keeper(desk: Desk, answer: Callable[[Caller, Asked], Reply]) -> Iterator[int]:
     """Another process that answers at the desk."""
     pid = os.fork()
     if not pid:
@@ -51,25 +54,26 @@ def desk() -> Iterator[Desk]:
 
 def test_requests_come_back_as_the_other_process_answers_them(desk: Desk) -> None:
     async def run() -> list[Reply]:
-        return await asyncio.gather(*(desk.hand_in(asked(LARGE[number:])) for number in range(40)))
+        return await asyncio.gather(*(desk.hand_in(SOMEONE, asked(LARGE[number:])) for number in range(40)))
 
     with keeper(desk, echo):
         replies = asyncio.run(run())
 
     expected = [(b"x-amz-target", b"SageMaker.X"), (b"odd", b"\xe9"), (b"id", b"an-id")]
+    expected.append((b"by", b"123456789012/cn-north-1/alice"))
     assert replies == [Reply(418, expected, LARGE[number:][::-1]) for number in range(40)]
 
 
 def test_a_request_whose_answerer_dies_is_refused_and_the_next_one_waits_for_another(
     desk: Desk,
 ) -> None:
-    def die(request: Asked) -> Reply:
+    def die(caller: Caller, request: Asked) -> Reply:
         os._exit(0)
 
     async def run() -> Reply:
         with keeper(desk, die), pytest.raises(Unavailable):
-            await desk.hand_in(asked())
-        waiting = asyncio.create_task(desk.hand_in(asked(b"later")))
+            await desk.hand_in(SOMEONE, asked())
+        waiting = asyncio.create_task(desk.hand_in(SOMEONE, asked(b"later")))
         await asyncio.sleep(0)
         with keeper(desk, echo):
             return await waiting
@@ -80,13 +84,13 @@ def test_a_request_whose_answerer_dies_is_refused_and_the_next_one_waits_for_ano
 def test_a_desk_that_closes_finishes_what_was_handed_in(desk: Desk) -> None:
     begun, go = threading.Event(), threading.Event()
 
-    def slowly(request: Asked) -> Reply:
+    def slowly(caller: Caller, request: Asked) -> Reply:
         begun.set()
         go.wait(20)
-        return echo(request)
+        return echo(caller, request)
 
     async def run() -> Reply:
-        handed = asyncio.create_task(desk.hand_in(asked(b"ab")))
+        handed = asyncio.create_task(desk.hand_in(SOMEONE, asked(b"ab")))
         await asyncio.to_thread(begun.wait, 20)
         closing = asyncio.create_task(asyncio.to_thread(desk.close))
         await asyncio.to_thread(wait_until, lambda: not desk.is_open)

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 import typer
 
 from service.cli.shipment import ship
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.harness.gateways import declare, events, make_model, variants, wait_whole
 
 
@@ -34,7 +34,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def change(server: RunningServer, operation: str, **fields: object) -> tuple[int, str]:
     headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"SageMaker.{operation}"}
-    answer = httpx.post(server.url, json={"EndpointName": "one"} | fields, headers=headers, timeout=30)
+    answer = web.post(server.url, json={"EndpointName": "one"} | fields, headers=headers, timeout=30)
     return answer.status_code, answer.text
 
 

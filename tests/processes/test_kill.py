@@ -13,7 +13,7 @@ import pytest
 from tests.bench.crashes import Client, check, kill_all, put_models
 from tests.conftest import START_S, RunningServer, StartServer, wait_until
 from tests.harness.control import Control, put_model, variant
-from tests.harness.gateways import keeper, port, wait_whole
+from tests.harness.gateways import port, wait_whole
 from tests.harness.world import Calls, World
 
 MOMENTS = 6
@@ -67,7 +67,7 @@ def test_update_ends_although_a_process_is_killed_in_the_middle(
             server = start_server(server.models, server.data, wait=False)
             wait_until(lambda: _is_up(server), START_S)
         else:
-            pid = keeper(server).pid if victim == "keeper" else server.gateways()[0]
+            pid = server.keeper().pid if victim == "keeper" else server.gateways()[0]
             psutil.Process(pid).kill()
             wait_whole(server, without=pid)
         with Control(port(server)) as control:
@@ -96,7 +96,7 @@ def test_deletion_that_was_acknowledged_ends_after_everything_was_killed(
         for name in ("stays", "goes"):
             control.call("CreateEndpoint", EndpointName=name, EndpointConfigName="one")
             control.wait_in_service(name)
-        keeper(server).suspend()  # or it would be done with it before the kill
+        server.keeper().suspend()  # or it would be done with it before the kill
         control.call("DeleteEndpoint", EndpointName="goes")
     kill_all(server.process.pid, random.Random(0))
 

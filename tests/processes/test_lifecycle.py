@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.harness.gateways import declare, endless, events, make_model, port, shot, status, variants
 from tests.harness.load import Load
 
@@ -19,7 +20,8 @@ from pathlib import Path
 
 def predict_fn(data, model):
     Path({started!r}).touch()
-    time.sleep(1)
+    while not Path({gate!r}).exists():
+        time.sleep(0.01)
     return model.predict(data)
 """
 
@@ -65,21 +67,25 @@ def test_pages_call_the_server_what_a_proxy_on_this_machine_calls_it(
     server = start_server(tmp_path, gateways=1, allowed_hosts="shop.example")
 
     proxied = {"Host": "shop.example", "X-Forwarded-Proto": "https"}
-    assert "https://shop.example" in httpx.get(server.url, headers=proxied, timeout=30).text
+    assert "https://shop.example" in web.get(server.url, headers=proxied, timeout=30).text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_family_finishes_what_is_in_flight(
     start_server: StartServer, tmp_path: Path, number: signal.Signals
 ) -> None:
-    started = tmp_path / "started"
-    make_model(tmp_path / "models" / "slow", 4, SLOW.format(started=str(started)))
+    started, gate = tmp_path / "started", tmp_path / "gate"
+    make_model(tmp_path / "models" / "slow", 4, SLOW.format(started=str(started), gate=str(gate)))
     declare(tmp_path / "models", variants("slow", slow=1))
     server = start_server(tmp_path / "models")
     call = Call(server, "slow")
     wait_until(started.exists)
 
-    code = server.stop(number, timeout_s=5)
+    server.process.send_signal(number)
+    wait_until(lambda: refuses(server))
+    assert call.response is None
+    gate.touch()
+    code = server.process.wait(30)
 
     assert call.answer().status_code == 200
     assert call.answer().text == "[4.0]"
@@ -116,11 +122,11 @@ def test_second_request_to_stop_ends_a_family_that_still_works(
     start_server: StartServer, tmp_path: Path
 ) -> None:
     started = tmp_path / "started"
-    code = SLOW.format(started=str(started)).replace("sleep(1)", "sleep(60)")
+    code = SLOW.format(started=str(started), gate=str(tmp_path / "never"))
     make_model(tmp_path / "models" / "endless", 4, code)
     declare(tmp_path / "models", variants("endless", endless=1).replace("weight: 1", "weight: 1, lazy: true"))
     server = start_server(tmp_path / "models")
-    sender = httpx.Client(timeout=30)
+    sender = web.client(timeout=30)
     thread = threading.Thread(
         target=_ask_in_vain, args=(sender, f"{server.url}/endpoints/endless/invocations")
     )

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 from tests.harness.gateways import declare, loads, make_model, port, shot, variants
 from tests.harness.load import Plan, carry_out
 
@@ -53,7 +54,7 @@ class Slow:
         # Longer than anything here takes on a busy machine: how long a load lasts is the test's own doing.
         url = f"{self.server.url}/endpoints/slow/invocations"
         headers = {"Content-Type": "text/csv"}
-        self.answers.append(httpx.post(url, content="1", headers=headers, timeout=300))
+        self.answers.append(web.post(url, content="1", headers=headers, timeout=300))
 
 
 @pytest.fixture(params=[SLEEPING, BURNING], ids=["sleeping", "burning"])
@@ -73,7 +74,7 @@ def test_everything_else_answers_while_a_model_is_being_loaded(slow: Slow) -> No
     pages = ("/healthz", "/readyz", "/status", "/metrics")
 
     outcome = carry_out(Plan(port(slow.server), (shot("quick", 1),), 4, count=100))
-    codes = [httpx.get(slow.server.url + page, timeout=30).status_code for page in pages]
+    codes = [web.get(slow.server.url + page, timeout=30).status_code for page in pages]
 
     assert (outcome.answers, outcome.failures) == (100, ())
     assert codes == [200, 200, 200, 200]

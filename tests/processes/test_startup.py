@@ -120,7 +120,14 @@ def _umask() -> Iterator[None]:
 def test_what_the_data_folder_holds_becomes_its_owners_but_for_what_others_put_there(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     data = tmp_path / "data"
-    for folder in ("inbox/iris", "outbox", "s3/bucket", "unpacked/x/.new-left/deep", "metrics"):
+    for folder in (
+        "inbox/iris",
+        "outbox",
+        "s3/bucket",
+        "unpacked/x/.new-left/deep",
+        "unpacked/.new-left",
+        "metrics",
+    ):
         (data / folder).mkdir(parents=True)
     for file in ("state.db", "state.db-wal", "inbox/iris/a.csv", "s3/bucket/model.tar.gz"):
         (data / file).touch()
@@ -137,7 +144,7 @@ def test_what_the_data_folder_holds_becomes_its_owners_but_for_what_others_put_t
     assert modes["data/inbox"] == 0o777
     assert modes["data/outbox"] == modes["data/s3"] == modes["data/inbox/iris"] == modes["models"] == 0o755
     assert modes["data/inbox/iris/a.csv"] == modes["data/s3/bucket/model.tar.gz"] == 0o644
-    assert list((data / "unpacked" / "x").iterdir()) == []
+    assert list((data / "unpacked").rglob("*")) == [data / "unpacked" / "x"]
 
 
 def test_a_pinned_model_that_is_not_there_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

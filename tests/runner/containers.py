@@ -4,6 +4,7 @@ import contextlib
 import json
 import mmap
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -134,7 +135,7 @@ class Container:
     def answer(self, connection: socket.socket) -> Reply:
         received = b""
         with contextlib.suppress(ConnectionResetError):
-            while part := connection.recv(1 << 20):
+            while not _is_whole(received) and (part := connection.recv(1 << 20)):
                 received += part
         head, _, body = received.partition(b"\r\n\r\n")
         if not head:
@@ -213,3 +214,9 @@ def start_alone(container: Container, python: str = PYTHON) -> subprocess.Popen[
     container.far.close()
     container.control.send(json.dumps(container.spec).encode())
     return process
+
+
+def _is_whole(received: bytes) -> bool:
+    head, end, body = received.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return bool(end) and length is not None and len(body) >= int(length[1])

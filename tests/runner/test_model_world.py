@@ -252,8 +252,9 @@ def test_another_version_is_told_with_the_load(start: Deploy) -> None:
 
 def test_what_a_model_says_of_itself_is_told(start: Deploy, iris: Any) -> None:
     loaded = start(model=iris).loaded()
-    assert (loaded["kind"], loaded["features"], loaded["columns"]) == ("LogisticRegression", 4, None)
-    assert (loaded["classes"], loaded["functions"], loaded["threads"]) == ([0, 1, 2], [], 1)
+    told = loaded["interface"]
+    assert (loaded["kind"], told["width"], told["columns"]) == ("LogisticRegression", 4, [])
+    assert (told["labels"], loaded["functions"], loaded["threads"]) == ([0, 1, 2], [], 1)
     assert loaded["execution_parameters"] is False
     assert loaded["seconds"] >= 0
 

@@ -192,7 +192,7 @@ def test_a_call_whose_caller_has_gone_while_it_waited_is_not_made(odd: Container
         assert odd.answer(slow).json == "waited"
     with kept:
         assert odd.answer(kept).json == odd.workers[0]
-    assert odd.calls_of(0)[0] == 3
+    assert odd.calls_of(0)[0] == 2
     assert "called" not in odd.said()
 
 

@@ -18,10 +18,10 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
+def location(request: pytest.FixtureRequest, memory_path: Path) -> Iterator[Location]:
     """Where an empty database is, one of each kind."""
     if request.param == "sqlite":
-        yield tmp_path / "state.db"
+        yield memory_path / "state.db"
     else:
         with new_database(request.getfixturevalue("postgres")) as url:
             yield url

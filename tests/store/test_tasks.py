@@ -15,7 +15,7 @@ from service.errors import LeaseLost
 from service.store.database import Location
 from service.store.results import InputResult, JobTotals
 from service.store.store import Store
-from service.store.tasks import Lease, TaskInput
+from service.store.tasks import TaskInput, TaskLease
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 SILENT_S = 6.0
@@ -34,7 +34,7 @@ def add(store: Store, job: str = "job", now: datetime = NOON) -> None:
         change.tasks.add(job, now)
 
 
-def claim(store: Store, now: datetime = NOON, **options: object) -> Lease:
+def claim(store: Store, now: datetime = NOON, **options: object) -> TaskLease:
     """Claim, and look at once at what is held now."""
     lease = store.queue.claim(now, now.timestamp(), SILENT_S, **options)  # type: ignore[arg-type]
     assert lease is not None
@@ -222,7 +222,7 @@ def test_what_is_given_back_is_there_at_once_and_counts_as_not_tried(store: Stor
 def test_results_are_remembered_by_name(store: Store) -> None:
     plan(store, [inputs(2)])
     lease = claim(store)
-    good = InputResult("ü \udc80.csv", 5, 4, 1, 0.25, None, (1, 2**40, 3, 4))
+    good = InputResult("ü \udc80.csv", 5, 4, 1, 0.25, None, "3-4")
     bad = InputResult("x" * 1024, 5, error="record 3: \0")
 
     store.queue.note(lease, InputResult(good.name, 1), NOON)
@@ -337,7 +337,7 @@ def test_no_task_has_two_live_owners_and_none_is_lost(
     clock = ManualClock(NOON)
     store = Store(tmp_path_factory.mktemp("queue") / "state.db")
     plan(store, [[one] for one in inputs(12)])
-    live: list[tuple[Lease, datetime]] = []  # with the time of the last beat
+    live: list[tuple[TaskLease, datetime]] = []  # with the time of the last beat
     finished: list[str] = []
     settled = 0
     while not settled:

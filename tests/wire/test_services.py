@@ -4,7 +4,14 @@ import pytest
 from botocore.loaders import Loader
 
 from service.http.reply import Asked
-from service.wire.services import SERVICES, ServiceCall, ServiceRow, call_at_root, call_of_stranger
+from service.wire.services import (
+    SERVICES,
+    ServiceCall,
+    ServiceRow,
+    call_at_endpoint,
+    call_at_root,
+    call_of_stranger,
+)
 
 _FORM = (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")
 
@@ -42,6 +49,32 @@ def test_every_path_of_a_sibling_is_known_as_its_own(row: ServiceRow) -> None:
         call = call_of_stranger(operation["http"]["method"], path, [signed("sagemaker")], b"")
         assert call is not None, path
         assert call.service == row.name, path
+
+
+@pytest.mark.provenance("botocore")
+@pytest.mark.parametrize("row", [row for row in SERVICES if row.actions], ids=lambda row: row.name)
+def test_every_operation_on_an_endpoint_is_known_by_its_path(row: ServiceRow) -> None:
+    model = Loader().load_service_model(row.name, "service-2")
+
+    for name, operation in model["operations"].items():
+        path = operation["http"]["requestUri"].partition("?")[0].replace("{EndpointName}", "e")
+        expected = ("e", ServiceCall(row.name, row.name, name, row.protocol))
+        assert call_at_endpoint(operation["http"]["method"], path) == expected
+        assert call_at_endpoint("GET", path) is None
+    assert set(row.actions.values()) >= set(model["operations"])
+
+
+@pytest.mark.parametrize(
+    "path", ["/endpoints/", "/endpoints/e", "/endpoints/e/", "/endpoints/e/invocations/"]
+)
+def test_what_names_no_action_asks_nothing_of_an_endpoint(path: str) -> None:
+    assert call_at_endpoint("POST", path) is None
+
+
+def test_a_name_with_a_slash_is_a_name() -> None:
+    found = call_at_endpoint("POST", "/endpoints/a/b/invocations")
+    assert found is not None
+    assert found[0] == "a/b"
 
 
 @pytest.mark.parametrize(

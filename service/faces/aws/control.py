@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from service.domain import sentences, unserved
+from service.domain.caller import Caller
 from service.errors import ClientGone, SagebirdError, UnknownOperation
+from service.faces.identity import caller_of
 from service.http.asgi import Receive, Scope, Send, read_body, send_reply
 from service.http.failures import note_failure
 from service.http.reply import Asked, Reply
@@ -18,8 +20,8 @@ from service.wire.protocols.protocol import FaultWriter, WireProtocol
 from service.wire.protocols.query import QueryFaults, QueryProtocol
 from service.wire.services import ServiceCall, call_at_root
 
-OperationCall = Callable[[str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
-"""Service, operation and its members, parsed and checked, to the members of its output."""
+OperationCall = Callable[[Caller, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
+"""Caller, service, operation and its members, parsed and checked, to the members of its output."""
 
 _MAX_NAME_CHARS = 128
 # Reading and checking one of this size takes some milliseconds; nearly all control documents are smaller.
@@ -28,7 +30,7 @@ _TARGET = b"x-amz-target"
 _STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
-class Elsewhere(Protocol):
+class Delegate(Protocol):
     """Another process that answers what would hold up this one."""
 
     @property
@@ -36,8 +38,8 @@ class Elsewhere(Protocol):
         """Whether it takes requests."""
         ...
 
-    async def hand_in(self, asked: Asked) -> Reply:
-        """The answer to a request. Raises Unavailable."""
+    async def hand_in(self, caller: Caller, asked: Asked) -> Reply:
+        """The answer to a caller's request. Raises Unavailable."""
         ...
 
 
@@ -53,7 +55,7 @@ class ControlFace:
         sagemaker: JsonProtocol,
         call: OperationCall,
         max_body_bytes: int,
-        elsewhere: Elsewhere | None = None,
+        elsewhere: Delegate | None = None,
     ) -> None:
         self._sagemaker = sagemaker
         self._protocols: Mapping[tuple[str, str], WireProtocol] = {  # by service and version
@@ -68,39 +70,39 @@ class ControlFace:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        asked = Asked(scope["headers"], b"", self._new_id())
+        caller, asked = caller_of(scope), Asked(scope["headers"], b"", self._new_id())
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
             asked = replace(asked, body=body)
             if len(body) > _LARGE_BYTES and self._elsewhere is not None and self._elsewhere.is_open:
-                reply = await self._elsewhere.hand_in(asked)
+                reply = await self._elsewhere.hand_in(caller, asked)
             else:
-                reply = await self.answer(asked)
+                reply = await self.answer(caller, asked)
         except ClientGone:
             return
         except Exception as error:  # what the request never came to be asked for
             reply = self._refuse(asked, None, error)
         await send_reply(send, reply.status, reply.headers, reply.body)
 
-    async def answer(self, asked: Asked) -> Reply:
-        """The answer to a whole request; it raises nothing."""
+    async def answer(self, caller: Caller, asked: Asked) -> Reply:
+        """The answer to a caller's whole request; it raises nothing."""
         call = None
         try:
             call = call_at_root(asked)
-            reply = await self._answer(call, asked)
+            reply = await self._answer(caller, call, asked)
         except Exception as error:  # the one place where the control plane's errors become replies
             return self._refuse(asked, call, error)
         reply.headers.append((b"x-amzn-RequestId", asked.request_id.encode()))
         return reply
 
-    async def _answer(self, call: ServiceCall | None, asked: Asked) -> Reply:
+    async def _answer(self, caller: Caller, call: ServiceCall | None, asked: Asked) -> Reply:
         if call is None:
             raise UnknownOperation(sentences.target_missing())
         protocol = self._protocols.get((call.row, call.version))
         if protocol is None or not protocol.models(call.operation):
             raise unserved.refusal(call.row, call.service, call.operation)
         fields = protocol.read(call.operation, asked)
-        output = await self._call(call.row, call.operation, fields)
+        output = await self._call(caller, call.row, call.operation, fields)
         return protocol.write(call.operation, {} if output is None else output, asked.request_id)
 
     def _refuse(self, asked: Asked, call: ServiceCall | None, error: Exception) -> Reply:

@@ -17,7 +17,7 @@ _FORM = b"application/x-www-form-urlencoded"
 def deny(error: CallerError, method: str, path: str, headers: Headers, request_id: str) -> Reply:
     """The reply to a request that reaches no face; one line in the log."""
     status = fault_status(error, error.code)
-    note_failure(get_logger("sagebird.gateway"), error, request_id, status, error.code, path=path[:200])
+    note_failure(get_logger("sagebird.gateway"), error, request_id, status, error.code, path=path)
     body, content_type = _body(error, status, method, path, dict(headers), request_id)
     told: Headers = [(b"x-amzn-RequestId", request_id.encode("ascii")), (b"Content-Type", content_type)]
     if path.startswith("/endpoints/") or (method == "POST" and path == "/"):

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from service.domain import sentences
+from service.domain.caller import Caller
 from service.errors import ClientGone, ModelFault, SagebirdError, UnknownOperation
+from service.faces.identity import caller_of
 from service.hosting.host import Call
 from service.http.asgi import (
     Headers,
@@ -28,6 +30,7 @@ from service.invoke.predict import InvocationOutcome, Prediction, Predictor, var
 from service.invoke.round import Round
 from service.log import get_logger
 from service.wire.protocols.rest_json import compile_operation, fault_reply
+from service.wire.services import call_at_endpoint
 from service.wire.spec import load_service
 
 _PREFIX = "/endpoints/"
@@ -38,14 +41,9 @@ _KNOWN_BYTES = 1 << 20
 _SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
 # What an answer holds besides its body and their type, see Answer.
 _USUAL = (None, 200, None, None)
-_OPERATIONS = {
-    "invocations": "InvokeEndpoint",
-    "async-invocations": "InvokeEndpointAsync",
-    "invocations-response-stream": "InvokeEndpointWithResponseStream",
-}
 
-_Begin = tuple[str, str, tuple[tuple[bytes, bytes], ...]]
-"""A request but for its body: method, path, headers."""
+_Begin = tuple[Caller, str, str, tuple[tuple[bytes, bytes], ...]]
+"""A request but for its body: who asks, method, path, headers."""
 
 SERVED = frozenset({"InvokeEndpoint"})
 """The operations that are served."""
@@ -73,7 +71,7 @@ class RuntimeFace:
         path = scope["path"]
         answered: Answered
         try:
-            answering = self._heads((scope["method"], path, tuple(scope["headers"])))
+            answering = self._heads((caller_of(scope), scope["method"], path, tuple(scope["headers"])))
             if answering is None:
                 invocation = await self._whole_invocation(scope, receive)
                 answering, body = self._answering(invocation), invocation.call.body
@@ -90,7 +88,8 @@ class RuntimeFace:
 
     async def _whole_invocation(self, scope: Scope, receive: Receive) -> Invocation:
         endpoint = _endpoint_name(scope["method"], scope["path"])
-        return self._read(endpoint, scope["headers"], await read_body(scope, receive, self._max_body_bytes))
+        body = await read_body(scope, receive, self._max_body_bytes)
+        return self._read(caller_of(scope), endpoint, scope["headers"], body)
 
     async def _rest(self, message: Message, receive: Receive) -> bytes:
         return await rest_of_body(message, receive, self._max_body_bytes)
@@ -100,19 +99,19 @@ class RuntimeFace:
 
     def _read_head(self, begin: _Begin) -> Answering | None:
         """What is known of requests that begin like this; None of those whose body may be large or late."""
-        method, path, headers = begin
+        caller, method, path, headers = begin
         endpoint = _endpoint_name(method, path)
         if not is_small(headers, min(_SMALL_BYTES, self._max_body_bytes)):
             return None
-        return self._answering(self._read(endpoint, list(headers), b""))
+        return self._answering(self._read(caller, endpoint, list(headers), b""))
 
-    def prepare(self, endpoint: str, headers: Headers) -> Answering:
-        """What answers InvokeEndpoint for bodies that are whole and within the limit.
+    def prepare(self, endpoint: str, caller: Caller, headers: Headers) -> Answering:
+        """What answers a caller's InvokeEndpoint for bodies that are whole and within the limit.
 
         Replies and log are those of a call by ASGI.
         """
         try:
-            return self._answering(self._read(endpoint, headers, b""))
+            return self._answering(self._read(caller, endpoint, headers, b""))
         except Exception as error:
             return Answering((error, _path(endpoint)), self._refuse_all)
 
@@ -163,8 +162,8 @@ class RuntimeFace:
         except Exception as error:
             return self._refuse(error, path, request_id, invocation)
 
-    def _read(self, endpoint: str, headers: Headers, body: bytes) -> Invocation:
-        return _to_invocation(self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))
+    def _read(self, caller: Caller, endpoint: str, headers: Headers, body: bytes) -> Invocation:
+        return _to_invocation(caller, self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))
 
     def _refuse(
         self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
@@ -203,7 +202,7 @@ class RuntimeFace:
 
 
 def _size_of_head(begin: _Begin) -> int:
-    return len(begin[1]) + sum(len(name) + len(value) for name, value in begin[2])
+    return len(begin[2]) + sum(len(name) + len(value) for name, value in begin[3])
 
 
 def _size_of_line(shown: tuple[str, str]) -> int:
@@ -215,19 +214,19 @@ def _path(endpoint: str | None) -> str:
 
 
 def _endpoint_name(method: str, path: str) -> str:
-    # From the right: a name that holds a slash is a name that AWS's own words refuse, not another path.
-    name, _, action = path[len(_PREFIX) :].rpartition("/")
-    operation = _OPERATIONS.get(action)
-    if operation is None or method != "POST":
+    found = call_at_endpoint(method, path)
+    if found is None:
         raise UnknownOperation(f"There is nothing at {method} {path}.")
-    if operation not in SERVED:
-        raise UnknownOperation(sentences.operation_not_served(operation))
-    return name
+    endpoint, call = found
+    if call.operation not in SERVED:
+        raise UnknownOperation(sentences.operation_not_served(call.operation))
+    return endpoint
 
 
-def _to_invocation(fields: Mapping[str, Any]) -> Invocation:
+def _to_invocation(caller: Caller, fields: Mapping[str, Any]) -> Invocation:
     get = fields.get
     return Invocation(
+        caller,
         fields["EndpointName"],
         Call(
             fields["Body"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Mapping, Sequence
 
+from service.domain.caller import Caller
 from service.errors import (
     REQUEST_ID,
     CallerError,
@@ -14,8 +15,10 @@ from service.errors import (
     Unavailable,
     ValidationFault,
 )
+from service.faces.identity import caller_of
 from service.hosting.host import Answer, Call
 from service.http.asgi import Headers, Receive, Scope, Send, read_body
+from service.http.failures import note_failure
 from service.http.reply import Answered, Answering, Reply, send_answered
 from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
@@ -64,12 +67,12 @@ class InvocationsFace:
         except Exception as error:
             answered = self._refuse(error, self._new_id())
         else:
-            answered = await self._round.ask(self.prepare(scope["headers"]), body)
+            answered = await self._round.ask(self.prepare(caller_of(scope), scope["headers"]), body)
         await send_answered(send, answered)
 
-    def prepare(self, headers: Headers) -> Answering:
-        """What answers bodies that are whole and within the limit; replies and log as of a call by ASGI."""
-        return Answering(InvocationHead(_to_invocation(_known(headers), b"")), self._answer_all)
+    def prepare(self, caller: Caller, headers: Headers) -> Answering:
+        """What answers a caller's whole bodies within the limit; replies and log as of a call by ASGI."""
+        return Answering(InvocationHead(_to_invocation(caller, _known(headers), b"")), self._answer_all)
 
     def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
         found = self._predictor.answer(asked)
@@ -95,27 +98,14 @@ class InvocationsFace:
     def _refuse(self, error: Exception, request_id: str) -> Reply:
         """The one place where this face's errors become replies."""
         status, message = describe_error(error, request_id)
-        self._note(error, request_id, status)
+        code = error.code if isinstance(error, SagebirdError) else ""
+        note_failure(self._log, error, request_id, status, code, path="/invocations")
         headers = [*_TEXT, _id_header(request_id)]
         variant = variant_of(error)
         if variant is not None:
             headers.append((_VARIANT, variant.encode("latin-1")))
         error.__traceback__ = None  # its frames hold the body, and the error itself: a circle
         return Reply(status, headers, message.encode("utf-8", "replace"))
-
-    def _note(self, error: Exception, request_id: str, status: int) -> None:
-        if isinstance(error, SagebirdError):
-            report = self._log.info if status < 500 else self._log.warning
-            report(
-                "request failed",
-                request_id=request_id,
-                path="/invocations",
-                status=status,
-                code=error.code,
-                reason=error.message.replace(REQUEST_ID, request_id)[:500],
-            )
-        else:
-            self._log.error("request failed", request_id=request_id, path="/invocations", exc_info=error)
 
 
 def read_headers(scope: Scope) -> dict[bytes, str]:
@@ -127,8 +117,8 @@ def _known(headers: Headers) -> dict[bytes, str]:
     return {name: value.decode("latin-1") for name, value in headers if name in _READ}
 
 
-def _to_invocation(known: Mapping[bytes, str], body: bytes) -> Invocation:
-    return Invocation(None, to_call(known, body), known.get(_TARGET_VARIANT))
+def _to_invocation(caller: Caller, known: Mapping[bytes, str], body: bytes) -> Invocation:
+    return Invocation(caller, None, to_call(known, body), known.get(_TARGET_VARIANT))
 
 
 def _to_reply(prediction: Prediction, request_id: str) -> Reply:

@@ -2,7 +2,7 @@
 
 import os
 from asyncio import to_thread
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -11,9 +11,16 @@ from fastapi import APIRouter, Request, Response
 from service.errors import BadPayload, ClientGone, ModelFault, ModelNotFound, SagebirdError
 from service.faces.container.face import answer_headers, describe_error, read_headers, to_call
 from service.faces.container.strays import is_invoke, only_post
-from service.hosting.host import Answer, Call
+from service.faces.identity import caller_of
+from service.hosting.host import Answer
 from service.http.asgi import read_body
+from service.http.failures import note_failure
+from service.http.reply import Answered, Answering, Reply, whole
 from service.http.request_ids import request_ids
+from service.invoke.directory import registered_address
+from service.invoke.invocation import Invocation, InvocationHead
+from service.invoke.predict import InvocationOutcome, Prediction
+from service.invoke.round import Round
 from service.log import get_logger
 
 _PAGE = 100
@@ -43,15 +50,24 @@ class Registered(Protocol):
         """Unload a model; its files stay where they are. Raises ModelNotFound."""
         ...
 
-    async def invoke(self, name: str, call: Call) -> Answer:
-        """Answer one call. Raises ModelFault."""
-        ...
+
+AnswerInvocations = Callable[
+    [Sequence[tuple[InvocationHead, Sequence[bytes]]]], list[list[InvocationOutcome]]
+]
+"""Answers invocations of several heads, as Predictor does. Raises nothing."""
 
 
 def create_router(
-    registered: Registered, problems: Callable[[], list[str]], max_body_bytes: int
+    registered: Registered,
+    answer: AnswerInvocations,
+    rounds: Round,
+    problems: Callable[[], list[str]],
+    max_body_bytes: int,
 ) -> APIRouter:
-    """The routes; `problems` says what keeps the default endpoint from answering."""
+    """The routes; `problems` says what keeps the default endpoint from answering.
+
+    Predictions by what is `registered` are those of `answer`, in `rounds`.
+    """
     router = APIRouter(tags=["container"])
 
     @router.get("/ping", summary="Health as SageMaker asks for it: 200 when predictions can be answered")
@@ -67,7 +83,7 @@ def create_router(
             "MaxPayloadInMB": max(1, max_body_bytes // 2**20),
         }
 
-    models = _ModelRoutes(registered, max_body_bytes)
+    models = _ModelRoutes(registered, answer, rounds, max_body_bytes)
     for method, path, route, summary in (
         ("GET", "/models", models.list_all, "The models that were registered here"),
         ("POST", "/models", models.register, "Load a model: {model_name, url}"),
@@ -82,14 +98,20 @@ def create_router(
 class _ModelRoutes:
     """The `/models` contract. What reads the store only is no coroutine: FastAPI runs it in a thread."""
 
-    def __init__(self, registered: Registered, max_body_bytes: int) -> None:
+    def __init__(
+        self, registered: Registered, answer: AnswerInvocations, rounds: Round, max_body_bytes: int
+    ) -> None:
         self._registered = registered
+        self._answer = answer
+        self._round = rounds
         self._max_body_bytes = max_body_bytes
         self._new_id = request_ids()
+        self._log = get_logger("sagebird.container")
 
     def list_all(self, next_page_token: str = "") -> Response:
         if next_page_token and not _is_token(next_page_token):
-            return self._refused(BadPayload("Parameter next_page_token is none that was given out."))
+            error = BadPayload("Parameter next_page_token is none that was given out.")
+            return _response(self._refuse(error, "/models"))
         begin = int(next_page_token or 0)
         names = sorted(self._registered.names().items())
         document: dict[str, Any] = {
@@ -104,7 +126,8 @@ class _ModelRoutes:
         if url is None and is_invoke(request.url.path):
             return only_post(request, self._new_id())
         if url is None:
-            return self._refused(ModelNotFound(f"Model not found: {name}"))
+            error = ModelNotFound(f"Model not found: {name}")
+            return _response(self._refuse(error, request.url.path))
         return _json(200, {"modelName": name, "modelUrl": url})
 
     async def register(self, request: Request) -> Response:
@@ -115,7 +138,7 @@ class _ModelRoutes:
             await self._registered.register(name, url)
             return _json(200, {"status": f'Model "{name}" registered'})
 
-        return await self._guarded(register())
+        return await self._guarded(request, register())
 
     async def unregister(self, name: str, request: Request) -> Response:
         async def unregister() -> Response:
@@ -124,43 +147,70 @@ class _ModelRoutes:
             await self._registered.unregister(name)
             return _json(200, {"status": f'Model "{name}" unregistered'})
 
-        return await self._guarded(unregister())
+        return await self._guarded(request, unregister())
 
     async def invoke(self, name: str, request: Request) -> Response:
         async def invoke() -> Response:
             body = await read_body(request.scope, request.receive, self._max_body_bytes)
-            answer = await self._registered.invoke(name, to_call(read_headers(request.scope), body))
-            response = Response(b"" if answer.status == 204 else answer.body, answer.status)
-            response.raw_headers += answer_headers(answer)
-            return response
+            call = to_call(read_headers(request.scope), b"")
+            invocation = Invocation(caller_of(request.scope), registered_address(name), call)
+            answering = Answering(InvocationHead(invocation), self._answer_all)
+            return _response(await whole(await self._round.ask(answering, body)))
 
-        return await self._guarded(invoke())
+        return await self._guarded(request, invoke())
 
-    async def _guarded(self, work: Awaitable[Response]) -> Response:
+    def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
+        return [
+            [self._answered(outcome, f"{head.invocation.endpoint}/invoke") for outcome in outcomes]
+            for (head, _), outcomes in zip(asked, self._answer(asked), strict=True)
+        ]
+
+    def _answered(self, outcome: InvocationOutcome, path: str) -> Answered:
+        try:
+            if isinstance(outcome, Prediction):
+                return _to_reply(outcome.answer)
+        except Exception as error:
+            outcome = error
+        return self._refuse(outcome, path) if isinstance(outcome, Exception) else self._finish(outcome, path)
+
+    async def _finish(self, prediction: Awaitable[Prediction], path: str) -> Reply:
+        try:
+            return _to_reply((await prediction).answer)
+        except Exception as error:
+            return self._refuse(error, path)
+
+    async def _guarded(self, request: Request, work: Awaitable[Response]) -> Response:
         """Run the work of one request; its errors become the bodies that multi-model-server sends."""
         try:
             return await work
         except ClientGone:
             return Response(status_code=499)
-        except Exception as error:  # the one place where these routes' errors become replies
-            return self._refused(error)
+        except Exception as error:
+            return _response(self._refuse(error, request.url.path))
 
-    def _refused(self, error: Exception) -> Response:
-        """The reply to a request that failed, with its line in the log."""
+    def _refuse(self, error: Exception, path: str) -> Reply:
+        """The one place where these routes' errors become replies, each with its line in the log."""
         request_id = self._new_id()
         status, message = describe_error(error, request_id)
-        log = get_logger("sagebird.container")
-        if isinstance(error, SagebirdError):
-            log.info("request failed", request_id=request_id, status=status, reason=message[:500])
-        else:
-            log.error("request failed", request_id=request_id, exc_info=error)
+        code = error.code if isinstance(error, SagebirdError) else ""
+        note_failure(self._log, error, request_id, status, code, path=path)
+        error.__traceback__ = None  # its frames hold the body, and the error itself: a circle
         kind = error.__class__.__name__ if isinstance(error, ModelFault) else "InternalServerException"
         document = {"code": status, "type": _TYPES.get(status, kind), "message": message}
-        response = _json(status, document)
-        response.headers["x-amzn-RequestId"] = request_id
+        headers = [(b"content-type", b"application/json"), (b"x-amzn-requestid", request_id.encode())]
         if status == 413:  # what is left of the body must not be taken for the next request
-            response.headers["connection"] = "close"
-        return response
+            headers.append((b"connection", b"close"))
+        return Reply(status, headers, orjson.dumps(document))
+
+
+def _to_reply(answer: Answer) -> Reply:
+    return Reply(answer.status, answer_headers(answer), b"" if answer.status == 204 else answer.body)
+
+
+def _response(reply: Reply) -> Response:
+    response = Response(reply.body, reply.status)
+    response.raw_headers += reply.headers
+    return response
 
 
 def _is_token(text: str) -> bool:

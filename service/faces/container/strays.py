@@ -11,6 +11,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from service.http.failures import note_stray
 from service.http.request_ids import request_ids
 from service.log import get_logger
 
@@ -60,8 +61,7 @@ def only_post(request: Request, request_id: str) -> Response:
 def stray(request: Request, request_id: str, status: int, told: str, allowed: Iterable[str] = ()) -> Response:
     """A refusal that reached no route, with its line in the log."""
     path = request.url.path
-    log = get_logger("sagebird.container")
-    log.info("request failed", request_id=request_id, path=path[:_MOST_CHARS], status=status, reason=told)
+    note_stray(get_logger("sagebird.container"), request_id, status, told, path=path)
     headers = {"x-amzn-RequestId": request_id}
     if status == 405:
         headers["Allow"] = ", ".join(allowed)

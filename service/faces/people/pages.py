@@ -13,15 +13,15 @@ from service import __version__
 from service.faces.people.home import MOST_SHOWN, curl_line, home_page, home_text
 from service.faces.people.openapi import describe_api
 from service.faces.people.shown import json_answer, page_answer, text_answer
+from service.http.failures import note_stray
 from service.http.request_ids import request_ids
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard
 from service.log import get_logger
+from service.wire.services import ACTIONS
 
 _STATIC = Path(__file__).parent / "static"
 
 
-_MOST_CHARS = 200
-_ACTIONS = ("invocations", "async-invocations", "invocations-response-stream")
 _OTHER_METHODS = ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -146,11 +146,10 @@ def _add_wrong_methods(app: FastAPI, served: Served) -> None:
         host = str(request.base_url).rstrip("/")
         if card is not None:
             text += f", for example\n\n  {curl_line(card, host)}"
-        request_id, path = new_id(), request.url.path[:_MOST_CHARS]
-        log = get_logger("sagebird.gateway")
-        log.info("request failed", request_id=request_id, path=path, status=405, reason="POST only")
+        request_id, path = new_id(), request.url.path
+        note_stray(get_logger("sagebird.gateway"), request_id, 405, "POST only", path=path)
         headers = {"Allow": "POST", "x-amzn-RequestId": request_id}
         return text_answer(f"{text}\n\n{host}/docs lets you try it.\n", 405, headers)
 
-    for path in ("/invocations", *(f"/endpoints/{{name:path}}/{action}" for action in _ACTIONS)):
+    for path in ("/invocations", *(f"/endpoints/{{name:path}}{action}" for action in ACTIONS)):
         app.add_api_route(path, only_post, methods=list(_OTHER_METHODS), include_in_schema=False)

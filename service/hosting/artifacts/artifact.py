@@ -15,12 +15,14 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from service.clock import Clock, SystemClock
-from service.errors import ModelFailure, ModelNotFound
+from service.errors import ModelFailure, ModelNotFound, ObjectFault
 from service.hosting.artifacts.archive import Limits, NotAllowedError, extract
 from service.hosting.artifacts.debris import NEW, remove_tree, unfinished
 from service.media.tables import quoted
-from service.media.types import ARCHIVES, PICKLES
-from service.objects.beneath import lies_in
+from service.media.types import ARCHIVES
+from service.objects.beneath import lies_in, stamp
+from service.objects.objects import Objects
+from service.objects.resolver import Resolver
 from service.s3uri import S3Uri, parse_s3_uri
 from service.settings import Settings
 
@@ -42,12 +44,12 @@ class ArtifactStore:
         unpacked: Path,
         limits: Limits,
         clock: Clock | None = None,
-        buckets: Path | None = None,
+        resolver: Resolver | None = None,
         *,
         trusted: Sequence[str] = ("*",),
         barred: Sequence[Path] = (),
     ) -> None:
-        """`buckets` holds a folder per bucket; without it no s3:// address is found.
+        """`resolver` knows what s3:// addresses mean; without it none is found.
 
         Of buckets only those count whose name fits one of the patterns `trusted`. Nothing in the folders
         `barred` is ever a model, whatever it is called and wherever it is linked from.
@@ -55,7 +57,7 @@ class ArtifactStore:
         self._roots = tuple(roots)
         self._trusted = tuple(trusted)
         self._barred = tuple(barred)
-        self._buckets = buckets
+        self._resolver = resolver
         self._unpacked = unpacked
         self._limits = limits
         self._clock = SystemClock() if clock is None else clock
@@ -63,7 +65,7 @@ class ArtifactStore:
     def resolve(self, location: str | Path, *, within: Path | None = None) -> Path:
         """Find a folder or archive by path, file:// or s3:// address or name.
 
-        `within` takes names below it only; `s3://bucket/key` is the key below the bucket's folder.
+        `within` takes names below it only; the key of an s3:// address is a name below its bucket.
 
         `x.tar.gz` also finds the folder `x`, and `x` the archive, where only the other one exists. The
         result is free of symbolic links, a root or below one, and strictly below `within`.
@@ -85,53 +87,46 @@ class ArtifactStore:
                     continue
                 if inside is not None and inside not in real.parents:
                     continue
-                if real.is_dir() or (real.is_file() and candidate.name.endswith(ARCHIVES)):
+                if _may_be_model(real, candidate):
                     return real
         raise missing
 
     def _in_bucket(self, uri: S3Uri, missing: ModelNotFound) -> Path:
-        """A model in a bucket's folder: a key is a name below it, and no key at all the folder itself."""
-        if self._buckets is None:
+        """A model in a bucket: a key is a name in it, and no key at all means all that it holds."""
+        if self._resolver is None:
             raise missing
         if not self._is_trusted(uri.bucket):
             raise ModelNotFound(
                 f"Bucket {uri.bucket} may hold no models: SAGEBIRD_MODEL_BUCKETS does not name it."
             )
-        bucket = self._buckets / uri.bucket
-        key = uri.key.rstrip("/")
-        if key:
-            try:
-                return self.resolve(key, within=bucket)
-            except ModelNotFound:
-                raise missing from None
-        real = _real(bucket)
-        if real is None or not real.is_dir() or not self._is_allowed(real):
+        bucket, name = self._resolver.bucket(uri.bucket), uri.key.rstrip("/")
+        if name and not _is_sound(name, is_target=True):
             raise missing
-        return real
+        for candidate in _spellings(Path(name)) if name else [Path()]:
+            real = _fetched(bucket, "/".join(candidate.parts))
+            if real is not None and self._is_allowed(real) and _may_be_model(real, candidate):
+                return real
+        raise missing
 
     def _folders(self) -> list[Path]:
         return [Path(os.path.realpath(root)) for root in self._roots]
 
     def _is_allowed(self, real: Path) -> bool:
         """Whether models may lie there. `real` has no links in it."""
-        bucket = self._bucket_of(real)
+        bucket = self._bucket_at(real)
         inside = any(real.is_relative_to(folder) for folder in self._folders())
         allowed = inside if bucket is None else self._is_trusted(bucket)
         return allowed and not lies_in(real, self._barred)
 
-    def _bucket_of(self, real: Path) -> str | None:
-        """The bucket that a place lies in, "" for the folder of all of them."""
-        buckets = None if self._buckets is None else Path(os.path.realpath(self._buckets))
-        if buckets is None or not real.is_relative_to(buckets):
-            return None
-        return next(iter(real.relative_to(buckets).parts), "")
+    def _bucket_at(self, real: Path) -> str | None:
+        return None if self._resolver is None else self._resolver.bucket_at(real)
 
     def _is_trusted(self, bucket: str) -> bool:
         return bool(bucket) and any(fnmatchcase(bucket, pattern) for pattern in self._trusted)
 
     def _check_links(self, folder: Path) -> None:
         """Refuse a model's folder that reaches for what it must not. Raises ModelNotFound, ModelFailure."""
-        in_bucket = self._bucket_of(folder) is not None
+        in_bucket = self._bucket_at(folder) is not None
         for link in _links_below(folder):
             real = Path(os.path.realpath(link))
             name = quoted(str(link.relative_to(folder)))
@@ -154,7 +149,7 @@ class ArtifactStore:
 
         Raises: ModelNotFound; ModelFailure beyond the limit of files.
         """
-        seen = sorted(f"{name}\0{size}\0{mtime_ns}" for name, size, mtime_ns in self._entries(path))
+        seen = sorted("\0".join(map(str, entry)) for entry in self._entries(path))
         return hashlib.blake2b("\0".join(seen).encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
     def size_bytes(self, path: Path) -> int:
@@ -183,7 +178,7 @@ class ArtifactStore:
             self._unpack(path, version, target)
         return target
 
-    def list_models(self, folder: Path, endings: Sequence[str] = PICKLES) -> list[str]:
+    def list_models(self, folder: Path, endings: Sequence[str]) -> list[str]:
         """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.
 
         A model folder has a script, or a file with one of the `endings`.
@@ -210,13 +205,13 @@ class ArtifactStore:
             return False
 
     def _entries(self, path: Path) -> Iterator[tuple[str, int, int]]:
-        """Name, size in bytes and mtime in ns of the archive, or of everything below the folder."""
+        """Name and stamp of the archive, or of everything below the folder."""
         if not path.is_dir():
             try:
                 status = path.stat()
             except OSError as error:
                 raise ModelNotFound(f"There is no model {quoted(path.name)} in the model folder.") from error
-            yield "", status.st_size, status.st_mtime_ns
+            yield "", *stamp(status)
             return
         folders, count = [(path, "")], 0
         while folders:
@@ -237,14 +232,14 @@ class ArtifactStore:
                     yield _entry(entry, name)
 
     def _unpack(self, path: Path, version: str, target: Path) -> None:
-        parent = target.parent
         try:
-            for folder in (self._unpacked, parent):  # whoever the models are for, their files are the owner's
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with unfinished(parent) as temporary:
+            # Whoever the models are for, their files are the owner's.
+            self._unpacked.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with unfinished(self._unpacked) as temporary:
                 extract(path, temporary, self._limits)
                 if self.fingerprint(path) != version:
                     raise NotAllowedError("changed while it was unpacked; ask again")
+                target.parent.mkdir(mode=0o700, exist_ok=True)  # what is refused leaves none
                 _publish(temporary, target)
             self._remove_old(target)
         except NotAllowedError as error:
@@ -266,7 +261,7 @@ def open_artifacts(settings: Settings, further: Sequence[Path] = ()) -> Artifact
         [settings.models, *further],
         settings.data / "unpacked",
         Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio),
-        buckets=settings.buckets,
+        resolver=Resolver(settings.buckets),
         trusted=settings.model_buckets,
         barred=(settings.inbox, settings.outbox),
     )
@@ -300,6 +295,17 @@ def _spellings(path: Path) -> Iterator[Path]:
         yield Path(str(path).removesuffix(suffix))
     else:
         yield from (Path(f"{path}{suffix}") for suffix in ARCHIVES)
+
+
+def _may_be_model(real: Path, called: Path) -> bool:
+    return real.is_dir() or (real.is_file() and called.name.endswith(ARCHIVES))
+
+
+def _fetched(objects: Objects, key: str) -> Path | None:
+    try:
+        return objects.fetch(key)
+    except ObjectFault:
+        return None
 
 
 def _real(path: Path) -> Path | None:
@@ -341,14 +347,15 @@ def _scan(folder: Path) -> Iterator["os.DirEntry[str]"]:
 
 
 def _entry(entry: "os.DirEntry[str]", name: str) -> tuple[str, int, int]:
-    """Name, size in bytes (0 unless a file) and mtime in ns of what the entry is or leads to."""
+    """Name and stamp (of no size unless a file) of what the entry is or leads to."""
     try:
         if entry.is_symlink():
             name = f"{name} -> {os.readlink(entry.path)}"
         status = entry.stat()
     except OSError:  # gone meanwhile, or a link to nowhere
         return name, 0, 0
-    return name, status.st_size if stat.S_ISREG(status.st_mode) else 0, status.st_mtime_ns
+    size_bytes, changed_ns = stamp(status)
+    return name, size_bytes if stat.S_ISREG(status.st_mode) else 0, changed_ns
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -1,7 +1,7 @@
 """Compares a model's requirements.txt with what is installed; installs nothing and asks no index."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -20,19 +20,21 @@ _PLACE: Final = re.compile(
 )
 
 
-def check_requirements(file: Path) -> None:
-    """Make sure that every package which the file asks for is installed in a fitting version.
+def missing_requirements(folders: Iterable[Path]) -> tuple[str, ...]:
+    """What the first requirements.txt in `folders` asks for and is not installed: one sentence for people.
 
-    No file asks for nothing. Lines that begin with an option (-r, -c, -e, --index-url), bare addresses and
-    paths are passed over, as is what extras bring along; `name @ address` is checked by its name.
+    Nothing where each package is there in a fitting version, or where there is no such file. Lines that begin
+    with an option (-r, -c, -e, --index-url), bare addresses and paths are passed over, as is what extras
+    bring along; `name @ address` is checked by its name.
 
-    Raises: ModelFailure naming every missing or wrong package, or the line that cannot be read.
+    Raises: ModelFailure naming the line that cannot be read.
     """
-    shown = f"{file.parent.name}/{file.name}" if file.parent.name else file.name
+    file = next((each for folder in folders if (each := folder / "requirements.txt").is_file()), None)
+    if file is None:
+        return ()
+    shown = f"{file.parent.name}/{file.name}"
     try:
         text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFailure(f"{shown} cannot be read: {error}.") from error
     wanting = dict.fromkeys(
@@ -40,11 +42,12 @@ def check_requirements(file: Path) -> None:
         for requirement in _requirements(text, shown)
         if (lack := _lack(requirement)) is not None
     )
-    if wanting:
-        *others, last = wanting
-        names = f"{', '.join(others)} and {last}" if others else last
-        them = "them" if others else "it"
-        raise ModelFailure(f"{shown} asks for {names}; install {them} beside sagebird or change the file.")
+    if not wanting:
+        return ()
+    *others, last = wanting
+    names = f"{', '.join(others)} and {last}" if others else last
+    them = "them" if others else "it"
+    return (f"{shown} asks for {names}: install {them} beside sagebird if the model's code needs {them}.",)
 
 
 def _requirements(text: str, shown: str) -> Iterator[Requirement]:

@@ -16,10 +16,10 @@ _BROKEN: Final = (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError)
 
 
 class Room(NamedTuple):
-    """How much memory a model may take, 0 for any, and the folders of its own modules."""
+    """How much memory a model may take, 0 for any, and the names of its own modules, not to be run here."""
 
     most_bytes: int
-    folders: tuple[Path, ...] = ()
+    own_modules: frozenset[str] = frozenset()
 
 
 UNLIMITED: Final = Room(0)

@@ -22,7 +22,7 @@ from service.errors import ModelFailure, ModelFault, ModelTooLarge, Unavailable
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.failures import Backoff, Failures
 from service.hosting.cache.gate import Gate
-from service.hosting.cache.loading import Load, Ticket, load_into, retrieve
+from service.hosting.cache.loading import Load, Ticket, load_into, retrieve, too_large
 from service.hosting.cache.source import ModelKey, Observer, Prepared, Source
 from service.hosting.host import Model
 from service.hosting.memory import give_back
@@ -170,6 +170,12 @@ class ModelCache:
         self._evict(entry, reason)
         return True
 
+    def resize(self, entry: Entry, size_bytes: int) -> None:
+        """A loaded model holds another number of bytes by now."""
+        if not entry.doomed:
+            self._held_bytes += size_bytes - entry.size_bytes
+            entry.size_bytes = size_bytes
+
     def sweep(self) -> None:
         """Unload what has been idle for too long or exceeds the budget; call it now and then."""
         self._shrink()
@@ -286,14 +292,14 @@ class ModelCache:
         if entry.size_bytes > self.budget_bytes:
             self._leaving_bytes += entry.size_bytes
             self._free(entry)
-            raise self._too_large(entry.size_bytes)
+            raise self._refusal(entry.size_bytes)
         return entry
 
     async def _make_room(self, need_bytes: int) -> None:
         """Wait until `need_bytes` fit, in the order of asking, and promise them to the caller."""
         kept_bytes = self._kept_bytes()
         if need_bytes + kept_bytes > self.budget_bytes:
-            raise self._too_large(need_bytes, kept_bytes)
+            raise self._refusal(need_bytes, kept_bytes)
         ticket = Ticket(need_bytes, asyncio.get_running_loop().create_future())
         self._tickets.append(ticket)
         self._serve_tickets()
@@ -313,7 +319,7 @@ class ModelCache:
             if ticket.need_bytes + kept_bytes > self.budget_bytes:  # pinned models came after it was asked
                 self._tickets.popleft()
                 if not ticket.granted.done():
-                    ticket.granted.set_exception(self._too_large(ticket.need_bytes, kept_bytes))
+                    ticket.granted.set_exception(self._refusal(ticket.need_bytes, kept_bytes))
                 continue
             self._evict_for(ticket.need_bytes)
             if self._held_bytes + ticket.need_bytes > self.budget_bytes:
@@ -380,17 +386,8 @@ class ModelCache:
         self._held_bytes -= size_bytes
         self._serve_tickets()
 
-    def _too_large(self, need_bytes: int, kept_bytes: int = 0) -> ModelTooLarge:
-        kept = f", of which pinned models hold {_megabytes(kept_bytes)}" if kept_bytes else ""
-        return ModelTooLarge(
-            f"The model needs {_megabytes(need_bytes)}, but the models of one gateway process may hold "
-            f"{_megabytes(self.budget_bytes)}{kept}: raise SAGEBIRD_MODEL_MEMORY (it is shared out among the "
-            "gateways) or lower SAGEBIRD_GATEWAYS."
-        )
+    def _refusal(self, need_bytes: int, kept_bytes: int = 0) -> ModelTooLarge:
+        return too_large(need_bytes, self.budget_bytes, kept_bytes)
 
     async def _in_thread(self, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *arguments))
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:,.0f} MiB"

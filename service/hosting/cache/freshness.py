@@ -7,13 +7,13 @@ from service.errors import ModelFault
 from service.hosting.cache.source import ModelKey
 
 CHANGED: Final = (
-    "its files were changed on disk after it was loaded, and it answers as it was loaded: "
-    "restart the server to serve them as they are now; until then a gateway that loads it later differs"
+    "its files were changed on disk after it was loaded, and it answers as it was loaded: what is declared "
+    "is served anew once it has loaded (unless SAGEBIRD_RELOAD is off), what was deployed after an update"
 )
 
 _AT_ONCE: Final = 10
 
-Loaded = tuple[ModelKey, str]
+LoadedVersion = tuple[ModelKey, str]
 """A loaded model and the version of the files that it was loaded from."""
 
 
@@ -23,10 +23,10 @@ class Freshness:
     def __init__(self, version: Callable[[ModelKey], str]) -> None:
         """`version` tells that of a model's files now; it blocks, and raises ModelFault if they are gone."""
         self._version = version
-        self._changed: frozenset[Loaded] = frozenset()
+        self._changed: frozenset[LoadedVersion] = frozenset()
         self._turn = 0
 
-    def look(self, loaded: Sequence[Loaded]) -> None:
+    def look(self, loaded: Sequence[LoadedVersion]) -> None:
         """Look at the next few of these models. Blocking; one thread at a time."""
         turn = self._turn if self._turn < len(loaded) else 0
         looked_at = loaded[turn : turn + _AT_ONCE]

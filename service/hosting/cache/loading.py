@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from service.errors import ModelTooLarge
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.source import Prepared
 from service.hosting.host import Model
@@ -46,3 +47,17 @@ def retrieve(task: "asyncio.Task[Any]") -> None:
 def load_into(box: list[Model], prepared: Prepared) -> None:
     """Load a model into a box, so that it is no thread's result: the thread would cling to it for a while."""
     box.append(prepared.load())
+
+
+def too_large(need_bytes: int, budget_bytes: int, kept_bytes: int) -> ModelTooLarge:
+    """For a load that never gets its memory, of which pinned models keep a part."""
+    kept = f", of which pinned models hold {_megabytes(kept_bytes)}" if kept_bytes else ""
+    return ModelTooLarge(
+        f"The model needs {_megabytes(need_bytes)}, but the models of one gateway process may hold "
+        f"{_megabytes(budget_bytes)}{kept}: raise SAGEBIRD_MODEL_MEMORY (it is shared out among the "
+        "gateways) or lower SAGEBIRD_GATEWAYS."
+    )
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.0f} MiB"

@@ -14,29 +14,40 @@ from functools import partial
 from time import perf_counter
 
 from service.domain.endpoint import ModelSource
-from service.errors import ModelNotReady, ModelTimeout, Unavailable
+from service.errors import ModelNotReady, ModelTimeout, ModelUnreachable, Unavailable
 from service.hosting.cache.cache import STOPPING, ModelCache
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
 from service.hosting.calls.batcher import Batcher
 from service.hosting.calls.joining import lane_of
-from service.hosting.host import Answer, Call, ShortWay
+from service.hosting.host import Answer, Call, Elsewhere, ShortWay
 from service.hosting.stopwatch import Stopwatch
 
-_MOST_REMEMBERED = 4096
-_MOST_LANES = 256
 _MOST_HEADER_CHARS = 2048
 _MOST_SHOWN_BYTES = 65_536  # of an answer that documents show as an example
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Bounds of one replica: seconds of loading, waiting and predicting; calls at once; calls in line."""
+    """Bounds of one replica: seconds of loading, waiting and predicting; calls at once; calls in line.
+
+    And what it remembers: `targets` models by their names, and for each model `lanes` pairs of headers.
+    """
 
     timeout_s: float
     concurrency: int = 4
     queue: int = 1000
+    targets: int = 4096
+    lanes: int = 256
+
+
+class _Gone(ModelUnreachable):
+    """A model's other process is no more, and had not taken the call."""
+
+    def __init__(self, entry: Entry, message: str) -> None:
+        super().__init__(message)
+        self.entry = entry
 
 
 class InlineReplica:
@@ -60,6 +71,7 @@ class InlineReplica:
         self._executor = executor
         self._timeout_s = limits.timeout_s
         self._concurrency = limits.concurrency
+        self._most_targets, self._most_lanes = limits.targets, limits.lanes
         self._gate = Gate(limits.concurrency, limits.queue)
         self._key: ModelKey | None = None
         self._entries: dict[str | None, Entry] = {}  # by target model; what was in use before
@@ -120,8 +132,15 @@ class InlineReplica:
             ModelNotReady: the target model is still loading when the time is over.
             Unavailable: too many calls are waiting, or the server stops.
         """
-        timeout_s = self._timeout_s
         watch = Stopwatch() if watch is None else watch
+        try:
+            return await self._invoke(call, watch)
+        except _Gone as gone:  # before it took the call: another process does
+            self._cache.drop(gone.entry.key, "gone")
+            return await self._invoke(call, watch)
+
+    async def _invoke(self, call: Call, watch: Stopwatch) -> Answer:
+        timeout_s = self._timeout_s
         entry = self._pin(call.target_model)
         if entry is None:
             begun_s = perf_counter()
@@ -129,7 +148,9 @@ class InlineReplica:
             timeout_s -= perf_counter() - begun_s
         if entry.runs_in_place(len(call.body)):
             return self._answer_in_place(entry, call, watch)
-        return await self._answer_in_thread(entry, call, timeout_s, watch)
+        if entry.model.traits.elsewhere is None:
+            return await self._answer_in_thread(entry, call, timeout_s, watch)
+        return await self._answer_elsewhere(entry, entry.model.traits.elsewhere, call, timeout_s, watch)
 
     async def warm_up(self, call: Call | None) -> None:
         """Load the model and, given an example call, have it answer once. Raises ModelFault, Unavailable."""
@@ -148,7 +169,7 @@ class InlineReplica:
             return entry
         entry = self._cache.pin(self.key(target) if self._key is None else self._key)
         if entry is not None:
-            if len(self._entries) >= _MOST_REMEMBERED:
+            if len(self._entries) >= self._most_targets:
                 self._entries.clear()
             self._entries[target] = entry
         return entry
@@ -160,7 +181,7 @@ class InlineReplica:
             lane = lane_of(entry.model, Call(b"", *headers))
             if sum(len(header or "") for header in headers) > _MOST_HEADER_CHARS:
                 return lane  # nobody sends such again and again
-            if len(entry.lanes) >= _MOST_LANES:
+            if len(entry.lanes) >= self._most_lanes:
                 entry.lanes.clear()
             entry.lanes[headers] = lane
         return lane
@@ -198,9 +219,33 @@ class InlineReplica:
         except TimeoutError:
             if not limit.expired():
                 raise  # the model's own
-            raise ModelTimeout(
-                f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds."
-            ) from None
+            raise self._late(entry) from None
+
+    async def _answer_elsewhere(
+        self, entry: Entry, elsewhere: Elsewhere, call: Call, timeout_s: float, watch: Stopwatch
+    ) -> Answer:
+        """Have the model's other process answer."""
+        gate = entry.gate if self.source.multi else self._gate
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                await self._enter(entry, gate)
+                try:
+                    watch.start()
+                    return await elsewhere.ask(call)
+                except ModelUnreachable as error:
+                    if elsewhere.look() is None:
+                        raise _Gone(entry, error.message) from error
+                    raise
+                finally:
+                    watch.stop()
+                    self._leave(entry, gate)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._late(entry) from None
+
+    def _late(self, entry: Entry) -> ModelTimeout:
+        return ModelTimeout(f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds.")
 
     def _batcher(self, entry: Entry, gate: Gate) -> Batcher:
         batcher = entry.lines.get(gate)

@@ -5,7 +5,6 @@ from typing import Any, Protocol
 from service.hosting.host import Answer, Call, Interface, Joinable, Traits
 from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes.interface import read_interface
-from service.hosting.runtimes.user_code import UserCode
 from service.media.codec import choose_accept, decode, encode
 from service.media.tables import HeaderUse
 
@@ -42,25 +41,22 @@ class FlavourModel:
         predictor: Flavour,
         size_bytes: int,
         default_accept: str,
-        code: UserCode | None,
         compiling: Compiling | None = None,
     ) -> None:
-        """`size_bytes` is what it holds without its programs. `code` None: it has no modules of its own."""
+        """`size_bytes` is what it holds without its programs."""
         self.predictor = predictor
         compiling = Compiling(None) if compiling is None else compiling
-        in_place = code is None or not code.imported  # else it may hold objects of the model's own classes
         self.traits = Traits(
             predictor.description,
             size_bytes + compiling.program_bytes,
-            in_place=in_place,
+            in_place=True,
             warnings=predictor.warnings,
-            joinable=predictor if in_place else None,
+            joinable=predictor,
             default_accept=default_accept,
             headers=HeaderUse.KNOWN,
             columns=predictor.columns,
             compiling=compiling,
         )
-        self._code = code  # keeps the modules alive that these classes come from
 
     def answer(self, call: Call) -> Answer:
         """Decode, predict, encode. Raises ModelFault."""

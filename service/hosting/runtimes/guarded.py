@@ -42,18 +42,22 @@ class Unsure(Exception):
     """Nobody knows how much memory this file takes before it is loaded."""
 
 
-def load_within(file: Path, most_bytes: int) -> Any:
+class NeedsOwnCode(Exception):
+    """The file holds objects of the model's own modules, which are not run here."""
+
+
+def load_within(file: Path, most_bytes: int, own_modules: frozenset[str] = frozenset()) -> Any:
     """Unpickle a file that takes at most `most_bytes`, also while it is loaded.
 
-    Raises: ModelTooLarge, Unsure, and what unpickling raises.
+    Raises: ModelTooLarge, Unsure, NeedsOwnCode, and what unpickling raises.
     """
     with file.open("rb") as packed:
         stream = _unpacked(packed)
         # A gauge at each read costs some time, which small files that are not compressed are spared.
         if stream is packed and file.stat().st_size * _BYTES_PER_OPCODE_BYTE <= most_bytes:
-            return _Unpickler(str(file), packed).load()
+            return _Unpickler(str(file), packed, own_modules).load()
         gauge = _Gauge(stream, most_bytes, file.name)
-        return _Unpickler(str(file), cast(IO[bytes], gauge), gauge).load()
+        return _Unpickler(str(file), cast(IO[bytes], gauge), own_modules, gauge).load()
 
 
 def _unpacked(packed: IO[bytes]) -> IO[bytes]:
@@ -108,10 +112,19 @@ class _Gauge:
 class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
     dispatch: dict[int, Callable[..., None]] = NumpyUnpickler.dispatch.copy()
 
-    def __init__(self, filename: str, stream: IO[bytes], gauge: _Gauge | None = None) -> None:
+    def __init__(
+        self, filename: str, stream: IO[bytes], own_modules: frozenset[str], gauge: _Gauge | None = None
+    ) -> None:
         super().__init__(filename, stream, **_NATIVE)
         self._stream = stream
+        self._own_modules = own_modules
         self._gauge = gauge
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle names, unless it is the model's own."""
+        if module.partition(".")[0] in self._own_modules:
+            raise NeedsOwnCode
+        return super().find_class(module, name)
 
     def load_reduce(self) -> None:
         _check_call(self.stack[-2])
@@ -142,7 +155,7 @@ class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
         if wrapper.dtype.hasobject:
             if wrapper.subclass is not np.ndarray:
                 raise Unsure
-            return _Unpickler(self.filename, self._stream, self._gauge).load()
+            return _Unpickler(self.filename, self._stream, self._own_modules, self._gauge).load()
         if self._gauge is None:
             return wrapper.read(self, **_NATIVE)
         self._gauge.in_array = True

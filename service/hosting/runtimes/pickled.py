@@ -13,10 +13,10 @@ import joblib
 from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.runtimes.drift import drift_sentences
+from service.hosting.runtimes.faults import missing_module
 from service.hosting.runtimes.finding import find_definition
-from service.hosting.runtimes.guarded import Unsure, load_within, too_large
+from service.hosting.runtimes.guarded import NeedsOwnCode, Unsure, load_within, too_large
 from service.hosting.runtimes.trial import try_out
-from service.hosting.runtimes.user_code import missing_module, plain
 
 _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
     re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
@@ -25,12 +25,14 @@ _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
 
 
 def load_file(file: Path, versions: set[str], room: Room = UNLIMITED) -> Any:
-    """Unpickle the file; `versions` is what `listen` fills meanwhile. Raises ModelFault.
+    """Unpickle the file; `versions` is what `listen` fills meanwhile. Raises ModelFault, NeedsOwnCode.
 
     No memory map: it would tie the loaded model to a file that may be replaced while it serves.
     """
     try:
         return _load_within(file, room)
+    except NeedsOwnCode:
+        raise
     except MemoryError as error:
         raise ModelTooLarge(f"{file.name} does not fit into memory") from error
     except BaseException as error:  # edge: unpickling runs the model's own code
@@ -39,24 +41,27 @@ def load_file(file: Path, versions: set[str], room: Room = UNLIMITED) -> Any:
 
 def _load_within(file: Path, room: Room) -> Any:
     """Unpickle, never beyond the room: where nobody can know, a process of its own goes first."""
-    if room.most_bytes:
+    if room.most_bytes or room.own_modules:
+        most_bytes = room.most_bytes or sys.maxsize
         try:
-            return load_within(file, room.most_bytes)
+            return load_within(file, most_bytes, room.own_modules)
         except Unsure:
-            try_out(file, room.most_bytes, room.folders, too_large(file.name, room.most_bytes))
+            if room.own_modules:
+                raise NeedsOwnCode from None  # nobody knows whether it does
+            try_out(file, most_bytes, too_large(file.name, most_bytes))
     return joblib.load(file)
 
 
 def _load_failure(file: Path, versions: set[str], error: BaseException) -> ModelFault:
     if isinstance(error, ModelFault):
         return error
-    said = f"{type(error).__name__}: {plain(str(error)).partition(chr(10))[0]}"
+    said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     if versions:
         return ModelFailure(f"{file.name} cannot be loaded ({said}): {'; '.join(drift_sentences(versions))}")
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return _missing_module(file, plain(error.name))
+        return _missing_module(file, error.name)
     for pattern in _LOST_NAMES:
-        lost = pattern.search(plain(str(error)))
+        lost = pattern.search(str(error))
         if lost is not None:
             # under `python -m` __main__ shows itself under another name
             in_main = lost["shown"] == repr(sys.modules["__main__"])

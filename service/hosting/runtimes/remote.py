@@ -3,13 +3,12 @@
 The only client of containers; who retries, and how often, is decided by who calls.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
 
 from service.errors import ModelFault, ModelTimeout, ModelUnreachable
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer, Call, StreamedCall
 from service.media.types import BYTES
 
 _PING_TIMEOUT_S: Final = 2.0
@@ -47,8 +46,8 @@ class RemoteModel:
             return {}
         return document if isinstance(document, dict) else {}
 
-    def answer(self, call: Call, chunks: Iterator[bytes] | None = None) -> Answer:
-        """Answer one call; with `chunks` the body is streamed from them, in chunked encoding.
+    def answer(self, call: Call | StreamedCall) -> Answer:
+        """Answer one call; a body in parts is sent in chunked encoding.
 
         Raises: ModelFault with the container's status and text; ModelTimeout; ModelUnreachable.
         """
@@ -57,7 +56,7 @@ class RemoteModel:
             for name, value in (("Content-Type", call.content_type), ("Accept", call.accept))
             if value is not None
         }
-        content = call.body if chunks is None else chunks
+        content = call.body if isinstance(call, Call) else call.parts
         response = self._send("POST", "/invocations", content=content, headers=headers)
         if not response.is_success:
             text = response.text.strip()[:_MAX_MESSAGE_CHARS]

@@ -1,14 +1,13 @@
 """What a runtime is, and what it is given: the contents of an artifact that is to become a model."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.image import BUILT_IN, runs_here
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Model
-from service.hosting.runtimes.handler import UserFunction
-from service.hosting.runtimes.user_code import UserCode
 from service.media.types import JSON
 
 
@@ -16,17 +15,18 @@ from service.media.types import JSON
 class Contents:
     """One artifact, unpacked, and what its model is told.
 
-    `image` is the container image that is asked for. `code` are its own modules, if it has any; `script` was
-    run if it is not None, and defines `functions`. A model may take `room`, and its programs
-    `most_program_bytes`, 0 for none.
+    `version` changes whenever its files do. `image` is the container image that is asked for. `script` is the
+    file of its handlers and `code_dirs` are where its own modules lie, if it has any; they run in
+    `containers`. A model in this process may take `room`, and its programs `most_program_bytes`, 0 for none.
     """
 
     folder: Path
     environment: Mapping[str, str]
+    version: str = ""
     image: str = BUILT_IN
-    code: UserCode | None = None
     script: Path | None = None
-    functions: Mapping[str, UserFunction] = field(default_factory=dict)
+    code_dirs: tuple[Path, ...] = ()
+    containers: Containers | None = None
     room: Room = UNLIMITED
     most_program_bytes: int = 0
 
@@ -42,7 +42,7 @@ class Runtime:
 
     `serves` looks at names and never loads; `load` blocks, and raises ModelFault. `endings` are those of its
     model files, by which folders are known to hold a model, and how much memory it will take. `runs` tells
-    the images that it stands in for.
+    the images that it stands in for. What is `shared` is loaded once for all processes that serve.
     """
 
     name: str
@@ -50,3 +50,4 @@ class Runtime:
     load: Callable[[Contents], Model]
     endings: tuple[str, ...] = ()
     runs: Callable[[str], bool] = runs_here
+    shared: bool = False

@@ -21,11 +21,11 @@ from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Joined, Quick, answers_by_row
 from service.hosting.programs.probes import parts_of
 from service.hosting.runtimes.drift import drift_sentences, ignore_missing_names, listen
+from service.hosting.runtimes.faults import code_fault
 from service.hosting.runtimes.finding import find_file
 from service.hosting.runtimes.pickled import load_file
 from service.hosting.runtimes.reading import Reading, frame_of
 from service.hosting.runtimes.row_wise import is_row_wise
-from service.hosting.runtimes.user_code import code_fault, plain
 from service.media.codec import OUTPUTS, Accept
 from service.media.tables import CsvBody, Table, Takes
 from service.media.types import CSV, JSON, NPY
@@ -80,7 +80,7 @@ class SklearnModel:
     @property
     def description(self) -> str:
         """The estimator's class and the package it is from."""
-        package = plain(type(self.estimator).__module__).partition(".")[0]
+        package = type(self.estimator).__module__.partition(".")[0]
         return f"{self._name} ({'scikit-learn' if package == 'sklearn' else package})"
 
     def predict(self, data: Any, accept: Accept) -> Any:
@@ -235,7 +235,7 @@ class SklearnModel:
             (ValueError, TypeError) if by_name else ValueError
         )  # TypeError: an object in place of a value
         if isinstance(error, refused) and not isinstance(error, NotFittedError):
-            return BadPayload(self._refusal(plain(str(error)), data, gap))
+            return BadPayload(self._refusal(str(error), data, gap))
         fault = code_fault(error)
         if not self.warnings:
             return fault

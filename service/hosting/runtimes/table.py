@@ -4,42 +4,44 @@ A new runtime is a file beside this one and a row in here. Rows import their fil
 for numeric libraries, not the start. Not in here: when a model is loaded and freed (cache).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from service.domain.image import BUILT_IN
 from service.errors import ModelFailure
-from service.hosting.artifacts.requirements import check_requirements
 from service.hosting.artifacts.unpacked import Room
+from service.hosting.containers.opener import Containers
 from service.hosting.footprint import measure
 from service.hosting.host import Model
 from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes.flavour import FlavourModel
-from service.hosting.runtimes.handler import read_functions
 from service.hosting.runtimes.runtime import Contents, Runtime
-from service.hosting.runtimes.user_code import UserCode, holds_modules
 from service.media.types import PICKLES
 
 
-def _load_script(contents: Contents) -> Model:
-    from service.hosting.runtimes import script
+def _load_container(contents: Contents) -> Model:
+    from service.hosting.runtimes import contained
 
-    return script.load(contents)
+    return contained.load(contents)
 
 
 def _load_pickle(contents: Contents) -> Model:
     from service.hosting.runtimes import sklearn
+    from service.hosting.runtimes.guarded import NeedsOwnCode
 
-    predictor = sklearn.load(contents.folder, contents.environment, contents.room)
+    try:
+        predictor = sklearn.load(contents.folder, contents.environment, contents.room)
+    except NeedsOwnCode:
+        return _load_container(contents)
     size_bytes = measure(predictor.estimator, contents.folder)
     compiling = Compiling.of(predictor, contents.environment, contents.most_program_bytes)
-    return FlavourModel(predictor, size_bytes, contents.default_accept, contents.code, compiling)
+    return FlavourModel(predictor, size_bytes, contents.default_accept, compiling)
 
 
-def _is_scripted(contents: Contents) -> bool:
-    return bool(contents.functions)
+def _has_script(contents: Contents) -> bool:
+    return contents.script is not None
 
 
 def _is_left(contents: Contents) -> bool:
@@ -48,44 +50,77 @@ def _is_left(contents: Contents) -> bool:
 
 
 RUNTIMES: Final = (
-    Runtime("script", _is_scripted, _load_script),
+    Runtime("container", _has_script, _load_container, shared=True),
     Runtime("scikit-learn", _is_left, _load_pickle, PICKLES),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What every load of this process may use.
+
+    What built-in code loads may take `most_bytes`, 0 for any; it may be compiled if its programs hold at most
+    `most_program_bytes`, which then count as its own. What has code of its own runs in `containers`. The
+    first of the `runtimes` that serves a model loads it.
+    """
+
+    most_bytes: int = 0
+    most_program_bytes: int = 0
+    containers: Containers | None = None
+    runtimes: Sequence[Runtime] = RUNTIMES
+
+
+def read_contents(
+    model_dir: Path,
+    environment: Mapping[str, str],
+    loading: Loading,
+    code_dir: Path | None = None,
+    version: str = "",
+    image: str = BUILT_IN,
+) -> Contents:
+    """What lies in a model's folder, by names alone; `version` changes whenever one of its files does.
+
+    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from
+    the model, in code/, then at the top), then for a model file.
+    Modules of all these places can be imported. Source: contract A.3, A.4. Raises ModelFailure.
+    """
+    below = (model_dir / "code", model_dir)
+    places = [each for each in (below if code_dir is None else (code_dir, *below)) if each.is_dir()]
+    script = _find_script(places, environment)
+    code_dirs = tuple(_code_dirs(places, script))
+    return Contents(
+        model_dir,
+        environment,
+        version,
+        image,
+        script,
+        code_dirs,
+        loading.containers,
+        Room(loading.most_bytes, frozenset(name for place in code_dirs for name in _modules(place))),
+        loading.most_program_bytes,
+    )
+
+
+NOTHING_MORE: Final = Loading()
 
 
 def load_model(
     model_dir: Path,
     environment: Mapping[str, str],
-    most_program_bytes: int = 0,
+    loading: Loading = NOTHING_MORE,
     code_dir: Path | None = None,
-    most_bytes: int = 0,
-    *,
-    image: str = BUILT_IN,
-    runtimes: Sequence[Runtime] = RUNTIMES,
+    version: str = "",
 ) -> Model:
-    """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault.
+    """Load the folder's model. Blocking; any number of threads may load at once. Raises ModelFault."""
+    contents = read_contents(model_dir, environment, loading, code_dir, version)
+    return choose_runtime(contents, loading.runtimes).load(contents)
 
-    It may be compiled if its programs hold at most `most_program_bytes`, which then count as its own. What
-    built-in code loads may take `most_bytes`, 0 for any. The first of the `runtimes` that serves it loads it.
 
-    Looks for the script first (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from
-    the model, in code/, then at the top), then for a model file.
-    Modules of all these places can be imported. Source: contract A.3, A.4.
-    """
-    places = [model_dir / "code", model_dir]
-    if code_dir is not None:
-        places.insert(0, code_dir)
-    for place in places:
-        if (place / "requirements.txt").is_file():
-            check_requirements(place / "requirements.txt")
-            break
-    script = _find_script(places, environment)
-    code = _user_code(places if holds_modules(model_dir) else places[:-1], script)
-    room = Room(most_bytes, tuple(place for place in places if place.is_dir()))
-    with nullcontext() if code is None else code.importable():
-        functions = {} if code is None or script is None else read_functions(code.run(script))
-        contents = Contents(model_dir, environment, image, code, script, functions, room, most_program_bytes)
-        return choose_runtime(contents, runtimes).load(contents)
+def _code_dirs(places: Sequence[Path], script: Path | None) -> Iterator[Path]:
+    """Where a model's own modules lie, in the order in which they are looked for."""
+    if script is not None and script.parent not in places:
+        yield script.parent
+    yield from (place for place in places if any(_modules(place)))
 
 
 def choose_runtime(contents: Contents, runtimes: Iterable[Runtime]) -> Runtime:
@@ -108,9 +143,11 @@ def _find_script(places: Sequence[Path], environment: Mapping[str, str]) -> Path
     name = PurePosixPath(named if named else "inference.py")
     if name.is_absolute() or ".." in name.parts:
         raise ModelFailure(f"SAGEMAKER_PROGRAM must name a script of the model, not {named!r}")
+    names = (name, name.with_name(f"{name.name}.py")) if name.suffix != ".py" else (name,)
     for place in places:
-        if (place / name).is_file():
-            return place / name
+        for each in names:
+            if (place / each).is_file():
+                return place / each
     if named:
         raise ModelFailure(
             f"SAGEMAKER_PROGRAM names {named}, which is neither in code/ nor at the top of the model"
@@ -118,7 +155,7 @@ def _find_script(places: Sequence[Path], environment: Mapping[str, str]) -> Path
     return None
 
 
-def _user_code(folders: Sequence[Path], script: Path | None) -> UserCode | None:
-    places = [] if script is None else [script.parent]
-    places += [folder for folder in folders if folder.is_dir() and folder not in places]
-    return UserCode(places) if places else None
+def _modules(folder: Path) -> Iterator[str]:
+    """Names of the Python files and packages at the top of a folder."""
+    yield from (file.stem for file in folder.glob("*.py"))
+    yield from (file.parent.name for file in folder.glob("*/__init__.py"))

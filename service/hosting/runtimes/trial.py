@@ -1,16 +1,15 @@
 """Loads a model file in a process of its own first, within a limit of memory, to see whether it stays within.
 
-`python -m service.hosting.runtimes.trial PIPE FILE BYTES [FOLDER…]`; the folders are where its modules lie.
+`python -m service.hosting.runtimes.trial PIPE FILE BYTES`.
 
-What it found it writes to the pipe, whose descriptor it is given: an exit code proves nothing, since loading
-runs the model's own code, which may end the process with any.
+What it found it writes to the pipe, whose descriptor it is given: an exit code proves nothing, since what
+is loaded may end the process with any.
 """
 
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -28,7 +27,7 @@ _MOST_SLACK_BYTES: Final = 64 * 2**20  # what reading takes besides, a piece at 
 _SLACK_SHARE: Final = 8  # of a small room only a part may be taken besides
 
 
-def try_out(file: Path, most_bytes: int, folders: Sequence[Path], too_large: ModelFault) -> None:
+def try_out(file: Path, most_bytes: int, too_large: ModelFault) -> None:
     """Load a file elsewhere and forget it. Raises `too_large`; ModelFailure where that process dies or hangs.
 
     Whatever else is wrong with the file, its load says.
@@ -37,7 +36,7 @@ def try_out(file: Path, most_bytes: int, folders: Sequence[Path], too_large: Mod
     try:
         with os.fdopen(writer, "wb"):
             command = [sys.executable, "-m", __name__, str(writer), str(file), str(most_bytes)]
-            ended = _run([*command, *map(str, folders)], file, writer)
+            ended = _run(command, file, writer)
         os.set_blocking(reader, False)  # what the model's code has started may hold the other end
         try:
             said = os.read(reader, len(_TOO_LARGE))
@@ -68,9 +67,8 @@ def _run(command: list[str], file: Path, pipe: int) -> int:
         raise ModelFailure(f"{file.name} was not loaded within {_LONGEST_S:g} seconds") from None
 
 
-def _main(pipe: int, file: Path, most_bytes: int, folders: Sequence[str]) -> NoReturn:
+def _main(pipe: int, file: Path, most_bytes: int) -> NoReturn:
     preload()  # what most models import anyway is not theirs
-    sys.path[:0] = folders
     os.set_inheritable(pipe, False)
     _limit(most_bytes)
     os.write(pipe, _try(file, most_bytes))
@@ -107,4 +105,4 @@ def _limit(most_bytes: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
+    _main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -158,17 +158,14 @@ class Account:
     @contextmanager
     def keeper_asleep(self) -> Iterator[None]:
         """Nothing settles meanwhile: the process that moves statuses is stopped."""
-        serving = set(self.server.gateways())
-        keepers = [child for child in self.server.children() if child.pid not in serving]
-        for keeper in keepers:
-            keeper.send_signal(signal.SIGSTOP)
-            while keeper.status() != psutil.STATUS_STOPPED:
-                os.sched_yield()
+        keeper = self.server.keeper()
+        keeper.send_signal(signal.SIGSTOP)
+        while keeper.status() != psutil.STATUS_STOPPED:
+            os.sched_yield()
         try:
             yield
         finally:
-            for keeper in keepers:
-                keeper.send_signal(signal.SIGCONT)
+            keeper.send_signal(signal.SIGCONT)
 
 
 def refusal(call: Any, **members: Any) -> tuple[str, str, int]:
@@ -186,6 +183,7 @@ def arn(tail: str) -> str:
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -> Iterator[Account]:
     server = start_server(tmp_path_factory.mktemp("no-models"))
+    server.shared = Path(__file__).parent
     keys = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
     settings = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
     clients = [

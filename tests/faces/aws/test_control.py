@@ -14,11 +14,11 @@ import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from service.arn import Arns
 from service.clock import SystemClock
 from service.control.identity import get_caller_identity
 from service.control.resources import OperationContext
 from service.domain import sentences, unserved
+from service.domain.caller import Caller
 from service.errors import Unavailable, UnknownOperation, ValidationFault
 from service.faces.aws.control import ControlFace
 from service.http.asgi import Message
@@ -26,23 +26,29 @@ from service.http.reply import Asked, Reply
 from service.wire.protocols.json import JsonProtocol
 from service.wire.spec import load_service
 from tests.faces.bad_requests import BadRequest, bad_requests
+from tests.faces.called import called
+from tests.harness import web
 
 _ACCOUNT = "123456789012"
 _LIMIT_BYTES = 2 << 20
 _MODEL = {"ModelName": "m", "ModelArn": f"arn:aws:sagemaker:us-east-1:{_ACCOUNT}:model/m"}
-_CONTEXT = OperationContext(Arns(_ACCOUNT, "us-east-1"), SystemClock())
+_CALLER = Caller(_ACCOUNT, "us-east-1")
+_SERVER = OperationContext(Caller("000000000000", "eu-west-1"), SystemClock())
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
 
 class _Operations:
-    """What stands behind the face; keeps what it was called with."""
+    """What stands behind the face, called by one caller; keeps what it was called with."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
 
-    async def call(self, service: str, operation: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    async def call(
+        self, caller: Caller, service: str, operation: str, fields: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        assert caller == _CALLER
         if service == "sts":
-            return get_caller_identity(_CONTEXT, fields)
+            return get_caller_identity(_SERVER.of(caller), fields)
         self.calls.append((operation, fields))
         match operation:
             case "DescribeModel":
@@ -73,7 +79,9 @@ def url(sagemaker: JsonProtocol, operations: _Operations) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
-            uvicorn.Config(face, ws="none", lifespan="off", log_config=None, access_log=False)
+            uvicorn.Config(
+                called(face, _CALLER), ws="none", lifespan="off", log_config=None, access_log=False
+            )
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -99,7 +107,7 @@ def _post(url: str, target: str | None, body: bytes | str = b"{}", **headers: st
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if target is not None:
         named["X-Amz-Target"] = target
-    return httpx.post(url, content=body, headers=named, timeout=60)
+    return web.post(url, content=body, headers=named, timeout=60)
 
 
 def _error(answer: httpx.Response) -> tuple[int, str, str]:
@@ -277,7 +285,11 @@ def test_a_client_that_leaves_early_is_not_answered(sagemaker: JsonProtocol, ope
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    asyncio.run(face({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send))
+    async def run() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await called(face, _CALLER)(scope, receive, send)
+
+    asyncio.run(run())
 
 
 async def _ask(face: ControlFace, request: BadRequest) -> tuple[int, bytes]:
@@ -292,7 +304,9 @@ async def _ask(face: ControlFace, request: BadRequest) -> tuple[int, bytes]:
     headers = [(b"content-type", b"application/x-amz-json-1.1")]
     if request.target is not None:
         headers.append((b"x-amz-target", request.target.encode("latin-1")))
-    await face({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send)
+    await called(face, _CALLER)(
+        {"type": "http", "method": "POST", "path": "/", "headers": headers}, receive, send
+    )
     return sent[0]["status"], sent[1]["body"]
 
 
@@ -321,10 +335,10 @@ class _Elsewhere:
 
     def __init__(self) -> None:
         self.is_open = True
-        self.asked: list[Asked] = []
+        self.asked: list[tuple[Caller, Asked]] = []
 
-    async def hand_in(self, asked: Asked) -> Reply:
-        self.asked.append(asked)
+    async def hand_in(self, caller: Caller, asked: Asked) -> Reply:
+        self.asked.append((caller, asked))
         raise Unavailable("try again")
 
 
@@ -344,6 +358,7 @@ def test_only_large_requests_are_handed_in_elsewhere_while_it_is_open(
 
     assert here == here_again == (200 if target else 404)
     assert (there, httpx.Response(there, content=body).json()["message"]) == (503, "try again")
-    (asked,) = elsewhere.asked
+    ((caller, asked),) = elsewhere.asked
+    assert caller == _CALLER
     assert asked.body == large.body
     assert dict(asked.headers).get(b"x-amz-target") == (target.encode() if target else None)

@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from service.arn import Arns
+from service.domain.caller import Caller
 from service.domain.endpoint import ModelSource, Variant
 from service.domain.traffic import Traffic
 from service.errors import BadPayload, ModelNotReady, ModelTimeout, Unavailable
 from service.faces.aws.runtime import RuntimeFace
+from service.faces.identity import CALLER
 from service.hosting.host import Answer, Call
 from service.hosting.stopwatch import Stopwatch
 from service.http.asgi import Message, Scope
@@ -66,8 +67,9 @@ def ask(tmp_path: Any) -> Ask:
         target: Any = Target(variant, replica or _Replica(outcome), registry.invocation("e", "v"))  # type: ignore[arg-type]  # a stand-in
         route = Route("e", {(1, "v"): target}, {"v": target}, Traffic([((1, "v"), 1.0)]), multi=False)
         directory = Directory(1, {}, {"e": route}, "e")
-        predictor = Predictor(lambda: directory, lambda: 0.5, registry, Arns("000000000000", "us-east-1"))
+        predictor = Predictor(lambda: directory, lambda: 0.5, registry)
         scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
+        scope[CALLER] = Caller("000000000000", "us-east-1")
         return asyncio.run(_converse(predictor, scope, list(parts)))
 
     return ask

@@ -21,13 +21,14 @@ from service.errors import (
 from service.faces.container.face import answer_headers, describe_error, read_headers, to_call
 from service.hosting.host import Answer
 from tests.conftest import ROOT, RunningServer, StartServer, wait_until
+from tests.harness import web
 
 _ROW = "5.1,3.5,1.4,0.2"
 
 
 def _post(server: RunningServer, body: bytes | str, **headers: str) -> httpx.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(f"{server.url}/invocations", content=body, headers=named, timeout=30)
+    return web.post(f"{server.url}/invocations", content=body, headers=named, timeout=30)
 
 
 def test_the_default_endpoint_answers_and_names_its_variant(samples: RunningServer) -> None:
@@ -78,7 +79,7 @@ def test_refusals_are_plain_text_with_the_containers_status(
 
 @pytest.mark.provenance("documented")
 def test_execution_parameters_are_what_batch_transform_asks_for(samples: RunningServer) -> None:
-    answer = httpx.get(f"{samples.url}/execution-parameters", timeout=10)
+    answer = web.get(f"{samples.url}/execution-parameters", timeout=10)
     assert answer.json() == {
         "MaxConcurrentTransforms": os.cpu_count(),
         "BatchStrategy": "MULTI_RECORD",
@@ -101,8 +102,8 @@ def test_ping_is_503_while_the_default_endpoints_model_fails_and_200_after(
     )
     server = start_server(tmp_path, wait=False, gateways=1)
     wait_until(lambda: _get(f"{server.url}/healthz") == 200, 60)
-    wait_until(lambda: "Endpoint main is Failed" in httpx.get(f"{server.url}/readyz", timeout=5).text, 30)
-    ping = httpx.get(f"{server.url}/ping", timeout=5)
+    wait_until(lambda: "Endpoint main is Failed" in web.get(f"{server.url}/readyz", timeout=5).text, 30)
+    ping = web.get(f"{server.url}/ping", timeout=5)
     assert ping.status_code == 503
     assert "model.joblib cannot be read" in ping.text
     wait_until(lambda: server.invoke("other", _ROW, Content_Type="text/csv").status_code == 200, 20)
@@ -126,14 +127,14 @@ def test_another_endpoints_failure_is_none_of_pings(start_server: StartServer, t
     )
     server = start_server(tmp_path, wait=False, gateways=1)
     wait_until(lambda: _get(f"{server.url}/ping") == 200, 60)
-    wait_until(lambda: "Endpoint broken is Failed" in httpx.get(f"{server.url}/readyz", timeout=5).text)
+    wait_until(lambda: "Endpoint broken is Failed" in web.get(f"{server.url}/readyz", timeout=5).text)
     assert _get(f"{server.url}/readyz") == 200
     assert server.stop() == 0
 
 
 def _get(url: str) -> int:
     try:
-        return httpx.get(url, timeout=5).status_code
+        return web.get(url, timeout=5).status_code
     except httpx.HTTPError:
         return 0
 

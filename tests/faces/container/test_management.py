@@ -1,7 +1,7 @@
 """The multi-model `/models` contract (A.7) over two gateways, and its routes by themselves."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,18 @@ import pytest
 from fastapi import FastAPI
 from sklearn.linear_model import LinearRegression
 
+from service.domain.caller import Caller
 from service.errors import ModelFault, ModelNotFound
 from service.faces.container.management import create_router
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer
+from service.invoke.invocation import InvocationHead
+from service.invoke.predict import InvocationOutcome, Prediction
+from service.invoke.round import Round
 from tests.conftest import RunningServer, StartServer, copy_sample, wait_until
+from tests.faces.called import called
+from tests.harness import web
 
+_SOMEONE = Caller("123456789012", "cn-north-1", "alice")
 _ROW = "5.1,3.5,1.4,0.2"
 
 
@@ -41,7 +48,7 @@ def holder(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) 
 def client(holder: RunningServer) -> Iterator[httpx.Client]:
     """A client whose calls land on any gateway: no connection is kept. Leaves nothing registered."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=holder.url, timeout=30, limits=limits) as client:
+    with web.client(base_url=holder.url, timeout=30, limits=limits) as client:
         yield client
         for model in client.get("/models").json()["models"]:
             client.delete(f"/models/{model['modelName']}")
@@ -214,16 +221,25 @@ class _Shelf:
     async def unregister(self, name: str) -> None:
         raise KeyError("a bug")
 
-    async def invoke(self, name: str, call: Call) -> Answer:
+    def answer(
+        self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]
+    ) -> list[list[InvocationOutcome]]:
+        assert {head.invocation.caller for head, _ in asked} == {_SOMEONE}
+        return [[self._outcome(head.invocation.registered) for _ in bodies] for head, bodies in asked]
+
+    def _outcome(self, name: str | None) -> InvocationOutcome:
         if name not in self.known:
-            raise ModelNotFound(name)
-        return Answer(b"unseen", "text/plain", status=204)
+            return ModelNotFound(str(name))
+        return Prediction(Answer(b"unseen", "text/plain", status=204), "AllTraffic")
 
 
 def _app(shelf: _Shelf) -> httpx.AsyncClient:
-    app = FastAPI()
-    app.include_router(create_router(shelf, lambda: ["Model m is loading."], 6 * 2**20))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shelf", timeout=10)
+    app, rounds = FastAPI(), Round(asyncio.get_running_loop())
+    problems = ["Model m is loading."]
+    app.include_router(create_router(shelf, shelf.answer, rounds, lambda: problems, 6 * 2**20))
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(called(app, _SOMEONE)), base_url="http://shelf", timeout=10
+    )
 
 
 def _ask(shelf: _Shelf, method: str, path: str, **options: Any) -> httpx.Response:

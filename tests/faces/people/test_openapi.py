@@ -18,11 +18,12 @@ from sklearn.preprocessing import OneHotEncoder
 from service.faces.people.openapi import describe_api
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, VariantCard
 from tests.conftest import RunningServer, StartServer
+from tests.harness import web
 
 
 @pytest.fixture(scope="module")
 def document(samples: RunningServer) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{samples.url}/openapi.json", timeout=10).json()
+    found: dict[str, Any] = web.get(f"{samples.url}/openapi.json", timeout=10).json()
     return found
 
 
@@ -76,7 +77,7 @@ def test_errors_of_the_models_api_are_told_as_they_come(
     status: int,
 ) -> None:
     told = document["paths"][path][method]["responses"]
-    answer = httpx.request(method, samples.url + path.format(name="nobody"), timeout=10, **call)
+    answer = web.request(method, samples.url + path.format(name="nobody"), timeout=10, **call)
 
     assert answer.status_code == status
     assert str(status) in told
@@ -145,7 +146,7 @@ def _send(
         if "example" in parameter
     }
     text = body if isinstance(body, str) else json.dumps(body)
-    return httpx.post(
+    return web.post(
         server.url + path, content=text, headers={"Content-Type": content_type, **headers}, timeout=30
     )
 
@@ -324,7 +325,7 @@ def test_models_of_texts_and_of_words_without_examples_are_described_too(
     )
     server = start_server(tmp_path, gateways=1)
     server.wait_ready()
-    found = httpx.get(f"{server.url}/openapi.json", timeout=30).json()
+    found = web.get(f"{server.url}/openapi.json", timeout=30).json()
     sent = 0
     for path, operation in _predictions(found):
         for content_type, content in operation["requestBody"]["content"].items():

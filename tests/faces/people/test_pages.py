@@ -20,12 +20,13 @@ from service.faces.people.home import MOST_SHOWN, curl_line
 from service.faces.people.pages import create_pages
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard, VariantCard
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
 
 _ROW = "5.1,3.5,1.4,0.2"
 
 
 def _get(server: RunningServer, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(server.url + path, headers=headers, timeout=10)
+    return web.get(server.url + path, headers=headers, timeout=10)
 
 
 def test_a_browser_gets_a_page_that_says_what_is_served(samples: RunningServer) -> None:
@@ -174,7 +175,7 @@ def _counted(server: RunningServer) -> float:
 def test_metrics_sum_every_gateways_calls_and_survive_its_death(odd: RunningServer) -> None:
     calls, later = 200, 20
     one_each = httpx.Limits(max_keepalive_connections=0)  # so that every gateway gets some
-    with httpx.Client(base_url=odd.url, limits=one_each, timeout=10) as client:
+    with web.client(base_url=odd.url, limits=one_each, timeout=10) as client:
         for _ in range(calls):
             assert client.post("/endpoints/counted/invocations", content="[[0]]").status_code == 200
     wait_until(lambda: _counted(odd) == calls)

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -18,6 +19,8 @@ from service.errors import ModelFailure, ModelNotFound
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
+from service.media.types import PICKLES
+from service.objects.resolver import Resolver
 
 LIMITS = Limits(max_bytes=1_000_000, max_members=20, max_ratio=100)
 
@@ -78,7 +81,7 @@ def bucket(tmp_path: Path) -> Path:
 @pytest.fixture
 def bucketed(tmp_path: Path, root: Path, bucket: Path) -> ArtifactStore:
     data = tmp_path / "data"
-    return ArtifactStore([root, data], tmp_path / "unpacked", LIMITS, buckets=data / "s3")
+    return ArtifactStore([root, data], tmp_path / "unpacked", LIMITS, resolver=Resolver(data / "s3"))
 
 
 def test_objects_and_prefixes_lie_below_their_buckets_folder(bucketed: ArtifactStore, bucket: Path) -> None:
@@ -113,6 +116,32 @@ def test_a_buckets_address_never_leads_out_of_the_bucket(
     ]:
         with pytest.raises(ModelNotFound, match=r"There is no model '.+' in the model folder"):
             bucketed.resolve(location)
+
+
+def test_an_address_means_the_same_to_models_and_to_jobs(bucketed: ArtifactStore, bucket: Path) -> None:
+    (bucket / "iris" / "1").mkdir(parents=True)
+    (bucket / "latest").symlink_to("iris/1")
+    put(bucket / "iris", b"", "model.tar.gz")
+    resolver = Resolver(bucket.parent)
+
+    for address in (
+        "s3://bucket/iris/model.tar.gz",
+        "s3://bucket/iris/1/",
+        "s3://bucket/latest",
+        "s3://bucket",
+    ):
+        path = resolver.locate(address)
+        assert bucketed.resolve(address) == path.objects.fetch(path.key)
+        assert resolver.bucket_at(bucketed.resolve(address)) == "bucket"
+    assert resolver.folder("bucket") == bucket
+
+
+@pytest.mark.parametrize("key", ["\ud800", "a\0b", "x" * 300, "x/" * 600, "..", "loop"])
+def test_a_key_that_no_file_can_have_is_no_model(bucketed: ArtifactStore, bucket: Path, key: str) -> None:
+    (bucket / "loop").symlink_to("loop")
+
+    with pytest.raises(ModelNotFound, match=r"There is no model '.+' in the model folder"):
+        bucketed.resolve(f"s3://bucket/{key}")
 
 
 def test_without_buckets_no_address_is_found(store: ArtifactStore) -> None:
@@ -292,11 +321,12 @@ def test_too_many_files_stop_the_walk(store: ArtifactStore, root: Path) -> None:
 
 
 def test_what_is_missing_or_no_folder_is_told(store: ArtifactStore, root: Path) -> None:
-    for ask in (store.fingerprint, store.size_bytes, store.open, store.list_models):
+    listing = partial(store.list_models, endings=PICKLES)
+    for ask in (store.fingerprint, store.size_bytes, store.open, listing):
         with pytest.raises(ModelNotFound):
             ask(root / "missing")
     with pytest.raises(ModelFailure, match="cannot be read"):
-        store.list_models(put(root, b""))
+        store.list_models(put(root, b""), PICKLES)
 
 
 def test_models_are_listed_two_deep(store: ArtifactStore, root: Path) -> None:
@@ -316,7 +346,7 @@ def test_models_are_listed_two_deep(store: ArtifactStore, root: Path) -> None:
     (root / "out").symlink_to(root.parent)
     os.mkfifo(root / "pipe")
 
-    names = store.list_models(root)
+    names = store.list_models(root, PICKLES)
 
     assert names == ["a", "b", "c", "f.tar.gz", "linked", "sub/d", "sub/g.tgz"]
     assert all(store.resolve(name, within=root) for name in names)
@@ -440,7 +470,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     message = refusal(store, put(root, gzip.compress(content)))
     assert message.startswith("m.tar.gz ")
     assert words in message
-    assert [path for path in (tmp_path / "unpacked").rglob("*") if path.is_file()] == []
+    assert list((tmp_path / "unpacked").rglob("*")) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "unpacked"]
 
 
@@ -553,7 +583,7 @@ def test_links_that_lead_elsewhere_are_refused_by_name(
 
 def debris(root: Path) -> list[str]:
     unpacked = root.parent / "unpacked"
-    return [str(path.relative_to(unpacked)) for path in unpacked.glob("*/*")]
+    return [str(path.relative_to(unpacked)) for path in unpacked.rglob("*")]
 
 
 def test_folders_within_folders_are_refused_and_leave_nothing(root: Path, tmp_path: Path) -> None:
@@ -628,7 +658,7 @@ def guarded(tmp_path: Path, root: Path, bucket: Path) -> ArtifactStore:
         [root, tmp_path / "data" / "inbox" / "x"],  # even where somebody names it as a place of models
         tmp_path / "unpacked",
         LIMITS,
-        buckets=data / "s3",
+        resolver=Resolver(data / "s3"),
         trusted=("buck*", "mine"),
         barred=(data / "inbox", data / "outbox"),
     )

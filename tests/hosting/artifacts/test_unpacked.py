@@ -25,7 +25,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from service.errors import ModelFailure, ModelTooLarge
 from service.hosting.artifacts.unpacked import Room, unpacked_bytes
-from service.hosting.runtimes.guarded import Unsure, load_within
+from service.hosting.runtimes.guarded import NeedsOwnCode, Unsure, load_within
 from service.hosting.runtimes.pickled import load_file
 
 MIB = 2**20
@@ -144,14 +144,25 @@ def test_an_array_that_unpacks_beyond_the_limit_is_refused_on_the_way(tmp_path: 
         load_within(file, 16 * MIB)
 
 
-def test_what_nobody_can_know_is_tried_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """One that takes too much is refused; one that calls a function of the model's own modules is loaded."""
-    (tmp_path / "ratio.py").write_text("def make(value):\n    return {'value': value}\n")
+@pytest.mark.parametrize("most_bytes", [0, 200 * MIB])
+def test_objects_of_the_models_own_modules_are_not_made_here(tmp_path: Path, most_bytes: int) -> None:
     file = tmp_path / "model.pkl"
-    file.write_bytes(b"cratio\nmake\n(I7\ntR.")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(tmp_path))
-        assert load_file(file, set(), Room(200 * MIB, (tmp_path,))) == {"value": 7}
+    file.write_bytes(b"cratio.parts\nmake\n(I7\ntR.")
+
+    with pytest.raises(NeedsOwnCode):
+        load_file(file, set(), Room(most_bytes, frozenset({"ratio"})))
+
+
+def test_what_nobody_can_know_is_left_to_the_models_own_process_if_it_has_modules(tmp_path: Path) -> None:
+    file = tmp_path / "model.joblib"
+    joblib.dump(Call(np.ones, 7), file)
+
+    with pytest.raises(NeedsOwnCode):
+        load_file(file, set(), Room(200 * MIB, frozenset({"ratio"})))
+
+
+def test_what_nobody_can_know_is_tried_in_a_process_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "model.pkl"
     joblib.dump(Call(np.ones, 75_000_000), file)
 
     with pytest.raises(ModelTooLarge, match=r"model\.pkl needs more than 200 MiB"):

@@ -1,6 +1,8 @@
 """Joined calls get what each would get alone, whatever is beside them."""
 
 import io
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,14 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
 
-from service.hosting.calls import joining
 from service.hosting.calls.joining import MOST_ROWS, answer_lanes, answer_together, lane_of
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer, Call, Outcome, ShortWay
 from service.hosting.programs.compiled import Compiling, Joined, compile_model
 from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept
-from service.media.csv_quick import read_csv_quickly
 from service.media.tables import PLAIN
 from service.media.types import JSON
 
@@ -54,6 +55,7 @@ _ACCEPTS = st.sampled_from(
 _CALLS = st.lists(st.tuples(_BODIES, _ACCEPTS), min_size=1, max_size=12)
 
 
+@cache
 def _models() -> dict[str, SklearnModel]:
     models = {
         "forest": SklearnModel(RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS)),
@@ -68,16 +70,16 @@ def _models() -> dict[str, SklearnModel]:
     return models
 
 
-_MODELS = _models()
+_NAMES = ("forest", "linear", "targets", "neighbours")
 
 
-@pytest.mark.parametrize("name", _MODELS)
+@pytest.mark.parametrize("name", _NAMES)
 @settings(max_examples=40)
 @given(pairs=_CALLS)
 def test_joined_calls_get_what_each_would_get_alone(
     name: str, pairs: list[tuple[tuple[str, bytes], str | None]]
 ) -> None:
-    model = _MODELS[name]
+    model = _models()[name]
     calls = [Call(body, content_type, accept) for (content_type, body), accept in pairs]
     together = answer_together(model, calls, "application/json")
     alone = [answer_together(model, [call], "application/json")[0] for call in calls]
@@ -170,6 +172,7 @@ _LANE_BODIES = st.lists(
 )
 
 
+@cache
 def _lane_models() -> dict[str, FlavourModel]:
     estimators = {
         "forest": RandomForestClassifier(8, random_state=0).fit(_ROWS, _LABELS),
@@ -183,22 +186,22 @@ def _lane_models() -> dict[str, FlavourModel]:
     for name, estimator in estimators.items():
         predictor = SklearnModel(estimator)
         compiling = Compiling(None if name == "neighbours" else predictor)
-        models[name] = FlavourModel(predictor, 1, "application/json", None, compiling)
+        models[name] = FlavourModel(predictor, 1, "application/json", compiling)
         if name != "neighbours":
             assert compiling.run(None, None) is not None
     return models
 
 
-_LANE_MODELS = _lane_models()
+_LANES = ("forest", "logistic", "names", "ridge", "several", "neighbours")
 
 
-@pytest.mark.parametrize("name", _LANE_MODELS)
+@pytest.mark.parametrize("name", _LANES)
 @settings(max_examples=60)
 @given(bodies=_LANE_BODIES, accept=_ACCEPTS, content_type=st.sampled_from(["text/csv", "application/json"]))
 def test_a_lane_answers_what_the_model_answers(
     name: str, bodies: list[bytes], accept: str | None, content_type: str
 ) -> None:
-    model = _LANE_MODELS[name]
+    model = _lane_models()[name]
     call = Call(b"", content_type, accept)
     found = lane_of(model, call).answer(bodies)
     assert [_plain(outcome) for outcome in found] == [_plain(_answer(model, call, body)) for body in bodies]
@@ -212,18 +215,18 @@ def _answer(model: FlavourModel, call: Call, body: bytes) -> Any:
 
 
 def test_linear_models_join_requests_of_equal_size_and_forests_any() -> None:
-    model = _LANE_MODELS["logistic"]
+    model = _lane_models()["logistic"]
     assert model.traits.joined(None) is Joined.EQUALS
     assert model.traits.joined("application/json; output=probabilities") is Joined.EQUALS
     assert model.traits.joined("text/csv; output=predicted_label+probabilities") is None
     assert model.traits.joined("image/png") is None
-    assert _LANE_MODELS["forest"].traits.joined(None) is Joined.ROWS
-    assert _LANE_MODELS["neighbours"].traits.joined(None) is None
+    assert _lane_models()["forest"].traits.joined(None) is Joined.ROWS
+    assert _lane_models()["neighbours"].traits.joined(None) is None
 
 
 @pytest.mark.parametrize("name", ["logistic", "neighbours"])
 def test_many_large_bodies_are_answered_in_parts(name: str) -> None:
-    model, call = _LANE_MODELS[name], Call(b"", "text/csv", None)
+    model, call = _lane_models()[name], Call(b"", "text/csv", None)
     rows = np.random.default_rng(0).normal(size=(40, 100, 4)).round(3).tolist()
     bodies = ["\n".join(",".join(map(str, row)) for row in some).encode() for some in rows]
     assert lane_of(model, call).answer(bodies) == [_answer(model, call, body) for body in bodies]
@@ -236,7 +239,7 @@ _PLAIN_BODIES = _MATRICES.map(lambda rows: "\n".join(",".join(map(str, row)) for
 @given(
     asked=st.lists(
         st.tuples(
-            st.sampled_from(sorted(_LANE_MODELS)),
+            st.sampled_from(sorted(_LANES)),
             st.lists(_PLAIN_BODIES, min_size=1, max_size=3) | _LANE_BODIES,
             st.sampled_from([None, "text/csv", "image/png"]),
             st.sampled_from(["text/csv", "text/csv", "text/csv", "application/json"]),
@@ -249,7 +252,7 @@ def test_lanes_that_are_read_together_answer_what_their_models_answer(
     asked: list[tuple[str, list[bytes], str | None, str]],
 ) -> None:
     calls = [
-        (_LANE_MODELS[name], Call(b"", content_type, accept), bodies)
+        (_lane_models()[name], Call(b"", content_type, accept), bodies)
         for name, bodies, accept, content_type in asked
     ]
     found = answer_lanes([(lane_of(model, call), bodies) for model, call, bodies in calls])
@@ -258,29 +261,44 @@ def test_lanes_that_are_read_together_answer_what_their_models_answer(
     ]
 
 
-def test_plain_rows_of_several_lanes_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[bytes] = []
+class _Noting:
+    """A lane that notes the rows it is handed, and has another one answer."""
 
-    def note(body: bytes) -> Any:
-        read.append(body)
-        return read_csv_quickly(body)
+    def __init__(self, lane: ShortWay) -> None:
+        self.compiling, self.verdict, self.takes_rows = lane.compiling, lane.verdict, lane.takes_rows
+        self.answer = lane.answer
+        self.handed: list[Any] = []
+        self._lane = lane
 
-    monkeypatch.setattr(joining, "read_csv_quickly", note)
+    def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> list[Outcome] | None:
+        self.handed.append(rows)
+        return self._lane.answer_rows(rows, bodies, plain=plain)
+
+
+def test_plain_rows_of_several_lanes_are_read_once() -> None:
     lanes = [
-        lane_of(_LANE_MODELS[name], Call(b"", "text/csv", None)) for name in ("forest", "logistic", "ridge")
+        _Noting(lane_of(_lane_models()[name], Call(b"", "text/csv", None)))
+        for name in ("forest", "logistic", "ridge")
     ]
     bodies = [[b"1,2,3,4"], [b"4,3,2,1", b"1,2,3,4"], [b"4,3,2,1"]]
+    reader = _Noting(lane_of(_lane_models()["names"], Call(b"", "application/json", None)))
     asked = list(zip(lanes, bodies, strict=True))
-    asked.insert(1, (lane_of(_LANE_MODELS["names"], Call(b"", "application/json", None)), [b"[1,2,3,4]"]))
+    asked.insert(1, (reader, [b"[1,2,3,4]"]))
     found = answer_lanes(asked)
-    assert read == [b"\n".join(body for some in bodies for body in some)]
+    handed = [rows for lane in lanes for rows in lane.handed]
+    assert [rows.tolist() for rows in handed] == [
+        [[float(cell) for cell in body.split(b",")] for body in some] for some in bodies
+    ]
+    assert len({id(rows.base) for rows in handed}) == 1  # all are parts of what was read for all
+    assert handed[0].base is not None
+    assert reader.handed == []
     assert all(isinstance(outcome, Answer) for outcomes in found for outcome in outcomes)
 
 
 def test_labels_are_whole_numbers_of_any_size_and_number() -> None:
     labels = np.repeat(np.arange(-300, 300) * 10**15, 3)
     model = FlavourModel(
-        SklearnModel(KNeighborsClassifier(1).fit(labels.reshape(-1, 1), labels)), 1, JSON, None
+        SklearnModel(DecisionTreeClassifier(random_state=0).fit(labels.reshape(-1, 1), labels)), 1, JSON, None
     )
     lane = lane_of(model, Call(b"", "text/csv", None))
     for _ in range(2):

@@ -171,6 +171,7 @@ def names(kind: str) -> list[str]:
     return list(_of_kind(kind))
 
 
+@cache  # scikit-learn goes through all of its modules for each list
 def _of_kind(kind: str) -> dict[str, Any]:
     if kind == "outlier":
         return {name: each for name, each in all_estimators() if issubclass(each, OutlierMixin)}

@@ -17,8 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from service.hosting.host import Column, Interface
-from service.hosting.runtimes.interface import MOST_CLASSES
+from service.hosting.runtimes.interface import read_interface
 from service.hosting.runtimes.table import load_model
+from service.runner.describing import MOST_CLASSES
 
 _ROWS = np.arange(12.0).reshape(6, 2)
 _FRAME = pd.DataFrame(
@@ -26,10 +27,8 @@ _FRAME = pd.DataFrame(
 )
 
 
-def _read(folder: Path, estimator: Any, script: str = "") -> Interface:
+def _read(folder: Path, estimator: Any) -> Interface:
     joblib.dump(estimator, folder / "model.joblib")
-    if script:
-        (folder / "inference.py").write_text(script)
     found = load_model(folder, {}).interface()
     assert found is not None
     return found
@@ -86,23 +85,12 @@ def test_labels_of_several_outputs_and_too_many_of_one_are_left_out(tmp_path: Pa
     assert _read(tmp_path, days).labels == ()
 
 
-def test_a_script_s_model_tells_what_it_can_and_whatever_it_is_does_no_harm(tmp_path: Path) -> None:
-    model = LogisticRegression().fit(_ROWS, [0, 1] * 3)
-    script = "def output_fn(prediction, accept):\n    return 'x', 'text/plain'\n"
-    found = _read(tmp_path, model, script)
-    assert (found.scripted, found.labels) == (True, (0, 1))
-    odd = (
-        "class Odd:\n"
-        "    def __getattr__(self, name):\n"
-        "        raise RuntimeError(name)\n"
-        "    def predict(self, rows):\n"
-        "        return rows\n"
-        "def model_fn(model_dir):\n"
-        "    return Odd()\n"
-        "def predict_fn(data, model):\n"
-        "    return [1]\n"
-    )
-    assert _read(tmp_path, model, odd) == Interface(True, None, (), (), False, None)
+def test_whatever_a_model_is_does_no_harm(tmp_path: Path) -> None:
+    class Odd:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    assert read_interface(Odd()) == Interface(False, None, (), (), False, None)
 
 
 def test_a_pipeline_of_texts_says_that_it_takes_texts(tmp_path: Path) -> None:

@@ -472,7 +472,7 @@ def test_other_classes_are_described_by_their_package() -> None:
         def predict(self, rows: Any) -> Any:
             return rows[:, 0]
 
-    Home.__module__ = "_sagebird_" + "0" * 32 + ".preprocess"
+    Home.__module__ = "preprocess"
     assert SklearnModel(Home()).description == "Home (preprocess)"
     assert SklearnModel(FunctionTransformer()).description == "FunctionTransformer (scikit-learn)"
 

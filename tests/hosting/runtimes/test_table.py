@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from service.errors import BadPayload, ModelFailure, NotAcceptable, UnsupportedContentType
+from service.errors import BadPayload, ModelFailure, ModelFault, NotAcceptable, UnsupportedContentType
+from service.hosting.containers.opener import Containers
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Model
-from service.hosting.runtimes.flavour import FlavourModel
-from service.hosting.runtimes.table import load_model
+from service.hosting.runtimes.table import Loading, load_model
 
 ROWS = np.random.default_rng(3).normal(size=(20, 2))
 TARGET = (ROWS.sum(axis=1) > 0).astype(int)
@@ -38,6 +38,19 @@ def classifier() -> Any:
 def folder(tmp_path: Path, classifier: Any) -> Path:
     joblib.dump(classifier, tmp_path / "model.joblib")
     return tmp_path
+
+
+Load = Callable[..., Model]
+
+
+@pytest.fixture
+def load(containers: Containers) -> Load:
+    """Loads what may have code of its own."""
+
+    def load(folder: Path, environment: dict[str, str] | None = None, code_dir: Path | None = None) -> Model:
+        return load_model(folder, environment or {}, Loading(containers=containers), code_dir)
+
+    return load
 
 
 def put(folder: Path, name: str, text: str) -> None:
@@ -117,9 +130,9 @@ def test_faults_of_a_plain_model(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["code/inference.py", "inference.py"])
-def test_a_script_serves_the_model(folder: Path, place: str) -> None:
+def test_a_script_serves_the_model(load: Load, folder: Path, place: str) -> None:
     put(folder, place, "def predict_fn(data, model):\n    return {'label': int(model.predict(data)[0])}")
-    model = load_model(folder, {})
+    model = load(folder)
     assert not model.traits.in_place
     assert model.traits.description == "inference.py: predict_fn"
     assert ask(model) == Answer(b'{"label": 1}', "application/json")
@@ -139,10 +152,13 @@ def test_a_script_serves_the_model(folder: Path, place: str) -> None:
         ("context.set_response_status('teapot') or '1'", "status 'teapot'"),
     ],
 )
-def test_what_http_cannot_carry_is_the_models_failure(folder: Path, returned: str, words: str) -> None:
+def test_what_http_cannot_carry_is_the_models_failure(
+    load: Load, folder: Path, returned: str, words: str
+) -> None:
     put(folder, "inference.py", f"def output_fn(prediction, accept, context):\n    return {returned}")
-    with pytest.raises(ModelFailure, match=words):
-        ask(load_model(folder, {}))
+    with pytest.raises(ModelFault, match=words) as caught:
+        ask(load(folder))
+    assert caught.value.status == 500
 
 
 @pytest.mark.parametrize("error", ["Fatal", "KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError"])
@@ -156,32 +172,63 @@ def test_what_http_cannot_carry_is_the_models_failure(folder: Path, returned: st
         "def output_fn(prediction, accept):\n    return Lazy()",
     ],
 )
-def test_whatever_user_code_raises_is_the_models_failure(folder: Path, script: str, error: str) -> None:
+def test_whatever_user_code_raises_is_the_models_failure(
+    load: Load, folder: Path, script: str, error: str
+) -> None:
     put(
         folder,
         "inference.py",
         "import asyncio\nclass Fatal(BaseException):\n    pass\n" + script.format(error),
     )
-    with pytest.raises(ModelFailure, match="on purpose"):
-        ask(load_model(folder, {}))
+    with pytest.raises(ModelFault, match="on purpose") as caught:
+        ask(load(folder))
+    assert caught.value.status == 500
 
 
-def test_code_wins_over_the_top(folder: Path) -> None:
+def test_an_error_keeps_a_status_that_is_one_and_the_end_of_a_long_traceback(
+    load: Load, folder: Path
+) -> None:
+    put(
+        folder,
+        "inference.py",
+        "def transform_fn(model, body, content_type, accept):\n"
+        "    error = OSError('busy' if len(body) < 9 else 'x' * 9000)\n"
+        "    error.status_code = eval(body)\n"
+        "    raise error\n",
+    )
+    model = load(folder)
+    for status, kept in ((400, 400), (503, 503), (599, 599), (399, 500), (600, 500), ('"404"', 500)):
+        with pytest.raises(ModelFault, match=r"^busy") as caught:
+            ask(model, str(status).encode(), "text/csv")
+        assert caught.value.status == kept
+    with pytest.raises(ModelFailure) as failed:
+        ask(model, b"1,2,3,4,5", "text/csv")
+    assert len(failed.value.message) < 8192 + 1
+    assert failed.value.message.endswith("x\n")
+
+
+def test_a_folder_of_data_hides_no_installed_package(load: Load, folder: Path) -> None:
+    put(folder, "code/inference.py", "import numpy\ndef predict_fn(data, model):\n    return numpy.__name__")
+    put(folder, "code/numpy/notes.txt", "")
+    assert ask(load(folder)).body == b'"numpy"'
+
+
+def test_code_wins_over_the_top(load: Load, folder: Path) -> None:
     put(folder, "inference.py", "def predict_fn(data, model):\n    return 'top'")
     put(folder, "code/inference.py", "def predict_fn(data, model):\n    return 'code'")
-    assert ask(load_model(folder, {})).body == b'"code"'
+    assert ask(load(folder)).body == b'"code"'
 
 
-def test_a_script_at_the_top_finds_modules_in_code(folder: Path) -> None:
+def test_a_script_at_the_top_finds_modules_in_code(load: Load, folder: Path) -> None:
     put(folder, "inference.py", "import more\ndef predict_fn(data, model):\n    return more.X")
     put(folder, "code/more.py", "X = 9")
-    assert ask(load_model(folder, {})).body == b"9"
+    assert ask(load(folder)).body == b"9"
 
 
-def test_the_environment_names_the_script(folder: Path) -> None:
+def test_the_environment_names_the_script(load: Load, folder: Path) -> None:
     put(folder, "code/src/serve.py", "import near\ndef predict_fn(data, model):\n    return near.X")
     put(folder, "code/src/near.py", "X = 4")
-    model = load_model(folder, {"SAGEMAKER_PROGRAM": "src/serve.py"})
+    model = load(folder, {"SAGEMAKER_PROGRAM": "src/serve.py"})
     assert model.traits.description == "serve.py: predict_fn"
     assert ask(model).body == b"4"
 
@@ -203,30 +250,26 @@ def test_a_script_that_is_not_there_is_told(folder: Path, name: str, sentence: s
         load_model(folder, {"SAGEMAKER_PROGRAM": name})
 
 
-def test_code_apart_from_the_model_comes_before_the_models_own(folder: Path, tmp_path: Path) -> None:
+def test_code_apart_from_the_model_comes_before_the_models_own(
+    load: Load, folder: Path, tmp_path: Path
+) -> None:
     code = tmp_path / "sourcedir"
     put(folder, "code/inference.py", "def predict_fn(data, model):\n    return [0]")
     put(code, "inference.py", "from part import N\ndef predict_fn(data, model):\n    return [N]")
     put(code, "part.py", "N = 7")
-    assert ask(load_model(folder, {}, code_dir=code)).body == b"[7]"
-    assert ask(load_model(folder, {})).body == b"[0]"
+    assert ask(load(folder, code_dir=code)).body == b"[7]"
+    assert ask(load(folder)).body == b"[0]"
 
 
-def test_the_requirements_of_code_apart_from_the_model_are_checked(folder: Path, tmp_path: Path) -> None:
-    put(tmp_path / "sourcedir", "requirements.txt", "no-such-package==1.0")
-    with pytest.raises(ModelFailure, match="no-such-package"):
-        load_model(folder, {}, code_dir=tmp_path / "sourcedir")
-
-
-def test_a_script_without_functions_leaves_the_model_to_the_flavour(folder: Path) -> None:
+def test_a_script_without_functions_leaves_all_to_the_default_ones(load: Load, folder: Path) -> None:
     put(folder, "code/inference.py", "VERSION = 1")
-    model = load_model(folder, {})
-    assert isinstance(model, FlavourModel)
+    model = load(folder)
     assert not model.traits.in_place
-    assert ask(model).body == b"[1]"
+    assert model.traits.description == "inference.py"
+    assert ask(model) == Answer(b"[1]", "application/json")
 
 
-def test_load_functions_are_called_in_order_with_the_context(folder: Path) -> None:
+def test_load_functions_are_called_in_order_with_the_context(load: Load, folder: Path) -> None:
     put(
         folder,
         "code/inference.py",
@@ -238,36 +281,35 @@ def test_load_functions_are_called_in_order_with_the_context(folder: Path) -> No
         "def model_warmup_fn(model_dir, model):\n    seen.append(['warm', model, 'LEVEL' in os.environ])\n"
         "def predict_fn(data, model):\n    return seen\n",
     )
-    model = load_model(folder, {"LEVEL": "3"})
+    model = load(folder, {"LEVEL": "3"})
     where = str(folder)
     assert json.loads(ask(model).body) == [
         ["pre", where],
         ["model", where, "3"],
-        ["warm", "the model", False],
+        ["warm", "the model", True],
     ]
     assert model.traits.description == "inference.py: pre_model_fn, model_fn, model_warmup_fn, predict_fn"
-    assert model.traits.size_bytes == SMALLEST_BYTES
+    assert SMALLEST_BYTES <= model.traits.size_bytes < 2**20
 
 
-def test_default_prediction_of_what_model_fn_returns(folder: Path) -> None:
+def test_default_prediction_of_what_model_fn_returns(load: Load, folder: Path) -> None:
     put(
         folder,
         "code/inference.py",
         "import joblib\ndef model_fn(d):\n    return joblib.load(d + '/model.joblib')",
     )
-    model = load_model(folder, {"SAGEMAKER_INFERENCE_OUTPUT": "predicted_label,probabilities"})
-    answer = json.loads(ask(model).body)
-    assert answer["predictions"][0]["predicted_label"] == 1
-    assert ask(model, accept="text/csv; output=predicted_label") == Answer(b"1\n", "text/csv")
+    model = load(folder, {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv"})
+    assert ask(model) == Answer(b"1\n", "text/csv")
+    assert ask(model, accept="application/json") == Answer(b"[1]", "application/json")
 
 
-def test_what_model_fn_returns_must_predict(folder: Path) -> None:
+def test_what_model_fn_returns_must_predict(load: Load, folder: Path) -> None:
     put(folder, "code/inference.py", "def model_fn(d):\n    return {'a': 1}")
-    with pytest.raises(ModelFailure, match=r"neither predict nor transform: .*define predict_fn"):
-        load_model(folder, {})
+    with pytest.raises(ModelFault, match=r"neither predict nor transform: .*define predict_fn"):
+        load(folder)
 
 
-def test_headers_travel_both_ways(folder: Path) -> None:
+def test_headers_travel_both_ways(load: Load, folder: Path) -> None:
     put(
         folder,
         "code/inference.py",
@@ -275,53 +317,58 @@ def test_headers_travel_both_ways(folder: Path) -> None:
         "def transform_fn(model, data, content_type, accept, context):\n"
         "    context.set_response_header(0, NAME, context.get_request_header(0, NAME).upper())\n"
         "    context.set_response_status(201)\n"
-        "    return ','.join(sorted(context.request_headers)), 'text/plain'\n",
+        "    given = set(context.request_headers) - {'Host', 'Content-Length'}\n"
+        "    return ','.join(sorted(given)), 'text/plain'\n",
     )
-    answer = load_model(folder, {}).answer(
-        Call(b"", "a/b", "c/d", custom_attributes="trace=1", target_model="m")
-    )
+    answer = load(folder).answer(Call(b"", "a/b", "c/d", custom_attributes="trace=1", target_model="m"))
     names = b"Accept,Content-Type,X-Amzn-SageMaker-Custom-Attributes,X-Amzn-SageMaker-Target-Model"
     assert answer == Answer(names, "text/plain", "TRACE=1", 201)
 
 
-def test_an_error_in_model_fn_fails_the_load(folder: Path) -> None:
+def test_an_error_in_model_fn_fails_the_load(load: Load, folder: Path) -> None:
     put(folder, "code/inference.py", "def model_fn(d):\n    return open(d + '/weights.bin')")
-    with pytest.raises(ModelFailure, match=r"No such file or directory.*weights.bin'\nTraceback"):
-        load_model(folder, {})
+    with pytest.raises(ModelFault, match=r"No such file or directory.*weights.bin'\nTraceback"):
+        load(folder)
 
 
-def test_a_missing_requirement_fails_the_load_before_any_code_runs(folder: Path) -> None:
-    put(folder, "code/inference.py", "raise SystemExit")
-    put(folder, "code/requirements.txt", "sagebird-test-nowhere==1.0\n")
-    with pytest.raises(ModelFailure, match="sagebird-test-nowhere"):
-        load_model(folder, {})
+@pytest.mark.parametrize("beside", ["code", "sourcedir"])
+def test_a_requirement_that_is_missing_is_told_and_only_an_import_of_it_fails(
+    load: Load, folder: Path, beside: str
+) -> None:
+    put(folder, f"{beside}/inference.py", "def predict_fn(data, model):\n    return 1")
+    put(folder, f"{beside}/requirements.txt", "sagebird-test-nowhere==1.0\n")
+    model = load(folder, code_dir=folder / beside)
+    assert ask(model).body == b"1"
+    assert "sagebird-test-nowhere" in model.traits.warnings[0]
 
 
-def test_requirements_at_the_top_are_read_too(folder: Path) -> None:
-    put(folder, "requirements.txt", "scikit-learn\n")
+@pytest.mark.provenance("documented")
+def test_requirements_at_the_top_are_not_read(folder: Path) -> None:
+    put(folder, "requirements.txt", "sagebird-test-nowhere==1.0\n")
     assert load_model(folder, {}).traits.in_place
+    assert load_model(folder, {}).traits.warnings == ()
 
 
 def test_version_drift_reaches_people(
-    tmp_path: Path, classifier: Any, monkeypatch: pytest.MonkeyPatch
+    load: Load, tmp_path: Path, classifier: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sklearn.base, "__version__", "1.2.0")
         joblib.dump(classifier, tmp_path / "model.joblib")
-    assert "scikit-learn==1.2.0" in load_model(tmp_path, {}).traits.warnings[0]
+    assert "scikit-learn==1.2.0" in load(tmp_path).traits.warnings[0]
     put(
         tmp_path,
         "inference.py",
         "import joblib\ndef model_fn(d):\n    return joblib.load(d + '/model.joblib')",
     )
-    assert "scikit-learn==1.2.0" in load_model(tmp_path, {}).traits.warnings[0]
+    assert "scikit-learn==1.2.0" in load(tmp_path).traits.warnings[0]
 
 
 OWN_CLASS = "class Scaled:\n    def predict(self, rows):\n        return rows[:, 0] * FACTOR\n"
 PICKLED = b"cpreprocess\nScaled\n)\x81."  # protocol 2: preprocess.Scaled.__new__()
 
 
-def test_two_models_with_clashing_modules_load_at_once(tmp_path: Path) -> None:
+def test_two_models_with_clashing_modules_load_at_once(load: Load, tmp_path: Path) -> None:
     together = threading.Barrier(2, timeout=10)
 
     def load_and_ask(factor: int) -> bytes:
@@ -335,7 +382,7 @@ def test_two_models_with_clashing_modules_load_at_once(tmp_path: Path) -> None:
         )
         (folder / "model.pkl").write_bytes(PICKLED)
         together.wait()
-        model = load_model(folder, {})
+        model = load(folder)
         together.wait()
         return ask(model).body
 
@@ -344,21 +391,23 @@ def test_two_models_with_clashing_modules_load_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["code/preprocess.py", "preprocess.py", "preprocess/__init__.py"])
-def test_classes_in_code_and_beside_the_model_serve_without_a_script(tmp_path: Path, place: str) -> None:
+def test_classes_in_code_and_beside_the_model_serve_without_a_script(
+    load: Load, tmp_path: Path, place: str
+) -> None:
     put(tmp_path, place, f"FACTOR = 3\n{OWN_CLASS}")
     (tmp_path / "model.pkl").write_bytes(PICKLED)
-    model = load_model(tmp_path, {})
+    model = load(tmp_path)
     assert not model.traits.in_place
-    assert model.traits.description == "Scaled (preprocess)"
+    assert model.traits.description == "Scaled"
     assert ask(model).body == b"[3.0]"
 
 
-def test_modules_beside_two_models_are_not_each_others(tmp_path: Path) -> None:
+def test_modules_beside_two_models_are_not_each_others(load: Load, tmp_path: Path) -> None:
     models = []
     for factor in (2, 5):
         put(tmp_path / str(factor), "preprocess.py", f"FACTOR = {factor}\n{OWN_CLASS}")
         (tmp_path / str(factor) / "model.pkl").write_bytes(PICKLED)
-        models.append(load_model(tmp_path / str(factor), {}))
+        models.append(load(tmp_path / str(factor)))
     assert [ask(model).body for model in models] == [b"[2.0]", b"[5.0]"]
     assert "preprocess" not in sys.modules
 
@@ -381,11 +430,11 @@ def test_a_missing_class_names_the_module(tmp_path: Path) -> None:
         load_model(tmp_path, {})
 
 
-def test_loading_changes_neither_the_environment_nor_the_folder(folder: Path) -> None:
+def test_loading_changes_neither_the_environment_nor_the_folder(load: Load, folder: Path) -> None:
     put(folder, "code/inference.py", "import more\ndef predict_fn(data, model):\n    return 1")
     put(folder, "code/more.py", "")
     before, files = dict(os.environ), sorted(folder.rglob("*"))
-    ask(load_model(folder, {"SAGEMAKER_REGION": "moon-1"}))
+    ask(load(folder, {"SAGEMAKER_REGION": "moon-1"}))
     assert dict(os.environ) == before
     assert sorted(folder.rglob("*")) == files
 

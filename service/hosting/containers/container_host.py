@@ -1,0 +1,166 @@
+"""All containers of one machine: who wants one connects to the model host and names its spec.
+
+The connection is a lease. A container stands as long as somebody has a lease of it, whoever asks for the
+same spec shares it, and a process that dies gives its leases back. Each lease is told when the memory of its
+container changes, of which it counts its part.
+Not in here: what a container does (container); the other end of the connection (lease).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.errors import ModelFailure, ModelFault
+from service.hosting.containers.container import Container
+from service.hosting.containers.forks import ForkServer
+from service.hosting.containers.spec import ContainerSpec, Loaded
+from service.log import get_logger
+
+DOOR = "host.sock"
+_MOST_SPEC_BYTES = 1 << 22
+_MEASURE_S = 1.0
+_CHANGE = 0.05  # of its memory that a container's leases are told of
+
+
+@dataclass(slots=True)
+class _Held:
+    """One container and its leases, those that were answered apart: they hear what happens later."""
+
+    container: Container
+    loading: "asyncio.Task[Loaded]"
+    leases: set[asyncio.StreamWriter] = field(default_factory=set)
+    answered: set[asyncio.StreamWriter] = field(default_factory=set)
+    broken: ModelFault | None = None
+    told_bytes: int = 0
+
+
+class ContainerHost:
+    """Starts containers that somebody wants, and ends those that nobody wants any more. For one loop."""
+
+    def __init__(self, folder: Path, forks: ForkServer, environment: Mapping[str, str]) -> None:
+        """`folder` is private: whoever can open what lies there can have a model answer."""
+        self._folder = folder
+        self._forks = forks
+        self._environment = environment
+        self._held: dict[str, _Held] = {}
+        self._numbers = count()
+        self._server: asyncio.Server | None = None
+        self._log = get_logger("sagebird.containers")
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether somebody has a lease."""
+        return bool(self._held)
+
+    async def open(self) -> None:
+        """Be there for all that connect."""
+        for left in self._folder.glob("*.sock"):  # of a host that was killed here
+            left.unlink(missing_ok=True)
+        door = self._folder / DOOR
+        self._server = await asyncio.start_unix_server(self._meet, door, limit=_MOST_SPEC_BYTES)
+
+    async def close(self) -> None:
+        """End all containers."""
+        if self._server is not None:
+            self._server.close()
+        for held in list(self._held.values()):
+            await self._end(held)
+        self._forks.close()
+        (self._folder / DOOR).unlink(missing_ok=True)
+
+    async def measure(self) -> None:
+        """Tell the leases what their containers hold, again and again."""
+        while True:
+            await asyncio.sleep(_MEASURE_S)
+            for held in list(self._held.values()):
+                self._tell_size(held)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._lend(ContainerSpec.from_json(await reader.readline()), reader, writer)
+        except OSError:  # gone
+            pass
+        except (ValueError, TypeError, KeyError) as error:  # nobody of ours
+            self._log.warning("lease refused", reason=str(error))
+        finally:
+            writer.close()
+
+    async def _lend(
+        self, spec: ContainerSpec, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        held = self._held.get(spec.key)
+        if held is None:
+            held = self._held[spec.key] = self._begin(spec)
+        held.leases.add(writer)
+        left = asyncio.ensure_future(reader.read())  # nothing more is sent: it ends when the lease does
+        try:
+            await asyncio.wait((left, held.loading), return_when=asyncio.FIRST_COMPLETED)
+            if not left.done():
+                self._answer(held, writer)
+                await left
+        finally:
+            left.cancel()
+            held.leases.discard(writer)
+            held.answered.discard(writer)
+            if not held.leases:
+                await self._end(held)
+
+    def _begin(self, spec: ContainerSpec) -> _Held:
+        def broken(fault: ModelFault) -> None:
+            held.broken = fault
+            for writer in held.answered:
+                _write(writer, {"broken": _told(fault)})
+                writer.close()
+
+        address = self._folder / f"{next(self._numbers)}.sock"
+        container = Container(spec, address, self._forks, self._environment, broken)
+        held = _Held(container, asyncio.ensure_future(container.start()))
+        return held
+
+    def _answer(self, held: _Held, writer: asyncio.StreamWriter) -> None:
+        error = held.loading.exception() or held.broken
+        if error is None:
+            held.answered.add(writer)
+            loaded, address = held.loading.result(), str(held.container.address)
+            _write(writer, {"ready": asdict(loaded), "address": address, "size_bytes": self._part(held)})
+            return
+        if not isinstance(error, ModelFault):
+            self._log.error("container does not start", reason=repr(error))
+            error = ModelFailure(f"the model's process does not start: {error}")
+        _write(writer, {"failed": _told(error)})
+        writer.close()
+
+    def _part(self, held: _Held) -> int:
+        return held.container.size_bytes() // max(1, len(held.leases))
+
+    def _tell_size(self, held: _Held) -> None:
+        if not held.answered:
+            return
+        part = self._part(held)
+        if abs(part - held.told_bytes) > _CHANGE * max(part, held.told_bytes):
+            held.told_bytes = part
+            for writer in held.answered:
+                _write(writer, {"size_bytes": part})
+
+    async def _end(self, held: _Held) -> None:
+        if self._held.get(held.container.spec.key) is held:
+            del self._held[held.container.spec.key]
+        held.loading.cancel()
+        with suppress(asyncio.CancelledError, ModelFault, OSError):
+            await held.loading
+        await held.container.close()
+
+
+def _told(fault: ModelFault) -> dict[str, Any]:
+    return {"message": fault.message, "status": fault.status}
+
+
+def _write(writer: asyncio.StreamWriter, members: Mapping[str, Any]) -> None:
+    if not writer.is_closing():
+        writer.write(orjson.dumps(members) + b"\n")

@@ -1,0 +1,135 @@
+"""The fork server: one process with the common libraries loaded, from which containers are forked.
+
+It is the runner's, has one thread and runs no code of any model. With it a model is there in the time that it
+takes to read its files, and the libraries are in memory once.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from service.errors import ModelFailure
+from service.hosting.containers.channel import Channel
+from service.hosting.containers.processes import resident_bytes
+
+RUNNER = Path(__file__).resolve().parents[2] / "runner"
+_READY_S = 120.0
+_KEPT = (
+    *("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"),
+    *("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
+)
+
+
+class ForkServer:
+    """Forks containers in the server's own environment; starts with the first, and anew if it dies."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """`environment` is the fork server's own; each container has one of its own."""
+        self._environment = dict(environment)
+        self._channel: Channel | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = asyncio.Lock()
+
+    async def fork(self, spec: Mapping[str, Any], files: Sequence[int]) -> int:
+        """Fork a container; its process number. `files` are as the runner has them.
+
+        Raises:
+            ModelFailure: no process can be made.
+        """
+        async with self._lock:
+            reply = None
+            for _ in range(2):  # it may have died since
+                channel = await self._running()
+                with suppress(OSError):
+                    channel.send({"container": spec}, files)
+                    reply = await _reply(channel)
+                if reply is not None:
+                    break
+                self._end()
+        if reply is None or "started" not in reply:
+            reason = "the fork server ended" if reply is None else reply.get("refused")
+            raise ModelFailure(f"no process could be started for the model: {reason}")
+        return int(reply["started"])
+
+    def size_bytes(self) -> int:
+        """Memory that each container has in common with it."""
+        return 0 if self._process is None else resident_bytes(self._process.pid)
+
+    async def warm(self) -> None:
+        """Start it, so that the first model need not wait for that."""
+        async with self._lock:
+            await self._running()
+
+    def close(self) -> None:
+        """End it; what was forked ends with it."""
+        self._end()
+
+    async def _running(self) -> Channel:
+        if self._channel is not None:
+            return self._channel
+        channel, theirs = Channel.pair()
+        with theirs:
+            files = [theirs.fileno()]
+            self._process = run_runner(sys.executable, "--fork-server", files, env=self._environment, cwd="/")
+        self._channel = channel
+        try:
+            async with asyncio.timeout(_READY_S):
+                ready = await channel.receive()
+        except BaseException:
+            self._end()
+            raise
+        if ready is None:
+            self._end()
+            raise ModelFailure("the fork server of the containers does not start")
+        return channel
+
+    def _end(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+async def _reply(channel: Channel) -> dict[str, Any] | None:
+    """What the fork server says to what it was asked; None if it ended."""
+    answering = asyncio.ensure_future(_receive(channel))
+    try:
+        return await asyncio.shield(answering)
+    except (
+        asyncio.CancelledError
+    ):  # whoever asked has gone; a reply that nobody reads would be the next one's
+        reply = await answering
+        if reply is not None and "started" in reply:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(reply["started"], signal.SIGKILL)
+        raise
+
+
+async def _receive(channel: Channel) -> dict[str, Any] | None:
+    while (reply := await channel.receive()) is not None and "ended" in reply:
+        pass  # a container that ended: whoever listens to it knows
+    return reply
+
+
+def run_runner(python: str, role: str, files: Sequence[int], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process of the runner with these open files, whose numbers it is told. Raises OSError."""
+    command = [python, "-I", str(RUNNER), role, *map(str, files)]
+    return subprocess.Popen(command, pass_fds=files, stdin=subprocess.DEVNULL, **options)  # noqa: S603 - ours
+
+
+def machine_environment() -> dict[str, str]:
+    """The variables that every container has: the machine's, none of this server's, no secret of AWS."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept.setdefault("PATH", os.defpath)
+    return kept

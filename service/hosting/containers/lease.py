@@ -1,0 +1,112 @@
+"""The other end of a lease: how a gateway, or a process of a job, gets a container and keeps it.
+
+Not in here: what stands at the other end (container_host).
+"""
+
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from service.errors import ModelFault, ModelUnreachable
+from service.hosting.containers.calls import fault_of
+from service.hosting.containers.container_host import DOOR
+from service.hosting.containers.spec import ContainerSpec, Loaded
+
+_COMES_BACK_S: Final = 10.0  # in which a model host that died is there again
+_LOOK_S: Final = 0.02
+_READ_BYTES: Final = 1 << 16
+
+
+class Lease:
+    """A container that stands as long as this is not closed."""
+
+    def __init__(
+        self, connection: socket.socket, loaded: Loaded, address: str, workers: int, size_bytes: int
+    ) -> None:
+        self.loaded = loaded
+        self.workers = workers
+        self.address = address
+        self.size_bytes = size_bytes
+        """This process's part of the memory that the container holds; `look` brings it up to date."""
+        self.lost: ModelFault | None = None
+        """Why the container cannot be used any more, if so."""
+        self._connection = connection
+        self._rest = b""
+        connection.setblocking(False)
+
+    def look(self) -> bool:
+        """Take in the news; whether the container can still be used. Does not wait."""
+        while self.lost is None:
+            try:
+                data = self._connection.recv(_READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.lost = ModelUnreachable("The process that runs the models of scripts ended.")
+                break
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                self._hear(orjson.loads(line))
+        return self.lost is None
+
+    def close(self) -> None:
+        """Give it back; once nobody has a lease of it any more the container ends."""
+        self._connection.close()
+
+    def _hear(self, news: Mapping[str, Any]) -> None:
+        if "size_bytes" in news:
+            self.size_bytes = news["size_bytes"]
+        if "broken" in news:
+            self.lost = _fault(news["broken"])
+
+
+def take_lease(folder: Path, spec: ContainerSpec) -> Lease:
+    """Have a container stand. Blocks until its model is loaded.
+
+    `folder` is that of the container host.
+
+    Raises:
+        ModelFault: it cannot be loaded.
+        ModelUnreachable: nobody owns containers there, or no more.
+    """
+    connection = _connected(folder)
+    try:
+        connection.sendall(spec.to_json() + b"\n")
+        with connection.makefile("rb") as reader:
+            line = reader.readline()
+    except OSError:
+        line = b""
+    except BaseException:
+        connection.close()
+        raise
+    told = orjson.loads(line) if line.endswith(b"\n") else {}
+    if "ready" not in told:
+        connection.close()
+        if "failed" in told:
+            raise _fault(told["failed"])
+        raise ModelUnreachable("The process that runs the models of scripts ended while this one was loaded.")
+    return Lease(connection, Loaded.of(told["ready"]), told["address"], spec.workers, told["size_bytes"])
+
+
+def _connected(folder: Path) -> socket.socket:
+    end_s = time.monotonic() + _COMES_BACK_S
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with suppress(FileNotFoundError, ConnectionRefusedError):
+            connection.connect(str(folder / DOOR))
+            return connection
+        connection.close()
+        if time.monotonic() > end_s:
+            raise ModelUnreachable("The process that runs the models of scripts is not there.")
+        time.sleep(_LOOK_S)
+
+
+def _fault(told: Mapping[str, Any]) -> ModelFault:
+    return fault_of(told["message"], told["status"])

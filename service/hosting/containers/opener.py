@@ -1,0 +1,68 @@
+"""How whoever loads models gets containers: where their host is, and what each may take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from service.errors import ModelFailure
+from service.hosting.containers.lease import Lease, take_lease
+from service.hosting.containers.spec import ContainerSpec
+from service.media.types import JSON
+
+WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
+_MOST_WORKERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """The containers of one host.
+
+    `workers` are those of a container whose environment names no other number; a call may take `timeout_s`,
+    all processes of one container together `memory_bytes`, 0 for any. So many `sharers` count equal parts of
+    what it holds.
+    """
+
+    folder: Path
+    workers: int
+    timeout_s: float
+    memory_bytes: int = 0
+    sharers: int = 1
+    load_timeout_s: float = 600.0
+
+    def for_job(self, workers: int, timeout_s: float) -> "Containers":
+        """Those for a job of so many calls at once, each of which may take so long."""
+        return replace(self, workers=workers, timeout_s=timeout_s, sharers=1)
+
+    def open(
+        self,
+        model_dir: Path,
+        version: str,
+        environment: Mapping[str, str],
+        program: Path | None,
+        code_dirs: tuple[Path, ...],
+    ) -> Lease:
+        """Have a container of a model stand. Blocking; raises ModelFault."""
+        return take_lease(
+            self.folder,
+            ContainerSpec(
+                name=model_dir.name,
+                version=version,
+                model_dir=str(model_dir),
+                code_dirs=tuple(map(str, code_dirs)),
+                program="" if program is None else str(program),
+                environment=dict(environment),
+                default_accept=environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON),
+                workers=self._workers(environment),
+                timeout_s=self.timeout_s,
+                load_timeout_s=self.load_timeout_s,
+                memory_bytes=self.memory_bytes,
+            ),
+        )
+
+    def _workers(self, environment: Mapping[str, str]) -> int:
+        named = environment.get(WORKERS, "")
+        if not named:
+            return self.workers
+        if not named.isdecimal() or not 1 <= int(named) <= _MOST_WORKERS:
+            raise ModelFailure(f"{WORKERS} must be a number from 1 to {_MOST_WORKERS}, not {named!r}")
+        return int(named)

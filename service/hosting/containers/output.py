@@ -1,0 +1,86 @@
+"""What a container's processes print, taken over into the log; whatever they print, it harms nobody."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from time import monotonic
+
+_READ_BYTES = 1 << 16
+_MOST_LINE_CHARS = 4096
+_MOST_LINES = 200  # in each _INTERVAL_S, the rest is counted
+_INTERVAL_S = 5.0
+
+
+class Output:
+    """Reads one pipe until all that may write to it are gone."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """`tell` is told each line, without its end."""
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._reader, self.writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._rest = b""
+        self._told = self._left_out = 0
+        self._until_s = 0.0
+        self.last: str = ""
+        self._loop.add_reader(self._reader, self._read)
+
+    def handed_over(self) -> None:
+        """The other process has its copy of the writing end."""
+        os.close(self.writer)
+        self.writer = -1
+
+    def close(self) -> None:
+        """Read what is there, and no more."""
+        if self._reader >= 0:
+            self._read()
+        self._end()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._reader, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end()
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _READ_BYTES:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip()[:_MOST_LINE_CHARS]
+        if not text:
+            return
+        self.last = text
+        if (now_s := monotonic()) > self._until_s:
+            self._tell_left_out()
+            self._told, self._until_s = 0, now_s + _INTERVAL_S
+        if self._told < _MOST_LINES:
+            self._told += 1
+            self._tell(text)
+        else:
+            self._left_out += 1
+
+    def _tell_left_out(self) -> None:
+        if self._left_out:
+            self._tell(f"… and {self._left_out} more lines, which were left out")
+            self._left_out = 0
+
+    def _end(self) -> None:
+        if self._reader < 0:
+            return
+        self._loop.remove_reader(self._reader)
+        os.close(self._reader)
+        self._reader = -1
+        if self.writer >= 0:
+            self.handed_over()
+        if self._rest:
+            self._take(self._rest)
+            self._rest = b""
+        self._tell_left_out()

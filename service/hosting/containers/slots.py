@@ -1,0 +1,42 @@
+"""Memory that a container's workers share with the model host: what each is at, without a message.
+
+One record of 16 bytes per worker, both unsigned and little-endian: how many calls it has begun, and when it
+took up the present one, in nanoseconds of the monotonic clock; 0 while it waits.
+"""
+
+import mmap
+import os
+import struct
+import tempfile
+import time
+
+_RECORD = struct.Struct("<QQ")
+
+
+class Slots:
+    """The records of `count` workers."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        with tempfile.TemporaryFile() as file:
+            os.ftruncate(file.fileno(), count * _RECORD.size)
+            self.descriptor = os.dup(file.fileno())
+        self._shared = mmap.mmap(self.descriptor, count * _RECORD.size)
+
+    def busy_s(self, slot: int) -> float | None:
+        """For how long a worker has been at its present call; None while it waits."""
+        _, since_ns = _RECORD.unpack_from(self._shared, slot * _RECORD.size)
+        return (time.monotonic_ns() - since_ns) / 1e9 if since_ns else None
+
+    def calls(self, slot: int) -> int:
+        """How many calls this slot's workers have begun."""
+        return int(_RECORD.unpack_from(self._shared, slot * _RECORD.size)[0])
+
+    def clear(self, slot: int) -> None:
+        """Its worker is gone; another one will take its place."""
+        _RECORD.pack_into(self._shared, slot * _RECORD.size, self.calls(slot), 0)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._shared.close()
+        os.close(self.descriptor)

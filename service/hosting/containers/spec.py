@@ -1,0 +1,92 @@
+"""What a container is asked to be, and what it tells once it stands.
+
+Values only, and how they are written for the wires between gateway, model host and runner.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+from service.media.types import JSON, PICKLES
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One model with code of its own; what is equal in all members is one container.
+
+    `version` changes whenever its files do. `program` is the script's path, "" where the model has none;
+    `code_dirs` are where its modules lie. `environment` is the model's own; `python` is the interpreter of an
+    environment made for it, "" for the server's. Times are in seconds,
+    `memory_bytes` is what all its processes may hold, 0 for any.
+    """
+
+    name: str
+    version: str
+    model_dir: str
+    code_dirs: tuple[str, ...] = ()
+    program: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    default_accept: str = JSON
+    workers: int = 1
+    python: str = ""
+    timeout_s: float = 60.0
+    load_timeout_s: float = 600.0
+    memory_bytes: int = 0
+
+    @property
+    def key(self) -> str:
+        """The same for equal specs, in 32 hexadecimal digits."""
+        return hashlib.sha256(self.to_json()).hexdigest()[:32]
+
+    def to_json(self) -> bytes:
+        """As one line of JSON, members in order."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "ContainerSpec":
+        """What `to_json` wrote."""
+        members = orjson.loads(text)
+        return cls(**{**members, "code_dirs": tuple(members["code_dirs"])})
+
+    def for_runner(self, machine: Mapping[str, str]) -> dict[str, Any]:
+        """What the runner is told; `machine` are the variables that every container has."""
+        return {
+            "model_dir": self.model_dir,
+            "code_dirs": self.code_dirs,
+            "program": self.program or None,
+            "environment": {**machine, **self.environment, "SM_MODEL_DIR": self.model_dir},
+            "user_environment": dict(self.environment),
+            "model_files": PICKLES,
+            "default_accept": self.default_accept,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a container tells of its model once that is loaded.
+
+    `functions` are those of its script; `kind` is the class of what was loaded. `threads` are those that it
+    has: with more than one it cannot be forked any more. `interface` is what the model takes and gives, as
+    the runner describes it.
+    """
+
+    seconds: float
+    threads: int = 1
+    functions: tuple[str, ...] = ()
+    kind: str = ""
+    execution_parameters: bool = False
+    interface: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> "Loaded":
+        """Of the members that came over a wire; those that are not known are passed over."""
+        known: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            value = members.get(name)
+            if value is not None:
+                known[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**known)

@@ -1,0 +1,94 @@
+"""The model host's life: the process that owns the containers, which all others of the family share."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from service.hosting.containers.container_host import ContainerHost
+from service.hosting.containers.forks import ForkServer, machine_environment
+from service.hosting.containers.opener import Containers
+from service.processes.child import is_orphaned
+from service.processes.private import private_folder
+from service.settings import Settings, count_cpus
+
+_LOOK_S = 0.05
+_HANDLED = (signal.SIGTERM, signal.SIGINT)
+
+
+def run_model_host(folder: Path, parent_pid: int) -> int:
+    """Own the containers of `folder`, until SIGTERM and the last lease is back, or the parent is gone."""
+    asyncio.run(_live(folder, parent_pid))
+    return 0
+
+
+@contextmanager
+def family_containers(settings: Settings) -> Iterator[Containers]:
+    """Those of a family, one process of which is to be their host; its gateways share them."""
+    with private_folder(settings.data) as folder:
+        yield _containers(settings, folder, settings.gateways)
+
+
+@contextmanager
+def containers_beside(settings: Settings) -> Iterator[Containers]:
+    """Containers for a process that has no family; call it while that has one thread."""
+    with private_folder(settings.data if settings.data.is_dir() else None) as folder:
+        pid = _fork_host(folder)
+        try:
+            yield _containers(settings, folder, 1)
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            os.waitpid(pid, 0)
+
+
+def _containers(settings: Settings, folder: Path, sharers: int) -> Containers:
+    """The containers whose host is in `folder`, for so many processes that share them."""
+    return Containers(folder, count_cpus(), settings.model_timeout_s, settings.container_memory, sharers)
+
+
+def _fork_host(folder: Path) -> int:
+    parent = os.getpid()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # the parent's handlers are not for the child
+    try:
+        pid = os.fork()
+        if not pid:
+            _be_child(folder, parent, mask)
+        return pid
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _be_child(folder: Path, parent_pid: int, mask: Iterable[int]) -> NoReturn:
+    code = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the other one decides
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        code = run_model_host(folder, parent_pid)
+    finally:
+        os._exit(code)
+
+
+async def _live(folder: Path, parent_pid: int) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    environment = machine_environment()
+    host = ContainerHost(folder, ForkServer(environment), environment)
+    await host.open()
+    measuring = loop.create_task(host.measure())
+    end = loop.create_future()
+
+    def look() -> None:
+        if is_orphaned(parent_pid) or (stop.is_set() and not host.is_needed):
+            end.set_result(None)
+        else:
+            loop.call_later(_LOOK_S, look)
+
+    look()
+    await end
+    measuring.cancel()
+    await host.close()

@@ -34,9 +34,10 @@ JSON, CSV, LINES, NPY = WRITTEN = (
     "application/jsonlines",
     "application/x-npy",
 )
-_TEXT = "text/plain"
+_TEXT, _FORM = "text/plain", "application/x-www-form-urlencoded"
 LABEL, PROBABILITIES = OUTPUTS = ("predicted_label", "probabilities")
 _SHOWN = f"{', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}"
+_ALIASES = dict.fromkeys(("application/x-jsonlines", "application/jsonl"), LINES)
 _GAPS = frozenset({"", "na", "nan", "null", "none"})
 _TRUTHS = {"true": 1.0, "false": 0.0}
 _VECTORIZERS = frozenset({"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"})
@@ -167,8 +168,9 @@ def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
     kind, parameters = _parsed(content_type)
     texts = model is not None and model.reads == "texts"
     if kind not in (*WRITTEN, _TEXT) or (kind == _TEXT and not texts):
+        curl = ", which curl says when told nothing," if kind == _FORM else ""
         raise RefusedCall(
-            f"Content-Type '{content_type}' is not read; send {_SHOWN}, or define input_fn.", 415
+            f"Content-Type '{content_type}'{curl} is not read; send {_SHOWN}, or define input_fn.", 415
         )
     if not body:
         raise RefusedCall("The body is empty.")
@@ -176,9 +178,8 @@ def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
         if kind == NPY:
             array = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
             return model.shaped(array) if model and array.dtype.kind in "biuf" else array
-        text = body.decode(
-            "latin-1" if parameters.get("charset", "").lower() == "iso-8859-1" else "utf-8-sig"
-        )
+        is_latin = parameters.get("charset", "").lower() in ("iso-8859-1", "latin-1", "latin1")
+        text = body.decode("latin-1" if is_latin else "utf-8-sig")
         if kind == _TEXT:
             return [text[:-1] if text.endswith("\n") else text]
         if kind == CSV:
@@ -198,7 +199,8 @@ def decode(body: bytes, content_type: str, model: Fitted | None) -> Any:
 def _parsed(header: str) -> tuple[str, dict[str, str]]:
     kind, *rest = header.split(";")
     pairs = (part.partition("=") for part in rest)
-    return kind.strip().lower(), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
+    kind = kind.strip().lower()
+    return _ALIASES.get(kind, kind), {name.strip().lower(): value.strip(' "') for name, _, value in pairs}
 
 
 def _rows(document: Any, model: Fitted | None) -> Any:
@@ -244,13 +246,13 @@ def _records(records: list[Any], model: Fitted | None) -> Any:
 
 def _csv_rows(text: str, model: Fitted | None, header: str | None) -> Any:
     rows = list(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True))
-    names, first = (model.names if model else None) or [], rows[0]
+    names, first = (model.names if model else None) or [], rows[0] if rows else []
     headed = header != "absent" and sorted(first) == sorted(names)
     rows = rows[1:] if headed or header == "present" else rows
-    if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise RefusedCall(
-            "There is no row below the header." if not rows else "The rows have not the same length."
-        )
+    if not rows:
+        raise RefusedCall("There is no row below the header." if first else "There is no row.")
+    if any(len(row) != len(rows[0]) for row in rows):
+        raise RefusedCall("The rows have not the same length.")
     if headed:
         places = [first.index(name) for name in names]
         rows = [[row[place] for place in places] for row in rows]
@@ -294,7 +296,8 @@ def choose(accept: str, default: str) -> tuple[str, tuple[str, ...]]:
         ranges.append((less, kind, parameters.get("output", "")))
     for less, kind, output in sorted(ranges, key=lambda each: each[0]):
         for offer in (default, *WRITTEN) if less else ():
-            if kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1])):
+            fits = kind in ("*/*", offer) or (kind.endswith("/*") and offer.startswith(kind[:-1]))
+            if fits and offer in WRITTEN:
                 return offer, outputs(output)
     raise RefusedCall(f"Accept '{accept}' names nothing that can be written; ask for {_SHOWN}.", 406)
 

@@ -151,7 +151,7 @@ class ScriptedModel:
             prediction = self._predict(context, data)
         else:
             prediction = self._fitted.predict(data, output or self._output, form)
-        result = write(context, prediction, accept) if write else (prediction,)
+        result = write(context, prediction, accept) if write else encode(prediction, form)
         return self._reply(result, accept if write else form, context)
 
     def _predict(self, context: Context | None, data: Any) -> Any:
@@ -161,7 +161,8 @@ class ScriptedModel:
         except Exception as error:
             width = getattr(self._model, "n_features_in_", None)
             has = data.shape[1] if getattr(data, "ndim", 0) == 2 else width
-            if "input_fn" in self._handlers or not isinstance(width, int) or has == width:
+            known = isinstance(width, int) and "input_fn" not in self._handlers
+            if not known or has == width or hasattr(error, "status_code"):
                 raise
             said = f"X has {has} features, but {type(self._model).__name__} is expecting {width}"
             raise RefusedCall(f"{said} (predict_fn: {error}).") from error
@@ -172,9 +173,7 @@ class ScriptedModel:
         if context is not None:
             status, headers = context.response_status, context.response_headers
             kind = headers.get("content-type", kind)
-        if isinstance(result, tuple) and len(result) == 1:  # a built-in answer, of any kind
-            result = encode(result[0], kind)
-        elif isinstance(result, tuple) and len(result) == 2:
+        if isinstance(result, tuple) and len(result) == 2:
             result, said = result
             if isinstance(said, int):  # (body, status), as in flask
                 status = said

@@ -118,10 +118,14 @@ def _send(connection: Socket, content: dict[str, Any]) -> None:
 
 
 def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    _follow_parent()
     if os.getppid() != parent:
         _exit(1)
+
+
+def _follow_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
 # ---- fork server
@@ -142,6 +146,8 @@ def _serve_forks(host: Socket) -> NoReturn:
         _send(host, {"ready": True})
         for event in _events(host, pipe[0]):
             if isinstance(event, _Ended):
+                with suppress(OSError):  # what handlers started goes with their container
+                    os.killpg(event.pid, signal.SIGKILL)
                 _send(host, {"ended": event.pid, "status": event.status})
                 continue
             _send(host, _start(event, host, pipe))
@@ -194,6 +200,8 @@ def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: 
         if "loaded" in told:
             _set_apart()
             _follow(host, workers, lambda slot: serve(listener, Slot(slots, slot), endpoint.answer))
+    if "loaded" in told and os.getpgrp() == getpid():
+        os.killpg(0, signal.SIGKILL)  # itself, its workers, and what their handlers started
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
     _exit(0 if "loaded" in told else 1)
@@ -224,6 +232,7 @@ def _follow(host: Socket, workers: dict[int, int], work: Callable[[int], NoRetur
             _die_with(own)
             host.close()
             _reseed()
+            os.register_at_fork(after_in_child=_follow_parent)  # what handlers fork ends with their worker
             work(slot)
         workers[pid] = slot
         _send(host, {"worker": pid, "slot": slot})

@@ -82,6 +82,7 @@ def test_null_is_nan(serving: Any) -> None:
     [
         (b"{", "application/json", 400, "The body is not application/json: Expecting"),
         (b"", "application/json", 400, "The body is empty."),
+        (b"\n", "text/csv", 400, "There is no row."),
         (b"\xff", "application/json", 400, "The body is not application/json: 'utf-8' codec"),
         (b"[[1], [2, 3]]", "application/json", 400, "The rows are not alike"),
         (b"1,2\n3\n", "text/csv", 400, "The rows have not the same length."),
@@ -90,6 +91,12 @@ def test_null_is_nan(serving: Any) -> None:
         (npy([{}], dtype=object), "application/x-npy", 400, "The body holds pickled objects"),
         (npy([1.0] * 9)[:-8], "application/x-npy", 400, "The body is not application/x-npy"),
         (b"<a/>", "text/xml", 415, "Content-Type 'text/xml' is not read; send application/json, text/csv"),
+        (
+            b"1",
+            "application/x-www-form-urlencoded",
+            415,
+            "Content-Type 'application/x-www-form-urlencoded', which",
+        ),
         (b"words", "text/plain", 415, "Content-Type 'text/plain' is not read"),
     ],
 )
@@ -120,6 +127,7 @@ def test_a_script_with_model_fn_alone_predicts(deploy: Deploy, iris: Any) -> Non
     both = container.call(FLOWERS, accept='text/csv; output="predicted_label,probabilities"').text
     assert [line.count(",") for line in both.splitlines()] == [3, 3]
     assert container.call(FLOWERS, accept="application/json; output=colour").status == 406
+    assert container.call(FLOWERS, accept="application/jsonl").kind == "application/jsonlines"
     short = container.call([[1, 2]])
     assert (short.status, short.text[:48]) == (400, "X has 2 features, but LogisticRegression is expe")
     assert "'Berlin'" in container.call(b"1,2,3,Berlin", "text/csv").text

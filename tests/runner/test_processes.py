@@ -17,6 +17,8 @@ import pytest
 from tests.runner.conftest import FLOWERS, Deploy
 from tests.runner.containers import RUNNER, WAIT_S, Container, ForkServer, start_alone
 
+pytestmark = pytest.mark.family
+
 ODD = """
 import json, os, signal, sys, threading, time
 import random
@@ -30,6 +32,10 @@ def predict_fn(what, model):
     if what == "abort": os.abort()
     if what == "close": os.closerange(3, 1000); return "closed"
     if what == "kill": os.kill(os.getpid(), signal.SIGKILL)
+    if what == "print": print("called")
+    if what == "wait":
+        while not os.path.exists("../go"): time.sleep(0.01)
+        return "waited"
     if what == "hang": time.sleep(1000)
     if what == "random": return [random.random(), float(np.random.random())]
     if what == "thread": return threading.current_thread() is threading.main_thread()
@@ -44,8 +50,9 @@ def predict_fn(what, model):
         if os.fork() == 0: raise SystemExit(1)
         return "parent"
     if what == "forked and slept":
-        if os.fork() == 0: time.sleep(1000)
-        return "parent"
+        child = os.fork()
+        if child == 0: time.sleep(1000)
+        return child
     if what == "alarm":
         def rang(number, frame): raise TimeoutError("rang")
         signal.signal(signal.SIGALRM, rang); signal.setitimer(signal.ITIMER_REAL, 0.01)
@@ -54,6 +61,9 @@ def predict_fn(what, model):
         import subprocess
         code = "import os, sys; print(sorted(os.listdir('/proc/self/fd')), sys.path[-1])"
         return subprocess.run(["python", "-c", code], stdout=subprocess.PIPE, text=True).stdout
+    if what == "background":
+        import subprocess
+        return subprocess.Popen(["sleep", "1000"]).pid
     if what == "processes":
         import multiprocessing
         with multiprocessing.get_context("fork").Pool(2) as pool: return pool.map(abs, [-1, -2])
@@ -142,7 +152,7 @@ def test_a_call_that_hangs_is_seen_and_its_worker_can_be_killed(odd: Container) 
 def test_a_child_that_a_handler_forks_never_answers(odd: Container) -> None:
     assert odd.call("fork").json == [True, odd.workers[0]]
     assert odd.call("forked and raised").json == "parent"
-    assert odd.call("forked and slept").json == "parent"
+    assert odd.call("forked and slept").json > 1
     assert odd.call("pid").json == odd.workers[0]
 
 
@@ -171,6 +181,21 @@ def test_workers_have_random_numbers_of_their_own(deploy: Deploy) -> None:
     assert not set(first) & set(second)
 
 
+def test_a_call_whose_caller_has_gone_while_it_waited_is_not_made(odd: Container) -> None:
+    request = b"POST /invocations HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s"
+    with odd.begin(request % (6, b'"wait"')) as slow:  # the one worker is busy, the next call waits
+        while not odd.calls_of(0)[1]:
+            time.sleep(0.001)
+        odd.begin(request % (7, b'"print"')).close()
+        kept = odd.begin(request % (5, b'"pid"'))
+        Path(odd.spec["model_dir"], "go").touch()
+        assert odd.answer(slow).json == "waited"
+    with kept:
+        assert odd.answer(kept).json == odd.workers[0]
+    assert odd.calls_of(0)[0] == 2
+    assert "called" not in odd.said()
+
+
 def test_large_bodies_pass_both_ways_and_silent_callers_do_no_harm(odd: Container) -> None:
     assert odd.call("z" * 3_000_000).json == "z" * 3_000_000
     assert len(odd.call("big7000000").body) == 7_000_002
@@ -197,15 +222,22 @@ def test_a_model_may_print_what_nobody_waits_for(odd: Container) -> None:
 @pytest.mark.parametrize("how", ["close", "kill the template", "kill the group"])
 def test_nothing_of_a_container_outlives_it(deploy: Deploy, fork_server: ForkServer, how: str) -> None:
     container = deploy(ODD).work(1)
+    children = [container.call("forked and slept").json, container.call("background").json]
     if how == "close":
         container.control.close()
     elif how == "kill the template":
         os.kill(container.pid, signal.SIGKILL)
     else:
         os.killpg(container.pid, signal.SIGKILL)
-    assert fork_server.status_of(container.pid) == (0 if how == "close" else signal.SIGKILL)
-    for pid in container.workers.values():
+    assert fork_server.status_of(container.pid) == signal.SIGKILL
+    for pid in (*container.workers.values(), *children):
         await_end(pid)
+
+
+def test_what_a_handler_forks_ends_with_its_worker(odd: Container) -> None:
+    child = odd.call("forked and slept").json
+    os.kill(odd.workers[0], signal.SIGKILL)
+    await_end(child)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +297,7 @@ def test_a_container_of_another_environment_runs_alone(given: Deploy, iris: Any)
         assert container.work(0, 1).call(FLOWERS).json == [0, 2]
         assert os.getpgid(process.pid) == process.pid
         container.control.close()
-        assert process.wait(WAIT_S) == 0
+        assert process.wait(WAIT_S) == -signal.SIGKILL
     for pid in container.workers.values():
         await_end(pid)
 

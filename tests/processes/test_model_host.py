@@ -109,9 +109,10 @@ def test_each_process_may_be_killed_and_none_is_orphaned(server: RunningServer) 
             if name == "keeper"
             else getattr(Processes.of(server), name)
         )
+        doomed = [victim, *victim.children(recursive=True)]
         victim.kill()
-        wait_until(lambda victim=victim: is_over(victim))  # type: ignore[misc]
-        wait_until(lambda: len(server.children()) == 4, PATIENCE_S)
+        wait_until(lambda doomed=doomed: all(is_over(process) for process in doomed))  # type: ignore[misc]
+        wait_until(lambda: len(server.children()) == 4 and len(server.gateways()) == 2, PATIENCE_S)
         wait_until(lambda: answers(server), PATIENCE_S)
         server.wait_ready()
 

@@ -30,6 +30,7 @@
     │   └── ObjectChanged           another one has its key than the one to be replaced
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
+    ├── NotInstalled                packages cannot be installed, or not with this interpreter
     ├── RecordError                 a stream is not made of such records as it should be
     ├── PathError                   a JSONPath is not of the subset, or finds nothing
     ├── ClientGone                  the client left before its request was whole
@@ -242,6 +243,14 @@ class BrokenOff(SagebirdError):
 
     def __init__(self) -> None:
         super().__init__("The work was broken off.")
+
+
+class NotInstalled(SagebirdError):
+    """Packages cannot be installed; with another interpreter they may, unless it is `final`."""
+
+    def __init__(self, message: str, *, final: bool) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class RecordError(SagebirdError):

@@ -8,8 +8,8 @@ import typer
 
 from service.cli.refusal import fail
 from service.cli.told import told
+from service.errors import NotInstalled
 from service.hosting.environments.beside import install_beside
-from service.hosting.environments.installer import NotInstalled
 from service.settings import load_settings
 
 
@@ -37,7 +37,7 @@ def install(
     try:
         install_beside(packages or (), listed, settings.wheels, _show)
     except NotInstalled as error:
-        fail(f"{error.reason}.")
+        fail(f"{error.message}.")
 
 
 def _show(line: str) -> None:

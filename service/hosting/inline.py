@@ -23,7 +23,7 @@ from service.hosting.cache.freshness import Freshness
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.containers.opener import Containers
-from service.hosting.environments.asked import Asked
+from service.hosting.environments.asked import Requirements
 from service.hosting.environments.making import Making
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Call, HostedModel, Interface, Model
@@ -58,7 +58,7 @@ class _PreparedModel:
     contents: Contents
     runtime: Runtime
     estimate_bytes: int
-    asked: Asked | None
+    asked: Requirements | None
     making: Making | None
     end: Callable[[], object]
 

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from service.errors import SagebirdError, StartupError
+from service.errors import NotInstalled, SagebirdError, StartupError
 from service.hosting.artifacts.debris import sweep
 from service.hosting.environments.beside import install_beside, listed_is_here
-from service.hosting.environments.installer import NotInstalled
 from service.http.door import end_listening
 from service.log import get_logger
 from service.objects.resolver import Resolver
@@ -75,7 +74,7 @@ def install_listed(settings: Settings) -> None:
             log.info("packages are installed", listed=str(file))
             install_beside((), file, settings.wheels, lambda line: log.debug("uv", line=line))
     except NotInstalled as error:
-        log.warning("packages are not installed", listed=str(file), reason=error.reason)
+        log.warning("packages are not installed", listed=str(file), reason=error.message)
 
 
 def _tell_unknown_pins(settings: Settings) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from service.errors import ModelFailure
+from service.errors import ModelFailure, NotInstalled
 from service.hosting.artifacts.requirements import lacking, read_requirements
-from service.hosting.environments.installer import NotInstalled, Tell, install
+from service.hosting.environments.installer import Tell, install
 
 _DISTRIBUTION: Final = "sagebird"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")

@@ -24,6 +24,8 @@ _ONLY_WHEELS: Final = (
 # The kernel ends uv with whoever asked for it, so that nobody fills a folder that another one clears.
 _GUARD: Final = """
 import ctypes, os, sys
+
+from service.errors import NotInstalled
 parent = int(sys.argv[1])
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
@@ -38,15 +40,6 @@ _DEPENDS_ON_PYTHON: Final = re.compile(
 )
 
 Tell = Callable[[str], None]
-
-
-class NotInstalled(Exception):
-    """Why uv did not do what it was asked for; with another interpreter it may, unless it is `final`."""
-
-    def __init__(self, reason: str, *, final: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.final = final
 
 
 def make_environment(folder: Path, python: str, cache: Path, tell: Tell) -> None:

@@ -7,16 +7,24 @@ from types import MappingProxyType
 BUILT_IN = "sagebird/sklearn"
 """The image of models that need none."""
 
-_RUNS = re.compile(r"(?:^|/)(?:sagemaker-scikit-learn|sagebird/sklearn|sagebird-sklearn)(?:[:@].*)?$")
-_FRAMEWORKS = MappingProxyType({"sagemaker-scikit-learn": "scikit-learn"})
+_RUNS = re.compile(
+    r"(?:^|/)(?:sagemaker-(?:scikit-learn|xgboost|pytorch|pytorch-inference)|sagebird/sklearn|sagebird-sklearn)"
+    r"(?:[:@].*)?$"
+    r"|\.amazonaws\.com/(?:xgboost|pytorch-inference)(?:[:@].*)?$"
+)
+_XGBOOST = re.compile(r"(?:^|/)(?:sagemaker-)?xgboost(?:[:@].*)?$")
+_FRAMEWORKS = MappingProxyType(
+    {"sagemaker-scikit-learn": "scikit-learn", "sagemaker-xgboost": "xgboost", "pytorch-inference": "torch"}
+)
 """AWS's images whose tags name a version of a package -> that package."""
 _TAG = re.compile(r"(?:^|/)(?P<name>[a-z-]+):(?P<version>\d+\.\d+(?:\.\d+)?)(?:-|$)")
 
 
 def runs_here(image: str) -> bool:
-    """Whether the built-in runtime can stand in for an image: sagebird's own, or AWS's scikit-learn image.
+    """Whether the runtimes of this server can stand in for an image.
 
-    AWS's is `<account>.dkr.ecr.<region>.amazonaws.com/sagemaker-scikit-learn:<version>-cpu-py3`.
+    Sagebird's own, and AWS's of scikit-learn, XGBoost and PyTorch, such as
+    `<account>.dkr.ecr.<region>.amazonaws.com/sagemaker-scikit-learn:<version>-cpu-py3`.
     """
     return _RUNS.search(image) is not None
 
@@ -31,6 +39,11 @@ def framework_of(image: str) -> tuple[str, str] | None:
         return None
     version = found["version"]
     return _FRAMEWORKS[found["name"]], f"=={version}.*" if version.count(".") == 1 else f"=={version}"
+
+
+def is_xgboost(image: str) -> bool:
+    """Whether it is AWS's image of XGBoost, where all files of a model without a script are boosters."""
+    return _XGBOOST.search(image) is not None
 
 
 def resolved_image(image: str) -> str:

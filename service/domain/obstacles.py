@@ -4,8 +4,9 @@
 def image_cannot_run(image: str) -> str:
     """The built-in runtime stands in for these images only; any other would need its own container."""
     return (
-        f"the image {image} cannot run here: sagebird runs sagebird/sklearn and AWS's scikit-learn images "
-        "(…/sagemaker-scikit-learn:VERSION)."
+        f"the image {image} cannot run here: sagebird runs sagebird/sklearn and AWS's images of "
+        "scikit-learn, XGBoost and PyTorch (…/sagemaker-scikit-learn:VERSION, …/sagemaker-xgboost:VERSION, "
+        "…/pytorch-inference:VERSION)."
     )
 
 

@@ -42,12 +42,12 @@ def test_scikit_learn_images_run(control: Control, image: str) -> None:
 
 
 def test_an_image_that_cannot_run_fails_its_endpoint_and_says_what_can(control: Control) -> None:
-    control.create_model(Image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.1")
+    control.create_model(Image="763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.1")
 
     sentence = reason(control)
 
     assert sentence.startswith(
-        UNHEALTHY.format("a") + "the image 763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-"
+        UNHEALTHY.format("a") + "the image 763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-"
     )
     assert "sagebird/sklearn" in sentence
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.domain.image import BUILT_IN, framework_of, resolved_image, runs_here
+from service.domain.image import BUILT_IN, framework_of, is_xgboost, resolved_image, runs_here
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,27 @@ def test_scikit_learn_images_run_in_the_built_in_runtime(image: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("image", "xgboost"),
+    [
+        ("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1", True),
+        ("sagemaker-xgboost:1.7-1", True),
+        ("811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:1", True),
+        ("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.1-cpu-py310", False),
+        ("520713654638.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-pytorch:1.1.0-cpu-py3", False),
+        (BUILT_IN, False),
+    ],
+)
+def test_images_of_other_frameworks_run_too(image: str, xgboost: bool) -> None:
+    assert runs_here(image)
+    assert is_xgboost(image) == xgboost
+
+
+@pytest.mark.parametrize(
     "image",
     [
-        "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.1-cpu-py310",
+        "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.1-cpu-py310",
+        "pytorch-inference:2.1",
+        "xgboost:1",
         "my-sagemaker-scikit-learn-fork:1",
         "sagemaker-scikit-learn/other",
         "",
@@ -51,6 +69,14 @@ def test_a_resolved_image_has_a_digest_in_place_of_its_tag() -> None:
 )
 def test_the_tag_of_an_image_of_aws_names_a_version(image: str, version: str) -> None:
     assert framework_of(image) == ("scikit-learn", version)
+
+
+def test_images_of_other_frameworks_name_versions_too() -> None:
+    assert framework_of("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1") == (
+        "xgboost",
+        "==1.7.*",
+    )
+    assert framework_of("a.amazonaws.com/pytorch-inference:2.1.0-cpu-py310") == ("torch", "==2.1.0")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,10 @@ LAYERS = (
 # Third-party package -> the files below service/ that may import it; one that is not here is not used at all.
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        # what the scripts of frameworks share; they are run, each with its folder on the path
+        "_sagebird_frameworks": ("runner/frameworks/*",),
+        "_sagebird_mlflow": ("runner/frameworks/serve_mlflow.py",),
+        "_sagebird_recordio": ("runner/frameworks/serve_xgboost.py",),
         "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py", "load/aws.py"),
         "fastapi": ("faces/people/*", "faces/container/*"),
@@ -71,13 +75,13 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "media/*",
         ),
         "packaging": ("hosting/artifacts/*", "hosting/environments/*"),
-        "pandas": ("hosting/runtimes/*",),
+        "pandas": ("hosting/runtimes/*", "runner/frameworks/_sagebird_mlflow.py"),
         "prometheus_client": ("observe/*",),
         "psutil": ("settings.py", "hosting/*", "observe/*"),
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),
-        "scipy": ("hosting/programs/*", "hosting/runtimes/*"),
+        "scipy": ("hosting/programs/*", "hosting/runtimes/*", "runner/frameworks/serve_xgboost.py"),
         "simdjson": ("media/csv_quick.py",),
         "sklearn": ("hosting/programs/*", "hosting/runtimes/*"),
         "sqlalchemy": ("store/*",),

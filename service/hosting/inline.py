@@ -363,7 +363,7 @@ def estimate_bytes(folder: Path, most: int, endings: Sequence[str]) -> int:
 
     What has more than `most` is counted to a little beyond it.
     """
-    files = [file for file in folder.iterdir() if file.suffix in endings and file.is_file()]
+    files = [file for file in folder.iterdir() if file.name.endswith(tuple(endings)) and file.is_file()]
     return max(sum(unpacked_bytes(file, most) for file in files), SMALLEST_BYTES)
 
 

@@ -32,3 +32,16 @@ ARCHIVES: Final = (".tar.gz", ".tgz")
 
 PICKLES: Final = (".joblib", ".pkl")
 """Endings of a pickled model."""
+
+FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "MLflow": ("MLmodel",),
+        "XGBoost": ("xgboost-model", ".ubj", ".bst", ".xgb", "model.json"),
+        "LightGBM": ("model.txt", ".lgb"),
+        "CatBoost": (".cbm",),
+        "ONNX": (".onnx",),
+        "skops": (".skops",),
+        "TorchScript": (".pt", ".pth", ".torchscript"),
+    }
+)
+"""Framework -> how the names of its model files end; files of other names are known by how they begin."""

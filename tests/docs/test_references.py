@@ -120,6 +120,9 @@ def _libraries_by_room() -> dict[str, set[str]]:
     for source in our_sources():
         if source.room:
             packages = {each.module.split(".")[0] for each in source.imports}
+            packages = {
+                each for each in packages if not each.startswith("_sagebird_")
+            }  # of a folder's scripts
             found.setdefault(source.room, set()).update(packages - sys.stdlib_module_names - {"service", ""})
     return found
 

@@ -1,6 +1,7 @@
 """Models with code of their own: each in a container, a process that this one only calls."""
 
 import weakref
+from dataclasses import dataclass
 
 from service.errors import ModelFailure
 from service.hosting.artifacts.requirements import missing_requirements
@@ -8,6 +9,7 @@ from service.hosting.containers.calls import ask_blocking
 from service.hosting.containers.lease import Lease
 from service.hosting.containers.line import CallLine
 from service.hosting.containers.opener import Containers
+from service.hosting.containers.spec import Loaded
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Interface, Traits
 from service.hosting.runtimes.interface import interface_of
@@ -15,17 +17,37 @@ from service.hosting.runtimes.runtime import Contents
 from service.media.tables import HeaderUse
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is known of a script that is ours and serves the files of one framework.
+
+    `content_type` is that of calls that name none; `default_accept` is what callers get who do not say what
+    they accept. None: as for any script.
+    """
+
+    framework: str
+    content_type: str | None = None
+    default_accept: str | None = None
+
+    def call(self, call: Call) -> Call:
+        """A call as its script gets it."""
+        if self.content_type is None or call.content_type:
+            return call
+        return call._replace(content_type=self.content_type)
+
+
 class _OtherProcess:
     """A container, as the event loop sees it."""
 
-    def __init__(self, lease: Lease, sharers: int) -> None:
+    def __init__(self, lease: Lease, sharers: int, program: Program | None) -> None:
         self._lease = lease
         self._sharers = sharers
+        self._program = program
         self._line = CallLine(lease.address, lease.workers)
 
     async def ask(self, call: Call) -> Answer:
         """Answer one call. Raises ModelUnreachable, ModelFault."""
-        return await self._line.ask(call)
+        return await self._line.ask(call if self._program is None else self._program.call(call))
 
     def look(self) -> int | None:
         """Memory that counts for this process by now; None once the container is gone."""
@@ -36,38 +58,48 @@ class ContainedModel:
     """A model in a container. It stands as long as this object is alive."""
 
     def __init__(
-        self, contents: Contents, containers: Containers, lease: Lease, warnings: tuple[str, ...]
+        self,
+        contents: Contents,
+        containers: Containers,
+        lease: Lease,
+        warnings: tuple[str, ...],
+        program: Program | None = None,
     ) -> None:
         self._address = lease.address
+        self._program = program
         self._timeout_s = containers.timeout_s
-        self._interface = interface_of(lease.loaded.interface, scripted=True)
         loaded = lease.loaded
         headers = _headers(frozenset(loaded.functions))
+        scripted = program is None or headers is HeaderUse.GIVEN
+        self._interface = interface_of(loaded.interface, scripted=scripted)
         columns = tuple(column.name for column in self._interface.columns) or None
-        name = loaded.kind if contents.script is None else contents.script.name
         self.traits = Traits(
-            f"{name}: {', '.join(loaded.functions)}" if loaded.functions else name,
+            _description(contents, loaded, program),
             max(lease.size_bytes // containers.sharers, SMALLEST_BYTES),
-            scripted=True,
+            scripted=scripted,
             warnings=(*warnings, *loaded.warnings),
-            default_accept=contents.default_accept,
+            default_accept=_default_accept(contents, program),
             headers=headers,
             columns=columns if headers is HeaderUse.KNOWN else None,
-            elsewhere=_OtherProcess(lease, containers.sharers),
+            elsewhere=_OtherProcess(lease, containers.sharers, program),
         )
         weakref.finalize(self, lease.close)
 
     def answer(self, call: Call) -> Answer:
         """Have it answer a call, which this thread waits for. Raises ModelFault."""
-        return ask_blocking(self._address, call, self._timeout_s)
+        given = call if self._program is None else self._program.call(call)
+        return ask_blocking(self._address, given, self._timeout_s)
 
     def interface(self) -> Interface:
         """What the object takes and gives that was loaded, as far as it is an estimator."""
         return self._interface
 
 
-def load(contents: Contents) -> ContainedModel:
-    """Have the model's container stand. Raises ModelFault."""
+def load(contents: Contents, program: Program | None = None) -> ContainedModel:
+    """Have the model's container stand; `program` tells of its script where that is ours.
+
+    Raises ModelFault.
+    """
     containers = contents.containers
     if containers is None:
         raise ModelFailure("this model has code of its own, and nothing here runs such code")
@@ -79,7 +111,20 @@ def load(contents: Contents) -> ContainedModel:
     lease = containers.open(
         contents.folder, contents.version, contents.environment, contents.script, contents.code_dirs, python
     )
-    return ContainedModel(contents, containers, lease, warnings)
+    return ContainedModel(contents, containers, lease, warnings, program)
+
+
+def _description(contents: Contents, loaded: Loaded, program: Program | None) -> str:
+    if program is not None:
+        own = loaded.kind.startswith(program.framework)
+        return f"{program.framework} model" if own else f"{loaded.kind} ({program.framework})"
+    name = loaded.kind if contents.script is None else contents.script.name
+    return f"{name}: {', '.join(loaded.functions)}" if loaded.functions else name
+
+
+def _default_accept(contents: Contents, program: Program | None) -> str:
+    asked = contents.environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT")
+    return asked or (None if program is None else program.default_accept) or contents.default_accept
 
 
 def _headers(functions: frozenset[str]) -> HeaderUse:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from service.errors import ModelFailure
+from service.hosting.runtimes.recognising import framework_in
 from service.media.tables import quoted
 from service.media.types import PICKLES
 
@@ -17,24 +18,18 @@ _NAMES: Final = ("model.joblib", "model.pkl")
 _RENAMED: Final = (".pickle", ".pck", ".pckl", ".sav", ".jl", ".gz", ".z", ".bz2", ".xz")
 _SHOWN: Final = 8
 _LOOKED_AT: Final = 1000
-_FIRST_BYTES: Final = 64
 _MOST_SOURCE_BYTES: Final = 1 << 20
 
 _KINDS: Final = MappingProxyType(
     {
-        ".onnx": ("ONNX", "onnxruntime"),
-        ".pt": ("PyTorch", "torch"),
-        ".pth": ("PyTorch", "torch"),
+        ".pt": ("weights of PyTorch", "torch"),
+        ".pth": ("weights of PyTorch", "torch"),
         ".ckpt": ("a checkpoint", "the library that wrote it"),
         ".safetensors": ("safetensors", "safetensors and the library of the model"),
         ".h5": ("Keras", "tensorflow or keras"),
         ".keras": ("Keras", "keras"),
         ".tflite": ("TensorFlow Lite", "tflite-runtime"),
         ".pb": ("TensorFlow", "tensorflow"),
-        ".cbm": ("CatBoost", "catboost"),
-        ".ubj": ("XGBoost", "xgboost"),
-        ".bst": ("XGBoost", "xgboost"),
-        ".skops": ("skops", "skops"),
         ".dill": ("dill", "dill"),
         ".cloudpickle": ("cloudpickle", "cloudpickle"),
         ".pmml": ("PMML", "pypmml or the like"),
@@ -48,15 +43,14 @@ _KINDS: Final = MappingProxyType(
 _NAMED: Final = MappingProxyType(
     {
         "saved_model.pb": ("a TensorFlow SavedModel", "tensorflow"),
-        "MLmodel": ("an MLflow model", "mlflow.pyfunc"),
-        "xgboost-model": ("XGBoost, as AWS's algorithm saves it", "xgboost"),
+        "pytorch_model.bin": ("weights of PyTorch", "torch"),
     }
 )
 
 
 def find_file(model_dir: Path) -> Path:
     """The folder's model file. Raises ModelFailure when there is none, or no telling which."""
-    candidates = _candidates(model_dir)
+    candidates = pickles_in(model_dir)
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
@@ -75,7 +69,8 @@ def find_definition(folders: Sequence[Path], name: str) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def _candidates(model_dir: Path) -> list[Path]:
+def pickles_in(model_dir: Path) -> list[Path]:
+    """The pickled models at the top of a folder; one alone where its name says that it is the model."""
     for name in _NAMES:
         if (model_dir / name).is_file():
             return [model_dir / name]
@@ -126,7 +121,7 @@ def _hint(path: Path, beside: int) -> str | None:
     name = _shown(path)
     if path.is_dir():
         return _hint_of_folder(path, beside)
-    told = _NAMED.get(path.name) or _KINDS.get(path.suffix.lower()) or _by_content(path)
+    told = _NAMED.get(path.name) or _KINDS.get(path.suffix.lower())
     if told is not None:
         return f"{name} ({told[0]}) needs a code/inference.py whose model_fn loads it, with {told[1]}"
     if path.suffix.lower() in _RENAMED or path.suffix.lower() in PICKLES:
@@ -141,7 +136,8 @@ def _hint_of_folder(folder: Path, beside: int) -> str | None:
     inner = {path.name for path in _listed(folder)}
     if (
         inner & {*_NAMES, "inference.py"}
-        or _candidates(folder)
+        or pickles_in(folder)
+        or framework_in(folder)
         or (folder / "code" / "inference.py").is_file()
     ):
         what = "all of it lies" if beside == 1 else "a model lies"
@@ -151,19 +147,3 @@ def _hint_of_folder(folder: Path, beside: int) -> str | None:
         if known in inner:
             return f"{name} ({kind}) needs a code/inference.py whose model_fn loads it, with {library}"
     return None
-
-
-def _by_content(path: Path) -> tuple[str, str] | None:
-    """Formats that share their endings with others, by how they begin."""
-    if path.suffix.lower() not in (".txt", ".json", ".model", ".bin", ""):
-        return None
-    try:
-        with path.open("rb") as file:
-            first = file.read(_FIRST_BYTES)
-    except OSError:
-        return None
-    if first.startswith(b"tree\n") or first.startswith(b"tree\r\n"):
-        return "LightGBM", "lightgbm"
-    if first.startswith(b"binf") or b'"learner"' in first:
-        return "XGBoost", "xgboost"
-    return ("PyTorch", "torch") if path.name == "pytorch_model.bin" else None

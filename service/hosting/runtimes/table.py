@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from service.domain.image import BUILT_IN, framework_of, runs_here
+from service.domain.image import BUILT_IN, framework_of, is_xgboost, runs_here
 from service.errors import ModelFailure
 from service.hosting.artifacts.unpacked import Room
 from service.hosting.containers.opener import Containers
 from service.hosting.footprint import measure
 from service.hosting.host import Model
 from service.hosting.programs.compiled import Compiling
+from service.hosting.runtimes import frameworks
 from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.media.types import PICKLES
@@ -55,6 +56,7 @@ def _is_left(contents: Contents) -> bool:
 
 RUNTIMES: Final = (
     Runtime("container", _has_script, _load_container, shared=True),
+    *frameworks.ROWS,
     Runtime("environment", _asks_for_another_environment, _load_container, shared=True),
     Runtime("scikit-learn", _is_left, _load_pickle, PICKLES),
 )
@@ -78,7 +80,7 @@ class Loading:
         """The image that a model is loaded for; "" where it makes no difference which one it is."""
         environments = None if self.containers is None else self.containers.environments
         named = environments is not None and environments.everywhere and framework_of(image) is not None
-        return image if image and (named or not runs_here(image)) else ""
+        return image if image and (named or is_xgboost(image) or not runs_here(image)) else ""
 
 
 def read_contents(

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from service.errors import NotInstalled
+
 _LONGEST_S: Final = 1800.0
 _MOST_REASON_CHARS: Final = 600
 _MOST_LINES: Final = 500
@@ -24,8 +26,6 @@ _ONLY_WHEELS: Final = (
 # The kernel ends uv with whoever asked for it, so that nobody fills a folder that another one clears.
 _GUARD: Final = """
 import ctypes, os, sys
-
-from service.errors import NotInstalled
 parent = int(sys.argv[1])
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)

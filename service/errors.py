@@ -19,6 +19,7 @@
     │   ├── NotAcceptable           406
     │   ├── ModelNotFound           404: no such model below its folder, or not registered
     │   ├── ModelFailure            500: the model's own code failed, while loading or while predicting
+    │   ├── HopTooLarge             413: too much of one container of a pipeline for the next one
     │   ├── ModelTooLarge           507: the model does not fit the memory it may use
     │   ├── ModelDied               502: the process that was at the call ended before it had answered
     │   ├── ModelUnreachable        503: a model's container does not answer at its address, or is not healthy
@@ -137,6 +138,8 @@ class ModelFault(SagebirdError):
 
     code = "ModelError"
     status: int = 500
+    container: str = ""
+    """Which of several containers it comes from; "" where there is one, or while it is not known."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -170,6 +173,12 @@ class ModelNotFound(ModelFault):
 
 class ModelFailure(ModelFault):
     """The model's own code failed, while loading or while predicting."""
+
+
+class HopTooLarge(ModelFault):
+    """One container of a pipeline answered more than the next one may be given."""
+
+    status = 413
 
 
 class ModelTooLarge(ModelFault):

@@ -74,6 +74,8 @@ def test_a_model_fault_has_the_status_of_its_kind_unless_told_otherwise() -> Non
         "ModelNotFound": 404,
         "ModelFailure": 500,
         "ModelTooLarge": 507,
+        "HopTooLarge": 413,
+        "ModelDied": 502,
         "ModelUnreachable": 503,
         "ModelTimeout": 0,
     }

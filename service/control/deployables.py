@@ -5,7 +5,7 @@ from typing import Any
 
 from service.control.resources import Resources
 from service.domain import obstacles, sentences
-from service.domain.endpoint import ModelSource, Variant
+from service.domain.endpoint import ModelSource, Stage, Variant
 from service.domain.features import ASYNC, repeated_of_config, repeated_of_variant, serverless_of
 from service.domain.image import runs_here
 from service.domain.kinds import Kind
@@ -28,11 +28,34 @@ def container_location(container: Mapping[str, Any]) -> str:
     return code_address(container.get("Environment", {})) or ""
 
 
+def names_of(containers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the containers of a model are called. Source: contract A.6."""
+    return [
+        container.get("ContainerHostname", f"container-{number}")
+        for number, container in enumerate(containers, 1)
+    ]
+
+
+def is_direct(model: Mapping[str, Any]) -> bool:
+    """Whether callers name the container of a model that they mean."""
+    return "Containers" in model and model.get("InferenceExecutionConfig", {}).get("Mode") == "Direct"
+
+
+def is_multi(container: Mapping[str, Any]) -> bool:
+    """Whether a container has a folder of models, of which callers name one."""
+    return bool(container.get("Mode") == "MultiModel")
+
+
 def obstacle_of(containers: Sequence[Mapping[str, Any]]) -> str:
-    """Why a model of these containers can never run here, "" if it can."""
-    if len(containers) != 1:
-        return obstacles.pipeline_cannot_run(len(containers))
-    (container,) = containers
+    """Why a model of these containers can never run here, "" if it can; of several it says which."""
+    for name, container in zip(names_of(containers), containers, strict=True):
+        obstacle = _obstacle(container)
+        if obstacle:
+            return obstacles.of_container(name, obstacle) if len(containers) > 1 else obstacle
+    return ""
+
+
+def _obstacle(container: Mapping[str, Any]) -> str:
     if "Image" not in container:
         return obstacles.no_image()
     if not runs_here(container["Image"]):
@@ -72,23 +95,30 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
     containers = containers_of(model.document)
     context = resources.context
     version_of = context.version_of_declared if model.declared else context.version_of
-    obstacle, version = obstacle_of(containers), ""
+    obstacle = obstacle_of(containers)
+    versions = [""] * len(containers)
     if not obstacle:
-        version, obstacle = _version(containers[0], version_of)
-    source = ModelSource(
-        container_location(containers[0]),
-        _is_multi(containers[0]),
-        tuple(sorted(containers[0].get("Environment", {}).items())),
-        version,
-        containers[0].get("Image", ""),
-    )
-    return Variant(source=source, obstacle=obstacle, image=source.image, **common)
+        found = [_version(container, number, version_of) for number, container in enumerate(containers, 1)]
+        versions = [version for version, _ in found]
+        obstacle = next((missing for _, missing in found if missing), "")
+    sources = list(map(_source, containers, versions))
+    if len(containers) == 1 and not is_direct(model.document):
+        return Variant(source=sources[0], obstacle=obstacle, image=sources[0].image, **common)
+    stages = tuple(map(Stage, names_of(containers), sources))
+    source = ModelSource("", stages=stages, direct=is_direct(model.document))
+    return Variant(source=source, obstacle=obstacle, **common)
 
 
-def _version(container: Mapping[str, Any], version_of: Callable[[str], str]) -> tuple[str, str]:
+def _source(container: Mapping[str, Any], version: str) -> ModelSource:
+    environment = tuple(sorted(container.get("Environment", {}).items()))
+    location, image = container_location(container), container.get("Image", "")
+    return ModelSource(location, is_multi(container), environment, version, image)
+
+
+def _version(container: Mapping[str, Any], number: int, version_of: Callable[[str], str]) -> tuple[str, str]:
     """The version of a container's files and "", or "" and why they are not there."""
     # The models below a prefix may come later.
-    addresses = [] if _is_multi(container) else [container_location(container)]
+    addresses = [] if is_multi(container) else [container_location(container)]
     code = code_address(container.get("Environment", {}))
     if code is not None:
         addresses.append(code)
@@ -97,9 +127,5 @@ def _version(container: Mapping[str, Any], version_of: Callable[[str], str]) -> 
         try:
             versions.append(version_of(address))
         except ModelFault:
-            return "", sentences.model_data_not_downloaded(address)
+            return "", sentences.model_data_not_downloaded(address, number)
     return "-".join(version for version in versions if version), ""
-
-
-def _is_multi(container: Mapping[str, Any]) -> bool:
-    return bool(container.get("Mode") == "MultiModel")

@@ -88,13 +88,14 @@ def _nothing(variant: Variant) -> Capacity:
 
 def _shown(variant: Variant, fleet: Fleet, resource: Resource) -> dict[str, Any]:
     shown: dict[str, Any] = {"VariantName": variant.name}
-    if variant.image:
+    if variant.images:
         shown["DeployedImages"] = [
             {
-                "SpecifiedImage": variant.image,
-                "ResolvedImage": resolved_image(variant.image),
+                "SpecifiedImage": image,
+                "ResolvedImage": resolved_image(image),
                 "ResolutionTime": _begun_at(fleet, resource),
             }
+            for image in variant.images
         ]
     return shown | dict(variant.repeated)
 

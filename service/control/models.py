@@ -3,9 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.control.deployables import container_location, containers_of, obstacle_of
+from service.control.deployables import (
+    container_location,
+    containers_of,
+    is_direct,
+    is_multi,
+    names_of,
+    obstacle_of,
+)
 from service.control.resources import ResourceReader, Resources
-from service.domain import sentences
+from service.domain import container_sentences, sentences
 from service.domain.kinds import Kind
 from service.errors import ModelFault, ValidationFault
 
@@ -28,8 +35,12 @@ def create_model(resources: Resources, fields: Mapping[str, Any]) -> dict[str, A
     for container in containers:
         _check_container(container)
     _check_environment(containers)
-    if not obstacle_of(containers) and containers[0].get("Mode") != "MultiModel":
-        _check_data(resources, containers[0])
+    if "Containers" in fields:
+        _check_list(containers, direct=is_direct(fields))
+    if not obstacle_of(containers):
+        for container in containers:
+            if not is_multi(container):
+                _check_data(resources, container)
     created = resources.create(Kind.MODEL, fields)
     return {"ModelArn": resources.arn(Kind.MODEL, created.name)}
 
@@ -39,6 +50,8 @@ def describe_model(resources: ResourceReader, fields: Mapping[str, Any]) -> dict
     found = resources.described(Kind.MODEL, fields["ModelName"])
     if "PrimaryContainer" in found:
         found["PrimaryContainer"] = {"Mode": "SingleModel", **found["PrimaryContainer"]}
+    if "Containers" in found:
+        found["Containers"] = [{"Mode": "SingleModel", **container} for container in found["Containers"]]
     return {"EnableNetworkIsolation": False, **found}
 
 
@@ -48,8 +61,24 @@ def _check_container(container: Mapping[str, Any]) -> None:
     if "ModelDataUrl" in container and "ModelDataSource" in container:
         raise ValidationFault(sentences.only_one_of("ModelDataUrl", "ModelDataSource"))
     has_data = not container.keys().isdisjoint(("ModelDataUrl", "ModelDataSource"))
-    if container.get("Mode") == "MultiModel" and not has_data:
+    if is_multi(container) and not has_data:
         raise ValidationFault(sentences.multi_model_needs_data())
+
+
+def _check_list(containers: list[Mapping[str, Any]], *, direct: bool) -> None:
+    """The rules of containers that belong together. Source: contract A.6; botocore, ContainerDefinition."""
+    named = ["ContainerHostname" in container for container in containers]
+    if not all(named) and (direct or any(named)):
+        raise ValidationFault(container_sentences.hostnames_of_all())
+    names = names_of(containers)
+    for name in names:
+        if names.count(name) > 1:
+            raise ValidationFault(container_sentences.hostname_twice(name))
+    many = sum(map(is_multi, containers))
+    if direct and many:
+        raise ValidationFault(container_sentences.no_direct_multi_model())
+    if many > 1:
+        raise ValidationFault(container_sentences.one_multi_model())
 
 
 def _check_environment(containers: list[Mapping[str, Any]]) -> None:

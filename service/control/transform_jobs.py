@@ -8,14 +8,21 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from service.control.deployables import container_location, containers_of, obstacle_of
+from service.control.deployables import (
+    container_location,
+    containers_of,
+    is_direct,
+    is_multi,
+    names_of,
+    obstacle_of,
+)
 from service.control.listing import list_resources
 from service.control.resources import ResourceReader, Resources
 from service.domain import obstacles, sentences
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.document import options_of
-from service.domain.transform.job import Drop, JobState, JobStatus
+from service.domain.transform.job import Drop, JobStage, JobState, JobStatus
 from service.domain.transform.names import stored_name
 from service.domain.transform.options import GZIP, LINE, NONE, S3_PREFIX, check_options
 from service.errors import ModelFault, ResourceInUse, ValidationFault
@@ -116,16 +123,34 @@ def _model_state(resources: Resources, model: Resource) -> JobState:
     """Where a model is now, so that the job can do without its record later."""
     containers = containers_of(model.document)
     obstacle = obstacle_of(containers)
-    location = container_location(containers[0])
-    if containers[0].get("Mode") == "MultiModel":
+    if any(map(is_multi, containers)):
         obstacle = obstacle or obstacles.many_models_cannot_transform()
-    if not obstacle:
+    if is_direct(model.document):
+        obstacle = obstacle or obstacles.direct_cannot_transform()
+    stages = tuple(
+        JobStage(
+            name,
+            container_location(container),
+            dict(container.get("Environment", {})),
+            container.get("Image", ""),
+        )
+        for name, container in zip(names_of(containers), containers, strict=True)
+    )
+    obstacle = obstacle or _missing(resources, stages)
+    if len(stages) > 1:
+        return JobState(obstacle=obstacle, stages=stages)
+    (only,) = stages
+    return JobState(only.location, only.environment, obstacle, image=only.image)
+
+
+def _missing(resources: Resources, stages: tuple[JobStage, ...]) -> str:
+    """Which of the models has no data where they should be, "" if all are there."""
+    for number, stage in enumerate(stages, 1):
         try:
-            resources.context.version_of(location)
+            resources.context.version_of(stage.location)
         except ModelFault:
-            obstacle = sentences.model_data_not_downloaded(location)
-    environment = dict(containers[0].get("Environment", {}))
-    return JobState(location, environment, obstacle, image=containers[0].get("Image", ""))
+            return sentences.model_data_not_downloaded(stage.location, number)
+    return ""
 
 
 def _drop_document(drop: Drop) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from service.domain import sentences
 from service.domain.features import Serverless
+
+PRIMARY: Final = "primary"
+"""What AWS calls the container of a model that has no other."""
 
 
 class EndpointStatus(StrEnum):
@@ -51,6 +54,9 @@ class ModelSource:
     different `version` never share a loaded model: it is the fingerprint of the files when they were
     deployed, "" for a source that follows its files. `image` is the container image that is to run it, "" for
     the built-in one.
+
+    A model of several containers has `stages` and no location. They hand each call on from one to the next,
+    unless callers name the one that they mean: `direct`.
     """
 
     location: str
@@ -58,6 +64,42 @@ class ModelSource:
     environment: tuple[tuple[str, str], ...] = ()
     version: str = ""
     image: str = ""
+    stages: tuple["Stage", ...] = ()
+    direct: bool = False
+
+    @property
+    def parts(self) -> tuple["ModelSource", ...]:
+        """The sources of one container each that it is made of: itself, or those of its stages."""
+        return tuple(stage.source for stage in self.stages) or (self,)
+
+    @property
+    def takes_target(self) -> bool:
+        """Whether a caller has to say which model of a folder is meant."""
+        return any(part.multi for part in self.parts)
+
+    @property
+    def answering(self) -> str:
+        """What AWS calls the container whose answer callers get, unless they name one."""
+        return self.stages[-1].name if self.stages else PRIMARY
+
+    @property
+    def label(self) -> str:
+        """Where it is, for people."""
+        return ", ".join(part.location for part in self.parts)
+
+    def split_reason(self, reason: str) -> tuple[str, str]:
+        """Which container a sentence is about that begins with its name, "" for none; and the sentence."""
+        name, colon, rest = reason.partition(": ")
+        named = bool(colon) and any(stage.name == name for stage in self.stages)
+        return (name, rest) if named else ("", reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One container of several: its name, and where its model is."""
+
+    name: str
+    source: ModelSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +126,12 @@ class Variant:
     def eager(self) -> bool:
         """Whether the variant must be warm before it takes traffic."""
         return not self.lazy and not self.source.multi and not self.obstacle
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images of its containers, in their order."""
+        images = [stage.source.image for stage in self.source.stages] or [self.image]
+        return tuple(image for image in images if image)
 
     @property
     def most_calls(self) -> int | None:
@@ -279,8 +327,8 @@ def judge(endpoint: str, fleet: Fleet, gateways: Iterable[Iterable[WarmReport]])
     """
     for variant in fleet.variants:
         if variant.obstacle:
-            return WarmState.FAILED, sentences.variant_failed(variant.name, variant.obstacle)
-    eager = {variant.name for variant in fleet.variants if variant.eager}
+            return WarmState.FAILED, _failure(variant, variant.obstacle)
+    eager = {variant.name: variant for variant in fleet.variants if variant.eager}
     answers = [
         {
             report.variant: report
@@ -293,11 +341,16 @@ def judge(endpoint: str, fleet: Fleet, gateways: Iterable[Iterable[WarmReport]])
     for answer in answers:
         for report in answer.values():
             if report.state is WarmState.FAILED:
-                return WarmState.FAILED, sentences.variant_failed(report.variant, report.reason)
+                return WarmState.FAILED, _failure(eager[report.variant], report.reason)
     warm = all(
         name in answer and answer[name].state is WarmState.WARM for answer in answers for name in eager
     )
     return (WarmState.WARM if answers and warm else WarmState.LOADING), ""
+
+
+def _failure(variant: Variant, reason: str) -> str:
+    container, reason = variant.source.split_reason(reason)
+    return sentences.variant_failed(variant.name, reason, container or f"{PRIMARY} container")
 
 
 def retain(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from service.domain.endpoint import Capacity, Endpoint, EndpointStatus, Fleet, ModelSource, Variant
+from service.domain.endpoint import Capacity, Endpoint, EndpointStatus, Fleet, ModelSource, Stage, Variant
 from service.domain.features import (
     ASYNC,
     SERVERLESS,
@@ -21,6 +21,15 @@ from service.domain.features import (
     serverless_of,
 )
 from service.domain.stored import StateCodec
+
+
+class _StoredStage(Struct, frozen=True):
+    name: str
+    location: str = ""
+    multi: bool = False
+    environment: dict[str, str] = {}
+    version: str = ""
+    image: str = ""
 
 
 class _StoredVariant(Struct, frozen=True):
@@ -39,6 +48,8 @@ class _StoredVariant(Struct, frozen=True):
     shown: dict[str, Any] = {}
     serverless: Serverless | None = None
     repeated: dict[str, Any] = {}
+    stages: tuple[_StoredStage, ...] = ()
+    direct: bool = False
 
 
 class _StoredFleet(Struct, frozen=True):
@@ -162,7 +173,21 @@ def _store_variant(variant: Variant) -> _StoredVariant:
         shown=_shown(variant),
         serverless=variant.serverless,
         repeated=dict(variant.repeated),
+        stages=tuple(_store_stage(stage) for stage in variant.source.stages),
+        direct=variant.source.direct,
     )
+
+
+def _store_stage(stage: Stage) -> _StoredStage:
+    source = stage.source
+    environment = dict(source.environment)
+    return _StoredStage(stage.name, source.location, source.multi, environment, source.version, source.image)
+
+
+def _restore_stage(stored: _StoredStage) -> Stage:
+    environment = tuple(sorted(stored.environment.items()))
+    source = ModelSource(stored.location, stored.multi, environment, stored.version, stored.image)
+    return Stage(stored.name, source)
 
 
 def _shown(variant: Variant) -> dict[str, Any]:
@@ -176,7 +201,15 @@ def _restore_variant(stored: _StoredVariant) -> Variant:
     return Variant(
         name=stored.name,
         weight=stored.weight,
-        source=ModelSource(stored.location, stored.multi, environment, stored.version, stored.image),
+        source=ModelSource(
+            stored.location,
+            stored.multi,
+            environment,
+            stored.version,
+            stored.image,
+            stages=tuple(_restore_stage(stage) for stage in stored.stages),
+            direct=stored.direct,
+        ),
         lazy=stored.lazy,
         pin=stored.pin,
         instances=stored.instances,

@@ -15,11 +15,6 @@ def no_image() -> str:
     return "a model package cannot run here: name an Image (sagebird/sklearn) and where the model's data is."
 
 
-def pipeline_cannot_run(containers: int) -> str:
-    """AWS passes each container's answer to the next one (contract A.6)."""
-    return f"a model of {containers} containers cannot run here yet: sagebird runs one container per model."
-
-
 def no_model_data() -> str:
     """AWS lets an image bring its model along; the built-in runtime has none of its own."""
     return "the model has no data: name its archive or folder as ModelDataUrl or ModelDataSource."
@@ -33,3 +28,16 @@ def components_cannot_run() -> str:
 def many_models_cannot_transform() -> str:
     """Ours; AWS takes no multi-model in a batch either."""
     return "a multi-model cannot be transformed with: make a model of the one archive that you mean."
+
+
+def direct_cannot_transform() -> str:
+    """Ours; a job has no place for the name of the container that it means."""
+    return (
+        "containers that are called directly cannot be transformed with: make a model of the one that you "
+        "mean."
+    )
+
+
+def of_container(name: str, reason: str) -> str:
+    """The same of one container of several."""
+    return f"{name}: {reason}"

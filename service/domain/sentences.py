@@ -65,14 +65,6 @@ def variant_unknown(variant: str, endpoint: str, known: list[str]) -> str:
     return f"Variant {variant!r} is not found in endpoint {endpoint}; its variants are {', '.join(known)}."
 
 
-def container_hostname_not_supported(endpoint: str) -> str:
-    """Ours: AWS's text is not confirmed (contract Y)."""
-    return (
-        f"Endpoint {endpoint} is not a multi-container endpoint with direct invocation and does not support "
-        "the target container hostname header."
-    )
-
-
 def inference_component_not_allowed() -> str:
     """Source: contract B.4, observed; "dont" is AWS's."""
     return (
@@ -104,19 +96,19 @@ def model_error(status: int, message: str, console_url: str, account: str, conta
     )
 
 
-def answer_unreadable(console_url: str, account: str) -> str:
+def answer_unreadable(console_url: str, account: str, container: str = "primary") -> str:
     """Source: contract B.4, observed."""
     return (
-        "Received server error (500) from primary and could not load the entire response body. "
+        f"Received server error (500) from {container} and could not load the entire response body. "
         f"See {console_url} in account {account} for more information."
     )
 
 
-def model_timed_out() -> str:
+def model_timed_out(container: str = "primary") -> str:
     """Source: contract B.4, observed; reported with status 0."""
     return (
-        "Your invocation timed out while waiting for a response from container primary. Review the latency "
-        "metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+        f"Your invocation timed out while waiting for a response from container {container}. Review the "
+        "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
     )
 
 
@@ -135,14 +127,15 @@ def endpoint_busy(arn: str) -> str:
     return f'Cannot update in-progress endpoint "{arn}".'
 
 
-def variant_failed(variant: str, reason: str) -> str:
+def variant_failed(variant: str, reason: str, container: str = "primary container") -> str:
     """Why an endpoint failed: its FailureReason, cut to what AWS's shape holds.
 
-    Begins as AWS's does, which says no more. Source: contract C.7, observed; then ours.
+    Begins as AWS's does, which says no more; of a container of several there is its name alone, as
+    `container-2` (observed). Source: contract C.7, observed; then ours.
     """
     if not reason.startswith(_NOT_DOWNLOADED):
         reason = (
-            f"The primary container for production variant {variant} did not pass the ping health check. "
+            f"The {container} for production variant {variant} did not pass the ping health check. "
             f"Please check CloudWatch logs for this endpoint. {reason}"
         )
     return _cut(reason.encode("utf-8", "backslashreplace").decode(), MAX_FAILURE_REASON_CHARS)
@@ -209,10 +202,10 @@ def model_data_missing(location: str) -> str:
     return f"Could not find model data at {location}."
 
 
-def model_data_not_downloaded(location: str) -> str:
-    """Source: contract C.7, observed."""
+def model_data_not_downloaded(location: str, container: int = 1) -> str:
+    """Source: contract C.7, observed for the first container."""
     return (
-        f'{_NOT_DOWNLOADED} "container_1" from URL: "{location}". Please ensure '
+        f'{_NOT_DOWNLOADED} "container_{container}" from URL: "{location}". Please ensure '
         "that there is an object located at the URL and that the role passed to CreateModel has permissions "
         "to download the object."
     )

@@ -55,7 +55,6 @@ def test_an_image_that_cannot_run_fails_its_endpoint_and_says_what_can(control: 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ({"Containers": [CONTAINER, CONTAINER]}, "a model of 2 containers cannot run here yet"),
         ({"PrimaryContainer": {"ModelPackageName": "iris"}}, "a model package cannot run here"),
         ({"PrimaryContainer": {"Image": IMAGE}}, "the model has no data"),
     ],

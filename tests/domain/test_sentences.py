@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.arn import Arns
-from service.domain import obstacles, sentences, unserved
+from service.domain import container_sentences, obstacles, sentences, unserved
 from service.domain.kinds import Kind
 
 ACCOUNT = "000000000000"
@@ -55,6 +55,14 @@ def test_a_model_that_takes_too_long_is_worded_as_aws_does() -> None:
         'Received server error (0) from primary with message "Your invocation timed out while waiting for a '
         "response from container primary. Review the latency metrics for each container in Amazon "
         'CloudWatch, resolve the issue, and try again.". See https://'
+    )
+
+
+@pytest.mark.provenance("documented")
+def test_too_much_for_the_next_container_is_worded_as_aws_does() -> None:
+    assert container_sentences.hop_too_large("MyContainerName1", 200, "MyContainerName2", 6000000) == (
+        "Received response from MyContainerName1 with status code 200. However, the request payload from "
+        "MyContainerName1 to MyContainerName2 is 6000000 bytes, which has exceeded the maximum limit of 5 MB."
     )
 
 
@@ -134,7 +142,12 @@ def test_a_busy_endpoint_cannot_be_updated() -> None:
         (sentences.target_model_missing("iris"), ["iris", "X-Amzn-SageMaker-Target-Model"]),
         (sentences.target_model_unknown("m", "iris", "not a file"), ["'m'", "iris", ": not a file"]),
         (sentences.variant_unknown("v", "iris", ["a", "b"]), ["'v'", "iris", "a, b."]),
-        (sentences.container_hostname_not_supported("iris"), ["iris", "hostname"]),
+        (container_sentences.container_hostname_not_supported("iris"), ["iris", "hostname"]),
+        (container_sentences.container_hostname_missing("iris", ["a", "b"]), ["iris", "Hostname", "a, b."]),
+        (container_sentences.container_hostname_unknown("c", "iris", ["a", "b"]), ["'c'", "iris", "a, b."]),
+        (container_sentences.no_direct_multi_model(), ["MultiModel", "directly"]),
+        (container_sentences.hostnames_of_all(), ["each container", "ContainerHostname"]),
+        (container_sentences.hostname_twice("a"), ['"a"', "ContainerHostname"]),
         (sentences.no_traffic("iris"), ["iris", "weight 0", "X-Amzn-SageMaker-Target-Variant"]),
         (sentences.model_not_ready("m"), ["m", "being loaded"]),
         (sentences.operation_not_served("CreateAlgorithm"), ["CreateAlgorithm"]),
@@ -164,7 +177,8 @@ def test_a_busy_endpoint_cannot_be_updated() -> None:
         (sentences.declared_is_the_files("endpoint", "iris"), ['endpoint "iris"', "`api_edits: true`"]),
         (obstacles.image_cannot_run("pytorch:2"), ["pytorch:2", "sagebird/sklearn"]),
         (obstacles.no_image(), ["Image"]),
-        (obstacles.pipeline_cannot_run(2), ["2 containers"]),
+        (obstacles.of_container("second", obstacles.no_image()), ["second: ", "Image"]),
+        (obstacles.direct_cannot_transform(), ["directly", "the one that you mean"]),
         (obstacles.no_model_data(), ["ModelDataUrl", "ModelDataSource"]),
         (obstacles.components_cannot_run(), ["name a model"]),
         (sentences.bad_arn("arn:x"), ['"arn:x"']),

@@ -25,14 +25,24 @@ class JobStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class JobStage:
+    """One container of several: its name, where its model is, what its code is told, and its image."""
+
+    name: str = ""
+    location: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobState:
     """What is known of a job beside its document.
 
-    The model as it was when the job was made: `location` with its `environment` and `image`, and an
-    `obstacle` where it can never run here. `version` is the fingerprint of its files when the job began.
-    `dropped` is the file of the drop folder that the job was made for, as model/name, "" for others. Times
-    are seconds since 1970, 0 for not yet; the counts are those of the end, `files` and `size_bytes` of the
-    inputs also before.
+    The model as it was when the job was made: `location` with its `environment` and `image`, or those of its
+    `stages` if it has several containers, and an `obstacle` where it can never run here. `version` is the
+    fingerprint of its files when the job began. `dropped` is the file of the drop folder that the job was
+    made for, as model/name, "" for others. Times are seconds since 1970, 0 for not yet; the counts are those
+    of the end, `files` and `size_bytes` of the inputs also before.
     """
 
     location: str = ""
@@ -48,6 +58,7 @@ class JobState:
     rows_in: int = 0
     rows_out: int = 0
     image: str = ""
+    stages: tuple[JobStage, ...] = ()
 
     @staticmethod
     def read(state: Mapping[str, Any]) -> "JobState":
@@ -57,6 +68,16 @@ class JobState:
     def write(self, **changes: Any) -> dict[str, Any]:
         """What the store keeps, with some fields changed."""
         return _CODEC.write(replace(self, **changes))
+
+    @property
+    def containers(self) -> tuple[JobStage, ...]:
+        """The containers that each record goes through; the name of the only one is ""."""
+        return self.stages or (JobStage("", self.location, self.environment, self.image),)
+
+    @property
+    def label(self) -> str:
+        """Where the model is, for people."""
+        return ", ".join(container.location for container in self.containers)
 
     @property
     def began(self) -> datetime | None:

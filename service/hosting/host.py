@@ -4,7 +4,7 @@ Protocols and plain values only. Not in here: any implementer; the one of this p
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -99,6 +99,19 @@ class Interface:
     numbers: bool
     shown: Answer | None
     texts: bool = False
+
+
+def joined_interface(first: Interface | None, last: Interface | None) -> Interface | None:
+    """What a pipeline takes, which its first model does, and gives, which its last one does."""
+    if first is None:
+        return None
+    return replace(
+        first,
+        scripted=first.scripted or last is None or last.scripted,
+        labels=() if last is None else last.labels,
+        numbers=last is not None and last.numbers,
+        shown=None,
+    )
 
 
 class Joinable(Protocol):
@@ -303,11 +316,21 @@ class Host(Protocol):
     """Gives out replicas of models, and keeps house. Belongs to one event loop."""
 
     def replica(self, source: ModelSource) -> Replica:
-        """A replica of this source; cheap, loads nothing."""
+        """A replica of this source; cheap, loads nothing.
+
+        That of a pipeline has its stages answer one after the other. Who calls one of a source's stages
+        directly asks for the replica of that one.
+        """
         ...
 
     async def warm_up(self, source: ModelSource) -> None:
-        """Load a source's model and have it answer its example request, if it has one. Raises ModelFault."""
+        """Load a source's model and have it answer its example request, if it has one; its stages in order.
+
+        Those that have models below a folder load them when they are called for.
+
+        Raises:
+            ModelFault: it cannot be loaded, or answered; its container is the stage's that failed.
+        """
         ...
 
     def pin_models(self, sources: Iterable[ModelSource]) -> None:

@@ -22,11 +22,12 @@ from service.hosting.cache.entry import Entry
 from service.hosting.cache.freshness import Freshness
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
+from service.hosting.calls.serial import SerialReplica, said_of
 from service.hosting.containers.opener import Containers
 from service.hosting.environments.asked import Requirements
 from service.hosting.environments.making import Making
 from service.hosting.footprint import SMALLEST_BYTES
-from service.hosting.host import Call, HostedModel, Interface, Model
+from service.hosting.host import Call, HostedModel, Interface, Model, Replica, joined_interface
 from service.hosting.programs.compiled import Verdict
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.hosting.runtimes.table import RUNTIMES, Loading, choose_runtime, endings_of, read_contents
@@ -188,8 +189,14 @@ class InlineHost:
             queue=limits.queue,
         )
 
-    def replica(self, source: ModelSource) -> InlineReplica:
+    def replica(self, source: ModelSource) -> Replica:
         """A replica of this source; cheap, loads nothing."""
+        if source.stages:
+            return SerialReplica(source, list(map(self.single, source.parts)), self._call_limits.timeout_s)
+        return self.single(source)
+
+    def single(self, source: ModelSource) -> InlineReplica:
+        """A replica of a source that is no pipeline."""
         return InlineReplica(source, self.locate, self.cache, self._callers, self._call_limits)
 
     def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
@@ -225,6 +232,9 @@ class InlineHost:
 
     def interface_of(self, source: ModelSource, target_model: str | None = None) -> Interface | None:
         """What a source's model takes and gives, while it is loaded; any thread may ask."""
+        if source.stages:
+            stages = [self.interface_of(part, target_model if part.multi else None) for part in source.parts]
+            return None if source.direct else joined_interface(stages[0], stages[-1])
         key = self._located.get((source, target_model))
         entry = None if key is None else self.cache.peek(key)
         model = None if entry is None else entry.peek()
@@ -289,7 +299,17 @@ class InlineHost:
 
     async def warm_up(self, source: ModelSource) -> None:
         """Load a source's model and have it answer its example request, if it has one. Raises ModelFault."""
-        replica = self.replica(source)
+        if not source.stages:
+            await self._warm_up(source)
+        for stage in source.stages:
+            if not stage.source.multi:
+                try:
+                    await self._warm_up(stage.source)
+                except ModelFault as fault:
+                    raise said_of(stage.name, fault) from fault.__cause__
+
+    async def _warm_up(self, source: ModelSource) -> None:
+        replica = self.single(source)
         path = replica.key().path
         call = await asyncio.get_running_loop().run_in_executor(self._loaders, example_call, path)
         await replica.warm_up(call)

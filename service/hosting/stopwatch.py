@@ -20,6 +20,12 @@ class Stopwatch:
         """The model has answered, or failed."""
         self._ended_s = perf_counter()
 
+    def add(self, seconds: float) -> None:
+        """So much more was measured elsewhere, for one that is never started itself."""
+        if self._begun_s is None or self._ended_s is None:
+            self._begun_s = self._ended_s = 0.0
+        self._ended_s += seconds
+
     @property
     def seconds(self) -> float:
         """What the model took; of a call that it is still at, what it has taken so far."""

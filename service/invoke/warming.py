@@ -56,8 +56,8 @@ class Warming:
         Models that no endpoint names any more are unloaded once nobody uses them.
         """
         changes = list(changes)
-        gone = Counter(variant.source for _, before, _ in changes for variant in _variants(before))
-        self._users.update(variant.source for _, _, after in changes for variant in _variants(after))
+        gone = Counter(part for _, before, _ in changes for part in _parts(before))
+        self._users.update(part for _, _, after in changes for part in _parts(after))
         self._users.subtract(gone)
         for name, _, after in changes:
             self._warm(name, after)
@@ -136,7 +136,11 @@ class Warming:
         for name, _, endpoint in changes:
             had = self._pinned.pop(name, None)
             pinned = [
-                variant.source for variant in _variants(endpoint) if variant.pin and not variant.source.multi
+                part
+                for variant in _variants(endpoint)
+                if variant.pin
+                for part in variant.source.parts
+                if not part.multi
             ]
             if pinned:
                 self._pinned[name] = pinned
@@ -158,9 +162,10 @@ class Warming:
         try:
             await self._host.warm_up(source)
         except ModelFault as fault:
-            state, reason = WarmState.FAILED, fault.message
+            said_of = f"{fault.container}: " if fault.container else ""
+            state, reason = WarmState.FAILED, said_of + fault.message
         except Exception as error:  # the edge to a model's own code
-            self._log.exception("warm-up failed", model=source.location)
+            self._log.exception("warm-up failed", model=source.label)
             state, reason = WarmState.FAILED, repr(error)
         for warmth in self._sharers.get(source, ()):
             warmth.state, warmth.reason = state, reason[:_MAX_REASON_CHARS]
@@ -169,6 +174,11 @@ class Warming:
             else:
                 self._cold.add(warmth)
         self.news.set()
+
+
+def _parts(endpoint: Endpoint | None) -> list[ModelSource]:
+    """What an endpoint has to have loaded, container by container."""
+    return [part for variant in _variants(endpoint) for part in variant.source.parts]
 
 
 def _variants(endpoint: Endpoint | None) -> list[Variant]:

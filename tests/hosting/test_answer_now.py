@@ -24,7 +24,7 @@ _COMPILE = HostLimits(2**30, compile=True)
 async def _ready(it: House) -> InlineReplica:
     """A replica whose model is loaded, compiled and measured."""
     put_model(it.models / "a")
-    found = it.host.replica(ModelSource("a"))
+    found = it.host.single(ModelSource("a"))
     await found.invoke(_CALL.with_body(_BODY))
     await it.host.compiler.settle()
     _measure(it)
@@ -52,7 +52,7 @@ def test_a_model_that_is_not_loaded_or_not_measured_has_to_be_invoked(tmp_path: 
     async def test() -> None:
         async with house(tmp_path) as it:
             put_model(it.models / "a")
-            found = it.host.replica(ModelSource("a"))
+            found = it.host.single(ModelSource("a"))
             assert _now(found, _CALL, [_BODY]) is None
             await found.warm_up(None)
             assert _now(found, _CALL, [_BODY]) is None
@@ -68,7 +68,7 @@ def test_a_model_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
     async def test() -> None:
         async with house(tmp_path) as it:
             with pytest.raises(ModelNotFound):
-                _now(it.host.replica(ModelSource("nobody")), _CALL, [_BODY])
+                _now(it.host.single(ModelSource("nobody")), _CALL, [_BODY])
 
     run(test())
 

@@ -224,7 +224,7 @@ def test_a_folder_that_became_an_archive_is_picked_up_on_the_next_load(tmp_path:
         async with house(tmp_path) as it:
             put_model(it.models / "a", 1.0)
             source = ModelSource("a")
-            replica = it.host.replica(source)
+            replica = it.host.single(source)
             await replica.invoke(TWO_ROWS)
             shutil.rmtree(it.models / "a")
             put_archive(it.models / "a.tar.gz", 2.0)

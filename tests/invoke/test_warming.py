@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from service.clock import ManualClock
-from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant, WarmState
+from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Stage, Variant, WarmState
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.containers.opener import Containers
@@ -71,6 +71,10 @@ class House:
 
     def variant(self, model: str, **options: Any) -> Variant:
         return Variant(model, 1.0, ModelSource((self.models / model).as_uri()), **options)
+
+    def pipeline(self, name: str, *models: str, **options: Any) -> Variant:
+        stages = (Stage(model, ModelSource((self.models / model).as_uri())) for model in models)
+        return Variant(name, 1.0, ModelSource("", stages=tuple(stages)), **options)
 
     def answers(self) -> int:
         file = self.models / "answers"
@@ -249,5 +253,29 @@ def test_what_failed_says_so_until_it_was_mended(tmp_path: Path, containers: Con
                 assert set(it.states().values()) == {WarmState.FAILED}
                 await it.warming.wait()
             assert set(it.states().values()) == {WarmState.WARM}
+
+    run(test())
+
+
+def test_a_pipeline_keeps_and_lets_go_each_of_its_models_and_names_the_one_that_failed(
+    tmp_path: Path, containers: Containers
+) -> None:
+    async def test() -> None:
+        async with house(tmp_path, containers) as it:
+            both = it.pipeline("p", "iris-logistic", "iris-forest", pin=True)
+            it.put(
+                endpoint("line", both),
+                endpoint("alone", it.variant("iris-forest")),
+                endpoint("bad", it.pipeline("p", "iris-logistic", "broken")),
+            )
+            await it.warming.wait()
+            assert it.states()["line", 1, "p"] is WarmState.WARM
+            (report,) = it.warming.reports([it.endpoints["bad"]])
+            assert report.reason.startswith("broken: ")
+            it.clock.advance(1000.0)
+            it.host.sweep()
+            assert it.loaded() == {"iris-logistic", "iris-forest"}
+            it.remove("line", "bad")
+            assert it.loaded() == {"iris-forest"}
 
     run(test())

@@ -50,7 +50,7 @@ class Served:
 
     def __init__(self, host: InlineHost, source: ModelSource, loaded: Any) -> None:
         self.host = host
-        self.replica = host.replica(source)
+        self.replica = host.single(source)
         self.estimator = loaded
         self.verdict = Verdict()
 

@@ -202,10 +202,14 @@ def _model(url: str, name: str) -> str:
         found = operate(url, "DescribeModel", {"ModelName": name})
     except OperationRefused:
         return name
-    container = found.get("PrimaryContainer", {})
+    containers = [found["PrimaryContainer"]] if "PrimaryContainer" in found else found.get("Containers", ())
+    places = ", ".join(place for place in map(_place, containers) if place)
+    return f"{name}, at {places}" if places else name
+
+
+def _place(container: Mapping[str, Any]) -> str:
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    place = container.get("ModelDataUrl", source.get("S3Uri", ""))
-    return f"{name}, at {place}" if place else name
+    return str(container.get("ModelDataUrl", source.get("S3Uri", "")))
 
 
 def weights(

@@ -52,7 +52,10 @@ class Manual:
 
 @dataclass(frozen=True, slots=True)
 class EndpointCard:
-    """One endpoint as people see it; `models` are the names that a multi-model one can be called with."""
+    """One endpoint as people see it; `models` are the names that a multi-model one can be called with.
+
+    `containers` are those of its first variant, if callers name the one that they mean.
+    """
 
     name: str
     status: str
@@ -61,6 +64,7 @@ class EndpointCard:
     variants: tuple[VariantCard, ...]
     models: tuple[str, ...]
     example: ExampleRequest | None
+    containers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +117,11 @@ class Catalogue:
         """The example that lies beside one model of a multi-model endpoint; None if there is none."""
         endpoint = self._directory().endpoints.get(name)
         fleet = None if endpoint is None else endpoint.active or endpoint.pending
-        if fleet is None or not fleet.variants[0].source.multi:
+        source = None if fleet is None else fleet.variants[0].source.parts[0]
+        if source is None or not source.multi:
             return None
         try:
-            place = self._host.path_below(self._host.path_of(fleet.variants[0].source), target_model)
+            place = self._host.path_below(self._host.path_of(source), target_model)
             return None if place is None else _to_example(example_call(place), target_model)
         except (ModelFault, OSError, ValueError):
             return None
@@ -137,9 +142,11 @@ class Catalogue:
         return Manual(examples, interface)
 
     def _examples_of(self, source: ModelSource, target: str | None) -> tuple[ExampleRequest, ...]:
+        if source.direct:
+            return ()
         try:
-            folder = self._host.path_of(source)
-            found = example_calls(folder / target if source.multi and target else folder)
+            folder = self._host.path_of(source.parts[0])
+            found = example_calls(folder / target if source.parts[0].multi and target else folder)
         except (ModelFault, OSError):
             return ()
         return tuple(example for call in found if (example := _to_example(call, target)) is not None)
@@ -166,8 +173,17 @@ class Catalogue:
         ]
         variants = tuple(card for fleet, pending in fleets for card in _variant_cards(fleet, pending))
         names, example = self._known_example(fleets[0][0], known) if fleets else ((), None)
+        source = fleets[0][0].variants[0].source if fleets else None
+        containers = () if source is None or not source.direct else tuple(s.name for s in source.stages)
         return EndpointCard(
-            endpoint.name, str(endpoint.status), endpoint.failure_reason, default, variants, names, example
+            endpoint.name,
+            str(endpoint.status),
+            endpoint.failure_reason,
+            default,
+            variants,
+            names,
+            example,
+            containers,
         )
 
     def _known_example(self, fleet: Fleet, known: dict[ModelSource, _Example]) -> _Example:
@@ -177,11 +193,17 @@ class Catalogue:
         return known[source]
 
     def _example(self, source: ModelSource) -> _Example:
+        if source.direct:
+            return (), None  # which container is meant is not to be told from here
+        first = source.parts[0]
+        many = next((part for part in source.parts if part.multi), None)
         try:
-            folder = self._host.path_of(source)
-            if not source.multi:
-                return (), _to_example(example_call(folder)) or invent(self._host.interface_of(source))
-            names = tuple(self._host.names_below(folder))
+            folder = self._host.path_of(first)
+            names = () if many is None else tuple(self._host.names_below(self._host.path_of(many)))
+            if not first.multi:
+                target = names[0] if names else None
+                found = _to_example(example_call(folder), target)
+                return names, found or invent(self._host.interface_of(source, target), target)
             for name in names:
                 example = _to_example(example_call(folder / name), name)
                 if example is not None:
@@ -218,11 +240,15 @@ def _variant_cards(fleet: Fleet, pending: bool) -> list[VariantCard]:
             variant.name,
             variant.weight,
             shares[variant.name],
-            variant.source.location.rstrip("/").rpartition("/")[2] + ("/*" if variant.source.multi else ""),
+            ", ".join(map(_model_name, variant.source.parts)),
             pending,
         )
         for variant in fleet.variants
     ]
+
+
+def _model_name(source: ModelSource) -> str:
+    return source.location.rstrip("/").rpartition("/")[2] + ("/*" if source.multi else "")
 
 
 def agreed(interfaces: Sequence[Interface | None]) -> Interface | None:
@@ -238,18 +264,18 @@ def agreed(interfaces: Sequence[Interface | None]) -> Interface | None:
     return first
 
 
-def invent(interface: Interface | None) -> ExampleRequest | None:
+def invent(interface: Interface | None, target_model: str | None = None) -> ExampleRequest | None:
     """A request that a model without an example understands; None where it does not tell enough."""
     if interface is None or interface.scripted:
         return None
     if interface.texts:
-        return ExampleRequest(_ANY_TEXT, TEXT)
+        return ExampleRequest(_ANY_TEXT, TEXT, target_model)
     if any(column.text for column in interface.columns):
         record = {column.name: _value_of(column) for column in interface.columns}
-        return ExampleRequest(json.dumps([record], ensure_ascii=False), JSON)
+        return ExampleRequest(json.dumps([record], ensure_ascii=False), JSON, target_model)
     if not interface.width or interface.width > _MOST_INVENTED:
         return None
-    return ExampleRequest(",".join(["0.0"] * interface.width), CSV)
+    return ExampleRequest(",".join(["0.0"] * interface.width), CSV, target_model)
 
 
 def _value_of(column: Column) -> str | float | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from service.domain.endpoint import UNSETTLED, Endpoint, Fleet, ModelSource, Variant
+from service.domain.endpoint import PRIMARY, UNSETTLED, Endpoint, Fleet, ModelSource, Variant
 from service.domain.endpoint_state import endpoint_from_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -22,11 +22,33 @@ TargetKey = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One variant of a fleet, ready to be called."""
+    """One variant of a fleet, ready to be called.
+
+    Of an endpoint with variants whose callers name a container each target has `containers`, {} if its
+    variant has one way in; those of a variant are targets as well, and itself answers nothing. `container` is
+    what AWS calls the one that answers.
+    """
 
     variant: Variant
     replica: Replica
     counter: InvocationCounter
+    containers: Mapping[str, "Target"] | None = None
+    container: str = PRIMARY
+
+    def scale(self) -> None:
+        """Be as many instances as the variant has."""
+        for target in (self.containers or {}).values():
+            target.scale()
+        self.replica.scale(self.variant.instances, self.variant.most_calls)
+
+    def of(self, variant: Variant) -> "Target":
+        """The same for a variant that differs in nothing that is loaded."""
+        if variant == self.variant:
+            return self
+        containers = self.containers
+        if containers is not None:
+            containers = {name: target.of(variant) for name, target in containers.items()}
+        return replace(self, variant=variant, containers=containers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +56,7 @@ class Route:
     """One endpoint's targets, how they share traffic; callers of a `multi` one name a target model.
 
     `named` has for each variant's name the target that callers mean by it. An `asynchronous` one answers
-    nobody at once.
+    nobody at once; of a `direct` one some variants have containers that callers name.
     """
 
     endpoint: str
@@ -43,6 +65,7 @@ class Route:
     traffic: Traffic[TargetKey]
     multi: bool
     asynchronous: bool = False
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +183,33 @@ def _route(
     previous = before.routes.get(name)
     if previous is not None and before.endpoints[name].serving == fleet:
         return previous
+    direct = any(variant.source.direct for variant in fleet.variants)
     named = {
         variant.name: _target(previous, variant)
-        or Target(variant, replica(variant.source), registry.invocation(name, variant.name))
+        or _new_target(variant, replica, registry.invocation(name, variant.name))
         for variant in fleet.variants
     }
+    if direct:
+        named = {key: replace(target, containers=target.containers or {}) for key, target in named.items()}
     for target in named.values():
-        target.replica.scale(target.variant.instances, target.variant.most_calls)
+        target.scale()
     traffic = Traffic([((fleet.generation, variant.name), variant.weight) for variant in fleet.variants])
-    multi = any(variant.source.multi for variant in fleet.variants)
+    multi = any(variant.source.takes_target for variant in fleet.variants)
     targets = {(fleet.generation, variant): target for variant, target in named.items()}
-    return Route(name, targets, named, traffic, multi, fleet.asynchronous)
+    return Route(name, targets, named, traffic, multi, fleet.asynchronous, direct)
+
+
+def _new_target(
+    variant: Variant, replica: Callable[[ModelSource], Replica], counter: InvocationCounter
+) -> Target:
+    source = variant.source
+    if not source.direct:
+        return Target(variant, replica(source), counter, container=source.answering)
+    containers = {
+        stage.name: Target(variant, replica(stage.source), counter, container=stage.name)
+        for stage in source.stages
+    }
+    return replace(containers[source.answering], containers=containers)
 
 
 def _target(previous: Route | None, variant: Variant) -> Target | None:
@@ -178,4 +217,4 @@ def _target(previous: Route | None, variant: Variant) -> Target | None:
     known = None if previous is None else previous.named.get(variant.name)
     if known is None or known.variant.source != variant.source:
         return None
-    return known if known.variant == variant else replace(known, variant=variant)
+    return known.of(variant)

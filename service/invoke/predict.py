@@ -5,7 +5,9 @@ from time import perf_counter
 from typing import NamedTuple
 
 from service.domain import sentences
+from service.domain.endpoint import PRIMARY
 from service.errors import (
+    HopTooLarge,
     ModelError,
     ModelFault,
     ModelNotFound,
@@ -235,6 +237,8 @@ class Predictor:
         model_s: float,
     ) -> Exception:
         """Settle what went wrong; the error as callers know it. A bug stays what it is."""
+        if isinstance(error, ModelFault) and not error.container:
+            error.container = target.container
         if isinstance(error, SagebirdError):
             error = self._worded(error, invocation)
         self._settling.failed(target, error, duration_s, model_s)
@@ -247,10 +251,15 @@ class Predictor:
     def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:
         """A container's refusal as the runtime API words it. Source: contract B.4."""
         arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
-        message = sentences.model_timed_out() if isinstance(fault, ModelTimeout) else fault.message
+        container = fault.container or PRIMARY
+        timed_out = isinstance(fault, ModelTimeout)
+        message = sentences.model_timed_out(container) if timed_out else fault.message
         client_side = 400 <= fault.status < 500
+        url = arns.console_logs_url(endpoint)
         return ModelError(
-            sentences.model_error(fault.status, message, arns.console_logs_url(endpoint), arns.account),
+            message
+            if isinstance(fault, HopTooLarge)
+            else sentences.model_error(fault.status, message, url, arns.account, container),
             ErrorCode="CLIENT_ERROR_FROM_MODEL" if client_side else "INTERNAL_FAILURE_FROM_MODEL",
             LogStreamArn=arns.log_stream(endpoint),
             OriginalMessage=message,
@@ -260,8 +269,11 @@ class Predictor:
     def unreadable_answer(self, invocation: Invocation, variant: str) -> Exception:
         """The model's answer is larger than a reply may be. Source: contract B.4."""
         arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
+        route = self._directory().routes.get(endpoint)
+        target = None if route is None else route.named.get(variant)
+        named = invocation.target_container_hostname or (PRIMARY if target is None else target.container)
         error = ModelError(
-            sentences.answer_unreadable(arns.console_logs_url(endpoint), arns.account),
+            sentences.answer_unreadable(arns.console_logs_url(endpoint), arns.account, named),
             ErrorCode="INTERNAL_FAILURE_FROM_MODEL",
             LogStreamArn=arns.log_stream(endpoint),
             OriginalStatusCode=500,

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from service.domain import sentences
+from service.domain import container_sentences, sentences
 from service.errors import ModelNotFound, SagebirdError, ValidationFault
 from service.invoke.directory import Directory, Route, Target
 from service.invoke.invocation import Invocation, InvocationHead
@@ -83,11 +83,29 @@ class Routing:
             drawn = route.traffic.pick(self._draw())
             if drawn is None:
                 raise ValidationFault(sentences.no_traffic(route.endpoint))
-            return route.targets[drawn]
-        target = route.named.get(variant)
-        if target is None:
-            raise ValidationFault(sentences.variant_unknown(variant, route.endpoint, list(route.named)))
+            target = route.targets[drawn]
+        else:
+            named = route.named.get(variant)
+            if named is None:
+                raise ValidationFault(sentences.variant_unknown(variant, route.endpoint, list(route.named)))
+            target = named
+        return target if target.containers is None else _container(target, route, invocation)
+
+
+def _container(target: Target, route: Route, invocation: Invocation) -> Target:
+    """The container of a variant that the invocation names, or the variant itself if it has one way in."""
+    hostname = invocation.target_container_hostname
+    if not target.containers:
+        if hostname is not None:
+            raise ValidationFault(container_sentences.container_hostname_not_supported(route.endpoint))
         return target
+    known = list(target.containers)
+    if hostname is None:
+        raise ValidationFault(container_sentences.container_hostname_missing(route.endpoint, known))
+    found = target.containers.get(hostname)
+    if found is None:
+        raise ValidationFault(container_sentences.container_hostname_unknown(hostname, route.endpoint, known))
+    return found
 
 
 def _check_headers(route: Route, invocation: Invocation) -> None:
@@ -96,8 +114,8 @@ def _check_headers(route: Route, invocation: Invocation) -> None:
         raise ValidationFault(sentences.endpoint_is_asynchronous(route.endpoint))
     if invocation.inference_component is not None:
         raise ValidationFault(sentences.inference_component_not_allowed())
-    if invocation.target_container_hostname is not None:
-        raise ValidationFault(sentences.container_hostname_not_supported(route.endpoint))
+    if invocation.target_container_hostname is not None and not route.direct:
+        raise ValidationFault(container_sentences.container_hostname_not_supported(route.endpoint))
     if route.multi:
         if invocation.call.target_model is None:
             raise ValidationFault(sentences.target_model_missing(route.endpoint))

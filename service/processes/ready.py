@@ -54,10 +54,11 @@ class Welcome:
         """A curl command that works, None if it would not be one short line."""
         resource = view.get(Kind.ENDPOINT, name)
         active = endpoint_of(resource).active if resource is not None else None
-        if active is None or active.variants[0].source.multi:
+        source = None if active is None else active.variants[0].source
+        if source is None or source.takes_target or source.direct:
             return None
         try:
-            example = example_call(self._artifacts.resolve(active.variants[0].source.location))
+            example = example_call(self._artifacts.resolve(source.parts[0].location))
         except (ModelFault, OSError):
             return None
         if example is None or example.content_type is None:

@@ -21,6 +21,7 @@ def curl_line(card: EndpointCard, host: str) -> str:
     if example is not None:
         target = example.target_model
     headers = [] if target is None else [f"X-Amzn-SageMaker-Target-Model: {target}"]
+    headers += [f"X-Amzn-SageMaker-Target-Container-Hostname: {name}" for name in card.containers[:1]]
     if example is not None:
         headers.insert(0, f"Content-Type: {example.content_type}")
     options = "".join(f" -H {quote(header)}" for header in headers)

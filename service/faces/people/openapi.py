@@ -185,6 +185,10 @@ def _parameters(card: EndpointCard, manual: Manual) -> list[dict[str, Any]]:
         names = list(card.models)
         what = "Which model answers"
         parameters.insert(0, _header("X-Amzn-SageMaker-Target-Model", what, names, example, required=True))
+    if card.containers:
+        hostname, what = "X-Amzn-SageMaker-Target-Container-Hostname", "Which container answers"
+        names = list(card.containers)
+        parameters.insert(0, _header(hostname, what, names, names[0], required=True))
     return parameters
 
 

@@ -134,45 +134,15 @@ class LocalModelOpener:
 
     def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the folder's model. Raises ModelFault."""
-        model = self.load()
-        lasting = _Lasting(model, self.load, self.options.timeout_s)
-        options, traits = self.options, model.traits
-        if traits.in_place and options.content_type is not None:
+        model, options = self.load(), self.options
+        if model.traits.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
-        one_text = media_type(options.content_type) == TEXT  # a whole body is one
-        parameters = ContainerParameters(batch_strategy=SINGLE_RECORD if one_text else None)
-        as_blocks = not one_text and self._may_be_blocks(model)
-        if not traits.scripted and not as_blocks and options.strategy(parameters) == SINGLE_RECORD:
-            traits.compiling.run(None, None)  # so many calls of one row
-
-        @lru_cache(maxsize=8)
-        def work_below(header: bytes) -> BatchWork:
-            below = options.content_type if traits.headers is HeaderUse.GIVEN else _announced(options, header)
-
-            def ask(body: bytes) -> bytes:
-                return lasting.answer(Call(header + body, below, options.accept)).body
-
-            return BatchWork(
-                options,
-                parameters,
-                ask if traits.in_place else _patient(ask, options.max_retries),
-                ask,
-                quarantine=self.quarantine,
-                strict_lines=traits.in_place,
-                as_blocks=as_blocks,
-            )
-
-        return (
-            lambda batch: _run(work_below(_header_of(batch)), batch),
-            lambda: None,
-            Profile(
-                traits.description, as_blocks, parameters, traits.warnings, traits.columns, traits.headers
-            ),
-        )
+        as_blocks = self._may_be_blocks(model)
+        return open_model(model, self.load, options, quarantine=self.quarantine, as_blocks=as_blocks)
 
     def _may_be_blocks(self, model: Model) -> bool:
         """Whether no answer depends on how records are put together; else AWS's batches count."""
-        if self.options.split_type != LINE or not self._answers_in_lines:
+        if self.options.split_type != LINE or _is_one_text(self.options) or not self._answers_in_lines:
             return False
         return model.traits.answers_by_row(self.options.accept)
 
@@ -184,6 +154,47 @@ class LocalModelOpener:
     def _answers_in_lines(self) -> bool:
         kind = choose_accept(self.options.accept, self._default_accept).media_type
         return kind in (CSV, JSON_LINES)
+
+
+def open_model(
+    model: Model, load: Callable[[], Model], options: TransformOptions, *, quarantine: bool, as_blocks: bool
+) -> tuple[Work, Callable[[], None], Profile]:
+    """What is done with a loaded model; `load` loads it anew where its process is gone.
+
+    `as_blocks`: no answer depends on how records are put together.
+    """
+    lasting, traits = _Lasting(model, load, options.timeout_s), model.traits
+    parameters = ContainerParameters(batch_strategy=SINGLE_RECORD if _is_one_text(options) else None)
+    if not traits.scripted and not as_blocks and options.strategy(parameters) == SINGLE_RECORD:
+        traits.compiling.run(None, None)  # so many calls of one row
+
+    @lru_cache(maxsize=8)
+    def work_below(header: bytes) -> BatchWork:
+        below = options.content_type if traits.headers is HeaderUse.GIVEN else _announced(options, header)
+
+        def ask(body: bytes) -> bytes:
+            return lasting.answer(Call(header + body, below, options.accept)).body
+
+        return BatchWork(
+            options,
+            parameters,
+            ask if traits.in_place else _patient(ask, options.max_retries),
+            ask,
+            quarantine=quarantine,
+            strict_lines=traits.in_place,
+            as_blocks=as_blocks,
+        )
+
+    return (
+        lambda batch: _run(work_below(_header_of(batch)), batch),
+        lambda: None,
+        Profile(traits.description, as_blocks, parameters, traits.warnings, traits.columns, traits.headers),
+    )
+
+
+def _is_one_text(options: TransformOptions) -> bool:
+    """Whether a whole body is one record."""
+    return media_type(options.content_type) == TEXT
 
 
 class _Lasting:
@@ -202,8 +213,8 @@ class _Lasting:
             pass
         try:
             return self._answer(call)
-        except ModelDied:
-            raise ModelDied(DIED) from None
+        except ModelDied as fault:
+            raise ModelDied(f"{fault.container}: {DIED}" if fault.container else DIED) from None
 
     def _answer(self, call: Call) -> Answer:
         try:

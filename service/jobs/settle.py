@@ -59,16 +59,16 @@ def _outcome(store: Store, job: Resource, now: float) -> JobOutcome:
     seconds = now - state.started_at if state.started_at else 0.0
     fault = store.queue.fault_of(job.name)
     if fault is not None:
-        return JobOutcome(FAILED, fault, files, state.location, seconds)
+        return JobOutcome(FAILED, fault, files, state.label, seconds)
     if job.status == JobStatus.STOPPING and (not state.started_at or len(files) < state.files):
-        return JobOutcome(STOPPED, STOPPED_REASON, files, state.location, seconds)
+        return JobOutcome(STOPPED, STOPPED_REASON, files, state.label, seconds)
     return _finished(files, state, seconds)
 
 
 def _finished(files: tuple[FileReport, ...], state: JobState, seconds: float) -> JobOutcome:
     if any(report.error is not None for report in files):
-        return JobOutcome(FAILED, describe_failures(files), files, state.location, seconds)
-    return JobOutcome(COMPLETED, None, files, state.location, seconds)
+        return JobOutcome(FAILED, describe_failures(files), files, state.label, seconds)
+    return JobOutcome(COMPLETED, None, files, state.label, seconds)
 
 
 def _report(places: Places, job: Resource, outcome: JobOutcome) -> JobOutcome:

@@ -4,7 +4,7 @@ One task at a time, with a pool that is kept as long as tasks of the same job fo
 happens to a job, the loop goes on; whatever happens to the worker, the job does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,8 @@ from service.clock import Clock
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.transform.document import QUARANTINE_VARIABLE, asks_for, options_of
-from service.domain.transform.job import JobState, JobStatus
+from service.domain.transform.job import JobStage, JobState, JobStatus
+from service.domain.transform.options import TransformOptions
 from service.errors import (
     BrokenOff,
     LeaseLost,
@@ -28,6 +29,7 @@ from service.hosting.artifacts.submitted import fingerprint, open_code
 from service.hosting.containers.opener import Containers
 from service.jobs.heartbeat import SILENT_S, Heartbeat
 from service.jobs.outcome import STOPPED
+from service.jobs.pipeline import PipelineOpener
 from service.jobs.place import Places
 from service.jobs.plan import group_inputs
 from service.jobs.pool import ProcessPool
@@ -194,7 +196,7 @@ class Worker:
         state = JobState.read(job.state)
         if state.obstacle:
             raise ModelFault(f"Model {job.document['ModelName']}: {state.obstacle}")
-        version = fingerprint(self._parts.artifacts, self._find_model(state), _environment(job, state))
+        version = _joined([self._version(one.location, _environment(job, one)) for one in state.containers])
         self._parts.places.clear(job)
         found = self._parts.places.find(job)
         now = self._clock.now()
@@ -289,13 +291,24 @@ class Worker:
             return self._current
         self.close()
         state, options = JobState.read(job.state), options_of(job.document)
-        found = self._find_model(state)
-        environment, artifacts = _environment(job, state), self._parts.artifacts
-        if fingerprint(artifacts, found, environment) != state.version:
-            raise ModelFault(_CHANGED.format(location=state.location))
         count = count_processes(options, self._parts.processes, state.files, state.size_bytes)
+        openers = [self._opener(job, one, options, count) for one in state.containers]
+        if _joined([opener.version for opener in openers]) != state.version:
+            raise ModelFault(_CHANGED.format(location=state.label))
+        names = tuple(one.name for one in state.stages)
+        opener = PipelineOpener(names, tuple(openers)) if names else openers[0]
+        pool = ProcessPool(opener, count, self._is_broken_off)
+        self._current = _CurrentJob(job.name, pool, self._clock.monotonic())
+        return self._current
+
+    def _opener(
+        self, job: Resource, container: JobStage, options: TransformOptions, count: int
+    ) -> LocalModelOpener:
+        """What opens one container's model in each of so many processes. Raises ModelFault."""
+        environment, artifacts = _environment(job, container), self._parts.artifacts
         containers = self._parts.containers
-        opener = LocalModelOpener(
+        version, found = self._version(container.location, environment), self._find_model(container.location)
+        return LocalModelOpener(
             artifacts.open(found),
             environment,
             options,
@@ -303,24 +316,30 @@ class Worker:
             self._parts.most_bytes,
             open_code(artifacts, environment),
             None if containers is None else containers.for_job(count, options.timeout_s),
-            state.version,
-            state.image,
+            version,
+            container.image,
             found,
         )
-        pool = ProcessPool(opener, count, self._is_broken_off)
-        self._current = _CurrentJob(job.name, pool, self._clock.monotonic())
-        return self._current
+
+    def _version(self, location: str, environment: Mapping[str, str]) -> str:
+        """The fingerprint of a model's files as they are now. Raises ModelFault."""
+        return fingerprint(self._parts.artifacts, self._find_model(location), environment)
 
     def _is_broken_off(self) -> bool:
         return self._heartbeat is not None and self._heartbeat.stops()
 
-    def _find_model(self, state: JobState) -> Path:
-        """Where the model is: by its address, or by its name in the folder of models. Raises ModelFault."""
-        if "/" in state.location:
-            return self._parts.artifacts.resolve(state.location)
-        return self._parts.artifacts.resolve(state.location, within=self._parts.models)
+    def _find_model(self, location: str) -> Path:
+        """Where a model is: by its address, or by its name in the folder of models. Raises ModelFault."""
+        if "/" in location:
+            return self._parts.artifacts.resolve(location)
+        return self._parts.artifacts.resolve(location, within=self._parts.models)
 
 
-def _environment(job: Resource, state: JobState) -> dict[str, str]:
-    """The variables of the model and, before them, of the job."""
-    return {**state.environment, **options_of(job.document).container_environment()}
+def _joined(versions: Sequence[str]) -> str:
+    """The version of a model by those of its containers."""
+    return "+".join(versions)
+
+
+def _environment(job: Resource, container: JobStage) -> dict[str, str]:
+    """The variables of a container and, before them, of the job."""
+    return {**container.environment, **options_of(job.document).container_environment()}

@@ -66,7 +66,7 @@ class House:
 
     async def ask(self, source: ModelSource, target_model: str | None = None) -> Answer:
         call = Call(TWO_ROWS.body, TWO_ROWS.content_type, TWO_ROWS.accept, target_model=target_model)
-        return await self.host.replica(source).invoke(call)
+        return await self.host.single(source).invoke(call)
 
     def loaded(self) -> list[str]:
         return [entry.key.path.name for entry in self.host.cache.loaded]

@@ -11,7 +11,7 @@ from typing import Final
 from service.domain import container_sentences
 from service.domain.endpoint import ModelSource
 from service.errors import HopTooLarge, ModelFault, ModelNotFound, ModelTimeout
-from service.hosting.host import Answer, Call, Replica, ShortWay
+from service.hosting.host import Answer, Call, Replica, ShortWay, invoke_whole
 from service.hosting.stopwatch import Stopwatch
 
 MOST_HOP_BYTES: Final = 5 * 2**20
@@ -100,7 +100,8 @@ class SerialReplica:
     async def _ask(self, number: int, call: Call, before: Answer | None, watch: Stopwatch) -> Answer:
         lap = Stopwatch()
         try:
-            return await self._replicas[number].invoke(self._chain.call_at(number, call, before), lap)
+            asked = self._chain.call_at(number, call, before)
+            return await invoke_whole(self._replicas[number], asked, lap)
         except HopTooLarge:
             raise
         except ModelFault as fault:

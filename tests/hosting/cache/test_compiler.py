@@ -57,7 +57,7 @@ class _House:
         return ModelSource(str(folder))
 
     async def ask(self, source: ModelSource) -> bytes:
-        return (await self.host.replica(source).invoke(_CALL)).body
+        return (await self.host.single(source).invoke(_CALL)).body
 
     def description(self, name: str) -> str:
         (entry,) = (entry for entry in self.host.cache.loaded if entry.key.name == name)
@@ -215,7 +215,7 @@ def test_many_calls_at_once_get_the_answers_that_each_would_get(tmp_path: Path) 
     async def run() -> None:
         async with _house(tmp_path, _LIMITS) as house:
             source = house.put("neighbours", KNeighborsClassifier())
-            replica = house.host.replica(source)
+            replica = house.host.single(source)
             bodies = [",".join(map(str, row)).encode() for row in _ROWS[:60].tolist()]
             expected = KNeighborsClassifier().fit(_ROWS, _LABELS).predict(_ROWS[:60])
             for _ in range(2):

@@ -11,7 +11,7 @@ from service.domain.endpoint import ModelSource, Stage
 from service.errors import HopTooLarge, ModelFault, ModelTimeout
 from service.hosting.calls.serial import MOST_HOP_BYTES, Chain
 from service.hosting.containers.opener import Containers
-from service.hosting.host import Answer, Call, Interface, joined_interface
+from service.hosting.host import Answer, Call, Interface, invoke_whole, joined_interface
 from service.hosting.inline import HostLimits
 from service.hosting.stopwatch import Stopwatch
 from tests.hosting.test_inline import House, house, put_model
@@ -78,7 +78,7 @@ def test_a_call_has_one_time_limit_and_the_container_that_it_was_at_is_named(
             await it.host.warm_up(pipeline("first", "second"))
             replica = it.host.replica(pipeline("first", "second"))
             watch = Stopwatch()
-            answer = await replica.invoke(Call(b"1", "text/csv", None), watch)
+            answer = await invoke_whole(replica, Call(b"1", "text/csv", None), watch)
             assert answer[:2] == (b"1", "text/csv")
             assert watch.seconds > 0
             with pytest.raises(ModelTimeout) as caught:

@@ -90,7 +90,7 @@ def test_a_tree_of_1_2_answers_beside_one_of_this_version(
                 expected = json.loads(run_in(interpreter, PREDICT, file, json.dumps(given)))
                 source = ModelSource(name, image=image)
                 await it.host.warm_up(source)
-                answer = await it.host.replica(source).invoke(Call(body, "text/csv", "application/json"))
+                answer = await it.host.single(source).invoke(Call(body, "text/csv", "application/json"))
                 assert json.loads(answer.body) == expected
             assert all(not model.notes for model in it.host.models())
 

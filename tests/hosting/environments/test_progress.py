@@ -119,7 +119,7 @@ def test_two_models_of_a_host_run_in_environments_of_their_own(
             for name, answer in (("new", b"[3.0]"), ("old", b"good day")):
                 source = ModelSource(name)
                 await it.host.warm_up(source)
-                assert (await it.host.replica(source).invoke(call)).body.startswith(answer[:3])
+                assert (await it.host.single(source).invoke(call)).body.startswith(answer[:3])
             assert all(model.loaded and not model.notes for model in it.host.models())
 
     run(test())

@@ -7,6 +7,7 @@ in the server's environment or in one of the model's own, as a model's script do
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from service.domain.image import is_xgboost
@@ -21,7 +22,8 @@ from service.media.types import CSV, FRAMEWORKS
 
 _SCRIPTS: Final = RUNNER / "frameworks"
 _FILES: Final = "SAGEBIRD_MODEL_FILES"
-_THREADS: Final = "OMP_NUM_THREADS"  # workers are the parallelism, and what has threads cannot be forked
+ONE_THREAD: Final = MappingProxyType({"OMP_NUM_THREADS": "1"})
+"""For libraries of native code: workers are the parallelism, and what has threads cannot be forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Framework:
     def load(self, contents: Contents) -> Model:
         """Have the model's container stand. Raises ModelFault."""
         files = "/".join(file.name for file in self._chosen(contents))
-        environment = {_THREADS: "1", **contents.environment, _FILES: files}
+        environment = {**ONE_THREAD, **contents.environment, _FILES: files}
         program = contained.Program(self.name, self.content_type, self.default_accept)
         script = _SCRIPTS / self.script
         return contained.load(replace(contents, script=script, environment=environment), program)

@@ -30,6 +30,9 @@ _RESTORERS: Final = frozenset({"scalar", "newObj"})  # besides names that begin 
 _STANDARD: Final = frozenset(
     {"collections", "datetime", "decimal", "fractions", "functools", "pathlib", "uuid"}
 )
+FOREIGN: Final = frozenset({"catboost", "keras", "lightgbm", "tensorflow", "torch", "xgboost"})
+"""Packages that no gateway imports: they bring threads, memory and crashes of native code."""
+
 _BUILTINS: Final = frozenset({"object", "set", "frozenset", "complex", "slice"})
 _NATIVE: Final = (
     {"ensure_native_byte_order": True}
@@ -43,7 +46,7 @@ class Unsure(Exception):
 
 
 class NeedsOwnCode(Exception):
-    """The file holds objects of the model's own modules, which are not run here."""
+    """The file holds objects of the model's own modules, or of foreign ones, which are not run here."""
 
 
 def load_within(file: Path, most_bytes: int, own_modules: frozenset[str] = frozenset()) -> Any:
@@ -121,8 +124,9 @@ class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
         self._gauge = gauge
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle names, unless it is the model's own."""
-        if module.partition(".")[0] in self._own_modules:
+        """What a pickle names, unless it is the model's own or foreign."""
+        package = module.partition(".")[0]
+        if package in self._own_modules or package in FOREIGN:
             raise NeedsOwnCode
         return super().find_class(module, name)
 

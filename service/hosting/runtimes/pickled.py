@@ -3,6 +3,7 @@
 Not in here: which file it is (finding), staying within a limit of memory (guarded, trial).
 """
 
+import mmap
 import re
 import sys
 from pathlib import Path
@@ -15,7 +16,13 @@ from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.runtimes.drift import drift_sentences
 from service.hosting.runtimes.faults import missing_module
 from service.hosting.runtimes.finding import find_definition
-from service.hosting.runtimes.guarded import NeedsOwnCode, Unsure, load_within, too_large
+from service.hosting.runtimes.guarded import (
+    FOREIGN,
+    NeedsOwnCode,
+    Unsure,
+    load_within,
+    too_large,
+)
 from service.hosting.runtimes.trial import try_out
 
 _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
@@ -46,10 +53,16 @@ def _load_within(file: Path, room: Room) -> Any:
         try:
             return load_within(file, most_bytes, room.own_modules)
         except Unsure:
-            if room.own_modules:
+            if room.own_modules or _names_foreign(file):
                 raise NeedsOwnCode from None  # nobody knows whether it does
             try_out(file, most_bytes, too_large(file.name, most_bytes))
     return joblib.load(file)
+
+
+def _names_foreign(file: Path) -> bool:
+    """Whether a pickle that is not compressed names a foreign package somewhere."""
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        return any(held.find(package.encode() + b".") >= 0 for package in FOREIGN)
 
 
 def _load_failure(file: Path, versions: set[str], error: BaseException) -> ModelFault:

@@ -5,7 +5,7 @@ for numeric libraries, not the start. Not in here: when a model is loaded and fr
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -18,6 +18,7 @@ from service.hosting.host import Model
 from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes import frameworks
 from service.hosting.runtimes.flavour import FlavourModel
+from service.hosting.runtimes.frameworks import ONE_THREAD
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.media.types import PICKLES
 
@@ -35,7 +36,7 @@ def _load_pickle(contents: Contents) -> Model:
     try:
         predictor = sklearn.load(contents.folder, contents.environment, contents.room)
     except NeedsOwnCode:
-        return _load_container(contents)
+        return _load_container(replace(contents, environment={**ONE_THREAD, **contents.environment}))
     size_bytes = measure(predictor.estimator, contents.folder)
     compiling = Compiling.of(predictor, contents.environment, contents.most_program_bytes)
     return FlavourModel(predictor, size_bytes, contents.default_accept, compiling)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
-import sys
 from typing import Any
 
 MODEL_FILES = "SAGEBIRD_MODEL_FILES"
@@ -37,10 +35,9 @@ def library(name: str, needed_by: str, package: str = "") -> Any:
         package = package or name
         shown = os.path.basename(needed_by)
         if isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]:
-            command = f"{shlex.quote(sys.executable)} -m pip install {package}"
             said = (
-                f"{shown} needs the Python package {package}, which is not installed: install it "
-                f"({command}), or name it in the model's code/requirements.txt"
+                f"{shown} needs the Python package {package}, which is not installed: `sagebird install "
+                f"{package}` adds it for all models, or name it in the model's code/requirements.txt"
             )
         else:
             said = f"{shown} needs the Python package {package}, which cannot be imported here: {error}"

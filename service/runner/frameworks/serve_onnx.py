@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from _sagebird_frameworks import Refusal, check_width, library, model_files, unreadable
 
-_OUTPUT = "SAGEBIRD_ONNX_OUTPUTS"
+_OUTPUT = "ONNX_OUTPUTS"
 _TYPES = {
     **{"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16},
     **{"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int16)": np.int16},

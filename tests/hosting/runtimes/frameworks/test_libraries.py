@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from service.errors import BadPayload, ModelFailure, ModelFault
+from service.hosting.containers.opener import Containers
 from service.hosting.host import Call, Model
+from service.hosting.runtimes.table import Loading, load_model
 from tests.harness import onnx
 from tests.hosting.runtimes.frameworks.conftest import Load, Rows
 
@@ -167,15 +170,13 @@ def test_onnx_answers_by_its_first_output(linear: Path, rows: Rows, load: Load) 
 def test_onnx_answers_by_the_outputs_that_are_asked_for(linear: Path, rows: Rows, load: Load) -> None:
     labels, scores = outputs(linear, rows)
 
-    one = load(linear, {"SAGEBIRD_ONNX_OUTPUTS": "scores"})
-    both = load(linear, {"SAGEBIRD_ONNX_OUTPUTS": "scores,label"})
+    one = load(linear, {"ONNX_OUTPUTS": "scores"})
+    both = load(linear, {"ONNX_OUTPUTS": "scores,label"})
 
     assert ask(one, rows.tolist()) == scores.tolist()
     assert ask(both, rows.tolist()) == {"scores": scores.tolist(), "label": labels.tolist()}
-    with pytest.raises(
-        ModelFailure, match="SAGEBIRD_ONNX_OUTPUTS names nothing, and its outputs are label, scores"
-    ):
-        load(linear, {"SAGEBIRD_ONNX_OUTPUTS": "nothing"})
+    with pytest.raises(ModelFailure, match="ONNX_OUTPUTS names nothing, and its outputs are label, scores"):
+        load(linear, {"ONNX_OUTPUTS": "nothing"})
 
 
 def test_onnx_inputs_can_be_columns(tmp_path: Path, load: Load) -> None:
@@ -224,6 +225,24 @@ def test_skops_makes_nothing_that_is_not_trusted(tmp_path: Path, rows: Rows, loa
         load(tmp_path)
 
 
+# ---- pickles
+
+
+@pytest.mark.parametrize("most_bytes", [0, 2**30])
+def test_pickled_estimators_of_other_libraries_are_loaded_by_no_gateway(
+    tmp_path: Path, rows: Rows, target: Any, containers: Containers, most_bytes: int
+) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    estimator = make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=5, n_jobs=1))
+    joblib.dump(estimator.fit(rows, target), tmp_path / "model.joblib")
+    loading = Loading(most_bytes, containers=containers)
+
+    model = load_model(tmp_path, {}, loading)
+
+    assert_same_in_all_forms(model, rows, estimator.predict(rows))
+    assert (model.traits.elsewhere is not None) == bool(most_bytes)
+
+
 # ---- TorchScript
 
 
@@ -266,9 +285,10 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(
     with pytest.raises(ModelFailure) as caught:
         load(tmp_path)
 
-    said = caught.value.message
-    assert said.startswith(f"{file} needs the Python package {library}, which is not installed: install it (")
-    assert said.endswith(f"-m pip install {library}), or name it in the model's code/requirements.txt")
+    assert caught.value.message == (
+        f"{file} needs the Python package {library}, which is not installed: `sagebird install {library}` "
+        "adds it for all models, or name it in the model's code/requirements.txt"
+    )
 
 
 @pytest.mark.parametrize(
@@ -303,8 +323,6 @@ def test_several_files_need_one_with_the_models_name(tmp_path: Path, load: Load)
 def test_a_pickle_comes_before_files_of_other_frameworks(
     tmp_path: Path, rows: Rows, target: Any, load: Load
 ) -> None:
-    import joblib
-
     joblib.dump(LogisticRegression().fit(rows, target), tmp_path / "model.joblib")
     (tmp_path / "model.onnx").write_bytes(b"")
 

@@ -24,7 +24,7 @@ from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.calls.serial import SerialReplica, said_of
 from service.hosting.containers.opener import Containers
-from service.hosting.environments.asked import Requirements
+from service.hosting.environments.asked import EnvironmentSpec
 from service.hosting.environments.making import Making
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Call, HostedModel, Interface, Model, Replica, joined_interface
@@ -59,7 +59,7 @@ class _PreparedModel:
     contents: Contents
     runtime: Runtime
     estimate_bytes: int
-    asked: Requirements | None
+    asked: EnvironmentSpec | None
     making: Making | None
     end: Callable[[], object]
 

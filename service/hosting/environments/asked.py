@@ -39,7 +39,7 @@ _LIMITS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Requirements:
+class EnvironmentSpec:
     """An environment that somebody asks for.
 
     `packages` are installed with what `file` names, if there is one; `texts` is all that it says, and `shown`
@@ -59,7 +59,7 @@ class Requirements:
         return self.texts, self.packages, self.version
 
 
-def what_is_lacking(file: Path | None, image: str, version: str) -> Requirements | None:
+def what_is_lacking(file: Path | None, image: str, version: str) -> EnvironmentSpec | None:
     """What a model asks for that the server's own environment has not; None where that will do.
 
     `file` is its requirements.txt; `image` is "" where no version is taken from it; `version` changes with
@@ -74,8 +74,8 @@ def what_is_lacking(file: Path | None, image: str, version: str) -> Requirements
         return None
     packages = _packages(needed, () if given is None else given.needed)
     if given is None:
-        return Requirements(packages, shown=f"{needed[0]} (of the image {image.rpartition('/')[2]})")
-    return Requirements(packages, given.file, given.texts, "" if given.plain else version, given.shown)
+        return EnvironmentSpec(packages, shown=f"{needed[0]} (of the image {image.rpartition('/')[2]})")
+    return EnvironmentSpec(packages, given.file, given.texts, "" if given.plain else version, given.shown)
 
 
 def _names(needed: Sequence[Requirement], name: str) -> bool:

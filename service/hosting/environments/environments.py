@@ -19,7 +19,7 @@ from typing import Final
 
 from service.errors import ModelFailure, NotInstalled
 from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
-from service.hosting.environments.asked import Requirements, what_is_lacking
+from service.hosting.environments.asked import EnvironmentSpec, what_is_lacking
 from service.hosting.environments.installer import Tell, install, make_environment
 from service.hosting.environments.interpreters import Interpreter, interpreters
 from service.log import get_logger
@@ -43,7 +43,7 @@ class Environments:
     everywhere: bool = False
     wheels: Path | None = None
 
-    def lacking(self, place: Path, file: Path | None, image: str, version: str) -> Requirements | None:
+    def lacking(self, place: Path, file: Path | None, image: str, version: str) -> EnvironmentSpec | None:
         """What a model asks for that the server's own environment has not; None where that has to do.
 
         `place` is where its files come from, `file` its requirements.txt and `version` changes with them.
@@ -54,7 +54,7 @@ class Environments:
             return None
         return what_is_lacking(file, image if self.everywhere else "", version)
 
-    def python_for(self, asked: Requirements, tell: Tell) -> str:
+    def python_for(self, asked: EnvironmentSpec, tell: Tell) -> str:
         """The interpreter of the environment, which is made now if nobody made it before. Blocks.
 
         `tell` is told how that goes. Raises ModelFailure.
@@ -76,7 +76,7 @@ class Environments:
                 raise ModelFailure(f"{asked.shown}: no environment can be made: {error}.") from error
         raise ModelFailure(_refusal(asked, refused))
 
-    def _make(self, place: Path, interpreter: Interpreter, asked: Requirements, tell: Tell) -> None:
+    def _make(self, place: Path, interpreter: Interpreter, asked: EnvironmentSpec, tell: Tell) -> None:
         """Raises NotInstalled, OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         began_ns = time.time_ns()
@@ -91,7 +91,7 @@ class Environments:
                 _remember_refusal(place, error)
                 raise
 
-    def _fill(self, place: Path, interpreter: Interpreter, asked: Requirements, tell: Tell) -> None:
+    def _fill(self, place: Path, interpreter: Interpreter, asked: EnvironmentSpec, tell: Tell) -> None:
         named = [*([] if asked.file is None else ["--requirement", str(asked.file)]), *asked.packages]
         began_s, cache = time.monotonic(), self.folder / _CACHE
         wanted = ", ".join(asked.packages) if asked.file is None else asked.shown
@@ -114,7 +114,7 @@ class Environments:
         )
 
 
-def _name(asked: Requirements, interpreter: Interpreter) -> str:
+def _name(asked: EnvironmentSpec, interpreter: Interpreter) -> str:
     implementation = f"{sys.implementation.name}-{interpreter.version}-{sysconfig.get_platform()}"
     told = json.dumps([implementation, *asked.key])
     return hashlib.sha256(told.encode()).hexdigest()[:32]
@@ -158,7 +158,7 @@ def _refusal_of(place: Path) -> Path:
     return place.with_suffix(".refused")
 
 
-def _refusal(asked: Requirements, refused: list[tuple[Interpreter, NotInstalled]]) -> str:
+def _refusal(asked: EnvironmentSpec, refused: list[tuple[Interpreter, NotInstalled]]) -> str:
     """One sentence: the reason for the server's own interpreter, and which others were tried."""
     (first, error), *others = refused
     if others and others[-1][1].final:  # an index that could be reached before

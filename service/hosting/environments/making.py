@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from service.errors import ModelFault
-from service.hosting.environments.asked import Requirements
+from service.hosting.environments.asked import EnvironmentSpec
 from service.hosting.environments.environments import Environments
 from service.hosting.environments.installer import Tell
 
@@ -36,7 +36,7 @@ class Making:
         self._threads = ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="environment")
         self._under_way: dict[object, tuple[_UnderWay, asyncio.Future[str]]] = {}
 
-    async def wait_for(self, asked: Requirements, tell: Tell) -> None:
+    async def wait_for(self, asked: EnvironmentSpec, tell: Tell) -> None:
         """Wait until an environment is there; `tell` is told how that goes. Raises ModelFailure."""
         if asked.key not in self._under_way:
             self._begin(asked)
@@ -56,7 +56,7 @@ class Making:
         """Wait for none any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, asked: Requirements) -> None:
+    def _begin(self, asked: EnvironmentSpec) -> None:
         under_way = _UnderWay()
         loop = asyncio.get_running_loop()
         end = loop.run_in_executor(self._threads, self._environments.python_for, asked, under_way.hear)

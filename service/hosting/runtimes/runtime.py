@@ -7,7 +7,7 @@ from pathlib import Path
 from service.domain.image import BUILT_IN, runs_here
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.containers.opener import Containers
-from service.hosting.environments.asked import Requirements
+from service.hosting.environments.asked import EnvironmentSpec
 from service.hosting.host import Model
 from service.media.types import JSON
 
@@ -40,7 +40,7 @@ class Contents:
     most_program_bytes: int = 0
     tell: Callable[[str], None] = _tell_nobody
 
-    def lacking(self) -> Requirements | None:
+    def lacking(self) -> EnvironmentSpec | None:
         """What it asks for that the server's own environment has not; None where it runs in that one.
 
         Raises ModelFailure.

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from service.errors import ModelFailure
-from service.hosting.environments.asked import Requirements, what_is_lacking
+from service.hosting.environments.asked import EnvironmentSpec, what_is_lacking
 
 HERE = {name: metadata.version(name) for name in ("scikit-learn", "numpy")}
 OLD = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 
 
-def asked(tmp_path: Path, text: str | None, image: str = "") -> Requirements | None:
+def asked(tmp_path: Path, text: str | None, image: str = "") -> EnvironmentSpec | None:
     file = None if text is None else tmp_path / "code" / "requirements.txt"
     if file is not None and text is not None:
         file.parent.mkdir(exist_ok=True)

@@ -88,12 +88,14 @@ def test_an_image_that_cannot_run_fails_the_endpoint_with_what_can(account: Acco
     assert "sagebird/sklearn" in reason
 
 
-def test_a_pipeline_fails_the_endpoint_and_says_what_can_run(account: Account) -> None:
+def test_a_container_of_a_pipeline_that_cannot_run_fails_the_endpoint_by_its_name(account: Account) -> None:
     url = account.put(f"{account.name('part')}/model.tar.gz", {"inference.py": script("part")})
     model = account.name("pipeline")
-    containers = [{"Image": IMAGE, "ModelDataUrl": url}] * 2
+    containers = [{"Image": image, "ModelDataUrl": url} for image in (IMAGE, "somebody/else:1")]
     account.sagemaker.create_model(ModelName=model, ExecutionRoleArn=ROLE, Containers=containers)
-    assert "one container per model" in _failure(account, variant("v", model))
+    reason = _failure(account, variant("v", model))
+    assert reason.startswith("The container-2 for production variant v did not pass the ping health check. ")
+    assert "the image somebody/else:1 cannot run here" in reason
 
 
 @pytest.mark.provenance("observed")

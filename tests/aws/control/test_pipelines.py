@@ -22,9 +22,10 @@ ROWS = b"10.2,7.0,2.8,0.4\n12.4,5.8,9.8,4.0\n"  # twice what the model was train
 HALVES = np.array([[5.1, 3.5, 1.4, 0.2], [6.2, 2.9, 4.9, 2.0]])
 CSV_BETWEEN = {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv"}
 
-# Says no where CustomAttributes have its name.
+# Says no where CustomAttributes have its name, and ends where they have it in capitals.
 _PART = """
 import json
+import os
 
 
 def model_fn(model_dir):
@@ -32,7 +33,10 @@ def model_fn(model_dir):
 
 
 def transform_fn(model, data, content_type, accept, context):
-    if context.get_request_header("X-Amzn-SageMaker-Custom-Attributes") == {name!r}:
+    attributes = context.get_request_header("X-Amzn-SageMaker-Custom-Attributes")
+    if attributes == {name!r}.upper():
+        os._exit(3)
+    if attributes == {name!r}:
         context.set_response_status({status})
         return "{name} says no", "text/plain"
     return answer(data, content_type, accept, context)
@@ -170,6 +174,14 @@ def test_the_container_that_refused_is_named(
     text = model_error(side, status, container, f"{attributes} says no", three)
 
     assert lines.refused(three, CustomAttributes=attributes) == ("ModelError", text, 424)
+
+
+def test_a_container_that_ends_at_a_call_is_named_and_answers_the_next_one(lines: Lines, three: str) -> None:
+    code, message, status = lines.refused(three, CustomAttributes="WORDS")
+
+    assert (code, status) == ("ModelError", 424)
+    assert message.startswith('Received server error (502) from container-3 with message "')
+    assert lines.ask(three) == (flowers(HALVES, "application/json"), "text/csv")
 
 
 @pytest.mark.provenance("observed")

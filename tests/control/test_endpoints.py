@@ -6,7 +6,7 @@ import pytest
 from service.domain import sentences
 from service.domain.endpoint import ModelSource, Variant, WarmState
 from service.domain.kinds import Kind
-from tests.control.conftest import DATA, NOON, Control, arn, variant
+from tests.control.conftest import DATA, IMAGE, NOON, Control, arn, variant
 
 ARN = arn(Kind.ENDPOINT, "iris")
 BUSY = f'Cannot update in-progress endpoint "{ARN}".'
@@ -50,11 +50,11 @@ def test_a_new_endpoint_prepares_the_fleet_of_its_configuration(control: Control
     assert answer == {"EndpointArn": ARN}
     endpoint, resource = control.endpoint(), control.store.get(Kind.ENDPOINT, "iris")
     version = control.context.version_of(DATA)
-    source = ModelSource(DATA, environment=(("A", "2"), ("Z", "1")), version=version)
+    source = ModelSource(DATA, environment=(("A", "2"), ("Z", "1")), version=version, image=IMAGE)
     assert endpoint.pending is not None
     a, b = endpoint.pending.variants
-    assert a == Variant("a", 0, source, image=a.image)
-    assert b == Variant("b", 1.0, source, image=a.image)
+    assert a == Variant("a", 0, source, image=IMAGE)
+    assert b == Variant("b", 1.0, source, image=IMAGE)
     assert endpoint.active is None
     assert resource is not None
     assert (resource.status, resource.declared) == ("Creating", False)

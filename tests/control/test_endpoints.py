@@ -53,8 +53,8 @@ def test_a_new_endpoint_prepares_the_fleet_of_its_configuration(control: Control
     source = ModelSource(DATA, environment=(("A", "2"), ("Z", "1")), version=version, image=IMAGE)
     assert endpoint.pending is not None
     a, b = endpoint.pending.variants
-    assert a == Variant("a", 0, source, image=a.image)
-    assert b == Variant("b", 1.0, source, image=a.image)
+    assert a == Variant("a", 0, source, image=IMAGE)
+    assert b == Variant("b", 1.0, source, image=IMAGE)
     assert endpoint.active is None
     assert resource is not None
     assert (resource.status, resource.declared) == ("Creating", False)

@@ -52,13 +52,15 @@ def install(
 ) -> None:
     """Install what is named into the environment of an interpreter. Raises NotInstalled.
 
-    `wheels` is a folder that has all of it, instead of an index.
+    `wheels` is a folder that has all of it, instead of an index. All is compiled now: models run without
+    writing there.
     """
     if wheels is not None and not wheels.is_dir():
         raise NotInstalled(f"SAGEBIRD_WHEELS names {wheels}, which is no folder", final=True)
     offline = [] if wheels is None else ["--no-index", "--find-links", str(wheels)]
+    fixed = ["pip", "install", "--compile-bytecode", "--python", str(python)]
     ready = [f"--only-binary={name}" for name in _ONLY_WHEELS]
-    _run(["pip", "install", "--python", str(python), *offline, *ready, *packages], cache, tell)
+    _run([*fixed, *offline, *ready, *packages], cache, tell)
 
 
 def _run(arguments: Sequence[str], cache: Path | None, tell: Tell) -> None:

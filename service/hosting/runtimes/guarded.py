@@ -55,7 +55,7 @@ def load_within(file: Path, most_bytes: int, own_modules: frozenset[str] = froze
     Raises: ModelTooLarge, Unsure, NeedsOwnCode, and what unpickling raises.
     """
     with file.open("rb") as packed:
-        stream = _unpacked(packed)
+        stream = unpacked(packed)
         # A gauge at each read costs some time, which small files that are not compressed are spared.
         if stream is packed and file.stat().st_size * _BYTES_PER_OPCODE_BYTE <= most_bytes:
             return _Unpickler(str(file), packed, own_modules).load()
@@ -63,8 +63,8 @@ def load_within(file: Path, most_bytes: int, own_modules: frozenset[str] = froze
         return _Unpickler(str(file), cast(IO[bytes], gauge), own_modules, gauge).load()
 
 
-def _unpacked(packed: IO[bytes]) -> IO[bytes]:
-    """The file as pickle reads it. Source of the marks: joblib, compressor.py."""
+def unpacked(packed: IO[bytes]) -> IO[bytes]:
+    """The file as pickle reads it. Raises Unsure. Source of the marks: joblib, compressor.py."""
     begin = packed.read(6)
     packed.seek(0)
     if begin.startswith((b"ZF", b"\x04\x22\x4d\x18")):  # a very old joblib; lz4

@@ -3,13 +3,17 @@
 Not in here: which file it is (finding), staying within a limit of memory (guarded, trial).
 """
 
+import lzma
 import mmap
 import re
 import sys
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import joblib
+import sklearn
 
 from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
@@ -22,6 +26,7 @@ from service.hosting.runtimes.guarded import (
     Unsure,
     load_within,
     too_large,
+    unpacked,
 )
 from service.hosting.runtimes.trial import try_out
 
@@ -29,6 +34,13 @@ _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
     re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
     re.compile(r"module (?P<shown>'(?P<module>[^']+)') has no attribute '(?P<name>[^']+)'"),
 )
+_SHORT_TEXT = b"\x8c"
+# An estimator's last member, and the opcode of its value up to the text, with or without a memo between.
+_VERSION = re.compile(rb"_sklearn_version(?:\x94|q.|r.{4})?(?:\x8c.|X.{4})", re.DOTALL)
+_IS_VERSION = re.compile(r"\d+\.\d[0-9A-Za-z.+]*")
+_LONGEST_BYTES = 64
+_PIECE_BYTES = 1 << 20
+_MOST_PIECES = 1024
 
 
 def load_file(file: Path, versions: set[str], room: Room = UNLIMITED) -> Any:
@@ -69,17 +81,41 @@ def _load_failure(file: Path, versions: set[str], error: BaseException) -> Model
     if isinstance(error, ModelFault):
         return error
     said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    lost = next(filter(None, (pattern.search(str(error)) for pattern in _LOST_NAMES)), None)
+    module = missing or (lost["module"] if lost is not None else "sklearn")
+    if module.partition(".")[0] == "sklearn":
+        versions = versions or _versions_in(file)
     if versions:
         return ModelFailure(f"{file.name} cannot be loaded ({said}): {'; '.join(drift_sentences(versions))}")
-    if isinstance(error, ModuleNotFoundError) and error.name is not None:
-        return _missing_module(file, error.name)
-    for pattern in _LOST_NAMES:
-        lost = pattern.search(str(error))
-        if lost is not None:
-            # under `python -m` __main__ shows itself under another name
-            in_main = lost["shown"] == repr(sys.modules["__main__"])
-            return _missing_attribute(file, lost["name"], "__main__" if in_main else lost["module"])
+    if missing is not None:
+        return _missing_module(file, missing)
+    if lost is not None:
+        # under `python -m` __main__ shows itself under another name
+        in_main = lost["shown"] == repr(sys.modules["__main__"])
+        return _missing_attribute(file, lost["name"], "__main__" if in_main else lost["module"])
     return ModelFailure(f"{file.name} cannot be read: it is truncated, or no joblib or pickle file ({said})")
+
+
+def _versions_in(file: Path) -> set[str]:
+    """Other versions of scikit-learn that the file names, which it does after the parts that fail to load."""
+    found: set[str] = set()
+    with suppress(Unsure, OSError, EOFError, zlib.error, lzma.LZMAError), file.open("rb") as packed:
+        stream, held = unpacked(packed), b""
+        for _ in range(_MOST_PIECES):
+            piece = stream.read(_PIECE_BYTES)
+            if not piece:
+                break
+            held = held[-_LONGEST_BYTES:] + piece
+            found |= {_text_at(held, match.end()) for match in _VERSION.finditer(held)}
+    return {version for version in found if _IS_VERSION.fullmatch(version)} - {sklearn.__version__}
+
+
+def _text_at(held: bytes, begin: int) -> str:
+    """The text whose opcode, with its length, ends there."""
+    short = held[begin - 2 : begin - 1] == _SHORT_TEXT
+    size = held[begin - 1] if short else int.from_bytes(held[begin - 4 : begin], "little")
+    return held[begin : begin + min(size, _LONGEST_BYTES)].decode("ascii", "replace")
 
 
 def _missing_module(file: Path, name: str) -> ModelFailure:

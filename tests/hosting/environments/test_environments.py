@@ -54,6 +54,7 @@ folder, wheels, file = map(Path, sys.argv[1:])
 asked = what_is_lacking(file, "", "")
 print(Environments(folder, wheels=wheels).python_for(asked, lambda note: print(note, flush=True)))
 """
+LIMIT_S = 60.0
 BEING_MADE = "its environment is being made, for"
 
 
@@ -77,6 +78,7 @@ def silent_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{listener.getsockname()[1]}/simple")
         monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        listener.settimeout(LIMIT_S)
         yield listener
 
 

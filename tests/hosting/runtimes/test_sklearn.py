@@ -1,12 +1,14 @@
 """Scikit-learn models: finding, loading, predicting."""
 
+import gzip
 import io
 import json
+import lzma
 import pickle
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +20,15 @@ import pandas as pd
 import pytest
 import sklearn
 import sklearn.base
+from numpy.lib import recfunctions
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree._tree import Tree
 
 from service.errors import BadPayload, ModelFailure, ModelTooLarge, NotAcceptable
 from service.hosting.runtimes.drift import listen
@@ -232,6 +237,33 @@ def test_version_drift_becomes_a_warning(tmp_path: Path, classifier: Any) -> Non
             f"fit the model again with {HERE}, or ask for scikit-learn==1.2.0 in code/requirements.txt "
             "(see SAGEBIRD_ENVIRONMENTS)",
         )
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
+def test_a_tree_that_another_version_wrote_and_this_one_cannot_read_names_both(
+    tmp_path: Path, protocol: int, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OldPickler(pickle.Pickler):
+        def reducer_override(self, thing: Any) -> Any:
+            if not isinstance(thing, Tree):
+                return NotImplemented
+            make, arguments, state = thing.__reduce__()
+            names = [name for name in state["nodes"].dtype.names if name != "missing_go_to_left"]
+            nodes = recfunctions.repack_fields(state["nodes"][names], align=True)
+            return make, arguments, {**state, "nodes": nodes}
+
+    monkeypatch.setattr("sklearn.base.__version__", "1.2.2")
+    written = io.BytesIO()
+    OldPickler(written, protocol).dump(DecisionTreeClassifier().fit(ROWS, TARGET))
+    monkeypatch.undo()
+    (tmp_path / "model.joblib").write_bytes(pack(written.getvalue()))
+
+    with pytest.raises(
+        ModelFailure, match=f"fitted with scikit-learn 1.2.2, this server runs {HERE}"
+    ) as caught:
+        load(tmp_path, {})
+    assert "truncated" not in caught.value.message
 
 
 def test_version_drift_is_heard_per_thread_and_whatever_others_do_to_warnings(

@@ -39,7 +39,7 @@ def hop_too_large(container: str, status: int, following: str, size_bytes: int) 
 
 
 def one_multi_model() -> str:
-    """Source: observed."""
+    """Source: contract Z.46, observed."""
     return "More than one container in MultiModel mode is not supported with inference pipeline."
 
 

@@ -131,7 +131,7 @@ def variant_failed(variant: str, reason: str, container: str = "primary containe
     """Why an endpoint failed: its FailureReason, cut to what AWS's shape holds.
 
     Begins as AWS's does, which says no more; of a container of several there is its name alone, as
-    `container-2` (observed). Source: contract C.7, observed; then ours.
+    `container-2`. Source: contract C.7 and Z.46, observed; then ours.
     """
     if not reason.startswith(_NOT_DOWNLOADED):
         reason = (

@@ -19,7 +19,7 @@ from service.hosting.artifacts.unpacked import unpacked_bytes
 from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.compiler import Compiler
 from service.hosting.cache.entry import Entry
-from service.hosting.cache.freshness import Freshness
+from service.hosting.cache.freshness import Freshness, version_to_load
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.calls.serial import SerialReplica, said_of
@@ -98,7 +98,7 @@ class _ArtifactSource:
         """How loads go that take long."""
 
     def prepare(self, key: ModelKey) -> _PreparedModel:
-        version = self.version(key)
+        version = version_to_load(partial(self.version, key), key.version)
         with _read_faults(key.name):
             folder = self._artifacts.open(key.path)
             environment = dict(key.environment)

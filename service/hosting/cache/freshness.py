@@ -1,6 +1,7 @@
 """Whether the files of loaded models are still those that were loaded, looked at a few at a time."""
 
 from collections.abc import Callable, Sequence
+from time import monotonic, sleep
 from typing import Final
 
 from service.errors import ModelFault
@@ -12,6 +13,8 @@ CHANGED: Final = (
 )
 
 _AT_ONCE: Final = 10
+_UPDATED_S: Final = 1.5  # in which an update that is due has come
+_LOOK_S: Final = 0.05
 
 LoadedVersion = tuple[ModelKey, str]
 """A loaded model and the version of the files that it was loaded from."""
@@ -43,3 +46,15 @@ class Freshness:
             return self._version(key) != version
         except (ModelFault, OSError):  # gone: a model goes on without its files
             return False
+
+
+def version_to_load(version_now: Callable[[], str], declared: str) -> str:
+    """The version of a model's files now. Blocks a moment where it is another than was declared, "" for any.
+
+    Files that were just written over become an update, with which all gateways go over at once: one that had
+    not loaded the model yet must not answer by the new ones before the others do.
+    """
+    end_s = monotonic() + _UPDATED_S
+    while (version := version_now()) != declared and declared and monotonic() < end_s:
+        sleep(_LOOK_S)
+    return version

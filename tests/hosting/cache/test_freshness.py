@@ -1,9 +1,10 @@
 """Loaded models whose files changed are found, a few at each look."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from service.errors import ModelNotFound
-from service.hosting.cache.freshness import CHANGED, Freshness
+from service.hosting.cache.freshness import CHANGED, Freshness, version_to_load
 from service.hosting.cache.source import ModelKey
 
 
@@ -36,3 +37,22 @@ def test_a_model_whose_files_are_gone_goes_on() -> None:
     freshness = Freshness(gone)
     freshness.look([(ModelKey(Path("/m")), "1")])
     assert freshness.notes(ModelKey(Path("/m")), "1") == ()
+
+
+def test_what_was_just_written_over_is_loaded_once_all_may_have_gone_over() -> None:
+    asked: list[str] = []
+
+    def now(*versions: str) -> Callable[[], str]:
+        left = iter(versions)
+
+        def ask() -> str:
+            asked.append(next(left))
+            return asked[-1]
+
+        return ask
+
+    assert version_to_load(now("a"), "a") == "a"
+    assert version_to_load(now("b"), "") == "b"
+    assert version_to_load(now("b", "b", "a"), "a") == "a"  # the old files are back
+    assert asked == ["a", "b", "b", "b", "a"]
+    assert version_to_load(lambda: "b", "a") == "b"  # nobody goes over: it is loaded as it is

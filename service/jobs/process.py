@@ -142,6 +142,8 @@ class LocalModelOpener:
 
     def _may_be_blocks(self, model: Model) -> bool:
         """Whether no answer depends on how records are put together; else AWS's batches count."""
+        if model.traits.joinable is None:  # it words its answers itself, in whatever form is asked
+            return False
         if self.options.split_type != LINE or _is_one_text(self.options) or not self._answers_in_lines:
             return False
         return model.traits.answers_by_row(self.options.accept)

@@ -16,12 +16,13 @@ from service.hosting.containers.forks import RUNNER
 from service.hosting.host import Model
 from service.hosting.runtimes import contained
 from service.hosting.runtimes.finding import pickles_in
-from service.hosting.runtimes.recognising import all_files, files_of, holds_booster
+from service.hosting.runtimes.recognising import all_files, files_of
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.media.types import CSV, FRAMEWORKS
 
 _SCRIPTS: Final = RUNNER / "frameworks"
 _FILES: Final = "SAGEBIRD_MODEL_FILES"
+_UNMISTAKABLE: Final = ("xgboost-model", "MLmodel")  # the model, whatever pickle lies beside it
 ONE_THREAD: Final = MappingProxyType({"OMP_NUM_THREADS": "1"})
 """For libraries of native code: workers are the parallelism, and what has threads cannot be forked."""
 
@@ -47,7 +48,8 @@ class Framework:
         if self.name == "XGBoost" and is_xgboost(contents.image):
             return True
         found = files_of(self.name, contents.folder)
-        return any(map(_leads, found)) or (bool(found) and not pickles_in(contents.folder))
+        others = set(pickles_in(contents.folder)).difference(found)
+        return bool(found) and (not others or any(file.name in _UNMISTAKABLE for file in found))
 
     def load(self, contents: Contents) -> Model:
         """Have the model's container stand. Raises ModelFault."""
@@ -68,11 +70,6 @@ class Framework:
             return found if self.several else found[:1]
         names = ", ".join(file.name for file in found)
         raise ModelFailure(f"several {self.name} files, and none is named model{found[0].suffix}: {names}")
-
-
-def _leads(file: Path) -> bool:
-    """Whether it is the model though a pickle lies beside it."""
-    return file.name in ("xgboost-model", "MLmodel") or holds_booster(file)
 
 
 def _row(framework: Framework) -> Runtime:

@@ -27,12 +27,6 @@ def framework_in(folder: Path) -> str | None:
     return next((name for name in _TESTS if files_of(name, folder)), None)
 
 
-def holds_booster(file: Path) -> bool:
-    """Whether a file is a pickled Booster of XGBoost, which answers as AWS's container has it."""
-    first = _begin(file)
-    return first.startswith(b"\x80") and b"xgboost.core" in first and b"Booster" in first
-
-
 def all_files(folder: Path) -> list[Path]:
     """All files at the top of a folder that are not hidden, by name."""
     return sorted(_files(folder))
@@ -62,7 +56,8 @@ def _is_xgboost(file: Path) -> bool:
     if file.name == "xgboost-model" or file.suffix.lower() in (".ubj", ".bst", ".xgb"):
         return True
     if file.suffix.lower() in PICKLES:
-        return holds_booster(file)
+        first = _begin(file)  # a Booster answers as AWS's container has it, an estimator as all others
+        return first.startswith(b"\x80") and b"xgboost.core" in first and b"Booster" in first
     if file.suffix.lower() not in (".json", ".model", ".bin", ""):
         return False
     first = _begin(file)

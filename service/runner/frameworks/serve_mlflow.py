@@ -71,11 +71,7 @@ def model_fn(model_dir: str) -> MLflowModel:
 def _load_sklearn(model_dir: str, own: dict[str, Any], told: dict[str, Any]) -> Callable[[Any], Any]:
     path = os.path.join(model_dir, own.get("pickled_model") or told["model_path"])
     library("sklearn", path, "scikit-learn")
-    if path.endswith(".skops") or own.get("serialization_format") == "skops":
-        found = importlib.import_module("serve_skops").load_skops(path)
-    else:
-        found = _unpickled(path)
-    predict: Callable[[Any], Any] = getattr(found, told.get("predict_fn") or "predict")
+    predict: Callable[[Any], Any] = getattr(_estimator(path), told.get("predict_fn") or "predict")
     return predict
 
 
@@ -94,7 +90,7 @@ def _load_lightgbm(model_dir: str, own: dict[str, Any], told: dict[str, Any]) ->
     path = os.path.join(model_dir, own.get("data") or told["data"])
     lightgbm = library("lightgbm", path)
     plain = own.get("model_class", "lightgbm.basic.Booster") == "lightgbm.basic.Booster"
-    found = lightgbm.Booster(model_file=path) if plain else _unpickled(path)
+    found = lightgbm.Booster(model_file=path) if plain else _estimator(path)
     return found.predict  # type: ignore[no-any-return]
 
 
@@ -105,7 +101,9 @@ _LOADERS = {
 }
 
 
-def _unpickled(path: str) -> Any:
+def _estimator(path: str) -> Any:
+    if path.endswith(".skops"):
+        return importlib.import_module("serve_skops").load_skops(path)
     with open(path, "rb") as file:
         return pickle.load(file)  # noqa: S301 - the model's own code may do here whatever it likes
 

@@ -21,7 +21,11 @@ _TRUSTED = frozenset(
         *("lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "lightgbm.sklearn.LGBMRegressor"),
     }
 )
-"""What is trusted beside what skops itself trusts, such as the estimators of scikit-learn."""
+"""What is trusted beside what skops itself trusts, such as the estimators of scikit-learn.
+
+None of it runs code that a file brings. A tree that was tampered with may crash its process, which is the
+model's own.
+"""
 
 _TRUSTED_MODULES = frozenset(
     {

@@ -246,6 +246,7 @@ def test_pickled_estimators_of_other_libraries_are_loaded_by_no_gateway(
 # ---- TorchScript
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_torchscript_is_called_as_a_function(tmp_path: Path, rows: Rows, load: Load) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1)).eval()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from service.errors import ModelFailure, ModelFault
 from service.hosting.host import Answer, Call, Model
@@ -334,6 +335,18 @@ def test_pickles_are_loaded(tmp_path: Path, booster: Any, rows: Rows, load: Load
     answer = ask(load(tmp_path), as_csv(rows))
 
     np.testing.assert_array_equal(numbers(answer), expected(booster, rows).astype(float))
+
+
+def test_a_pickle_that_is_named_model_comes_before_boosters_beside_it(
+    tmp_path: Path, booster: Any, rows: Rows, target: Any, load: Load
+) -> None:
+    (tmp_path / "part.pkl").write_bytes(pickle.dumps(booster))
+    booster.save_model(tmp_path / "part.json")
+    assert load(tmp_path).traits.description == "XGBoost model"
+
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(LogisticRegression().fit(rows, target)))
+
+    assert load(tmp_path).traits.description == "LogisticRegression (scikit-learn)"
 
 
 def test_a_pickled_estimator_answers_by_its_booster_under_the_name_of_awss_file(

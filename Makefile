@@ -58,6 +58,7 @@ serve: $(RUNTIME) models  ## Set up what is missing, then serve the sample model
 test: $(DEV) models  ## Set up what is missing, then run the whole suite; where CI is set, hold its coverage to the limit
 ifneq "$(CI)" ""
 	$(SUITE) $(COVERED:%=--cov=service/%) --cov-report=
+	@$(BIN)/coverage combine --quiet --append .coverage-hosts.*
 	@$(BIN)/coverage json --quiet -o .coverage.json
 	@$(BIN)/python tests/coverage_by_room.py .coverage.json $(COVERAGE) $(COVERED)
 else
@@ -93,7 +94,7 @@ models: $(RUNTIME)  ## Train the sample models that are missing or out of date
 
 .PHONY: clean
 clean:  ## Remove the environment, caches and trained samples; data/ stays, it is yours
-	rm -rf .venv .venv-sdk .client build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-sdk .client build dist *.egg-info .coverage .coverage.* .coverage-hosts.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f models/*/model.joblib models/*/.built
 	find service tests models -name __pycache__ -type d -prune -exec rm -rf {} +
 

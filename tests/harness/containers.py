@@ -7,18 +7,21 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from service.hosting.containers.opener import Containers
 
-_LIFE = """
-import os, sys
-from pathlib import Path
-from service.log import configure
-from service.processes.model_host import run_model_host
-configure("info", "text")
-sys.exit(run_model_host(Path(sys.argv[1]), os.getppid()))
-"""
+_numbers = count()
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _command(folder: Path) -> list[str]:
+    """What starts a host; where coverage of this process is measured, that of the host is, too (Makefile)."""
+    measured = "coverage" in sys.modules and sys.modules["coverage"].Coverage.current() is not None
+    data = ROOT / f".coverage-hosts.{os.getpid()}.{next(_numbers)}"
+    under = ["-m", "coverage", "run", "--branch", "--source=service.hosting", f"--data-file={data}"]
+    return [sys.executable, *(under if measured else []), "-m", "tests.harness.model_host", str(folder)]
 
 
 @contextmanager
@@ -31,11 +34,8 @@ def model_host(
     """
     with tempfile.TemporaryDirectory(prefix="sagebird-") as own:
         folder = folder or Path(own)
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         with (folder / "host.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _LIFE, str(folder)], stderr=log, stdout=log, env=environment
-            )
+            process = subprocess.Popen(_command(folder), stderr=log, stdout=log, cwd=ROOT)
         try:
             yield Containers(folder, workers, timeout_s, memory_bytes)
         finally:

@@ -3,8 +3,9 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,6 +28,13 @@ def killed(data: Path, put: Callable[[Path], object] = lambda folder: None) -> P
 
 def places(data: Path) -> list[Path]:
     return sorted(data.glob("run-*"))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A data folder whose path is short: the folders that tests share processes for have long ones."""
+    with TemporaryDirectory(prefix="sagebird-") as name:
+        yield Path(name)
 
 
 @pytest.fixture

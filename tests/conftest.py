@@ -22,6 +22,7 @@ from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import limit_threads
 from tests.harness import web
 from tests.harness.containers import model_host
+from tests.harness.measured import python
 
 # As every process of the server does, before any of them imports numpy.
 limit_threads()
@@ -205,9 +206,13 @@ def start_server(
         command: str = "serve",
         gateways: int = 2,
         wait: bool = True,
+        measured: bool = False,
         **environment: str,
     ) -> RunningServer:
-        """`environment` as SAGEBIRD_* names in lower case; `models` defaults to the samples."""
+        """`environment` as SAGEBIRD_* names in lower case; `models` defaults to the samples.
+
+        The coverage of one that is `measured` counts.
+        """
         folder = tmp_path_factory.mktemp("server")
         port = free_port()
         settings = {f"SAGEBIRD_{name.upper()}": value for name, value in environment.items()}
@@ -225,7 +230,7 @@ def start_server(
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAGEBIRD_")}
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", command, *arguments],
+                [*(python() if measured else [sys.executable]), "-m", "service.cli", command, *arguments],
                 cwd=ROOT,
                 env=inherited | settings,
                 stdin=subprocess.DEVNULL,

@@ -182,7 +182,7 @@ def arn(tail: str) -> str:
 
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -> Iterator[Account]:
-    server = start_server(tmp_path_factory.mktemp("no-models"))
+    server = start_server(tmp_path_factory.mktemp("no-models"), measured=True)
     server.shared = Path(__file__).parent
     keys = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
     settings = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)

@@ -107,7 +107,7 @@ class Lines:
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -> Iterator[Lines]:
-    server = start_server(tmp_path_factory.mktemp("none"), workers="1", worker_processes="2")
+    server = start_server(tmp_path_factory.mktemp("none"), workers="1", worker_processes="2", measured=True)
     server.shared = Path(__file__)
     keys = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
     settings = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)

@@ -1,0 +1,189 @@
+"""What a lease hears, what containers print, and what becomes of a host's processes that die."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+from service.errors import ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
+from service.hosting.containers.calls import ask_blocking
+from service.hosting.containers.lease import Lease, take_lease
+from service.hosting.containers.opener import Containers
+from service.hosting.containers.output import Output
+from service.hosting.containers.spec import ContainerSpec, Loaded
+from service.hosting.host import Call
+from tests.conftest import wait_until
+from tests.harness.containers import model_host
+
+PID = """
+import os
+def model_fn(d): return os.getpid()
+def transform_fn(m, b, c, a): return str(m), "text/plain"
+"""
+ONCE = (
+    "import os, pathlib\n"
+    "def model_fn(d):\n"
+    "    flag = pathlib.Path(d) / 'loaded'\n"
+    "    if flag.exists(): raise ValueError('only once')\n"
+    "    flag.touch()\n"
+    "    return os.getpid()\n"
+    "def transform_fn(m, b, c, a): return str(m), 'text/plain'\n"
+)
+ASK = Call(b"1", "text/csv", None)
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Lease, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    yield Lease(ours, Loaded(0.0), "/nowhere", 1, 10), theirs
+    ours.close()
+    theirs.close()
+
+
+def test_a_lease_hears_of_the_size_in_parts_and_of_the_end(ends: tuple[Lease, socket.socket]) -> None:
+    lease, host = ends
+    assert lease.look()
+    host.sendall(b'{"size_bytes": 20}\n{"size_')
+    assert lease.look()
+    assert lease.size_bytes == 20
+    host.sendall(b'bytes": 30}\n{"other": 1}\n')
+    assert lease.look()
+    assert lease.size_bytes == 30
+    host.sendall(b'{"broken": {"message": "it fails", "status": 500}}\n')
+    assert not lease.look()
+    assert not lease.look()
+    assert isinstance(lease.lost, ModelFailure)
+
+
+def test_a_lease_whose_host_is_gone_is_lost(ends: tuple[Lease, socket.socket]) -> None:
+    lease, host = ends
+    host.close()
+    assert not lease.look()
+    assert isinstance(lease.lost, ModelUnreachable)
+
+
+def test_a_lease_that_is_closed_is_lost(ends: tuple[Lease, socket.socket]) -> None:
+    lease, _ = ends
+    lease.close()
+    assert not lease.look()
+
+
+@pytest.mark.parametrize("said", [b"", b'{"half', b"{}\n"])
+def test_a_host_that_ends_while_it_loads_is_said_to_be_gone(said: bytes) -> None:
+    with TemporaryDirectory(prefix="sagebird-") as name, socket.socket(socket.AF_UNIX) as door:
+        door.bind(f"{name}/host.sock")
+        door.listen(1)
+
+        async def answer() -> ModelFault:
+            asking = asyncio.create_task(asyncio.to_thread(_refused, Path(name)))
+            connection, _ = await asyncio.to_thread(door.accept)
+            connection.recv(1 << 16)
+            connection.sendall(said)
+            connection.close()
+            return await asking
+
+        assert isinstance(asyncio.run(answer()), ModelUnreachable)
+
+
+def _refused(folder: Path) -> ModelFault:
+    try:
+        take_lease(folder, ContainerSpec("a", "", "/nowhere"))
+    except ModelFault as fault:
+        return fault
+    raise AssertionError("a lease came")
+
+
+def test_what_is_printed_is_told_line_by_line_whatever_it_is() -> None:
+    told: list[str] = []
+
+    async def read(*parts: bytes) -> None:
+        output = Output(told.append)
+        for part in parts:
+            os.write(output.writer, part)
+            await asyncio.sleep(0.01)
+        output.close()
+        output.close()
+
+    asyncio.run(read(b"a\nb", b"c\n\n  \n", b"\xff\n", b"x" * 5000 + b"\n", b"no end"))
+    assert told[:3] == ["a", "bc", "\ufffd"]
+    assert (len(told[3]), told[4]) == (4096, "no end")
+    told.clear()
+    asyncio.run(read(b"".join(b"%d\n" % number for number in range(500))))
+    assert told[-1] == "… and 300 more lines, which were left out"
+    told.clear()
+    asyncio.run(read(b"y" * 60_000, b"y" * 20_000))
+    assert [len(line) for line in told] == [4096]
+
+
+def _open(containers: Containers, folder: Path, script: str, version: str = "") -> Lease:
+    folder.mkdir(exist_ok=True)
+    (folder / "inference.py").write_text(script)
+    return containers.open(folder, version or script, {}, folder / "inference.py", (folder,))
+
+
+def test_containers_go_on_when_the_fork_server_ends(tmp_path: Path) -> None:
+    with model_host() as containers:
+        lease = _open(containers, tmp_path / "a", PID)
+        loader = int(ask_blocking(lease.address, ASK, 30).body)
+        server = psutil.Process(loader).parent()
+        assert server is not None
+        server.send_signal(signal.SIGKILL)
+        wait_until(lambda: not psutil.pid_exists(loader), 20)
+        other = _open(containers, tmp_path / "a", PID, "another version")
+        assert int(ask_blocking(other.address, ASK, 30).body) != loader
+        wait_until(lambda: int(ask_blocking(lease.address, ASK, 30).body) != loader, 20)
+        lease.close()
+        other.close()
+
+
+def test_a_model_that_cannot_be_loaded_again_is_told_to_its_leases(tmp_path: Path) -> None:
+    with model_host() as containers:
+        lease = _open(containers, tmp_path / "once", ONCE)
+        os.kill(int(ask_blocking(lease.address, ASK, 30).body), signal.SIGKILL)
+        wait_until(lambda: not lease.look(), 20)
+        assert "only once" in str(lease.lost)
+        lease.close()
+
+
+def test_a_host_that_stops_ends_what_is_still_leased(tmp_path: Path) -> None:
+    with model_host() as containers:
+        lease = _open(containers, tmp_path / "a", PID)
+        loader = int(ask_blocking(lease.address, ASK, 30).body)
+        waiting = ContainerSpec("slow", "", str(tmp_path / "a"), program=str(tmp_path / "slow.py"))
+        (tmp_path / "slow.py").write_text("import time; time.sleep(600)")
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.connect(str(containers.folder / "host.sock"))
+            gone.sendall(waiting.to_json() + b"\n")
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.connect(str(containers.folder / "host.sock"))
+            stranger.sendall(b"no spec\n")
+            assert stranger.recv(10) == b""
+        lease.close()
+    wait_until(lambda: not psutil.pid_exists(loader), 20)
+
+
+def test_an_environment_may_say_how_many_workers(tmp_path: Path, containers: Containers) -> None:
+    (tmp_path / "inference.py").write_text(PID)
+    asked = (tmp_path, "v", {"SAGEMAKER_MODEL_SERVER_WORKERS": "3"}, tmp_path / "inference.py", (tmp_path,))
+    lease = containers.open(*asked)
+    assert lease.workers == 3
+    lease.close()
+    for wrong in ("0", "many", "1000"):
+        with pytest.raises(ModelFailure, match="from 1 to 256"):
+            containers.open(tmp_path, "v", {"SAGEMAKER_MODEL_SERVER_WORKERS": wrong}, None, ())
+
+
+def test_a_thread_waits_no_longer_than_it_may(tmp_path: Path, containers: Containers) -> None:
+    script = PID.replace("return str(m)", "import time; time.sleep(30); return str(m)")
+    lease = _open(containers, tmp_path / "slow", script)
+    with pytest.raises(ModelTimeout):
+        ask_blocking(lease.address, ASK, 0.3)
+    lease.close()
+    with pytest.raises(ModelUnreachable):
+        ask_blocking(str(tmp_path / "nobody"), ASK, 0.3)

@@ -1,18 +1,22 @@
 """What a lease hears, what containers print, and what becomes of a host's processes that die."""
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import psutil
 import pytest
 
 from service.errors import ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
 from service.hosting.containers.calls import ask_blocking
+from service.hosting.containers.container_host import ContainerHost
+from service.hosting.containers.forks import ForkServer
 from service.hosting.containers.lease import Lease, take_lease
 from service.hosting.containers.opener import Containers
 from service.hosting.containers.output import Output
@@ -187,3 +191,36 @@ def test_a_thread_waits_no_longer_than_it_may(tmp_path: Path, containers: Contai
     lease.close()
     with pytest.raises(ModelUnreachable):
         ask_blocking(str(tmp_path / "nobody"), ASK, 0.3)
+
+
+def test_a_fork_server_starts_when_it_is_needed_and_ends_when_told() -> None:
+    async def test() -> None:
+        server = ForkServer({"PATH": os.defpath})
+        assert server.size_bytes() == 0
+        server.close()
+        await server.warm()
+        held = server.size_bytes()
+        await server.warm()
+        assert server.size_bytes() >= held > 0
+        server.close()
+        assert server.size_bytes() == 0
+
+    asyncio.run(test())
+
+
+def test_a_host_whose_folder_is_gone_says_that_nothing_starts() -> None:
+    async def test(folder: Path) -> dict[str, dict[str, str]]:
+        host = ContainerHost(folder, ForkServer({"PATH": os.defpath}), {})
+        await host.close()
+        await host.open()
+        reader, writer = await asyncio.open_unix_connection(folder / "host.sock")
+        assert not host.is_needed
+        shutil.rmtree(folder)
+        writer.write(ContainerSpec("a", "", "/nowhere").to_json() + b"\n")
+        told: dict[str, dict[str, str]] = json.loads(await reader.readline())
+        writer.close()
+        await host.close()
+        return told
+
+    told = asyncio.run(test(Path(mkdtemp(prefix="sagebird-"))))
+    assert "the model's process does not start" in told["failed"]["message"]

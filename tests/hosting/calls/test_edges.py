@@ -97,6 +97,7 @@ def test_names_headers_and_sizes_without_end_are_not_kept(tmp_path: Path) -> Non
         many = ModelSource("", multi=True)
         with pytest.raises(ModelNotFound):
             host.locate(many, "n" * 2000)
+        assert host.locate(ModelSource("a"), "n" * 2000) == host.locate(ModelSource("a"), None)
         await host.close()
 
     asyncio.run(test())

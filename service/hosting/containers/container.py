@@ -191,6 +191,9 @@ class Container:
         except (OSError, ModelFault) as error:
             channel.close()
             raise ModelFailure(f"no process could be started for model {self.spec.name}: {error}") from error
+        except BaseException:  # whoever wanted it has gone
+            channel.close()
+            raise
         finally:
             theirs.close()
             for output in outputs:

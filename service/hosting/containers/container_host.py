@@ -24,6 +24,7 @@ from service.log import get_logger
 
 DOOR = "host.sock"
 _MOST_SPEC_BYTES = 1 << 22
+_LEAVE_S = 2.0
 _MEASURE_S = 1.0
 _CHANGE = 0.05  # of its memory that a container's leases are told of
 
@@ -50,6 +51,7 @@ class ContainerHost:
         self._environment = environment
         self._held: dict[str, _Held] = {}
         self._numbers = count()
+        self._meetings: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._log = get_logger("sagebird.containers")
 
@@ -70,7 +72,11 @@ class ContainerHost:
         if self._server is not None:
             self._server.close()
         for held in list(self._held.values()):
+            for writer in held.leases:
+                writer.close()
             await self._end(held)
+        if self._meetings:  # their other ends are told by now; a task that is cancelled would be logged
+            await asyncio.wait(self._meetings, timeout=_LEAVE_S)
         self._forks.close()
         (self._folder / DOOR).unlink(missing_ok=True)
 
@@ -82,6 +88,12 @@ class ContainerHost:
                 self._tell_size(held)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        meeting = asyncio.ensure_future(self._hear(reader, writer))
+        self._meetings.add(meeting)
+        meeting.add_done_callback(self._meetings.discard)
+        await meeting
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._lend(ContainerSpec.from_json(await reader.readline()), reader, writer)
         except OSError:  # gone

@@ -172,6 +172,27 @@ def test_a_host_that_stops_ends_what_is_still_leased(tmp_path: Path) -> None:
     wait_until(lambda: not psutil.pid_exists(loader), 20)
 
 
+def test_a_host_that_ends_with_leases_out_tells_them_and_logs_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(folder: Path) -> bytes:
+        host = ContainerHost(folder, ForkServer({"PATH": os.defpath}), {})
+        await host.open()
+        reader, writer = await asyncio.open_unix_connection(folder / "host.sock")
+        (folder / "slow.py").write_text("import time; time.sleep(600)")
+        spec = ContainerSpec("slow", "", str(folder), program=str(folder / "slow.py"))
+        writer.write(spec.to_json() + b"\n")
+        await asyncio.to_thread(wait_until, lambda: host.is_needed)
+        await host.close()
+        told = await reader.read()
+        writer.close()
+        return told
+
+    with TemporaryDirectory(prefix="sagebird-") as name:
+        assert asyncio.run(test(Path(name))) == b""
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_an_environment_may_say_how_many_workers(tmp_path: Path, containers: Containers) -> None:
     (tmp_path / "inference.py").write_text(PID)
     asked = (tmp_path, "v", {"SAGEMAKER_MODEL_SERVER_WORKERS": "3"}, tmp_path / "inference.py", (tmp_path,))

@@ -382,16 +382,16 @@ def test_a_writer_killed_inside_a_change_leaves_the_last_state(location: Locatio
 
 
 def test_a_writer_killed_at_work_loses_nothing_that_it_was_told_is_done(location: Location) -> None:
-    writer = start(WRITER, location, 1_000_000)
-    assert writer.stdin is not None
-    assert writer.stdout is not None
-    writer.stdin.write("\n")
-    writer.stdin.flush()
     done = 0
-    while done < 10:
-        done = int(writer.stdout.readline())
-    writer.kill()
-    rest, _ = writer.communicate()
+    with start(WRITER, location, 1_000_000) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        while done < 10:
+            done = int(writer.stdout.readline())
+        writer.kill()
+        rest = writer.stdout.read()  # not communicate(): it passes over what readline() has read ahead
     done = max([done, *map(int, rest.split("\n")[:-1])])
 
     store = Store(location)

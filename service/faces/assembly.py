@@ -11,7 +11,6 @@ from service.faces.identity import Identify
 from service.faces.people.pages import create_pages
 from service.http.asgi import App, made_when_called
 from service.http.guard import guard_of
-from service.http.remembered import Epoch
 from service.http.server import behind_proxies
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
@@ -65,8 +64,7 @@ def server_door(
 ) -> Gateway:
     """Every face, with `control` as the one for `POST /`; every request is `caller`'s."""
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
-    epoch = Epoch()
-    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, epoch)
+    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes)
 
     def metrics() -> tuple[bytes, str]:
         return render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE
@@ -88,7 +86,6 @@ def server_door(
         settings.max_body_bytes,
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
-        epoch=epoch,
     )
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 from service.domain.caller import Caller
 from service.errors import AccessDenied, CallerError
 from service.faces.aws.denial import deny
 from service.faces.aws.strangers import stranger
-from service.faces.identity import CALLER, Identify
+from service.faces.identity import PASSAGE, Identify, Passage
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
 from service.http.encodings import unpacked
@@ -20,7 +21,9 @@ from service.wire.services import ACTIONS
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
 _KNOWN_TARGETS = 4096
+_KNOWN_PASSAGES = 1024
 _KNOWN_BYTES = 1 << 20
+_MOST_HEAD_BYTES = 4096
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 _PreparingFor = Callable[[Caller, Headers], Answering]
@@ -61,6 +64,8 @@ class Gateway:
         self._prepare_endpoint = prepare_endpoint
         self._prepare_default = prepare_default
         self._known = Remembered[bytes, Preparing](_KNOWN_TARGETS, _KNOWN_BYTES)
+        self._passages = Remembered[tuple[Any, ...], Passage](_KNOWN_PASSAGES, _KNOWN_BYTES)
+        self.epoch.holds(self._passages)
         self._runtime = runtime
         self._invocations = invocations
         self._control = control
@@ -72,24 +77,51 @@ class Gateway:
             send = with_headers(send, [(b"connection", b"close")])
         if _has_slash_too_many(scope["path"]):
             scope = {**scope, "path": scope["path"][:-1]}
+        head = (scope["method"], scope["path"], scope.get("query_string", b""), *scope["headers"])
+        passage = self._passages.find(head)
+        if passage is None:
+            try:
+                passage = self._judge(scope)
+            except CallerError as error:
+                return self._deny(send, error, scope)
+            self._remember(head, passage)
+        scope[PASSAGE] = passage
+        return passage.face(scope, receive, send)
+
+    def _judge(self, scope: Scope) -> Passage:
+        """What a head leads to, which depends on nothing else. Raises: CallerError."""
         method, path, headers = scope["method"], scope["path"], scope["headers"]
         asked = read_asked(headers)
-        try:
-            self._guard.check_host(headers)
-            elsewhere = stranger(scope, self._new_id)
-            if elsewhere is not None:
-                return elsewhere(scope, receive, send)
-            origin = self._guard.check(method, path, asked)
-            scope[CALLER] = self._identify(headers)
-            if asked.encoding is not None:
-                scope, receive = unpacked(asked.encoding, scope, receive, self._max_body_bytes)
-        except CallerError as error:
-            return self._deny(send, error, scope)
+        self._guard.check_host(headers)
+        elsewhere = stranger(scope, self._new_id)
+        if elsewhere is not None:
+            return Passage(self._identify(headers), elsewhere)
+        origin = self._guard.check(method, path, asked)
+        caller, face = self._identify(headers), self._face(method, path)
+        if origin is not None and method == "OPTIONS" and asked.preflight is not None:
+            return Passage(caller, _giving_leave(origin, asked))
         if origin is not None:
-            if method == "OPTIONS" and asked.preflight is not None:
-                return _give_leave(send, origin, asked)
-            send = with_headers(send, opened(origin))
-        return self._face(method, path)(scope, receive, send)
+            face = _opening(origin, face)
+        return Passage(caller, face if asked.encoding is None else self._unpacking(asked.encoding, face))
+
+    def _remember(self, head: tuple[Any, ...], passage: Passage) -> None:
+        """Keep what the head of a prediction leads to; what is signed holds the time, and comes once."""
+        method, path, query, *headers = head
+        if method != "POST" or not is_prediction(path):
+            return
+        size = len(path) + len(query) + sum(len(name) + len(value) for name, value in headers)
+        if size <= _MOST_HEAD_BYTES and all(name != b"authorization" for name, _ in headers):
+            self._passages.keep(head, passage, size)
+
+    def _unpacking(self, encoding: bytes, face: App) -> App:
+        def unpack(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            try:
+                scope, receive = unpacked(encoding, scope, receive, self._max_body_bytes)
+            except CallerError as error:
+                return self._deny(send, error, scope)
+            return face(scope, receive, send)
+
+        return unpack
 
     def _face(self, method: str, path: str) -> App:
         if path.startswith("/endpoints/"):
@@ -147,5 +179,16 @@ def _has_slash_too_many(path: str) -> bool:
     return path.endswith("/") and (is_prediction(path[:-1]) or path == "/models/")
 
 
-async def _give_leave(send: Send, origin: str, asked: CallerHeaders) -> None:
-    await send_reply(send, 204, leave(origin, asked), b"")
+def _giving_leave(origin: str, asked: CallerHeaders) -> App:
+    async def give_leave(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send_reply(send, 204, headers, b"")
+
+    headers = leave(origin, asked)
+    return give_leave
+
+
+def _opening(origin: str, face: App) -> App:
+    def open_to(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return face(scope, receive, with_headers(send, opened(origin)))
+
+    return open_to

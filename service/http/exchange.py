@@ -98,7 +98,8 @@ class Exchange:
         self._body: list[bytes] = []
         self._more = True
         self._gone = False
-        self._news = asyncio.Event()
+        self._is_news = False
+        self._news: asyncio.Event | None = None  # made for who waits, which few do
         self._is_bare = scope["method"] == "HEAD"
         self._chunked = False
         self._left = 0
@@ -111,13 +112,13 @@ class Exchange:
             self._body.append(part)
             self.buffered += len(part)
         self._more = more
-        self._news.set()
+        self._tell()
 
     def disconnect(self) -> None:
         """There is nobody to answer any more."""
         self._gone = True
         self._body.clear()
-        self._news.set()
+        self._tell()
 
     async def run(self, app: App) -> None:
         """Have the application answer."""
@@ -141,8 +142,9 @@ class Exchange:
         self._expects = False
         if not self._gone and not self.is_complete:
             self._line.want_body()
-            await self._news.wait()
-            self._news.clear()
+            if not self._is_news:
+                await self._hear()
+            self._is_news = False
         if self._gone or self.is_complete:
             return {"type": "http.disconnect"}
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
@@ -225,8 +227,19 @@ class Exchange:
     def _finish(self) -> None:
         self.is_begun = self.is_complete = True
         self._body.clear()
-        self._news.set()
+        self._tell()
         self._line.answered()
+
+    def _tell(self) -> None:
+        self._is_news = True
+        if self._news is not None:
+            self._news.set()
+
+    async def _hear(self) -> None:
+        if self._news is None:
+            self._news = asyncio.Event()
+        self._news.clear()
+        await self._news.wait()
 
     async def _fail(self) -> None:
         if self._gone or self.is_complete:

@@ -52,9 +52,8 @@ class Connection(asyncio.Protocol):
         self._search = HeadSearch()
         self._body: Body = body_of(0)
         self._exchange: Exchange | None = None
-        self._is_used = self._leaving = self._queued = False
+        self._rest_bytes, self._is_used, self._leaving, self._queued = 0, False, False, False
         self._reads_later = 0.0  # since when it waits for its turn to read
-        self._rest_bytes = 0
         self._since_s = 0.0  # when what it is at began, or last went on
         self._stalled = (0.0, _MANY)  # when it was seen last how many bytes of answers wait to be read
         self.watch = Watch(self.loop, self._deadline_s, self._expire)
@@ -195,10 +194,14 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange = Exchange(self, scope, keep_alive, expects)
         self.state = ANSWER
         self._since_s = self.loop.time()
-        task = self.loop.create_task(exchange.run(app))
-        task.add_done_callback(self.server_state.tasks.discard)
-        self.server_state.tasks.add(task)
+        self.server_state.tasks.add(self.loop.create_task(self._carry_out(exchange, app)))
         return exchange
+
+    async def _carry_out(self, exchange: Exchange, app: App) -> None:
+        try:
+            await exchange.run(app)
+        finally:  # not by a callback, which takes another turn of the event loop
+            self.server_state.tasks.discard(asyncio.current_task(self.loop))
 
     def _receive_body(self) -> None:
         part, self._at = self._body.take(self._unread, self._at)
@@ -255,13 +258,10 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if self.state == OVER or self.transport.is_closing():
             return
-        if self.state == NEXT or self._queued:
-            enough = True
-        elif self.state == ANSWER and exchange is not None:
+        enough = self.state == NEXT or self._queued
+        if not enough and self.state == ANSWER and exchange is not None:
             late = self._at < len(self._unread) and self._body.is_whole
             enough = late or exchange.buffered > HIGH_WATER_BYTES
-        else:
-            enough = False
         if enough:
             self.flow.pause_reading()
         elif self.state == REST:

@@ -81,16 +81,12 @@ def remembering(
     most: int,
     most_bytes: int,
     size_of: Callable[[Key], int],
-    epoch: Epoch | None = None,
 ) -> Callable[[Key], Value]:
     """`make`, which finds what it made before for the same key, but for None, which is made anew.
 
-    `size_of` says how many bytes a key and what is made of it hold, about. With an epoch it is made anew when
-    that moves.
+    `size_of` says how many bytes a key and what is made of it hold, about.
     """
     memory = Remembered[Key, Value](most, most_bytes)
-    if epoch is not None:
-        epoch.holds(memory)
 
     def find(key: Key) -> Value:
         found = memory.find(key)

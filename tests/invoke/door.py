@@ -62,7 +62,7 @@ class Door:
         """Have `acts` talk to the server, in a thread of their own, each in another account."""
         rounds = Round(asyncio.get_running_loop())
         predictor = Predictor(lambda: directory, lambda: 0.0, registry, taps=[self.settled.append])
-        runtime = RuntimeFace(predictor, rounds, _LIMIT_BYTES, self.epoch)
+        runtime = RuntimeFace(predictor, rounds, _LIMIT_BYTES)
         container: Any = InvocationsFace(predictor, rounds, _LIMIT_BYTES)
         gateway = Gateway(
             runtime,

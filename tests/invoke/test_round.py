@@ -16,7 +16,7 @@ from service.faces import identity
 from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.face import InvocationsFace
 from service.hosting.host import Answer
-from service.http.asgi import Headers, Message
+from service.http.asgi import Headers, Message, Scope
 from service.http.phase import OVER, ROUND
 from service.http.reply import Answered, Answering, Reply, Written
 from service.invoke.directory import Route
@@ -206,8 +206,8 @@ class Rig:
             sent.append(message)
 
         path = f"/endpoints/{one.endpoint}/invocations"
-        scope = {"type": "http", "method": "POST", "path": path, "headers": one.headers}
-        scope[identity.CALLER] = CALLER
+        scope: Scope = {"type": "http", "method": "POST", "path": path, "headers": one.headers}
+        scope[identity.PASSAGE] = identity.Passage(CALLER, self.runtime)
         await self.runtime(scope, receive, send)
         return (sent[0]["status"], sent[1]["body"]) if sent else None
 

@@ -6,7 +6,7 @@ from typing import Any
 from service.domain import sentences
 from service.domain.caller import Caller
 from service.errors import ClientGone, ModelFault, SagebirdError, UnknownOperation
-from service.faces.identity import caller_of
+from service.faces.identity import caller_of, passage_of
 from service.hosting.host import Call
 from service.http.asgi import (
     Headers,
@@ -21,7 +21,7 @@ from service.http.asgi import (
     rest_of_body,
 )
 from service.http.failures import note_failure
-from service.http.remembered import Epoch, remembering
+from service.http.remembered import remembering
 from service.http.reply import Answered, Answering, Reply, Written, send_answered
 from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
@@ -36,14 +36,10 @@ from service.wire.spec import load_service
 _PREFIX = "/endpoints/"
 _VARIANT = b"x-Amzn-Invoked-Production-Variant"
 _KNOWN_LINES = 1024
-_KNOWN_HEADS = 256
 _KNOWN_BYTES = 1 << 20
 _SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
 # What an answer holds besides its body and their type, see Answer.
 _USUAL = (None, 200, None, None)
-
-_Begin = tuple[Caller, str, str, tuple[tuple[bytes, bytes], ...]]
-"""A request but for its body: who asks, method, path, headers."""
 
 SERVED = frozenset({"InvokeEndpoint"})
 """The operations that are served."""
@@ -52,26 +48,25 @@ SERVED = frozenset({"InvokeEndpoint"})
 class RuntimeFace:
     """An ASGI application for everything below /endpoints/."""
 
-    def __init__(
-        self, predictor: Predictor, rounds: Round, max_body_bytes: int, epoch: Epoch | None = None
-    ) -> None:
-        """Answer by `predictor`, in `rounds`; what was read of a head is good for one `epoch`."""
+    def __init__(self, predictor: Predictor, rounds: Round, max_body_bytes: int) -> None:
+        """Answer by `predictor`, in `rounds`."""
         self._predictor = predictor
         self._round = rounds
         self._max_body_bytes = max_body_bytes
         self._service = load_service("sagemaker-runtime")
         self._invoke_endpoint = compile_operation(self._service.operations["InvokeEndpoint"])
-        self._heads = remembering(self._read_head, _KNOWN_HEADS, _KNOWN_BYTES, _size_of_head, epoch)
         self._lines = remembering(self._usual_lines, _KNOWN_LINES, _KNOWN_BYTES, _size_of_line)
         self._new_id = request_ids()
         self._log = get_logger("sagebird.runtime")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        path = scope["path"]
+        path, passage = scope["path"], passage_of(scope)
         answered: Answered
         try:
-            answering = self._heads((caller_of(scope), scope["method"], path, tuple(scope["headers"])))
+            answering: Answering | None = passage.prepared
+            if answering is None:
+                answering = passage.prepared = self._read_head(passage.caller, scope)
             if answering is None:
                 invocation = await self._whole_invocation(scope, receive)
                 answering, body = self._answering(invocation), invocation.call.body
@@ -97,13 +92,12 @@ class RuntimeFace:
     def _answering(self, invocation: Invocation) -> Answering:
         return Answering(InvocationHead(invocation), self._answer_all)
 
-    def _read_head(self, begin: _Begin) -> Answering | None:
+    def _read_head(self, caller: Caller, scope: Scope) -> Answering | None:
         """What is known of requests that begin like this; None of those whose body may be large or late."""
-        caller, method, path, headers = begin
-        endpoint = _endpoint_name(method, path)
-        if not is_small(headers, min(_SMALL_BYTES, self._max_body_bytes)):
+        endpoint = _endpoint_name(scope["method"], scope["path"])
+        if not is_small(scope["headers"], min(_SMALL_BYTES, self._max_body_bytes)):
             return None
-        return self._answering(self._read(caller, endpoint, list(headers), b""))
+        return self._answering(self._read(caller, endpoint, scope["headers"], b""))
 
     def prepare(self, endpoint: str, caller: Caller, headers: Headers) -> Answering:
         """What answers a caller's InvokeEndpoint for bodies that are whole and within the limit.
@@ -199,10 +193,6 @@ class RuntimeFace:
         reply = self._invoke_endpoint.write(output)
         reply.headers.extend((*sandbox(answer.content_type), (b"x-amzn-requestid", request_id.encode())))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)
-
-
-def _size_of_head(begin: _Begin) -> int:
-    return len(begin[2]) + sum(len(name) + len(value) for name, value in begin[3])
 
 
 def _size_of_line(shown: tuple[str, str]) -> int:

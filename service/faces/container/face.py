@@ -15,7 +15,7 @@ from service.errors import (
     Unavailable,
     ValidationFault,
 )
-from service.faces.identity import caller_of
+from service.faces.identity import passage_of
 from service.hosting.host import Answer, Call
 from service.http.asgi import Headers, Receive, Scope, Send, read_body
 from service.http.failures import note_failure
@@ -60,6 +60,7 @@ class InvocationsFace:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
         answered: Answered
+        passage = passage_of(scope)
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
         except ClientGone:
@@ -67,7 +68,9 @@ class InvocationsFace:
         except Exception as error:
             answered = self._refuse(error, self._new_id())
         else:
-            answered = await self._round.ask(self.prepare(caller_of(scope), scope["headers"]), body)
+            if passage.prepared is None:
+                passage.prepared = self.prepare(passage.caller, scope["headers"])
+            answered = await self._round.ask(passage.prepared, body)
         await send_answered(send, answered)
 
     def prepare(self, caller: Caller, headers: Headers) -> Answering:

@@ -13,7 +13,7 @@ from service.domain.endpoint import ModelSource, Variant
 from service.domain.traffic import Traffic
 from service.errors import BadPayload, ModelNotReady, ModelTimeout, Unavailable
 from service.faces.aws.runtime import RuntimeFace
-from service.faces.identity import CALLER
+from service.faces.identity import PASSAGE, Passage
 from service.hosting.host import Answer, Call
 from service.hosting.stopwatch import Stopwatch
 from service.http.asgi import Message, Scope
@@ -69,7 +69,6 @@ def ask(tmp_path: Any) -> Ask:
         directory = Directory(1, {}, {"e": route}, "e")
         predictor = Predictor(lambda: directory, lambda: 0.5, registry)
         scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
-        scope[CALLER] = Caller("000000000000", "us-east-1")
         return asyncio.run(_converse(predictor, scope, list(parts)))
 
     return ask
@@ -77,6 +76,7 @@ def ask(tmp_path: Any) -> Ask:
 
 async def _converse(predictor: Predictor, scope: Scope, parts: list[Message]) -> _Reply:
     face = RuntimeFace(predictor, Round(asyncio.get_running_loop()), 1000)
+    scope[PASSAGE] = Passage(Caller("000000000000", "us-east-1"), face)
     sent: list[Message] = []
 
     async def receive() -> Message:

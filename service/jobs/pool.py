@@ -80,6 +80,10 @@ class ThreadPool:
         self._closing()
 
 
+class NoProcess(Exception):
+    """No process can be started here now, whatever its model would be."""
+
+
 class ProcessPool:
     """Processes with the model in each; one that dies is replaced, and its batch is tried once more."""
 
@@ -88,7 +92,8 @@ class ProcessPool:
     ) -> None:
         """Start them and wait until the model is loaded in each.
 
-        `broken_off` is asked while a process is waited for. Raises ModelFault; BrokenOff once it says so.
+        `broken_off` is asked while a process is waited for. Raises ModelFault, NoProcess; BrokenOff once it
+        says so.
         """
         limit_threads()
         self._opener = opener
@@ -106,7 +111,10 @@ class ProcessPool:
             raise
 
     def results(self, items: Iterator[Item]) -> Results:
-        """In order, a few ahead of the one that is waited for. Raises BrokenOff; close the pool then."""
+        """In order, a few ahead of the one that is waited for.
+
+        Raises BrokenOff, NoProcess; close the pool then.
+        """
         waiting: deque[_Waiting] = deque()
         window = 2 * len(self._processes) + _SPARE
         item = next(items, None)
@@ -185,8 +193,13 @@ class _Process:
         self.given: deque[_Waiting] = deque()
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, opener), daemon=True)
-        self._process.start()
-        theirs.close()
+        try:
+            self._process.start()
+        except (OSError, EOFError) as error:  # the process that forks them cannot, or cannot even start
+            self.connection.close()
+            raise NoProcess(f"no process can be started here: {error}") from error
+        finally:
+            theirs.close()
 
     def takes(self, batch: Batch) -> bool:
         """Whether a batch can be sent without waiting.

@@ -32,7 +32,7 @@ from service.jobs.outcome import STOPPED
 from service.jobs.pipeline import PipelineOpener
 from service.jobs.place import Places
 from service.jobs.plan import group_inputs
-from service.jobs.pool import ProcessPool
+from service.jobs.pool import NoProcess, ProcessPool
 from service.jobs.process import LocalModelOpener
 from service.jobs.request import count_processes
 from service.jobs.settle import settle_job
@@ -51,6 +51,9 @@ died of is tried again only behind the rest of its job.
 """
 
 _TURN_S: Final = 10.0
+_PAUSE_S: Final = 0.05  # the first of some in a row, each so much longer than the one before
+_UNFIT_PAUSE_S: Final = 0.5  # likewise, where this worker can do no work, and others may
+_MOST_PAUSES: Final = 10
 _CLAIM_S: Final = 1.0
 _CHANGED: Final = (
     "the files of the model at {location} changed while the job ran: start the job again, so that all of its "
@@ -104,24 +107,30 @@ class Worker:
         self._heartbeat: Heartbeat | None = None
         self._log = get_logger("sagebird.worker")
         self._trouble = Trouble(self._log, "worker cannot use its queue")
+        self._unfit = Trouble(self._log, "worker cannot run models, and leaves the work to others")
 
     def run(self, rest: Callable[[float], object]) -> None:
         """Work until told to leave; `rest` sleeps for some seconds, or less if there is reason to."""
         rests = 0
         try:
             while not self._leaving():
+                pause_s = _PAUSE_S
                 try:
                     worked = self.step()
                     self._trouble.end()
+                    self._unfit.end()
                 except (Unavailable, StateDamaged) as error:
                     worked = False
                     self._trouble.meet(error.message)
+                except NoProcess as error:
+                    worked, pause_s = False, _UNFIT_PAUSE_S
+                    self._unfit.meet(str(error))
                 except Exception:  # the edge of a loop that must outlive one bad task
                     worked = False
                     self._log.exception("worker failed")
                 rests = 0 if worked else rests + 1
                 if not worked:
-                    rest(min(0.05 * rests, 0.5))
+                    rest(pause_s * min(rests, _MOST_PAUSES))
         finally:
             self.close()
 
@@ -139,6 +148,10 @@ class Worker:
         except LeaseLost:
             self.close()
             self._log.warning("task was taken over by another worker", job=lease.job)
+        except NoProcess:  # no fault of the inputs
+            self.close()
+            self._store.queue.release(lease)
+            raise
         except BaseException:
             self.close()
             self._store.queue.release(lease, counted=True)

@@ -3,6 +3,8 @@
 import json
 import os
 import resource
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from service.domain.kinds import Kind
 from service.domain.transform.job import JobState
 from service.jobs.heartbeat import SILENT_S
 from service.jobs.worker import MOST_ATTEMPTS
-from tests.conftest import wait_until
+from tests.conftest import ROOT, copy_sample, wait_until
 from tests.jobs.house import House
 
 
@@ -222,6 +224,42 @@ def test_a_task_that_workers_die_of_is_given_up_and_the_others_land(house: House
     assert house.job().failure_reason == (
         "1 of 2 files failed: a.csv: the worker died 5 times while it was at this input, so it was given up."
     )
+
+
+_UNFIT = """
+import multiprocessing.spawn
+import sys
+from pathlib import Path
+
+from service.jobs.pool import NoProcess
+from service.jobs.worker import MOST_ATTEMPTS
+from tests.jobs.house import House
+
+house = House(Path(sys.argv[1]), None)
+house.put("a.csv", "5.1,3.5,1.4,0.2")
+house.order(location="iris-logistic")
+worker = house.worker()
+worker.step()  # the plan
+multiprocessing.spawn.set_executable("/bin/false")
+for _ in range(2 * MOST_ATTEMPTS):
+    try:
+        worker.step()
+    except NoProcess:
+        print("unfit", flush=True)
+multiprocessing.spawn.set_executable(sys.executable)
+house.finish(worker)
+print(house.job().status, house.job().failure_reason, house.outputs())
+"""
+
+
+def test_inputs_are_not_to_blame_where_no_process_can_be_started(tmp_path: Path) -> None:
+    copy_sample("iris-logistic", tmp_path / "models" / "iris-logistic")
+    command = [sys.executable, "-c", _UNFIT, str(tmp_path)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+
+    assert told.stdout.splitlines() == ["unfit"] * 2 * MOST_ATTEMPTS + [
+        "Completed  {'a.csv.out': '0\\n'}",
+    ]
 
 
 def test_a_job_goes_on_where_a_dead_worker_left_it(house: House) -> None:

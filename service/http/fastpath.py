@@ -2,14 +2,14 @@
 
 A request is hot when the front door knows who prepares it, and it came as plain HTTP/1.1 with a small body
 of known length. The first with its head is answered as soon as it is read; later ones need no reading of the
-head and wait for the end of the round of the event loop, in which those with the same head are answered
-together. Everything else goes to ASGI as protocol.py gives it there: slow answers, other paths, `Expect`,
-chunked bodies, HTTP/1.0, calls from web pages. Both ways write the same bytes; tests/contracts holds them to
-that.
+head (known_heads.py) and wait for the end of the round of the event loop, in which those with the same head
+are answered together. Everything else goes to ASGI as protocol.py gives it there: slow answers, other paths,
+`Expect`, chunked bodies, HTTP/1.0, calls from web pages. Both ways write the same bytes; tests/contracts
+holds them to that.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -18,20 +18,19 @@ from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, C
 from service.http.failures import note_unanswered
 from service.http.framing import body_of
 from service.http.head import HEAD_END, Head, read_head
+from service.http.known_heads import Known, KnownHeads, lasting
 from service.http.phase import BODY, IDLE, ROUND
 from service.http.protocol import Connection
-from service.http.remembered import Epoch, Remembered
+from service.http.remembered import Epoch
 from service.http.rendering import render, render_failure
 from service.http.reply import Answered, Answering, Preparing, Reply, Written, send_answered
 
 _MOST_BODY_BYTES = 65_536
 # `origin` and `sec-fetch-site` come from web pages: not each may ask this, see guard.py.
 _UNUSUAL = frozenset({b"content-encoding", b"expect", b"origin", b"sec-fetch-site"})
-_MOST_HEADS = 1024
-_MOST_HEAD_BYTES = 4096
-_MOST_HEADS_BYTES = 2 << 20
 _HEAD_END_BYTES = len(HEAD_END)
 _OK = STATUS_LINE[200]
+_NOTHING = (b"", None)
 
 
 class FrontDoor(Protocol):
@@ -43,13 +42,6 @@ class FrontDoor(Protocol):
     def prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target`; None if the request must go to ASGI."""
         ...
-
-
-class Known(NamedTuple):
-    """A head that was parsed before: who answers its requests, and how long their bodies are."""
-
-    answering: Answering
-    body_bytes: int
 
 
 class Rounds(Protocol):
@@ -71,35 +63,37 @@ class Rounds(Protocol):
 class FastProtocol(Connection):
     """One connection.
 
-    The heads of hot requests are remembered as they came, bytes for bytes, with what answers them: most
-    clients send the same one again and again. So a whole request with a known head, and nothing behind it,
-    needs no reading of its head.
+    The heads of hot requests are remembered with what answers them: most clients send the same one again and
+    again. So a whole request with a known head, and nothing behind it, needs no reading of its head.
     """
 
     front_door: FrontDoor
     most_body_bytes: int
-    heads: Remembered[bytes, Known]
-    young_head: Callable[[bytes], Known | None]  # the quick look-up in `heads`
-    answerings: Remembered[object, Answering]  # by head, but for its content-length
+    heads: KnownHeads
+    head_at_once: Callable[[bytes], Known | None]  # the quick look-up in `heads`
     round: Rounds
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._hot: tuple[Head, bytes, Preparing] | None = None  # while the body of a hot request is received
         self._part = b""
+        self._found: tuple[bytes, Known | None] = _NOTHING  # of the head that `data_received` looked for
 
     def data_received(self, data: bytes) -> None:
         """Answer hot requests before this returns, or together with others very soon."""
         if self.state == IDLE:
             end = data.find(HEAD_END) + _HEAD_END_BYTES
-            known = self.young_head(data[:end])
+            head = data[:end]
+            known = self.head_at_once(head) or self.heads.find(head)
             if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
                 self.state = ROUND
                 self.round.add(self, known.answering, data, end)
                 return
+            self._found = head, known
         elif self.state == ROUND:
             self.round.finish()
         super().data_received(data)
+        self._found = _NOTHING
 
     def eof_received(self) -> bool:
         """See Connection; what waits for the end of the round is answered now."""
@@ -113,24 +107,26 @@ class FastProtocol(Connection):
 
     def take_head(self, data: bytes) -> None:
         """Take up a request. Raises: Refused."""
-        known = self.heads.find(data)
+        head, known = self._found
+        if head != data:
+            known = self.heads.find(data)
         if known is not None and self._at + known.body_bytes <= len(self._unread):
             body = self._unread[self._at : self._at + known.body_bytes]
             self._at += known.body_bytes
             self._give(self.round.answer(known.answering, body), keep_alive=True)
             return
-        head = read_head(data, self.limits.head)
-        preparing = self.front_door.prepares(head.target) if self._is_hot(head) else None
+        parsed = read_head(data, self.limits.head)
+        preparing = self.front_door.prepares(parsed.target) if self._is_hot(parsed) else None
         if preparing is None:
-            self.have_answered(head, self.app)
+            self.have_answered(parsed, self.app)
             return
-        end = self._at + (head.length or 0)
+        end = self._at + (parsed.length or 0)
         if end <= len(self._unread):
             body, self._at = self._unread[self._at : end], end
-            self._answer(head, data, preparing, body)
+            self._answer(parsed, data, preparing, body)
             return
-        self.state, self._hot = BODY, (head, data, preparing)
-        self._body = body_of(head.length)
+        self.state, self._hot = BODY, (parsed, data, preparing)
+        self._body = body_of(parsed.length)
         self._receive_body()
 
     def take_part(self, part: bytes) -> None:
@@ -169,8 +165,9 @@ class FastProtocol(Connection):
         )
 
     def _answer(self, head: Head, data: bytes, preparing: Preparing, body: bytes) -> None:
-        answering = preparing(head.headers)
-        self._remember(head, data, answering, len(body))
+        answering = preparing(lasting(head.headers))
+        if head.keep_alive:
+            self.heads.keep(data, answering, len(body))
         self._give(self.round.answer(answering, body), head.keep_alive)
 
     def _give(self, answer: Answered, keep_alive: bool) -> None:
@@ -196,35 +193,23 @@ class FastProtocol(Connection):
         else:
             self.hang_up()
 
-    def _remember(self, head: Head, data: bytes, answering: Answering, body_bytes: int) -> None:
-        """Keep a head that may come again."""
-        if len(data) > _MOST_HEAD_BYTES or not head.keep_alive or b"authorization" in head.fields:
-            return  # a signature holds the time
-        alike = (head.target, *(header for header in head.headers if header[0] != b"content-length"))
-        same = self.answerings.find(alike)
-        if same is None:
-            self.answerings.keep(alike, answering, len(data))
-        self.heads.keep(data, Known(same or answering, body_bytes), len(data))
-
 
 def fast_protocol(
     door: FrontDoor, rounds: Rounds, max_body_bytes: int, at_most: ConnectionLimits | None = None
 ) -> type[FastProtocol]:
     """The protocol class for one gateway; `max_body_bytes` is the limit of ASGI's side."""
-    known = Remembered[bytes, Known](_MOST_HEADS, _MOST_HEADS_BYTES)
-    alike = Remembered[object, Answering](_MOST_HEADS, _MOST_HEADS_BYTES)
-    door.epoch.holds(known)
-    door.epoch.holds(alike)
+    most_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
+    bounds = at_most or ConnectionLimits()
+    known = KnownHeads(door.epoch, most_bytes, bounds.head.most_bytes)
 
     class Bound(FastProtocol):
         front_door = door
-        most_body_bytes = min(_MOST_BODY_BYTES, max_body_bytes)
-        limits = at_most or ConnectionLimits()
+        most_body_bytes = most_bytes
+        limits = bounds
         turns, reads, drains = Turns(MOST_TURNS), Turns(MOST_READS), slow_reads()
         crowd = Crowd()
         heads = known
-        young_head = known.young.get
-        answerings = alike
+        head_at_once = known.young.get
         round = rounds
 
     return Bound

@@ -15,11 +15,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from tests.bench.bare import ANSWER
+from tests.bench.signing import signed_headers
 from tests.harness.family import Family
 from tests.harness.load import Shot
 
 COLUMNS = 10
 MODELS = 20
+_SIGNED_HEADS = 2000  # more than a server could remember one by one
 _NGINX = """daemon off; worker_processes {workers}; pid {folder}/pid; error_log {folder}/errors;
 events {{ worker_connections 1024; }}
 http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/body;
@@ -31,11 +33,12 @@ http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {fo
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of request: to which models, how many rows at once."""
+    """One kind of request: to which models, how many rows at once, and whether signed as boto3 does it."""
 
     name: str
     models: tuple[str, ...]
     rows: int
+    signed: bool = False
 
 
 def make_scenarios(models: Path) -> tuple[Scenario, ...]:
@@ -59,6 +62,7 @@ def make_scenarios(models: Path) -> tuple[Scenario, ...]:
         Scenario("100 rows, logistic", ("logistic",), 100),
         Scenario("one row, forest", ("forest",), 1),
         Scenario("one row, 20 models", names, 1),
+        Scenario("one row, signed", ("logistic",), 1, signed=True),
     )
 
 
@@ -83,7 +87,8 @@ def shots(scenario: Scenario, server: str, models: Path) -> tuple[Shot, ...]:
         if server not in ("nginx", "bare"):
             labels = joblib.load(models / name / "model.joblib").predict(values).tolist()
             answer = str(labels).replace(" ", "")
-        found.append(Shot(path, body, headers, (answer,)))
+        each = signed_headers(name, headers, body, _SIGNED_HEADS) if scenario.signed else [headers]
+        found += [Shot(path, body, some, (answer,)) for some in each]
     return tuple(found)
 
 

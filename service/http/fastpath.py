@@ -48,7 +48,7 @@ class Rounds(Protocol):
     """What answers the requests of one round of the event loop together. Raises nothing."""
 
     def add(self, waiter: "FastProtocol", answering: Answering, request: bytes, at: int) -> None:
-        """Answer it by `take` soon, or when `finish` is called; its body is `request` from `at` on."""
+        """Answer it by `take`, now, soon or when `finish` is called; its body is `request` from `at` on."""
         ...
 
     def answer(self, answering: Answering, body: bytes) -> Answered:

@@ -2,8 +2,8 @@
 
 So a model may answer them by one prediction, and whoever waits for several answers wakes up once for all:
 each of these costs more than all else that one request takes. The first of them waits while the others are
-received, some microseconds each. Whatever goes wrong on the way is the matter of the request that it
-belongs to: nobody's answer is lost with another's.
+received, some microseconds each; who has been the only one to ask for a while waits for nobody. Whatever goes
+wrong on the way is the matter of the request that it belongs to: nobody's answer is lost with another's.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from service.http.rendering import FAILURE
 from service.http.reply import AnswerAll, Answered, Answering, Reply
 
 _Asked = tuple[Any, list[bytes]]
+# After so many requests of one connection with none of another in between, nobody else seems to be there.
+_ALONE = 16
 
 
 class Waiter(Protocol):
@@ -38,20 +40,27 @@ class Round:
         """For the requests of one event loop."""
         self._loop = loop
         self._waiting: dict[Answering, list[tuple[Waiter, bytes, int]]] = {}
+        self._last, self._in_a_row = 0, 0  # who asked last, by its id, and how often before others did
 
     def add(self, waiter: Waiter, answering: Answering, request: bytes, at: int = 0) -> None:
         """Answer it soon: before anything else happens in the event loop but more requests being received.
 
-        Its body is `request` from `at` on.
+        Its body is `request` from `at` on. Whoever is alone has the answer before this returns.
         """
-        if not self._waiting:
-            self._loop.call_soon(self.finish)
-        self._waiting.setdefault(answering, []).append((waiter, request, at))
+        if self._last != id(waiter):
+            self._last, self._in_a_row = id(waiter), 1
+        elif self._in_a_row < _ALONE:
+            self._in_a_row += 1
+        elif not self._waiting:
+            _hand_over(waiter, self.answer(answering, request[at:]))
+            return
+        self._collect(waiter, answering, request, at)
 
     def ask(self, answering: Answering, body: bytes) -> asyncio.Future[Answered]:
         """As `add`, for who awaits the answer; who gives up before it is there is not answered."""
         future: asyncio.Future[Answered] = self._loop.create_future()
-        self.add(_Awaiting(future), answering, body)
+        self._in_a_row = 0
+        self._collect(_Awaiting(future), answering, body, 0)
         return future
 
     def answer(self, answering: Answering, body: bytes) -> Answered:
@@ -74,10 +83,12 @@ class Round:
         for waiters, found in answered:
             for there, answers in zip(waiters, found, strict=True):
                 for (waiter, _, _), answer in zip(there, answers, strict=True):
-                    try:
-                        waiter.take(answer)
-                    except Exception as error:  # the others wait for theirs
-                        log_bug("answer not taken", error)
+                    _hand_over(waiter, answer)
+
+    def _collect(self, waiter: Waiter, answering: Answering, request: bytes, at: int) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self.finish)
+        self._waiting.setdefault(answering, []).append((waiter, request, at))
 
 
 class _Awaiting:
@@ -95,6 +106,13 @@ class _Awaiting:
     def take(self, answer: Answered) -> None:
         if not self._future.done():
             self._future.set_result(answer)
+
+
+def _hand_over(waiter: Waiter, answer: Answered) -> None:
+    try:
+        waiter.take(answer)
+    except Exception as error:  # the others wait for theirs
+        log_bug("answer not taken", error)
 
 
 def _answer(answer_all: AnswerAll, asked: Sequence[_Asked]) -> list[list[Answered]]:

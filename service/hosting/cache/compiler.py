@@ -68,6 +68,7 @@ class Compiler:
             entry = cache.pin(key)
             if entry is None:  # gone before its turn came
                 return
+            program_bytes = entry.model.traits.compiling.program_bytes
             try:
                 known = self._known.get((key, entry.version))
                 loop = asyncio.get_running_loop()
@@ -79,6 +80,8 @@ class Compiler:
                 cache.release(entry)
             if verdict is None:
                 return
+            if not verdict.compiled:
+                cache.resize(entry, entry.size_bytes - program_bytes)
             entry.forget_costs()
             self._known[key, entry.version] = verdict
             if len(self._known) > _KNOWN:

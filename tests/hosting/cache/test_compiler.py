@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 
 from service.clock import ManualClock
@@ -191,6 +191,20 @@ def test_programs_count_as_memory_of_their_model(tmp_path: Path) -> None:
                 sizes.append(house.host.cache.held_bytes)
         nodes = sum(tree.tree_.node_count for tree in _FOREST.estimators_)
         assert sizes[1] - sizes[0] == nodes * (64 + 8 * 2)
+
+    _run(run())
+
+
+def test_programs_that_could_not_be_made_count_no_longer(tmp_path: Path) -> None:
+    async def run() -> None:
+        sizes = []
+        for limits in (HostLimits(2**30), _LIMITS):
+            async with _house(tmp_path, limits) as house:
+                await house.ask(house.put("boosted", AdaBoostClassifier(n_estimators=3, random_state=0)))
+                await house.host.compiler.settle()
+                sizes.append(house.host.cache.held_bytes)
+                assert not any(verdict.compiled for _, verdict in house.told)
+        assert sizes[0] == sizes[1]
 
     _run(run())
 

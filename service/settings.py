@@ -152,6 +152,13 @@ class Settings(BaseSettings):
         description="Bytes that loaded models may hold, over all gateways together (default: half of the "
         "machine's or container's memory).",
     )
+    shared_model_mb: int = Field(
+        100,
+        ge=0,
+        le=2**20,
+        description="MB in the files of a built-in model, when unpacked, beyond which its arrays are in "
+        "memory once for all processes of this server (Linux).",
+    )
     model_idle_s: float = Field(
         0.0, ge=0, description="Seconds without a call after which a model is unloaded; 0: never."
     )
@@ -319,7 +326,7 @@ class Settings(BaseSettings):
 
     @property
     def gateway_memory_bytes(self) -> int:
-        """What one gateway's models may hold: gateways share no memory, so each has an equal part."""
+        """What one gateway's models may hold: an equal part, in which what gateways share counts by parts."""
         return self.model_memory // self.gateways
 
 

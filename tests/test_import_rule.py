@@ -25,6 +25,7 @@ LAYERS = (
     (
         ("hosting",),
         ("hosting.footprint", "hosting.memory", "hosting.stopwatch"),
+        ("hosting.sharing",),
         ("hosting.programs",),
         ("hosting.host",),
         ("hosting.artifacts",),

@@ -22,6 +22,7 @@ _BLOCK_BYTES = 1 << 20
 class _Sink:
     def __init__(self) -> None:
         self.size_bytes = 0
+        self.arrays: list[pickle.PickleBuffer] = []
 
     def write(self, data: Any) -> int:
         size = memoryview(data).nbytes
@@ -29,6 +30,7 @@ class _Sink:
         return size
 
     def add_buffer(self, buffer: pickle.PickleBuffer) -> None:
+        self.arrays.append(buffer)
         self.size_bytes += buffer.raw().nbytes
 
 
@@ -42,11 +44,27 @@ class _Pickler(pickle.Pickler):
 def measure(model: object, folder: Path) -> int:
     """Bytes that the model holds; of a model that cannot be pickled, the bytes of the files in its folder."""
     sink = _Sink()
+    size_bytes = sink.size_bytes if _weigh(model, sink) else _folder_bytes(folder)
+    return max(size_bytes, SMALLEST_BYTES)
+
+
+def arrays_of(thing: object) -> list[pickle.PickleBuffer]:
+    """The memory of the arrays in a thing, where it is; of what cannot be pickled, of a part of them.
+
+    Each array stays where it is for as long as its buffer is held.
+    """
+    sink = _Sink()
+    _weigh(thing, sink)
+    return sink.arrays
+
+
+def _weigh(thing: object, sink: _Sink) -> bool:
+    """Whether the whole thing could be pickled."""
     try:
-        _Pickler(sink, protocol=5, buffer_callback=sink.add_buffer).dump(model)
+        _Pickler(sink, protocol=5, buffer_callback=sink.add_buffer).dump(thing)
     except BaseException:  # edge: pickling runs the model's own code, and what it may raise is anything
-        sink.size_bytes = _folder_bytes(folder)
-    return max(sink.size_bytes, SMALLEST_BYTES)
+        return False
+    return True
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -121,12 +121,12 @@ class _ArtifactSource:
         """Measured once for each version: a model that was too large is not unpacked anew at each try."""
         known = self._measured.get((str(folder), version))
         if known is None:
-            known = estimate_bytes(folder, self._loading.most_bytes, self._endings)
+            known = estimate_bytes(folder, self._loading.most_file_bytes, self._endings)
             if len(self._measured) >= _MAX_LOCATED:
                 self._measured.clear()
             self._measured[str(folder), version] = known
         containers = self._loading.containers
-        return known // containers.sharers if runtime.shared and containers is not None else known
+        return known if containers is None else containers.part_of(known, contained=runtime.shared)
 
     def version(self, key: ModelKey) -> str:
         return fingerprint(self._artifacts, key.path, dict(key.environment))

@@ -14,11 +14,16 @@ from types import FunctionType, ModuleType
 import psutil
 
 _M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _ARENAS = 2
 _MMAP_THRESHOLD_BYTES = 1 << 20
 _KEPT_BLOCK_BYTES = 1 << 24
+_MOST_TAKEN = 1 << 15
+_IS_MAPPED = 2  # in the word before a block. Source: glibc, malloc/malloc.c
+_USUAL_PAD_BYTES = 1 << 17
+_USUAL_BLOCK_BYTES = 1 << 17  # glibc's own, to begin with
 _KEPT_BYTES = 1 << 25
 _TRIM_EVERY_S = 5.0
 _TRIM_AT_LEAST_EVERY_S = 60.0
@@ -26,6 +31,68 @@ _MOST_GROWTH_BYTES = 1 << 23
 _COLLECTING = threading.Lock()  # a collection that begins while another one runs does nothing and returns
 _WITNESS_DEPTH = 2
 """From a loaded model over what answers for it to the object that was in its file."""
+
+
+class _Blocks:
+    """From which size on blocks of memory get a mapping of their own, which is one setting of the process."""
+
+    def __init__(self) -> None:
+        self._usual_bytes = _USUAL_BLOCK_BYTES
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def map_from(self, size_bytes: int) -> bool:
+        """Set it, for good. Returns False where there is no glibc."""
+        with self._lock:
+            self._usual_bytes = size_bytes
+            return self._set(size_bytes)
+
+    @contextmanager
+    def mapped_from(self, size_bytes: int) -> Iterator[None]:
+        """Set it for a while, and have this thread's blocks really go there.
+
+        glibc looks for room among what was freed before it makes a mapping: that is taken up meanwhile.
+        It is set until the last of those that asked for that has ended.
+        """
+        with self._lock:
+            self._users += 1
+            is_set = self._set(size_bytes, pad_bytes=0)
+        taken = _take_room(size_bytes) if is_set else []
+        try:
+            yield
+        finally:
+            _free(taken)
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._set(self._usual_bytes)
+
+    def _set(self, size_bytes: int, pad_bytes: int = _USUAL_PAD_BYTES) -> bool:
+        """And how much more than is needed the heap grows by, which is room, too."""
+        mallopt = getattr(_libc(), "mallopt", None)
+        return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, size_bytes) and mallopt(_M_TOP_PAD, pad_bytes))
+
+
+BLOCKS = _Blocks()
+
+
+def _take_room(size_bytes: int) -> list[int]:
+    """Allocate blocks of a size, untouched, until one has a mapping of its own; their addresses."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    taken: list[int] = []
+    while len(taken) < _MOST_TAKEN and (address := libc.malloc(size_bytes)):
+        taken.append(address)
+        if ctypes.c_size_t.from_address(address - ctypes.sizeof(ctypes.c_size_t)).value & _IS_MAPPED:
+            break
+    return taken
+
+
+def _free(taken: list[int]) -> None:
+    libc = ctypes.CDLL(None)
+    libc.free.restype, libc.free.argtypes = None, (ctypes.c_void_p,)
+    for address in taken:
+        libc.free(address)
 
 
 def keep_big_arrays_apart() -> bool:
@@ -37,9 +104,7 @@ def keep_big_arrays_apart() -> bool:
     Returns False where there is no glibc. Source: mallopt(3), "dynamic mmap threshold" and M_ARENA_MAX.
     """
     mallopt = getattr(_libc(), "mallopt", None)
-    return bool(
-        mallopt and mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES) and mallopt(_M_ARENA_MAX, _ARENAS)
-    )
+    return bool(BLOCKS.map_from(_MMAP_THRESHOLD_BYTES) and mallopt and mallopt(_M_ARENA_MAX, _ARENAS))
 
 
 def keep_freed_memory() -> bool:
@@ -50,9 +115,7 @@ def keep_freed_memory() -> bool:
     no glibc. Source: mallopt(3).
     """
     mallopt = getattr(_libc(), "mallopt", None)
-    return bool(
-        mallopt and mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK_BYTES) and mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-    )
+    return bool(BLOCKS.map_from(_KEPT_BLOCK_BYTES) and mallopt and mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from service.hosting.containers.container_host import ContainerHost
 from service.hosting.containers.forks import ForkServer, machine_environment
 from service.hosting.containers.opener import Containers
 from service.hosting.environments.environments import Environments
+from service.hosting.sharing import ArrayStore
 from service.objects.resolver import Resolver
 from service.processes.child import is_orphaned
 from service.processes.private import private_folder
@@ -58,6 +59,7 @@ def _containers(settings: Settings, folder: Path, sharers: int, further: Sequenc
         settings.container_memory,
         sharers,
         environments=_environments(settings, further),
+        arrays=ArrayStore(folder / "arrays", settings.shared_model_mb << 20, sharers),
     )
 
 

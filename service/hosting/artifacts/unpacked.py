@@ -4,7 +4,7 @@ import bz2
 import gzip
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
 
@@ -16,10 +16,16 @@ _BROKEN: Final = (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError)
 
 
 class Room(NamedTuple):
-    """How much memory a model may take, 0 for any, and the names of its own modules, not to be run here."""
+    """How much memory a model may take, 0 for any, and the names of its own modules, not to be run here.
+
+    So many `sharers` have its arrays in memory once, of which each counts its part; `built` is told of each
+    array and each estimator that is there, as soon as it is.
+    """
 
     most_bytes: int
     own_modules: frozenset[str] = frozenset()
+    sharers: int = 1
+    built: Callable[[object], None] | None = None
 
 
 UNLIMITED: Final = Room(0)

@@ -8,6 +8,7 @@ from service.errors import ModelFailure
 from service.hosting.containers.lease import Lease, take_lease
 from service.hosting.containers.spec import ContainerSpec
 from service.hosting.environments.environments import Environments
+from service.hosting.sharing import ArrayStore
 from service.media.types import JSON
 
 WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
@@ -21,6 +22,7 @@ class Containers:
     `workers` are those of a container whose environment names no other number; a call may take `timeout_s`,
     all processes of one container together `memory_bytes`, 0 for any. So many `sharers` count equal parts of
     what it holds. `environments` are made for models that ask for another one than the server's, None: never.
+    `arrays` are those of large models that need none, which the same processes share, None: none are.
     """
 
     folder: Path
@@ -30,10 +32,18 @@ class Containers:
     sharers: int = 1
     load_timeout_s: float = 600.0
     environments: Environments | None = None
+    arrays: ArrayStore | None = None
 
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""
-        return replace(self, workers=workers, timeout_s=timeout_s, sharers=1)
+        arrays = None if self.arrays is None else replace(self.arrays, sharers=1)
+        return replace(self, workers=workers, timeout_s=timeout_s, sharers=1, arrays=arrays)
+
+    def part_of(self, size_bytes: int, *, contained: bool) -> int:
+        """What a model with files of so many bytes counts in one process, as far as these tell."""
+        if contained:
+            return size_bytes // self.sharers
+        return size_bytes if self.arrays is None else self.arrays.part_of(size_bytes)
 
     def open(
         self,

@@ -6,8 +6,8 @@ there are trees finds all leaves. Nodes, thresholds and the cast of rows to floa
 every row reaches the very leaf that it would reach there, however close to a threshold it lies.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,11 @@ class MergedTrees:
         self._features = features
         self._numbers = np.arange(self._count, dtype=np.float32)
         self._most_rows = max(1, _CELLS_AT_ONCE // (self._count * (features + 1)))
+
+    @property
+    def held(self) -> tuple[Any, ...]:
+        """What it holds besides the model's own: about as much as that."""
+        return self._tree, self._values
 
     def leaf_values(self, rows: Any) -> Any:
         """What the leaves hold: (trees, n, outputs, classes)."""
@@ -115,6 +120,27 @@ def _choose(top: Any, starts: Any, selector: int) -> int:
 
     place(0, len(starts), 0)
     return deepest
+
+
+def merged_in(steps: Iterable[Step]) -> list[MergedTrees]:
+    """The merged trees that programs are made of."""
+    found: dict[int, MergedTrees] = {}
+    left: list[Any] = list(steps)
+    seen: set[int] = set()
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, MergedTrees):
+            found[id(each)] = each
+        elif isinstance(each, FunctionType):
+            left += [cell.cell_contents for cell in each.__closure__ or ()]
+        elif isinstance(each, list | tuple):
+            left += each
+        elif isinstance(each, dict):
+            left += each.values()
+    return list(found.values())
 
 
 def _tree_values(estimator: Any) -> Step:

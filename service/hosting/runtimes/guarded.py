@@ -20,8 +20,10 @@ from typing import IO, Any, Final, cast
 import numpy as np
 from joblib.compressor import BinaryZlibFile
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
+from sklearn.base import BaseEstimator
 
 from service.errors import ModelTooLarge
+from service.hosting.artifacts.unpacked import Room
 
 _BYTES_PER_OPCODE_BYTE: Final = 232  # the empty set: one byte, and a place on the stack
 _BUFFER_BYTES: Final = 2**20
@@ -49,18 +51,18 @@ class NeedsOwnCode(Exception):
     """The file holds objects of the model's own modules, or of foreign ones, which are not run here."""
 
 
-def load_within(file: Path, most_bytes: int, own_modules: frozenset[str] = frozenset()) -> Any:
-    """Unpickle a file that takes at most `most_bytes`, also while it is loaded.
+def load_within(file: Path, room: Room) -> Any:
+    """Unpickle a file that takes at most what its room has, which is limited, also while it is loaded.
 
     Raises: ModelTooLarge, Unsure, NeedsOwnCode, and what unpickling raises.
     """
     with file.open("rb") as packed:
         stream = unpacked(packed)
         # A gauge at each read costs some time, which small files that are not compressed are spared.
-        if stream is packed and file.stat().st_size * _BYTES_PER_OPCODE_BYTE <= most_bytes:
-            return _Unpickler(str(file), packed, own_modules).load()
-        gauge = _Gauge(stream, most_bytes, file.name)
-        return _Unpickler(str(file), cast(IO[bytes], gauge), own_modules, gauge).load()
+        if stream is packed and file.stat().st_size * _BYTES_PER_OPCODE_BYTE <= room.most_bytes:
+            return _Unpickler(str(file), packed, room).load()
+        gauge = _Gauge(stream, room, file.name)
+        return _Unpickler(str(file), cast(IO[bytes], gauge), room, gauge).load()
 
 
 def unpacked(packed: IO[bytes]) -> IO[bytes]:
@@ -81,9 +83,10 @@ def unpacked(packed: IO[bytes]) -> IO[bytes]:
 class _Gauge:
     """A stream that counts what is read of it: arrays, and opcodes, which may make more of themselves."""
 
-    def __init__(self, stream: IO[bytes], most_bytes: int, name: str) -> None:
+    def __init__(self, stream: IO[bytes], room: Room, name: str) -> None:
         self._stream = stream
-        self._most_bytes = most_bytes
+        self._most_bytes = room.most_bytes
+        self._sharers = room.sharers
         self._name = name
         self._arrays = 0
         self._opcodes = 0
@@ -105,9 +108,10 @@ class _Gauge:
             self._arrays += len(data)
         else:
             self._opcodes += len(data)
-        if self._arrays + self._opcodes > self._most_bytes:
+        arrays = self._arrays // self._sharers
+        if arrays + self._opcodes > self._most_bytes:
             raise too_large(self._name, self._most_bytes)
-        if self._arrays + self._opcodes * _BYTES_PER_OPCODE_BYTE > self._most_bytes:
+        if arrays + self._opcodes * _BYTES_PER_OPCODE_BYTE > self._most_bytes:
             raise Unsure
         return data
 
@@ -115,18 +119,16 @@ class _Gauge:
 class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
     dispatch: dict[int, Callable[..., None]] = NumpyUnpickler.dispatch.copy()
 
-    def __init__(
-        self, filename: str, stream: IO[bytes], own_modules: frozenset[str], gauge: _Gauge | None = None
-    ) -> None:
+    def __init__(self, filename: str, stream: IO[bytes], room: Room, gauge: _Gauge | None = None) -> None:
         super().__init__(filename, stream, **_NATIVE)
         self._stream = stream
-        self._own_modules = own_modules
+        self._room = room
         self._gauge = gauge
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle names, unless it is the model's own or foreign."""
         package = module.partition(".")[0]
-        if package in self._own_modules or package in FOREIGN:
+        if package in self._room.own_modules or package in FOREIGN:
             raise NeedsOwnCode
         return super().find_class(module, name)
 
@@ -151,15 +153,21 @@ class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
         wrapper = self.stack[-2]
         if type(wrapper) is not NumpyArrayWrapper:
             super().load_build()
+            self._tell_built(BaseEstimator)
             return
         pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]  # the one in Python, as joblib's is
         self.stack[-1] = self._read_array(wrapper)
+        self._tell_built(np.ndarray)  # what an estimator copies of it stays here until the end as well
+
+    def _tell_built(self, kind: type) -> None:
+        if self._room.built is not None and isinstance(self.stack[-1], kind):
+            self._room.built(self.stack[-1])
 
     def _read_array(self, wrapper: Any) -> Any:
         if wrapper.dtype.hasobject:
             if wrapper.subclass is not np.ndarray:
                 raise Unsure
-            return _Unpickler(self.filename, self._stream, self._own_modules, self._gauge).load()
+            return _Unpickler(self.filename, self._stream, self._room, self._gauge).load()
         if self._gauge is None:
             return wrapper.read(self, **_NATIVE)
         self._gauge.in_array = True

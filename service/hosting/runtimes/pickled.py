@@ -63,7 +63,7 @@ def _load_within(file: Path, room: Room) -> Any:
     if room.most_bytes or room.own_modules:
         most_bytes = room.most_bytes or sys.maxsize
         try:
-            return load_within(file, most_bytes, room.own_modules)
+            return load_within(file, room._replace(most_bytes=most_bytes))
         except Unsure:
             if room.own_modules or _names_foreign(file):
                 raise NeedsOwnCode from None  # nobody knows whether it does

@@ -9,10 +9,11 @@ from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.containers.opener import Containers
 from service.hosting.environments.asked import EnvironmentSpec
 from service.hosting.host import Model
+from service.hosting.sharing import ArrayStore
 from service.media.types import JSON
 
 
-def _tell_nobody(_how: str) -> None:
+def tell_nobody(_how: str) -> None:
     """Nobody asked."""
 
 
@@ -38,7 +39,7 @@ class Contents:
     containers: Containers | None = None
     room: Room = UNLIMITED
     most_program_bytes: int = 0
-    tell: Callable[[str], None] = _tell_nobody
+    tell: Callable[[str], None] = tell_nobody
 
     def lacking(self) -> EnvironmentSpec | None:
         """What it asks for that the server's own environment has not; None where it runs in that one.
@@ -49,6 +50,11 @@ class Contents:
         if environments is None:
             return None
         return environments.lacking(self.place or self.folder, self.requirements, self.image, self.version)
+
+    @property
+    def arrays(self) -> ArrayStore | None:
+        """Where large models of this process meet those of others; None where each has its own."""
+        return None if self.containers is None else self.containers.arrays
 
     @property
     def default_accept(self) -> str:

@@ -4,6 +4,7 @@ In here: predicting from rows or records.
 Not in here: loading the file (pickled), bytes and headers (codec), scripts (handler).
 """
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -20,12 +21,14 @@ from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Joined, Quick, answers_by_row
 from service.hosting.programs.probes import parts_of
+from service.hosting.programs.trees import merged_in
 from service.hosting.runtimes.drift import drift_sentences, ignore_missing_names, listen
 from service.hosting.runtimes.faults import code_fault
 from service.hosting.runtimes.finding import find_file
 from service.hosting.runtimes.pickled import load_file
 from service.hosting.runtimes.reading import Reading, frame_of
 from service.hosting.runtimes.row_wise import is_row_wise
+from service.hosting.sharing import SharedArrays
 from service.media.codec import OUTPUTS, Accept
 from service.media.tables import CsvBody, Table, Takes
 from service.media.types import CSV, JSON, NPY
@@ -71,6 +74,8 @@ class SklearnModel:
         self._wants_names = False
         self._quick: Mapping[str, Quick] = {}
         self._joins: Mapping[str, Joined] = {}
+        self._arrays_of_programs: Callable[[], SharedArrays] | None = None
+        self._sharers = 1
         self._has_threads = any(vars(part).get("n_jobs") not in (None, 1) for part in parts_of(estimator))
         if PROBABILITIES in output and not hasattr(estimator, "predict_proba"):
             raise ModelFailure(
@@ -168,11 +173,21 @@ class SklearnModel:
 
     def programs(self) -> Mapping[str, Callable[[Any], Any]]:
         """Programs of the estimator's methods. Raises NotCompilable."""
-        return programs.build(self.estimator)
+        if self._arrays_of_programs is None:
+            return programs.build(self.estimator)
+        with self._arrays_of_programs() as arrays:
+            found = programs.build(self.estimator)
+            arrays.exchange([merged.held for merged in merged_in(found.values())])
+        weakref.finalize(self, arrays.close)
+        return found
 
     def program_bytes(self) -> int:
         """Memory that the programs will hold besides the estimator's own."""
-        return programs.size_bytes(self.estimator)
+        return programs.size_bytes(self.estimator) // self._sharers
+
+    def share_programs(self, arrays: Callable[[], SharedArrays], sharers: int) -> None:
+        """Have so many processes hold what is large of the programs once; `arrays` opens what they share."""
+        self._arrays_of_programs, self._sharers = arrays, sharers
 
     def accelerate(self, quick: Mapping[str, Quick], joins: Mapping[str, Joined]) -> None:
         """Let these answer rows that they take, and requests be put together so."""

@@ -13,11 +13,8 @@ from service.domain.image import BUILT_IN, framework_of, is_xgboost, runs_here
 from service.errors import ModelFailure
 from service.hosting.artifacts.unpacked import Room
 from service.hosting.containers.opener import Containers
-from service.hosting.footprint import measure
 from service.hosting.host import Model
-from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes import frameworks
-from service.hosting.runtimes.flavour import FlavourModel
 from service.hosting.runtimes.frameworks import ONE_THREAD
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.media.types import PICKLES
@@ -30,16 +27,13 @@ def _load_container(contents: Contents) -> Model:
 
 
 def _load_pickle(contents: Contents) -> Model:
-    from service.hosting.runtimes import sklearn
+    from service.hosting.runtimes import built_in
     from service.hosting.runtimes.guarded import NeedsOwnCode
 
     try:
-        predictor = sklearn.load(contents.folder, contents.environment, contents.room)
+        return built_in.load(contents)
     except NeedsOwnCode:
         return _load_container(replace(contents, environment={**ONE_THREAD, **contents.environment}))
-    size_bytes = measure(predictor.estimator, contents.folder)
-    compiling = Compiling.of(predictor, contents.environment, contents.most_program_bytes)
-    return FlavourModel(predictor, size_bytes, contents.default_accept, compiling)
 
 
 def _has_script(contents: Contents) -> bool:
@@ -76,6 +70,11 @@ class Loading:
     most_program_bytes: int = 0
     containers: Containers | None = None
     runtimes: Sequence[Runtime] = RUNTIMES
+
+    @property
+    def most_file_bytes(self) -> int:
+        """Bytes in its files beyond which no model can be loaded."""
+        return self.most_bytes * (1 if self.containers is None else self.containers.sharers)
 
     def image_that_counts(self, image: str) -> str:
         """The image that a model is loaded for; "" where it makes no difference which one it is."""

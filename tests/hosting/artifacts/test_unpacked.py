@@ -83,7 +83,7 @@ def test_ordinary_models_are_loaded_at_once(tmp_path: Path, models: dict[str, An
     file = tmp_path / "model.joblib"
     for name, model in models.items():
         joblib.dump(model, file, compress=compress)
-        loaded = load_within(file, 256 * MIB)
+        loaded = load_within(file, Room(256 * MIB))
         assert type(loaded) is type(model)
         assert joblib.hash(state_of(loaded)) == joblib.hash(state_of(joblib.load(file))), name
 
@@ -93,7 +93,7 @@ def test_plain_pickles_are_loaded_at_once(tmp_path: Path, models: dict[str, Any]
     file = tmp_path / "model.pkl"
     for name, model in models.items():
         file.write_bytes(pickle.dumps(model, protocol))
-        assert joblib.hash(state_of(load_within(file, 256 * MIB))) == joblib.hash(state_of(model)), name
+        assert joblib.hash(state_of(load_within(file, Room(256 * MIB)))) == joblib.hash(state_of(model)), name
 
 
 class Call:
@@ -122,10 +122,10 @@ def test_what_calls_for_memory_is_not_called_here(tmp_path: Path, thing: Call) -
     file = tmp_path / "model.joblib"
     joblib.dump({"in": np.array([thing], dtype=object)}, file)
     with pytest.raises(Unsure):
-        load_within(file, 200 * MIB)
+        load_within(file, Room(200 * MIB))
     joblib.dump(thing, file)
     with pytest.raises(Unsure):
-        load_within(file, 200 * MIB)
+        load_within(file, Room(200 * MIB))
 
 
 def test_many_small_objects_are_not_made_here(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_many_small_objects_are_not_made_here(tmp_path: Path) -> None:
     file.write_bytes(b"\x80\x04(" + b"\x8f" * 3_000_000 + b"l.")
 
     with pytest.raises(Unsure):
-        load_within(file, 200 * MIB)
+        load_within(file, Room(200 * MIB))
 
 
 def test_an_array_that_unpacks_beyond_the_limit_is_refused_on_the_way(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_array_that_unpacks_beyond_the_limit_is_refused_on_the_way(tmp_path: 
     joblib.dump(np.zeros(3 * MIB), file, compress=9)
 
     with pytest.raises(ModelTooLarge, match="needs more than 16 MiB"):
-        load_within(file, 16 * MIB)
+        load_within(file, Room(16 * MIB))
 
 
 @pytest.mark.parametrize("most_bytes", [0, 200 * MIB])

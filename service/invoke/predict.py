@@ -92,6 +92,15 @@ class Predictor:
         """
         begun_s = perf_counter()
         self._keep_up()
+        if len(asked) == 1 and len(asked[0][1]) == 1:
+            outcome = self._answer_alone(*asked[0], begun_s)
+            if outcome is not None:
+                return [[outcome]]
+        return self._answer_together(asked, begun_s)
+
+    def _answer_together(
+        self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]], begun_s: float
+    ) -> list[list[InvocationOutcome]]:
         found: list[list[InvocationOutcome]] = []
         places: list[int] = []
         parts: list[_Part] = []
@@ -120,6 +129,28 @@ class Predictor:
             for place, outcomes in zip(places, self._answer_lanes(parts, lanes, begun_s), strict=True):
                 found[place] = outcomes
         return found
+
+    def _answer_alone(
+        self, head: InvocationHead, bodies: Sequence[bytes], begun_s: float
+    ) -> InvocationOutcome | None:
+        """What came of an invocation that comes by itself, in fewer steps; None where it takes more."""
+        target = head.only
+        try:
+            if target is None or self._directory().routes.get(head.name) is not head.route:
+                return None
+            lane = target.replica.short_way(head.call, bodies)
+        except Exception:  # what is wrong shows on the way of all others
+            return None
+        if lane is None:
+            return None
+        asked_s = perf_counter()
+        answer = _ask_lane(lane, bodies[0])
+        answered_s = perf_counter()
+        duration_s, model_s = answered_s - begun_s, answered_s - asked_s
+        (outcome,), number = self._outcomes(target, head, bodies, (answer,), duration_s, model_s)
+        self._settling.answered(target, number, duration_s, model_s)
+        _note_cost(target, head, bodies[0], model_s)
+        return outcome
 
     def _spread(
         self, head: InvocationHead, bodies: Sequence[bytes], begun_s: float

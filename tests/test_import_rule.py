@@ -55,6 +55,8 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "_sagebird_frameworks": ("runner/frameworks/*",),
         "_sagebird_mlflow": ("runner/frameworks/serve_mlflow.py",),
         "_sagebird_recordio": ("runner/frameworks/serve_xgboost.py",),
+        "_sagebird_runner": ("runner/frameworks/_sagebird_frameworks.py",),
+        "_sagebird_standins": ("runner/standins/*",),  # likewise of the stand-ins
         "alembic": ("store/migrate.py", "store/migrations/*"),
         "botocore": ("wire/spec.py", "load/aws.py"),
         "fastapi": ("faces/people/*", "faces/container/*"),
@@ -123,7 +125,12 @@ IMPLEMENTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 # Rooms that are programs of their own, for other interpreters too -> what of them is a library for others.
 # They find their own files by relative imports, under whatever name they run.
 PROGRAMS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"runner": {"service.runner.describing": ("hosting/runtimes/*",)}}
+    {
+        "runner": {
+            "service.runner.describing": ("hosting/runtimes/*",),
+            "service.runner.faults": ("hosting/runtimes/*",),
+        }
+    }
 )
 
 MAX_FILE_LINES = 400

@@ -1,4 +1,7 @@
-"""What went wrong in a model's code, told as its author wants to read it."""
+"""What went wrong in a model's code, told as its author wants to read it.
+
+The server tells it in the same words where it loads models itself: it imports this file.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ _USUAL_DIR = "/opt/ml/model"
 _RECORD = "sagebird.json"  # in environments that were made for models
 _TRACEBACK_CHARACTERS = 2000
 _LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
-    re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
-    re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"),
+    re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
+    re.compile(r"module (?P<shown>'(?P<module>[^']+)') has no attribute '(?P<name>[^']+)'"),
 )
 _DISTRIBUTIONS = dict(
     re.findall(
@@ -39,11 +42,12 @@ class RefusedCall(Exception):
         self.status_code = status
 
 
-def worded(error: BaseException, where: str = "the model") -> tuple[int, str]:
+def worded(error: BaseException, where: str = "the model", ours: str = _OWN_FOLDER) -> tuple[int, str]:
     """Status and text for what the model's code raised.
 
     An exception with a `status_code` from 400 to 599 keeps it and its message; all else is a 500 with AWS's
-    body, the message and then the traceback (without our frames). Source: inference toolkit, transformer.py.
+    body: the message and then the traceback, without the frames of files whose paths begin with `ours`.
+    Source: inference toolkit, transformer.py.
     """
     report = traceback.TracebackException.from_exception(error)
     message, status = _message(error, report), getattr(error, "status_code", None)
@@ -57,7 +61,7 @@ def worded(error: BaseException, where: str = "the model") -> tuple[int, str]:
         and os.environ.get("SM_MODEL_DIR") != _USUAL_DIR
     ):
         message += f": {_USUAL_DIR} is not this model's folder here; use model_dir, which model_fn is given"
-    return 500, f"{message}\n{_own_frames(report)}"
+    return 500, f"{message}\n{_own_frames(report, ours)}"
 
 
 def missing_module(where: str, name: str) -> str:
@@ -75,17 +79,30 @@ def missing_module(where: str, name: str) -> str:
 
 
 def lost_name(where: str, error: BaseException) -> str | None:
-    """What to do about a class or function that a pickle names and that is not where it says."""
+    """The sentence for what a pickle names and that is not where it says; None for any other error."""
+    lost = find_lost_name(error)
+    return None if lost is None else word_lost_name(where, *lost)
+
+
+def find_lost_name(error: BaseException) -> tuple[str, str] | None:
+    """Name and module of the class or function that a pickle names and that is not there."""
     lost = next(filter(None, (pattern.search(str(error)) for pattern in _LOST_NAMES)), None)
     if lost is None:
         return None
-    name, module = lost["name"], lost["module"]
+    # under `python -m` __main__ shows itself under another name
+    in_main = lost["shown"] == repr(sys.modules["__main__"])
+    return lost["name"], "__main__" if in_main else lost["module"]
+
+
+def word_lost_name(where: str, name: str, module: str, way: str = "") -> str:
+    """What to do about it; `way` tells of a better one than usual where it was in a script's __main__."""
     if module != "__main__":
         return f"{where} needs {name} of the Python module {module!r}, which has no such thing here"
-    return (
-        f"{where} was pickled from a script's __main__, which defined {name}: define {name} in a module of "
-        "the model (code/inference.py or a file beside it), import it from there and save again"
+    usual = (
+        f"define {name} in a module of the model (code/inference.py or a file beside it), import it from "
+        "there and save again"
     )
+    return f"{where} was pickled from a script's __main__, which defined {name}: {way or usual}"
 
 
 def _message(error: BaseException, report: traceback.TracebackException) -> str:
@@ -96,18 +113,15 @@ def _message(error: BaseException, report: traceback.TracebackException) -> str:
     return text if text.strip() else type(error).__name__
 
 
-def _own_frames(report: traceback.TracebackException) -> str:
+def _own_frames(report: traceback.TracebackException, ours: str) -> str:
+    hidden = (ours, importlib.__file__, "<frozen importlib")
     pending: list[traceback.TracebackException | None] = [report]
     seen: set[int] = set()
     while pending:
         part = pending.pop()
         if part is not None and id(part) not in seen:
             seen.add(id(part))
-            part.stack[:] = [frame for frame in part.stack if not _is_ours(frame.filename)]
+            part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(hidden)]
             pending += [part.__cause__, part.__context__]
     text = "".join(report.format())
     return text if len(text) <= _TRACEBACK_CHARACTERS else "...\n" + text[-_TRACEBACK_CHARACTERS:]
-
-
-def _is_ours(filename: str) -> bool:
-    return filename.startswith((_OWN_FOLDER, importlib.__file__, "<frozen importlib"))

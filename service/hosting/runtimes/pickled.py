@@ -18,7 +18,6 @@ import sklearn
 from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.runtimes.drift import drift_sentences
-from service.hosting.runtimes.faults import missing_module
 from service.hosting.runtimes.finding import find_definition
 from service.hosting.runtimes.guarded import (
     FOREIGN,
@@ -29,11 +28,8 @@ from service.hosting.runtimes.guarded import (
     unpacked,
 )
 from service.hosting.runtimes.trial import try_out
+from service.runner.faults import find_lost_name, missing_module, word_lost_name
 
-_LOST_NAMES = (  # as pickle words it from protocol 4 on, and before
-    re.compile(r"Can't get attribute '(?P<name>[^']+)' on (?P<shown><module '(?P<module>[^']+)'.*>)"),
-    re.compile(r"module (?P<shown>'(?P<module>[^']+)') has no attribute '(?P<name>[^']+)'"),
-)
 _SHORT_TEXT = b"\x8c"
 # An estimator's last member, and the opcode of its value up to the text, with or without a memo between.
 _VERSION = re.compile(rb"_sklearn_version(?:\x94|q.|r.{4})?(?:\x8c.|X.{4})", re.DOTALL)
@@ -82,8 +78,8 @@ def _load_failure(file: Path, versions: set[str], error: BaseException) -> Model
         return error
     said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    lost = next(filter(None, (pattern.search(str(error)) for pattern in _LOST_NAMES)), None)
-    module = missing or (lost["module"] if lost is not None else "sklearn")
+    lost = find_lost_name(error)
+    module = missing or (lost[1] if lost is not None else "sklearn")
     if module.partition(".")[0] == "sklearn":
         versions = versions or _versions_in(file)
     if versions:
@@ -91,9 +87,7 @@ def _load_failure(file: Path, versions: set[str], error: BaseException) -> Model
     if missing is not None:
         return _missing_module(file, missing)
     if lost is not None:
-        # under `python -m` __main__ shows itself under another name
-        in_main = lost["shown"] == repr(sys.modules["__main__"])
-        return _missing_attribute(file, lost["name"], "__main__" if in_main else lost["module"])
+        return _missing_attribute(file, *lost)
     return ModelFailure(f"{file.name} cannot be read: it is truncated, or no joblib or pickle file ({said})")
 
 
@@ -128,18 +122,12 @@ def _missing_module(file: Path, name: str) -> ModelFailure:
 
 
 def _missing_attribute(file: Path, name: str, module: str) -> ModelFailure:
+    way, defined = "", None
     if module == "__main__":
         defined = find_definition([file.parent, file.parent / "code"], name)
-        if defined is not None:
-            return ModelFailure(
-                f"{file.name} was pickled from a script's __main__, which defined {name}: {defined.name} "
-                f"beside it defines {name}, so save it again from a script that has "
-                f"`from {defined.stem} import {name}`"
-            )
-        return ModelFailure(
-            f"{file.name} was pickled from a script's __main__, which defined {name}: define {name} in a "
-            "module of the model (code/inference.py or a file beside it), import it from there and save again"
+    if defined is not None:
+        way = (
+            f"{defined.name} beside it defines {name}, so save it again from a script that has "
+            f"`from {defined.stem} import {name}`"
         )
-    return ModelFailure(
-        f"{file.name} needs {name} of the Python module {module!r}, which has no such thing here"
-    )
+    return ModelFailure(word_lost_name(file.name, name, module, way))

@@ -1,6 +1,7 @@
 """What the scripts of this folder share: which files they load, and how they say what is wrong.
 
-Standard library only. Its name is odd because it is imported by it, beside whatever modules a model has.
+Standard library and the runner only. Its name is odd because it is imported by it, beside whatever modules a
+model has.
 """
 
 from __future__ import annotations
@@ -9,17 +10,12 @@ import importlib
 import os
 from typing import Any
 
+from _sagebird_runner.faults import RefusedCall as Refusal  # the program that runs these scripts
+
+__all__ = ["Refusal", "check_width", "library", "model_files", "unreadable"]
+
 MODEL_FILES = "SAGEBIRD_MODEL_FILES"
 """The variable that names the model's files, with a slash between two."""
-
-
-class Refusal(Exception):
-    """What is answered by a status and a sentence: the caller's fault, or the model's from 500 on."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status_code = status
 
 
 def model_files(model_dir: str) -> list[str]:

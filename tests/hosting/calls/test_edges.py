@@ -17,9 +17,10 @@ from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.calls.batcher import _answer
 from service.hosting.host import Answer, Call, Interface, Traits
 from service.hosting.inline import HostLimits, InlineHost
-from service.hosting.runtimes.faults import code_fault, missing_module
+from service.hosting.runtimes.faults import code_fault
 from service.hosting.runtimes.trial import _try
 from service.hosting.stopwatch import Stopwatch
+from service.runner.faults import missing_module
 from tests.hosting.test_inline import Observer
 
 ROW = Call(b"1,2", "text/csv", "application/json")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from service.errors import BadPayload, ModelFault
-from service.hosting.runtimes.faults import code_fault, missing_module
+from service.hosting.runtimes.faults import code_fault
+from service.runner.faults import missing_module
 
 
 def raised(action: Callable[[], object]) -> Exception:

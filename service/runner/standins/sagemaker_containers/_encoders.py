@@ -4,41 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import Any
 
 import numpy as np
+from _sagebird_standins import array_to_json, array_to_npy, json_to_numpy, npy_to_numpy
 
 from ._content_types import CSV, JSON, NPY
 from ._errors import ClientError, UnsupportedFormatError
-
-
-def array_to_npy(array_like: Any) -> bytes:
-    """An array as npy."""
-    buffer = io.BytesIO()
-    np.save(buffer, array_like)
-    return buffer.getvalue()
-
-
-def npy_to_numpy(npy_array: bytes) -> Any:
-    """An array from npy; one that holds pickled objects is refused."""
-    return np.load(io.BytesIO(npy_array), allow_pickle=False)
-
-
-def array_to_json(array_like: Any) -> str:
-    """An array as JSON."""
-
-    def default(value: Any) -> Any:
-        if hasattr(value, "tolist"):
-            return value.tolist()
-        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-
-    return json.dumps(array_like, default=default)
-
-
-def json_to_numpy(string_like: Any, dtype: Any = None) -> Any:
-    """An array from JSON."""
-    return np.array(json.loads(string_like), dtype=dtype)
 
 
 def csv_to_numpy(string_like: str, dtype: Any = None) -> Any:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-UNSUPPORTED = (
-    "Content type %s is not supported by this framework.\n\n"
-    "Please implement input_fn to to deserialize the request data or an output_fn to\n"
-    "serialize the response. For more information, see the SageMaker Python SDK README."
-)
-"""AWS's own words, with their mistake."""
+from _sagebird_standins import UNSUPPORTED
 
 
 class ClientError(Exception):

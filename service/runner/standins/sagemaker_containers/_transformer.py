@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from _sagebird_standins import not_provided
+
 from ._encoders import decode, encode
 from ._worker import Response
 
-_PLEASE = "\nPlease provide a %s implementation.\nSee documentation for %s at https://github.com/aws/sagemaker-python-sdk\n"
+_PAGE = "https://github.com/aws/sagemaker-python-sdk"
 
 
 def default_model_fn(model_dir: str) -> Any:
     """There is none."""
-    raise NotImplementedError(_PLEASE % ("model_fn", "model_fn"))
+    raise not_provided("model_fn", _PAGE)
 
 
 def default_input_fn(input_data: Any, content_type: str) -> Any:
@@ -22,7 +24,7 @@ def default_input_fn(input_data: Any, content_type: str) -> Any:
 
 def default_predict_fn(data: Any, model: Any) -> Any:
     """There is none."""
-    raise NotImplementedError(_PLEASE % ("predict_fn", "predict_fn"))
+    raise not_provided("predict_fn", _PAGE)
 
 
 def default_output_fn(prediction: Any, accept: str) -> Response:

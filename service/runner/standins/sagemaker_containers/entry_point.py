@@ -1,3 +1,3 @@
 """Running scripts, which is for training."""
 
-from .training import __getattr__  # noqa: F401
+from _sagebird_standins import trains as __getattr__  # noqa: F401

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
 from typing import Any
 
 import numpy as np
+from _sagebird_standins import json_to_numpy, npy_to_numpy
 
 from . import content_types, errors
 
 
-def _json_to_numpy(string_like: Any, dtype: Any = None) -> Any:
-    return np.array(json.loads(string_like), dtype=dtype)
-
-
 def _csv_to_numpy(string_like: Any, dtype: Any = None) -> Any:
     return np.genfromtxt(io.StringIO(string_like), dtype=dtype or float, delimiter=",")
-
-
-def _npy_to_numpy(npy_array: bytes) -> Any:
-    return np.load(io.BytesIO(npy_array), allow_pickle=False)
 
 
 def _npz_to_sparse(npz_bytes: bytes) -> Any:
@@ -29,9 +21,9 @@ def _npz_to_sparse(npz_bytes: bytes) -> Any:
 
 
 _DECODERS: dict[str, Any] = {
-    content_types.NPY: _npy_to_numpy,
+    content_types.NPY: npy_to_numpy,
     content_types.CSV: _csv_to_numpy,
-    content_types.JSON: _json_to_numpy,
+    content_types.JSON: json_to_numpy,
     content_types.NPZ: _npz_to_sparse,
 }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from _sagebird_standins import not_provided
+
 from . import decoder, encoder
 
-_PLEASE = "\nPlease provide a %s implementation.\nSee documentation for %s at https://sagemaker.readthedocs.io/en/stable/\n"
+_PAGE = "https://sagemaker.readthedocs.io/en/stable/"
 
 
 class DefaultInferenceHandler:
@@ -14,7 +16,7 @@ class DefaultInferenceHandler:
 
     def default_model_fn(self, model_dir: str, context: Any = None) -> Any:
         """There is none."""
-        raise NotImplementedError(_PLEASE % ("model_fn", "model_fn"))
+        raise not_provided("model_fn", _PAGE)
 
     def default_input_fn(self, input_data: Any, content_type: str, context: Any = None) -> Any:
         """An array from what was sent."""
@@ -22,7 +24,7 @@ class DefaultInferenceHandler:
 
     def default_predict_fn(self, data: Any, model: Any, context: Any = None) -> Any:
         """There is none."""
-        raise NotImplementedError(_PLEASE % ("predict_fn", "predict_fn"))
+        raise not_provided("predict_fn", _PAGE)
 
     def default_output_fn(self, prediction: Any, accept: str, context: Any = None) -> Any:
         """What is sent for a prediction, and its content type."""

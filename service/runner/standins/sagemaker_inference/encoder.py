@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import numpy as np
+from _sagebird_standins import array_to_json, array_to_npy
 
 from . import content_types, errors
-
-
-def _array_to_json(array_like: Any) -> str:
-    def default(value: Any) -> Any:
-        if hasattr(value, "tolist"):
-            return value.tolist()
-        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-
-    return json.dumps(array_like, default=default)
-
-
-def _array_to_npy(array_like: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array_like)
-    return buffer.getvalue()
 
 
 def _array_to_csv(array_like: Any) -> str:
@@ -33,9 +18,9 @@ def _array_to_csv(array_like: Any) -> str:
 
 
 _ENCODERS: dict[str, Any] = {
-    content_types.NPY: _array_to_npy,
+    content_types.NPY: array_to_npy,
     content_types.CSV: _array_to_csv,
-    content_types.JSON: _array_to_json,
+    content_types.JSON: array_to_json,
 }
 SUPPORTED_CONTENT_TYPES = set(_ENCODERS)
 

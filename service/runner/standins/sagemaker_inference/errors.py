@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-_UNSUPPORTED = (
-    "Content type %s is not supported by this framework.\n\n"
-    "Please implement input_fn to to deserialize the request data or an output_fn to\n"
-    "serialize the response. For more information, see the SageMaker Python SDK README."
-)
+from _sagebird_standins import UNSUPPORTED
 
 
 class UnsupportedFormatError(Exception):
     """A content type that is not read or written."""
 
     def __init__(self, content_type: str, **details: object) -> None:
-        super().__init__(_UNSUPPORTED % content_type, **details)
+        super().__init__(UNSUPPORTED % content_type, **details)
 
 
 class BaseInferenceToolkitError(Exception):

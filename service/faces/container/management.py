@@ -76,12 +76,13 @@ def create_router(
         return Response("\n".join(found), 503 if found else 200, media_type="text/plain")
 
     @router.get("/execution-parameters", summary="What batch transform may send at once")
-    async def execution_parameters() -> dict[str, Any]:
-        return {
+    async def execution_parameters() -> Response:
+        document = {
             "MaxConcurrentTransforms": os.cpu_count() or 1,
             "BatchStrategy": "MULTI_RECORD",
             "MaxPayloadInMB": max(1, max_body_bytes // 2**20),
         }
+        return _json(200, document)
 
     models = _ModelRoutes(registered, answer, rounds, max_body_bytes)
     for method, path, route, summary in (
@@ -96,7 +97,10 @@ def create_router(
 
 
 class _ModelRoutes:
-    """The `/models` contract. What reads the store only is no coroutine: FastAPI runs it in a thread."""
+    """The `/models` contract. What reads the store only is no coroutine: FastAPI runs it in a thread.
+
+    Each takes the request alone, as the pages do and for the same reason (people/pages.py).
+    """
 
     def __init__(
         self, registered: Registered, answer: AnswerInvocations, rounds: Round, max_body_bytes: int
@@ -108,7 +112,8 @@ class _ModelRoutes:
         self._new_id = request_ids()
         self._log = get_logger("sagebird.container")
 
-    def list_all(self, next_page_token: str = "") -> Response:
+    def list_all(self, request: Request) -> Response:
+        next_page_token = request.query_params.get("next_page_token", "")
         if next_page_token and not _is_token(next_page_token):
             error = BadPayload("Parameter next_page_token is none that was given out.")
             return _response(self._refuse(error, "/models"))
@@ -121,7 +126,8 @@ class _ModelRoutes:
             document["nextPageToken"] = str(begin + _PAGE)
         return _json(200, document)
 
-    def describe(self, name: str, request: Request) -> Response:
+    def describe(self, request: Request) -> Response:
+        name = request.path_params["name"]
         url = self._registered.names().get(name)
         if url is None and is_invoke(request.url.path):
             return only_post(request, self._new_id())
@@ -140,7 +146,9 @@ class _ModelRoutes:
 
         return await self._guarded(request, register())
 
-    async def unregister(self, name: str, request: Request) -> Response:
+    async def unregister(self, request: Request) -> Response:
+        name = request.path_params["name"]
+
         async def unregister() -> Response:
             if is_invoke(request.url.path) and name not in await to_thread(self._registered.names):
                 return only_post(request, self._new_id())
@@ -149,7 +157,9 @@ class _ModelRoutes:
 
         return await self._guarded(request, unregister())
 
-    async def invoke(self, name: str, request: Request) -> Response:
+    async def invoke(self, request: Request) -> Response:
+        name = request.path_params["name"]
+
         async def invoke() -> Response:
             body = await read_body(request.scope, request.receive, self._max_body_bytes)
             call = to_call(read_headers(request.scope), b"")

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of `/models`: bodies, answers and errors of the multi-model contract."""
+"""What the OpenAPI document says of `/models`: parameters, bodies, answers and errors of that contract."""
 
 from typing import Any
 
@@ -31,6 +31,11 @@ def _reference(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
+def in_query(name: str) -> dict[str, Any]:
+    """A text that may be given behind the question mark of an address."""
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "string", "default": ""}}
+
+
 _LIST = {
     "type": "object",
     "properties": {
@@ -38,6 +43,13 @@ _LIST = {
         "nextPageToken": {"type": "string", "description": "Where the next page begins, if there is one"},
     },
     "required": ["models"],
+}
+_IN_PATH: dict[str, Any] = {"name": "name", "in": "path", "required": True, "schema": _NAME}
+_PARAMETERS: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("/models", "get"): [in_query("next_page_token")],
+    ("/models/{name}", "get"): [_IN_PATH],
+    ("/models/{name}", "delete"): [_IN_PATH],
+    ("/models/{name}/invoke", "post"): [_IN_PATH],
 }
 _ANYTHING: dict[str, Any] = {"*/*": {"schema": {}}}
 _ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
@@ -75,11 +87,13 @@ _ERRORS: dict[tuple[str, str], dict[int, str]] = {
 
 
 def describe_models_api(paths: dict[str, Any]) -> None:
-    """Put bodies, answers and errors into FastAPI's own paths of `/models`, which know none of them."""
+    """Put parameters, bodies, answers and errors into FastAPI's own paths of `/models`, which know none."""
     for (path, method), errors in _ERRORS.items():
         operation = paths.get(path, {}).get(method)
         if operation is None:
             continue
+        if (path, method) in _PARAMETERS:
+            operation["parameters"] = _PARAMETERS[path, method]
         if (path, method) in _BODIES:
             operation["requestBody"] = {"required": True, "content": _BODIES[path, method]}
         operation["responses"] = {

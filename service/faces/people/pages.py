@@ -1,4 +1,9 @@
-"""Pages for people and machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz."""
+"""Pages for people and machines that watch: /, /status, /docs, /openapi.json, /metrics, /healthz, /readyz.
+
+Routes take the request alone and read its parameters themselves. What FastAPI makes of declared ones it makes
+while models are loaded and asked in other threads; it hushes warnings of pydantic's by filters, which those
+threads swap meanwhile.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from service import __version__
 from service.faces.people.home import MOST_SHOWN, curl_line, home_page, home_text
+from service.faces.people.models_api import in_query
 from service.faces.people.openapi import describe_api
 from service.faces.people.shown import json_answer, page_answer, text_answer
 from service.http.failures import note_stray
@@ -113,8 +119,11 @@ def _add_overview(app: FastAPI, served: Served) -> None:
         "/status",
         tags=["people"],
         summary="Endpoints and models as JSON; the example of one endpoint for the target model, if asked",
+        openapi_extra={"parameters": [in_query("endpoint"), in_query("target_model")]},
     )
-    def status(endpoint: str = "", target_model: str = "") -> Response:
+    def status(request: Request) -> Response:
+        asked = request.query_params
+        endpoint, target_model = asked.get("endpoint", ""), asked.get("target_model", "")
         cards = served.endpoints()
         if target_model:
             example = served.example_for(endpoint, target_model)
@@ -140,8 +149,8 @@ def _add_wrong_methods(app: FastAPI, served: Served) -> None:
     """What a browser gets that opens the address of an endpoint: how it is called."""
     new_id = request_ids()
 
-    def only_post(request: Request, name: str | None = None) -> Response:
-        card = served.endpoint(name)
+    def only_post(request: Request) -> Response:
+        card = served.endpoint(request.path_params.get("name"))
         text = f"{request.method} asks for no prediction here: send a POST with the input as the body"
         host = str(request.base_url).rstrip("/")
         if card is not None:

@@ -250,6 +250,16 @@ def _ask(shelf: _Shelf, method: str, path: str, **options: Any) -> httpx.Respons
     return asyncio.run(ask())
 
 
+@pytest.mark.usefixtures("hushed_by_nobody")
+def test_routes_make_nothing_that_pydantic_would_warn_of() -> None:
+    """Warnings are errors here."""
+    shelf = _Shelf(["m"])
+    for method, path in (("GET", "/models"), ("GET", "/models/m"), ("DELETE", "/models/m"), ("GET", "/ping")):
+        assert _ask(shelf, method, path).status_code in (200, 500, 503)
+    assert _ask(shelf, "GET", "/execution-parameters").json()["MaxPayloadInMB"] == 6
+    assert _ask(shelf, "POST", "/models/m/invoke").status_code == 204
+
+
 @pytest.mark.provenance("documented")
 def test_a_long_list_comes_in_pages_of_a_hundred() -> None:
     shelf = _Shelf([f"m{number:03}" for number in range(250)])

@@ -11,6 +11,7 @@ import typer
 from httpx import Response
 from rich.table import Table
 
+from service.cli.asked import AcceptHeader, TargetContainer, TargetModel, TargetVariant, headers_for
 from service.cli.media import guessed_type, known_type
 from service.cli.refusal import fail
 from service.cli.server import (
@@ -46,13 +47,10 @@ def invoke(
             show_default=False,
         ),
     ] = None,
-    accept: Annotated[str | None, typer.Option(help="Accept, e.g. text/csv.", show_default=False)] = None,
-    target_model: Annotated[
-        str | None, typer.Option(help="Model of a multi-model endpoint.", show_default=False)
-    ] = None,
-    target_variant: Annotated[
-        str | None, typer.Option(help="Ask this variant, whatever its weight.", show_default=False)
-    ] = None,
+    accept: AcceptHeader = None,
+    target_model: TargetModel = None,
+    target_variant: TargetVariant = None,
+    target_container: TargetContainer = None,
     url: Url = "",
 ) -> None:
     """Send one request to an endpoint; the answer goes to standard output, its variant to standard error."""
@@ -62,14 +60,8 @@ def invoke(
     else:
         body, example_model = given, None
         given_type = known_type(file or "-") or guessed_type(body)
-    headers = {"Content-Type": content_type or given_type}
-    for name, value in (
-        ("Accept", accept),
-        ("X-Amzn-SageMaker-Target-Model", target_model or example_model),
-        ("X-Amzn-SageMaker-Target-Variant", target_variant),
-    ):
-        if value is not None:
-            headers[name] = value
+    asked = headers_for(accept, target_variant, target_model or example_model, target_container)
+    headers = {"Content-Type": content_type or given_type, **dict(asked)}
     path = f"/endpoints/{quote(endpoint, safe='')}/invocations"
     response = ask(url, "POST", path, content=body, headers=headers)
     if not response.is_success:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.asked import AcceptHeader, TargetContainer, TargetModel, TargetVariant, headers_for
 from service.cli.load_target import LoadTarget, find_bodies, find_target, refuse
 from service.cli.load_trial import try_once
 from service.cli.load_view import Watcher, show_report
@@ -78,11 +79,6 @@ ContentTypeHeader = Annotated[
     str | None,
     typer.Option(help="Content-Type.  [default: by the file's ending, else text/csv]", show_default=False),
 ]
-AcceptHeader = Annotated[str | None, typer.Option(help="Accept, e.g. text/csv.", show_default=False)]
-TargetVariant = Annotated[
-    str | None, typer.Option(help="Ask this variant, whatever its weight.", show_default=False)
-]
-TargetModel = Annotated[str | None, typer.Option(help="Model of a multi-model endpoint.", show_default=False)]
 Remote = Annotated[bool, typer.Option("--remote", help="Allow another machine than this one: one of yours.")]
 Aws = Annotated[
     bool, typer.Option("--aws", help="A real SageMaker endpoint, with your AWS credentials; AWS bills you.")
@@ -119,6 +115,7 @@ def load(
     accept: AcceptHeader = None,
     target_variant: TargetVariant = None,
     target_model: TargetModel = None,
+    target_container: TargetContainer = None,
     url: GivenUrl = None,
     remote: Remote = False,
     aws: Aws = False,
@@ -135,12 +132,12 @@ def load(
     """
     _check_asked(rate, concurrency, poisson, aws, json_file, plot)
     target = find_target(endpoint, url, remote, aws, region, target_model)
-    bodies, example_model = find_bodies(target, body or [], content_type)
+    bodies, example = find_bodies(target, body or [], content_type)
     pace = _choose_pace(rate, concurrency, duration, requests, None if body else bodies[0])
     plan = Plan(
         place=target.place,
         path=invocations_path(target.place, target.endpoint),
-        headers=_headers(accept, target_variant, target_model or example_model),
+        headers=_checked(headers_for(accept, target_variant, target_model or example, target_container)),
         bodies=bodies,
         rate=rate,
         connections=pace.callers or connections,
@@ -151,7 +148,6 @@ def load(
         most_requests=requests,
         timeout_s=timeout,
         region=target.region,
-        variant=target_variant or "",
     )
     _finish(_carry_out(target, plan, processes, try_first=not (aws or allow_failures)), json_file, plot)
 
@@ -205,13 +201,8 @@ def _choose_pace(
     return _Pace(_QUICK_CALLERS if nothing_said else concurrency, most_s, interval_s)
 
 
-def _headers(accept: str | None, variant: str | None, model: str | None) -> dict[str, str]:
-    named = {
-        "Accept": accept,
-        "X-Amzn-SageMaker-Target-Variant": variant,
-        "X-Amzn-SageMaker-Target-Model": model,
-    }
-    headers = {name: value for name, value in named.items() if value is not None}
+def _checked(named: Iterator[tuple[str, str]]) -> dict[str, str]:
+    headers = dict(named)
     for value in headers.values():
         if not value.isascii() or not value.isprintable():
             refuse(f"A header can only hold printable ASCII, not {value!r}.")

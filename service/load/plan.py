@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
@@ -55,7 +57,6 @@ class Plan:
         most_requests: no more than so many are counted, None for no limit.
         timeout_s: a request that has no answer so long after it was due has failed.
         region: sign for SageMaker in this AWS region; None for no signature.
-        variant: whom failures are put down to whose answer names no variant.
         interval_s: latencies are kept by intervals of this length.
         seed: of the random due times.
     """
@@ -73,8 +74,12 @@ class Plan:
     most_requests: int | None = None
     timeout_s: float = 30.0
     region: str | None = None
-    variant: str = ""
     seed: int = 0
+
+    @property
+    def variant(self) -> str:
+        """The one that all requests name, "" for any: failures are put down to it."""
+        return self.headers.get(TARGET_VARIANT, "")
 
 
 def parse_place(url: str) -> ServerAddress | None:

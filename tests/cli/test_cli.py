@@ -53,7 +53,7 @@ def _sentence(done: "subprocess.CompletedProcess[bytes]", code: int) -> str:
         ((), ("Usage",)),
         (("serve", "--help"), ("--host", "--port", "--models", "--data", "--gateways", "--auth")),
         (("container", "--help"), ("--model", "--multi-model", "/opt/ml/model")),
-        (("invoke", "--help"), ("ENDPOINT", "--content-type", "--target-model", "--target-variant")),
+        (("invoke", "--help"), ("ENDPOINT", "--target-model", "--target-variant", "--target-container")),
     ],
 )
 def test_help_names_what_there_is(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
@@ -106,6 +106,7 @@ def test_invoke_reads_standard_input_and_passes_headers_on(samples: RunningServe
         (("a/b?c",), "400 ValidationError: 1 validation error detected"),
         (("iris", "--content-type", "application/json"), "424 ModelError: The body is not JSON"),
         (("iris", "--target-variant", "x"), "Variant 'x' is not found in endpoint iris"),
+        (("iris", "--target-container", "x"), "does not support the target container hostname header"),
         (("iris", "--target-model", "é"), "A header can only hold ASCII"),
         (("iris", "no-such-file.csv"), "no-such-file.csv cannot be read: No such file or directory."),
     ],

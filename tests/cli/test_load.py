@@ -330,7 +330,8 @@ def _signature_by_botocore(asked: Asked, url: str) -> str:
 @pytest.mark.provenance("botocore")
 def test_requests_to_aws_carry_the_signature_that_botocore_computes(tmp_path: Path) -> None:
     (tmp_path / "row.csv").write_text("5.1,3.5,é")
-    options = ("--body", str(tmp_path / "row.csv"), "--target-variant", "a", "--aws", "--region", "eu-west-1")
+    target = ("--target-variant", "a", "--target-container", "c", "--target-model", "m")
+    options = ("--body", str(tmp_path / "row.csv"), *target, "--aws", "--region", "eu-west-1")
     with serving(_sagemaker) as aws:
         done = _run(
             "e f", "--concurrency", "1", "--requests", "3", *options, AWS_ENDPOINT_URL=aws.url, **_KEYS
@@ -342,6 +343,8 @@ def test_requests_to_aws_carry_the_signature_that_botocore_computes(tmp_path: Pa
     for asked in calls:
         assert asked.headers["x-amz-security-token"] == "token+/="
         assert asked.headers["x-amzn-sagemaker-target-variant"] == "a"
+        assert asked.headers["x-amzn-sagemaker-target-container-hostname"] == "c"
+        assert asked.headers["x-amzn-sagemaker-target-model"] == "m"
         signed = asked.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
         assert {"content-type", "host", "x-amz-date", "x-amz-security-token"} <= set(signed)
         assert asked.headers["authorization"] == _signature_by_botocore(asked, aws.url)

@@ -7,7 +7,7 @@ import pytest
 
 from service.load.engine import Engine
 from service.load.loops import ClosedLoop, OpenLoop
-from service.load.plan import Plan, RequestBody, parse_place, wire
+from service.load.plan import TARGET_VARIANT, Plan, RequestBody, parse_place, wire
 from service.load.tally import Errors, Tally
 from tests.conftest import free_port
 from tests.load.stub import Asked, Reply, Stub, serving
@@ -157,7 +157,7 @@ def test_failures_are_counted_by_code_with_the_first_message() -> None:
 
 def test_failures_are_put_down_to_the_variant_that_was_asked_for() -> None:
     with serving(lambda _: Reply(500, b"")) as stub:
-        tally = _run(_plan(stub.url, variant="forest"))
+        tally = _run(_plan(stub.url, headers={TARGET_VARIANT: "forest"}))
 
     assert tally.series["forest"].errors == {"500": Errors(100, "")}
     assert sum(tally.series["forest"].failed.values()) == 100

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.load.plan import Plan, RequestBody, ServerAddress
+from service.load.plan import TARGET_VARIANT, Plan, RequestBody, ServerAddress
 from service.load.processes import LoadResult
 from service.load.report import Occasion, make_report
 from service.load.tally import MOST_INTERVALS, Tally, interval_for
@@ -16,7 +16,7 @@ _BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def make_plan(variant: str = "") -> Plan:
     place = ServerAddress("127.0.0.1", 8080, False, "127.0.0.1:8080")
     body = RequestBody(b"1", "text/csv")
-    return Plan(place, "/x", {}, (body,), 100.0, 16, 2.0, 0.5, variant=variant)
+    return Plan(place, "/x", {TARGET_VARIANT: variant}, (body,), 100.0, 16, 2.0, 0.5)
 
 
 def make_tally(answers: Mapping[str, int]) -> Tally:

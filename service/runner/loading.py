@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from fcntl import F_GETFL, fcntl
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import islice
 from pathlib import Path
+from stat import S_ISFIFO, S_ISREG, S_ISSOCK
 from types import ModuleType
 from typing import Any
 
@@ -223,9 +225,20 @@ def _drifts(versions: set[str]) -> list[str]:
 
 
 def _opened() -> set[str]:
-    """Files and sockets that are open: workers share those that the load leaves open."""
+    """What is open that workers must not share, as copies of the process that loaded the model would.
+
+    Connections, on which one would read what another is answered, and files with a place in them. Files that
+    are only written or appended to may be shared, and those that are memory.
+    """
     found = set()
-    for number in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
-        with suppress(OSError):
-            found.add(os.readlink(f"/proc/self/fd/{number}"))
+    with suppress(OSError):
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            memory = maps.read()
+        for number in map(int, os.listdir("/proc/self/fd")):
+            with suppress(OSError):
+                name, mode = os.readlink(f"/proc/self/fd/{number}"), os.fstat(number).st_mode
+                flags = fcntl(number, F_GETFL)
+                written = bool(flags & os.O_APPEND) or flags & os.O_ACCMODE == os.O_WRONLY
+                if S_ISSOCK(mode) or S_ISFIFO(mode) or (S_ISREG(mode) and not written and name not in memory):
+                    found.add(name)
     return found

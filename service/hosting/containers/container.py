@@ -125,10 +125,10 @@ class Container:
 
     async def _stand_up(self) -> Loaded:
         template = await self._load()
-        if template.loaded.threads <= 1:
+        if template.loaded.can_be_forked:
             for worker in self._workers:
                 self._ask_for(worker, template)
-        else:  # what has threads must not be forked: each worker loads for itself
+        else:  # each worker loads for itself
             self._serve_itself(template, self._workers[0])
             others = [await self._load() for _ in self._workers[1:]]
             for other, worker in zip(others, self._workers[1:], strict=True):

@@ -69,8 +69,8 @@ class Loaded:
     """What a container tells of its model once that is loaded.
 
     `functions` are those of its script; `kind` is the class of what was loaded. `threads` are those that it
-    has: with more than one it cannot be forked any more. `interface` is what the model takes and gives, as
-    the runner describes it.
+    has, and `descriptors` what it left open. `interface` is what the model takes and gives, as the runner
+    describes it.
     """
 
     seconds: float
@@ -80,6 +80,15 @@ class Loaded:
     execution_parameters: bool = False
     interface: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    descriptors: tuple[str, ...] = ()
+
+    @property
+    def can_be_forked(self) -> bool:
+        """Whether workers may be copies of the process that loaded it.
+
+        A copy lacks its other threads, and shares its places in files and its ends of connections.
+        """
+        return self.threads <= 1 and not self.descriptors
 
     @classmethod
     def of(cls, members: Mapping[str, Any]) -> "Loaded":

@@ -237,6 +237,34 @@ def test_a_model_that_never_loads_is_given_up(opened: Open) -> None:
             opened(impatient, "import time; time.sleep(600)")
 
 
+OPENS = {
+    "a file": "import tempfile; OPEN = tempfile.TemporaryFile()",
+    "a connection": "import socket; OPEN = socket.socketpair()",
+    "a process": "import subprocess as s; OPEN = s.Popen(['cat'], stdin=s.PIPE, stdout=s.PIPE)",
+}
+KEEPS = {
+    "a log": "LOG = open(__file__ + '.log', 'a')",
+    "a map": "import mmap; FILE = open(__file__, 'rb'); MAP = mmap.mmap(FILE.fileno(), 0, prot=1)",
+}
+
+
+@pytest.mark.parametrize("line", OPENS.values(), ids=OPENS)
+def test_what_workers_must_not_share_is_opened_by_each(
+    containers: Containers, opened: Open, line: str
+) -> None:
+    lease = opened(containers, f"{line}\n{dedent(TALKS)}")
+
+    assert all(say(lease, "model['loaded_by'] == os.getpid()") for _ in range(10))
+    assert lease.loaded.descriptors
+
+
+@pytest.mark.parametrize("line", KEEPS.values(), ids=KEEPS)
+def test_what_workers_may_share_is_loaded_once(containers: Containers, opened: Open, line: str) -> None:
+    lease = opened(containers, f"{line}\n{dedent(TALKS)}")
+
+    assert not any(say(lease, "model['loaded_by'] == os.getpid()") for _ in range(10))
+
+
 def test_a_model_with_threads_is_loaded_by_each_worker(containers: Containers, opened: Open) -> None:
     script = (
         "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"

@@ -30,7 +30,6 @@ from .serving import Slot, serve
 _PACKET_BYTES = 1 << 20
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _TASKS = "/proc/self/task"
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 _COMMON = (
     *("numpy", "scipy.sparse", "scipy.special", "joblib", "pandas"),
     *("sklearn.base", "sklearn.calibration", "sklearn.cluster", "sklearn.compose", "sklearn.decomposition"),
@@ -134,8 +133,6 @@ def _follow_parent() -> None:
 def _serve_forks(host: Socket) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGTERM):  # it ends with its host, which lets calls end first
         signal.signal(signum, signal.SIG_IGN)
-    for name in _THREADS:
-        os.environ.setdefault(name, "1")
     for name in _COMMON:
         with suppress(ImportError):
             importlib.import_module(name)

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -171,13 +172,14 @@ class Container:
         outputs = Output(self._tell("stdout")), Output(self._tell("stderr"))
         told = self.spec.for_runner(self._environment)
         listener, slots = self._listener.fileno(), self._slots.descriptor
+        forked = not self.spec.python and self._forks.obeys(told["environment"])
         try:
-            if not self.spec.python:
+            if forked:
                 writers = [output.writer for output in outputs]
                 pid = await self._forks.fork(told, (theirs.fileno(), listener, slots, *writers))
                 return _Template(channel, pid, outputs, base_bytes=self._forks.size_bytes())
             process = run_runner(
-                self.spec.python,
+                self.spec.python or sys.executable,
                 "--container",
                 (theirs.fileno(), listener, slots),
                 stdout=outputs[0].writer,

@@ -20,6 +20,24 @@ from service.hosting.containers.processes import resident_bytes
 
 RUNNER = Path(__file__).resolve().parents[2] / "runner"
 _READY_S = 120.0
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+# Beginnings of variables that a library, or the process, reads when it is loaded and never again.
+_READ_ONCE = (
+    *(
+        "OMP_",
+        "GOMP_",
+        "KMP_",
+        "OPENBLAS_",
+        "GOTO_",
+        "BLIS_",
+        "MKL_",
+        "NPY_",
+        "SCIPY_",
+        "SKLEARN_",
+        "PANDAS_",
+    ),
+    *("JOBLIB_", "LD_", "MALLOC_", "GLIBC_"),
+)
 _KEPT = (
     *("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -32,8 +50,11 @@ class ForkServer:
     """Forks containers in the server's own environment; starts with the first, and anew if it dies."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """`environment` is the fork server's own; each container has one of its own."""
-        self._environment = dict(environment)
+        """`environment` is the fork server's own; each container has one of its own.
+
+        Where it does not say otherwise, libraries have one thread: workers are the parallelism.
+        """
+        self._environment = {**dict.fromkeys(_ONE_THREAD, "1"), **environment}
         self._channel: Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = asyncio.Lock()
@@ -58,6 +79,11 @@ class ForkServer:
             reason = "the fork server ended" if reply is None else reply.get("refused")
             raise ModelFailure(f"no process could be started for the model: {reason}")
         return int(reply["started"])
+
+    def obeys(self, environment: Mapping[str, str]) -> bool:
+        """Whether what is loaded here is as a container's variables want it: nothing changes it any more."""
+        asked = {name: value for name, value in environment.items() if name.startswith(_READ_ONCE)}
+        return asked.items() <= self._environment.items()
 
     def size_bytes(self) -> int:
         """Memory that each container has in common with it."""

@@ -276,6 +276,27 @@ def test_a_model_with_threads_is_loaded_by_each_worker(containers: Containers, o
     assert lease.loaded.threads == 2
 
 
+THREADS = (
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_info
+"""
+    + TALKS
+)
+
+
+def test_variables_that_libraries_read_but_once_count(containers: Containers, opened: Open) -> None:
+    """Also where the fork server has these libraries already, with one thread each."""
+    asked = "[each['num_threads'] for each in threadpool_info() if each['user_api'] == 'openmp']"
+    usual, same = opened(containers, THREADS), opened(containers, THREADS, OMP_NUM_THREADS="1")
+    other = opened(containers, THREADS, OMP_NUM_THREADS="3")
+
+    assert set(say(usual, asked)) == set(say(same, asked)) == {1}
+    assert set(say(other, asked)) == {3}
+    forked = [psutil.Process(say(lease, "model['loaded_by']")).cmdline()[3] for lease in (usual, same, other)]
+    assert forked == ["--fork-server", "--fork-server", "--container"]
+
+
 def test_what_a_model_prints_is_logged_and_endless_output_is_cut(opened: Open) -> None:
     with model_host() as containers:
         lease = opened(containers)

@@ -28,7 +28,12 @@ from service.processes.events import ModelEvents
 from service.processes.family import Lives, Shared, run_family
 from service.processes.gateway import GatewayParts, run_gateway
 from service.processes.keeper import KeeperParts, run_keeper
-from service.processes.model_host import containers_beside, family_containers, run_model_host
+from service.processes.model_host import (
+    containers_beside,
+    environments_look,
+    family_containers,
+    run_model_host,
+)
 from service.processes.ready import Welcome
 from service.processes.startup import (
     address,
@@ -143,7 +148,7 @@ def build_keeper(settings: Settings, shared: Shared, url: str | None) -> KeeperP
     looks: list[Callable[[], object]] = [partial(reconcile, store, context, watch.is_alive)]
     if url is not None:
         welcome = Welcome(store, url, settings.gateways, open_artifacts(settings))
-        looks = [build_declared_file(settings, store).look, *looks, welcome.look]
+        looks = [build_declared_file(settings, store).look, *looks, welcome.look, environments_look(settings)]
     desk = None if shared.control is None else shared.control.open_desk(settings, store)
     return KeeperParts(f"{shared.family}/keeper", context.clock, store, looks, desk)
 

@@ -227,6 +227,13 @@ class Settings(BaseSettings):
     wheels: Path | None = Field(
         None, description="Folder of wheels from which environments are made, instead of a package index."
     )
+    environments_keep_days: int = Field(
+        30,
+        ge=1,
+        le=36_500,
+        description="Days without a model in it after which an environment is removed; one that a model is "
+        "loaded in never is.",
+    )
     model_buckets: Names = Field(
         ("*",),
         description="Buckets that models may come from, comma-separated, `*` for anything: whoever may write "

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +12,7 @@ from service.hosting.containers.container_host import ContainerHost
 from service.hosting.containers.forks import ForkServer, machine_environment
 from service.hosting.containers.opener import Containers
 from service.hosting.environments.environments import Environments
+from service.hosting.environments.keeping import Clearing
 from service.hosting.sharing import ArrayStore
 from service.objects.resolver import Resolver
 from service.processes.child import is_orphaned
@@ -19,6 +20,7 @@ from service.processes.private import private_folder
 from service.settings import DEPLOYMENTS, Settings, count_cpus
 
 _LOOK_S = 0.05
+_DAY_S = 86_400.0
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -71,6 +73,11 @@ def _environments(settings: Settings, further: Sequence[Path]) -> Environments |
     own = (settings.models, deployments, *further)
     everywhere = settings.environments == "all"
     return Environments(settings.data / "environments", own, everywhere, settings.wheels)
+
+
+def environments_look(settings: Settings) -> Callable[[], None]:
+    """What now and then clears environments that no model was loaded in for long."""
+    return Clearing(settings.data / "environments", settings.environments_keep_days * _DAY_S).look
 
 
 def _fork_host(folder: Path) -> int:

@@ -26,6 +26,7 @@ from service.hosting.containers.output import Output
 from service.hosting.containers.processes import grown_bytes, resident_bytes
 from service.hosting.containers.slots import Slots
 from service.hosting.containers.spec import ContainerSpec, Loaded
+from service.hosting.environments.keeping import hold
 from service.log import get_logger
 
 _BACKLOG = 4096
@@ -83,6 +84,7 @@ class Container:
         self._templates: list[_Template] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
+        self._held: int | None = None  # what keeps its environment from being cleared
 
     async def start(self) -> Loaded:
         """Load the model and have workers take calls; what the model told.
@@ -92,6 +94,7 @@ class Container:
         """
         self._listener.bind(str(self.address))
         self._listener.listen(_BACKLOG)
+        self._held = hold(self.spec.python) if self.spec.python else None
         loaded = await self._stand_up()
         self._spawn(self._watch())
         return loaded
@@ -116,6 +119,9 @@ class Container:
         for template in list(self._templates):
             self._end(template)
         self._listener.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         self.address.unlink(missing_ok=True)
         self._slots.close()
 

@@ -1,18 +1,16 @@
 """Environments below one folder: each made once, by who needs it first, and shared by all who ask the same.
 
 One is there whole or not at all: it is made under another name and then moved to its place, by one process at
-a time. Not in here: who asks for what (asked); how uv is called (installer).
+a time. Not in here: who asks for what (asked); how uv is called (installer); when one is cleared (keeping).
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,11 +20,9 @@ from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
 from service.hosting.environments.asked import EnvironmentSpec, what_is_lacking
 from service.hosting.environments.installer import Tell, install, make_environment
 from service.hosting.environments.interpreters import Interpreter, interpreters
+from service.hosting.environments.keeping import CACHE, RECORD, note_use, only_one
 from service.log import get_logger
 
-RECORD: Final = "sagebird.json"
-"""In each environment: what it was made for."""
-_CACHE: Final = ".cache"
 _OFF: Final = "SAGEBIRD_ENVIRONMENTS=off runs it with what the server has"
 
 
@@ -61,7 +57,7 @@ class Environments:
         """
         known = [(each, self.folder / _name(asked, each)) for each in interpreters()]
         for _, place in known:
-            if _is_whole(place):
+            if note_use(place):
                 return str(place / "bin" / "python")
         refused: list[tuple[Interpreter, NotInstalled]] = []
         for interpreter, place in known:
@@ -80,8 +76,8 @@ class Environments:
         """Raises NotInstalled, OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         began_ns = time.time_ns()
-        with _only_one(place.with_suffix(".lock"), tell):
-            if _is_whole(place):
+        with only_one(place, tell):
+            if note_use(place):
                 return
             _repeat_refusal(place, began_ns)
             sweep(self.folder)
@@ -93,7 +89,7 @@ class Environments:
 
     def _fill(self, place: Path, interpreter: Interpreter, asked: EnvironmentSpec, tell: Tell) -> None:
         named = [*([] if asked.file is None else ["--requirement", str(asked.file)]), *asked.packages]
-        began_s, cache = time.monotonic(), self.folder / _CACHE
+        began_s, cache = time.monotonic(), self.folder / CACHE
         wanted = ", ".join(asked.packages) if asked.file is None else asked.shown
         heard = f"its environment is being made, for {wanted} with Python {interpreter.version}"
         tell(heard)
@@ -118,25 +114,6 @@ def _name(asked: EnvironmentSpec, interpreter: Interpreter) -> str:
     implementation = f"{sys.implementation.name}-{interpreter.version}-{sysconfig.get_platform()}"
     told = json.dumps([implementation, *asked.key])
     return hashlib.sha256(told.encode()).hexdigest()[:32]
-
-
-def _is_whole(place: Path) -> bool:
-    return os.access(place / "bin" / "python", os.X_OK) and (place / RECORD).is_file()
-
-
-@contextmanager
-def _only_one(lock: Path, tell: Tell) -> Iterator[None]:
-    """Wait until nobody else is at it; who dies is not."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("its environment is being made by another process")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _remember_refusal(place: Path, error: NotInstalled) -> None:

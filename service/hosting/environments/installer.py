@@ -63,6 +63,11 @@ def install(
     _run([*fixed, *offline, *ready, *packages], cache, tell)
 
 
+def clean_cache(cache: Path) -> None:
+    """Remove all that uv keeps there, once nobody is at it. Raises NotInstalled."""
+    _run(["cache", "clean"], cache, lambda _line: None)
+
+
 def _run(arguments: Sequence[str], cache: Path | None, tell: Tell) -> None:
     command = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), _find_uv(), *arguments]
     said: list[str] = []

@@ -1,5 +1,6 @@
 """Environments that are really made: by uv, of small wheels, for models in containers."""
 
+import gc
 import json
 import os
 import signal
@@ -19,7 +20,8 @@ import pytest
 from service.errors import ModelFailure
 from service.hosting.containers.opener import Containers
 from service.hosting.environments.asked import what_is_lacking
-from service.hosting.environments.environments import RECORD, Environments
+from service.hosting.environments.environments import Environments
+from service.hosting.environments.keeping import CACHE, RECORD, clear_unused
 from service.hosting.host import Call, Model
 from service.hosting.runtimes.table import Loading, load_model
 from tests.conftest import wait_until
@@ -212,6 +214,25 @@ def test_a_model_without_script_is_loaded_in_the_version_that_its_image_names(
     assert model.traits.kind == "Old"
     (place,) = made(environments)
     assert json.loads((place / RECORD).read_text())["packages"][0] == "scikit-learn==1.2.*"
+
+
+def test_an_environment_is_not_cleared_while_a_model_is_loaded_in_it(
+    tmp_path: Path, containers: Containers, environments: Environments
+) -> None:
+    model = load(write_model(tmp_path, "one", "greeting==1.0\n"), containers, environments)
+    (place,) = made(environments)
+
+    def clear() -> list[str]:
+        os.utime(place / RECORD, (0, 0))
+        return clear_unused(environments.folder, 3600)
+
+    assert clear() == []
+    assert say(model).startswith("good day")
+    del model
+    gc.collect()
+    wait_until(lambda: clear() == [place.name])
+    assert [each.name for each in (environments.folder / CACHE).iterdir()] == [".lock"]
+    assert say(load(tmp_path / "models" / "one", containers, environments)).startswith("good day")
 
 
 # ---- made once, whole or not at all

@@ -54,13 +54,15 @@ class Round:
         elif not self._waiting:
             _hand_over(waiter, self.answer(answering, request[at:]))
             return
-        self._collect(waiter, answering, request, at)
+        if not self._waiting:
+            self._loop.call_soon(self.finish)
+        self._waiting.setdefault(answering, []).append((waiter, request, at))
 
     def ask(self, answering: Answering, body: bytes) -> asyncio.Future[Answered]:
         """As `add`, for who awaits the answer; who gives up before it is there is not answered."""
         future: asyncio.Future[Answered] = self._loop.create_future()
-        self._in_a_row = 0
-        self._collect(_Awaiting(future), answering, body, 0)
+        self._last = 0  # nobody: each has a waiter of his own, and all of them wake up together
+        self.add(_Awaiting(future), answering, body)
         return future
 
     def answer(self, answering: Answering, body: bytes) -> Answered:
@@ -84,11 +86,6 @@ class Round:
             for there, answers in zip(waiters, found, strict=True):
                 for (waiter, _, _), answer in zip(there, answers, strict=True):
                     _hand_over(waiter, answer)
-
-    def _collect(self, waiter: Waiter, answering: Answering, request: bytes, at: int) -> None:
-        if not self._waiting:
-            self._loop.call_soon(self.finish)
-        self._waiting.setdefault(answering, []).append((waiter, request, at))
 
 
 class _Awaiting:

@@ -29,6 +29,7 @@
     ├── ObjectFault                 an object cannot be listed, read or written; says whether it was a write
     │   ├── ObjectUnreadable        it is not there, or cannot be read; says why
     │   └── ObjectChanged           another one has its key than the one to be replaced
+    ├── EngineFault                 the container engine refuses, or cannot be asked; its status, 0 for none
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── NotInstalled                packages cannot be installed, or not with this interpreter
@@ -238,6 +239,14 @@ class ObjectChanged(ObjectFault):
 
     def __init__(self, called: str) -> None:
         super().__init__(f"{called} was not written: it has changed meanwhile.", writing=True)
+
+
+class EngineFault(SagebirdError):
+    """The container engine refuses, or cannot be asked: what is wrong, as the end of a sentence."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class LeaseLost(SagebirdError):

@@ -122,7 +122,9 @@ def _run(settings: Settings, listener: socket.socket, control: ControlPlane | No
                 settings, place, parent, partial(build_gateway, settings, shared, place.slot)
             ),
             keeper=lambda: run_keeper(partial(build_keeper, settings, shared, url), parent),
-            model_host=lambda: run_model_host(containers.folder, parent),
+            model_host=lambda: run_model_host(
+                containers.folder, parent, images=containers.images is not None
+            ),
             worker=None if control is None else worker,
         )
         return run_family(settings, listener, lives)

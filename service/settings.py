@@ -224,6 +224,12 @@ class Settings(BaseSettings):
         "choose what is installed here; and the version in the tag of AWS's image counts, which `on` passes "
         "over, since images are named by habit. `off`: none.",
     )
+    images: Literal["off", "local", "pull"] = Field(
+        "local",
+        description="Whether images of others run, in the Docker engine of this machine (`DOCKER_HOST`, else "
+        "its usual sockets). `local`: those that it has. `pull`: also those that it can pull, so that "
+        "whoever makes a model chooses what is fetched and run here. `off`: none.",
+    )
     wheels: Path | None = Field(
         None, description="Folder of wheels from which environments are made, instead of a package index."
     )

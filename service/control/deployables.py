@@ -7,7 +7,7 @@ from service.control.resources import Resources
 from service.domain import obstacles, sentences
 from service.domain.endpoint import ModelSource, Stage, Variant
 from service.domain.features import ASYNC, repeated_of_config, repeated_of_variant, serverless_of
-from service.domain.image import runs_here
+from service.domain.image import needs_engine
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.submitted_code import code_address
@@ -46,20 +46,25 @@ def is_multi(container: Mapping[str, Any]) -> bool:
     return bool(container.get("Mode") == "MultiModel")
 
 
-def obstacle_of(containers: Sequence[Mapping[str, Any]]) -> str:
-    """Why a model of these containers can never run here, "" if it can; of several it says which."""
+def obstacle_of(containers: Sequence[Mapping[str, Any]], runs_images: bool = False) -> str:
+    """Why a model of these containers can never run here, "" if it can; of several it says which.
+
+    Images of others may do where the server `runs_images`.
+    """
     for name, container in zip(names_of(containers), containers, strict=True):
-        obstacle = _obstacle(container)
+        obstacle = _obstacle(container, runs_images)
         if obstacle:
             return obstacles.of_container(name, obstacle) if len(containers) > 1 else obstacle
     return ""
 
 
-def _obstacle(container: Mapping[str, Any]) -> str:
+def _obstacle(container: Mapping[str, Any], runs_images: bool) -> str:
     if "Image" not in container:
         return obstacles.no_image()
-    if not runs_here(container["Image"]):
-        return obstacles.image_cannot_run(container["Image"])
+    if needs_engine(container["Image"]):
+        if not runs_images:
+            return obstacles.image_cannot_run(container["Image"])
+        return obstacles.image_has_one_model(container["Image"]) if is_multi(container) else ""
     return "" if container_location(container) else obstacles.no_model_data()
 
 
@@ -95,13 +100,16 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
     containers = containers_of(model.document)
     context = resources.context
     version_of = context.version_of_declared if model.declared else context.version_of
-    obstacle = obstacle_of(containers)
+    obstacle = obstacle_of(containers, context.runs_images)
     versions = [""] * len(containers)
     if not obstacle:
         found = [_version(container, number, version_of) for number, container in enumerate(containers, 1)]
         versions = [version for version, _ in found]
         obstacle = next((missing for _, missing in found if missing), "")
-    sources = list(map(_source, containers, versions))
+    sources = [
+        _source(container, version, str if obstacle else context.image_now)
+        for container, version in zip(containers, versions, strict=True)
+    ]
     if len(containers) == 1 and not is_direct(model.document):
         return Variant(source=sources[0], obstacle=obstacle, image=sources[0].image, **common)
     stages = tuple(map(Stage, names_of(containers), sources))
@@ -109,16 +117,19 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
     return Variant(source=source, obstacle=obstacle, **common)
 
 
-def _source(container: Mapping[str, Any], version: str) -> ModelSource:
+def _source(container: Mapping[str, Any], version: str, image_now: Callable[[str], str]) -> ModelSource:
     environment = tuple(sorted(container.get("Environment", {}).items()))
     location, image = container_location(container), container.get("Image", "")
+    if needs_engine(image):
+        image = image_now(image)
     return ModelSource(location, is_multi(container), environment, version, image)
 
 
 def _version(container: Mapping[str, Any], number: int, version_of: Callable[[str], str]) -> tuple[str, str]:
     """The version of a container's files and "", or "" and why they are not there."""
     # The models below a prefix may come later.
-    addresses = [] if is_multi(container) else [container_location(container)]
+    location = container_location(container)
+    addresses = [location] if location and not is_multi(container) else []
     code = code_address(container.get("Environment", {}))
     if code is not None:
         addresses.append(code)

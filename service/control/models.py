@@ -37,9 +37,9 @@ def create_model(resources: Resources, fields: Mapping[str, Any]) -> dict[str, A
     _check_environment(containers)
     if "Containers" in fields:
         _check_list(containers, direct=is_direct(fields))
-    if not obstacle_of(containers):
+    if not obstacle_of(containers, resources.context.runs_images):
         for container in containers:
-            if not is_multi(container):
+            if not is_multi(container) and container_location(container):
                 _check_data(resources, container)
     created = resources.create(Kind.MODEL, fields)
     return {"ModelArn": resources.arn(Kind.MODEL, created.name)}

@@ -32,12 +32,16 @@ class OperationContext:
     `caller` is on whose behalf they run, the server's own where nobody called. `version_of` gives the
     fingerprint of the model files at a location and raises ModelFault where there are none. Blocking. Where
     it `reloads`, declared endpoints are updated when the files of their models change.
+
+    Where it `runs_images`, images of others are no obstacle; `image_now` is an image as it is there now.
     """
 
     caller: Caller
     clock: Clock
     version_of: Callable[[str], str] = follow_files
     reloads: bool = False
+    runs_images: bool = False
+    image_now: Callable[[str], str] = str
 
     def version_of_declared(self, location: str) -> str:
         """The fingerprint of a declared model's files; "" where it follows them, or they are not there."""

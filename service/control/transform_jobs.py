@@ -122,7 +122,7 @@ def _create(resources: Resources, fields: Mapping[str, Any], state: JobState) ->
 def _model_state(resources: Resources, model: Resource) -> JobState:
     """Where a model is now, so that the job can do without its record later."""
     containers = containers_of(model.document)
-    obstacle = obstacle_of(containers)
+    obstacle = obstacle_of(containers, resources.context.runs_images)
     if any(map(is_multi, containers)):
         obstacle = obstacle or obstacles.many_models_cannot_transform()
     if is_direct(model.document):
@@ -147,7 +147,8 @@ def _missing(resources: Resources, stages: tuple[JobStage, ...]) -> str:
     """Which of the models has no data where they should be, "" if all are there."""
     for number, stage in enumerate(stages, 1):
         try:
-            resources.context.version_of(stage.location)
+            if stage.location:
+                resources.context.version_of(stage.location)
         except ModelFault:
             return sentences.model_data_not_downloaded(stage.location, number)
     return ""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from service.domain import sentences
 from service.domain.features import Serverless
+from service.domain.image import named_image
 
 PRIMARY: Final = "primary"
 """What AWS calls the container of a model that has no other."""
@@ -53,7 +54,7 @@ class ModelSource:
     `location` is a path or URI of a folder or archive, or of a folder of models when `multi`. Sources of
     different `version` never share a loaded model: it is the fingerprint of the files when they were
     deployed, "" for a source that follows its files. `image` is the container image that is to run it, "" for
-    the built-in one.
+    the built-in one, with the id that it had when it was deployed if it is somebody's.
 
     A model of several containers has `stages` and no location. They hand each call on from one to the next,
     unless callers name the one that they mean: `direct`.
@@ -131,7 +132,7 @@ class Variant:
     def images(self) -> tuple[str, ...]:
         """The images of its containers, in their order."""
         images = [stage.source.image for stage in self.source.stages] or [self.image]
-        return tuple(image for image in images if image)
+        return tuple(named_image(image) for image in images if image)
 
     @property
     def most_calls(self) -> int | None:

@@ -29,6 +29,11 @@ def runs_here(image: str) -> bool:
     return _RUNS.search(image) is not None
 
 
+def needs_engine(image: str) -> bool:
+    """Whether an image is somebody's that no runtime of this server stands in for; "" is the built-in one."""
+    return bool(image) and not runs_here(image)
+
+
 def framework_of(image: str) -> tuple[str, str] | None:
     """The package, and its version as in `==1.2.*`, that the tag of an image of AWS's names; None for others.
 
@@ -44,6 +49,22 @@ def framework_of(image: str) -> tuple[str, str] | None:
 def is_xgboost(image: str) -> bool:
     """Whether it is AWS's image of XGBoost, where all files of a model without a script are boosters."""
     return _XGBOOST.search(image) is not None
+
+
+def pinned_image(image: str, identity: str) -> str:
+    """An image with the id by which the engine of this machine knows it now, "" where it does not."""
+    return f"{image}#{identity}" if identity else image
+
+
+def named_image(image: str) -> str:
+    """The image as it was asked for."""
+    return image.partition("#")[0]
+
+
+def engine_image(image: str) -> str:
+    """What the engine is asked for: the id where it is pinned, else its name."""
+    name, _, identity = image.partition("#")
+    return identity if identity else name
 
 
 def resolved_image(image: str) -> str:

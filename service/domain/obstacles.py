@@ -1,13 +1,48 @@
 """Why a model that AWS would run can never run here, one sentence each; all of them are ours."""
 
+from typing import Final
+
+_STANDS_IN: Final = (
+    "sagebird/sklearn and AWS's images of scikit-learn, XGBoost and PyTorch "
+    "(…/sagemaker-scikit-learn:VERSION, …/sagemaker-xgboost:VERSION, …/pytorch-inference:VERSION)"
+)
+
 
 def image_cannot_run(image: str) -> str:
-    """The built-in runtime stands in for these images only; any other would need its own container."""
+    """The built-in runtimes stand in for some images; any other needs a container of its own."""
     return (
-        f"the image {image} cannot run here: sagebird runs sagebird/sklearn and AWS's images of "
-        "scikit-learn, XGBoost and PyTorch (…/sagemaker-scikit-learn:VERSION, …/sagemaker-xgboost:VERSION, "
-        "…/pytorch-inference:VERSION)."
+        f"the image {image} cannot run here: sagebird runs {_STANDS_IN}, and any other where Docker is and "
+        "SAGEBIRD_IMAGES is not off."
     )
+
+
+def image_needs_engine(image: str, why: str) -> str:
+    """The same where nobody runs containers, and why."""
+    return (
+        f"the image {image} cannot run here: it needs a Docker engine, and {why}; without one sagebird runs "
+        f"{_STANDS_IN}."
+    )
+
+
+def image_is_missing(image: str) -> str:
+    """The same where the engine lacks it, which is not asked to fetch it."""
+    return (
+        f"the image {image} cannot run here: the Docker engine does not have it, which `docker pull {image}` "
+        f"or SAGEBIRD_IMAGES=pull would mend; without Docker sagebird runs {_STANDS_IN}."
+    )
+
+
+def image_cannot_be_pulled(image: str, why: str) -> str:
+    """The same where it was asked."""
+    return (
+        f"the image {image} cannot run here: the Docker engine could not pull it ({why}), "
+        f"`docker pull {image}` may after a login; without Docker sagebird runs {_STANDS_IN}."
+    )
+
+
+def image_has_one_model(image: str) -> str:
+    """Multi-model containers load models when they are told to, which nobody here does."""
+    return f"the image {image} cannot serve many models here: make a model of each archive."
 
 
 def no_image() -> str:

@@ -3,7 +3,7 @@
 Protocols and plain values only. Not in here: any implementer; the one of this process is inline.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -177,7 +177,8 @@ class Traits:
     event loop if measured to be cheap. `scripted`: its own functions read requests or word answers.
     `joinable`: how its calls may be answered together, None: each by itself. `headers` is what it makes of a
     header line of CSV, `columns` are the names by which it knows one. `compiling`: what became of making it
-    faster. `elsewhere` is the process that answers, where it is another one.
+    faster. `elsewhere` is the process that answers, where it is another one. `ask_parameters` asks one that
+    says what it can do in a batch (contract A.5); blocks.
     """
 
     kind: str
@@ -191,6 +192,7 @@ class Traits:
     columns: tuple[str, ...] | None = None
     compiling: Compiling = field(default_factory=partial(Compiling, None))
     elsewhere: Elsewhere | None = None
+    ask_parameters: Callable[[], Mapping[str, Any]] | None = None
 
     @property
     def description(self) -> str:

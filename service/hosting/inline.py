@@ -11,6 +11,7 @@ from pathlib import Path
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
+from service.domain.image import named_image
 from service.errors import ModelFailure, ModelFault
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.examples import example_call
@@ -212,7 +213,7 @@ class InlineHost:
         if known is not None and self.cache.is_loaded(known):
             self._located.move_to_end((source, target_model))
             return known
-        folder = self._artifacts.resolve(source.location)
+        folder = self.path_of(source)
         # AWS's notebooks write /one.tar.gz as well: the name follows the prefix.
         name = (target_model or "").lstrip("/")
         path = self._artifacts.resolve(name, within=folder) if source.multi else folder
@@ -267,8 +268,8 @@ class InlineHost:
         return [*loaded, *loading, *failed]
 
     def path_of(self, source: ModelSource) -> Path:
-        """The folder or archive of a source. Raises ModelNotFound."""
-        return self._artifacts.resolve(source.location)
+        """The folder or archive of a source, an empty one where it has none. Raises ModelNotFound."""
+        return self._artifacts.resolve(source.location) if source.location else self._artifacts.nothing()
 
     def path_below(self, folder: Path, name: str) -> Path | None:
         """The folder or archive that a target name stands for, None if there is none."""
@@ -359,7 +360,9 @@ class InlineHost:
 
 
 def _address(source: ModelSource, target_model: str | None) -> str:
-    """What a model in a bucket is called by, "" for one below the models folder."""
+    """What a model in a bucket or in an image is called by, "" for one below the models folder."""
+    if not source.location:
+        return named_image(source.image)
     if parse_s3_uri(source.location) is None:
         return ""
     return (

@@ -1,6 +1,7 @@
 """What the processes of a server share of the control plane, and its face for each of them."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,9 +10,11 @@ from service.control.registry import SERVED, Operations
 from service.control.resources import OperationContext, Resources
 from service.control.transform_jobs import create_drop_job
 from service.domain.caller import Caller
+from service.domain.image import pinned_image
 from service.domain.transform.job import Drop
 from service.faces.aws.control import ControlFace
 from service.hosting.artifacts.artifact import open_artifacts
+from service.hosting.engines.engine import image_there
 from service.hosting.memory import importing
 from service.processes.desk import Desk
 from service.settings import Settings
@@ -68,4 +71,12 @@ def drop_orders(store: Store, context: OperationContext) -> Callable[[Drop], Non
 def context_of(settings: Settings) -> OperationContext:
     """What operations need beside the store; they run as the server's own, which is every caller so far."""
     caller = Caller(settings.account, settings.region)
-    return OperationContext(caller, SystemClock(), open_artifacts(settings).version_of, settings.reload)
+    version_of = open_artifacts(settings).version_of
+    runs_images = settings.images != "off"
+    return OperationContext(
+        caller, SystemClock(), version_of, settings.reload, runs_images, _image_now if runs_images else str
+    )
+
+
+def _image_now(image: str) -> str:
+    return pinned_image(image, image_there(os.environ, image))

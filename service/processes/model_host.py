@@ -10,7 +10,9 @@ from typing import NoReturn
 
 from service.hosting.containers.container_host import ContainerHost
 from service.hosting.containers.forks import ForkServer, machine_environment
-from service.hosting.containers.opener import Containers
+from service.hosting.containers.opener import Containers, Images
+from service.hosting.engines.engine import DockerEngine
+from service.hosting.engines.household import Household
 from service.hosting.environments.environments import Environments
 from service.hosting.environments.keeping import Clearing
 from service.hosting.sharing import ArrayStore
@@ -24,9 +26,12 @@ _DAY_S = 86_400.0
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
 
 
-def run_model_host(folder: Path, parent_pid: int) -> int:
-    """Own the containers of `folder`, until SIGTERM and the last lease is back, or the parent is gone."""
-    asyncio.run(_live(folder, parent_pid))
+def run_model_host(folder: Path, parent_pid: int, *, images: bool = False) -> int:
+    """Own the containers of `folder`, until SIGTERM and the last lease is back, or the parent is gone.
+
+    Where `images` run, containers of families that were killed are looked for at once.
+    """
+    asyncio.run(_live(folder, parent_pid, images))
     return 0
 
 
@@ -44,7 +49,7 @@ def family_containers(settings: Settings, further: Sequence[Path] = ()) -> Itera
 def containers_beside(settings: Settings, further: Sequence[Path] = ()) -> Iterator[Containers]:
     """Containers for a process that has no family; call it while that has one thread."""
     with private_folder(settings.data if settings.data.is_dir() else None) as folder:
-        pid = _fork_host(folder)
+        pid = _fork_host(folder, images=settings.images != "off")
         try:
             yield _containers(settings, folder, 1, further)
         finally:
@@ -62,7 +67,14 @@ def _containers(settings: Settings, folder: Path, sharers: int, further: Sequenc
         sharers,
         environments=_environments(settings, further),
         arrays=ArrayStore(folder / "arrays", settings.shared_model_mb << 20, sharers),
+        images=_images(settings),
     )
+
+
+def _images(settings: Settings) -> Images | None:
+    if settings.images == "off":
+        return None
+    return Images(count_cpus(), settings.images == "pull", settings.region)
 
 
 def _environments(settings: Settings, further: Sequence[Path]) -> Environments | None:
@@ -80,35 +92,36 @@ def environments_look(settings: Settings) -> Callable[[], None]:
     return Clearing(settings.data / "environments", settings.environments_keep_days * _DAY_S).look
 
 
-def _fork_host(folder: Path) -> int:
+def _fork_host(folder: Path, *, images: bool) -> int:
     parent = os.getpid()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # the parent's handlers are not for the child
     try:
         pid = os.fork()
         if not pid:
-            _be_child(folder, parent, mask)
+            _be_child(folder, parent, mask, images=images)
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _be_child(folder: Path, parent_pid: int, mask: Iterable[int]) -> NoReturn:
+def _be_child(folder: Path, parent_pid: int, mask: Iterable[int], *, images: bool) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the other one decides
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        code = run_model_host(folder, parent_pid)
+        code = run_model_host(folder, parent_pid, images=images)
     finally:
         os._exit(code)
 
 
-async def _live(folder: Path, parent_pid: int) -> None:
+async def _live(folder: Path, parent_pid: int, images: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     environment = machine_environment()
-    host = ContainerHost(folder, ForkServer(environment), environment)
+    household = Household(DockerEngine(os.environ), folder) if images else None
+    host = ContainerHost(folder, ForkServer(environment), environment, household)
     await host.open()
     measuring = loop.create_task(host.measure())
     end = loop.create_future()

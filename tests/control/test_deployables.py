@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,3 +168,52 @@ def test_a_variant_has_the_copies_and_calls_that_its_configuration_says(control:
     assert (counted.variants[0].instances, counted.variants[0].most_calls) == (3, None)
     assert (less.variants[0].instances, less.variants[0].most_calls) == (1, 7)
     assert control.names(Kind.ENDPOINT) == ["iris", "less"]
+
+
+THEIRS = "mine/app:1"
+
+
+def test_where_images_run_a_variant_keeps_the_one_that_is_there_now(control: Control) -> None:
+    identity = ["sha256:1"]
+    control.context = replace(
+        control.context, runs_images=True, image_now=lambda image: f"{image}#{identity[0]}"
+    )
+    control.create_model(Image=THEIRS)
+    control.serve()
+
+    before = source_of(control)
+    identity[0] = "sha256:2"
+    control.call("UpdateEndpoint", EndpointName="iris", EndpointConfigName="config")
+    control.settle()
+
+    assert (before.image, source_of(control).image) == (f"{THEIRS}#sha256:1", f"{THEIRS}#sha256:2")
+    (deployed,) = control.variants()["a"]["DeployedImages"]
+    assert deployed["SpecifiedImage"] == THEIRS
+    assert deployed["ResolvedImage"].startswith("mine/app@sha256:")
+
+
+def test_an_image_may_bring_its_model_along(control: Control) -> None:
+    control.context = replace(control.context, runs_images=True)
+    control.call("CreateModel", ModelName="one", PrimaryContainer={"Image": THEIRS})
+    control.serve()
+
+    assert (source_of(control).location, source_of(control).image) == ("", THEIRS)
+
+
+def test_stages_of_images_are_described_as_they_were_asked_for(control: Control) -> None:
+    control.context = replace(control.context, runs_images=True, image_now=lambda image: f"{image}#sha256:1")
+    control.upload()
+    containers = [CONTAINER, {"Image": THEIRS}]
+    control.call("CreateModel", ModelName="one", Containers=containers)
+    control.serve()
+
+    deployed = control.variants()["a"]["DeployedImages"]
+    assert [image["SpecifiedImage"] for image in deployed] == [IMAGE, THEIRS]
+    assert source_of(control).stages[1].source.image == f"{THEIRS}#sha256:1"
+
+
+def test_an_image_cannot_serve_many_models(control: Control) -> None:
+    control.context = replace(control.context, runs_images=True)
+    control.create_model(Mode="MultiModel", ModelDataUrl="s3://models/many/", Image=THEIRS)
+
+    assert f"the image {THEIRS} cannot serve many models here" in reason(control)

@@ -29,6 +29,7 @@ from service.settings import Settings
 _SCRIPTS: Final = ("inference.py", "code/inference.py")
 _MAX_NAME_CHARS: Final = 1024
 _LISTED_DEPTH: Final = 2
+_NOTHING: Final = "nothing"
 _OLD_S: Final = 3600.0
 
 
@@ -177,6 +178,15 @@ class ArtifactStore:
         except (FileNotFoundError, NotADirectoryError):
             self._unpack(path, version, target)
         return target
+
+    def nothing(self) -> Path:
+        """An empty folder, for containers that are given no model. Raises ModelFailure."""
+        place = self._unpacked / _NOTHING
+        try:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ModelFailure(f"{place} cannot be made: {error.strerror}.") from error
+        return place
 
     def list_models(self, folder: Path, endings: Sequence[str]) -> list[str]:
         """Names that `resolve(name, within=folder)` finds now: archives and model folders, at most two deep.

@@ -7,7 +7,8 @@ Not in here: what a container does (container); the other end of the connection 
 """
 
 import asyncio
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -16,10 +17,13 @@ from typing import Any
 
 import orjson
 
-from service.errors import ModelFailure, ModelFault
+from service.errors import EngineFault, ModelFailure, ModelFault
 from service.hosting.containers.container import Container
 from service.hosting.containers.forks import ForkServer
+from service.hosting.containers.image_container import ImageContainer
 from service.hosting.containers.spec import ContainerSpec, Loaded
+from service.hosting.engines.engine import DockerEngine
+from service.hosting.engines.household import Household
 from service.log import get_logger
 
 DOOR = "host.sock"
@@ -33,7 +37,7 @@ _CHANGE = 0.05  # of its memory that a container's leases are told of
 class _Held:
     """One container and its leases, those that were answered apart: they hear what happens later."""
 
-    container: Container
+    container: Container | ImageContainer
     loading: "asyncio.Task[Loaded]"
     leases: set[asyncio.StreamWriter] = field(default_factory=set)
     answered: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -44,11 +48,23 @@ class _Held:
 class ContainerHost:
     """Starts containers that somebody wants, and ends those that nobody wants any more. For one loop."""
 
-    def __init__(self, folder: Path, forks: ForkServer, environment: Mapping[str, str]) -> None:
-        """`folder` is private: whoever can open what lies there can have a model answer."""
+    def __init__(
+        self,
+        folder: Path,
+        forks: ForkServer,
+        environment: Mapping[str, str],
+        household: Household | None = None,
+    ) -> None:
+        """`folder` is private: whoever can open what lies there can have a model answer.
+
+        What the `household` left before is cleared away at once; without one, when an image is to run.
+        """
         self._folder = folder
         self._forks = forks
         self._environment = environment
+        self._household = Household(DockerEngine(os.environ), folder) if household is None else household
+        self._clears = household is not None
+        self._clearing: asyncio.Task[None] | None = None
         self._held: dict[str, _Held] = {}
         self._numbers = count()
         self._meetings: set[asyncio.Task[None]] = set()
@@ -66,18 +82,24 @@ class ContainerHost:
             left.unlink(missing_ok=True)
         door = self._folder / DOOR
         self._server = await asyncio.start_unix_server(self._meet, door, limit=_MOST_SPEC_BYTES)
+        if self._clears:
+            self._clearing = asyncio.ensure_future(_clear(self._household))
 
     async def close(self) -> None:
         """End all containers."""
         if self._server is not None:
             self._server.close()
-        for held in list(self._held.values()):
+        for held in self._held.values():
             for writer in held.leases:
                 writer.close()
-            await self._end(held)
+        await asyncio.gather(*map(self._end, list(self._held.values())))
         if self._meetings:  # their other ends are told by now; a task that is cancelled would be logged
             await asyncio.wait(self._meetings, timeout=_LEAVE_S)
         self._forks.close()
+        if self._clearing is not None:
+            self._clearing.cancel()
+            await asyncio.gather(self._clearing, return_exceptions=True)
+        await self._household.engine.close()
         (self._folder / DOOR).unlink(missing_ok=True)
 
     async def measure(self) -> None:
@@ -130,10 +152,21 @@ class ContainerHost:
                 _write(writer, {"broken": _told(fault)})
                 writer.close()
 
-        address = self._folder / f"{next(self._numbers)}.sock"
-        container = Container(spec, address, self._forks, self._environment, broken)
+        def moved(address: str) -> None:
+            for writer in held.answered:
+                _write(writer, {"address": address})
+
+        container = self._container(spec, broken, moved)
         held = _Held(container, asyncio.ensure_future(container.start()))
         return held
+
+    def _container(
+        self, spec: ContainerSpec, broken: Callable[[ModelFault], None], moved: Callable[[str], None]
+    ) -> Container | ImageContainer:
+        if spec.image:
+            return ImageContainer(spec, self._household, broken, moved)
+        address = self._folder / f"{next(self._numbers)}.sock"
+        return Container(spec, address, self._forks, self._environment, broken)
 
     def _answer(self, held: _Held, writer: asyncio.StreamWriter) -> None:
         error = held.loading.exception() or held.broken
@@ -166,6 +199,11 @@ class ContainerHost:
         with suppress(asyncio.CancelledError, ModelFault, OSError):
             await held.loading
         await held.container.close()
+
+
+async def _clear(household: Household) -> None:
+    with suppress(EngineFault, OSError):  # no engine, nothing left there
+        await household.clear()
 
 
 def _told(fault: ModelFault) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Not in here: what stands at the other end (container_host).
 """
 
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -31,16 +32,26 @@ class Lease:
         self.loaded = loaded
         self.workers = workers
         self.address = address
+        """Where it answers; "" for as long as one that is at a port is being made anew."""
         self.size_bytes = size_bytes
         """Memory that the container holds, whoever has a lease of it; `look` brings it up to date."""
         self.lost: ModelFault | None = None
         """Why the container cannot be used any more, if so."""
         self._connection = connection
         self._rest = b""
+        self._lock = threading.Lock()
         connection.setblocking(False)
 
     def look(self) -> bool:
         """Take in the news; whether the container can still be used. Does not wait."""
+        with self._lock:
+            return self._look()
+
+    def close(self) -> None:
+        """Give it back; once nobody has a lease of it any more the container ends."""
+        self._connection.close()
+
+    def _look(self) -> bool:
         while self.lost is None:
             try:
                 data = self._connection.recv(_READ_BYTES)
@@ -56,13 +67,11 @@ class Lease:
                 self._hear(orjson.loads(line))
         return self.lost is None
 
-    def close(self) -> None:
-        """Give it back; once nobody has a lease of it any more the container ends."""
-        self._connection.close()
-
     def _hear(self, news: Mapping[str, Any]) -> None:
         if "size_bytes" in news:
             self.size_bytes = news["size_bytes"]
+        if "address" in news:
+            self.address = news["address"]
         if "broken" in news:
             self.lost = _fault(news["broken"])
 

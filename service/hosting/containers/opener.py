@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from service.domain import obstacles
+from service.domain.image import named_image
 from service.errors import ModelFailure
 from service.hosting.containers.lease import Lease, take_lease
 from service.hosting.containers.spec import ContainerSpec
@@ -16,6 +18,15 @@ _MOST_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """That images of others run, on so many processors each; the engine may `pull` what it lacks."""
+
+    cpus: int = 0
+    pull: bool = False
+    region: str = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
 class Containers:
     """The containers of one host.
 
@@ -23,6 +34,7 @@ class Containers:
     all processes of one container together `memory_bytes`, 0 for any. So many `sharers` count equal parts of
     what it holds. `environments` are made for models that ask for another one than the server's, None: never.
     `arrays` are those of large models that need none, which the same processes share, None: none are.
+    `images` says how images of others run, None: not at all.
     """
 
     folder: Path
@@ -33,6 +45,7 @@ class Containers:
     load_timeout_s: float = 600.0
     environments: Environments | None = None
     arrays: ArrayStore | None = None
+    images: Images | None = None
 
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""
@@ -73,6 +86,35 @@ class Containers:
                 timeout_s=self.timeout_s,
                 load_timeout_s=self.load_timeout_s,
                 memory_bytes=self.memory_bytes,
+            ),
+        )
+
+    def open_image(
+        self,
+        model_dir: Path,
+        version: str,
+        environment: Mapping[str, str],
+        image: str,
+        code_dirs: tuple[Path, ...] = (),
+    ) -> Lease:
+        """Have a container of an image stand, with the model's folder in it. Blocking; raises ModelFault."""
+        if self.images is None:
+            raise ModelFailure(obstacles.image_cannot_run(named_image(image)))
+        region = {"AWS_REGION": self.images.region, "AWS_DEFAULT_REGION": self.images.region}
+        return take_lease(
+            self.folder,
+            ContainerSpec(
+                name=model_dir.name,
+                version=version,
+                model_dir=str(model_dir),
+                code_dirs=tuple(map(str, code_dirs)),
+                environment={**region, **environment},
+                workers=self.images.cpus,
+                timeout_s=self.timeout_s,
+                load_timeout_s=self.load_timeout_s,
+                memory_bytes=self.memory_bytes,
+                image=image,
+                pull=self.images.pull,
             ),
         )
 

@@ -11,47 +11,31 @@ _MOST_LINES = 200  # in each _INTERVAL_S, the rest is counted
 _INTERVAL_S = 5.0
 
 
-class Output:
-    """Reads one pipe until all that may write to it are gone."""
+class Lines:
+    """One stream, told line by line."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         """`tell` is told each line, without its end."""
         self._tell = tell
-        self._loop = asyncio.get_running_loop()
-        self._reader, self.writer = os.pipe()
-        os.set_blocking(self._reader, False)
         self._rest = b""
         self._told = self._left_out = 0
         self._until_s = 0.0
         self.last: str = ""
-        self._loop.add_reader(self._reader, self._read)
 
-    def handed_over(self) -> None:
-        """The other process has its copy of the writing end."""
-        os.close(self.writer)
-        self.writer = -1
-
-    def close(self) -> None:
-        """Read what is there, and no more."""
-        if self._reader >= 0:
-            self._read()
-        self._end()
-
-    def _read(self) -> None:
-        try:
-            data = os.read(self._reader, _READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._end()
-            return
+    def add(self, data: bytes) -> None:
+        """Take what was printed next."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _READ_BYTES:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             self._take(line)
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        if self._rest:
+            self._take(self._rest)
+            self._rest = b""
+        self._tell_left_out()
 
     def _take(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip()[:_MOST_LINE_CHARS]
@@ -72,6 +56,46 @@ class Output:
             self._tell(f"… and {self._left_out} more lines, which were left out")
             self._left_out = 0
 
+
+class Output:
+    """Reads one pipe until all that may write to it are gone."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """`tell` is told each line, without its end."""
+        self._lines = Lines(tell)
+        self._loop = asyncio.get_running_loop()
+        self._reader, self.writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._loop.add_reader(self._reader, self._read)
+
+    @property
+    def last(self) -> str:
+        """The last line so far."""
+        return self._lines.last
+
+    def handed_over(self) -> None:
+        """The other process has its copy of the writing end."""
+        os.close(self.writer)
+        self.writer = -1
+
+    def close(self) -> None:
+        """Read what is there, and no more."""
+        if self._reader >= 0:
+            self._read()
+        self._end()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._reader, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._lines.add(data)
+        else:
+            self._end()
+
     def _end(self) -> None:
         if self._reader < 0:
             return
@@ -80,7 +104,4 @@ class Output:
         self._reader = -1
         if self.writer >= 0:
             self.handed_over()
-        if self._rest:
-            self._take(self._rest)
-            self._rest = b""
-        self._tell_left_out()
+        self._lines.end()

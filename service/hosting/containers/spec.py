@@ -21,6 +21,9 @@ class ContainerSpec:
     `code_dirs` are where its modules lie. `environment` is the model's own; `python` is the interpreter of an
     environment made for it, "" for the server's. Times are in seconds,
     `memory_bytes` is what all its processes may hold, 0 for any.
+
+    One of an `image` runs that instead, with `code_dirs` at most one folder of code apart from the model and
+    `workers` the processors that it may use; where the engine lacks it, it may `pull` it.
     """
 
     name: str
@@ -35,6 +38,8 @@ class ContainerSpec:
     timeout_s: float = 60.0
     load_timeout_s: float = 600.0
     memory_bytes: int = 0
+    image: str = ""
+    pull: bool = False
 
     @property
     def key(self) -> str:

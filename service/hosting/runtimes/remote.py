@@ -19,10 +19,12 @@ _MAX_MESSAGE_CHARS: Final = 2000
 class RemoteModel:
     """The container at a base address such as http://127.0.0.1:8081; any number of threads may call it."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, *, direct: bool = False) -> None:
+        """`direct`: no proxy stands between, whatever the environment says."""
         self.url = url.rstrip("/")
         # A container that takes its time to answer has accepted the connection long before.
-        self._client = httpx.Client(timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)))
+        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0))
+        self._client = httpx.Client(timeout=timeout, trust_env=not direct)
         self._timeout_s = timeout_s
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from service.domain.image import BUILT_IN, framework_of, is_xgboost, runs_here
+from service.domain.image import BUILT_IN, framework_of, is_xgboost, needs_engine
 from service.errors import ModelFailure
 from service.hosting.artifacts.unpacked import Room
 from service.hosting.containers.opener import Containers
@@ -24,6 +24,12 @@ def _load_container(contents: Contents) -> Model:
     from service.hosting.runtimes import contained
 
     return contained.load(contents)
+
+
+def _load_image(contents: Contents) -> Model:
+    from service.hosting.runtimes import imaged
+
+    return imaged.load(contents)
 
 
 def _load_pickle(contents: Contents) -> Model:
@@ -44,12 +50,17 @@ def _asks_for_another_environment(contents: Contents) -> bool:
     return contents.lacking() is not None
 
 
+def _images_run(contents: Contents) -> bool:
+    return contents.containers is not None and contents.containers.images is not None
+
+
 def _is_left(contents: Contents) -> bool:
     """What no other row serves, since this one says what is missing."""
     return True
 
 
 RUNTIMES: Final = (
+    Runtime("image", _images_run, _load_image, runs=needs_engine, shared=True),
     Runtime("container", _has_script, _load_container, shared=True),
     *frameworks.ROWS,
     Runtime("environment", _asks_for_another_environment, _load_container, shared=True),
@@ -80,7 +91,7 @@ class Loading:
         """The image that a model is loaded for; "" where it makes no difference which one it is."""
         environments = None if self.containers is None else self.containers.environments
         named = environments is not None and environments.everywhere and framework_of(image) is not None
-        return image if image and (named or is_xgboost(image) or not runs_here(image)) else ""
+        return image if image and (named or is_xgboost(image) or needs_engine(image)) else ""
 
 
 def read_contents(
@@ -98,7 +109,12 @@ def read_contents(
     (SAGEMAKER_PROGRAM, else inference.py; in `code_dir`, which is code apart from the model, in code/, then
     at the top), then for a model file. Modules of all these places can be imported; a requirements.txt at the
     top of a model is not read, as in AWS's container. Source: contract A.3, A.4. Raises ModelFailure.
+    An image of somebody's decides for itself what its files mean.
     """
+    containers = loading.containers
+    if needs_engine(image):
+        own = () if code_dir is None else (code_dir,)
+        return Contents(model_dir, environment, version, image, None, own, None, place, containers)
     below = (model_dir / "code", model_dir)
     places = [each for each in (below if code_dir is None else (code_dir, *below)) if each.is_dir()]
     script = _find_script(places, environment)
@@ -112,7 +128,7 @@ def read_contents(
         code_dirs,
         _find_requirements(model_dir, code_dir),
         place,
-        loading.containers,
+        containers,
         Room(loading.most_bytes, frozenset(name for place in code_dirs for name in _modules(place))),
         loading.most_program_bytes,
     )

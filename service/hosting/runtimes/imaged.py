@@ -1,0 +1,113 @@
+"""Models in a container of somebody's image: that runs in the Docker engine, and is called from here."""
+
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Any, Final
+
+from service.domain.image import named_image
+from service.errors import ModelFailure, ModelUnreachable
+from service.hosting.containers.lease import Lease
+from service.hosting.containers.web_line import WebLine
+from service.hosting.footprint import SMALLEST_BYTES
+from service.hosting.host import Answer, Call, Interface, Traits
+from service.hosting.runtimes.remote import RemoteModel
+from service.hosting.runtimes.runtime import Contents
+from service.media.tables import HeaderUse
+
+_LOOK_S: Final = 0.05
+
+
+class _WebServer:
+    """A container, as the event loop sees it."""
+
+    def __init__(self, lease: Lease, sharers: int) -> None:
+        self._lease = lease
+        self._sharers = sharers
+        self._line = WebLine(lease)
+
+    async def ask(self, call: Call) -> Answer:
+        """Answer one call. Raises ModelUnreachable, ModelFault."""
+        return await self._line.ask(call)
+
+    def look(self) -> int | None:
+        """Memory that counts for this process by now; None once the container is gone."""
+        return max(self._lease.size_bytes // self._sharers, SMALLEST_BYTES) if self._lease.look() else None
+
+
+class _Threads:
+    """The same container, as threads see it."""
+
+    def __init__(self, lease: Lease, timeout_s: float) -> None:
+        self._lease = lease
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._remote: RemoteModel | None = None
+
+    def answer(self, call: Call) -> Answer:
+        """Have it answer a call. Raises ModelFault."""
+        return self._at_its_address().answer(call)
+
+    def parameters(self) -> Mapping[str, Any]:
+        """What it says at /execution-parameters. Raises ModelUnreachable."""
+        return self._at_its_address().execution_parameters()
+
+    def close(self) -> None:
+        """Close the connections, and give the container back."""
+        self._lease.close()
+        if self._remote is not None:
+            self._remote.close()
+
+    def _at_its_address(self) -> RemoteModel:
+        """The container where it is by now. Raises ModelUnreachable: it is nowhere, or was for too long."""
+        end_s = time.monotonic() + self._timeout_s
+        while self._lease.look() and not self._lease.address and time.monotonic() < end_s:
+            time.sleep(_LOOK_S)
+        address = self._lease.address
+        if self._lease.lost is not None:
+            raise ModelUnreachable(f"The model's container cannot be reached: {self._lease.lost}")
+        if not address:
+            raise ModelUnreachable("The model's container is being made anew.")
+        with self._lock:
+            if self._remote is None or self._remote.url != address:
+                if self._remote is not None:
+                    self._remote.close()
+                self._remote = RemoteModel(address, self._timeout_s, direct=True)
+            return self._remote
+
+
+class ImageModel:
+    """A model in a container of an image. That stands as long as this object is alive."""
+
+    def __init__(self, contents: Contents, lease: Lease, timeout_s: float, sharers: int) -> None:
+        self._threads = _Threads(lease, timeout_s)
+        self.traits = Traits(
+            f"container of {named_image(contents.image)}",
+            max(lease.size_bytes // sharers, SMALLEST_BYTES),
+            scripted=True,
+            default_accept=contents.default_accept,
+            headers=HeaderUse.GIVEN,
+            elsewhere=_WebServer(lease, sharers),
+            ask_parameters=self._threads.parameters,
+        )
+        weakref.finalize(self, self._threads.close)
+
+    def answer(self, call: Call) -> Answer:
+        """Have it answer a call, which this thread waits for. Raises ModelFault."""
+        return self._threads.answer(call)
+
+    def interface(self) -> Interface | None:
+        """It tells nothing."""
+        return None
+
+
+def load(contents: Contents) -> ImageModel:
+    """Have the container of the model's image stand. Raises ModelFault."""
+    containers = contents.containers
+    if containers is None:
+        raise ModelFailure("this model has an image of its own, and nothing here runs images")
+    lease = containers.open_image(
+        contents.folder, contents.version, contents.environment, contents.image, contents.code_dirs
+    )
+    return ImageModel(contents, lease, containers.timeout_s, containers.sharers)

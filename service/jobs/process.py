@@ -23,7 +23,7 @@ from service.domain.transform.options import (
 )
 from service.errors import ModelDied, ModelFault, ModelTimeout, ModelUnreachable, ObjectFault
 from service.hosting.containers.opener import Containers
-from service.hosting.host import Answer, Call, Model, StreamedCall
+from service.hosting.host import Answer, Call, Model, StreamedCall, Traits
 from service.hosting.memory import keep_freed_memory
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
@@ -166,7 +166,7 @@ def open_model(
     `as_blocks`: no answer depends on how records are put together.
     """
     lasting, traits = _Lasting(model, load, options.timeout_s), model.traits
-    parameters = ContainerParameters(batch_strategy=SINGLE_RECORD if _is_one_text(options) else None)
+    parameters = _parameters_of(traits, options)
     if not traits.scripted and not as_blocks and options.strategy(parameters) == SINGLE_RECORD:
         traits.compiling.run(None, None)  # so many calls of one row
 
@@ -192,6 +192,13 @@ def open_model(
         lambda: None,
         Profile(traits.description, as_blocks, parameters, traits.warnings, traits.columns, traits.headers),
     )
+
+
+def _parameters_of(traits: Traits, options: TransformOptions) -> ContainerParameters:
+    """What a model says of itself, if it says anything; else what fits. Raises ModelUnreachable."""
+    if traits.ask_parameters is not None:
+        return _parameters(traits.ask_parameters())
+    return ContainerParameters(batch_strategy=SINGLE_RECORD if _is_one_text(options) else None)
 
 
 def _is_one_text(options: TransformOptions) -> bool:

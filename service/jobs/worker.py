@@ -32,7 +32,7 @@ from service.jobs.outcome import STOPPED
 from service.jobs.pipeline import PipelineOpener
 from service.jobs.place import Places
 from service.jobs.plan import group_inputs
-from service.jobs.pool import NoProcess, ProcessPool
+from service.jobs.pool import NoProcess, ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import LocalModelOpener
 from service.jobs.request import count_processes
 from service.jobs.settle import settle_job
@@ -83,7 +83,7 @@ class _CurrentJob:
     """The job that the worker is at: its pool, since when, and how fast it goes."""
 
     job: str
-    pool: ProcessPool
+    pool: WorkerPool
     since_s: float
     size_bytes: int = 0
     busy_s: float = 0.0
@@ -305,12 +305,19 @@ class Worker:
         self.close()
         state, options = JobState.read(job.state), options_of(job.document)
         count = count_processes(options, self._parts.processes, state.files, state.size_bytes)
+        if any(one.has_own_image for one in state.containers):  # one call at once, as AWS has it
+            count = options.max_concurrent_transforms or 1
         openers = [self._opener(job, one, options, count) for one in state.containers]
         if _joined([opener.version for opener in openers]) != state.version:
             raise ModelFault(_CHANGED.format(location=state.label))
         names = tuple(one.name for one in state.stages)
-        opener = PipelineOpener(names, tuple(openers)) if names else openers[0]
-        pool = ProcessPool(opener, count, self._is_broken_off)
+        pool: WorkerPool
+        if names:
+            pool = ProcessPool(PipelineOpener(names, tuple(openers)), count, self._is_broken_off)
+        elif state.containers[0].has_own_image:
+            pool = ThreadPool(openers[0], options)  # as many calls as its container says that it takes
+        else:
+            pool = ProcessPool(openers[0], count, self._is_broken_off)
         self._current = _CurrentJob(job.name, pool, self._clock.monotonic())
         return self._current
 
@@ -343,6 +350,8 @@ class Worker:
 
     def _find_model(self, location: str) -> Path:
         """Where a model is: by its address, or by its name in the folder of models. Raises ModelFault."""
+        if not location:
+            return self._parts.artifacts.nothing()
         if "/" in location:
             return self._parts.artifacts.resolve(location)
         return self._parts.artifacts.resolve(location, within=self._parts.models)

@@ -1,5 +1,6 @@
 """Workers over a real queue, real files and real processes with the model in them."""
 
+import gc
 import json
 import os
 import resource
@@ -13,10 +14,13 @@ import pytest
 
 from service.clock import SystemClock
 from service.domain.kinds import Kind
-from service.domain.transform.job import JobState
+from service.domain.transform.job import JobStage, JobState
+from service.hosting.containers.opener import Containers
 from service.jobs.heartbeat import SILENT_S
 from service.jobs.worker import MOST_ATTEMPTS
 from tests.conftest import ROOT, copy_sample, wait_until
+from tests.harness.engine import StandIn, stand_in_engine
+from tests.harness.image_host import image_host
 from tests.jobs.house import House
 
 
@@ -356,3 +360,50 @@ def test_a_stop_that_comes_when_all_is_done_does_not_undo_it(house: House) -> No
     house.finish(worker)
 
     assert house.job().status == "Completed"
+
+
+def images(engine: StandIn, house: House, containers: Containers) -> None:
+    """Have jobs of the house run an image that answers rows backwards."""
+    engine.add(
+        "mine/app:1",
+        parameters=b'{"MaxConcurrentTransforms": 2, "BatchStrategy": "SINGLE_RECORD"}',
+        invoke=lambda _box, body: (200, body.strip()[::-1] + b"\n"),
+    )
+    house.bench = replace(house.bench, containers=containers)
+
+
+def test_an_image_is_called_as_its_own_parameters_say_and_ends_with_the_job(tmp_path: Path) -> None:
+    with stand_in_engine() as engine, image_host(engine.environ) as containers:
+        house = House(tmp_path, containers)
+        images(engine, house, containers)
+        house.put("a.csv", 12, 34, 56)
+        house.order(TransformOutput={"S3OutputPath": "s3://bucket/out", "AssembleWith": "Line"})
+        with house.store.change() as change:
+            change.put(replace(house.job(), state=JobState("", image="mine/app:1").write()))
+
+        house.finish()
+
+        assert house.job().failure_reason == ""
+        assert house.outputs() == {"a.csv.out": "21\n43\n65\n"}
+        (box,) = engine.made
+        assert "SAGEMAKER_BATCH=true" in box.config["Env"]
+        gc.collect()
+        wait_until(lambda: not engine.boxes, 60)
+        house.store.close()
+
+
+def test_an_image_in_a_pipeline_answers_for_its_part(tmp_path: Path) -> None:
+    with stand_in_engine() as engine, image_host(engine.environ) as containers:
+        house = House(tmp_path, containers)
+        images(engine, house, containers)
+        house.put("a.csv", 12)
+        house.order()
+        stages = (JobStage("one", "", image="mine/app:1"), JobStage("two", "doubles"))
+        with house.store.change() as change:
+            change.put(replace(house.job(), state=JobState("", stages=stages).write()))
+
+        house.finish()
+
+        assert house.job().failure_reason == ""
+        assert house.outputs() == {"a.csv.out": "42\n"}
+        house.store.close()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from service.domain.image import needs_engine
 from service.domain.stored import StateCodec
 
 
@@ -32,6 +33,11 @@ class JobStage:
     location: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
+
+    @property
+    def has_own_image(self) -> bool:
+        """Whether its image is none that a runtime of this server stands in for."""
+        return needs_engine(self.image)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from service.cli.remains import Remains, delete_copies, delete_records, find_rem
 from service.cli.server import GivenUrl, OperationRefused, Url, hint_names, locate, operate
 from service.cli.shipment import ship
 from service.cli.told import cell, open_console, print_table, told, told_lines
+from service.domain.image import needs_engine
 
 _LOOK_S = 0.1
+_ANY_FILE = ("",)  # an image knows what its files mean
 _ALL_TRAFFIC = "AllTraffic"
 _INSTANCE_TYPE = "ml.m5.large"  # AWS wants one; here every type is this machine
 _IN_PROGRESS = ("Creating", "Updating", "Deleting")
@@ -49,7 +51,9 @@ def deploy(
     ] = None,
     weight: Annotated[float, typer.Option(min=0, help="The variant's part of the traffic.")] = 1.0,
     instances: Annotated[int, typer.Option(min=1, help="Instances: calls at once, times so many.")] = 1,
-    image: Annotated[str, typer.Option(help="Container image to stand in for.")] = "sagebird/sklearn",
+    image: Annotated[
+        str, typer.Option(help="Container image: one to stand in for, or yours.")
+    ] = "sagebird/sklearn",
     environment: ModelEnvironment = None,
     data: ServerDataFolder = Path("data"),
     wait: Wait = True,
@@ -64,7 +68,8 @@ def deploy(
         known = _find(url, name)
         others = _other_variants(url, known, variant) if known and variant is not None else []
         _check_weights(name, [each["InitialVariantWeight"] for each in (*others, new)])
-        shipment = ship(path, f"{name}/{new['VariantName']}", data)
+        endings = _ANY_FILE if needs_engine(image) else None
+        shipment = ship(path, f"{name}/{new['VariantName']}", data, endings)
         made.copies.update([] if shipment.copy is None else [shipment.copy])
         container = {"Image": image, **shipment.container, **({"Environment": told} if told else {})}
         config = _put(url, name, shipment.version, container, [*others, new], made)

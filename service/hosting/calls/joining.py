@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import ModelFault, NotAcceptable
+from service.hosting.calls.text_lane import text_lane_of
 from service.hosting.host import Answer, Call, Joinable, Model, Outcome, ShortWay
 from service.hosting.programs.compiled import Joined, Quick
 from service.media.codec import OUTPUTS, Accept, choose_accept, decode, encode
@@ -225,7 +226,10 @@ class AloneLane:
 def lane_of(model: Model, call: Call) -> ShortWay:
     """The short way of calls like `call` to a model, whatever their bodies are."""
     joinable = model.traits.joinable
-    return AloneLane(model, call) if joinable is None else Lane(model, joinable, call)
+    if joinable is None:
+        return AloneLane(model, call)
+    texts = text_lane_of(model, joinable, call) if joinable.takes.texts else None
+    return Lane(model, joinable, call) if texts is None else texts
 
 
 def _ask(model: Model, call: Call, body: bytes) -> Outcome:

@@ -13,10 +13,15 @@ from service.media.readers import Matrix
 Step = Callable[[Any], Any]
 """The answer of one method of an estimator to rows (m, features) float64, or to a stack (n, m, features).
 
+To a list of texts, where these are what the estimator takes.
+
 A stack holds n requests of m rows each, and each gets what it would get alone: numpy multiplies matrix by
 matrix, so that sums never depend on the number of requests. What a program works out by rows, and not by
 whole requests, may be laid flat (see `flat`).
 """
+
+Given = Matrix | list[str]
+"""What an estimator is tried with: rows, or texts."""
 
 _SPREAD = 48
 _BOUND_S = 0.2
@@ -28,7 +33,7 @@ class Disagreement(Exception):
     """A program does not answer what the estimator answers; the text says where."""
 
 
-def check(name: str, method: Step, program: Step, rows: Matrix) -> None:
+def check(name: str, method: Step, program: Step, rows: Given) -> None:
     """Compare a program with the method that it stands for, bit by bit, for some numbers of rows.
 
     Raises:
@@ -43,7 +48,7 @@ def check(name: str, method: Step, program: Step, rows: Matrix) -> None:
                 _compare(name, method(some), program(some), some)
 
 
-def check_rows(step: Step, rows: Matrix) -> None:
+def check_rows(step: Step, rows: Given) -> None:
     """Hold answers to rows by themselves, and among some, against those among all. Raises Disagreement."""
     begun_s = thread_time()
     together = step(rows)
@@ -75,7 +80,7 @@ def answer_stack(program: Step, rows: Matrix, each: int) -> Any:
     return found.reshape(len(rows), *found.shape[2:])
 
 
-def _compare(name: str, expected: Any, found: Any, rows: Matrix) -> None:
+def _compare(name: str, expected: Any, found: Any, rows: Given) -> None:
     if type(found) is not type(expected) or not isinstance(expected, np.ndarray):
         raise Disagreement(f"its program gives a {type(found).__name__}, not a {type(expected).__name__}")
     if found.shape != expected.shape or found.dtype != expected.dtype:
@@ -88,7 +93,12 @@ def _compare(name: str, expected: Any, found: Any, rows: Matrix) -> None:
         differs = (_bits(expected) != _bits(found)).any(axis=1)
     if differs.any():
         at = int(np.flatnonzero(differs)[0])
-        raise Disagreement(f"its program disagrees, for example on the row {rows[at].tolist()}"[:300])
+        raise Disagreement(f"its program disagrees, for example on the row {_shown(rows[at])}"[:300])
+
+
+def _shown(row: Any) -> str:
+    """A row, or a text, as a sentence shows it."""
+    return str(row.tolist()) if isinstance(row, np.ndarray) else repr(row)
 
 
 def _bits(answers: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -5,7 +5,7 @@ scikit-learn's checks and loops (table). Before it is used it is tried on rows o
 model's own ranges, the example request, edges, values next to thresholds and rows between two labels: all
 answers must be the same, bit by bit, one row at a time and many at once, and so must the scores that labels
 come from. Rows that hold nan, infinity or what float32 cannot hold, at the start or on the way, go to the
-estimator itself, which knows what to make of them.
+estimator itself, which knows what to make of them, unless a program says that it does, and was tried on such.
 
 Here is also found out how requests may be put together without a change of anybody's answer.
 """
@@ -13,13 +13,13 @@ Here is also found out how requests may be put together without a change of anyb
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from time import thread_time
 from typing import Any, Protocol
 
 import numpy as np
 
+from service.errors import ModelFault
 from service.hosting.programs.agreement import (
-    Disagreement,
+    Given,
     Step,
     answer_stack,
     check,
@@ -27,7 +27,10 @@ from service.hosting.programs.agreement import (
     check_stacks,
     quiet,
 )
+from service.hosting.programs.domain import LIMIT, Domain, bare, domain_of, widened
 from service.hosting.programs.probes import boundary_rows, probe_rows
+from service.hosting.programs.speeds import Speeds, faster_for, measure
+from service.hosting.programs.text_probes import probe_texts
 from service.log import get_logger
 from service.media.readers import Matrix
 
@@ -37,11 +40,7 @@ COMPILE = "SAGEBIRD_COMPILE"
 _LABELS = "predict"
 _SCORES = ("decision_function", "predict_proba")
 _OFF = frozenset({"off", "no", "false", "0"})
-_SIZES = (1, 8, 64, 256)
-_TIMED_S = 0.005
 _FLOAT64 = np.dtype(np.float64)
-LIMIT = float(np.finfo(np.float32).max) ** 2
-"""The square of the largest number that float32 holds: below it a sum of squares has nothing larger in it."""
 
 
 class Joined(Enum):
@@ -99,15 +98,17 @@ class NotForPrograms(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of compiling a model; `speeds` are methods -> (rows, estimator's s, program's s).
+    """What came of compiling a model; `speeds` are those of its methods.
 
     `joins` says of methods how requests may be put together; of those that are not in it they may not.
+    `domains` is what may be in the rows of programs.
     """
 
     compiled: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
-    speeds: Mapping[str, tuple[tuple[int, float, float], ...]] = field(default_factory=dict)
+    speeds: Mapping[str, Speeds] = field(default_factory=dict)
     joins: Mapping[str, Joined] = field(default_factory=dict)
+    domains: Mapping[str, Domain] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
@@ -120,23 +121,35 @@ class Verdict:
 class Quick:
     """A program with its guard. Called with rows it gives the answer, or None: ask the estimator."""
 
-    __slots__ = ("_first", "_last", "program")
+    __slots__ = ("_domain", "_first", "_last", "program")
 
-    def __init__(self, program: Step, first: int = 1, last: float = float("inf")) -> None:
-        """`first` to `last` rows at once are what it is faster for."""
+    def __init__(
+        self, program: Step, first: int = 1, last: float = float("inf"), domain: Domain = Domain.PLAIN
+    ) -> None:
+        """`first` to `last` rows at once are what it is faster for, `domain` what may be in them."""
         self.program = program
         self._first = first
         self._last = last
+        self._domain = domain
 
     def __call__(self, rows: Any) -> Any | None:
         """Answer, or None for rows that are not for programs."""
+        if self.takes_texts:
+            return self.answer_plain(rows) if type(rows) is list else None
         if type(rows) is not np.ndarray or rows.dtype != _FLOAT64 or rows.ndim != 2:
             return None
         # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
-        return self.answer_plain(rows) if np.vdot(rows, rows) < LIMIT else None
+        if np.vdot(rows, rows) < LIMIT or self._domain.holds(rows):
+            return self.answer_plain(rows)
+        return None
 
-    def answer_plain(self, rows: Matrix) -> Any | None:
-        """As a call, for rows (n, features) in which nothing is that is not for programs."""
+    @property
+    def takes_texts(self) -> bool:
+        """Whether it is called with a list of texts, of which none changes the answer to another."""
+        return self._domain is Domain.TEXTS
+
+    def answer_plain(self, rows: Given) -> Any | None:
+        """As a call, for rows (n, features) in which nothing is that is not for programs, or for texts."""
         if not self._first <= len(rows) <= self._last:
             return None
         try:
@@ -207,43 +220,62 @@ class Compiling:
 
 def _repeat(reference: Reference, known: Verdict) -> Verdict:
     programs = reference.programs() if known.compiled else {}
-    quick = {name: _bounded(programs[name], known.speeds[name]) for name in known.compiled}
+    quick = {
+        name: Quick(bare(programs[name]), *faster_for(known.speeds[name]), known.domains[name])
+        for name in known.compiled
+    }
     reference.accelerate(quick, known.joins)
     return known
 
 
 def compile_model(reference: Reference, example: Matrix | None = None) -> Verdict:
     """Find, check and measure programs for a loaded model, and have it use them. Takes up to a second."""
-    features = reference.features
-    if features is None:
-        return Verdict(reasons=("it does not say how many columns it takes",))
     try:
         programs = reference.programs()
         reasons: list[str] = []
     except Exception as error:  # whatever is the matter with a program, the estimator goes on serving
         programs, reasons = {}, [str(error)]
-    methods, row_wise = reference.methods(), reference.is_row_wise()
+    texts = any(domain_of(program) is Domain.TEXTS for program in programs.values())
+    if reference.features is None and not texts:
+        return Verdict(reasons=("it does not say how many columns it takes",))
+    methods, row_wise = reference.methods(), texts or reference.is_row_wise()
     if not programs and not row_wise:
         return Verdict(reasons=tuple(reasons))
-    rows = probe_rows(reference.estimator, features, _fitting(example, features))
-    rows = _with_boundaries(programs.get(_LABELS, methods.get(_LABELS)), rows)
+    tried = probe_texts(reference.estimator) if texts else _rows(reference, programs, example)
     quick: dict[str, Quick] = {}
-    speeds: dict[str, tuple[tuple[int, float, float], ...]] = {}
+    speeds: dict[str, Speeds] = {}
+    domains: dict[str, Domain] = {}
     for name, method in methods.items():
         if name not in programs:
             reasons += [f"there is no program for its {name}"] if programs else []
             continue
         try:
-            for witness in _witnesses(name, programs):
-                check(witness, reference.method(witness), programs[witness], rows)
-            check(name, method, programs[name], rows)
-            speeds[name] = measure(method, programs[name], rows)
-            quick[name] = _bounded(programs[name], speeds[name])
+            _check_all(name, reference, programs, tried)
+            domains[name] = _domain(name, reference, programs, tried)
+            speeds[name] = measure(method, programs[name], tried)
+            quick[name] = Quick(bare(programs[name]), *faster_for(speeds[name]), domains[name])
         except Exception as error:
             reasons.append(f"{name}: {error}")
-    joins = _joins(methods, quick, rows, row_wise=row_wise)
+    joins = _joins(methods, quick, tried, row_wise=row_wise)
     reference.accelerate(quick, joins)
-    return Verdict(tuple(quick), tuple(reasons), speeds, joins)
+    return Verdict(tuple(quick), tuple(reasons), speeds, joins, domains)
+
+
+def _check_all(name: str, reference: Reference, programs: Mapping[str, Step], rows: Given) -> None:
+    """Hold a program, and the scores below its labels, against the estimator. Raises Exception."""
+    for each in (*_witnesses(name, programs), name):
+        check(each, reference.method(each), programs[each], rows)
+
+
+def _domain(name: str, reference: Reference, programs: Mapping[str, Step], rows: Given) -> Domain:
+    """What a program may be given: all that it says it takes, if it was tried on such rows too."""
+    said = domain_of(programs[name])
+    try:
+        if isinstance(rows, np.ndarray) and said is not Domain.PLAIN:
+            _check_all(name, reference, programs, widened(rows, said))
+    except ModelFault:  # the estimator takes no such rows
+        return Domain.PLAIN
+    return said
 
 
 def _witnesses(name: str, programs: Mapping[str, Step]) -> tuple[str, ...]:
@@ -251,8 +283,11 @@ def _witnesses(name: str, programs: Mapping[str, Step]) -> tuple[str, ...]:
     return tuple(each for each in _SCORES if each in programs)[:1] if name == _LABELS else ()
 
 
-def _with_boundaries(labels: Step | None, rows: Matrix) -> Matrix:
-    """The rows, and some that lie between two labels, if there are labels."""
+def _rows(reference: Reference, programs: Mapping[str, Step], example: Any) -> Matrix:
+    """Rows to try a model with, and some that lie between two labels, if there are labels."""
+    features = reference.features or 0
+    rows = probe_rows(reference.estimator, features, _fitting(example, features))
+    labels = programs.get(_LABELS, reference.methods().get(_LABELS))
     if labels is None:
         return rows
     try:
@@ -263,7 +298,7 @@ def _with_boundaries(labels: Step | None, rows: Matrix) -> Matrix:
 
 
 def _joins(
-    methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Matrix, *, row_wise: bool
+    methods: Mapping[str, Step], quick: Mapping[str, Quick], rows: Given, *, row_wise: bool
 ) -> dict[str, Joined]:
     """How requests may be put together, by the methods where they may."""
     found: dict[str, Joined] = {}
@@ -296,48 +331,11 @@ def _holds(trial: Callable[..., None], *given: Any) -> bool:
 
 
 def _serving(method: Step, quick: Quick | None) -> Step:
-    def answer(rows: Matrix) -> Any:
+    def answer(rows: Given) -> Any:
         found = None if quick is None else quick(rows)
         return method(rows) if found is None else found
 
     return answer
-
-
-def measure(method: Step, program: Step, rows: Matrix) -> tuple[tuple[int, float, float], ...]:
-    """Seconds of processor time of both, for some numbers of rows."""
-    found = []
-    with quiet():
-        for size in _SIZES:
-            some = np.resize(rows, (size, rows.shape[1]))
-            found.append((size, _time(method, some), _time(program, some)))
-    return tuple(found)
-
-
-def _time(step: Step, rows: Matrix) -> float:
-    """The least of some calls, in as much time as there is."""
-    least_s = float("inf")
-    begun_s = thread_time()
-    for _ in range(20):
-        started_s = thread_time()
-        step(rows)
-        now_s = thread_time()
-        least_s = min(least_s, now_s - started_s)
-        if now_s - begun_s > _TIMED_S:
-            break
-    return least_s
-
-
-def _bounded(program: Step, speeds: Sequence[tuple[int, float, float]]) -> Quick:
-    """The program for the sizes for which it is faster, from the first such to the last in a row."""
-    faster = [program_s < method_s for _, method_s, program_s in speeds]
-    if not any(faster):
-        raise Disagreement("its program is not faster")
-    first = faster.index(True)
-    last = first
-    while last + 1 < len(faster) and faster[last + 1]:
-        last += 1
-    ends = float("inf") if last == len(faster) - 1 else speeds[last][0]
-    return Quick(program, speeds[first][0], ends)
 
 
 def _fitting(example: Any, features: int) -> Matrix | None:

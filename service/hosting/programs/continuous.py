@@ -19,7 +19,8 @@ from service.hosting.programs.program import (
 )
 
 
-def _bayes(joint: Step, estimator: Any) -> Methods:
+def bayes(joint: Step, estimator: Any) -> Methods:
+    """What naive Bayes makes of the joint log-likelihoods (..., classes), which some step works out."""
     from scipy.special import logsumexp
 
     def chances(rows: Any) -> Any:
@@ -45,12 +46,12 @@ def _gaussian_bayes(estimator: Any) -> Methods:
         )
         return logs.T if rows.ndim == 2 else stackable(np.moveaxis(logs, 0, -1))
 
-    return _bayes(joint, estimator)
+    return bayes(joint, estimator)
 
 
 def _counting_bayes(estimator: Any) -> Methods:
     weights, prior = estimator.feature_log_prob_.T, estimator.class_log_prior_
-    return _bayes(lambda rows: multiply(rows, weights) + prior, estimator)
+    return bayes(lambda rows: multiply(rows, weights) + prior, estimator)
 
 
 def _bernoulli_bayes(estimator: Any) -> Methods:
@@ -62,7 +63,7 @@ def _bernoulli_bayes(estimator: Any) -> Methods:
         rows = rows if threshold is None else (rows > threshold).astype(rows.dtype)
         return multiply(rows, weights) + prior
 
-    return _bayes(joint, estimator)
+    return bayes(joint, estimator)
 
 
 def _vector_machine(estimator: Any) -> Step:

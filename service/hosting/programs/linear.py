@@ -17,6 +17,9 @@ from service.hosting.programs.program import (
     two_sided,
 )
 
+Head = Callable[[Any, Step], Methods]
+"""What a linear model makes of its scores, which some step works out."""
+
 
 def _scores(estimator: Any) -> Step:
     """What `decision_function` or a regressor's `predict` gives, as it is before a reshape."""
@@ -34,12 +37,11 @@ def _scores(estimator: Any) -> Step:
     return scores
 
 
-def _regressor(estimator: Any) -> Methods:
-    return {"predict": _scores(estimator)}
+def _regressor(_estimator: Any, scores: Step) -> Methods:
+    return {"predict": scores}
 
 
-def _flat_regressor(estimator: Any) -> Methods:
-    scores = _scores(estimator)
+def _flat_regressor(_estimator: Any, scores: Step) -> Methods:
     return {"predict": lambda rows: _one_each(scores(rows), rows)}
 
 
@@ -47,13 +49,13 @@ def _one_each(answer: Any, rows: Any) -> Any:
     return answer.reshape(rows.shape[:-1])
 
 
-def _generalized(estimator: Any) -> Methods:
-    scores, inverse = _scores(estimator), estimator._base_loss.link.inverse
+def _generalized(estimator: Any, scores: Step) -> Methods:
+    inverse = estimator._base_loss.link.inverse
     return {"predict": lambda rows: inverse(scores(rows))}
 
 
-def _classifier(estimator: Any) -> Methods:
-    scores, classes = _scores(estimator), estimator.classes_
+def _classifier(estimator: Any, scores: Step) -> Methods:
+    classes = estimator.classes_
     if len(classes) != 2:
         return {"decision_function": scores, "predict": classify(scores, classes)}
     take = classes.take
@@ -63,8 +65,8 @@ def _classifier(estimator: Any) -> Methods:
     }
 
 
-def _logistic(estimator: Any) -> Methods:
-    methods, scores = _classifier(estimator), _scores(estimator)
+def _logistic(estimator: Any, scores: Step) -> Methods:
+    methods = _classifier(estimator, scores)
     if len(estimator.classes_) == 2:
         chances: Step = lambda rows: two_sided(expit(scores(rows)[..., 0]))  # noqa: E731
     else:
@@ -72,10 +74,10 @@ def _logistic(estimator: Any) -> Methods:
     return {**methods, "predict_proba": chances}
 
 
-def _ridge_classifier(estimator: Any) -> Methods:
+def _ridge_classifier(estimator: Any, scores: Step) -> Methods:
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
         raise NotCompilable("the labels are many per row")
-    return _classifier(estimator)
+    return _classifier(estimator, scores)
 
 
 def _partial_least_squares(estimator: Any) -> Methods:
@@ -97,7 +99,7 @@ _REGRESSORS = (
     "MultiTaskElasticNetCV",
 )
 
-BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
+HEADS: Mapping[str, Head] = MappingProxyType(
     {
         **dict.fromkeys(_REGRESSORS, _regressor),
         "SGDRegressor": _flat_regressor,
@@ -114,9 +116,20 @@ BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
         "PassiveAggressiveClassifier": _classifier,
         "RidgeClassifier": _ridge_classifier,
         "RidgeClassifierCV": _ridge_classifier,
+    }
+)
+"""A method that only some of these have is dropped for the others, see programs.build."""
+
+
+def _dense(head: Head) -> Callable[[Any], Methods]:
+    return lambda estimator: head(estimator, _scores(estimator))
+
+
+BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
+    {
+        **{name: _dense(head) for name, head in HEADS.items()},
         "PLSRegression": _partial_least_squares,
         "PLSCanonical": _partial_least_squares,
         "CCA": _partial_least_squares,
     }
 )
-"""A method that only some of these have is dropped for the others, see programs.build."""

@@ -12,6 +12,7 @@ from service.media.readers import Matrix
 _COUNT = 192
 _THRESHOLD_ROWS = 96
 _DEPTH = 4
+_CATEGORIES = 48
 _MOST_ANCHORS = 64
 _PAIRS = 24
 _PAIRS_DRAWN = 400
@@ -55,7 +56,27 @@ def _anchors(estimator: Any, features: int, example: Matrix | None, random: np.r
         rows = _mix(np.concatenate(found), min(len(thresholds), 8), random)
         rows[:, column] = random.choice(thresholds, len(rows))
         found.append(rows)
+    found += [_of_categories(part, features, random) for part in parts_of(estimator)]
     return np.concatenate(found)
+
+
+def _of_categories(estimator: Any, features: int, random: np.random.Generator) -> Matrix:
+    """Rows of categories, if it is gradient boosting that knows some."""
+    order = _places(estimator, features)
+    encoder = getattr(getattr(estimator, "_preprocessor", None), "named_transformers_", {}).get("encoder")
+    rows = random.normal(size=(0 if encoder is None else _CATEGORIES, features))
+    for column, values in zip(order, getattr(encoder, "categories_", ()), strict=False):
+        if values.dtype.kind in "iuf":
+            rows[:, column] = random.choice(values, len(rows))
+    return np.asarray(np.nan_to_num(rows))
+
+
+def _places(estimator: Any, features: int) -> npt.NDArray[np.intp]:
+    """Where the columns of a model's trees are in its rows: gradient boosting puts categories first."""
+    chosen = getattr(estimator, "is_categorical_", None)
+    if not isinstance(chosen, np.ndarray) or chosen.shape != (features,):
+        return np.arange(features)
+    return np.concatenate([np.flatnonzero(chosen), np.flatnonzero(~chosen)])
 
 
 def _mix(anchors: Matrix, count: int, random: np.random.Generator) -> Matrix:
@@ -135,7 +156,10 @@ def _thresholds(estimator: Any, features: int) -> dict[int, Matrix]:
     """Thresholds of the trees inside, by column."""
     columns: list[npt.NDArray[Any]] = []
     values: list[npt.NDArray[Any]] = []
+    order = np.arange(features)
     for part in parts_of(estimator):
+        if hasattr(part, "is_categorical_"):
+            order = _places(part, features)
         tree = getattr(part, "tree_", None)
         if tree is not None:
             inner = tree.children_left >= 0
@@ -143,8 +167,9 @@ def _thresholds(estimator: Any, features: int) -> dict[int, Matrix]:
             values.append(tree.threshold[inner])
         nodes = getattr(part, "nodes", None)
         if isinstance(nodes, np.ndarray) and "num_threshold" in (nodes.dtype.names or ()):
-            inner = nodes["is_leaf"] == 0
-            columns.append(nodes["feature_idx"][inner])
+            inner = (nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)
+            inner &= nodes["feature_idx"] < features
+            columns.append(order[nodes["feature_idx"][inner]])
             values.append(nodes["num_threshold"][inner])
     if not columns:
         return {}

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from service.hosting.programs.agreement import Step
-from service.hosting.programs.compiled import LIMIT, NotForPrograms
+from service.hosting.programs.compiled import NotForPrograms
+from service.hosting.programs.domain import LIMIT, Domain, Wide
 
 Methods = dict[str, Step]
 """Programs by the name of the method that they stand for."""
@@ -58,6 +59,11 @@ def flat(step: Step) -> Step:
 def by_rows(builder: Callable[[Any], Methods]) -> Callable[[Any], Methods]:
     """A builder whose programs answer row by row."""
     return lambda estimator: {name: flat(step) for name, step in builder(estimator).items()}
+
+
+def taking(domain: Domain, methods: Methods) -> Methods:
+    """The same programs, said to take more than plain rows."""
+    return {name: Wide(step, domain) for name, step in methods.items()}
 
 
 def check_plain(rows: Any) -> Any:

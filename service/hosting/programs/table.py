@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from service.hosting.programs import continuous as programs_continuous
+from service.hosting.programs import histograms as programs_histograms
 from service.hosting.programs import linear as programs_linear
 from service.hosting.programs import rows as programs_rows
+from service.hosting.programs import texts as programs_texts
 from service.hosting.programs import trees as programs_trees
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.probes import parts_of
@@ -61,14 +63,22 @@ def size_bytes(estimator: Any) -> int:
         if tree is not None:
             total += tree.node_count * (_NODE_BYTES + 8 * tree.n_outputs * tree.max_n_classes)
         total += getattr(getattr(part, "nodes", None), "nbytes", 0)
+        steps = _steps(part) if type(part).__name__ == "Pipeline" else []
+        total += programs_texts.size_bytes(steps) if steps and programs_texts.is_vectorizer(steps[0]) else 0
     return total
 
 
 def _pipeline(estimator: Any) -> Methods:
-    steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+    steps = _steps(estimator)
+    if programs_texts.is_vectorizer(steps[0]):
+        return programs_texts.build(steps)
     first = [build(step)[TRANSFORM] for step in steps[:-1]]
     last = build(steps[-1])
     return {name: _chain([*first, step]) for name, step in last.items()}
+
+
+def _steps(pipeline: Any) -> list[Any]:
+    return [step for _, step in pipeline.steps if step is not None and step != "passthrough"]
 
 
 def _chain(steps: list[Step]) -> Step:
@@ -232,6 +242,7 @@ _BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
     {
         **programs_linear.BUILDERS,
         **programs_trees.BUILDERS,
+        **programs_histograms.BUILDERS,
         **programs_rows.BUILDERS,
         **programs_continuous.BUILDERS,
         "Pipeline": _pipeline,

@@ -3,7 +3,9 @@
 A forest of scikit-learn spends its time between its trees, not in them. Here its trees hang below one binary
 tree over an extra column that holds a tree's number, so that one call of `Tree.apply` on each row as often as
 there are trees finds all leaves. Nodes, thresholds and the cast of rows to float32 are scikit-learn's own, so
-every row reaches the very leaf that it would reach there, however close to a threshold it lies.
+every row reaches the very leaf that it would reach there, however close to a threshold it lies, and gaps go
+the way that they go there. Many rows are walked tree by tree, as there, without what scikit-learn does around
+each: then a tree stays in the processor's cache.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from service.hosting.programs.agreement import Step
-from service.hosting.programs.program import Methods, NotCompilable, by_rows, classify
+from service.hosting.programs.domain import Domain
+from service.hosting.programs.program import Methods, NotCompilable, by_rows, classify, taking
 
 _NO_CHILD = -1
-_CELLS_AT_ONCE = 2**17
+CELLS_AT_ONCE = 2**17
 """Cells of the widened rows that are walked in one go, so that they stay in the processor's cache."""
+MANY_ROWS = 64
+"""From here on each tree is called by itself: a call costs less than to hand each row on as often."""
 MAX_BYTES = 256 << 20
 """Largest merged tree: it is held besides the model itself."""
 
@@ -46,10 +51,11 @@ class MergedTrees:
                 "values": self._values,
             }
         )
+        self._trees = [(tree.apply, tree.value) for tree in trees]
         self._count = len(trees)
         self._features = features
         self._numbers = np.arange(self._count, dtype=np.float32)
-        self._most_rows = max(1, _CELLS_AT_ONCE // (self._count * (features + 1)))
+        self._most_rows = max(1, CELLS_AT_ONCE // (self._count * (features + 1)))
 
     @property
     def held(self) -> tuple[Any, ...]:
@@ -67,14 +73,22 @@ class MergedTrees:
 
     def sums(self, rows: Any) -> Any:
         """(n, outputs, classes): added tree by tree, from 0, as scikit-learn adds."""
+        if len(rows) >= MANY_ROWS:
+            return self._sums_by_tree(rows.astype(np.float32))
         most = self._most_rows
         if len(rows) <= most:
-            return _add_up(self.leaf_values(rows))
+            return add_up(self.leaf_values(rows))
         parts = [rows[start : start + most] for start in range(0, len(rows), most)]
-        return np.concatenate([_add_up(self.leaf_values(part)) for part in parts])
+        return np.concatenate([add_up(self.leaf_values(part)) for part in parts])
+
+    def _sums_by_tree(self, rows: Any) -> Any:
+        total = np.zeros((len(rows), *self._values.shape[1:]))
+        for apply, values in self._trees:
+            total += values.take(apply(rows), axis=0)
+        return total
 
 
-def _add_up(parts: Any) -> Any:
+def add_up(parts: Any) -> Any:
     """The sum over the first axis, added one after the other.
 
     numpy does that by itself, unless each part is a single number: these it would add in pairs.
@@ -89,7 +103,7 @@ def _merge(parts: Sequence[Any], selector: int) -> tuple[Any, int]:
     joints = len(parts) - 1
     starts = joints + np.concatenate([[0], np.cumsum([len(part) for part in parts])[:-1]])
     top = np.zeros(joints, dtype=parts[0].dtype)
-    deepest = _choose(top, starts, selector)
+    deepest = choose_tree(top, starts, selector)
     moved = []
     for part, start in zip(parts, starts, strict=True):
         own = part.copy()
@@ -100,7 +114,7 @@ def _merge(parts: Sequence[Any], selector: int) -> tuple[Any, int]:
     return np.concatenate([top, *moved]), deepest
 
 
-def _choose(top: Any, starts: Any, selector: int) -> int:
+def choose_tree(top: Any, starts: Any, selector: int) -> int:
     """Fill in the nodes that lead to each tree by its number; returns their depth."""
     used = 0
     deepest = 0
@@ -221,100 +235,23 @@ def _boosted_regressor(estimator: Any) -> Methods:
     return {"predict": lambda rows: scores(rows).ravel()}
 
 
-def _histogram_scores(estimator: Any) -> Step:
-    """The nodes of HistGradientBoosting, merged like those of a forest; they compare in float64."""
-    from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
-
-    if estimator.is_categorical_ is not None:
-        raise NotCompilable("it has categorical columns")
-    per_stage, features = int(estimator.n_trees_per_iteration_), int(estimator.n_features_in_)
-    parts = [each.nodes for stage in estimator._predictors for each in stage]
-    nodes = _merge_histogram(parts, features)
-    none = np.zeros((0, 8), dtype=np.uint32)
-    merged = TreePredictor(nodes, none, none)
-    known, index = none, np.zeros(features + 1, dtype=np.uint32)
-    count, start = len(parts), estimator._baseline_prediction
-    numbers = np.arange(count, dtype=np.float64)
-    most = max(1, _CELLS_AT_ONCE // (count * (features + 1)))
-
-    def part_scores(rows: Any) -> Any:
-        wide = np.empty((count, len(rows), features + 1))
-        wide[:, :, :-1] = rows
-        wide[:, :, -1] = numbers[:, None]
-        leaves = merged.predict(wide.reshape(-1, features + 1), known, index, 1)
-        # (stages + 1, n, trees per stage): the baseline comes first, as scikit-learn adds it.
-        steps = np.empty((count // per_stage + 1, len(rows), per_stage))
-        steps[0] = start
-        steps[1:] = leaves.reshape(-1, per_stage, len(rows)).transpose(0, 2, 1)
-        return _add_up(steps)
-
-    def scores(rows: Any) -> Any:
-        if len(rows) <= most:
-            return part_scores(rows)
-        return np.concatenate([part_scores(rows[at : at + most]) for at in range(0, len(rows), most)])
-
-    return scores
-
-
-def _merge_histogram(parts: Sequence[Any], selector: int) -> Any:
-    size_bytes = sum(part.nbytes for part in parts)
-    if size_bytes > MAX_BYTES:
-        raise NotCompilable(f"its trees hold {size_bytes >> 20} MiB, of which no copy is made")
-    joints = len(parts) - 1
-    starts = joints + np.concatenate([[0], np.cumsum([len(part) for part in parts])[:-1]])
-    top = np.zeros(joints, dtype=parts[0].dtype)
-    plain = np.zeros(
-        joints,
-        dtype=[("feature", "i8"), ("threshold", "f8"), ("left_child", "i8"), ("right_child", "i8")],
-    )
-    _choose(plain, starts, selector)
-    for name, own in (("feature", "feature_idx"), ("threshold", "num_threshold")):
-        top[own] = plain[name]
-    top["left"], top["right"] = plain["left_child"], plain["right_child"]
-    moved = []
-    for part, start in zip(parts, starts, strict=True):
-        own_nodes = part.copy()
-        inner = own_nodes["is_leaf"] == 0
-        own_nodes["left"][inner] += own_nodes["left"].dtype.type(start)
-        own_nodes["right"][inner] += own_nodes["right"].dtype.type(start)
-        moved.append(own_nodes)
-    return np.concatenate([top, *moved])
-
-
-def _histogram_classifier(estimator: Any) -> Methods:
-    scores, classes, loss = _histogram_scores(estimator), estimator.classes_, estimator._loss
-    flat = len(classes) == 2
-    return {
-        "decision_function": (lambda rows: scores(rows).ravel()) if flat else scores,
-        # In the memory order that scikit-learn has there: sums over many classes depend on it.
-        "predict_proba": lambda rows: loss.predict_proba(np.asfortranarray(scores(rows))),
-        "predict": (lambda rows: classes[(scores(rows).ravel() > 0).astype(int)])
-        if flat
-        else classify(scores, classes),
-    }
-
-
-def _histogram_regressor(estimator: Any) -> Methods:
-    scores, inverse = _histogram_scores(estimator), estimator._loss.link.inverse
-    return {"predict": lambda rows: inverse(scores(rows).ravel())}
+def _with_gaps(builder: Callable[[Any], Methods]) -> Callable[[Any], Methods]:
+    """A builder of programs that answer row by row, and know what to make of gaps."""
+    rows = by_rows(builder)
+    return lambda estimator: taking(Domain.GAPS, rows(estimator))
 
 
 BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
     {
-        name: by_rows(builder)
-        for name, builder in {
-            "DecisionTreeClassifier": _tree_classifier,
-            "ExtraTreeClassifier": _tree_classifier,
-            "DecisionTreeRegressor": _tree_regressor,
-            "ExtraTreeRegressor": _tree_regressor,
-            "RandomForestClassifier": _forest_classifier,
-            "ExtraTreesClassifier": _forest_classifier,
-            "RandomForestRegressor": _forest_regressor,
-            "ExtraTreesRegressor": _forest_regressor,
-            "GradientBoostingClassifier": _boosted_classifier,
-            "GradientBoostingRegressor": _boosted_regressor,
-            "HistGradientBoostingClassifier": _histogram_classifier,
-            "HistGradientBoostingRegressor": _histogram_regressor,
-        }.items()
+        "DecisionTreeClassifier": _with_gaps(_tree_classifier),
+        "ExtraTreeClassifier": _with_gaps(_tree_classifier),
+        "DecisionTreeRegressor": _with_gaps(_tree_regressor),
+        "ExtraTreeRegressor": _with_gaps(_tree_regressor),
+        "RandomForestClassifier": _with_gaps(_forest_classifier),
+        "ExtraTreesClassifier": _with_gaps(_forest_classifier),
+        "RandomForestRegressor": _with_gaps(_forest_regressor),
+        "ExtraTreesRegressor": _with_gaps(_forest_regressor),
+        "GradientBoostingClassifier": by_rows(_boosted_classifier),
+        "GradientBoostingRegressor": by_rows(_boosted_regressor),
     }
 )

@@ -209,8 +209,9 @@ class SklearnModel:
 
     def _call(self, name: str, data: Any, gap: str | None) -> Any:
         quick = self._quick.get(name)
-        if quick is not None and type(data) is np.ndarray:
-            self._check_width(data)
+        if quick is not None:
+            if type(data) is np.ndarray:
+                self._check_width(data)
             answer = quick(data)
             if answer is not None:
                 return answer

@@ -335,11 +335,17 @@ _WITHOUT_PROGRAM: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: GradientBoostingClassifier(n_estimators=2, init=LogisticRegression()).fit(_ROWS, _LABELS),
         "it starts from another estimator's predictions",
     ),
-    "categories": (
+    "categories that are words": (
         lambda: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]).fit(
-            np.column_stack([_LABELS, _ROWS]), _LABELS
+            np.column_stack([_LABELS.astype(str), _ROWS]).astype(object), _LABELS
         ),
-        "it has categorical columns",
+        "it has columns of words",
+    ),
+    "categories that are huge": (
+        lambda: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]).fit(
+            np.column_stack([_LABELS * 1e300, _ROWS]), _LABELS
+        ),
+        "it has categories that float64 does not tell apart",
     ),
     "kernel of one's own": (
         lambda: SVC(kernel=lambda one, other: one @ other.T).fit(_ROWS, _LABELS),
@@ -440,11 +446,25 @@ def test_columns_are_found_by_their_names() -> None:
     np.testing.assert_array_equal(found, columns.transform(frame))
 
 
-def test_a_forest_answers_very_many_rows_in_parts_as_it_does_a_few() -> None:
+def test_a_forest_answers_very_many_rows_as_it_does_a_few() -> None:
     forest = RandomForestRegressor(3, max_depth=3, random_state=0).fit(_ROWS, _NUMBERS)
     rows = np.resize(_ROWS, (20_000, _ROWS.shape[1]))
 
     np.testing.assert_array_equal(programs.build(forest)["predict"](rows), forest.predict(rows))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestRegressor(400, max_depth=2, random_state=0),
+        HistGradientBoostingRegressor(max_iter=400, max_leaf_nodes=3, random_state=0),
+    ],
+    ids=["forest", "boosting"],
+)
+def test_very_many_trees_answer_some_rows_in_parts(model: Any) -> None:
+    model.fit(_ROWS[:80], _NUMBERS[:80])
+
+    np.testing.assert_array_equal(programs.build(model)["predict"](_ROWS[:63]), model.predict(_ROWS[:63]))
 
 
 def test_what_a_stack_would_lose_is_not_for_programs() -> None:

@@ -12,7 +12,10 @@ import joblib
 import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from xgboost import XGBClassifier
 
 from tests.bench.bare import ANSWER
 from tests.bench.signing import signed_headers
@@ -33,7 +36,7 @@ http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {fo
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of request: to which models, how many rows at once, and whether signed as boto3 does it."""
+    """One kind of request: to which models, how many rows (0: a text), and whether signed as boto3 does."""
 
     name: str
     models: tuple[str, ...]
@@ -46,6 +49,8 @@ def make_scenarios(models: Path) -> tuple[Scenario, ...]:
     rows, labels = make_classification(2000, COLUMNS, n_informative=6, n_classes=3, random_state=0)
     logistic = LogisticRegression(max_iter=1000).fit(rows, labels)
     _save(models / "logistic", logistic)
+    _save(models / "texts", fit_texts())
+    _save(models / "xgboost", XGBClassifier(n_estimators=100, max_depth=6).fit(rows, labels))
     _save(models / "forest", RandomForestClassifier(100, max_depth=10, random_state=0).fit(rows, labels))
     names = tuple(f"m{number:02}" for number in range(MODELS))
     for number, name in enumerate(names):
@@ -55,6 +60,8 @@ def make_scenarios(models: Path) -> tuple[Scenario, ...]:
         "endpoints:\n"
         "  logistic: {variants: {v: {model: logistic, weight: 1}}}\n"
         "  forest: {variants: {v: {model: forest, weight: 1}}}\n"
+        "  texts: {variants: {v: {model: texts, weight: 1}}}\n"
+        "  xgboost: {variants: {v: {model: xgboost, weight: 1}}}\n"
         "  fleet: {variants: {all: {models: fleet/, weight: 1}}}\n"
     )
     return (
@@ -63,7 +70,21 @@ def make_scenarios(models: Path) -> tuple[Scenario, ...]:
         Scenario("one row, forest", ("forest",), 1),
         Scenario("one row, 20 models", names, 1),
         Scenario("one row, signed", ("logistic",), 1, signed=True),
+        Scenario("one text, tf-idf and logistic", ("texts",), 0),
+        Scenario("one row, XGBoost", ("xgboost",), 1),
     )
+
+
+def fit_texts() -> Any:
+    """A classifier of texts that knows about 20,000 words, some of them much more often used than others."""
+    random = np.random.default_rng(0)
+    texts = [_text(random) for _ in range(4000)]
+    labels = random.integers(0, 4, len(texts))
+    return make_pipeline(TfidfVectorizer(), LogisticRegression(max_iter=30)).fit(texts, labels)
+
+
+def _text(random: np.random.Generator) -> str:
+    return " ".join(f"Word{min(number, 30_000)}" for number in random.zipf(1.3, 40))
 
 
 def _save(folder: Path, model: Any) -> None:
@@ -73,12 +94,17 @@ def _save(folder: Path, model: Any) -> None:
 
 def shots(scenario: Scenario, server: str, models: Path) -> tuple[Shot, ...]:
     """A scenario's requests in a server's own form, with the right answers."""
-    values = np.random.default_rng(0).normal(size=(scenario.rows, COLUMNS)).round(3)
-    body = "\n".join(",".join(map(str, row)) for row in values.tolist())
+    random = np.random.default_rng(0)
+    if scenario.rows:
+        values: Any = random.normal(size=(scenario.rows, COLUMNS)).round(3)
+        body = "\n".join(",".join(map(str, row)) for row in values.tolist())
+    else:
+        body = _text(random)
+        values = [body]
     found = []
     for name in scenario.models:
-        headers = {"Content-Type": "text/csv"}
-        path = f"/{name}"
+        headers = {"Content-Type": "text/csv" if scenario.rows else "text/plain"}
+        path = f"/{name}" if scenario.rows else f"/texts/{name}"
         if server.startswith("sagebird"):
             fleet = len(scenario.models) > 1
             path = f"/endpoints/{'fleet' if fleet else name}/invocations"

@@ -24,6 +24,12 @@ def predict(name: str, body: Annotated[bytes, Depends(raw)]) -> list[Any]:
     return answers
 
 
+@app.post("/texts/{name}")
+def predict_text(name: str, body: Annotated[bytes, Depends(raw)]) -> list[Any]:
+    answers: list[Any] = models[name].predict([body.decode()]).tolist()
+    return answers
+
+
 @app.get("/")
 def ready() -> str:
     return "ready"

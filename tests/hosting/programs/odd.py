@@ -193,7 +193,7 @@ TREES: Mapping[str, Case] = MappingProxyType(
 @cache
 def fitted(name: str) -> Any:
     """The model of that name; not to be changed."""
-    make, answers = (TEXTS | TREES)[name]
+    make, answers = {**TEXTS, **TREES}[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if name in TEXTS:
@@ -218,6 +218,7 @@ def asked(name: str, count: int, seed: int) -> Iterator[Any]:
         seed += 1
 
 
+@cache
 def compiled(name: str) -> tuple[SklearnModel, Verdict]:
     """The model of that name as it is served once it is compiled."""
     model = SklearnModel(fitted(name))

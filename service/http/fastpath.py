@@ -9,12 +9,14 @@ holds them to that.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http.asgi import App, Receive, Scope, Send, header_lines
 from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
+from service.http.exchange import Exchange
 from service.http.failures import note_unanswered
 from service.http.framing import body_of
 from service.http.head import HEAD_END, Head, read_head
@@ -75,7 +77,8 @@ class FastProtocol(Connection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._hot: tuple[Head, bytes, Preparing] | None = None  # while the body of a hot request is received
+        # While the body of a hot request is received: its head, and what answers it.
+        self._hot: tuple[bytes, Callable[[bytes], None]] | None = None
         self._part = b""
         self._found: tuple[bytes, Known | None] = _NOTHING  # of the head that `data_received` looked for
 
@@ -110,23 +113,26 @@ class FastProtocol(Connection):
         head, known = self._found
         if head != data:
             known = self.heads.find(data)
-        if known is not None and self._at + known.body_bytes <= len(self._unread):
-            body = self._unread[self._at : self._at + known.body_bytes]
-            self._at += known.body_bytes
-            self._give(self.round.answer(known.answering, body), keep_alive=True)
+        if known is not None:
+            epoch = self.front_door.epoch.number
+            self._receive_hot(data, known.body_bytes, partial(self._answer_known, data, known, epoch))
             return
         parsed = read_head(data, self.limits.head)
         preparing = self.front_door.prepares(parsed.target) if self._is_hot(parsed) else None
         if preparing is None:
             self.have_answered(parsed, self.app)
             return
-        end = self._at + (parsed.length or 0)
+        self._receive_hot(data, parsed.length or 0, partial(self._answer, parsed, data, preparing))
+
+    def _receive_hot(self, head: bytes, body_bytes: int, answer: Callable[[bytes], None]) -> None:
+        """Have a hot request answered once its body is there, of which nothing was taken yet."""
+        end = self._at + body_bytes
         if end <= len(self._unread):
             body, self._at = self._unread[self._at : end], end
-            self._answer(parsed, data, preparing, body)
+            answer(body)
             return
-        self.state, self._hot = BODY, (parsed, data, preparing)
-        self._body = body_of(parsed.length)
+        self.state, self._hot = BODY, (head, answer)
+        self._body = body_of(body_bytes)
         self._receive_body()
 
     def take_part(self, part: bytes) -> None:
@@ -136,9 +142,9 @@ class FastProtocol(Connection):
             return
         self._part = self._part + part if self._part else part
         if self._body.is_whole:
-            (head, data, preparing), self._hot = self._hot, None
+            (_, answer), self._hot = self._hot, None
             body, self._part = self._part, b""
-            self._answer(head, data, preparing, body)
+            answer(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what a half received request holds."""
@@ -148,9 +154,9 @@ class FastProtocol(Connection):
     def shutdown(self) -> None:
         """A request that is being received will be answered; ASGI counts it as one under way."""
         if self._hot is not None:
-            (head, _, _), self._hot = self._hot, None
+            (head, _), self._hot = self._hot, None
             part, self._part = self._part, b""
-            self.start(self.scope(head), self.app, head.keep_alive).take(part, more=True)
+            self._start_over(head).take(part, more=True)
         if self.state == ROUND:
             self.round.finish()
         super().shutdown()
@@ -169,6 +175,21 @@ class FastProtocol(Connection):
         if head.keep_alive:
             self.heads.keep(data, answering, len(body))
         self._give(self.round.answer(answering, body), head.keep_alive)
+
+    def _answer_known(self, head: bytes, known: Known, epoch: int, body: bytes) -> None:
+        """Answer a request of a known head, with others unless more came behind it."""
+        if epoch != self.front_door.epoch.number:  # it ended while the body was received
+            self._start_over(head).take(body, more=False)
+        elif self._at < len(self._unread):
+            self._give(self.round.answer(known.answering, body), keep_alive=True)
+        else:
+            self.state = ROUND
+            self.round.add(self, known.answering, body, 0)
+
+    def _start_over(self, head: bytes) -> Exchange:
+        """Have ASGI answer a request after all, whose head was found to be right."""
+        parsed = read_head(head, self.limits.head)
+        return self.start(self.scope(parsed), self.app, parsed.keep_alive and not self._leaving)
 
     def _give(self, answer: Answered, keep_alive: bool) -> None:
         """Send an answer, or have ASGI wait for it and send it. Raises nothing."""

@@ -64,6 +64,8 @@ class Epoch:
     """
 
     def __init__(self) -> None:
+        self.number = 0
+        """For who has found something and needs it later: good if this is still the same."""
         self._memories: list[Remembered[Any, Any]] = []
 
     def holds(self, memory: Remembered[Any, Any]) -> None:
@@ -72,6 +74,7 @@ class Epoch:
 
     def move(self) -> None:
         """Begin the next one. Called on the event loop, between requests."""
+        self.number += 1
         for memory in self._memories:
             memory.forget()
 

@@ -99,6 +99,52 @@ def test_a_known_head_may_come_in_parts_or_with_others_behind_it(server: Running
         assert talk.answer()[2] == b"abc"
 
 
+def test_the_body_of_a_known_head_may_come_behind_it_as_that_of_boto3_does(server: Running) -> None:
+    whole = request(b"abc")
+    with server.connect() as talk, server.connect() as other:
+        talk.send(whole)
+        assert talk.answer()[2] == b"abc"
+        for parts in ((whole[:-3], whole[-3:]), (whole[:-2], whole[-2:]), (whole[:-3], whole[-3:] + whole)):
+            for part in parts:
+                talk.send(part)
+                other.send(whole)  # by then the part is taken up
+                assert other.answer()[2] == b"abc"
+            assert talk.answer()[2] == b"abc"
+        assert talk.answer()[2] == b"abc"
+    assert len(server.front.prepared) == 1
+
+
+def test_a_known_head_is_judged_anew_if_the_epoch_moves_before_its_body_comes(server: Running) -> None:
+    whole = request(b"abc")
+    with server.connect() as talk:
+        talk.send(whole)
+        assert talk.answer()[2] == b"abc"
+        talk.send(whole[:-3])
+        server.move_epoch()
+        talk.send(b"new")
+        assert talk.answer()[2] == b"new"
+    assert b"new" not in server.front.answered_now or len(server.front.prepared) == 2
+
+
+def test_a_known_head_whose_body_is_late_is_answered_by_a_server_that_stops(server: Running) -> None:
+    whole = request(b"abc")
+    with server.connect() as talk, server.connect() as holds:
+        talk.send(whole)
+        assert talk.answer()[2] == b"abc"
+        holds.send(request(b"wait"))
+        talk.send(whole[:-3])
+        assert server.front.waits.acquire(timeout=WAIT_S)
+        server.begin_stop()
+        while not server.front.draining:
+            pass
+        talk.send(whole[-3:])
+        _, head, body = talk.answer()
+        assert body == b"abc"
+        assert b"\r\nconnection: close" in head
+        assert talk.end() == b""
+        server.let_answer()
+
+
 def test_a_known_head_behind_a_slow_answer_waits_for_it(server: Running) -> None:
     with server.connect() as talk:
         talk.send(request(b"fast"))

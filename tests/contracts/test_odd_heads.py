@@ -26,7 +26,9 @@ def test_there_are_enough_of_them() -> None:
 @pytest.mark.parametrize("odd", _ODD, ids=lambda odd: odd.name)
 def test_an_odd_head_is_answered_as_if_none_was_known(both: tuple[Running, Running], odd: OddHead) -> None:
     fast, slow = both
-    pieces = (odd.data, _LAST), (odd.data + _LAST,), (odd.data[:300], odd.data[300:] + _LAST)
+    end = odd.data.find(b"\r\n\r\n") + 4
+    in_head, behind = (odd.data[:300], odd.data[300:] + _LAST), (odd.data[:end], odd.data[end:] + _LAST)
+    pieces = (odd.data, _LAST), (odd.data + _LAST,), in_head, behind
     told = _talk(slow, pieces[0])
     assert b"connection: close\r\n" in told
     assert [_talk(fast, parts) for parts in pieces] == [told] * len(pieces)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from service.hosting.programs.agreement import Step
-from service.hosting.programs.domain import Domain
+from service.hosting.programs.domain import Domain, Wide
 from service.hosting.programs.program import Methods, NotCompilable, by_rows, classify, taking
 
 _NO_CHILD = -1
@@ -150,6 +150,8 @@ def merged_in(steps: Iterable[Step]) -> list[MergedTrees]:
             found[id(each)] = each
         elif isinstance(each, FunctionType):
             left += [cell.cell_contents for cell in each.__closure__ or ()]
+        elif isinstance(each, Wide):
+            left.append(each.step)
         elif isinstance(each, list | tuple):
             left += each
         elif isinstance(each, dict):

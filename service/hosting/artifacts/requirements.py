@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from service.errors import ModelFailure
@@ -24,6 +27,16 @@ _INDEX: Final = re.compile(
     r"^(?:-i|-f|--(?:index-url|extra-index-url|find-links|no-index|trusted-host|pre))\b"
 )
 _MOST_FILES: Final = 20
+# Distributions of the same modules, in the same versions, as others.
+_SAME: Final = MappingProxyType(
+    {
+        "xgboost": "xgboost-cpu",
+        "onnxruntime": "onnxruntime-gpu",
+        "opencv-python": "opencv-python-headless",
+        "psycopg2": "psycopg2-binary",
+        "tensorflow": "tensorflow-cpu",
+    }
+)
 _OWN_ENVIRONMENT: Final = "SAGEBIRD_ENVIRONMENTS can give it an environment of its own"
 
 
@@ -141,10 +154,10 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _installed(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
+    for each in (name, _SAME.get(canonicalize_name(name), "")):
+        with suppress(metadata.PackageNotFoundError, ValueError):
+            return metadata.version(each)
+    return ""
 
 
 def _fits(requirement: Requirement, version: str) -> bool:

@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Final
 
 from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from service.domain.image import framework_of
 from service.hosting.artifacts.requirements import lacking, read_requirements
@@ -36,6 +37,14 @@ _LIMITS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "0.24": {"numpy": "<1.22", "scipy": "<1.8", "pandas": "<1.4", "joblib": "<1.2"},
     }
 )
+
+# Libraries before a version: what is newer than these was never tried with them, or breaks them.
+_OLDER: Final[Sequence[tuple[str, str, Mapping[str, str]]]] = (
+    ("onnxruntime", "1.19", MappingProxyType({"numpy": "<2"})),
+    ("catboost", "1.2.8", MappingProxyType({"numpy": "<2"})),
+    ("torch", "2.3", MappingProxyType({"numpy": "<2"})),
+)
+_SAME: Final = "-cpu"  # behind a name, for the same without what a graphics card needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +75,15 @@ def what_is_lacking(file: Path | None, image: str, version: str) -> EnvironmentS
     the model's files. Raises ModelFailure for a file that cannot be read.
     """
     given = None if file is None else read_requirements(file)
+    in_file = () if given is None else given.needed
     framework = framework_of(image)
-    needed = () if given is None else given.needed
-    if framework is not None and not _names(needed, framework[0]):
-        needed = (*needed, Requirement("".join(framework)))
+    in_image = (
+        () if framework is None or _names(in_file, framework[0]) else (Requirement("".join(framework)),)
+    )
+    needed = (*in_file, *in_image)
     if (given is None or given.plain) and not lacking(needed):
         return None
-    packages = _packages(needed, () if given is None else given.needed)
+    packages = (*_packages(needed, in_file), *(str(each) for each in in_image if each.name not in _BASE))
     if given is None:
         return EnvironmentSpec(packages, shown=f"{needed[0]} (of the image {image.rpartition('/')[2]})")
     return EnvironmentSpec(packages, given.file, given.texts, "" if given.plain else version, given.shown)
@@ -85,11 +96,11 @@ def _names(needed: Sequence[Requirement], name: str) -> bool:
 def _packages(needed: Sequence[Requirement], in_file: Sequence[Requirement]) -> tuple[str, ...]:
     """What AWS's image has, as far as the file does not name it itself."""
     asked = [each.specifier for each in needed if canonicalize_name(each.name) == _SKLEARN]
-    here = metadata.version(_SKLEARN)
-    if not asked:  # as it was trained here
-        asked = [SpecifierSet(f"=={here}")]
+    here, older = metadata.version(_SKLEARN), _older(needed)
+    if not asked:  # as it was trained here, if what else is asked for knows that
+        asked = [SpecifierSet(older.get(_SKLEARN, f"=={here}"))]
     limits = {} if all(each.contains(here, prereleases=True) for each in asked) else _limits(asked)
-    versions = {_SKLEARN: str(asked[0]), **limits}
+    versions = {**older, _SKLEARN: str(asked[0]), **limits}
     return tuple(f"{name}{versions.get(name, '')}" for name in _BASE if not _names(in_file, name))
 
 
@@ -99,3 +110,27 @@ def _limits(asked: Sequence[SpecifierSet]) -> Mapping[str, str]:
         if any(all(each.contains(f"{minor}.{patch}") for each in asked) for patch in range(_PATCHES)):
             return limits
     return {}
+
+
+def _older(needed: Sequence[Requirement]) -> Mapping[str, str]:
+    """What old libraries among them want of others."""
+    found: dict[str, str] = {}
+    for name, first, limits in _OLDER:
+        for each in needed:
+            same = canonicalize_name(each.name).removesuffix(_SAME) == name
+            if same and any(_is_before(one, Version(first)) for one in each.specifier):
+                found |= limits
+    return found
+
+
+def _is_before(asked: Specifier, first: Version) -> bool:
+    """Whether only versions before that one are asked for."""
+    try:
+        version = Version(asked.version.removesuffix(".*"))
+    except InvalidVersion:
+        return False
+    return (
+        version < first
+        if asked.operator in ("==", "~=", "===", "<=")
+        else asked.operator == "<" and version <= first
+    )

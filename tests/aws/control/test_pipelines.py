@@ -1,6 +1,7 @@
 """Models of several containers as boto3 calls them: a script, a built-in model and another script in line."""
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -54,6 +55,9 @@ WORDS = """
 """
 SAY = """
     return json.dumps([content_type, accept, context.environment.get("NOTE")])
+"""
+READ = """
+    return json.dumps([content_type, [float(line) for line in data.splitlines()]])
 """
 FILL = """
     return "x" * 6000000, "text/csv"
@@ -195,6 +199,24 @@ def test_a_built_in_model_in_the_middle_is_named_by_its_hostname(lines: Lines) -
 
 
 @pytest.mark.provenance("documented")
+def test_a_model_of_another_library_in_the_middle_answers_in_its_own_type(lines: Lines) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    data = np.random.default_rng(3).uniform(0, 7, size=(100, 4))
+    booster = xgboost.train({"nthread": 1}, xgboost.DMatrix(data, label=data.sum(axis=1)), 5)
+    boost = lines.account.put("boost/model.tar.gz", {"xgboost-model": bytes(booster.save_raw("json"))})
+    read = lines.account.put("read/model.tar.gz", {"inference.py": part("read", READ)})
+    endpoint = lines.serve(lines.halve, boost, read, names=("halve", "boost", "read"))
+
+    answer, _ = lines.ask(endpoint)
+    assert json.loads(answer) == [
+        "text/csv; charset=utf-8",
+        booster.predict(xgboost.DMatrix(HALVES)).tolist(),
+    ]
+    code, said, _ = lines.refused(endpoint, b"10.2,7.0\n")
+    assert code == "ModelError"
+    assert "Received client error (400) from boost with message" in said
+
+
 def test_too_much_for_the_next_container_is_refused(lines: Lines) -> None:
     fill = lines.account.put("fill/model.tar.gz", {"inference.py": part("fill", FILL)})
     endpoint = lines.serve(fill, lines.words, names=("MyContainerName1", "MyContainerName2"))

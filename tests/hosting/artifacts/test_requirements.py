@@ -31,6 +31,19 @@ def warning(file: Path, text: str) -> str:
     return said
 
 
+def test_the_same_modules_under_another_name_will_do(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "psycopg2_binary-2.9.9.dist-info"
+    there.mkdir()
+    (there / "METADATA").write_text("Metadata-Version: 2.1\nName: psycopg2-binary\nVersion: 2.9.9\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    file.write_text("psycopg2>=2.9\n")
+
+    assert missing_requirements(file) == ()
+    assert "(2.9.9 is installed)" in warning(file, "psycopg2<2\n")
+
+
 def test_no_file_asks_for_nothing() -> None:
     assert missing_requirements(None) == ()
 

@@ -62,6 +62,34 @@ def test_the_tag_of_an_image_asks_for_its_version(tmp_path: Path) -> None:
     assert found.shown == "scikit-learn==1.2.* (of the image sagemaker-scikit-learn:1.2-1-cpu-py3)"
 
 
+@pytest.mark.parametrize(
+    ("tag", "wanted"),
+    [("sagemaker-xgboost:1.7-1", "xgboost==1.7.*"), ("pytorch-inference:2.1.0-cpu-py310", "torch==2.1.0")],
+)
+def test_the_framework_of_an_image_is_installed(tmp_path: Path, tag: str, wanted: str) -> None:
+    image = f"683313688378.dkr.ecr.us-east-1.amazonaws.com/{tag}"
+    assert packages(tmp_path, None, image)[-1] == wanted
+    assert wanted not in packages(tmp_path, f"{wanted.partition('=')[0]}<1\n", image)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numpy"),
+    [
+        ("onnxruntime==1.17.3", "numpy<2"),
+        ("onnxruntime<1.19", "numpy<2"),
+        ("onnxruntime~=1.18.0", "numpy<2"),
+        ("torch==2.1.*", "numpy<2"),
+        ("catboost==1.2.3", "numpy<2"),
+        ("onnxruntime>=1.10,<99", "numpy"),
+        ("onnxruntime==1.20", "numpy"),
+        ("onnxruntime===odd", "numpy"),
+        ("onnx==1.10", "numpy"),
+    ],
+)
+def test_an_old_library_comes_with_the_numpy_that_it_knows(tmp_path: Path, wanted: str, numpy: str) -> None:
+    assert packages(tmp_path, f"absent\n{wanted}\n")[1] == numpy
+
+
 def test_the_file_wins_over_the_image(tmp_path: Path) -> None:
     assert packages(tmp_path, "absent\n", OLD)[0] == "scikit-learn==1.2.*"
     assert packages(tmp_path, "scikit-learn==1.4.0\n", OLD)[0] == "numpy<2"

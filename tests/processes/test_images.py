@@ -70,8 +70,11 @@ def has_engine() -> bool:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An image that a Dockerfile of four lines builds."""
+    needed = os.environ.get("TEST_ENGINE") == "needed"
+    if os.environ.get("CI") and not needed:
+        pytest.skip("it has a turn of its own, once the engine is up")
     if not has_engine():
-        assert os.environ.get("TEST_ENGINE") != "needed", f"no Docker engine here that has {BASE}"
+        assert not needed, f"no Docker engine here that has {BASE}"
         pytest.skip(f"no Docker engine here that has {BASE}")
     folder = tmp_path_factory.mktemp("image")
     (folder / "Dockerfile").write_text(DOCKERFILE)

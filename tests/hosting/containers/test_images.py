@@ -352,7 +352,7 @@ def test_one_that_is_not_well_any_more_is_made_anew(
         assert one.size_bytes() == 40 << 20
         assert one.describe()["address"] == one.address != ""
         ill.set()
-        await asyncio.to_thread(wait_until, lambda: len(engine.made) == 2 and one.address, PATIENCE_S)
+        await asyncio.to_thread(wait_until, lambda: len(engine.made) > 1 and one.address, PATIENCE_S)
         assert broken == []
         await one.close()
         await docker.close()

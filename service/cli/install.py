@@ -1,11 +1,11 @@
 """The command that installs packages for models beside sagebird."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.cli.folders import ModelsFolder
 from service.cli.refusal import fail
 from service.cli.told import told
 from service.errors import NotInstalled
@@ -20,9 +20,7 @@ def install(
             metavar="PACKAGE", help="What to install, as `lightgbm` or `xgboost==2.1.4`.", show_default=False
         ),
     ] = None,
-    models: Annotated[
-        Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
-    ] = None,
+    models: ModelsFolder = None,
 ) -> None:
     """Install what models need beside sagebird: these packages, else requirements.txt beside endpoints.yaml.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from service import __version__, log
+from service.cli.folders import DataFolder, ModelsFolder
 from service.errors import StartupError
 from service.hosting.memory import importing
 from service.hosting.runtimes.preload import limit_threads
@@ -33,12 +34,8 @@ Gateways = Annotated[
 def serve(
     host: ListenHost = None,
     port: ListenPort = None,
-    models: Annotated[
-        Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)
-    ] = None,
+    models: ModelsFolder = None,
+    data: DataFolder = None,
     gateways: Gateways = None,
     auth: Auth = None,
 ) -> None:
@@ -76,12 +73,8 @@ def container(
 
 
 def worker(
-    models: Annotated[
-        Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)
-    ] = None,
+    models: ModelsFolder = None,
+    data: DataFolder = None,
     processes: Annotated[
         int | None, typer.Option(help="Processes with the model.  [default: one per CPU]", show_default=False)
     ] = None,

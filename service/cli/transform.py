@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import log
+from service.cli.folders import DataFolder, ModelsFolder
 from service.cli.media import known_type
 from service.cli.refusal import fail
 from service.cli.told import cell, open_console, print_table
@@ -88,12 +89,6 @@ Quarantine = Annotated[
     bool, typer.Option("--quarantine", help="Set bad records aside as FILE.rejected; the others land.")
 ]
 Report = Annotated[bool, typer.Option("--report", help="Write _report.json beside the outputs.")]
-Models = Annotated[
-    Path | None, typer.Option(help="Folder of models.  [default: ./models]", show_default=False)
-]
-DataFolder = Annotated[
-    Path | None, typer.Option(help="Folder of state.  [default: ./data]", show_default=False)
-]
 
 
 def transform(
@@ -118,7 +113,7 @@ def transform(
     data_type: DataType = S3_PREFIX,
     quarantine: Quarantine = False,
     report: Report = False,
-    models: Models = None,
+    models: ModelsFolder = None,
     data: DataFolder = None,
 ) -> None:
     """Send all files of a folder or bucket through a model: FILE becomes FILE.out. Needs no server."""

@@ -42,18 +42,23 @@ def read_call(content_type: bytes, body: bytes) -> QueryCall | None:
     return QueryCall(action, version) if _NAME.fullmatch(action) else None
 
 
+def word_fault(error: BaseException, call: QueryCall, request_id: str) -> tuple[int, bytes]:
+    """Status and document of an error, as an answer to a call. Source: the common errors of every API."""
+    known = known_error(error, request_id)
+    code, status = known.code, fault_status(known, known.code)
+    if isinstance(known, UnknownOperation):
+        code, status = "InvalidAction", 400
+    side = "Sender" if status < 500 else "Receiver"
+    return status, error_document(call, code, known.message, side, request_id)
+
+
 class QueryFaults:
     """For every service that takes forms."""
 
     def write_fault(self, error: BaseException, asked: Asked) -> Reply:
-        """Source: the common errors of every API that speaks this protocol."""
-        known = known_error(error, asked.request_id)
-        code, status = known.code, fault_status(known, known.code)
-        if isinstance(known, UnknownOperation):
-            code, status = "InvalidAction", 400
-        side = "Sender" if status < 500 else "Receiver"
+        """The document that names the call, where the body is one."""
         call = read_call(dict(asked.headers).get(b"content-type", b""), asked.body) or QueryCall("", "")
-        body = error_document(call, code, known.message, side, asked.request_id)
+        status, body = word_fault(error, call, asked.request_id)
         return Reply(status, [request_header(asked.request_id), CONTENT_TYPE], body)
 
 

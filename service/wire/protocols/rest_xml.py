@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 from service.errors import UnknownOperation
 from service.http.reply import Asked, Reply
 from service.wire.faults import fault_status, known_error
-from service.wire.protocols.query import QueryCall, error_document
+from service.wire.protocols.query import QueryCall, word_fault
 
 _XML = (b"Content-Type", b"application/xml")
 
@@ -15,12 +15,7 @@ class RestXmlFaults:
 
     def write_fault(self, error: BaseException, asked: Asked) -> Reply:
         """Source: botocore's models, protocol rest-xml."""
-        known = known_error(error, asked.request_id)
-        code, status = known.code, fault_status(known, known.code)
-        if isinstance(known, UnknownOperation):
-            code, status = "InvalidAction", 400
-        side = "Sender" if status < 500 else "Receiver"
-        body = error_document(QueryCall("", ""), code, known.message, side, asked.request_id)
+        status, body = word_fault(error, QueryCall("", ""), asked.request_id)
         identifier = (b"x-amzn-RequestId", asked.request_id.encode("ascii"))
         return Reply(status, [(b"Content-Type", b"text/xml"), identifier], body)
 

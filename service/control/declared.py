@@ -7,7 +7,7 @@ gives the same names, and a changed one gives a new configuration that an update
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -71,7 +71,8 @@ class DeclaredFile:
         """`names` lists the models that are served while there is neither file; without it one must be there.
 
         `scanned` is what it gave last. A change counts once nothing more changed for `settle_s`: whoever
-        writes a file in its place empties it first, and what is read meanwhile declares too little.
+        writes a file in its place empties it first, and what is read meanwhile declares too little. That
+        holds for each model by itself: one whose code writes into its own folder holds up no other.
         """
         self._file = file
         self._models = models
@@ -81,7 +82,7 @@ class DeclaredFile:
         self.scanned: tuple[str, ...] = ()
         self._next_scan_s = 0.0
         self._declared: tuple[Path, ...] = ()  # single models, as they were declared last
-        self._versions: tuple[str, ...] = ()
+        self._versions: dict[Path, _Version] = {}
         self._next_versions_s = 0.0
         self._settle_s = settle_s
         self._monotonic = monotonic
@@ -155,8 +156,8 @@ class DeclaredFile:
 
     def _is_settled(self, stamp: _Stamp) -> bool:
         now_s = self._monotonic()
-        if stamp != self._met[0]:
-            self._met = stamp, now_s
+        if stamp[1:] != self._met[0]:
+            self._met = stamp[1:], now_s
         return now_s - self._met[1] >= self._settle_s
 
     def _note_refusal(self, error: DeclarationError) -> None:
@@ -164,8 +165,8 @@ class DeclaredFile:
             change.put_fact(NOTICES, [f"The endpoints file is refused, nothing was changed: {error.message}"])
 
     def _stamp(self) -> _Stamp:
-        stamp = _stamp_of(self._file), _stamp_of(local_of(self._file)), self._versions_now()
-        if any(stamp[:2]) or self._names is None:
+        stamp = self._versions_now(), _stamp_of(self._file), _stamp_of(local_of(self._file))
+        if any(stamp[1:]) or self._names is None:
             return stamp
         if (begun_s := monotonic()) >= self._next_scan_s:
             self.scanned = tuple(self._names())
@@ -173,12 +174,32 @@ class DeclaredFile:
         return *stamp, self.scanned
 
     def _versions_now(self) -> tuple[str, ...]:
-        """The versions of the declared models' files, where a change of them is an update."""
+        """The versions of the declared models that have settled, where a change of them is an update."""
         if self._context.reloads and (begun_s := monotonic()) >= self._next_versions_s:
-            version_of = self._context.version_of_declared
-            self._versions = tuple(version_of(str(path)) for path in self._declared)
+            version_of, now_s = self._context.version_of_declared, self._monotonic()
+            self._versions = {
+                path: _Version.after(self._versions.get(path), version_of(str(path)), now_s, self._settle_s)
+                for path in self._declared
+            }
             self._next_versions_s = monotonic() + _PAUSE * (monotonic() - begun_s)
-        return self._versions
+        return tuple(version.settled for version in self._versions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """The version of a model's files as it was met last, since when, and the last one that had settled."""
+
+    met: str
+    since_s: float
+    settled: str
+
+    @classmethod
+    def after(cls, before: "_Version | None", met: str, now_s: float, settle_s: float) -> "_Version":
+        """What is known of a model's version after another look."""
+        if before is None:
+            return cls(met, now_s, met)
+        since_s = before.since_s if met == before.met else now_s
+        return cls(met, since_s, met if now_s - since_s >= settle_s else before.settled)
 
 
 def _stamp_of(file: Path) -> _Stamp | None:

@@ -3,6 +3,8 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -277,6 +279,34 @@ def test_a_file_that_is_being_written_is_left_alone(place: Place) -> None:
         watcher.look()
         now_s += 0.2
     assert place.endpoint().status is EndpointStatus.DELETING
+
+
+def test_a_model_that_writes_into_its_own_folder_holds_up_no_edit(place: Place) -> None:
+    versions, now_s = count(), 100.0
+
+    def version_of(location: str) -> str:
+        return str(next(versions)) if location.endswith("one") else "as ever"
+
+    context = replace(place.control.context, version_of=version_of, reloads=True)
+    watcher = DeclaredFile(
+        place.file, place.models, place.store, context, settle_s=0.25, monotonic=lambda: now_s
+    )
+    place.write(ONLY_A)
+    watcher.apply()
+    for _ in range(4):
+        watcher.look()
+        now_s += 0.2
+    before = place.store.revision()
+    for _ in range(4):
+        watcher.look()
+        now_s += 0.2
+    assert place.store.revision() == before  # nothing is made of versions that do not last
+
+    place.write(ONLY_B)
+    for _ in range(4):
+        watcher.look()
+        now_s += 0.2
+    assert place.store.revision() > before
 
 
 def test_a_deleted_file_declares_nothing(place: Place) -> None:

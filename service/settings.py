@@ -170,7 +170,8 @@ class Settings(BaseSettings):
         ge=1,
         le=1024,
         description="Calls that run at once on one variant in one gateway; the others wait in line. "
-        "Code of a model's own takes one in each process (`SAGEMAKER_MODEL_SERVER_WORKERS` in Environment).",
+        "Code of a model's own takes one in each of its processes instead, however many there are "
+        "(`SAGEMAKER_MODEL_SERVER_WORKERS` in Environment).",
     )
     model_queue: int = Field(
         1000, ge=0, description="Calls that may wait for one variant in one gateway before 503."

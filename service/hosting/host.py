@@ -177,8 +177,9 @@ class Traits:
     event loop if measured to be cheap. `scripted`: its own functions read requests or word answers.
     `joinable`: how its calls may be answered together, None: each by itself. `headers` is what it makes of a
     header line of CSV, `columns` are the names by which it knows one. `compiling`: what became of making it
-    faster. `elsewhere` is the process that answers, where it is another one. `ask_parameters` asks one that
-    says what it can do in a batch (contract A.5); blocks.
+    faster. `elsewhere` is the process that answers, where it is another one, and `places` how many calls may
+    be there at once from this one, None: as many as of any model. `ask_parameters` asks one that says what it
+    can do in a batch (contract A.5); blocks.
     """
 
     kind: str
@@ -193,6 +194,7 @@ class Traits:
     compiling: Compiling = field(default_factory=partial(Compiling, None))
     elsewhere: Elsewhere | None = None
     ask_parameters: Callable[[], Mapping[str, Any]] | None = None
+    places: int | None = None
 
     @property
     def description(self) -> str:

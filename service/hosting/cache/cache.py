@@ -287,7 +287,8 @@ class ModelCache:
         except BaseException:
             self._unhold(promised_bytes)
             raise
-        gate = Gate(self._concurrency, self._queue)
+        places = box[0].traits.places
+        gate = Gate(self._concurrency if places is None else places, self._queue)
         entry = Entry(key, box.pop(), prepared.version, self._clock.monotonic(), gate)
         self._held_bytes += entry.size_bytes - promised_bytes
         if entry.size_bytes > self.budget_bytes:

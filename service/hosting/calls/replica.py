@@ -74,13 +74,16 @@ class InlineReplica:
         self._concurrency = limits.concurrency
         self._most_targets, self._most_lanes = limits.targets, limits.lanes
         self._gate = Gate(limits.concurrency, limits.queue)
+        self._instances = 1
+        self._most_calls: int | None = None
+        self._places: int | None = None  # in the other process of the model that was used last
         self._key: ModelKey | None = None
         self._entries: dict[str | None, Entry] = {}  # by target model; what was in use before
 
     def scale(self, instances: int, most_calls: int | None = None) -> None:
         """Be so many instances from now on; `most_calls` limits the calls at once of all of them."""
-        calls = instances * self._concurrency
-        self._gate.resize(calls if most_calls is None else min(calls, most_calls))
+        self._instances, self._most_calls = instances, most_calls
+        self._resize()
 
     def key(self, target_model: str | None = None) -> ModelKey:
         """The model that a call with this target would use if it were loaded now.
@@ -173,7 +176,15 @@ class InlineReplica:
             if len(self._entries) >= self._most_targets:
                 self._entries.clear()
             self._entries[target] = entry
+            if not self.source.multi and entry.model.traits.places != self._places:
+                self._places = entry.model.traits.places
+                self._resize()
         return entry
+
+    def _resize(self) -> None:
+        """Let in as many calls as the model's other process has places, or each instance takes."""
+        calls = self._instances * self._concurrency if self._places is None else self._places
+        self._gate.resize(calls if self._most_calls is None else min(calls, self._most_calls))
 
     def _lane(self, entry: Entry, call: Call) -> ShortWay:
         headers = call[1:3]  # Content-Type and Accept

@@ -119,7 +119,7 @@ class Containers:
         )
 
     def _workers(self, environment: Mapping[str, str]) -> int:
-        named = environment.get(WORKERS, "")
+        named = environment.get(WORKERS, "").strip()
         if not named:
             return self.workers
         if not named.isdecimal() or not 1 <= int(named) <= _MOST_WORKERS:

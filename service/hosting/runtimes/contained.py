@@ -16,6 +16,8 @@ from service.hosting.runtimes.interface import interface_of
 from service.hosting.runtimes.runtime import Contents
 from service.media.tables import HeaderUse
 
+_EACH = 2  # calls that a worker may have: that which it is at, and the next one
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -82,6 +84,7 @@ class ContainedModel:
             headers=headers,
             columns=columns if headers is HeaderUse.KNOWN else None,
             elsewhere=_OtherProcess(lease, containers.sharers, program),
+            places=_EACH * lease.workers,
         )
         weakref.finalize(self, lease.close)
 

@@ -4,10 +4,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
@@ -34,7 +35,7 @@ from service.hosting.runtimes.runtime import Contents, Runtime
 from service.hosting.runtimes.table import RUNTIMES, Loading, choose_runtime, endings_of, read_contents
 from service.s3uri import parse_s3_uri
 
-_LOAD_THREADS = 32
+_LOAD_THREADS, _LOADS_HERE = 512, 32  # all others wait for containers that load, which may take minutes
 _CALL_THREADS = 256
 _MAX_LOCATED = 10_000
 _MAX_NAME_CHARS = 1024  # of a TargetModel. Source: the shape of the API
@@ -63,6 +64,7 @@ class _PreparedModel:
     asked: EnvironmentSpec | None
     making: Making | None
     end: Callable[[], object]
+    few: AbstractContextManager[object]  # who loads in this process
 
     @property
     def version(self) -> str:
@@ -79,7 +81,7 @@ class _PreparedModel:
 
     def load(self) -> Model:
         try:
-            with _read_faults(self.name):
+            with _read_faults(self.name), self.few:
                 return self.runtime.load(self.contents)
         finally:
             self.end()
@@ -95,6 +97,7 @@ class _ArtifactSource:
         self._making = None if environments is None else Making(environments)
         self._endings = endings_of(loading.runtimes)
         self._measured: dict[tuple[str, str], int] = {}
+        self._few = BoundedSemaphore(_LOADS_HERE)
         self.notes: dict[ModelKey, str] = {}
         """How loads go that take long."""
 
@@ -111,7 +114,8 @@ class _ArtifactSource:
             runtime = choose_runtime(contents, self._loading.runtimes)
             size_bytes = self._estimate(folder, version, runtime)
             asked, end = contents.lacking(), partial(self.notes.pop, key, None)
-            return _PreparedModel(key.name, contents, runtime, size_bytes, asked, self._making, end)
+            few = nullcontext() if runtime.shared else self._few
+            return _PreparedModel(key.name, contents, runtime, size_bytes, asked, self._making, end, few)
 
     def close(self) -> None:
         """Wait for no environment any more."""
@@ -365,11 +369,8 @@ def _address(source: ModelSource, target_model: str | None) -> str:
         return named_image(source.image)
     if parse_s3_uri(source.location) is None:
         return ""
-    return (
-        f"{source.location.rstrip('/')}/{(target_model or '').lstrip('/')}"
-        if source.multi
-        else source.location
-    )
+    below = f"{source.location.rstrip('/')}/{(target_model or '').lstrip('/')}"
+    return below if source.multi else source.location
 
 
 def names_of_models(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import sys
 import tarfile
 import zlib
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import joblib
@@ -25,6 +27,7 @@ from service.errors import BadPayload, ModelFailure, ModelFault, ModelNotFound, 
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.cache.source import ModelKey
+from service.hosting.containers.container_host import DOOR
 from service.hosting.containers.opener import Containers
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Model
@@ -374,6 +377,66 @@ def test_a_model_with_code_of_its_own_is_in_another_process_and_loaded_anew_when
                 assert again != loader
 
     run(test())
+
+
+AT_ONCE = """
+import os, time
+from pathlib import Path
+
+def model_fn(model_dir): return Path(os.environ["MARKS"])
+def predict_fn(data, model):
+    if (model / "go").exists():
+        (model / str(os.getpid())).touch()
+        while len(list(model.iterdir())) < 6: time.sleep(0.01)
+    return 1
+"""
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_model_with_code_of_its_own_takes_a_call_in_each_of_its_processes(
+    tmp_path: Path, multi: bool
+) -> None:
+    """However few calls other models take at once."""
+
+    async def test() -> None:
+        with model_host(workers=5) as containers:
+            async with house(tmp_path, HostLimits(2**30, concurrency=1), containers=containers) as it:
+                (it.models / "team" / "a").mkdir(parents=True)
+                (it.models / "team" / "a" / "inference.py").write_text(AT_ONCE)
+                (tmp_path / "marks").mkdir()
+                environment = (("MARKS", str(tmp_path / "marks")),)
+                source = ModelSource("team" if multi else "team/a", multi, environment)
+                replica = it.host.single(source)
+                call = Call(b"1", "text/csv", None, target_model="a" if multi else None)
+                await replica.invoke(call)
+                (tmp_path / "marks" / "go").touch()
+                await asyncio.gather(*(replica.invoke(call) for _ in range(5)))
+                assert len(list((tmp_path / "marks").iterdir())) == 6
+
+    run(test())
+
+
+def test_models_that_load_for_ever_in_containers_hold_up_no_other_model(tmp_path: Path) -> None:
+    async def test(door: socket.socket, containers: Containers) -> None:
+        async with house(tmp_path, containers=containers) as it:
+            put_model(it.models / "quick")
+            asking, loading = [], []
+            for number in range(40):
+                folder = it.models / f"slow{number}"
+                folder.mkdir()
+                (folder / "inference.py").write_text("a host would run this")
+                asking.append(asyncio.create_task(it.ask(ModelSource(folder.name))))
+            for _ in asking:
+                loading.append((await asyncio.to_thread(door.accept))[0])
+            assert is_answer(await it.ask(ModelSource("quick")), 1.0)
+            for connection in loading:
+                connection.close()
+            await asyncio.wait(asking)
+
+    with TemporaryDirectory(prefix="sagebird-") as name, socket.socket(socket.AF_UNIX) as door:
+        door.bind(f"{name}/{DOOR}")
+        door.listen(64)
+        run(test(door, Containers(Path(name), 1, 60.0)))
 
 
 # ---- estimates

@@ -11,6 +11,7 @@ from typing import NoReturn
 from service.hosting.containers.container_host import ContainerHost
 from service.hosting.containers.forks import ForkServer, machine_environment
 from service.hosting.containers.opener import Containers, Images
+from service.hosting.containers.orphans import adopt, end_adopted
 from service.hosting.engines.engine import DockerEngine
 from service.hosting.engines.household import Household
 from service.hosting.environments.environments import Environments
@@ -120,8 +121,9 @@ async def _live(folder: Path, parent_pid: int, images: bool) -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     environment = machine_environment()
+    adopt()
     household = Household(DockerEngine(os.environ), folder) if images else None
-    host = ContainerHost(folder, ForkServer(environment), environment, household)
+    host = ContainerHost(folder, ForkServer(environment, end_adopted), environment, household)
     await host.open()
     measuring = loop.create_task(host.measure())
     end = loop.create_future()

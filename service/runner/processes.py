@@ -6,11 +6,11 @@ load a model and answer nothing; theirs are the workers. None outlives whom it w
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -25,11 +25,14 @@ from select import select
 from typing import Any, NamedTuple, NoReturn
 
 from .loading import enter, failure, load
-from .serving import Slot, serve
+from .orphans import adopt, end_all, end_orphans, end_with_parent
+from .serving import Slot, fill_standard_streams, serve
 
 _PACKET_BYTES = 1 << 20
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_RUNNER = os.path.dirname(os.path.abspath(__file__))
 _TASKS = "/proc/self/task"
+_GOES_FIRST = 500  # of 1000
 _COMMON = (
     *("numpy", "scipy.sparse", "scipy.special", "joblib", "pandas"),
     *("sklearn.base", "sklearn.calibration", "sklearn.cluster", "sklearn.compose", "sklearn.decomposition"),
@@ -42,6 +45,10 @@ _COMMON = (
 def main(arguments: list[str]) -> NoReturn:
     """Be the fork server, or a container in an environment of its own."""
     numbers = [int(number) for number in arguments[1:]]
+    with suppress(
+        ValueError
+    ):  # of what crashes there is a line in the log, and no copy in the model's folder
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if arguments[0] == "--fork-server":
         _serve_forks(Socket(fileno=numbers[0]))
     # duplicates have the lowest numbers: none of them is the one that loading gives to the model's folder
@@ -89,20 +96,29 @@ def _events(connection: Socket, woken: int) -> Iterator[_Packet | _Ended]:
             yield _Packet(json.loads(received[0]), received[1])
 
 
-def _watch_children() -> tuple[int, int]:
-    """A pipe that is written to when a child ends."""
+class _Watch(NamedTuple):
+    """A pipe that is written to when a child ends, and what was in the place of that before."""
+
+    pipe: tuple[int, int]
+    handler: Any
+    mask: set[Any]
+
+
+def _watch_children() -> _Watch:
     pipe = os.pipe()
     for end in pipe:
         os.set_blocking(end, False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    handler = signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
-    return pipe
+    return _Watch(pipe, handler, signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD}))
 
 
-def _leave_children(pipe: tuple[int, int], handler: Any) -> None:
+def _leave_children(watch: _Watch) -> None:
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, handler)
-    for end in pipe:
+    if watch.handler is not None:  # one that was not set by Python cannot be set again
+        signal.signal(signal.SIGCHLD, watch.handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, watch.mask)
+    for end in watch.pipe:
         os.close(end)
 
 
@@ -117,14 +133,9 @@ def _send(connection: Socket, content: dict[str, Any]) -> None:
 
 
 def _die_with(parent: int) -> None:
-    _follow_parent()
+    end_with_parent()
     if os.getppid() != parent:
         _exit(1)
-
-
-def _follow_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
 # ---- fork server
@@ -137,23 +148,35 @@ def _serve_forks(host: Socket) -> NoReturn:
         with suppress(ImportError):
             importlib.import_module(name)
     _set_apart()
+    adopt()
     host.settimeout(None)
-    pipe = _watch_children()
+    watch, templates = _watch_children(), set[int]()
     with suppress(BrokenPipeError, ConnectionResetError):
         _send(host, {"ready": True})
-        for event in _events(host, pipe[0]):
+        for event in _events(host, watch.pipe[0]):
             if isinstance(event, _Ended):
-                with suppress(OSError):  # what handlers started goes with their container
-                    os.killpg(event.pid, signal.SIGKILL)
-                _send(host, {"ended": event.pid, "status": event.status})
+                _bury(event, templates, host)
                 continue
-            _send(host, _start(event, host, pipe))
+            told = _start(event, host, watch)
+            templates.update(filter(None, [told.get("started")]))
+            _send(host, told)
             for number in event.descriptors:
                 os.close(number)
+    end_all()
     _exit(0)
 
 
-def _start(asked: _Packet, host: Socket, pipe: tuple[int, int]) -> dict[str, Any]:
+def _bury(ended: _Ended, templates: set[int], host: Socket) -> None:
+    """What handlers started goes with their container, also what left its group and falls to this process."""
+    if ended.pid in templates:
+        templates.remove(ended.pid)
+        with suppress(OSError):
+            os.killpg(ended.pid, signal.SIGKILL)
+        _send(host, {"ended": ended.pid, "status": ended.status})
+    end_orphans(templates)
+
+
+def _start(asked: _Packet, host: Socket, watch: _Watch) -> dict[str, Any]:
     parent = getpid()
     try:
         pid = fork()
@@ -163,23 +186,42 @@ def _start(asked: _Packet, host: Socket, pipe: tuple[int, int]) -> dict[str, Any
         with suppress(OSError):  # here as well, so that it is done when the host is told
             os.setpgid(pid, pid)
         return {"started": pid}
-    _leave_children(pipe, signal.SIG_DFL)
+    _leave_children(watch)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setpgid(0, 0)
     _die_with(parent)
     host.close()
-    control, listener, slots, out, err = asked.descriptors
+    *others, out, err = asked.descriptors
     for number, standard in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
         os.dup2(number, standard)
         os.close(number)
+    if "python" in asked.content:
+        _run_elsewhere(asked.content["python"], asked.content["environment"], others)
+    control, listener, slots = others
     _run_container(asked.content["container"], Socket(fileno=control), Socket(fileno=listener), slots)
+
+
+def _run_elsewhere(python: str, environment: dict[str, str], descriptors: list[int]) -> NoReturn:
+    """Go on as a container of another environment; its host tells that one what it is to be."""
+    for number in descriptors:
+        os.set_inheritable(number, True)
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, which would hand that on
+        signal.signal(ignored, signal.SIG_DFL)
+    try:
+        command = [python, "-I", _RUNNER, "--container", *map(str, descriptors)]
+        os.execve(python, command, environment)  # noqa: S606 - ours
+    except OSError as error:
+        os.write(2, f"{python} cannot be run: {error}\n".encode("utf-8", "surrogateescape"))
+        _exit(1)
 
 
 # ---- template and workers
 
 
 def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: int) -> NoReturn:
+    adopt()
+    _go_first_where_memory_is_short()
     _end_with(host, True)
     try:
         enter(spec)
@@ -189,6 +231,7 @@ def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: 
     except BaseException as error:  # edge: the model's code may raise whatever it likes
         told = {"failed": failure(error, spec)}
         _flush()
+    fill_standard_streams()
     _end_with(host, False)
     host.settimeout(None)
     workers: dict[int, int] = {}
@@ -206,16 +249,17 @@ def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: 
 
 def _follow(host: Socket, workers: dict[int, int], work: Callable[[int], NoReturn]) -> None:
     """Do what the host says until it closes its end."""
-    handler = signal.getsignal(signal.SIGCHLD)  # the script may have one of its own
-    own, pipe = getpid(), _watch_children()
-    for event in _events(host, pipe[0]):
+    own, watch = getpid(), _watch_children()  # the script may have had a handler of its own
+    for event in _events(host, watch.pipe[0]):
         if isinstance(event, _Ended):
             slot = workers.pop(event.pid, None)
             if slot is not None:
+                with suppress(OSError):  # what it started and left behind, which may hold its caller
+                    os.killpg(event.pid, signal.SIGKILL)
                 _send(host, {"ended": event.pid, "slot": slot, "status": event.status})
             continue
         if "serve" in event.content:
-            _leave_children(pipe, handler)
+            _leave_children(watch)
             _end_with(host, True)
             work(event.content["serve"])
         slot = event.content["fork"]
@@ -225,14 +269,25 @@ def _follow(host: Socket, workers: dict[int, int], work: Callable[[int], NoRetur
             _send(host, {"refused": f"no process could be started: {error}", "slot": slot})
             continue
         if pid == 0:
-            _leave_children(pipe, handler)
+            os.setpgid(0, 0)
+            _leave_children(watch)
             _die_with(own)
             host.close()
             _reseed()
-            os.register_at_fork(after_in_child=_follow_parent)  # what handlers fork ends with their worker
+            os.register_at_fork(after_in_child=end_with_parent)  # what handlers fork ends with their worker
             work(slot)
         workers[pid] = slot
+        with suppress(OSError):  # here as well, so that it is done when the host is told
+            os.setpgid(pid, pid)
         _send(host, {"worker": pid, "slot": slot})
+
+
+def _go_first_where_memory_is_short() -> None:
+    """Have the kernel end a container rather than a gateway where the whole machine runs out of memory."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "r+b", 0) as file:
+        if int(file.read(8)) < _GOES_FIRST:
+            file.seek(0)
+            file.write(b"%d" % _GOES_FIRST)
 
 
 def _end_with(host: Socket, on: bool) -> None:

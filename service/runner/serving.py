@@ -9,7 +9,9 @@ import sys
 import traceback
 from _socket import socket as Socket  # not that of the module, which user code may patch, as gevent does
 from collections.abc import Callable
-from os import _exit, getpid
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+from os import O_RDWR, _exit, close, devnull, fstat, getpid, set_inheritable
+from os import open as open_file
 from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
 from struct import Struct
 from time import monotonic_ns
@@ -17,8 +19,10 @@ from typing import NamedTuple, NoReturn
 
 _FIRST_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 20
+_STANDARD = 3  # so many descriptors are standard streams
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 _SLOT = Struct("<QQ")
+_MOST_COUNTED = 1 << 64
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN)  # the caller's end, not ours
 
 
@@ -51,7 +55,7 @@ class Slot:
 
     def begin(self) -> None:
         """A call is taken up."""
-        self._begun += 1
+        self._begun = (self._begun + 1) % _MOST_COUNTED  # whatever the model has written there
         _SLOT.pack_into(self._map, self._place, self._begun, monotonic_ns())
 
     def end(self) -> None:
@@ -66,6 +70,8 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
     while True:
         try:
             descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # as socket.py has it
+            if descriptor < _STANDARD:
+                descriptor = _set_aside(descriptor)
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
             try:
@@ -82,6 +88,24 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
                 traceback.print_exc()
             elif number not in _GONE:
                 _end(1)  # the model closed descriptors, or has used all that there are
+
+
+def fill_standard_streams() -> None:
+    """Have something at their descriptors, which the model may have closed: no print is to meet a caller."""
+    for number in range(_STANDARD):
+        try:
+            fstat(number)
+        except OSError:
+            set_inheritable(
+                open_file(devnull, O_RDWR), True
+            )  # gets the lowest free number, which is this one
+
+
+def _set_aside(descriptor: int) -> int:
+    moved = fcntl(descriptor, F_DUPFD_CLOEXEC, _STANDARD)
+    close(descriptor)
+    fill_standard_streams()
+    return moved
 
 
 def _end(status: int) -> NoReturn:

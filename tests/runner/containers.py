@@ -176,13 +176,16 @@ class ForkServer:
         return self
 
     def start(self, container: Container) -> Container:
-        packet = json.dumps({"container": container.spec}).encode()
-        socket.send_fds(self.end, [packet], container.descriptors())
+        container.pid = self.ask({"container": container.spec}, container)
+        return container
+
+    def ask(self, packet: Mapping[str, Any], container: Container) -> int:
+        """Ask for a process with the descriptors of a container."""
+        socket.send_fds(self.end, [json.dumps(packet).encode()], container.descriptors())
         while "started" not in (told := receive(self.end)):
             self.gone[told["ended"]] = told["status"]
-        container.pid = told["started"]
         container.far.close()
-        return container
+        return int(told["started"])
 
     def status_of(self, pid: int) -> int:
         """How a container ended."""

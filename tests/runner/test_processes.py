@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,6 +62,21 @@ def predict_fn(what, model):
         import subprocess
         code = "import os, sys; print(sorted(os.listdir('/proc/self/fd')), sys.path[-1])"
         return subprocess.run(["python", "-c", code], stdout=subprocess.PIPE, text=True).stdout
+    if what == "streams": os.closerange(0, 3); return "closed"
+    if what == "printed": os.write(1, b"x" * 100); return "printed"
+    if what == "group": os.kill(0, signal.SIGKILL)
+    if what == "daemon":
+        import subprocess
+        return subprocess.Popen(["setsid", "sleep", "1000"], stdin=subprocess.DEVNULL).pid
+    if what == "left to a child":
+        import ctypes
+        child = ctypes.CDLL(None).fork()
+        if child == 0: time.sleep(1000)
+        os._exit(4)
+    if what == "limits":
+        import resource
+        with open("/proc/self/oom_score_adj") as file:
+            return [int(file.read()), resource.getrlimit(resource.RLIMIT_CORE)[0]]
     if what == "background":
         import subprocess
         return subprocess.Popen(["sleep", "1000"]).pid
@@ -124,6 +140,7 @@ def test_state_stays_within_a_call(deploy: Deploy) -> None:
         ("_exit", 3 << 8),
         ("abort", signal.SIGABRT),
         ("kill", signal.SIGKILL),
+        ("group", signal.SIGKILL),
         ("close", 1 << 8),
     ],
 )
@@ -222,7 +239,7 @@ def test_a_model_may_print_what_nobody_waits_for(odd: Container) -> None:
 @pytest.mark.parametrize("how", ["close", "kill the template", "kill the group"])
 def test_nothing_of_a_container_outlives_it(deploy: Deploy, fork_server: ForkServer, how: str) -> None:
     container = deploy(ODD).work(1)
-    children = [container.call("forked and slept").json, container.call("background").json]
+    children = [container.call(each).json for each in ("forked and slept", "background", "daemon")]
     if how == "close":
         container.control.close()
     elif how == "kill the template":
@@ -232,6 +249,30 @@ def test_nothing_of_a_container_outlives_it(deploy: Deploy, fork_server: ForkSer
     assert fork_server.status_of(container.pid) == signal.SIGKILL
     for pid in (*container.workers.values(), *children):
         await_end(pid)
+
+
+def test_what_prints_after_its_streams_were_closed_does_not_meet_a_caller(odd: Container) -> None:
+    assert odd.call("streams").json == "closed"
+    assert [odd.call("printed").json for _ in range(4)] == ["printed"] * 4
+
+
+def test_a_caller_does_not_wait_for_what_its_worker_has_left_behind(odd: Container) -> None:
+    assert odd.call("left to a child").status == 0
+    assert odd.told()["ended"] == odd.workers[0]
+
+
+def test_containers_go_first_where_memory_is_short_and_leave_no_core(odd: Container) -> None:
+    score, core = odd.call("limits").json
+    assert score >= 500
+    assert core == 0
+
+
+def test_a_model_that_blocks_signals_gets_new_workers_all_the_same(deploy: Deploy) -> None:
+    container = deploy("import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})\n" + ODD)
+    before = container.workers[0]
+    assert container.call("_exit").status == 0
+    assert container.told()["ended"] == before
+    assert container.work(0).call(1).json == 1
 
 
 def test_what_a_handler_forks_ends_with_its_worker(odd: Container) -> None:
@@ -300,6 +341,28 @@ def test_a_container_of_another_environment_runs_alone(given: Deploy, iris: Any)
         assert process.wait(WAIT_S) == -signal.SIGKILL
     for pid in container.workers.values():
         await_end(pid)
+
+
+def test_the_fork_server_starts_containers_of_other_environments_as_well(
+    given: Deploy, fork_server: ForkServer
+) -> None:
+    container = given(ODD)
+    asked = {"python": sys.executable, "environment": {**container.spec["environment"], "MARK": "1"}}
+    pid = fork_server.ask(asked, container)
+    container.control.send(json.dumps(container.spec).encode())
+    container.loaded()
+    assert container.work(0).call("ppid").json == pid
+    child = container.call("daemon").json
+    container.control.close()
+    assert fork_server.status_of(pid) == signal.SIGKILL
+    await_end(child)
+
+
+def test_a_python_that_cannot_be_run_is_said(given: Deploy, fork_server: ForkServer) -> None:
+    container = given(ODD)
+    pid = fork_server.ask({"python": "/nowhere/python", "environment": {}}, container)
+    assert fork_server.status_of(pid) == 1 << 8
+    assert "/nowhere/python cannot be run" in container.said()
 
 
 def test_a_container_that_loads_alone_ends_when_its_host_does(given: Deploy) -> None:

@@ -10,18 +10,18 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from service.errors import ModelFailure, ModelFault
+from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.containers.channel import Channel
-from service.hosting.containers.forks import ForkServer, run_runner
+from service.hosting.containers.forks import ForkServer
 from service.hosting.containers.output import Output
 from service.hosting.containers.processes import grown_bytes, resident_bytes
 from service.hosting.containers.slots import Slots
@@ -31,6 +31,7 @@ from service.log import get_logger
 
 _BACKLOG = 4096
 _LOOK_S = 0.05
+_LOOKS = 20  # at what its processes are at, for each at what is below them
 _HEALTHY_S = 10.0
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 10.0
@@ -41,7 +42,9 @@ class _Worker:
     slot: int
     pid: int = 0
     size_bytes: int = 0  # when it was forked
+    below_bytes: int = 0  # in processes that it has started
     started_s: float = 0.0
+    calls: int = 0  # that its place had begun before
     quick_deaths: int = 0
     reason: str = ""  # why it was killed
 
@@ -54,10 +57,12 @@ class _Template:
     pid: int
     outputs: tuple[Output, Output]
     slot: int | None = None  # it is that worker itself
-    process: subprocess.Popen[bytes] | None = None
     loaded: Loaded = field(default_factory=lambda: Loaded(0.0))
+    is_loading: bool = True
     base_bytes: int = 0  # what it was forked with
     size_bytes: int = 0  # of the model
+    below_bytes: int = 0  # in processes that were started while it loaded
+    reason: str = ""  # why it was killed while it loaded
 
 
 class Container:
@@ -85,6 +90,7 @@ class Container:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
         self._held: int | None = None  # what keeps its environment from being cleared
+        self._counted = -1  # calls when it was looked what its processes have started
 
     async def start(self) -> Loaded:
         """Load the model and have workers take calls; what the model told.
@@ -95,14 +101,12 @@ class Container:
         self._listener.bind(str(self.address))
         self._listener.listen(_BACKLOG)
         self._held = hold(self.spec.python) if self.spec.python else None
-        loaded = await self._stand_up()
         self._spawn(self._watch())
-        return loaded
+        return await self._stand_up()
 
     def size_bytes(self) -> int:
         """Memory that its processes hold by now; what they share with each other counts once."""
-        grown = (grown_bytes(worker.pid, worker.size_bytes) for worker in self._workers if worker.pid)
-        return sum(template.size_bytes for template in self._templates) + sum(grown)
+        return self._held_bytes(self._grown())
 
     def describe(self) -> dict[str, Any]:
         """Its processes, for people."""
@@ -124,6 +128,17 @@ class Container:
             self._held = None
         self.address.unlink(missing_ok=True)
         self._slots.close()
+
+    def _grown(self) -> dict[int, int]:
+        """By its place, how much more each worker holds than what it was forked with."""
+        return {
+            worker.slot: grown_bytes(worker.pid, worker.size_bytes) + worker.below_bytes
+            for worker in self._workers
+            if worker.pid
+        }
+
+    def _held_bytes(self, grown: Mapping[int, int]) -> int:
+        return sum(grown.values()) + sum(each.size_bytes + each.below_bytes for each in self._templates)
 
     def _calls(self) -> int:
         return sum(self._slots.calls(slot) for slot in range(self._slots.count))
@@ -161,13 +176,19 @@ class Container:
             raise self._failure(template, told)
         template.loaded = Loaded.of({"seconds": monotonic() - begun_s, **told["loaded"]})
         template.size_bytes = grown_bytes(template.pid, template.base_bytes)
+        template.is_loading = False
+        if 0 < self.spec.memory_bytes < template.size_bytes:
+            self._end(template)
+            raise ModelTooLarge(self._too_large(template.size_bytes))
         self._spawn(self._listen(template))
         return template
 
     def _failure(self, template: _Template, told: Mapping[str, Any] | None) -> ModelFault:
-        last = template.outputs[1].last
         self._end(template)
+        if template.reason:
+            return ModelTooLarge(template.reason)
         if told is None or "failed" not in told:
+            last = template.outputs[1].last
             said = f", and said last: {last}" if last else ""
             return ModelFailure(f"the process of model {self.spec.name} ended while it loaded{said}")
         failed = told["failed"]
@@ -178,24 +199,15 @@ class Container:
         outputs = Output(self._tell("stdout")), Output(self._tell("stderr"))
         told = self.spec.for_runner(self._environment)
         listener, slots = self._listener.fileno(), self._slots.descriptor
-        forked = not self.spec.python and self._forks.obeys(told["environment"])
+        files = (theirs.fileno(), listener, slots, *(output.writer for output in outputs))
         try:
-            if forked:
-                writers = [output.writer for output in outputs]
-                pid = await self._forks.fork(told, (theirs.fileno(), listener, slots, *writers))
+            if not self.spec.python and self._forks.obeys(told["environment"]):
+                pid = await self._forks.fork({"container": told}, files)
                 return _Template(channel, pid, outputs, base_bytes=self._forks.size_bytes())
-            process = run_runner(
-                self.spec.python or sys.executable,
-                "--container",
-                (theirs.fileno(), listener, slots),
-                stdout=outputs[0].writer,
-                stderr=outputs[1].writer,
-                env=told["environment"],
-                process_group=0,
-                cwd=self.spec.model_dir,
-            )
+            python = self.spec.python or sys.executable
+            pid = await self._forks.fork({"python": python, "environment": told["environment"]}, files)
             channel.send(told)
-            return _Template(channel, process.pid, outputs, process=process)
+            return _Template(channel, pid, outputs)
         except (OSError, ModelFault) as error:
             channel.close()
             raise ModelFailure(f"no process could be started for model {self.spec.name}: {error}") from error
@@ -213,13 +225,15 @@ class Container:
     # ------------------------------------------------------------------ its workers
 
     def _ask_for(self, worker: _Worker, template: _Template) -> None:
-        worker.pid, worker.reason = 0, ""
+        worker.pid, worker.reason, worker.below_bytes = 0, "", 0
+        worker.calls = self._slots.calls(worker.slot)
         self._slots.clear(worker.slot)
         with suppress(OSError):  # the template is gone: whoever listens to it sees that as well
             template.channel.send({"fork": worker.slot})
 
     def _serve_itself(self, template: _Template, worker: _Worker) -> None:
         template.slot = worker.slot
+        worker.calls = self._slots.calls(worker.slot)
         self._slots.clear(worker.slot)
         worker.pid, worker.reason = template.pid, ""
         worker.started_s, worker.size_bytes = monotonic(), resident_bytes(template.pid)
@@ -251,8 +265,12 @@ class Container:
         self._spawn(self._ask_later(wait_s, worker, template))
 
     def _note_death(self, worker: _Worker, how: str) -> float:
-        """Log that a worker is gone; how long to wait before the next one."""
-        if monotonic() - worker.started_s >= _HEALTHY_S:
+        """Log that a worker is gone; how long to wait before the next one.
+
+        Not at all where it died at a call, however often: those that come next are somebody else's.
+        """
+        called = self._slots.calls(worker.slot) > worker.calls
+        if called or monotonic() - worker.started_s >= _HEALTHY_S:
             worker.quick_deaths = 0
         else:
             worker.quick_deaths += 1
@@ -265,7 +283,8 @@ class Container:
     async def _stand_up_again(self, template: _Template) -> None:
         """A template is gone, and all that were forked from it."""
         lost = [worker for worker in self._workers if template.slot in (None, worker.slot)]
-        waits = [self._note_death(worker, "its process ended") for worker in lost]
+        how = template.reason or "its process ended"
+        waits = [self._note_death(worker, how) for worker in lost]
         self._end(template)
         await asyncio.sleep(max(waits))
         try:
@@ -288,11 +307,26 @@ class Container:
     # ------------------------------------------------------------------ what it may take
 
     async def _watch(self) -> None:
-        while True:
+        for look in count():
             await asyncio.sleep(_LOOK_S)
             self._end_overdue()
+            if look % _LOOKS == 0:
+                self._count_below()
             if self.spec.memory_bytes:
                 self._end_too_large()
+
+    def _count_below(self) -> None:
+        """See what processes hold that the model's code has started. What nobody calls starts none."""
+        calls, busy = self._calls(), [self._slots.busy_s(worker.slot) is not None for worker in self._workers]
+        members: list[_Worker | _Template] = [*self._workers, *self._templates]
+        if calls == self._counted and not any(busy) and not any(each.below_bytes for each in members):
+            return
+        self._counted = calls
+        pids = {
+            each.pid: each for each in reversed(members) if each.pid
+        }  # a template that is a worker counts once
+        for pid, each in pids.items():
+            each.below_bytes = self._forks.census.below_bytes(pid, pids.keys())
 
     def _end_overdue(self) -> None:
         for worker in self._workers:
@@ -301,13 +335,34 @@ class Container:
                 self._kill(worker, f"it was at one call for {busy_s:.3g} seconds")
 
     def _end_too_large(self) -> None:
-        """Have the worker that has grown most leave if all of them hold too much."""
+        """If all of them hold too much, have the one that loads leave, or the worker that has grown most.
+
+        Where that would not be enough it is the template that grew, by what it has started.
+        """
+        for template in self._templates:
+            if template.is_loading:
+                template.size_bytes = grown_bytes(template.pid, template.base_bytes)
+        grown = self._grown()
+        held, most = self._held_bytes(grown), self.spec.memory_bytes
+        if held <= most:
+            return
+        leaving = [template for template in self._templates if template.is_loading]
+        if not leaving and sum(grown.values()) < held - most:
+            leaving = self._templates
+        for template in leaving:
+            template.reason = template.reason or self._too_large(held)
+            with suppress(ProcessLookupError):
+                os.kill(template.pid, signal.SIGKILL)
         working = [worker for worker in self._workers if worker.pid and not worker.reason]
-        grown = {worker.slot: grown_bytes(worker.pid, worker.size_bytes) for worker in working}
-        held = sum(template.size_bytes for template in self._templates) + sum(grown.values())
-        if held > self.spec.memory_bytes and grown:
+        if working and not leaving:
             largest = max(working, key=lambda worker: grown[worker.slot])
-            self._kill(largest, f"its container held {held >> 20} MiB of {self.spec.memory_bytes >> 20} MiB")
+            self._kill(largest, f"its container held {held >> 20} MiB of {most >> 20} MiB")
+
+    def _too_large(self, held_bytes: int) -> str:
+        return (
+            f"Model {self.spec.name} takes {held_bytes >> 20} MiB in memory, more than the "
+            f"{self.spec.memory_bytes >> 20} MiB that a container may hold: raise SAGEBIRD_CONTAINER_MEMORY."
+        )
 
     def _kill(self, worker: _Worker, reason: str) -> None:
         if not worker.reason:
@@ -321,8 +376,6 @@ class Container:
         template.channel.close()
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(template.pid, signal.SIGKILL)
-        if template.process is not None:
-            template.process.wait()
         for output in template.outputs:
             output.close()
 

@@ -9,17 +9,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from service.errors import ModelFailure
 from service.hosting.containers.channel import Channel
-from service.hosting.containers.processes import resident_bytes
+from service.hosting.containers.processes import Census, resident_bytes
 
 RUNNER = Path(__file__).resolve().parents[2] / "runner"
 _READY_S = 120.0
+_LEAVE_S = 2.0  # to end all that it has forked
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 # Beginnings of variables that a library, or the process, reads when it is loaded and never again.
 _READ_ONCE = (
@@ -49,18 +50,21 @@ _KEPT = (
 class ForkServer:
     """Forks containers in the server's own environment; starts with the first, and anew if it dies."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], left: Callable[[], object] = lambda: None) -> None:
         """`environment` is the fork server's own; each container has one of its own.
 
-        Where it does not say otherwise, libraries have one thread: workers are the parallelism.
+        Where it does not say otherwise, libraries have one thread: workers are the parallelism. `left` is
+        called whenever one has ended, to see to what it may have left.
         """
         self._environment = {**dict.fromkeys(_ONE_THREAD, "1"), **environment}
+        self._left = left
+        self.census = Census()
         self._channel: Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = asyncio.Lock()
 
-    async def fork(self, spec: Mapping[str, Any], files: Sequence[int]) -> int:
-        """Fork a container; its process number. `files` are as the runner has them.
+    async def fork(self, asked: Mapping[str, Any], files: Sequence[int]) -> int:
+        """Fork a container; its process number. What is `asked` and the `files` are as the runner has them.
 
         Raises:
             ModelFailure: no process can be made.
@@ -70,7 +74,7 @@ class ForkServer:
             for _ in range(2):  # it may have died since
                 channel = await self._running()
                 with suppress(OSError):
-                    channel.send({"container": spec}, files)
+                    channel.send(asked, files)
                     reply = await _reply(channel)
                 if reply is not None:
                     break
@@ -110,6 +114,8 @@ class ForkServer:
             async with asyncio.timeout(_READY_S):
                 ready = await channel.receive()
         except BaseException:
+            if self._process is not None:
+                self._process.kill()  # it has forked nothing, and may be busy for a while
             self._end()
             raise
         if ready is None:
@@ -122,9 +128,13 @@ class ForkServer:
             self._channel.close()
             self._channel = None
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(_LEAVE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
+            self._left()
 
 
 async def _reply(channel: Channel) -> dict[str, Any] | None:

@@ -24,11 +24,20 @@ class Lines:
 
     def add(self, data: bytes) -> None:
         """Take what was printed next."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        whole, _, self._rest = (self._rest + data).rpartition(b"\n")
         if len(self._rest) > _READ_BYTES:
-            lines, self._rest = [*lines, self._rest], b""
-        for line in lines:
-            self._take(line)
+            whole, self._rest = whole + b"\n" + self._rest, b""
+        if self._told >= _MOST_LINES and monotonic() <= self._until_s:
+            self._leave_out(whole)
+        else:
+            for line in filter(None, whole.split(b"\n")):
+                self._take(line)
+
+    def _leave_out(self, lines: bytes) -> None:
+        """Count lines that are not told any more, and keep the last one: what a flood brings costs little."""
+        if last := lines.rstrip():
+            self._left_out += lines.count(b"\n") + 1
+            self.last = last.rpartition(b"\n")[2][:_MOST_LINE_CHARS].decode("utf-8", "replace")
 
     def end(self) -> None:
         """Nothing more will come."""

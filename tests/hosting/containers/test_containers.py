@@ -20,6 +20,7 @@ from service.hosting.containers.calls import ask_blocking
 from service.hosting.containers.lease import Lease
 from service.hosting.containers.line import CallLine
 from service.hosting.containers.opener import Containers
+from service.hosting.containers.slots import Slots
 from service.hosting.host import Answer, Call
 from tests.conftest import wait_until
 from tests.harness.containers import model_host
@@ -151,6 +152,78 @@ def test_a_worker_that_grows_too_much_is_ended(opened: Open) -> None:
             say(lease, "len([bytearray(1 << 20) for _ in range(4000)])")
         assert say(lease, "len(bytearray(1 << 20))") == 1 << 20
         lease.close()
+
+
+def test_what_a_worker_starts_counts_for_its_container(opened: Open) -> None:
+    with model_host(workers=1, memory_bytes=200 << 20) as containers:
+        lease = opened(containers)
+        before = say(lease, "os.getpid()")
+        child = (
+            "[os.wait() if os.fork() else "
+            "(setattr(os, 'held', [bytearray(b'x' * (1 << 20)) for _ in range(400)]), time.sleep(600))]"
+        )
+        with pytest.raises(ModelFault, match="ended before"):
+            say(lease, child)
+        assert say(lease, "os.getpid()") != before
+        assert "MiB of 200 MiB" in (containers.folder / "host.log").read_text()
+        lease.close()
+
+
+@pytest.mark.parametrize("then", ["", "\nimport time; time.sleep(600)"])
+def test_a_model_that_takes_more_than_a_container_may_hold_is_not_loaded(opened: Open, then: str) -> None:
+    with model_host(memory_bytes=200 << 20) as containers:
+        with pytest.raises(ModelFault, match="more than the 200 MiB that a container may hold") as caught:
+            opened(containers, f"held = [bytearray(b'x' * (1 << 20)) for _ in range(400)]{then}")
+        assert caught.value.status == 507
+
+
+def test_who_dies_at_a_call_is_replaced_at_once_however_often(opened: Open) -> None:
+    with model_host(workers=1) as containers:
+        lease = opened(containers)
+        for _ in range(8):
+            with pytest.raises(ModelFault, match="ended before it had answered"):
+                say(lease, "os._exit(3)")
+        assert say(lease, "1 + 1") == 2
+        replaced = [
+            line for line in (containers.folder / "host.log").read_text().splitlines() if "replaced" in line
+        ]
+        assert len(replaced) == 8
+        assert all("wait_s=0.0" in line for line in replaced)
+        lease.close()
+
+
+def test_what_was_set_apart_from_a_container_ends_with_its_fork_server(opened: Open) -> None:
+    with model_host(workers=1) as containers:
+        lease = opened(containers)
+        daemon = say(lease, "__import__('subprocess').Popen(['setsid', 'sleep', '1000']).pid")
+        fork_server = psutil.Process(say(lease, "os.getppid()")).parent()
+        assert fork_server is not None
+        fork_server.kill()
+        wait_until(lambda: is_gone(daemon), 30)
+        wait_until(lambda: answers(lease), 30)
+        lease.close()
+
+
+def test_what_was_set_apart_from_a_container_ends_with_it(containers: Containers, opened: Open) -> None:
+    lease = opened(containers)
+    daemon = say(lease, "__import__('subprocess').Popen(['setsid', 'sleep', '1000']).pid")
+    lease.close()
+    wait_until(lambda: is_gone(daemon), 30)
+
+
+def answers(lease: Lease) -> bool:
+    with suppress(ModelFault):
+        return bool(say(lease, "1") == 1)
+    return False
+
+
+def test_nobody_can_make_the_memory_smaller_that_workers_share_with_their_host() -> None:
+    slots = Slots(3)
+    for size_bytes in (0, 4096):
+        with pytest.raises(PermissionError):
+            os.ftruncate(slots.descriptor, size_bytes)
+    assert slots.busy_s(2) is None
+    slots.close()
 
 
 def test_what_forks_in_a_handler_answers_once(containers: Containers, opened: Open) -> None:

@@ -125,6 +125,21 @@ def test_what_is_printed_is_told_line_by_line_whatever_it_is() -> None:
     assert [len(line) for line in told] == [4096]
 
 
+def test_a_flood_is_counted_and_its_last_line_known() -> None:
+    told: list[str] = []
+
+    async def read(*parts: bytes) -> str:
+        output = Output(told.append)
+        for part in parts:
+            os.write(output.writer, part)
+            await asyncio.sleep(0.01)
+        output.close()
+        return output.last
+
+    assert asyncio.run(read(b"\n" * 60_000, b"a\n" * 200, b"b\n" * 1000, b"\n" * 50, b"c\nlast\n")) == "last"
+    assert told == [*["a"] * 200, "… and 1002 more lines, which were left out"]
+
+
 def _open(containers: Containers, folder: Path, script: str, version: str = "") -> Lease:
     folder.mkdir(exist_ok=True)
     (folder / "inference.py").write_text(script)

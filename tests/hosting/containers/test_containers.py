@@ -278,6 +278,7 @@ def test_a_template_that_is_killed_is_loaded_anew_behind_the_same_address(
 ) -> None:
     lease = opened(containers)
     loader = int(say(lease, "model['loaded_by']"))
+    wait_until(lambda: len(psutil.Process(loader).children()) == lease.workers)
     pids = [loader, *(worker.pid for worker in psutil.Process(loader).children())]
     os.kill(loader, signal.SIGKILL)
     wait_until(lambda: all(is_gone(pid) for pid in pids), 10)  # a worker may have taken a call just before

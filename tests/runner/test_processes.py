@@ -56,7 +56,7 @@ def predict_fn(what, model):
         return child
     if what == "alarm":
         def rang(number, frame): raise TimeoutError("rang")
-        signal.signal(signal.SIGALRM, rang); signal.setitimer(signal.ITIMER_REAL, 0.01)
+        signal.signal(signal.SIGALRM, rang); signal.setitimer(signal.ITIMER_REAL, 0.5)
         return "set"
     if what == "subprocess":
         import subprocess

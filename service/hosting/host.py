@@ -142,6 +142,15 @@ class Joinable(Protocol):
         """
         ...
 
+    @property
+    def coded(self) -> bool:
+        """Whether its programs take the rows that `code` gives."""
+        ...
+
+    def code(self, data: Any) -> Any | None:
+        """What was read, as the rows that programs of words and gaps take; None where none takes it."""
+        ...
+
     def quick_for(self, accept: Accept) -> Quick | None:
         """What alone gives such an answer for plain rows with as many columns as there are `features`."""
         ...

@@ -1,5 +1,6 @@
 """What is measured side by side, and the models that all of them serve."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -18,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 from xgboost import XGBClassifier
 
 from tests.bench.bare import ANSWER
+from tests.bench.records import RECORD, SAMPLES, STRIKE, fit_boosting, fit_logistic
+from tests.bench.scripts import load_script
 from tests.bench.signing import signed_headers
 from tests.harness.family import Family
 from tests.harness.load import Shot
@@ -36,11 +40,12 @@ http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {fo
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of request: to which models, how many rows (0: a text), and whether signed as boto3 does."""
+    """One kind of request: to which models, of which form, of how many rows, and whether boto3 signed it."""
 
     name: str
     models: tuple[str, ...]
-    rows: int
+    rows: int = 1
+    form: str = "rows"
     signed: bool = False
 
 
@@ -50,6 +55,9 @@ def make_scenarios(models: Path) -> tuple[Scenario, ...]:
     logistic = LogisticRegression(max_iter=1000).fit(rows, labels)
     _save(models / "logistic", logistic)
     _save(models / "texts", fit_texts())
+    _save(models / "records", fit_logistic())
+    _save(models / "boosting", fit_boosting())
+    shutil.copytree(SAMPLES / "bird-strike", models / "bird-strike")
     _save(models / "xgboost", XGBClassifier(n_estimators=100, max_depth=6).fit(rows, labels))
     _save(models / "forest", RandomForestClassifier(100, max_depth=10, random_state=0).fit(rows, labels))
     names = tuple(f"m{number:02}" for number in range(MODELS))
@@ -62,6 +70,9 @@ def make_scenarios(models: Path) -> tuple[Scenario, ...]:
         "  forest: {variants: {v: {model: forest, weight: 1}}}\n"
         "  texts: {variants: {v: {model: texts, weight: 1}}}\n"
         "  xgboost: {variants: {v: {model: xgboost, weight: 1}}}\n"
+        "  records: {variants: {v: {model: records, weight: 1}}}\n"
+        "  boosting: {variants: {v: {model: boosting, weight: 1}}}\n"
+        "  bird-strike: {variants: {v: {model: bird-strike, weight: 1}}}\n"
         "  fleet: {variants: {all: {models: fleet/, weight: 1}}}\n"
     )
     return (
@@ -70,8 +81,11 @@ def make_scenarios(models: Path) -> tuple[Scenario, ...]:
         Scenario("one row, forest", ("forest",), 1),
         Scenario("one row, 20 models", names, 1),
         Scenario("one row, signed", ("logistic",), 1, signed=True),
-        Scenario("one text, tf-idf and logistic", ("texts",), 0),
+        Scenario("one text, tf-idf and logistic", ("texts",), form="texts"),
         Scenario("one row, XGBoost", ("xgboost",), 1),
+        Scenario("one record, logistic", ("records",), form="records"),
+        Scenario("one record, boosting", ("boosting",), form="records"),
+        Scenario("one record, a script", ("bird-strike",), form="scripts"),
     )
 
 
@@ -94,28 +108,43 @@ def _save(folder: Path, model: Any) -> None:
 
 def shots(scenario: Scenario, server: str, models: Path) -> tuple[Shot, ...]:
     """A scenario's requests in a server's own form, with the right answers."""
-    random = np.random.default_rng(0)
-    if scenario.rows:
-        values: Any = random.normal(size=(scenario.rows, COLUMNS)).round(3)
-        body = "\n".join(",".join(map(str, row)) for row in values.tolist())
-    else:
-        body = _text(random)
-        values = [body]
+    body, content_type, given = _asked(scenario)
     found = []
     for name in scenario.models:
-        headers = {"Content-Type": "text/csv" if scenario.rows else "text/plain"}
-        path = f"/{name}" if scenario.rows else f"/texts/{name}"
+        headers = {"Content-Type": content_type}
+        path = f"/{scenario.form}/{name}"
         if server.startswith("sagebird"):
             fleet = len(scenario.models) > 1
             path = f"/endpoints/{'fleet' if fleet else name}/invocations"
             headers |= {"X-Amzn-SageMaker-Target-Model": name} if fleet else {}
         answer = ANSWER.decode()
         if server not in ("nginx", "bare"):
-            labels = joblib.load(models / name / "model.joblib").predict(values).tolist()
-            answer = str(labels).replace(" ", "")
+            answer = _right(scenario, models / name, given)
         each = signed_headers(name, headers, body, _SIGNED_HEADS) if scenario.signed else [headers]
         found += [Shot(path, body, some, (answer,)) for some in each]
     return tuple(found)
+
+
+def _asked(scenario: Scenario) -> tuple[str, str, Any]:
+    """A body, its type, and what the model is given of it."""
+    random = np.random.default_rng(0)
+    if scenario.form == "rows":
+        values = random.normal(size=(scenario.rows, COLUMNS)).round(3)
+        return "\n".join(",".join(map(str, row)) for row in values.tolist()), "text/csv", values
+    if scenario.form == "texts":
+        text = _text(random)
+        return text, "text/plain", [text]
+    record = RECORD if scenario.form == "records" else STRIKE
+    return json.dumps(record), "application/json", pd.DataFrame([record])
+
+
+def _right(scenario: Scenario, folder: Path, given: Any) -> str:
+    """The answer, without blanks."""
+    if scenario.form == "scripts":
+        answer, _ = load_script(folder).answer(json.dumps(STRIKE), "application/json", "application/json")
+        return "".join(answer.split())
+    labels = joblib.load(folder / "model.joblib").predict(given).tolist()
+    return str(labels).replace(" ", "")
 
 
 @contextmanager

@@ -117,6 +117,7 @@ class _Sleepy:
 
     takes: Takes = PLAIN
     features = 1
+    coded = False
 
     def __init__(self) -> None:
         self.predictions = 0
@@ -135,6 +136,9 @@ class _Sleepy:
 
     def quick_for(self, accept: Accept) -> None:
         """It has no other way."""
+
+    def code(self, data: Any) -> None:
+        """It has no program."""
 
     def answers_by_row(self, accept: Accept) -> bool:
         return True

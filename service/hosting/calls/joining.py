@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import ModelFault, NotAcceptable
+from service.hosting.calls.record_lane import record_lane_of
 from service.hosting.calls.text_lane import text_lane_of
 from service.hosting.host import Answer, Call, Joinable, Model, Outcome, ShortWay
 from service.hosting.programs.compiled import Joined, Quick
@@ -229,7 +230,7 @@ def lane_of(model: Model, call: Call) -> ShortWay:
     if joinable is None:
         return AloneLane(model, call)
     texts = text_lane_of(model, joinable, call) if joinable.takes.texts else None
-    return Lane(model, joinable, call) if texts is None else texts
+    return texts or record_lane_of(model, joinable, call) or Lane(model, joinable, call)
 
 
 def _ask(model: Model, call: Call, body: bytes) -> Outcome:

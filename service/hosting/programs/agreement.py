@@ -25,7 +25,7 @@ Given = Matrix | list[str]
 
 _SPREAD = 48
 _BOUND_S = 0.2
-_CHECKED = ((1, 32), (2, 3), (3, 2), (5, 1), (8, 1), (17, 1), (64, 1))
+CHECKED = ((1, 32), (2, 3), (3, 2), (5, 1), (8, 1), (17, 1), (64, 1))
 """Numbers of rows at once at which a program is held against its method, and how often."""
 
 
@@ -33,7 +33,17 @@ class Disagreement(Exception):
     """A program does not answer what the estimator answers; the text says where."""
 
 
-def check(name: str, method: Step, program: Step, rows: Given) -> None:
+SPOTS = ((1, 6), (3, 1), (17, 1))
+"""The same for programs whose parts were held against the method's parts before."""
+
+
+def check(
+    name: str,
+    method: Step,
+    program: Step,
+    rows: Given,
+    checked: Sequence[tuple[int, int]] = CHECKED,
+) -> None:
     """Compare a program with the method that it stands for, bit by bit, for some numbers of rows.
 
     Raises:
@@ -42,7 +52,7 @@ def check(name: str, method: Step, program: Step, rows: Given) -> None:
     """
     with quiet():
         _compare(name, method(rows), program(rows), rows)
-        for size, times in _CHECKED:
+        for size, times in checked:
             for at in np.linspace(0, max(0, len(rows) - size), times).astype(int):
                 some = rows[at : at + size]
                 _compare(name, method(some), program(some), some)

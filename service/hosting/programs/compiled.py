@@ -19,6 +19,8 @@ import numpy as np
 
 from service.errors import ModelFault
 from service.hosting.programs.agreement import (
+    CHECKED,
+    SPOTS,
     Given,
     Step,
     answer_stack,
@@ -87,6 +89,10 @@ class Reference(Protocol):
         """Memory that the programs will hold besides the estimator's own."""
         ...
 
+    def probes(self) -> Matrix | None:
+        """Rows to try its programs with, of all that they take; None: such as any model is tried with."""
+        ...
+
     def accelerate(self, programs: Mapping[str, "Quick"], joins: Mapping[str, Joined]) -> None:
         """Let these answer in place of the methods of the same names, and requests be put together so."""
         ...
@@ -138,10 +144,12 @@ class Quick:
             return self.answer_plain(rows) if type(rows) is list else None
         if type(rows) is not np.ndarray or rows.dtype != _FLOAT64 or rows.ndim != 2:
             return None
+        return self.answer_plain(rows) if self.holds(rows) else None
+
+    def holds(self, rows: Matrix) -> bool:
+        """Whether nothing is in rows (n, features) that is not for it."""
         # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
-        if np.vdot(rows, rows) < LIMIT or self._domain.holds(rows):
-            return self.answer_plain(rows)
-        return None
+        return bool(np.vdot(rows, rows) < LIMIT) or self._domain.holds(rows)
 
     @property
     def takes_texts(self) -> bool:
@@ -256,6 +264,8 @@ def compile_model(reference: Reference, example: Matrix | None = None) -> Verdic
             quick[name] = Quick(bare(programs[name]), *faster_for(speeds[name]), domains[name])
         except Exception as error:
             reasons.append(f"{name}: {error}")
+    if reference.probes() is not None:  # such rows are for programs alone
+        methods = {name: methods[name] for name in quick}
     joins = _joins(methods, quick, tried, row_wise=row_wise)
     reference.accelerate(quick, joins)
     return Verdict(tuple(quick), tuple(reasons), speeds, joins, domains)
@@ -263,15 +273,16 @@ def compile_model(reference: Reference, example: Matrix | None = None) -> Verdic
 
 def _check_all(name: str, reference: Reference, programs: Mapping[str, Step], rows: Given) -> None:
     """Hold a program, and the scores below its labels, against the estimator. Raises Exception."""
+    checked = CHECKED if reference.probes() is None else SPOTS
     for each in (*_witnesses(name, programs), name):
-        check(each, reference.method(each), programs[each], rows)
+        check(each, reference.method(each), programs[each], rows, checked)
 
 
 def _domain(name: str, reference: Reference, programs: Mapping[str, Step], rows: Given) -> Domain:
     """What a program may be given: all that it says it takes, if it was tried on such rows too."""
     said = domain_of(programs[name])
     try:
-        if isinstance(rows, np.ndarray) and said is not Domain.PLAIN:
+        if isinstance(rows, np.ndarray) and said is not Domain.PLAIN and reference.probes() is None:
             _check_all(name, reference, programs, widened(rows, said))
     except ModelFault:  # the estimator takes no such rows
         return Domain.PLAIN
@@ -285,7 +296,9 @@ def _witnesses(name: str, programs: Mapping[str, Step]) -> tuple[str, ...]:
 
 def _rows(reference: Reference, programs: Mapping[str, Step], example: Any) -> Matrix:
     """Rows to try a model with, and some that lie between two labels, if there are labels."""
-    features = reference.features or 0
+    features, own = reference.features or 0, reference.probes()
+    if own is not None:
+        return own
     rows = probe_rows(reference.estimator, features, _fitting(example, features))
     labels = programs.get(_LABELS, reference.methods().get(_LABELS))
     if labels is None:
@@ -317,7 +330,8 @@ def answers_by_row(reference: Reference, names: Sequence[str]) -> bool:
     features, methods = reference.features, reference.methods()
     if features is None or not reference.is_row_wise():
         return False
-    rows = probe_rows(reference.estimator, features, None)
+    own = reference.probes()
+    rows = probe_rows(reference.estimator, features, None) if own is None else own
     return all(_holds(check_rows, methods[name], rows) for name in names)
 
 

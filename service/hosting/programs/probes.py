@@ -52,7 +52,7 @@ def _anchors(estimator: Any, features: int, example: Matrix | None, random: np.r
         if len(rows) > _MOST_ANCHORS:
             rows = rows[random.choice(len(rows), _MOST_ANCHORS, replace=False)]
         found.append(rows[np.isfinite(rows).all(axis=1)].astype(np.float64))
-    for column, thresholds in _thresholds(estimator, features).items():
+    for column, thresholds in thresholds_of(estimator, features).items():
         rows = _mix(np.concatenate(found), min(len(thresholds), 8), random)
         rows[:, column] = random.choice(thresholds, len(rows))
         found.append(rows)
@@ -91,7 +91,7 @@ def _near_thresholds(estimator: Any, anchors: Matrix, random: np.random.Generato
     """Rows with a value on a threshold or next to it, in float32 and in float64."""
     pairs = [
         (column, value)
-        for column, values in _thresholds(estimator, anchors.shape[1]).items()
+        for column, values in thresholds_of(estimator, anchors.shape[1]).items()
         for value in values
     ]
     if not pairs:
@@ -100,11 +100,12 @@ def _near_thresholds(estimator: Any, anchors: Matrix, random: np.random.Generato
     rows = _mix(anchors, count, random)
     for row, number in zip(rows, random.integers(0, len(pairs), count), strict=True):
         column, value = pairs[number]
-        row[column] = random.choice(_neighbours(value))
+        row[column] = random.choice(neighbours(value))
     return rows
 
 
-def _neighbours(value: float) -> Matrix:
+def neighbours(value: float) -> Matrix:
+    """A number and those next to it, in float32 and in float64."""
     single = np.float32(value)
     near = [
         value,
@@ -152,7 +153,7 @@ def _arrays(estimator: Any, features: int) -> Iterator[npt.NDArray[Any]]:
                 yield value
 
 
-def _thresholds(estimator: Any, features: int) -> dict[int, Matrix]:
+def thresholds_of(estimator: Any, features: int) -> dict[int, Matrix]:
     """Thresholds of the trees inside, by column."""
     columns: list[npt.NDArray[Any]] = []
     values: list[npt.NDArray[Any]] = []

@@ -96,7 +96,7 @@ def _function(estimator: Any) -> Methods:
     return _transform(lambda rows: rows)
 
 
-_SELECTORS = (
+SELECTORS = (
     *("VarianceThreshold", "SelectKBest", "SelectPercentile", "SelectFpr", "SelectFdr", "SelectFwe"),
     *("GenericUnivariateSelect", "SelectFromModel", "SequentialFeatureSelector"),
 )
@@ -109,7 +109,7 @@ BUILDERS: Mapping[str, Callable[[Any], Methods]] = MappingProxyType(
         "RobustScaler": _robust_scaler,
         "SimpleImputer": _imputer,
         "FunctionTransformer": _function,
-        **dict.fromkeys(_SELECTORS, _selection),
+        **dict.fromkeys(SELECTORS, _selection),
         "PCA": _projection,
         "IncrementalPCA": _projection,
         "TruncatedSVD": _truncated,

@@ -4,20 +4,18 @@ Knows the estimator's columns, so that cells become what its training saw: a wor
 like a number, a gap is nan. Refuses by row and column, and says what would be taken.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from service.errors import BadPayload
+from service.hosting.runtimes.cells import text_of, truth_of, words_of
 from service.hosting.runtimes.columns import ANY, DType, FittedColumn, columns_of, takes_records, takes_texts
 from service.log import get_logger
 from service.media.readers import Records, read_csv_numbers
 from service.media.tables import (
-    GAPS,
     NUMBER,
-    TRUTHS,
     CsvBody,
     Label,
     Table,
@@ -30,7 +28,6 @@ from service.media.tables import (
     read_header,
     read_numbers,
     read_value,
-    refuse_cell,
     separated_otherwise,
     shown_names,
 )
@@ -39,6 +36,10 @@ _WORDED: Final = frozenset({DType.WORD, DType.TEXT, DType.TRUTH})
 _SHOWN_NAMES: Final = 30
 _SHOWN_NUMBERS: Final = 8
 _SHOWN_WORDS: Final = 8
+
+
+Join = Callable[[Sequence[Any]], Any]
+"""What is made of the columns of some rows: arrays of numbers, lists of all else."""
 
 
 class Reading:
@@ -70,10 +71,15 @@ class Reading:
             get_logger("sagebird.models").exception("columns not known", model=self._name)
             return False, False, (ANY,) * count
 
-    def read(self, data: CsvBody | Table | Records) -> Any:
-        """What the estimator is called with. Raises: BadPayload."""
+    @property
+    def fitted(self) -> tuple[FittedColumn, ...]:
+        """What the columns hold."""
+        return self._columns
+
+    def read(self, data: CsvBody | Table | Records, join: Join | None = None) -> Any:
+        """What the estimator is called with, or what `join` makes of columns of CSV. Raises: BadPayload."""
         if isinstance(data, CsvBody):
-            return self._read_csv(data)
+            return self._read_csv(data, join)
         if isinstance(data, Table):
             return self._read_table(data)
         return self._read_records(data)
@@ -125,7 +131,7 @@ class Reading:
 
     # ---- the forms
 
-    def _read_csv(self, given: CsvBody) -> Any:
+    def _read_csv(self, given: CsvBody, join: Join | None) -> Any:
         body, header = given.body, given.header
         if self._texts:
             cells_of_all = read_cells(body)
@@ -146,7 +152,7 @@ class Reading:
             return rows if order is None else _arranged(rows, order)
         cells_of_all = read_cells(body)
         _check_heading(heading, len(cells_of_all[0]))
-        return self._columns_of_rows(cells_of_all, order, spelled=True)
+        return self._columns_of_rows(cells_of_all, order, spelled=True, join=join)
 
     def _read_table(self, table: Table) -> Any:
         if self._texts or (table.flat and not self._columns):
@@ -223,7 +229,12 @@ class Reading:
     # ---- columns
 
     def _columns_of_rows(
-        self, rows: Sequence[Sequence[Any]], order: Sequence[int] | None, *, spelled: bool
+        self,
+        rows: Sequence[Sequence[Any]],
+        order: Sequence[int] | None,
+        *,
+        spelled: bool,
+        join: Join | None = None,
     ) -> Any:
         width = len(rows[0])
         for number, row in enumerate(rows, 1):
@@ -234,7 +245,7 @@ class Reading:
         cells: list[Sequence[Any]] = list(zip(*rows, strict=True))
         if order is not None:
             cells = [cells[place] for place in order]
-        return self._assembled(cells, len(rows), spelled=spelled)
+        return self._assembled(cells, len(rows), spelled=spelled, join=join)
 
     def _fits(self, width: int) -> bool:
         return not self._columns or width == len(self._columns)
@@ -248,14 +259,22 @@ class Reading:
             f"X has {width} features, but {self._name} is expecting {self.features} features as input.{told}"
         )
 
-    def _assembled(self, cells: Sequence[Sequence[Any]], count: int, *, spelled: bool) -> Any:
+    def _assembled(
+        self, cells: Sequence[Sequence[Any]], count: int, *, spelled: bool, join: Join | None = None
+    ) -> Any:
         columns = self._columns or (ANY,) * len(cells)
         found = [
             self._values(each, column, self._label(place), spelled)
             for place, (each, column) in enumerate(zip(cells, columns, strict=True))
         ]
+        if join is not None:
+            return join(found)
         if self._is_plain:
             return np.column_stack(found)
+        found = [
+            _objects(values) if column.kind in _WORDED else values
+            for values, column in zip(found, columns, strict=True)
+        ]
         if self.names is not None:
             return frame_of(found, self.names)
         if all(_is_number(values) for values in found):
@@ -283,11 +302,11 @@ class Reading:
                         f"{error.message.removesuffix('.')}; {self._name} takes {self.example}."
                     ) from None
             case DType.WORD:
-                return _objects(_words(cells, column, spelled))
+                return words_of(cells, column, spelled)
             case DType.TEXT:
-                return _objects([_text(cell, row, label) for row, cell in enumerate(cells, 1)])
+                return [text_of(cell, row, label) for row, cell in enumerate(cells, 1)]
             case DType.TRUTH:
-                return _objects([_truth(cell, row, label) for row, cell in enumerate(cells, 1)])
+                return [truth_of(cell, row, label) for row, cell in enumerate(cells, 1)]
         return [read_value(cell) for cell in cells] if spelled else list(cells)
 
     # ---- what people are shown
@@ -344,52 +363,6 @@ def _objects(values: Sequence[Any]) -> Any:
     found = np.empty(len(values), dtype=object)
     found[:] = values
     return pd.Series(found, dtype=object)
-
-
-def _words(cells: Sequence[Any], column: FittedColumn, spelled: bool) -> Sequence[Any]:
-    if spelled:
-        if not GAPS.isdisjoint(cells):  # the training column knows whether NA is a word
-            gaps = GAPS - column.known
-            cells = [math.nan if cell in gaps else cell for cell in cells]
-        if any(not isinstance(value, str) for value in column.known):
-            return [_spelled(cell, column) for cell in cells]
-        return cells
-    if {str}.issuperset(map(type, cells)):
-        return cells
-    gap = None if None in column.known else math.nan
-    return [gap if cell is None else _word(cell, column) for cell in cells]
-
-
-def _spelled(cell: Any, column: FittedColumn) -> Any:
-    """A cell of a column that held more than words: the value that the encoder saw, if it saw it."""
-    if not isinstance(cell, str) or cell in column.known:
-        return cell
-    value = read_value(cell)
-    return value if value in column.known else cell
-
-
-def _word(cell: Any, column: FittedColumn) -> Any:
-    """A number of JSON in a column of words is the word that is spelled so."""
-    if isinstance(cell, str) or cell in column.known:
-        return cell
-    return str(cell)
-
-
-def _text(cell: Any, row: int, label: Label) -> str:
-    if not isinstance(cell, str):
-        refuse_cell(label(row), cell, "a text")
-    return cell
-
-
-def _truth(cell: Any, row: int, label: Label) -> bool:
-    if isinstance(cell, bool):
-        return cell
-    found = TRUTHS.get(cell.strip(" \t")) if isinstance(cell, str) else {0: False, 1: True}.get(cell)
-    if found is None and isinstance(cell, str):
-        found = {"0": False, "1": True}.get(cell.strip(" \t"))
-    if found is None:
-        refuse_cell(label(row), cell, "true or false")
-    return found
 
 
 def _sample(column: FittedColumn) -> str:

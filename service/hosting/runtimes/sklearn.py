@@ -6,7 +6,7 @@ Not in here: loading the file (pickled), bytes and headers (codec), scripts (han
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,22 +18,25 @@ from sklearn.exceptions import NotFittedError
 
 from service.errors import BadPayload, ModelFailure, ModelFault, NotAcceptable
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
+from service.hosting.programs import prepared
 from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Joined, Quick, answers_by_row
+from service.hosting.programs.domain import bare
 from service.hosting.programs.probes import parts_of
+from service.hosting.programs.program import NotCompilable
 from service.hosting.programs.trees import merged_in
+from service.hosting.runtimes.coding import Coding
 from service.hosting.runtimes.drift import drift_sentences, ignore_missing_names, listen
 from service.hosting.runtimes.faults import code_fault
 from service.hosting.runtimes.finding import find_file
+from service.hosting.runtimes.outputs import LABEL, PROBABILITIES, both, by_sample
 from service.hosting.runtimes.pickled import load_file
 from service.hosting.runtimes.reading import Reading, frame_of
 from service.hosting.runtimes.row_wise import is_row_wise
 from service.hosting.sharing import SharedArrays
-from service.media.codec import OUTPUTS, Accept
+from service.media.codec import Accept
 from service.media.tables import CsvBody, Table, Takes
-from service.media.types import CSV, JSON, NPY
-
-LABEL, PROBABILITIES = OUTPUTS
+from service.media.types import NPY
 
 _NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
 _HOLDS_GAPS = "contains NaN"
@@ -72,6 +75,8 @@ class SklearnModel:
         self.columns = self._reading.names
         self._features = self._reading.features
         self._wants_names = False
+        self._coding: Coding | None = None
+        self._probes: Any = None
         self._quick: Mapping[str, Quick] = {}
         self._joins: Mapping[str, Joined] = {}
         self._arrays_of_programs: Callable[[], SharedArrays] | None = None
@@ -96,22 +101,53 @@ class SklearnModel:
         Raises BadPayload when the estimator refuses the data, NotAcceptable when it cannot say what is asked.
         """
         output = self._asked(accept)
-        gap = None
-        if type(data) is not np.ndarray or not self.takes.numbers:
-            gap = _gap_word(data)
-            data = self._read(data)
+        ask = self._asking(data)
         if PROBABILITIES not in output:
-            return self._call(self._answers_by, data, gap)
+            return ask(self._answers_by)
         if not hasattr(self.estimator, "predict_proba"):
             raise NotAcceptable(self._no_probabilities)
         if LABEL not in output:
-            return _by_sample(self._call("predict_proba", data, gap), accept.media_type)
+            return by_sample(ask("predict_proba"), accept.media_type)
         if accept.media_type == NPY:
             raise NotAcceptable(
                 "labels and probabilities together do not fit one array: accept JSON, JSON Lines or CSV"
             )
-        labels = self._call(self._answers_by, data, gap)
-        return _both(labels, self._call("predict_proba", data, gap), accept.media_type)
+        labels = ask(self._answers_by)
+        return both(labels, ask("predict_proba"), accept.media_type)
+
+    def _asking(self, data: Any) -> Callable[[str], Any]:
+        """What answers by a method, given its name, to what was read: a program, or the estimator."""
+        rows = self.code(data)
+        if rows is None:
+            return partial(self._call, *self._given(data))
+
+        def ask(name: str) -> Any:
+            quick = self._quick.get(name)
+            answer = None if quick is None else quick(rows)
+            return self._call(*self._given(data), name) if answer is None else answer
+
+        return ask
+
+    def _given(self, data: Any) -> tuple[Any, str | None]:
+        """What the estimator is called with, and how the caller wrote that there is no value."""
+        if type(data) is np.ndarray and self.takes.numbers:
+            return data, None
+        return self._read(data), _gap_word(data)
+
+    @property
+    def coded(self) -> bool:
+        """Whether its programs take the rows that `code` gives."""
+        return self._coding is not None
+
+    def code(self, data: Any) -> Any | None:
+        """Rows as programs of words and gaps take them; None where there are none, or not for these."""
+        coding = self._coding
+        if coding is None:
+            return None
+        if type(data) is np.ndarray:  # of numbers, which are coded as they are
+            fits = self.takes.numbers and data.dtype == np.float64 and data.shape[1:] == (self._features,)
+            return data if fits else None
+        return coding.code(data)
 
     def _read(self, data: Any) -> Any:
         if isinstance(data, np.ndarray) and data.dtype.kind in "iuf" and data.ndim == 2:
@@ -140,13 +176,15 @@ class SklearnModel:
         return answers_by_row(self, self.methods_for(accept))
 
     def predict_joined(self, rows: "np.ndarray[Any, Any]", each: int, accept: Accept) -> Any | None:
-        """What requests of `each` rows get, which follow one another in plain rows (n, features).
+        """What requests of `each` rows get, or, with 0, of any number, which follow one another in rows.
 
         None where each has to be asked alone. To be used as `joined` says.
         """
         (name,) = self.methods_for(accept)
         quick = self._quick.get(name)
-        return quick.answer_stack(rows, each) if quick and rows.shape[1] == self._features else None
+        if quick is None or rows.shape[1] != self._features:
+            return None
+        return quick.answer_stack(rows, each) if each else quick.answer_plain(rows)
 
     def _asked(self, accept: Accept) -> tuple[str, ...]:
         return self._output if accept.output is None else accept.output
@@ -165,7 +203,10 @@ class SklearnModel:
 
     def method(self, name: str) -> Callable[[Any], Any]:
         """A method of the estimator, given rows (n, features)."""
-        return partial(self._call_estimator, name)
+        coding = self._coding
+        if coding is None:
+            return partial(self._call_estimator, name)
+        return lambda rows: self._call_estimator(name, coding.restored(rows))
 
     def is_row_wise(self) -> bool:
         """Whether it is known that no answer depends on the rows beside it."""
@@ -174,16 +215,50 @@ class SklearnModel:
     def programs(self) -> Mapping[str, Callable[[Any], Any]]:
         """Programs of the estimator's methods. Raises NotCompilable."""
         if self._arrays_of_programs is None:
-            return programs.build(self.estimator)
+            return self._made()
         with self._arrays_of_programs() as arrays:
-            found = programs.build(self.estimator)
-            arrays.exchange([merged.held for merged in merged_in(found.values())])
+            found = self._made()
+            arrays.exchange([merged.held for merged in merged_in(map(bare, found.values()))])
         weakref.finalize(self, arrays.close)
         return found
 
+    def _made(self) -> Mapping[str, Callable[[Any], Any]]:
+        """Programs of plain rows, or of coded ones, as far as there are any. Raises NotCompilable."""
+        plain = self.takes.numbers and not prepared.fills_gaps(self.estimator)
+        first, second = (self._plain, self._prepared) if plain else (self._prepared, self._plain)
+        try:
+            return first()
+        except NotCompilable as error:
+            with suppress(NotCompilable):
+                return second()
+            raise error
+
+    def _plain(self) -> Mapping[str, Callable[[Any], Any]]:
+        return programs.build(self.estimator)
+
+    def _prepared(self) -> Mapping[str, Callable[[Any], Any]]:
+        """Programs that take coded rows. Raises NotCompilable."""
+        coding = Coding(self._reading)
+        try:
+            found = prepared.build(self.estimator, coding.words, coding.restore)
+        except NotCompilable:
+            raise
+        except Exception as error:  # edge: steps are asked for what only they know, and may fail
+            raise NotCompilable(f"its steps fail: {one_sentence(str(error))}") from error
+        coding.learn(found.words)
+        self._coding, self._probes = coding, found.rows
+        if self.takes.numbers and coding.words.gapless:  # nobody asked what is made of gaps in these
+            return {name: step.step for name, step in found.methods.items()}
+        return found.methods
+
+    def probes(self) -> Any | None:
+        """Rows to try its programs with, of all that they take; None: such as any model is tried with."""
+        return self._probes
+
     def program_bytes(self) -> int:
         """Memory that the programs will hold besides the estimator's own."""
-        return programs.size_bytes(self.estimator) // self._sharers
+        shared = programs.size_bytes(self.estimator) // self._sharers
+        return shared + prepared.size_bytes(self.estimator)
 
     def share_programs(self, arrays: Callable[[], SharedArrays], sharers: int) -> None:
         """Have so many processes hold what is large of the programs once; `arrays` opens what they share."""
@@ -193,6 +268,8 @@ class SklearnModel:
         """Let these answer rows that they take, and requests be put together so."""
         self._quick = quick
         self._joins = joins
+        if not quick:
+            self._coding = self._probes = None
 
     @property
     def _no_probabilities(self) -> str:
@@ -207,7 +284,7 @@ class SklearnModel:
             "or define predict_fn in code/inference.py"
         )
 
-    def _call(self, name: str, data: Any, gap: str | None) -> Any:
+    def _call(self, data: Any, gap: str | None, name: str) -> Any:
         quick = self._quick.get(name)
         if quick is not None:
             if type(data) is np.ndarray:
@@ -293,34 +370,3 @@ def one_sentence(said: str) -> str:
             return f"{sentence} {', '.join(listed)}"
         sentence = f"{sentence} {behind.pop(0)}"
     return sentence
-
-
-def _both(labels: Any, probabilities: Any, media_type: str) -> Any:
-    """Label and probabilities of each record: an object, or in CSV the columns side by side."""
-    if media_type == CSV:
-        return np.column_stack([np.asarray(labels, dtype=object), *_by_target(probabilities)]).tolist()
-    chances = [np.asarray(part).tolist() for part in _by_target(probabilities)]
-    by_record = [list(parts) for parts in zip(*chances, strict=True)] if len(chances) > 1 else chances[0]
-    objects = [
-        {LABEL: label, PROBABILITIES: chance}
-        for label, chance in zip(np.asarray(labels).tolist(), by_record, strict=True)
-    ]
-    return {"predictions": objects} if media_type == JSON else objects
-
-
-def _by_sample(probabilities: Any, media_type: str) -> Any:
-    """The chances of several targets in the order of the samples, as all answers are: (n, targets, classes).
-
-    In CSV they stand side by side, as they do where targets differ in their number of classes.
-    """
-    if not isinstance(probabilities, list):
-        return probabilities
-    if media_type == CSV:
-        return np.hstack(probabilities)
-    if len({part.shape for part in probabilities}) == 1:
-        return np.stack(probabilities, axis=1)
-    return [list(parts) for parts in zip(*(part.tolist() for part in probabilities), strict=True)]
-
-
-def _by_target(probabilities: Any) -> list[Any]:
-    return probabilities if isinstance(probabilities, list) else [probabilities]

@@ -36,6 +36,7 @@ class _Doubler:
     warnings = ()
     description = "a doubler"
     features = None
+    coded = False
     columns = None
     takes = PLAIN
 
@@ -54,6 +55,9 @@ class _Doubler:
         raise AssertionError("its rows are put together")
 
     def quick_for(self, accept: Accept) -> None:
+        """It has no program."""
+
+    def code(self, data: Any) -> None:
         """It has no program."""
 
     def predict(self, data: Any, accept: Accept) -> Any:

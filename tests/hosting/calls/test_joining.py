@@ -95,11 +95,15 @@ class _Watched:
 
     takes = PLAIN
     features = None
+    coded = False
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
     def quick_for(self, accept: Accept) -> None:
+        """It has no program."""
+
+    def code(self, data: Any) -> None:
         """It has no program."""
 
     def answers_by_row(self, accept: Accept) -> bool:

@@ -164,6 +164,9 @@ class _Reference:
     def is_row_wise(self) -> bool:
         return False
 
+    def probes(self) -> None:
+        """Such as any model is tried with."""
+
     def accelerate(self, programs: Mapping[str, Quick], joins: Mapping[str, Joined]) -> None:
         self.quick = programs
 

@@ -186,8 +186,10 @@ def configure(level: str, form: LogFormat, stream: TextIO | None = None) -> None
     ):  # uvicorn may have given them handlers of its own
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # What it tells of every gateway's start and stop is told by the family already.
-    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+    # What uvicorn tells of every gateway's start and stop is told by the family already; httpx tells of each
+    # request that it sends, as the many looks at a container.
+    for name in ("uvicorn.error", "httpx"):
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
     logging.captureWarnings(True)
 
 

@@ -399,3 +399,14 @@ def test_a_trouble_is_told_when_it_begins_changes_and_is_over_for_a_while() -> N
         ("loop cannot work: this is over", None),
     ]
     assert not trouble.met
+
+
+@pytest.mark.parametrize(("level", "told"), [("info", []), ("debug", ["HTTP Request: GET /ping"])])
+def test_requests_that_the_server_sends_itself_are_told_to_who_looks_closely(
+    level: str, told: list[str]
+) -> None:
+    stream = open_log(level=level)
+
+    logging.getLogger("httpx").info("HTTP Request: %s", "GET /ping")
+
+    assert [event["event"] for event in read_events(stream)] == told

@@ -9,6 +9,7 @@ import numpy as np
 from _sagebird_frameworks import Refusal, check_width, library, model_files, unreadable
 
 _OUTPUT = "ONNX_OUTPUTS"
+_SILENT = "ORT_DISABLE_TELEMETRY"
 _TYPES = {
     **{"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16},
     **{"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int16)": np.int16},
@@ -84,6 +85,7 @@ def _plain(value: Any) -> Any:
 def model_fn(model_dir: str) -> ONNXModel:
     """Load the model's file."""
     path = model_files(model_dir)[0]
+    os.environ.setdefault(_SILENT, "1")  # else it sends reports to its makers, from a thread of its own
     onnxruntime = library("onnxruntime", path)
     try:
         return ONNXModel(onnxruntime, path)

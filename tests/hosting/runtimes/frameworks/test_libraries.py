@@ -167,6 +167,14 @@ def test_onnx_answers_by_its_first_output(linear: Path, rows: Rows, load: Load) 
     assert fault(model, [[1, 2]])[0] == 400
 
 
+def test_onnx_reports_nothing_to_its_makers(linear: Path, rows: Rows, load: Load) -> None:
+    """What does so has a thread for it, and a file for what it could not send."""
+    outputs(linear, rows)
+    process: Any = load(linear).traits.elsewhere
+
+    assert (process._lease.loaded.threads, process._lease.loaded.descriptors) == (1, ())
+
+
 def test_onnx_answers_by_the_outputs_that_are_asked_for(linear: Path, rows: Rows, load: Load) -> None:
     labels, scores = outputs(linear, rows)
 

@@ -19,7 +19,10 @@ import pytest
 # Layers from the bottom up; a layer's shelves likewise. A room imports itself and what stands below it, never
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
-    (("errors", "floods", "origins", "runner"), ("arn", "clock", "log", "s3uri", "settings", "whereabouts")),
+    (
+        ("errors", "floods", "origins", "promise", "runner"),
+        ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
+    ),
     (("media", "http"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
     (("objects", "store", "observe", "load"),),
     (

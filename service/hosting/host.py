@@ -16,6 +16,7 @@ from service.hosting.stopwatch import Stopwatch
 from service.media.codec import Accept, choose_accept
 from service.media.tables import HeaderUse, Takes
 from service.media.types import JSON
+from service.promise import BegunCall, Promise
 
 Plain = str | int | float | bool
 
@@ -163,17 +164,20 @@ class Joinable(Protocol):
 class Elsewhere(Protocol):
     """A model's other process, as the event loop sees it."""
 
-    async def ask(self, call: Call) -> Answer:
-        """Answer one call, without a thread; who gives up waiting cancels it.
+    def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
+        """Have one call answered, without a thread or a task; `told` hears later what came of it.
 
-        Raises:
-            ModelUnreachable: nobody took the call, so that it may be sent again.
-            ModelFault: the model's own refusal or failure.
+        ModelUnreachable: nobody took the call, so that it may be sent again. Other faults are the model's own
+        refusal or failure. Raises nothing.
         """
         ...
 
     def look(self) -> int | None:
         """Bytes that it holds by now and that count for this process; None once it is gone. Does not wait."""
+        ...
+
+    def let_go(self) -> None:
+        """No call will come any more, and none is under way."""
         ...
 
 
@@ -288,6 +292,15 @@ class Replica(Protocol):
 
     def note_cost(self, call: Call, body_bytes: int, seconds: float) -> None:
         """Remember what a short way took for one call that it answered alone."""
+        ...
+
+    def begin(self, call: Call, watch: Stopwatch) -> Promise[Answer] | None:
+        """As `invoke`, without a task, if the model is loaded and in another process; None: `invoke` it.
+
+        Raises:
+            ModelNotFound: no such model.
+            Unavailable: too many calls are waiting.
+        """
         ...
 
     async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer | StreamedAnswer:

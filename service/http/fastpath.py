@@ -21,11 +21,12 @@ from service.http.failures import note_unanswered
 from service.http.framing import body_of
 from service.http.head import HEAD_END, Head, read_head
 from service.http.known_heads import Known, KnownHeads, lasting
-from service.http.phase import BODY, IDLE, ROUND
+from service.http.phase import ANSWER, BODY, IDLE, ROUND
 from service.http.protocol import Connection
 from service.http.remembered import Epoch
 from service.http.rendering import render, render_failure
 from service.http.reply import Answered, Answering, Preparing, Reply, Written, send_answered
+from service.promise import Promise
 
 _MOST_BODY_BYTES = 65_536
 # `origin` and `sec-fetch-site` come from web pages: not each may ask this, see guard.py.
@@ -81,6 +82,7 @@ class FastProtocol(Connection):
         self._hot: tuple[bytes, Callable[[bytes], None]] | None = None
         self._part = b""
         self._found: tuple[bytes, Known | None] = _NOTHING  # of the head that `data_received` looked for
+        self._keeps_alive = True  # what was asked of the answer that is promised
 
     def data_received(self, data: bytes) -> None:
         """Answer hot requests before this returns, or together with others very soon."""
@@ -191,8 +193,14 @@ class FastProtocol(Connection):
         parsed = read_head(head, self.limits.head)
         return self.start(self.scope(parsed), self.app, parsed.keep_alive and not self._leaving)
 
-    def _give(self, answer: Answered, keep_alive: bool) -> None:
-        """Send an answer, or have ASGI wait for it and send it. Raises nothing."""
+    def _take_promised(self, answer: Answered | Exception) -> None:
+        """Send what was promised, if the client is still there."""
+        if self.state == ANSWER:
+            self._give(answer, self._keeps_alive and not self._leaving)
+            self._balance_reading()
+
+    def _give(self, answer: Answered | Exception, keep_alive: bool) -> None:
+        """Send an answer, now or once it is there, or have ASGI wait for it and send it. Raises nothing."""
         keep_alive = keep_alive and not self.front_door.draining
         try:
             if isinstance(answer, Written):
@@ -200,6 +208,12 @@ class FastProtocol(Connection):
             elif isinstance(answer, Reply):
                 lines = header_lines(answer.headers)
                 data = render(STATUS_LINE[answer.status], self.common, lines, answer.body, keep_alive)
+            elif isinstance(answer, Promise):
+                self.state, self._keeps_alive = ANSWER, keep_alive
+                answer.then(self._take_promised)
+                return
+            elif isinstance(answer, Exception):
+                raise answer
             else:
                 scope = {"type": "http", "method": "POST"}
                 self.start(scope, _sender(answer), keep_alive).take(b"", more=False)
@@ -236,7 +250,7 @@ def fast_protocol(
     return Bound
 
 
-def _sender(rest: Awaitable[Reply]) -> App:
+def _sender(rest: Awaitable[Written | Reply]) -> App:
     async def send_rest(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send_answered(send, rest)
 

@@ -259,9 +259,9 @@ class Connection(asyncio.Protocol):
         if self.state == OVER or self.transport.is_closing():
             return
         enough = self.state == NEXT or self._queued
-        if not enough and self.state == ANSWER and exchange is not None:
+        if not enough and self.state == ANSWER:
             late = self._at < len(self._unread) and self._body.is_whole
-            enough = late or exchange.buffered > HIGH_WATER_BYTES
+            enough = late or (exchange is not None and exchange.buffered > HIGH_WATER_BYTES)
         if enough:
             self.flow.pause_reading()
         elif self.state == REST:

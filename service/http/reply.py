@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from service.http.asgi import Headers, Send, send_reply, send_whole
+from service.promise import Promise
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Written(NamedTuple):
         return Reply(200, headers, self.body)
 
 
-Answered = Written | Reply | Awaitable[Reply]
-"""An answer, or what is left to await for it."""
+Answered = Written | Reply | Promise[Written | Reply] | Awaitable[Written | Reply]
+"""An answer, or what is left to await for it; a promise needs no task for that."""
 
 AnswerAll = Callable[[Sequence[tuple[Any, Sequence[bytes]]]], list[list[Answered]]]
 """Takes (head, bodies) pairs and answers each body as if it was alone. Raises nothing.
@@ -64,14 +65,14 @@ Preparing = Callable[[Headers], Answering]
 
 async def whole(answered: Answered) -> Reply:
     """An answer once it is there, for who writes its lines by himself."""
-    if isinstance(answered, Written):
-        return answered.as_reply()
-    return answered if isinstance(answered, Reply) else await answered
+    there = answered if isinstance(answered, (Written, Reply)) else await answered
+    return there.as_reply() if isinstance(there, Written) else there
 
 
 async def send_answered(send: Send, answered: Answered) -> None:
     """Answer a request that came by ASGI."""
-    if isinstance(answered, Written) and send_whole(send, 200, answered.lines, answered.body):
+    there = answered if isinstance(answered, (Written, Reply)) else await answered
+    if isinstance(there, Written) and send_whole(send, 200, there.lines, there.body):
         return
-    reply = await whole(answered)
+    reply = await whole(there)
     await send_reply(send, reply.status, reply.headers, reply.body)

@@ -1,6 +1,7 @@
 """An invocation of an endpoint or a registered model: find it, pick a variant, ask its replica, count."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.routing import Routing
 from service.invoke.settling import Settled, Settling, Tap
 from service.observe.counts import Registry
+from service.promise import Promise
 
 _VARIANT = "sagebird_variant"
 
@@ -39,7 +41,7 @@ class Prediction(NamedTuple):
 _Part = tuple[Target, InvocationHead, Sequence[bytes]]
 """Invocations of one head that one target answers."""
 
-InvocationOutcome = Prediction | Exception | Awaitable[Prediction]
+InvocationOutcome = Prediction | Exception | Promise[Prediction] | Awaitable[Prediction]
 """What came of an invocation, or what is left to await for it; the exceptions are those of `predict`."""
 
 
@@ -119,7 +121,7 @@ class Predictor:
             if target is None:
                 found.append(self._spread(head, bodies, begun_s))
             elif lane is None:
-                found.append([self._ask(target, head.invocation.with_body(one), begun_s) for one in bodies])
+                found.append([self._begin(target, head.invocation.with_body(one), begun_s) for one in bodies])
             else:
                 places.append(len(found))
                 parts.append((target, head, bodies))
@@ -186,7 +188,7 @@ class Predictor:
             duration_s = perf_counter() - begun_s
             return [self._failed(error, target, head.invocation, body, duration_s, 0.0) for body in bodies]
         if lane is None:
-            return [self._ask(target, head.invocation.with_body(body), begun_s) for body in bodies]
+            return [self._begin(target, head.invocation.with_body(body), begun_s) for body in bodies]
         return self._answer_lanes([(target, head, bodies)], [(lane, bodies)], begun_s)[0]
 
     def _answer_lanes(
@@ -243,15 +245,47 @@ class Predictor:
             raise
         return await self._ask(target, invocation, begun_s)
 
-    async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
+    def _begin(self, target: Target, invocation: Invocation, begun_s: float) -> InvocationOutcome:
+        """Have an invocation answered later: without a task, where its replica can do that."""
         watch, call = Stopwatch(), invocation.call
         try:
-            answer = await invoke_whole(target.replica, call, watch)
+            promise = target.replica.begin(call, watch)
         except Exception as error:  # worded and logged at the edge
-            duration_s = perf_counter() - begun_s
-            raise self._failed(
-                error, target, invocation, call.body, duration_s, watch.seconds
-            ) from error.__cause__
+            return self._failed(error, target, invocation, call.body, perf_counter() - begun_s, 0.0)
+        if promise is None:
+            return self._ask(target, invocation, begun_s)
+        return promise.then(partial(self._settle, target, invocation, begun_s, watch))
+
+    async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
+        watch = Stopwatch()
+        try:
+            answer = await invoke_whole(target.replica, invocation.call, watch)
+        except Exception as error:  # worded and logged at the edge
+            cause = error.__cause__
+            raise self._settle_failed(target, invocation, begun_s, watch, error) from cause
+        return self._settle_answered(target, invocation, begun_s, watch, answer)
+
+    def _settle(
+        self,
+        target: Target,
+        invocation: Invocation,
+        begun_s: float,
+        watch: Stopwatch,
+        outcome: Answer | Exception,
+    ) -> Prediction | Exception:
+        if isinstance(outcome, Exception):
+            return self._settle_failed(target, invocation, begun_s, watch, outcome)
+        return self._settle_answered(target, invocation, begun_s, watch, outcome)
+
+    def _settle_failed(
+        self, target: Target, invocation: Invocation, begun_s: float, watch: Stopwatch, error: Exception
+    ) -> Exception:
+        duration_s = perf_counter() - begun_s
+        return self._failed(error, target, invocation, invocation.call.body, duration_s, watch.seconds)
+
+    def _settle_answered(
+        self, target: Target, invocation: Invocation, begun_s: float, watch: Stopwatch, answer: Answer
+    ) -> Prediction:
         duration_s, model_s, variant = perf_counter() - begun_s, watch.seconds, target.variant.name
         self._settling.answered(target, 1, duration_s, model_s)
         if self._settling.taps:

@@ -117,12 +117,13 @@ class ScriptedModel:
     def answer(self, request: Request) -> WrittenAnswer:
         """Answer a request, whatever the model's code does."""
         try:
-            if request.path == "/invocations" and request.method == "POST":
+            method, path = request.head[:2]
+            if path == "/invocations" and method == "POST":
                 return self._invoke(request)
-            if request.path == "/ping":
+            if path == "/ping":
                 return WrittenAnswer(200, b"")
             parameters = self._handlers.get("execution_parameters_fn")
-            if request.path == "/execution-parameters" and parameters is not None:
+            if path == "/execution-parameters" and parameters is not None:
                 return self._reply(parameters(None), JSON, None)
             return WrittenAnswer(404, b"{}", JSON)
         except BaseException as error:  # edge: the model's code may raise whatever it likes
@@ -130,13 +131,13 @@ class ScriptedModel:
             return WrittenAnswer(status, text.encode("utf-8", "replace"), "text/plain; charset=utf-8")
 
     def _invoke(self, request: Request) -> WrittenAnswer:
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = request.head.plain
         kind = headers.get("content-type") or JSON
         accept = headers.get("accept", "")
         accept = self._default if accept in ("", "*/*") else accept
         context = None
         if self._contextual:
-            given = {"Content-Type": JSON, **request.headers}
+            given = {"Content-Type": JSON, **request.head.headers}
             context = Context(self._spec["model_dir"], self._spec["user_environment"], given)
         # exactly these two types are text. Source: inference toolkit, content_types.py
         body = request.body.decode("utf-8", "replace") if kind in (JSON, CSV) else request.body
@@ -179,7 +180,8 @@ class ScriptedModel:
                 status = said
             else:
                 kind = str(said) if said else JSON
-        if hasattr(result, "get_data") and hasattr(result, "status_code"):  # flask's Response, or like it
+        plain = isinstance(result, (str, bytes))
+        if not plain and hasattr(result, "get_data") and hasattr(result, "status_code"):  # as flask's
             status, kind = result.status_code, getattr(result, "content_type", None) or result.mimetype
             headers = {name.lower(): value for name, value in dict(getattr(result, "headers", {})).items()}
             result = result.get_data()
@@ -203,7 +205,8 @@ class ScriptedModel:
 
 def _checked(status: Any, body: bytes, kind: str, found: Mapping[str, str]) -> WrittenAnswer:
     """Raises RefusedCall for what HTTP cannot carry."""
-    headers = tuple((name, found[name.lower()]) for name in _PASSED_ON if name.lower() in found)
+    names = _PASSED_ON if found else ()
+    headers = tuple((name, found[name.lower()]) for name in names if name.lower() in found)
     for name, value in (("Content-Type", kind), *headers):
         if _UNSENDABLE.search(value):
             raise RefusedCall(

@@ -1,4 +1,8 @@
-"""Calls over the listening socket: HTTP/1.1, one connection and one call at a time in this process."""
+"""Calls over the listening socket: HTTP/1.1, one connection and one call at a time in this process.
+
+A caller may send its next call over the same connection. If it says that it keeps it alive, it may be told
+FAREWELL in place of an answer, since somebody else is to be heard: what it sent meanwhile is not taken up.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,24 @@ import traceback
 from _socket import socket as Socket  # not that of the module, which user code may patch, as gevent does
 from collections.abc import Callable
 from fcntl import F_DUPFD_CLOEXEC, fcntl
+from functools import lru_cache
 from os import O_RDWR, _exit, close, devnull, fstat, getpid, set_inheritable
 from os import open as open_file
+from select import POLLIN, poll
 from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
 from struct import Struct
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
 
+FAREWELL = b"\0"
 _FIRST_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 20
 _STANDARD = 3  # so many descriptors are standard streams
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 _SLOT = Struct("<QQ")
 _MOST_COUNTED = 1 << 64
+_MOST_KNOWN = 256
+_MOST_KNOWN_BYTES = 1024
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN)  # the caller's end, not ours
 
 
@@ -35,12 +44,24 @@ class WrittenAnswer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Request(NamedTuple):
-    """What was read; the names of `headers` are as they were sent."""
+class Head(NamedTuple):
+    """The head of requests: the names of `headers` are as they were sent, those of `plain` in lower case.
+
+    It may be that of many requests, and is not to be changed.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
+    plain: dict[str, str]
+    length: int
+    stays: bool
+
+
+class Request(NamedTuple):
+    """What was read."""
+
+    head: Head
     body: bytes
 
 
@@ -75,7 +96,8 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
             try:
-                _answer_all(connection, slot, answer, own)
+                if not _answer_all(connection, listener, slot, answer, own):
+                    connection.send(FAREWELL, _NO_SIGNAL)
                 connection.shutdown(SHUT_RDWR)  # a process that a handler started may hold it, too
             finally:
                 connection.close()
@@ -116,13 +138,26 @@ def _end(status: int) -> NoReturn:
         _exit(status)
 
 
-def _answer_all(connection: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer], own: int) -> None:
-    """Answer what comes over one connection, one call after the other."""
+def _answer_all(
+    connection: Socket, listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer], own: int
+) -> bool:
+    """Answer one call after the other that comes over a connection; False: somebody else is to be heard."""
+    watched, number = poll(), connection.fileno()
+    watched.register(listener, POLLIN)
+    watched.register(number, POLLIN)
     received = b""
+    behind: bytes | None = received  # what is known to be there
+    stays = False
     while True:
+        if stays and behind is None and all(other != number for other, _ in watched.poll()):
+            return False
         request, received = _read(connection, received)
-        if request is None or (not received and _has_gone(connection)):
-            return
+        if request is None:
+            return True
+        stays = request.head.stays
+        behind = received or _look(connection)
+        if behind == b"":
+            return True  # nobody waits for the answer any more: callers close at once, never one way alone
         slot.begin()
         reply = answer(request)
         if getpid() != own:
@@ -131,12 +166,12 @@ def _answer_all(connection: Socket, slot: Slot, answer: Callable[[Request], Writ
         slot.end()
 
 
-def _has_gone(connection: Socket) -> bool:
-    """Whether nobody waits for the answer any more: callers close at once, never one direction alone."""
+def _look(connection: Socket) -> bytes | None:
+    """What comes next, which stays there: a byte, the end, or nothing yet."""
     try:
-        return not connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        return connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
     except BlockingIOError:
-        return False
+        return None
 
 
 def _read(connection: Socket, received: bytes) -> tuple[Request | None, bytes]:
@@ -146,20 +181,28 @@ def _read(connection: Socket, received: bytes) -> tuple[Request | None, bytes]:
         if not more or len(received) > _MOST_HEAD_BYTES:
             return None, b""
         received += more
-    first, *lines = received[:end].decode("latin-1").split("\r\n")
+    # most callers send the same head again and again
+    head = (_known_head if end <= _MOST_KNOWN_BYTES else _read_head)(received[:end])
+    begin, after = end + 4, end + 4 + head.length
+    body = received[begin:after]
+    if len(body) < head.length:
+        body = _rest(connection, body, head.length)
+    return (Request(head, body) if len(body) == head.length else None), received[after:]
+
+
+def _read_head(data: bytes) -> Head:
+    first, *lines = data.decode("latin-1").split("\r\n")
     headers = {}
-    missing = 0
     for line in lines:
         name, _, value = line.partition(":")
-        headers[name] = value = value.strip(" \t")
-        if name.lower() == "content-length":
-            missing = int(value)
+        headers[name] = value.strip(" \t")
+    plain = {name.lower(): value for name, value in headers.items()}
+    stays = headers.pop("Connection", "") == "keep-alive"
     method, path, _ = first.split(" ", 2)
-    begin, after = end + 4, end + 4 + missing
-    body = received[begin:after]
-    if len(body) < missing:
-        body = _rest(connection, body, missing)
-    return (Request(method, path, headers, body) if len(body) == missing else None), received[after:]
+    return Head(method, path, headers, plain, int(plain.get("content-length", "0")), stays)
+
+
+_known_head = lru_cache(_MOST_KNOWN)(_read_head)
 
 
 def _rest(connection: Socket, body: bytes, wanted: int) -> bytes:

@@ -19,6 +19,7 @@ from service.http.remembered import Epoch
 from service.http.reply import Answered, Answering, Preparing, Reply, Written
 from service.http.server import Server
 from service.invoke.round import Round
+from service.promise import Promise
 
 LIMIT_BYTES = 100_000
 WAIT_S = 30.0
@@ -28,6 +29,8 @@ REFUSED = "/refused"
 
 class FrontDoor:
     """Echoes bodies. `POST /hot` may be answered without ASGI, but not a body that starts with `wait`.
+
+    One that starts with `promise` waits as well, but needs no task for it.
 
     `/refused` is answered before its body is read.
     """
@@ -41,6 +44,7 @@ class FrontDoor:
         self.heads: list[int] = []
         self.prepared: list[Headers] = []
         self.answered_now: list[bytes] = []
+        self._promised: set[asyncio.Future[Reply]] = set()
 
     def prepares(self, target: bytes) -> Preparing | None:
         return self._prepare if target == HOT.encode() else None
@@ -71,13 +75,24 @@ class FrontDoor:
     def _answer_one(self, body: bytes) -> Answered:
         if body.startswith(b"wait"):
             return self._answer(body)
+        if body.startswith(b"promise"):
+            return self._promise(body)
         self.answered_now.append(body)
         reply = _echo(body)
         ready = reply.status == 200 and not body.startswith(b"reply")
         return Written(header_lines(reply.headers), body) if ready else reply
 
+    def _promise(self, body: bytes) -> Promise[Written | Reply]:
+        promise: Promise[Written | Reply] = Promise()
+        waiting = asyncio.ensure_future(self._answer(body))
+        self._promised.add(waiting)
+        waiting.add_done_callback(self._promised.discard)
+        bug = ZeroDivisionError() if body == b"promise nothing" else None
+        waiting.add_done_callback(lambda done: promise.keep(bug or done.result()))
+        return promise
+
     async def _answer(self, body: bytes) -> Reply:
-        if body.startswith(b"wait"):
+        if body.startswith((b"wait", b"promise")):
             self.waits.release()
             await self.may_answer.wait()
         return _echo(body)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.contracts.http_server import LIMIT_BYTES, WAIT_S, Running, request
 
+SLOW = pytest.mark.parametrize("slow", [b"wait", b"promise"])
 BOTH = pytest.mark.parametrize("fast", [True, False], ids=["fast", "asgi"])
 
 
@@ -86,16 +87,51 @@ def test_pipelined_requests_are_answered_in_order(server: Running) -> None:
         assert [talk.answer()[2] for _ in bodies] == bodies
 
 
-def test_a_hot_request_waits_behind_a_slow_one_of_its_connection(server: Running) -> None:
+@SLOW
+def test_a_hot_request_waits_behind_a_slow_one_of_its_connection(server: Running, slow: bytes) -> None:
     with server.connect() as talk, server.connect() as other:
-        talk.send(
-            request(b"wait") + request(b"quick") + request(b"else", path="/elsewhere") + request(b"last")
-        )
+        talk.send(request(slow) + request(b"quick") + request(b"else", path="/elsewhere") + request(b"last"))
         assert server.front.waits.acquire(timeout=WAIT_S)
         other.send(request(b"other"))
         assert other.answer()[2] == b"other"
         server.let_answer()
-        assert [talk.answer()[2] for _ in range(4)] == [b"wait", b"quick", b"else", b"last"]
+        assert [talk.answer()[2] for _ in range(4)] == [slow, b"quick", b"else", b"last"]
+        talk.send(request(slow))
+        assert talk.answer()[2] == slow
+
+
+def test_what_comes_while_a_promise_is_open_waits_and_is_not_read_without_end(server: Running) -> None:
+    with server.connect() as talk:
+        talk.send(request(b"promise"))
+        assert server.front.waits.acquire(timeout=WAIT_S)
+        bodies = [b"%d" % number for number in range(100)]
+        talk.send(b"".join(map(request, bodies)))
+        server.let_answer()
+        assert [talk.answer()[2] for _ in range(101)] == [b"promise", *bodies]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_who_sends_no_more_still_hears_what_was_promised(server: Running, known: bool) -> None:
+    with server.connect() as talk:
+        if known:
+            talk.send(request(b"7 bytes"))
+            talk.answer()
+        talk.send(request(b"promise"))
+        talk.send_no_more()
+        server.let_answer()
+        status, _, body = talk.answer()
+        assert (status, body) == (200, b"promise")
+        assert talk.end() == b""
+
+
+def test_a_promise_that_a_bug_breaks_is_told_and_the_connection_closed() -> None:
+    with Running(fast=True) as server, server.connect() as talk:
+        talk.send(request(b"promise nothing"))
+        server.let_answer()
+        status, head, body = talk.answer()
+        assert (status, body) == (500, b"Internal Server Error")
+        assert b"\r\nconnection: close" in head
+        assert talk.end() == b""
 
 
 def test_hot_requests_and_others_take_turns_on_one_connection(server: Running) -> None:
@@ -192,7 +228,8 @@ def test_a_client_that_does_not_read_holds_up_nobody(server: Running) -> None:
 
 
 def test_a_client_that_goes_away_disturbs_nobody(server: Running) -> None:
-    for part in (request(b"12345")[:20], request(b"12345")[:-3], request(b"wait"), request(b"12345")):
+    whole = (request(b"wait"), request(b"promise"), request(b"12345"))
+    for part in (request(b"12345")[:20], request(b"12345")[:-3], *whole):
         with server.connect() as talk:
             talk.send(part)
     server.let_answer()
@@ -214,19 +251,20 @@ def test_what_is_not_http_is_refused_and_closed(server: Running, bad: bytes) -> 
 
 
 @BOTH
-def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(fast: bool) -> None:
+@SLOW
+def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(fast: bool, slow: bytes) -> None:
     with Running(fast, keep_alive_s=0.3) as server, server.connect() as idle, server.connect() as busy:
         for talk in (idle, busy):
             talk.send(request(b"x"))
             talk.answer()
-        busy.send(request(b"wait"))
+        busy.send(request(slow))
         assert idle.end() == b""
         with server.connect() as probe:  # another such time passes
             probe.send(request(b"x"))
             probe.answer()
             assert probe.end() == b""
         server.let_answer()
-        assert busy.answer()[2] == b"wait"
+        assert busy.answer()[2] == slow
         assert busy.end() == b""
 
 
@@ -248,24 +286,25 @@ def test_an_answer_starts_the_time_for_being_idle_anew(fast: bool) -> None:
 
 
 @BOTH
-def test_draining_answers_close_and_what_is_in_flight_is_finished(fast: bool) -> None:
+@SLOW
+def test_draining_answers_close_and_what_is_in_flight_is_finished(fast: bool, slow: bytes) -> None:
     with (
         Running(fast) as server,
-        server.connect() as slow,
+        server.connect() as late,
         server.connect() as partial,
         server.connect() as idle,
     ):
         whole = request(b"partial")
         idle.send(request(b"x"))
         idle.answer()
-        slow.send(request(b"wait"))
+        late.send(request(slow))
         partial.send(whole[:-3])
         assert server.front.waits.acquire(timeout=WAIT_S)
         server.begin_stop()
         assert idle.end() == b""  # closed once there was time for a last request
         partial.send(whole[-3:])
         server.let_answer()
-        for talk, body in ((slow, b"wait"), (partial, b"partial")):
+        for talk, body in ((late, slow), (partial, b"partial")):
             _, head, answer = talk.answer()
             assert answer == body
             assert b"\r\nconnection: close" in head

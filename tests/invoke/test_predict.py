@@ -224,6 +224,9 @@ def test_an_unexpected_exception_is_counted_as_an_internal_failure(world: Open) 
         def short_way(self, call: Call, bodies: Sequence[bytes]) -> None:
             """It never answers at once."""
 
+        def begin(self, call: Call, watch: Stopwatch) -> None:
+            """Nor without a task."""
+
         async def invoke(self, call: Call, watch: Stopwatch) -> None:
             raise ZeroDivisionError
 

@@ -18,7 +18,7 @@ from service.faces.container.face import InvocationsFace
 from service.hosting.host import Answer
 from service.http.asgi import Headers, Message, Scope
 from service.http.phase import OVER, ROUND
-from service.http.reply import Answered, Answering, Reply, Written
+from service.http.reply import Answered, Answering, Reply, Written, whole
 from service.invoke.directory import Route
 from service.invoke.predict import Predictor
 from service.invoke.round import Round
@@ -215,9 +215,7 @@ class Rig:
 async def _read(answer: Answered | None) -> tuple[int, bytes] | None:
     if answer is None:
         return None
-    if isinstance(answer, Written):
-        return 200, answer.body
-    reply = answer if isinstance(answer, Reply) else await answer
+    reply = await whole(answer)
     return reply.status, reply.body
 
 

@@ -26,6 +26,9 @@ class Streaming:
     def short_way(self, call: Call, bodies: Sequence[bytes]) -> None:
         """It never answers at once."""
 
+    def begin(self, call: Call, watch: Stopwatch) -> None:
+        """Nor without a task."""
+
     async def invoke(self, call: Call, watch: Stopwatch) -> StreamedAnswer:
         return StreamedAnswer(self._parts(call.body, watch), "text/plain", "mine")
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,31 @@ def test_state_stays_within_a_call(deploy: Deploy) -> None:
     assert answers == [[number, number] for number in range(200)]
 
 
+def test_what_a_handler_does_to_the_headers_of_a_call_is_not_seen_by_the_next(deploy: Deploy) -> None:
+    script = """
+    import json
+    def model_fn(model_dir): return {}
+    def transform_fn(model, data, kind, accept, context):
+        headers = context.get_all_request_header()
+        told = [data, dict(headers)]
+        headers.clear()
+        headers["Mine"] = "1"
+        return json.dumps(told)
+    """
+    container = deploy(script)
+    told = [container.call(number, X_Of=of).json for number, of in ((1, "a"), (2, "a"), (3, "b"), (4, "a"))]
+    headers = {"Content-Type": "application/json", "Content-Length": "1"}
+    assert told == [
+        [str(number), {**headers, "X-Of": of}] for number, of in ((1, "a"), (2, "a"), (3, "b"), (4, "a"))
+    ]
+
+
+@pytest.mark.parametrize("many", [1, 300])
+def test_heads_of_any_number_and_size_are_read(odd: Container, many: int) -> None:
+    for number in range(many):
+        assert odd.call(number, X_Number=str(number), X_Large="x" * (4000 // many)).json == number
+
+
 @pytest.mark.parametrize(
     ("what", "status"),
     [
@@ -211,6 +237,24 @@ def test_a_call_whose_caller_has_gone_while_it_waited_is_not_made(odd: Container
         assert odd.answer(kept).json == odd.workers[0]
     assert odd.calls_of(0)[0] == 2
     assert "called" not in odd.said()
+
+
+def test_a_caller_may_stay_until_another_one_comes(odd: Container) -> None:
+    ask = b"POST /invocations HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\n%d"
+    with odd.begin(ask % 1) as stays:
+        assert odd.answer(stays).json == 1
+        stays.sendall(ask % 2 + ask % 3)  # one behind the other
+        received = b""
+        while not received.endswith(b"\r\n\r\n3"):
+            received += stays.recv(4096)
+        assert b"\r\n\r\n2HTTP/1.1 200" in received
+        assert odd.call(4).json == 4  # the only worker takes its leave
+        assert stays.recv(9) == b"\0"
+        assert stays.recv(9) == b""
+        with suppress(BrokenPipeError):
+            stays.sendall(ask % 5)  # nobody takes it up
+    assert odd.call(6).json == 6
+    assert odd.calls_of(0)[0] == 5
 
 
 def test_large_bodies_pass_both_ways_and_silent_callers_do_no_harm(odd: Container) -> None:

@@ -1,6 +1,7 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from service.domain import sentences
@@ -29,6 +30,7 @@ from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
 from service.invoke.round import Round
 from service.log import get_logger
+from service.promise import Promise
 from service.wire.protocols.rest_json import compile_operation, fault_reply
 from service.wire.services import call_at_endpoint
 from service.wire.spec import load_service
@@ -124,15 +126,23 @@ class RuntimeFace:
 
     def _answered(self, outcome: InvocationOutcome, invocation: Invocation) -> Answered:
         request_id = self._new_id()
+        if isinstance(outcome, (Prediction, Exception)):
+            return self._to_answer(invocation, request_id, outcome)
+        if isinstance(outcome, Promise):
+            promise: Promise[Written | Reply] = outcome.then(partial(self._to_answer, invocation, request_id))
+            return promise
+        return self._finish(invocation, outcome, request_id)
+
+    def _to_answer(
+        self, invocation: Invocation, request_id: str, outcome: Prediction | Exception
+    ) -> Written | Reply:
+        """The reply to what is there. Raises nothing."""
         try:
             if isinstance(outcome, Prediction):
                 return self._written(outcome, request_id) or self._to_reply(outcome, invocation, request_id)
         except Exception as error:
             outcome = error
-        path = _path(invocation.endpoint)
-        if isinstance(outcome, Exception):
-            return self._refuse(outcome, path, request_id, invocation)
-        return self._finish(invocation, outcome, path, request_id)
+        return self._refuse(outcome, _path(invocation.endpoint), request_id, invocation)
 
     def _written(self, prediction: Prediction, request_id: str) -> Written | None:
         """`_to_reply` in fewer steps for what nearly all answers are: a body and its type; else None."""
@@ -149,12 +159,13 @@ class RuntimeFace:
         return header_lines([*self._invoke_endpoint.write(written).headers, *sandbox(content_type)])
 
     async def _finish(
-        self, invocation: Invocation, prediction: Awaitable[Prediction], path: str, request_id: str
-    ) -> Reply:
+        self, invocation: Invocation, prediction: Awaitable[Prediction], request_id: str
+    ) -> Written | Reply:
         try:
-            return self._to_reply(await prediction, invocation, request_id)
+            outcome: Prediction | Exception = await prediction
         except Exception as error:
-            return self._refuse(error, path, request_id, invocation)
+            outcome = error
+        return self._to_answer(invocation, request_id, outcome)
 
     def _read(self, caller: Caller, endpoint: str, headers: Headers, body: bytes) -> Invocation:
         return _to_invocation(caller, self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))

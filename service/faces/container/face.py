@@ -1,6 +1,7 @@
 """`POST /invocations` and its kin: a call as a SageMaker container gets it, an answer as one gives it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 
 from service.domain.caller import Caller
 from service.errors import (
@@ -26,6 +27,7 @@ from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
 from service.invoke.round import Round
 from service.log import get_logger
+from service.promise import Promise
 
 _CONTENT_TYPE = b"content-type"
 _ACCEPT = b"accept"
@@ -83,20 +85,27 @@ class InvocationsFace:
 
     def _answered(self, outcome: InvocationOutcome) -> Answered:
         request_id = self._new_id()
+        if isinstance(outcome, (Prediction, Exception)):
+            return self._to_answer(request_id, outcome)
+        if isinstance(outcome, Promise):
+            return outcome.then(partial(self._to_answer, request_id))
+        return self._finish(outcome, request_id)
+
+    def _to_answer(self, request_id: str, outcome: Prediction | Exception) -> Reply:
+        """The reply to what is there. Raises nothing."""
         try:
             if isinstance(outcome, Prediction):
                 return _to_reply(outcome, request_id)
         except Exception as error:
             outcome = error
-        if isinstance(outcome, Exception):
-            return self._refuse(outcome, request_id)
-        return self._finish(outcome, request_id)
+        return self._refuse(outcome, request_id)
 
     async def _finish(self, prediction: Awaitable[Prediction], request_id: str) -> Reply:
         try:
-            return _to_reply(await prediction, request_id)
+            outcome: Prediction | Exception = await prediction
         except Exception as error:
-            return self._refuse(error, request_id)
+            outcome = error
+        return self._to_answer(request_id, outcome)
 
     def _refuse(self, error: Exception, request_id: str) -> Reply:
         """The one place where this face's errors become replies."""

@@ -106,7 +106,10 @@ class Entry:
         self._costs_s.clear()
 
     def surrender(self) -> list[Model]:
-        """Hand over the only reference to the model."""
+        """Hand over the only reference to the model, which nobody uses."""
         self.lanes.clear()
+        for each in self._model:
+            if each.traits.elsewhere is not None:
+                each.traits.elsewhere.let_go()
         model, self._model = self._model, []
         return model

@@ -2,8 +2,22 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
+from typing import Protocol
 
 from service.errors import Unavailable
+
+
+class Place(Protocol):
+    """Who stands in line, as a future or like one."""
+
+    def done(self) -> bool:
+        """Whether it has gone, and is passed over."""
+        ...
+
+    def set_result(self, result: None, /) -> None:
+        """It is inside now."""
+        ...
 
 
 class Gate:
@@ -15,7 +29,7 @@ class Gate:
         self.inside = 0
         self._limit = limit
         self._queue = queue
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._line: deque[Place] = deque()
 
     @property
     def waiting(self) -> int:
@@ -28,20 +42,35 @@ class Gate:
         Raises:
             Unavailable: the line is full.
         """
-        if self.inside < self._limit and not self._line:
-            self.inside += 1
-            return
-        self.check_line()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append(place)
+        if self.let_in(place):
+            return
         try:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self.leave()  # the place was given in the very moment the caller left
-            elif place in self._line:  # else `leave` has passed it over already
-                self._line.remove(place)
+            else:
+                self.leave_line(place)
             raise
+
+    def let_in(self, place: Place) -> bool:
+        """Whether there is room at once; else it is told once there is. Needs one `leave`, or `leave_line`.
+
+        Raises:
+            Unavailable: the line is full.
+        """
+        if self.inside < self._limit and not self._line:
+            self.inside += 1
+            return True
+        self.check_line()
+        self._line.append(place)
+        return False
+
+    def leave_line(self, place: Place) -> None:
+        """It waits no longer."""
+        with suppress(ValueError):  # it was passed over already
+            self._line.remove(place)
 
     def check_line(self, before: int = 0) -> None:
         """Refuse whoever comes when the line is full; `before` more wait for their turn to stand in it.
@@ -70,5 +99,5 @@ class Gate:
         while self._line and self.inside < self._limit:
             place = self._line.popleft()
             if not place.done():
-                place.set_result(None)
                 self.inside += 1
+                place.set_result(None)

@@ -12,18 +12,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 
 from service.domain.endpoint import ModelSource
-from service.errors import ModelNotReady, ModelTimeout, ModelUnreachable, Unavailable
+from service.errors import ModelNotReady, ModelTimeout, Unavailable
 from service.hosting.cache.cache import STOPPING, ModelCache
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.gate import Gate
 from service.hosting.cache.source import ModelKey
 from service.hosting.calls.batcher import Batcher
+from service.hosting.calls.deadlines import Deadlines
+from service.hosting.calls.elsewhere import CallElsewhere, Gone
 from service.hosting.calls.joining import lane_of
-from service.hosting.host import Answer, Call, Elsewhere, ShortWay
+from service.hosting.host import Answer, Call, Elsewhere, Outcome, ShortWay
 from service.hosting.stopwatch import Stopwatch
+from service.promise import Promise, fulfil
 
 _MOST_HEADER_CHARS = 2048
 _MOST_SHOWN_BYTES = 65_536  # of an answer that documents show as an example
@@ -41,14 +43,6 @@ class CallLimits:
     queue: int = 1000
     targets: int = 4096
     lanes: int = 256
-
-
-class _Gone(ModelUnreachable):
-    """A model's other process is no more, and had not taken the call."""
-
-    def __init__(self, entry: Entry, message: str) -> None:
-        super().__init__(message)
-        self.entry = entry
 
 
 class InlineReplica:
@@ -79,6 +73,8 @@ class InlineReplica:
         self._places: int | None = None  # in the other process of the model that was used last
         self._key: ModelKey | None = None
         self._entries: dict[str | None, Entry] = {}  # by target model; what was in use before
+        self.deadlines = Deadlines()  # of calls that other processes answer
+        self._again: set[asyncio.Task[Answer]] = set()
 
     def scale(self, instances: int, most_calls: int | None = None) -> None:
         """Be so many instances from now on; `most_calls` limits the calls at once of all of them."""
@@ -128,6 +124,25 @@ class InlineReplica:
         if entry is not None:
             entry.note_cost(body_bytes, seconds)
 
+    def begin(self, call: Call, watch: Stopwatch) -> Promise[Answer] | None:
+        """As `invoke`, without a task, if the model is loaded and in another process; None: `invoke` it.
+
+        Raises:
+            ModelNotFound: no such model.
+            Unavailable: too many calls are waiting.
+        """
+        entry = self._pin(call.target_model)
+        if entry is None:
+            return None
+        elsewhere = entry.model.traits.elsewhere
+        if elsewhere is None:
+            self._cache.release(entry)
+            return None
+        promise: Promise[Answer] = Promise()
+        due_s = asyncio.get_running_loop().time() + self._timeout_s
+        self._ask_elsewhere(entry, elsewhere, call, due_s, watch, partial(self._keep, promise, call, watch))
+        return promise
+
     async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:
         """Answer one call; `watch` runs while the model is at it.
 
@@ -139,22 +154,20 @@ class InlineReplica:
         watch = Stopwatch() if watch is None else watch
         try:
             return await self._invoke(call, watch)
-        except _Gone as gone:  # before it took the call: another process does
+        except Gone as gone:  # before it took the call: another process does
             self._cache.drop(gone.entry.key, "gone")
             return await self._invoke(call, watch)
 
     async def _invoke(self, call: Call, watch: Stopwatch) -> Answer:
-        timeout_s = self._timeout_s
+        due_s = asyncio.get_running_loop().time() + self._timeout_s
         entry = self._pin(call.target_model)
         if entry is None:
-            begun_s = perf_counter()
             entry = await self._load(call.target_model)
-            timeout_s -= perf_counter() - begun_s
         if entry.runs_in_place(len(call.body)):
             return self._answer_in_place(entry, call, watch)
         if entry.model.traits.elsewhere is None:
-            return await self._answer_in_thread(entry, call, timeout_s, watch)
-        return await self._answer_elsewhere(entry, entry.model.traits.elsewhere, call, timeout_s, watch)
+            return await self._answer_in_thread(entry, call, due_s, watch)
+        return await self._answer_elsewhere(entry, entry.model.traits.elsewhere, call, due_s, watch)
 
     async def warm_up(self, call: Call | None) -> None:
         """Load the model and, given an example call, have it answer once. Raises ModelFault, Unavailable."""
@@ -162,7 +175,8 @@ class InlineReplica:
         if call is None:
             self._cache.release(entry)
         else:
-            answer = await self._answer_in_thread(entry, call, self._timeout_s, Stopwatch())
+            due_s = asyncio.get_running_loop().time() + self._timeout_s
+            answer = await self._answer_in_thread(entry, call, due_s, Stopwatch())
             entry.shown = answer if len(answer.body) <= _MOST_SHOWN_BYTES else None
 
     def _pin(self, target_model: str | None) -> Entry | None:
@@ -219,10 +233,10 @@ class InlineReplica:
             entry.note_cost(len(call.body), watch.seconds)
             self._cache.release(entry)
 
-    async def _answer_in_thread(self, entry: Entry, call: Call, timeout_s: float, watch: Stopwatch) -> Answer:
+    async def _answer_in_thread(self, entry: Entry, call: Call, due_s: float, watch: Stopwatch) -> Answer:
         """Run the call in a thread. The pin on `entry` goes when the thread is done, not when time is up."""
         try:
-            async with asyncio.timeout(timeout_s) as limit:
+            async with asyncio.timeout_at(due_s) as limit:
                 gate = entry.gate if self.source.multi else self._gate
                 if entry.model.traits.joined(call.accept) is not None:
                     return await self._batcher(entry, gate).answer(call, watch)
@@ -231,32 +245,53 @@ class InlineReplica:
         except TimeoutError:
             if not limit.expired():
                 raise  # the model's own
-            raise self._late(entry) from None
+            raise self.late(entry) from None
 
     async def _answer_elsewhere(
-        self, entry: Entry, elsewhere: Elsewhere, call: Call, timeout_s: float, watch: Stopwatch
+        self, entry: Entry, elsewhere: Elsewhere, call: Call, due_s: float, watch: Stopwatch
     ) -> Answer:
-        """Have the model's other process answer."""
-        gate = entry.gate if self.source.multi else self._gate
+        """Have the model's other process answer, in a task that waits."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        asked = self._ask_elsewhere(entry, elsewhere, call, due_s, watch, partial(fulfil, future))
         try:
-            async with asyncio.timeout(timeout_s) as limit:
-                await self._enter(entry, gate)
-                try:
-                    watch.start()
-                    return await elsewhere.ask(call)
-                except ModelUnreachable as error:
-                    if elsewhere.look() is None:
-                        raise _Gone(entry, error.message) from error
-                    raise
-                finally:
-                    watch.stop()
-                    self._leave(entry, gate)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise self._late(entry) from None
+            return await future
+        except asyncio.CancelledError:
+            asked.give_up()
+            raise
+        finally:
+            del future, asked  # they hold the error that their own frame would be a part of: a circle
 
-    def _late(self, entry: Entry) -> ModelTimeout:
+    def _ask_elsewhere(
+        self,
+        entry: Entry,
+        elsewhere: Elsewhere,
+        call: Call,
+        due_s: float,
+        watch: Stopwatch,
+        told: Callable[[Outcome], None],
+    ) -> CallElsewhere:
+        gate = entry.gate if self.source.multi else self._gate
+        asked = CallElsewhere(self, entry, gate, elsewhere, call, watch, told)
+        asked.start(due_s)
+        return asked
+
+    def _keep(self, promise: Promise[Answer], call: Call, watch: Stopwatch, outcome: Outcome) -> None:
+        """Keep a promise by what came of a call; where its process had gone, another one is asked, once."""
+        if not isinstance(outcome, Gone):
+            promise.keep(outcome)
+            return
+        self._cache.drop(outcome.entry.key, "gone")
+        task = asyncio.get_running_loop().create_task(self._invoke(call, watch))
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
+        task.add_done_callback(partial(_keep_by, promise))
+
+    def release(self, entry: Entry) -> None:
+        """See elsewhere.Keeper."""
+        self._cache.release(entry)
+
+    def late(self, entry: Entry) -> ModelTimeout:
+        """See elsewhere.Keeper."""
         return ModelTimeout(f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds.")
 
     def _batcher(self, entry: Entry, gate: Gate) -> Batcher:
@@ -308,6 +343,17 @@ async def _outcome(running: "asyncio.Future[Answer]") -> Answer:
         raise
     finally:
         del running  # it holds the error that its own frame would be a part of: a circle
+
+
+def _keep_by(promise: Promise[Answer], task: "asyncio.Task[Answer]") -> None:
+    if task.cancelled():
+        promise.keep(Unavailable(STOPPING))
+        return
+    error = task.exception()
+    if error is None:
+        promise.keep(task.result())
+    else:
+        promise.keep(error if isinstance(error, Exception) else Unavailable(STOPPING))
 
 
 def _timed_answer(entry: Entry, call: Call, watch: Stopwatch) -> Answer:

@@ -79,6 +79,9 @@ class SerialReplica:
     def note_cost(self, call: Call, body_bytes: int, seconds: float) -> None:
         """No call goes a short way, so none costs anything there."""
 
+    def begin(self, call: Call, watch: Stopwatch) -> None:
+        """A call of several containers needs a task."""
+
     async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer:
         """Answer one call; `watch` counts the seconds of all containers."""
         watch = Stopwatch() if watch is None else watch

@@ -5,44 +5,100 @@ Not in here: who sends them without a thread (line).
 
 import socket
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from service.errors import ModelDied, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer, Call, Outcome
+from service.http.remembered import remembering
 from service.media.types import BYTES
 
-READ_BYTES: Final = 1 << 18
+READ_BYTES: Final = 1 << 16
 _GRACE_S: Final = 1.0  # the host ends a call that takes too long, shortly after its time is over
 _MOST_HEAD_BYTES: Final = 1 << 16
 _MOST_ANSWER_BYTES: Final = 1 << 30
 _MOST_MESSAGE_CHARS: Final = 8192
+_KNOWN_HEADS: Final = 256
+_KNOWN_BYTES: Final = 1 << 17
+_BEGIN: Final = b"POST /invocations HTTP/1.1\r\nHost: model\r\nConnection: "
+_NAMES: Final = (  # of the members of `Call` behind the body
+    b"Content-Type",
+    b"Accept",
+    b"X-Amzn-SageMaker-Custom-Attributes",
+    b"X-Amzn-SageMaker-Target-Model",
+    b"X-Amzn-SageMaker-Session-Id",
+)
+FAREWELL: Final = b"\0"  # see runner/serving
 ENDED: Final = "The process that ran the model ended before it had answered."
 
+_Headers = tuple[str | None, ...]
 
-def written(call: Call) -> bytes:
-    """A call as the request that a container gets."""
-    head = [b"POST /invocations HTTP/1.1\r\nHost: model\r\nContent-Length: %d\r\n" % len(call.body)]
-    for name, value in (
-        (b"Content-Type", call.content_type),
-        (b"Accept", call.accept),
-        (b"X-Amzn-SageMaker-Custom-Attributes", call.custom_attributes),
-        (b"X-Amzn-SageMaker-Target-Model", call.target_model),
-        (b"X-Amzn-SageMaker-Session-Id", call.session_id),
-    ):
+
+def written(call: Call, connection: bytes = b"close") -> bytes:
+    """A call as the request that a container gets; `connection` says what becomes of that."""
+    return b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        *(_BEGIN, connection, _lines_of(call[1:])),
+        *(len(call.body), call.body),
+    )
+
+
+def _write_lines(headers: _Headers) -> bytes:
+    head = []
+    for name, value in zip(_NAMES, headers, strict=True):
         if value is not None:
             head.append(b"%b: %b\r\n" % (name, value.encode("latin-1")))
-    return b"".join((*head, b"\r\n", call.body))
+    return b"".join(head)
+
+
+def _size_of(headers: _Headers) -> int:
+    return sum(len(value) for value in headers if value is not None)
+
+
+class _Head(NamedTuple):
+    """The head of an answer: its body's length, its status, and the members of `Answer` behind the body."""
+
+    length: int
+    status: int
+    members: tuple[str, str | None, int, str | None, str | None]
+
+
+def _read_head(head: bytes) -> _Head:
+    """Raises ModelFault."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length, status = headers.get("content-length", ""), first.split(" ", 2)[1:2]
+    if not (length.isdecimal() and length.isascii()) or int(length) > _MOST_ANSWER_BYTES:
+        raise ModelFault("The model's answer does not say how long it is, or is too long.", 502)
+    if not (status and status[0].isdecimal() and status[0].isascii()):
+        raise ModelFault("The model's answer has no status.", 502)
+    number = int(status[0])
+    return _Head(
+        int(length),
+        number,
+        (
+            headers.get("content-type", BYTES),
+            headers.get("x-amzn-sagemaker-custom-attributes"),
+            number,
+            headers.get("x-amzn-sagemaker-new-session-id"),
+            headers.get("x-amzn-sagemaker-closed-session-id"),
+        ),
+    )
+
+
+# Most calls, and most answers, have heads that were there before.
+_lines_of = remembering(_write_lines, _KNOWN_HEADS, _KNOWN_BYTES, _size_of)
+_head_of = remembering(_read_head, _KNOWN_HEADS, _KNOWN_BYTES, len)
 
 
 class Incoming:
     """What came of an answer so far."""
 
-    __slots__ = ("_data", "_head_bytes", "_need_bytes")
+    __slots__ = ("_data", "_head", "_need_bytes")
 
     def __init__(self, begin: bytes = b"") -> None:
         """`begin` came with the end of the answer before."""
-        self._data = bytearray(begin)
-        self._head_bytes = self._need_bytes = 0
+        self._data: bytes | bytearray = begin
+        self._head: _Head | None = None
+        self._need_bytes = 0
 
     def add(self, data: bytes) -> bool:
         """Take the next bytes, b"" for the end; whether it is whole now.
@@ -52,60 +108,50 @@ class Incoming:
         """
         if not data:
             raise ModelDied(ENDED)
-        self._data += data
+        if not self._data:
+            self._data = data
+        elif isinstance(self._data, bytearray):
+            self._data += data
+        else:
+            self._data = bytearray(self._data) + data
         return self.is_whole()
 
     def is_whole(self) -> bool:
         """Whether all of it is there. Raises as `add`."""
-        if not self._need_bytes:
-            self._read_head()
-        return 0 < self._need_bytes <= len(self._data)
+        if self._head is None:
+            end = self._data.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._data) > _MOST_HEAD_BYTES:
+                    raise ModelFault("The model's answer has no end to its headers.", 502)
+                return False
+            self._head = _head_of(bytes(self._data[:end]))
+            self._need_bytes = end + 4 + self._head.length
+        return self._need_bytes <= len(self._data)
+
+    @property
+    def is_farewell(self) -> bool:
+        """Whether no answer came, but word that the worker takes up nothing more that comes this way."""
+        return self._data == FAREWELL
 
     def rest(self) -> bytes:
         """What came behind it."""
         return bytes(memoryview(self._data)[self._need_bytes :])
 
-    def answer(self) -> Answer:
-        """The answer. Raises ModelFault: it says that the model refused, or failed."""
-        lines = self._data[: self._head_bytes].decode("latin-1").split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
-        body = bytes(memoryview(self._data)[self._head_bytes + 4 : self._need_bytes])
-        status = int(lines[0].split(" ", 2)[1])
+    def outcome(self) -> Outcome:
+        """The answer, once it is whole, or the fault: it says that the model refused, or failed."""
+        if self._head is None:
+            raise RuntimeError("There is no answer yet.")
+        length, status, members = self._head
+        end = self._need_bytes
+        body = bytes(memoryview(self._data)[end - length : end])
         if status >= 400:
-            raise fault_of(body.decode("utf-8", "replace")[:_MOST_MESSAGE_CHARS], status)
-        return Answer(
-            body,
-            headers.get("content-type", BYTES),
-            headers.get("x-amzn-sagemaker-custom-attributes"),
-            status,
-            headers.get("x-amzn-sagemaker-new-session-id"),
-            headers.get("x-amzn-sagemaker-closed-session-id"),
-        )
-
-    def _read_head(self) -> None:
-        end = self._data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._data) > _MOST_HEAD_BYTES:
-                raise ModelFault("The model's answer has no end to its headers.", 502)
-            return
-        self._head_bytes = end
-        length = _length(bytes(self._data[:end]))
-        if not 0 <= length <= _MOST_ANSWER_BYTES:
-            raise ModelFault("The model's answer does not say how long it is, or is too long.", 502)
-        self._need_bytes = end + 4 + length
+            return fault_of(body.decode("utf-8", "replace")[:_MOST_MESSAGE_CHARS], status)
+        return Answer(body, *members)
 
 
 def fault_of(message: str, status: int) -> ModelFault:
     """What a model answered in place of a prediction."""
     return ModelFailure(message) if status == ModelFailure.status else ModelFault(message, status)
-
-
-def _length(head: bytes) -> int:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length" and value.strip().isdigit():
-            return int(value)
-    return -1
 
 
 def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
@@ -133,4 +179,7 @@ def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
             if monotonic() - begun_s >= timeout_s:
                 raise ModelTimeout(f"no answer within {timeout_s:g} s") from error
             raise ModelDied(ENDED) from error
-        return reply.answer()
+    outcome = reply.outcome()
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

@@ -1,56 +1,87 @@
 """Calls of one container from one event loop, without threads.
 
-A worker takes one connection at a time and answers all calls of it, one after the other. So a connection is
-kept for as long as calls are waiting here, and closed as soon as none is: workers are shared with the other
-gateways, and whoever connects next gets the next one that is free. After some calls it is closed in any case,
-lest the others wait for ever. One call more than a worker is at may lie in its socket, so that it need not
-wait for us.
+A worker takes one connection at a time and answers all calls of it, one after the other. Workers are shared
+with the other gateways, and whoever connects next gets the next one that is free: after some calls a
+connection is closed, lest the others wait for ever. One that has no call to send is kept for a moment, for to
+connect costs as much as a call; its worker takes its leave where somebody else connects meanwhile, and what
+had not reached it by then is sent elsewhere. One call more than a worker is at may lie in its socket, so that
+it need not wait for us.
 """
 
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
 from service.errors import ModelDied, ModelFault, ModelUnreachable
 from service.hosting.containers.calls import ENDED, READ_BYTES, Incoming, written
-from service.hosting.host import Answer, Call
+from service.hosting.host import Call, Outcome
 
 _DEPTH: Final = 2
 _MOST_CALLS: Final = 64  # of one connection
+_KEPT_S: Final = 0.5  # without a call; at most twice as long
 _FULL_S: Final = 0.002  # to wait where more connections than the system keeps are in line
 
-_Waiting = tuple[bytes, "asyncio.Future[Answer]"]
+
+class Asked:
+    """A call in line or at a worker."""
+
+    __slots__ = ("_told", "connection", "request")
+
+    def __init__(self, request: bytes, told: Callable[[Outcome], None]) -> None:
+        self.request = request
+        self.connection: _Connection | None = None
+        self._told: Callable[[Outcome], None] | None = told
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._told is None
+
+    def tell(self, outcome: Outcome) -> None:
+        """Tell who waits, if somebody still does."""
+        told, self._told = self._told, None
+        if told is not None:
+            told(outcome)
+
+    def give_up(self) -> None:
+        """See promise.BegunCall: the worker that is at it sees it, and the call behind it goes elsewhere."""
+        self._told = None
+        if self.connection is not None:
+            self.connection.give_up(self)
 
 
 class CallLine:
     """Where calls of one container wait for a worker; each gets its own answer."""
 
-    def __init__(self, address: str, workers: int) -> None:
-        """`address` is the container's socket; so many `workers` take calls there at once."""
+    def __init__(self, address: str, workers: int, kept_s: float = _KEPT_S) -> None:
+        """`address` is the container's socket; so many `workers` take calls there at once.
+
+        Connections are kept for `kept_s` where no call waits for them.
+        """
         self._address = address
         self._workers = workers
-        self._waiting: deque[_Waiting] = deque()
+        self._kept_s = kept_s
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._waiting: deque[Asked] = deque()
         self._connections: list[_Connection] = []
 
-    async def ask(self, call: Call) -> Answer:
-        """Answer one call; who gives up waiting cancels it.
+    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Asked:
+        """Have one call answered; `told` hears later what came of it, see host.Elsewhere.
 
-        Raises:
-            ModelUnreachable: nobody took the call, so that it may be sent again.
-            ModelDied: its process ended.
-            ModelFault: the model's own refusal or failure.
+        That may be ModelDied: its process ended.
         """
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((written(call), answer))
+        asked = Asked(written(call, b"keep-alive"), told)
+        self._waiting.append(asked)
         self.serve()
-        return await answer
+        return asked
 
     def serve(self) -> None:
         """Send what waits as far as workers may take it."""
         while self._waiting:
-            if self._waiting[0][1].done():
+            if self._waiting[0].is_over:
                 self._waiting.popleft()
                 continue
             connection = self._free()
@@ -58,9 +89,30 @@ class CallLine:
                 return
             connection.send(self._waiting.popleft())
 
-    def take_back(self, calls: "deque[_Waiting]") -> None:
-        """Calls that no worker had begun when their connection ended; they are first in line again."""
-        self._waiting.extendleft(reversed(calls))
+    def take_back(self, calls: Iterable[Asked]) -> None:
+        """Put calls that no worker had begun first in line again; the last of them comes first."""
+        self._waiting.extendleft(calls)
+
+    def keep(self) -> bool:
+        """Whether a connection without calls is kept for a moment."""
+        if self._kept_s and self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(self._kept_s, self._sweep)
+        return self._kept_s > 0.0
+
+    def close(self) -> None:
+        """Close what is kept."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        for connection in tuple(self._connections):
+            connection.close_if_idle()
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        for connection in tuple(self._connections):
+            connection.age()
+        if self._connections:
+            self.keep()
 
     def leave(self, connection: "_Connection") -> None:
         """A connection is closed."""
@@ -68,35 +120,45 @@ class CallLine:
             self._connections.remove(connection)
 
     def _free(self) -> "_Connection | None":
-        best = min(self._connections, key=lambda each: each.load, default=None)
-        if best is not None and (best.load == 0 or len(self._connections) >= self._workers):
-            return best if best.load < _DEPTH else None
+        best, least = None, _DEPTH
+        for each in self._connections:
+            load = each.load
+            if load < least:
+                best, least = each, load
+                if not load:
+                    return each
+        if len(self._connections) >= self._workers:
+            return best
         try:
             connection = _Connection(self, self._address)
         except BlockingIOError:
             asyncio.get_running_loop().call_later(_FULL_S, self.serve)
             return None
         except OSError as error:
-            self._refuse(ModelUnreachable(f"The model's process cannot be reached: {error}."))
+            self._refuse(f"The model's process cannot be reached: {error}.")
             return None
         self._connections.append(connection)
         return connection
 
-    def _refuse(self, fault: ModelFault) -> None:
+    def _refuse(self, message: str) -> None:
+        """Tell all that wait, but not before they know that they do."""
         waiting, self._waiting = self._waiting, deque()
-        for _, answer in waiting:
-            if not answer.done():
-                answer.set_exception(fault)
+        loop = asyncio.get_running_loop()
+        for asked in waiting:
+            loop.call_soon(asked.tell, ModelUnreachable(message))
 
 
 class _Connection:
     """One connection, and the calls that were sent over it, in their order."""
 
+    __slots__ = ("_calls", "_is_old", "_line", "_loop", "_reply", "_sent", "_socket", "_unsent")
+
     def __init__(self, line: CallLine, address: str) -> None:
         self._line = line
         self._loop = asyncio.get_running_loop()
-        self._calls: deque[_Waiting] = deque()
+        self._calls: deque[Asked] = deque()
         self._sent = 0
+        self._is_old = False
         self._unsent = b""
         self._reply = Incoming()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -113,20 +175,42 @@ class _Connection:
         """Calls that it may not take beyond `_DEPTH`; one that has had its share takes no more."""
         return len(self._calls) if self._sent < _MOST_CALLS and not self._unsent else _DEPTH
 
-    def send(self, call: _Waiting) -> None:
+    def send(self, asked: Asked) -> None:
         """Send a call; at most `_DEPTH` at once."""
-        self._calls.append(call)
+        self._calls.append(asked)
         self._sent += 1
-        call[1].add_done_callback(self._given_up)
+        self._is_old = False
+        asked.connection = self
+        request = asked.request
         try:
-            sent = self._socket.send(call[0])
+            sent = self._socket.send(request)
         except BlockingIOError:
             sent = 0
-        except OSError:
-            return  # the reader hears of it
-        if sent < len(call[0]):
-            self._unsent = call[0][sent:]
+        except OSError:  # which the reader hears of
+            if self._sent > 1:  # it was kept, and nobody took the call
+                asked.connection = None
+                self._sent = _MOST_CALLS
+                self._line.take_back((self._calls.pop(),))
+            return
+        if sent < len(request):
+            self._unsent = request[sent:]
             self._loop.add_writer(self._socket, self._write)
+
+    def give_up(self, asked: Asked) -> None:
+        """Nobody waits for this call any more: if a worker is at it, that one hears of it."""
+        if self._calls and self._calls[0] is asked:
+            self._end(None)
+
+    def age(self) -> None:
+        """Close what had no call since this was asked last."""
+        if self._is_old:
+            self.close_if_idle()
+        self._is_old = not self._calls
+
+    def close_if_idle(self) -> None:
+        """Close unless it has calls."""
+        if not self._calls:
+            self._end(None)
 
     def _write(self) -> None:
         try:
@@ -141,31 +225,31 @@ class _Connection:
 
     def _read(self) -> None:
         try:
-            self._take(self._socket.recv(READ_BYTES))
+            data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
             return
-        except OSError:
-            self._end(ModelDied(ENDED))
+        except OSError:  # something lay unread at the other end; a single call is not taken up then
+            self._end(None if self._sent > 1 and len(self._calls) == 1 else ModelDied(ENDED))
+            return
+        try:
+            whole = self._reply.add(data)
+            while whole and self._calls:
+                whole = self._settle()
         except ModelFault as fault:
             self._end(fault)
-
-    def _take(self, data: bytes) -> None:
-        whole = self._reply.add(data)
-        while whole and self._calls:
-            _, answer = self._calls.popleft()
-            reply, self._reply = self._reply, Incoming(self._reply.rest())
-            if not answer.done():
-                answer.remove_done_callback(self._given_up)
-                _settle(answer, reply)
-            whole = self._reply.is_whole()
+            return
+        if self._reply.is_farewell:
+            self._end(None)
+            return
         self._line.serve()
-        if not self._calls:
+        if not self._calls and (self._sent >= _MOST_CALLS or not self._line.keep()):
             self._end(None)
 
-    def _given_up(self, answer: "asyncio.Future[Answer]") -> None:
-        """Who waited has gone: the worker that is at this call sees it, and the one behind goes elsewhere."""
-        if self._calls and self._calls[0][1] is answer:
-            self._end(None)
+    def _settle(self) -> bool:
+        """Hand on the answer that is whole; whether the next one is, too. Raises ModelFault: that is none."""
+        reply, self._reply = self._reply, Incoming(self._reply.rest())
+        self._calls.popleft().tell(reply.outcome())
+        return self._reply.is_whole()
 
     def _end(self, fault: ModelFault | None) -> None:
         """Close; the call that the worker is at fails by the fault, those behind it are sent elsewhere."""
@@ -176,18 +260,10 @@ class _Connection:
         self._socket.close()
         self._line.leave(self)
         calls, self._calls = self._calls, deque()
-        for _, answer in calls:
-            answer.remove_done_callback(self._given_up)
-        if calls and (fault is not None or calls[0][1].done()):
-            _, answer = calls.popleft()
-            if not answer.done() and fault is not None:
-                answer.set_exception(fault)
-        self._line.take_back(calls)
+        for asked in calls:
+            asked.connection = None
+        first = calls.popleft() if calls and (fault is not None or calls[0].is_over) else None
+        self._line.take_back(reversed(calls))
         self._line.serve()
-
-
-def _settle(answer: "asyncio.Future[Answer]", reply: Incoming) -> None:
-    try:
-        answer.set_result(reply.answer())
-    except ModelFault as fault:
-        answer.set_exception(fault)
+        if first is not None and fault is not None:
+            first.tell(fault)

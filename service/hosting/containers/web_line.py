@@ -6,17 +6,19 @@ be.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
 from service.errors import ModelDied, ModelFault, ModelUnreachable
 from service.hosting.containers.calls import ENDED, fault_of, written
 from service.hosting.containers.lease import Lease
-from service.hosting.host import Answer, Call
+from service.hosting.host import Answer, Call, Outcome
 from service.media.types import BYTES
+from service.promise import BegunCall
 
 _LOOK_S: Final = 0.05
 _MOST_HEAD_BYTES: Final = 1 << 16
@@ -32,6 +34,10 @@ class WebLine:
         """`lease` knows where the container is."""
         self._lease = lease
 
+    def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
+        """See host.Elsewhere."""
+        return _Asked(self.ask(call), told)
+
     async def ask(self, call: Call) -> Answer:
         """Answer one call; who gives up waiting cancels it.
 
@@ -40,11 +46,10 @@ class WebLine:
             ModelDied: the container ended.
             ModelFault: the model's own refusal or failure.
         """
-        line, end, rest = written(call).partition(b"\r\n")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         transport = await self._connect(answer)
         try:
-            transport.writelines((line, end, b"Connection: close\r\n", rest))
+            transport.write(written(call))
             return await answer
         finally:
             if transport.get_write_buffer_size():  # nobody reads it
@@ -64,6 +69,29 @@ class WebLine:
             await asyncio.sleep(_LOOK_S)
             if not self._lease.look():
                 raise ModelUnreachable(f"The model's container cannot be reached: {self._lease.lost}")
+
+
+class _Asked:
+    """A call that a task waits for."""
+
+    def __init__(self, asking: Coroutine[Any, Any, Answer], told: Callable[[Outcome], None]) -> None:
+        self._told: Callable[[Outcome], None] | None = told
+        self._task = asyncio.get_running_loop().create_task(asking)
+        self._task.add_done_callback(self._tell)
+
+    def give_up(self) -> None:
+        """See promise.BegunCall."""
+        self._told = None
+        self._task.cancel()
+
+    def _tell(self, task: "asyncio.Task[Answer]") -> None:
+        error = ModelDied(ENDED) if task.cancelled() else task.exception()
+        if self._told is None:
+            return
+        if error is None:
+            self._told(task.result())
+        else:
+            self._told(error if isinstance(error, Exception) else ModelDied(ENDED))
 
 
 class _Connection(asyncio.Protocol):

@@ -1,17 +1,18 @@
 """Models with code of their own: each in a container, a process that this one only calls."""
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import ModelFailure
 from service.hosting.artifacts.requirements import missing_requirements
 from service.hosting.containers.calls import ask_blocking
 from service.hosting.containers.lease import Lease
-from service.hosting.containers.line import CallLine
+from service.hosting.containers.line import Asked, CallLine
 from service.hosting.containers.opener import Containers
 from service.hosting.containers.spec import Loaded
 from service.hosting.footprint import SMALLEST_BYTES
-from service.hosting.host import Answer, Call, Interface, Traits
+from service.hosting.host import Answer, Call, Interface, Outcome, Traits
 from service.hosting.runtimes.interface import interface_of
 from service.hosting.runtimes.runtime import Contents
 from service.media.tables import HeaderUse
@@ -47,13 +48,17 @@ class _OtherProcess:
         self._program = program
         self._line = CallLine(lease.address, lease.workers)
 
-    async def ask(self, call: Call) -> Answer:
-        """Answer one call. Raises ModelUnreachable, ModelFault."""
-        return await self._line.ask(call if self._program is None else self._program.call(call))
+    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Asked:
+        """See host.Elsewhere."""
+        return self._line.begin(call if self._program is None else self._program.call(call), told)
 
     def look(self) -> int | None:
         """Memory that counts for this process by now; None once the container is gone."""
         return max(self._lease.size_bytes // self._sharers, SMALLEST_BYTES) if self._lease.look() else None
+
+    def let_go(self) -> None:
+        """See host.Elsewhere."""
+        self._line.close()
 
 
 class ContainedModel:

@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from service.domain.image import named_image
@@ -11,10 +11,11 @@ from service.errors import ModelFailure, ModelUnreachable
 from service.hosting.containers.lease import Lease
 from service.hosting.containers.web_line import WebLine
 from service.hosting.footprint import SMALLEST_BYTES
-from service.hosting.host import Answer, Call, Interface, Traits
+from service.hosting.host import Answer, Call, Interface, Outcome, Traits
 from service.hosting.runtimes.remote import RemoteModel
 from service.hosting.runtimes.runtime import Contents
 from service.media.tables import HeaderUse
+from service.promise import BegunCall
 
 _LOOK_S: Final = 0.05
 
@@ -27,9 +28,12 @@ class _WebServer:
         self._sharers = sharers
         self._line = WebLine(lease)
 
-    async def ask(self, call: Call) -> Answer:
-        """Answer one call. Raises ModelUnreachable, ModelFault."""
-        return await self._line.ask(call)
+    def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
+        """See host.Elsewhere."""
+        return self._line.begin(call, told)
+
+    def let_go(self) -> None:
+        """See host.Elsewhere: no connection is kept."""
 
     def look(self) -> int | None:
         """Memory that counts for this process by now; None once the container is gone."""

@@ -33,6 +33,9 @@ class _Replica:
     def short_way(self, call: Call, bodies: Sequence[bytes]) -> None:
         """It never answers at once."""
 
+    def begin(self, call: Call, watch: Stopwatch) -> None:
+        """Nor without a task."""
+
     async def invoke(self, call: Call, watch: Stopwatch) -> Answer:
         self.calls.append(call)
         if isinstance(self.outcome, Exception):

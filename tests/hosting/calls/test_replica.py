@@ -28,7 +28,7 @@ from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import IN_PLACE_S
 from service.hosting.cache.source import ModelKey, Prepared
 from service.hosting.calls.replica import CallLimits, InlineReplica
-from service.hosting.host import Answer, Call, Model, Traits
+from service.hosting.host import Answer, Call, Elsewhere, Model, Traits
 
 HANG_S = 20.0  # far above what any test takes: reached only by what hangs
 SOON_S = 0.05
@@ -42,7 +42,7 @@ def echo(call: Call) -> Answer:
 class FakeModel:
     def __init__(self, rig: "Rig") -> None:
         self._rig = rig
-        self.traits = Traits("a fake", 1, in_place=rig.in_place)
+        self.traits = Traits("a fake", 1, in_place=rig.in_place, elsewhere=rig.elsewhere)
 
     def interface(self) -> None:
         """It tells nothing."""
@@ -60,6 +60,7 @@ class Rig:
 
     def __init__(self, calls: ThreadPoolExecutor, loads: ThreadPoolExecutor, **options: Any) -> None:
         self.in_place = False
+        self.elsewhere: Elsewhere | None = None
         self.answer: Callable[[Call], Answer] = echo
         self.load_error: Exception | None = None
         self.may_load = threading.Event()

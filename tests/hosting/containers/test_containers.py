@@ -24,6 +24,7 @@ from service.hosting.containers.slots import Slots
 from service.hosting.host import Answer, Call
 from tests.conftest import wait_until
 from tests.harness.containers import model_host
+from tests.harness.lines import ask
 
 LIMIT_S = 60.0
 TALKS = """
@@ -115,7 +116,9 @@ def test_calls_at_once_are_answered_one_by_one_in_each_worker(containers: Contai
 
     async def many() -> list[Answer]:
         line = CallLine(lease.address, lease.workers)
-        return await asyncio.gather(*(line.ask(call(str(n))) for n in range(400)))
+        answers = await asyncio.gather(*(ask(line, call(str(n))) for n in range(400)))
+        line.close()
+        return answers
 
     assert [answer.body.decode() for answer in asyncio.run(many())] == [f"{n},{n}" for n in range(400)]
 

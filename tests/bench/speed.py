@@ -77,13 +77,14 @@ def _measure_scenario(
             note(f"{scenario.name}, {gateways} processes, {concurrency} at once, {number} of {rounds}")
             for server, family in families.items():
                 case = Case(gateways, scenario.name, concurrency, server)
-                burst = _burst(family, requests[server], concurrency, duration_s)
+                burst = burst_at(family, requests[server], concurrency, duration_s)
                 found.setdefault(case, []).append(burst)
     for server, family in families.items():
         check(family.port, requests[server])
 
 
-def _burst(family: Family, requests: tuple[Shot, ...], concurrency: int, duration_s: float) -> Round:
+def burst_at(family: Family, requests: tuple[Shot, ...], concurrency: int, duration_s: float) -> Round:
+    """Load for so long, and what the server used meanwhile. Raises WrongAnswers."""
     begun_s = family.cpu_s()
     burst = shoot(family.port, requests, concurrency, duration_s)
     used_s = family.cpu_s() - begun_s

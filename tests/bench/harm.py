@@ -192,7 +192,7 @@ def _kill_one(folder: Path, server: Family, name: str, find: Callable[[], psutil
     before, victim, begun_s = server.processes(), find(), time.monotonic()
     victim.kill()
     serves = wait_for(
-        lambda: not _alive([victim]) and len(server.processes()) >= len(before) and _is_whole(server)
+        lambda: not _alive([victim]) and _is_whole(server) and len(server.processes()) >= len(before)
     )
     took_s = time.monotonic() - begun_s
     kept = wait_for(lambda: not [each for each in _alive(before) if each not in server.processes()], 30.0)

@@ -33,6 +33,7 @@
     ├── LeaseLost                   another worker has taken over what this one was at
     ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── NotInstalled                packages cannot be installed, or not with this interpreter
+    ├── NotCompilable               there is no program for a model, or not for one of its making
     ├── RecordError                 a stream is not made of such records as it should be
     ├── PathError                   a JSONPath is not of the subset, or finds nothing
     ├── ClientGone                  the client left before its request was whole
@@ -311,3 +312,7 @@ class StartupError(SagebirdError):
 
 class StateUnreadable(StartupError):
     """The database is damaged, or something else than a database: no other start mends that."""
+
+
+class NotCompilable(SagebirdError):
+    """There is no program for an estimator, or not for one of its making; the text says why."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-Value = TypeVar("Value")
+Kept = TypeVar("Kept")
 Made = TypeVar("Made")
 
 
@@ -17,7 +17,7 @@ class BegunCall(Protocol):
         ...
 
 
-class Promise(Generic[Value]):
+class Promise(Generic[Kept]):
     """A value or an exception, for one who waits. For one event loop.
 
     It is handed on from layer to layer, each of which adds by `then` what it makes of the outcome; whoever
@@ -31,14 +31,14 @@ class Promise(Generic[Value]):
         self._outcome: Any = None
         self._is_kept = False
 
-    def keep(self, outcome: Value | Exception) -> None:
+    def keep(self, outcome: Kept | Exception) -> None:
         """The outcome is there. To be called once; raises nothing."""
         self._outcome, self._is_kept = outcome, True
         for step in self._steps:
             self._take(step)
         self._steps.clear()
 
-    def then(self, step: Callable[[Value | Exception], Made | Exception]) -> "Promise[Made]":
+    def then(self, step: Callable[[Kept | Exception], Made | Exception]) -> "Promise[Made]":
         """The same promise, of what `step` makes of the outcome; what it raises is the outcome then."""
         if self._is_kept:
             self._take(step)
@@ -46,9 +46,9 @@ class Promise(Generic[Value]):
             self._steps.append(step)
         return cast("Promise[Made]", self)
 
-    def __await__(self) -> Generator[Any, None, Value]:
+    def __await__(self) -> Generator[Any, None, Kept]:
         """The value, or the exception raised."""
-        future: asyncio.Future[Value] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
         self.then(partial(fulfil, future))
         try:
             return (yield from future)
@@ -62,7 +62,7 @@ class Promise(Generic[Value]):
             self._outcome = error
 
 
-def fulfil(future: "asyncio.Future[Value]", outcome: Value | Exception) -> None:
+def fulfil(future: "asyncio.Future[Kept]", outcome: Kept | Exception) -> None:
     """Tell who awaits a future, if somebody still does."""
     if future.done():
         return

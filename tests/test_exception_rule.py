@@ -29,6 +29,7 @@ BROAD: Mapping[str, str] = MappingProxyType(
         "hosting/cache/*": "the model's own code, while it is loaded or compiled",
         "hosting/calls/*": "the outcome of one call among those that were joined",
         "hosting/programs/compiled.py": "a program that fails: the estimator goes on and answers for it",
+        "hosting/programs/encoders.py": "the encoder itself, asked word by word",
         "hosting/runtimes/*": "the model's own code, which may raise whatever it likes",
         "hosting/footprint.py": "the model's own code, run by pickling",
         "jobs/worker.py": "a loop that must outlive one bad task",

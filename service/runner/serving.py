@@ -44,7 +44,7 @@ class WrittenAnswer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """The head of requests: the names of `headers` are as they were sent, those of `plain` in lower case.
 
     It may be that of many requests, and is not to be changed.
@@ -61,7 +61,7 @@ class Head(NamedTuple):
 class Request(NamedTuple):
     """What was read."""
 
-    head: Head
+    head: RequestHead
     body: bytes
 
 
@@ -190,7 +190,7 @@ def _read(connection: Socket, received: bytes) -> tuple[Request | None, bytes]:
     return (Request(head, body) if len(body) == head.length else None), received[after:]
 
 
-def _read_head(data: bytes) -> Head:
+def _read_head(data: bytes) -> RequestHead:
     first, *lines = data.decode("latin-1").split("\r\n")
     headers = {}
     for line in lines:
@@ -199,7 +199,7 @@ def _read_head(data: bytes) -> Head:
     plain = {name.lower(): value for name, value in headers.items()}
     stays = headers.pop("Connection", "") == "keep-alive"
     method, path, _ = first.split(" ", 2)
-    return Head(method, path, headers, plain, int(plain.get("content-length", "0")), stays)
+    return RequestHead(method, path, headers, plain, int(plain.get("content-length", "0")), stays)
 
 
 _known_head = lru_cache(_MOST_KNOWN)(_read_head)

@@ -8,7 +8,7 @@ from typing import Protocol
 from service.errors import Unavailable
 
 
-class Place(Protocol):
+class InLine(Protocol):
     """Who stands in line, as a future or like one."""
 
     def done(self) -> bool:
@@ -29,7 +29,7 @@ class Gate:
         self.inside = 0
         self._limit = limit
         self._queue = queue
-        self._line: deque[Place] = deque()
+        self._line: deque[InLine] = deque()
 
     @property
     def waiting(self) -> int:
@@ -54,7 +54,7 @@ class Gate:
                 self.leave_line(place)
             raise
 
-    def let_in(self, place: Place) -> bool:
+    def let_in(self, place: InLine) -> bool:
         """Whether there is room at once; else it is told once there is. Needs one `leave`, or `leave_line`.
 
         Raises:
@@ -67,7 +67,7 @@ class Gate:
         self._line.append(place)
         return False
 
-    def leave_line(self, place: Place) -> None:
+    def leave_line(self, place: InLine) -> None:
         """It waits no longer."""
         with suppress(ValueError):  # it was passed over already
             self._line.remove(place)

@@ -20,7 +20,7 @@ class Gone(ModelUnreachable):
         self.entry = entry
 
 
-class Keeper(Protocol):
+class CallKeeper(Protocol):
     """What all such calls of one replica share."""
 
     deadlines: Deadlines
@@ -51,7 +51,7 @@ class CallElsewhere:
 
     def __init__(
         self,
-        keeper: Keeper,
+        keeper: CallKeeper,
         entry: Entry,
         gate: Gate,
         elsewhere: Elsewhere,
@@ -79,11 +79,11 @@ class CallElsewhere:
             self.set_result(None)
 
     def done(self) -> bool:
-        """See gate.Place."""
+        """See gate.InLine."""
         return self._told is None
 
     def set_result(self, _place: None, /) -> None:
-        """See gate.Place."""
+        """See gate.InLine."""
         self._is_inside = True
         self._watch.start()
         self._begun = self._elsewhere.begin(self._call, self._answered)

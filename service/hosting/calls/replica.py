@@ -287,11 +287,11 @@ class InlineReplica:
         task.add_done_callback(partial(_keep_by, promise))
 
     def release(self, entry: Entry) -> None:
-        """See elsewhere.Keeper."""
+        """See elsewhere.CallKeeper."""
         self._cache.release(entry)
 
     def late(self, entry: Entry) -> ModelTimeout:
-        """See elsewhere.Keeper."""
+        """See elsewhere.CallKeeper."""
         return ModelTimeout(f"Model {entry.key.name} gave no answer within {self._timeout_s:g} seconds.")
 
     def _batcher(self, entry: Entry, gate: Gate) -> Batcher:

@@ -25,7 +25,7 @@ _KEPT_S: Final = 0.5  # without a call; at most twice as long
 _FULL_S: Final = 0.002  # to wait where more connections than the system keeps are in line
 
 
-class Asked:
+class Begun:
     """A call in line or at a worker."""
 
     __slots__ = ("_told", "connection", "request")
@@ -65,15 +65,15 @@ class CallLine:
         self._workers = workers
         self._kept_s = kept_s
         self._sweeping: asyncio.TimerHandle | None = None
-        self._waiting: deque[Asked] = deque()
+        self._waiting: deque[Begun] = deque()
         self._connections: list[_Connection] = []
 
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Asked:
+    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Begun:
         """Have one call answered; `told` hears later what came of it, see host.Elsewhere.
 
         That may be ModelDied: its process ended.
         """
-        asked = Asked(written(call, b"keep-alive"), told)
+        asked = Begun(written(call, b"keep-alive"), told)
         self._waiting.append(asked)
         self.serve()
         return asked
@@ -89,7 +89,7 @@ class CallLine:
                 return
             connection.send(self._waiting.popleft())
 
-    def take_back(self, calls: Iterable[Asked]) -> None:
+    def take_back(self, calls: Iterable[Begun]) -> None:
         """Put calls that no worker had begun first in line again; the last of them comes first."""
         self._waiting.extendleft(calls)
 
@@ -156,7 +156,7 @@ class _Connection:
     def __init__(self, line: CallLine, address: str) -> None:
         self._line = line
         self._loop = asyncio.get_running_loop()
-        self._calls: deque[Asked] = deque()
+        self._calls: deque[Begun] = deque()
         self._sent = 0
         self._is_old = False
         self._unsent = b""
@@ -175,7 +175,7 @@ class _Connection:
         """Calls that it may not take beyond `_DEPTH`; one that has had its share takes no more."""
         return len(self._calls) if self._sent < _MOST_CALLS and not self._unsent else _DEPTH
 
-    def send(self, asked: Asked) -> None:
+    def send(self, asked: Begun) -> None:
         """Send a call; at most `_DEPTH` at once."""
         self._calls.append(asked)
         self._sent += 1
@@ -196,7 +196,7 @@ class _Connection:
             self._unsent = request[sent:]
             self._loop.add_writer(self._socket, self._write)
 
-    def give_up(self, asked: Asked) -> None:
+    def give_up(self, asked: Begun) -> None:
         """Nobody waits for this call any more: if a worker is at it, that one hears of it."""
         if self._calls and self._calls[0] is asked:
             self._end(None)

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.compiled import NotForPrograms
 from service.hosting.programs.domain import LIMIT, Domain
-from service.hosting.programs.program import NotCompilable
 from service.media.readers import Matrix
 
 GAP: Final = 0

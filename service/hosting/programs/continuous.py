@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.program import (
     Methods,
-    NotCompilable,
     classify,
     flat,
     multiply,

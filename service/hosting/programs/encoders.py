@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.blocks import (
     Block,
@@ -22,7 +23,6 @@ from service.hosting.programs.blocks import (
     merged,
 )
 from service.hosting.programs.compiled import NotForPrograms
-from service.hosting.programs.program import NotCompilable
 from service.media.readers import Matrix
 
 _MOST_ASKED: Final = 256

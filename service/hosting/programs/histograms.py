@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.compiled import NotForPrograms
 from service.hosting.programs.domain import Domain
-from service.hosting.programs.program import Methods, NotCompilable, by_rows, classify, taking
+from service.hosting.programs.program import Methods, by_rows, classify, taking
 from service.hosting.programs.trees import CELLS_AT_ONCE, MANY_ROWS, MAX_BYTES, add_up, choose_tree
 
 _WHOLE = 2.0**53

@@ -6,18 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
-from service.hosting.programs.program import (
-    Methods,
-    NotCompilable,
-    classify,
-    expit,
-    multiply,
-    softmax,
-    two_sided,
-)
+from service.hosting.programs.program import Methods, classify, expit, multiply, softmax, two_sided
 
-Head = Callable[[Any, Step], Methods]
+Link = Callable[[Any, Step], Methods]
 """What a linear model makes of its scores, which some step works out."""
 
 
@@ -99,7 +92,7 @@ _REGRESSORS = (
     "MultiTaskElasticNetCV",
 )
 
-HEADS: Mapping[str, Head] = MappingProxyType(
+HEADS: Mapping[str, Link] = MappingProxyType(
     {
         **dict.fromkeys(_REGRESSORS, _regressor),
         "SGDRegressor": _flat_regressor,
@@ -121,7 +114,7 @@ HEADS: Mapping[str, Head] = MappingProxyType(
 """A method that only some of these have is dropped for the others, see programs.build."""
 
 
-def _dense(head: Head) -> Callable[[Any], Methods]:
+def _dense(head: Link) -> Callable[[Any], Methods]:
     return lambda estimator: head(estimator, _scores(estimator))
 
 

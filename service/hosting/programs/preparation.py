@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs import rows as programs_rows
 from service.hosting.programs.blocks import (
     Block,
@@ -25,7 +26,6 @@ from service.hosting.programs.blocks import (
     together,
 )
 from service.hosting.programs.encoders import encode
-from service.hosting.programs.program import NotCompilable
 from service.media.readers import Matrix
 
 Prepare = Callable[[Any, Blocks, Words], Blocks]

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs import sparse as programs_sparse
 from service.hosting.programs import table as programs
 from service.hosting.programs.agreement import Step, check, quiet
@@ -30,7 +31,7 @@ from service.hosting.programs.compiled import NotForPrograms
 from service.hosting.programs.domain import Domain, Wide, bare, domain_of
 from service.hosting.programs.preparation import prepare
 from service.hosting.programs.probes import boundary_rows, neighbours, parts_of, probe_rows, thresholds_of
-from service.hosting.programs.program import Methods, NotCompilable
+from service.hosting.programs.program import Methods
 from service.media.readers import Matrix
 
 Restore = Callable[[Words, Matrix], Any]

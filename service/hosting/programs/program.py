@@ -13,10 +13,6 @@ Methods = dict[str, Step]
 """Programs by the name of the method that they stand for."""
 
 
-class NotCompilable(Exception):
-    """There is no program for an estimator, or not for one of its making; the text says why."""
-
-
 def multiply(rows: Any, weights: Any) -> Any:
     """The product of each request's rows with weights, as of that request alone, in the same memory order."""
     if rows.ndim == 2:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
-from service.hosting.programs.program import Methods, NotCompilable, multiply, only_single
+from service.hosting.programs.program import Methods, multiply, only_single
 
 
 def _transform(step: Step) -> Methods:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.linear import HEADS
-from service.hosting.programs.program import Methods, NotCompilable
+from service.hosting.programs.program import Methods
 
 
 def build(estimator: Any) -> Methods:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs import continuous as programs_continuous
 from service.hosting.programs import histograms as programs_histograms
 from service.hosting.programs import linear as programs_linear
@@ -23,14 +24,7 @@ from service.hosting.programs import texts as programs_texts
 from service.hosting.programs import trees as programs_trees
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.probes import parts_of
-from service.hosting.programs.program import (
-    Methods,
-    NotCompilable,
-    check_plain,
-    classify,
-    only_single,
-    stackable,
-)
+from service.hosting.programs.program import Methods, check_plain, classify, only_single, stackable
 
 _NODE_BYTES = 64
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.compiled import NotForPrograms
 from service.hosting.programs.continuous import bayes
 from service.hosting.programs.domain import Domain
 from service.hosting.programs.linear import HEADS
-from service.hosting.programs.program import Methods, NotCompilable, taking
+from service.hosting.programs.program import Methods, taking
 
 _VECTORIZERS = frozenset({"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"})
 _OF_ONES_OWN = ("preprocessor", "tokenizer")  # functions, where they are given

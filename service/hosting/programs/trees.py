@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.domain import Domain, Wide
-from service.hosting.programs.program import Methods, NotCompilable, by_rows, classify, taking
+from service.hosting.programs.program import Methods, by_rows, classify, taking
 
 _NO_CHILD = -1
 CELLS_AT_ONCE = 2**17

@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.errors import BadPayload
+from service.errors import BadPayload, NotCompilable
 from service.hosting.programs.blocks import GAP, STRANGER, UNKNOWN, Words
-from service.hosting.programs.program import NotCompilable
 from service.hosting.runtimes.columns import DType, FittedColumn
 from service.hosting.runtimes.reading import Reading, frame_of
 from service.media.readers import Matrix

@@ -8,7 +8,7 @@ from service.errors import ModelFailure
 from service.hosting.artifacts.requirements import missing_requirements
 from service.hosting.containers.calls import ask_blocking
 from service.hosting.containers.lease import Lease
-from service.hosting.containers.line import Asked, CallLine
+from service.hosting.containers.line import Begun, CallLine
 from service.hosting.containers.opener import Containers
 from service.hosting.containers.spec import Loaded
 from service.hosting.footprint import SMALLEST_BYTES
@@ -48,7 +48,7 @@ class _OtherProcess:
         self._program = program
         self._line = CallLine(lease.address, lease.workers)
 
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Asked:
+    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Begun:
         """See host.Elsewhere."""
         return self._line.begin(call if self._program is None else self._program.call(call), told)
 

@@ -16,14 +16,13 @@ import joblib
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from service.errors import BadPayload, ModelFailure, ModelFault, NotAcceptable
+from service.errors import BadPayload, ModelFailure, ModelFault, NotAcceptable, NotCompilable
 from service.hosting.artifacts.unpacked import UNLIMITED, Room
 from service.hosting.programs import prepared
 from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Joined, Quick, answers_by_row
 from service.hosting.programs.domain import bare
 from service.hosting.programs.probes import parts_of
-from service.hosting.programs.program import NotCompilable
 from service.hosting.programs.trees import merged_in
 from service.hosting.runtimes.coding import Coding
 from service.hosting.runtimes.drift import drift_sentences, ignore_missing_names, listen

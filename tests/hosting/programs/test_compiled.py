@@ -40,10 +40,11 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from service.errors import NotCompilable
 from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Compiling, Joined, NotForPrograms, Quick, Verdict, compile_model
 from service.hosting.programs.probes import probe_rows
-from service.hosting.programs.program import NotCompilable, check_plain, only_single, stackable
+from service.hosting.programs.program import check_plain, only_single, stackable
 from service.hosting.runtimes.row_wise import is_row_wise
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept

@@ -16,11 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from service.errors import BadPayload
+from service.errors import BadPayload, NotCompilable
 from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Joined, Quick, compile_model
 from service.hosting.programs.domain import Domain, Wide, domain_of, widened
-from service.hosting.programs.program import NotCompilable
 from service.hosting.programs.speeds import faster_for
 from service.hosting.runtimes.sklearn import SklearnModel
 from service.media.codec import Accept

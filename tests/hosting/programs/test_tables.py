@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.hosting.programs.program import NotCompilable
+from service.errors import NotCompilable
 from service.hosting.runtimes.sklearn import SklearnModel
 from tests.hosting.programs.table_sweep import asked_of, hold, pair_of
 from tests.hosting.programs.tables import BRIEF, CASES, NOT_COMPILED, POSITIONS, fit

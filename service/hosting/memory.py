@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import mmap
 import sys
 import threading
 import weakref
@@ -83,9 +84,17 @@ def _take_room(size_bytes: int) -> list[int]:
     taken: list[int] = []
     while len(taken) < _MOST_TAKEN and (address := libc.malloc(size_bytes)):
         taken.append(address)
-        if ctypes.c_size_t.from_address(address - ctypes.sizeof(ctypes.c_size_t)).value & _IS_MAPPED:
+        if has_own_mapping(address):
             break
     return taken
+
+
+def has_own_mapping(address: int) -> bool:
+    """Whether the block of memory that begins there has a mapping of its own, which ends when it is freed."""
+    word_bytes = ctypes.sizeof(ctypes.c_size_t)
+    if address % mmap.PAGESIZE != 2 * word_bytes:
+        return False
+    return bool(ctypes.c_size_t.from_address(address - word_bytes).value & _IS_MAPPED)
 
 
 def _free(taken: list[int]) -> None:

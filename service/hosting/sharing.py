@@ -28,7 +28,7 @@ import numpy.typing as npt
 import orjson
 
 from service.hosting.footprint import arrays_of
-from service.hosting.memory import BLOCKS
+from service.hosting.memory import BLOCKS, has_own_mapping
 
 _PAGE: Final = mmap.PAGESIZE
 _LEAST_BYTES: Final = 1 << 16
@@ -144,6 +144,8 @@ class SharedArrays:
 
     def _exchange(self, buffer: pickle.PickleBuffer, ours: "_Pages") -> int:
         array = np.frombuffer(buffer.raw(), np.uint8)
+        if not has_own_mapping(_address(array)):
+            return 0  # pages of the heap stay when it is freed, and would keep the whole file
         begin = -_address(array) % _PAGE
         size_bytes = (len(array) - begin) // _PAGE * _PAGE
         if size_bytes < _LEAST_BYTES or not self._left:

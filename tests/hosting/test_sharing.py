@@ -213,6 +213,15 @@ def test_small_arrays_and_small_models_stay_as_they_are(opened: Open, store: Arr
     assert ArrayStore(store.folder, MIB, 2).part_of(4 * MIB) == 2 * MIB
 
 
+def test_what_lies_in_the_heap_stays_as_it_is(store: ArrayStore) -> None:
+    """What is freed there is used again, so that its pages never go, nor would the file below them."""
+    array = np.full(100_000, 1, np.uint8)
+    with store.open("one", told_nobody) as arrays:
+        assert arrays.exchange([array]) == 0
+        assert arrays.exchange([np.full(100_000, 1, np.uint8)]) > 0
+    arrays.close()
+
+
 def test_a_model_may_take_what_all_that_share_it_may(opened: Open, tmp_path: Path) -> None:
     model = opened(flat(1.0, 5 * MIB), budget=4 * MIB)
     assert model.traits.size_bytes < 4 * MIB

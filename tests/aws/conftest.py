@@ -257,7 +257,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -
         endpoints:
           actor: {variants: {v: {model: actor}}}
           stuck: {variants: {v: {model: stuck}}}
-          busy: {variants: {v: {model: busy}}}
+          busy: {variants: {v: {model: busy, environment: {SAGEMAKER_MODEL_SERVER_WORKERS: '1'}}}}
           many: {variants: {all: {models: many}}}
         """
     )

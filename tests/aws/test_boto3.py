@@ -1,8 +1,8 @@
 """The runtime API as real boto3 sees it: headers both ways, and every error of contract B.4 that applies."""
 
 import json
-import threading
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.aws.conftest import ACCOUNT, CASES, Case, Stage, case_body, model_error
-from tests.conftest import RunningServer, wait_until
+from tests.conftest import RunningServer
 from tests.harness import web
 
 _KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
@@ -52,22 +52,24 @@ def test_each_error_reaches_boto3_with_code_message_and_members(
 
 @pytest.mark.provenance("documented")
 def test_a_full_queue_is_service_unavailable(stage: Stage, runtime: Any) -> None:
-    gates = [stage.folder / "busy-1", stage.folder / "busy-2"]
-    calls = [
-        threading.Thread(target=stage.server.invoke, args=("busy", json.dumps({"wait_for": str(gate)})))
-        for gate in gates
-    ]
-    for call in calls:
-        call.start()
-    try:
-        wait_until(lambda: all(Path(f"{gate}.reached").exists() for gate in gates))
-        with pytest.raises(ClientError) as caught:
-            runtime.invoke_endpoint(EndpointName="busy", Body=b"{}")
-    finally:
-        for gate in gates:
+    gate = stage.folder / "busy-gate"
+    body = json.dumps({"wait_for": str(gate)})
+
+    def ask() -> bytes:
+        found: bytes = runtime.invoke_endpoint(EndpointName="busy", Body=body)["Body"].read()
+        return found
+
+    # The model's one worker takes two calls, that which it is at and the next one; nobody may stand in line.
+    with ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(ask) for _ in range(3)]
+        try:
+            done, taken = wait(calls, 30, FIRST_COMPLETED)
+        finally:
             gate.touch()
-        for call in calls:
-            call.join(30)
+    (refused,) = done
+    assert all(json.loads(call.result())["content_type"] for call in taken)
+    with pytest.raises(ClientError) as caught:
+        refused.result()
     assert caught.value.response["Error"]["Code"] == "ServiceUnavailable"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
 

@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFailure, ModelNotFound, ModelTimeout, Unavailable
-from service.hosting.containers.opener import Containers
+from service.hosting.containers.opener import WORKERS, Containers
 from service.hosting.host import Answer, Call, Host, invoke_whole
 from tests.contracts.hosts import HOSTS, Bounds, OpenHost
 
@@ -344,16 +344,19 @@ def test_calls_beyond_the_line_are_refused_at_once(opened: Opened) -> None:
     async def test() -> None:
         async with opened(concurrency=1, queue=1) as it:
             waiting = it.put_waiting("waits")
-            replica, call = it.host.replica(ModelSource("waits")), Call(b"", "text/csv", None)
+            # Its one worker takes two calls, that which it is at and the next one; a third stands in line.
+            source = ModelSource("waits", environment=((WORKERS, "1"),))
+            replica, call = it.host.replica(source), Call(b"", "text/csv", None)
             runs = asyncio.create_task(invoke_whole(replica, call))
             await waiting.begun()
-            found = [asyncio.create_task(invoke_whole(replica, call)) for _ in range(2)]
-            done, (stands,) = await asyncio.wait(found, return_when=asyncio.FIRST_COMPLETED)
+            found = [asyncio.create_task(invoke_whole(replica, call)) for _ in range(3)]
+            done, stand = await asyncio.wait(found, return_when=asyncio.FIRST_COMPLETED)
             assert [type(each.exception()) for each in done] == [Unavailable]
+            for _ in stand:
+                await waiting.go()
+                await waiting.begun()
             await waiting.go()
-            await waiting.begun()
-            await waiting.go()
-            assert [(await each).body for each in (runs, stands)] == [b"went on"] * 2
+            assert [(await each).body for each in (runs, *stand)] == [b"went on"] * 3
 
     run(test)
 

@@ -3,14 +3,19 @@
 The pages of docs/howto/ are followed in test_howtos.py, so that two processes share the work.
 """
 
+import ast
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_group
 
+from service.cli import make_app
 from tests.conftest import ROOT, RunningServer
 from tests.docs.conftest import ORIGIN, check_page
 from tests.docs.markdown import read_blocks
@@ -21,13 +26,15 @@ from tests.harness import web
 
 HOWTOS = ROOT / "docs" / "howto"
 WEB_PAGE = HOWTOS / "web-page.md"
+AWS_PAGE = HOWTOS / "aws-cli.md"  # whose commands test_howtos.py runs
+IMAGES = HOWTOS / "images.md"  # whose commands need a Docker engine
 CARDS = sorted(path.parent.name for path in (ROOT / "models").glob("*/README.md"))
 SHELL_LINES = [
     pytest.param(line, id=f"{name_of(page)}: {line}")
     for page in PAGES
     for block in read_blocks(page)
     if block.language == "sh"
-    for line in block.text.splitlines()
+    for line in re.sub(r"\\\n\s*", "", block.text).splitlines()
 ]
 
 
@@ -85,7 +92,77 @@ def test_what_a_page_sets_up_is_there(line: str) -> None:
         case [".", script]:
             assert script == ".venv/bin/activate"  # made by make serve
         case _:
+            _check_for_images(line, words)
+
+
+def _check_for_images(line: str, words: list[str]) -> None:
+    """A line that needs an image of somebody's is one that its tools take, and fits the rest of its page."""
+    match words:
+        case ["docker", "build", "--tag", image, folder]:
+            _check_build(image, folder)
+        case ["mkdir", "-p", folder, "&&", "echo", _, ">", file]:
+            _check_data(folder, Path(file))
+        case ["sagebird", command, *_]:
+            given = shlex.split(line)[2:]
+            get_group(make_app(command)).commands[command].make_context(command, given)  # fails if it may not
+        case ["curl", url, "-d", _]:
+            (endpoint,) = re.findall(r"^localhost:8080/endpoints/([\w-]+)/invocations$", url)
+            assert f" --name {endpoint} " in IMAGES.read_text(encoding="utf-8")
+        case ["export"]:
+            followed = AWS_PAGE.read_text(encoding="utf-8")
+            assert all(f" {name}=" in followed for name in re.findall(r" (\w+)=", line))
+        case ["aws", *_]:
+            _check_aws(shlex.split(line)[1:])
+        case _:
             pytest.fail(f"nothing checks this line: {line}")
+
+
+def _check_build(image: str, folder: str) -> None:
+    """The page has each file that the image is built of, which answers what it must, and serves it."""
+    page = IMAGES.read_text(encoding="utf-8")
+    texts = {block.language: block.text for block in read_blocks(IMAGES)}
+    copied = re.findall(r"^COPY (\S+) ", texts["dockerfile"], re.MULTILINE)
+    routes = [
+        (call.func.attr, ast.literal_eval(call.args[0]))
+        for function in ast.parse(texts["py"]).body
+        if isinstance(function, ast.FunctionDef)
+        for call in function.decorator_list
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+    ]
+
+    assert copied == ["app.py"]
+    assert all(f"`{folder}/{name}`:\n" in page for name in ("Dockerfile", *copied))
+    assert routes == [("get", "/ping"), ("post", "/invocations")]
+    assert "0.0.0.0:8080" in texts["dockerfile"]
+    assert "/usr/local/bin/serve" in texts["dockerfile"]
+    assert f"--image {image}\n" in page
+    assert f"Image={image}," in page
+
+
+def _check_data(folder: str, file: Path) -> None:
+    """A model's file that is written lies where the page serves it from, and is what its program reads."""
+    page = IMAGES.read_text(encoding="utf-8")
+    bucket, is_bucket = folder.removeprefix("data/s3/"), folder.startswith("data/s3/")
+
+    assert file.parent == Path(folder)
+    assert f'"/opt/ml/model/{file.name}"' in page
+    assert (f"ModelDataUrl=s3://{bucket}/\n" if is_bucket else f"sagebird deploy {folder} ") in page
+
+
+def _check_aws(arguments: list[str]) -> None:
+    """The aws CLI finds no fault with a command before it looks for a server, and there is none."""
+    nowhere = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "y",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    command = [str(Path(sys.executable).parent / "aws"), *arguments]
+
+    found = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=60)
+
+    assert "Could not connect to the endpoint URL" in found.stderr, found.stderr
 
 
 def _check_compose(asked: list[str]) -> None:

@@ -34,6 +34,7 @@ def say(event, role):
 
 def wait(role):
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    Path(f"{role}.started").touch()
     say("started", role)
     signal.sigwait([signal.SIGTERM])
     return 0
@@ -80,6 +81,12 @@ def unreadable():
 
 
 def blind():
+    unreadable()
+
+
+def blind_beside():
+    while not Path("busy.started").exists():  # it would be ended before it can be asked to finish
+        time.sleep(0.01)
     unreadable()
 
 
@@ -151,7 +158,7 @@ if "mute" in names:
     sys.stdout.close()
 
 before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
-serving = ("blind", "steady")
+serving = ("blind", "blind_beside", "steady")
 roles = [Role(name, globals()[name], 0.5 if name == "late" else 0.0, name in serving) for name in names]
 code = Supervisor(roles, drain_s, lambda: say("closing", "family"), healthy_s).run()
 after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGCHLD)
@@ -423,7 +430,7 @@ def test_a_closed_output_stops_nobody(start: StartFamily) -> None:
 
 
 def test_a_family_of_which_none_can_read_the_state_ends(start: StartFamily) -> None:
-    family = start("blind", "busy", "late")
+    family = start("blind_beside", "busy", "late")
     family.wait_for("started", "busy")
     assert family.process.stdin is not None
     family.process.stdin.close()

@@ -5,7 +5,7 @@ with the other gateways, and whoever connects next gets the next one that is fre
 connection is closed, lest the others wait for ever. One that has no call to send is kept for a moment, for to
 connect costs as much as a call; its worker takes its leave where somebody else connects meanwhile, and what
 had not reached it by then is sent elsewhere. One call more than a worker is at may lie in its socket, so that
-it need not wait for us.
+it need not wait for us. If it lies there for long it is called back: nobody waits for what hangs before him.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from service.hosting.host import Call, Outcome
 _DEPTH: Final = 2
 _MOST_CALLS: Final = 64  # of one connection
 _KEPT_S: Final = 0.5  # without a call; at most twice as long
+_STUCK_S: Final = 0.05  # behind another call; at most twice as long
 _FULL_S: Final = 0.002  # to wait where more connections than the system keeps are in line
 
 
@@ -56,15 +57,20 @@ class Begun:
 class CallLine:
     """Where calls of one container wait for a worker; each gets its own answer."""
 
-    def __init__(self, address: str, workers: int, kept_s: float = _KEPT_S) -> None:
+    def __init__(
+        self, address: str, workers: int, kept_s: float = _KEPT_S, stuck_s: float = _STUCK_S
+    ) -> None:
         """`address` is the container's socket; so many `workers` take calls there at once.
 
-        Connections are kept for `kept_s` where no call waits for them.
+        Connections are kept for `kept_s` where no call waits for them. A call that lies behind another one
+        for `stuck_s`, at most twice as long, is called back.
         """
         self._address = address
         self._workers = workers
         self._kept_s = kept_s
+        self._stuck_s = stuck_s
         self._sweeping: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         self._waiting: deque[Begun] = deque()
         self._connections: list[_Connection] = []
 
@@ -88,6 +94,8 @@ class CallLine:
             if connection is None:
                 return
             connection.send(self._waiting.popleft())
+            if connection.is_ahead and self._looking is None:
+                self._looking = asyncio.get_running_loop().call_later(self._stuck_s, self._look)
 
     def take_back(self, calls: Iterable[Begun]) -> None:
         """Put calls that no worker had begun first in line again; the last of them comes first."""
@@ -113,6 +121,15 @@ class CallLine:
             connection.age()
         if self._connections:
             self.keep()
+
+    def _look(self) -> None:
+        """Call back what has lain behind the same call since this was done last."""
+        self._looking = None
+        for connection in tuple(self._connections):
+            connection.call_back()
+        self.serve()
+        if self._looking is None and any(each.is_ahead for each in self._connections):
+            self._looking = asyncio.get_running_loop().call_later(self._stuck_s, self._look)
 
     def leave(self, connection: "_Connection") -> None:
         """A connection is closed."""
@@ -151,7 +168,10 @@ class CallLine:
 class _Connection:
     """One connection, and the calls that were sent over it, in their order."""
 
-    __slots__ = ("_calls", "_is_old", "_line", "_loop", "_reply", "_sent", "_socket", "_unsent")
+    __slots__ = (
+        *("_at", "_calls", "_doubtful", "_is_old", "_line"),
+        *("_loop", "_reply", "_sent", "_socket", "_unsent"),
+    )
 
     def __init__(self, line: CallLine, address: str) -> None:
         self._line = line
@@ -159,6 +179,8 @@ class _Connection:
         self._calls: deque[Begun] = deque()
         self._sent = 0
         self._is_old = False
+        self._at: Begun | None = None  # the call that it was at with another behind, when that was looked at
+        self._doubtful: Begun | None = None  # a call that was called back, perhaps too late
         self._unsent = b""
         self._reply = Incoming()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -195,6 +217,45 @@ class _Connection:
         if sent < len(request):
             self._unsent = request[sent:]
             self._loop.add_writer(self._socket, self._write)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a call lies behind the one that its worker is at."""
+        return len(self._calls) >= _DEPTH and self._doubtful is None
+
+    def call_back(self) -> None:
+        """Call back what lay behind the same call when this was asked last.
+
+        A worker that has answered looks whether its caller has hung up before it begins the next call that it
+        has received (runner/serving). So it will not begin it if it had not answered by the time when this
+        end said that nothing more comes.
+        """
+        if not self.is_ahead:
+            self._at = None
+        elif self._calls[0] is not self._at:
+            self._at = self._calls[0]
+        elif not self._has_news():
+            self._sent = _MOST_CALLS
+            self._unsent = b""
+            self._loop.remove_writer(self._socket)
+            with suppress(OSError):  # which the reader hears of
+                self._socket.shutdown(socket.SHUT_WR)
+            if self._has_news():  # the worker was quicker: it has begun the call, or takes its leave
+                self._doubtful = self._calls[-1]
+                return
+            asked = self._calls.pop()
+            asked.connection = None
+            self._line.take_back((asked,))
+
+    def _has_news(self) -> bool:
+        """Whether something has come that was not read yet, the end included."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
 
     def give_up(self, asked: Begun) -> None:
         """Nobody waits for this call any more: if a worker is at it, that one hears of it."""
@@ -236,7 +297,8 @@ class _Connection:
             while whole and self._calls:
                 whole = self._settle()
         except ModelFault as fault:
-            self._end(fault)
+            called_back = isinstance(fault, ModelDied) and self._calls and self._calls[0] is self._doubtful
+            self._end(None if called_back else fault)
             return
         if self._reply.is_farewell:
             self._end(None)

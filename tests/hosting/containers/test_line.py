@@ -90,8 +90,8 @@ def run(test: Coroutine[object, object, None]) -> None:
 
 
 def line_to(workers: Workers, number: int) -> CallLine:
-    """One that keeps no connection without calls."""
-    return CallLine(workers.address, number, kept_s=0.0)
+    """One that keeps no connection without calls, and calls none back."""
+    return CallLine(workers.address, number, kept_s=0.0, stuck_s=LIMIT_S)
 
 
 def send(line: CallLine, *bodies: str) -> "list[asyncio.Task[Answer]]":
@@ -169,6 +169,44 @@ def test_a_call_that_is_given_up_leaves_its_worker_and_the_one_behind_goes_to_an
         assert await worker.take() == b"end"  # and nobody waits for it there
         await another.answer(b"B")
         assert (await second).body == b"B"
+
+    run(test())
+
+
+def test_what_lies_behind_a_call_that_hangs_goes_to_a_worker_that_is_free(workers: Workers) -> None:
+    async def test() -> None:
+        line = CallLine(workers.address, 2, kept_s=0.0, stuck_s=0.01)
+        hanging, second, behind = send(line, "a", "b", "c")
+        one, two = await workers.accept(), await workers.accept()
+        assert [await one.take(), await two.take()] == [b"a", b"b"]
+        assert await one.take() == b"c"  # it lies in its socket,
+        assert await one.take() == b"end"  # and is called back
+        await two.answer(b"B")
+        assert (await second).body == b"B"
+        free = two if await two.take() == b"c" else await workers.accept()
+        if free is not two:
+            assert await free.take() == b"c"
+        await free.answer(b"C")
+        assert (await behind).body == b"C"
+        await one.answer(b"A")
+        assert (await hanging).body == b"A"
+
+    run(test())
+
+
+def test_what_a_worker_has_begun_is_not_called_back(workers: Workers) -> None:
+    async def test() -> None:
+        line = CallLine(workers.address, 1, kept_s=0.0, stuck_s=0.01)
+        calls = send(line, "a", "b", "c")
+        worker = await workers.accept()
+        for text in (b"a", b"b", b"c"):
+            got = await worker.take()
+            if got == b"end":  # called back, as the test was slow: it comes anew
+                worker = await workers.accept()
+                got = await worker.take()
+            assert got == text
+            await worker.answer(text.upper())
+        assert [answer.body for answer in await asyncio.gather(*calls)] == [b"A", b"B", b"C"]
 
     run(test())
 
@@ -293,7 +331,7 @@ def test_answers_that_come_together_or_in_parts_are_each_callers_own(workers: Wo
 
 def kept(workers: Workers, number: int = 1) -> CallLine:
     """One that keeps its connections for longer than any test takes."""
-    return CallLine(workers.address, number, kept_s=2 * LIMIT_S)
+    return CallLine(workers.address, number, kept_s=2 * LIMIT_S, stuck_s=LIMIT_S)
 
 
 async def answered(worker: Worker, call: "asyncio.Task[Answer]") -> bytes:
@@ -334,7 +372,7 @@ def test_who_closes_a_line_lets_calls_end(workers: Workers) -> None:
 
 def test_a_connection_is_not_kept_for_long(workers: Workers) -> None:
     async def test() -> None:
-        line = CallLine(workers.address, 1, kept_s=0.01)
+        line = CallLine(workers.address, 1, kept_s=0.01, stuck_s=LIMIT_S)
         (call,) = send(line, "a")
         worker = await workers.accept()
         assert await answered(worker, call) == b"a"

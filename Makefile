@@ -66,7 +66,7 @@ else
 endif
 
 .PHONY: quick
-quick: $(DEV) models  ## Run the tests that start no server: two minutes instead of ten
+quick: $(DEV) models  ## Run the tests that start no server: five minutes instead of fourteen
 	$(SUITE) -m 'not family'
 
 .PHONY: check

@@ -173,7 +173,7 @@ def test_children_leave_when_the_supervisor_is_killed(
 
     server.process.send_signal(signal.SIGKILL)
     server.process.wait(10)
-    gone, alive = psutil.wait_procs(children, timeout=3)
+    gone, alive = psutil.wait_procs(children, timeout=30)
     again = start_server(server.models, server.data)
 
     assert alive == []

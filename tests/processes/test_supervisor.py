@@ -362,6 +362,7 @@ def test_a_second_request_kills_what_does_not_leave(start: StartFamily) -> None:
     family.wait_for("started", "steady")
     family.signal()
     family.wait_for("ignored", "stubborn")
+    family.wait_for("finished", "steady")
 
     family.signal()
 

@@ -11,10 +11,12 @@ from service.http.head import HeadLimits
 
 # What was asked for at once, by all connections, gets so much time before others have their turn.
 _TURNS_S = 0.00025
-MOST_TURNS = 64
-MOST_READS = 2  # each of up to 256 KiB
+_MOST_REQUESTS = 64
+_MOST_READS = 2  # each of up to 256 KiB
+_DRAIN_EVERY_S = 0.005  # about 100 MiB/s of what is only read away
+_MOST_ENDS = 8
+_END_EVERY_S = 0.004  # 2,000 connections are closed within a second
 _SEARCH_EVERY_S = 0.1
-_DRAIN_EVERY_S = 0.005
 _MOST_REFUSED = 16
 
 
@@ -72,9 +74,17 @@ class Turns:
             self._call(loop)
 
 
-def slow_reads() -> Turns:
-    """Turns for what is only read away: about 100 MiB/s of it, however much of it is sent."""
-    return Turns(MOST_READS, _DRAIN_EVERY_S)
+class Paces:
+    """The turns of all connections of one gateway: whatever many want at once, others are answered meanwhile.
+
+    Connections that were made together have their time-outs together, and come again together.
+    """
+
+    def __init__(self) -> None:
+        self.requests = Turns(_MOST_REQUESTS)  # that came with others
+        self.reads = Turns(_MOST_READS)  # of large bodies
+        self.drains = Turns(_MOST_READS, _DRAIN_EVERY_S)  # of what is only read away
+        self.ends = Turns(_MOST_ENDS, _END_EVERY_S)  # of those whose time is over
 
 
 class Held(Protocol):

@@ -2,7 +2,7 @@
 
 import resource
 
-from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
+from service.http.connections import ConnectionLimits, Crowd, Paces
 from service.http.fastpath import FrontDoor, Rounds, fast_protocol
 from service.http.head import HeadLimits
 from service.http.protocol import Connection
@@ -33,7 +33,7 @@ def asgi_protocol(at_most: ConnectionLimits) -> type[Connection]:
 
     class Bound(Connection):
         limits = at_most
-        turns, reads, drains = Turns(MOST_TURNS), Turns(MOST_READS), slow_reads()
+        paces = Paces()
         crowd = Crowd()
 
     return Bound

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.http.asgi import App, Receive, Scope, Send, header_lines
-from service.http.connections import MOST_READS, MOST_TURNS, ConnectionLimits, Crowd, Turns, slow_reads
+from service.http.connections import ConnectionLimits, Crowd, Paces
 from service.http.exchange import Exchange
 from service.http.failures import note_unanswered
 from service.http.framing import body_of
@@ -241,7 +241,7 @@ def fast_protocol(
         front_door = door
         most_body_bytes = most_bytes
         limits = bounds
-        turns, reads, drains = Turns(MOST_TURNS), Turns(MOST_READS), slow_reads()
+        paces = Paces()
         crowd = Crowd()
         heads = known
         head_at_once = known.young.get

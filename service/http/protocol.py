@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
 from service.http.asgi import App, Scope
-from service.http.connections import ConnectionLimits, Crowd, Turns
+from service.http.connections import ConnectionLimits, Crowd, Paces
 from service.http.exchange import HIGH_WATER_BYTES, Exchange, common_lines, scope_of
 from service.http.framing import Body, body_of
 from service.http.head import Head, HeadSearch, Refused, read_head
@@ -32,9 +32,7 @@ class Connection(asyncio.Protocol):
     """One connection, made by uvicorn's server for each that it takes."""
 
     limits = ConnectionLimits()
-    turns: Turns  # for requests that came with others
-    reads: Turns  # for large bodies
-    drains: Turns  # for what is only read away
+    paces: Paces
     crowd: Crowd
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
@@ -56,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._reads_later = 0.0  # since when it waits for its turn to read
         self._since_s = 0.0  # when what it is at began, or last went on
         self._stalled = (0.0, _MANY)  # when it was seen last how many bytes of answers wait to be read
-        self.watch = Watch(self.loop, self._deadline_s, self._expire)
+        self.watch = Watch(self.loop, self._deadline_s, self._expire, self.paces.ends)
 
     # What the transport tells
 
@@ -91,7 +89,7 @@ class Connection(asyncio.Protocol):
         self.state = OVER
         self._unread, self._at = b"", 0
         self.watch.end()
-        self.drains.discard(self._read_on)
+        self.paces.drains.discard(self._read_on)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.disconnect()
@@ -244,7 +242,7 @@ class Connection(asyncio.Protocol):
     def _queue(self) -> None:
         if not self._queued:
             self._queued = True
-            self.turns.add(self._take_turn, self.loop)
+            self.paces.requests.add(self._take_turn, self.loop)
 
     def _take_turn(self) -> None:
         self._queued = False
@@ -274,7 +272,7 @@ class Connection(asyncio.Protocol):
         self.flow.pause_reading()
         if not self._reads_later:
             self._reads_later = self.loop.time()
-            turns = self.drains if self.state in (REST, OVER) else self.reads
+            turns = self.paces.drains if self.state in (REST, OVER) else self.paces.reads
             turns.add(self._read_on, self.loop)
 
     def _read_on(self) -> None:

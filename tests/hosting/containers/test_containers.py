@@ -92,6 +92,13 @@ def test_who_asks_for_the_same_shares_it_and_another_environment_is_another(
     assert say(first, "[name for name in os.environ if name.startswith('SAGEBIRD')]") == []
 
 
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux only")
+def test_models_stand_back_for_gateways(containers: Containers, opened: Open) -> None:
+    lease = opened(containers)
+    nice, policy = say(lease, "[os.nice(0), os.sched_getscheduler(0)]")
+    assert (nice, policy) == (min(os.nice(0) + 5, 19), os.SCHED_BATCH)
+
+
 def test_calls_at_once_are_answered_one_by_one_in_each_worker(containers: Containers, opened: Open) -> None:
     lease = opened(
         containers,

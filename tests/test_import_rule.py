@@ -30,6 +30,7 @@ LAYERS = (
         ("hosting.footprint", "hosting.memory", "hosting.stopwatch"),
         ("hosting.sharing",),
         ("hosting.programs",),
+        ("hosting.joinable",),
         ("hosting.host",),
         ("hosting.artifacts",),
         ("hosting.environments", "hosting.engines"),

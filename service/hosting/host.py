@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, Protocol
 
 from service.domain.endpoint import ModelSource
 from service.errors import NotAcceptable
-from service.hosting.programs.compiled import Compiling, Joined, Quick, Verdict
+from service.hosting.joinable import Joinable
+from service.hosting.programs.compiled import Compiling, Joined, Verdict
 from service.hosting.stopwatch import Stopwatch
-from service.media.codec import Accept, choose_accept
-from service.media.tables import HeaderUse, Takes
+from service.media.codec import choose_accept
+from service.media.tables import HeaderUse
 from service.media.types import JSON
 from service.promise import BegunCall, Promise
 
@@ -113,52 +114,6 @@ def joined_interface(first: Interface | None, last: Interface | None) -> Interfa
         numbers=last is not None and last.numbers,
         shown=None,
     )
-
-
-class Joinable(Protocol):
-    """A model without bytes and headers, whose calls may be answered together."""
-
-    @property
-    def takes(self) -> Takes:
-        """What it can be given beside rows of numbers."""
-        ...
-
-    @property
-    def features(self) -> int | None:
-        """Columns that it takes, if it says so."""
-        ...
-
-    def predict(self, data: Any, accept: Accept) -> Any:
-        """The prediction, ready for the codec. Raises ModelFault."""
-        ...
-
-    def joined(self, accept: Accept) -> Joined | None:
-        """How requests for such an answer may be put together; None: not at all."""
-        ...
-
-    def predict_joined(self, rows: Any, each: int, accept: Accept) -> Any | None:
-        """What requests of `each` rows get, which follow one another in plain rows (n, features).
-
-        None where each has to be asked alone. To be used as `joined` says.
-        """
-        ...
-
-    @property
-    def coded(self) -> bool:
-        """Whether its programs take the rows that `code` gives."""
-        ...
-
-    def code(self, data: Any) -> Any | None:
-        """What was read, as the rows that programs of words and gaps take; None where none takes it."""
-        ...
-
-    def quick_for(self, accept: Accept) -> Quick | None:
-        """What alone gives such an answer for plain rows with as many columns as there are `features`."""
-        ...
-
-    def answers_by_row(self, accept: Accept) -> bool:
-        """Whether no answer of this form depends on the rows beside it. Tries it, which takes a moment."""
-        ...
 
 
 class Elsewhere(Protocol):

@@ -15,7 +15,8 @@ import numpy as np
 from service.errors import ModelFault, NotAcceptable
 from service.hosting.calls.record_lane import record_lane_of
 from service.hosting.calls.text_lane import text_lane_of
-from service.hosting.host import Answer, Call, Joinable, Model, Outcome, ShortWay
+from service.hosting.host import Answer, Call, Model, Outcome, ShortWay
+from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Joined, Quick
 from service.media.codec import OUTPUTS, Accept, choose_accept, decode, encode
 from service.media.csv_quick import count_newlines, read_csv_quickly

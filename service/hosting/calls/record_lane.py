@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from service.errors import NotAcceptable
-from service.hosting.host import Answer, Call, Joinable, Model, Outcome
+from service.hosting.host import Answer, Call, Model, Outcome
+from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Joined, Quick
 from service.media.codec import Accept, choose_accept, decode, encode
 from service.media.types import CSV

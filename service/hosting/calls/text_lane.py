@@ -13,7 +13,8 @@ import numpy as np
 import orjson
 
 from service.errors import NotAcceptable
-from service.hosting.host import Answer, Call, Joinable, Model, Outcome
+from service.hosting.host import Answer, Call, Model, Outcome
+from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Joined, Quick
 from service.media.codec import Accept, choose_accept, encode
 from service.media.types import JSON, TEXT

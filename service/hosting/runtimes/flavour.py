@@ -2,7 +2,8 @@
 
 from typing import Any, Protocol
 
-from service.hosting.host import Answer, Call, Interface, Joinable, Traits
+from service.hosting.host import Answer, Call, Interface, Traits
+from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes.interface import read_interface
 from service.media.codec import choose_accept, decode, encode

@@ -94,7 +94,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),
         "scipy": ("hosting/programs/*", "hosting/runtimes/*", "runner/frameworks/serve_xgboost.py"),
-        "simdjson": ("media/csv_quick.py",),
+        "simdjson": ("media/csv_quick.py", "hosting/runtimes/number_json.py"),
         "sklearn": ("hosting/programs/*", "hosting/runtimes/*"),
         "sqlalchemy": ("store/*",),
         "starlette": ("faces/*",),

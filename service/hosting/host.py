@@ -145,9 +145,9 @@ class Traits:
     event loop if measured to be cheap. `scripted`: its own functions read requests or word answers.
     `joinable`: how its calls may be answered together, None: each by itself. `headers` is what it makes of a
     header line of CSV, `columns` are the names by which it knows one. `compiling`: what became of making it
-    faster. `elsewhere` is the process that answers, where it is another one, and `places` how many calls may
-    be there at once from this one, None: as many as of any model. `ask_parameters` asks one that says what it
-    can do in a batch (contract A.5); blocks.
+    faster. `elsewhere` is the process that answers, where it is another one, `places` how many calls may be
+    there at once from this one, None: as many as of any model, and `front` what answers some of them in its
+    place. `ask_parameters` asks one that says what it can do in a batch (contract A.5); blocks.
     """
 
     kind: str
@@ -163,6 +163,7 @@ class Traits:
     elsewhere: Elsewhere | None = None
     ask_parameters: Callable[[], Mapping[str, Any]] | None = None
     places: int | None = None
+    front: "Front | None" = None
 
     @property
     def description(self) -> str:
@@ -182,6 +183,14 @@ class Traits:
         """Whether records may be put into requests in any way. Takes a moment. Raises NotAcceptable."""
         chosen = choose_accept(accept, default=self.default_accept)
         return self.joinable is not None and self.joinable.answers_by_row(chosen)
+
+
+class Front(Protocol):
+    """What answers calls of another process in this one, where that was seen to be the same."""
+
+    def lane(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> "ShortWay | None":
+        """The short way of calls with this Content-Type and Accept; None: the other process answers them."""
+        ...
 
 
 class Model(Protocol):

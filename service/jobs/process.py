@@ -167,7 +167,8 @@ def open_model(
     """
     lasting, traits = _Lasting(model, load, options.timeout_s), model.traits
     parameters = _parameters_of(traits, options)
-    if not traits.scripted and not as_blocks and options.strategy(parameters) == SINGLE_RECORD:
+    in_place = traits.elsewhere is None and not traits.scripted
+    if in_place and not as_blocks and options.strategy(parameters) == SINGLE_RECORD:
         traits.compiling.run(None, None)  # so many calls of one row
 
     @lru_cache(maxsize=8)

@@ -18,7 +18,7 @@ NUMBER_BYTES: Final = b"0123456789.-+eE "
 
 _COMMA, _NEWLINE, _BLANK, _MINUS, _ZERO = b",\n -0"
 _PIECE_BYTES = 1 << 18
-# Stands for the end of a row among the numbers of a block. A block that really holds it goes the strict way.
+# Stands for the end of a row among the numbers of a block, or for a gap. What really holds it goes elsewhere.
 # Its exponent is one of those that are read in the fewest steps.
 _ROW_END: Final = b"8e-21"
 _ROW_END_VALUE: Final = float(_ROW_END)
@@ -48,6 +48,23 @@ def read_csv_quickly(body: bytes) -> npt.NDArray[np.float64] | None:
     if zeros and (b"-0," in body or b"-0 " in body or body.endswith(b"-0")):
         return None
     return numbers.reshape(rows, columns)
+
+
+def read_csv_with_gaps(body: bytes) -> npt.NDArray[np.float64] | None:
+    """As `read_csv_quickly`, where cells may be empty, which are nan.
+
+    They are read as a number, which no other cell may hold.
+    """
+    lines = b"\n%b\n" % body
+    for beside in (b",,", b",,", b"\n,", b",\n"):  # of several commas each second one is seen at a time
+        lines = lines.replace(beside, b"%b%b%b" % (beside[:1], _ROW_END, beside[1:]))
+    rows = read_csv_quickly(lines[1:-1])
+    if rows is None:
+        return None
+    gaps = rows == _ROW_END_VALUE
+    if np.count_nonzero(gaps) * len(_ROW_END) != len(lines) - len(body) - 2:
+        return None
+    return np.where(gaps, np.nan, rows)
 
 
 def read_csv_block(body: bytes, piece_bytes: int = _PIECE_BYTES) -> npt.NDArray[np.float64] | None:

@@ -1,5 +1,7 @@
 """The reader of whole blocks: it agrees with the strict reader or leaves the answer to it."""
 
+from math import nan
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.errors import BadPayload
 from service.media.codec import decode
-from service.media.csv_quick import count_newlines, read_csv_block
+from service.media.csv_quick import count_newlines, read_csv_block, read_csv_with_gaps
 from service.media.readers import plain_rows, read_csv_strictly
 
 numbers = st.one_of(
@@ -159,3 +161,32 @@ def test_large_bodies_are_decoded_by_it_and_refused_as_small_ones_are() -> None:
 @given(st.binary(max_size=300))
 def test_newlines_are_counted(body: bytes) -> None:
     assert count_newlines(body) == body.count(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (b"1,2", [[1, 2]]),
+        (b"1,,3", [[1, nan, 3]]),
+        (b",,,", [[nan, nan, nan, nan]]),
+        (b"1,\n,3", [[1, nan], [nan, 3]]),
+        (b",\n,", [[nan, nan], [nan, nan]]),
+        (b"1,,\n,,3\n,2,", [[1, nan, nan], [nan, nan, 3], [nan, 2, nan]]),
+        (b"1,8e-21", None),
+        (b"1,8e-21,", None),
+        (b"", None),
+        (b"1,2\n\n3,4", None),
+        (b"1,2\n", None),
+        (b"1, ,2", None),
+        (b"1,nan", None),
+        (b"1,,2\n1,2", None),
+        (b"[1],,2", None),
+        (b"-0,,1", None),
+    ],
+)
+def test_cells_with_nothing_in_them_are_gaps(body: bytes, rows: list[list[float]] | None) -> None:
+    found = read_csv_with_gaps(body)
+    if rows is None:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, rows)

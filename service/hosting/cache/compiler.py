@@ -37,7 +37,7 @@ class Compiler:
 
     def consider(self, cache: ModelCache, key: ModelKey, model: Model) -> None:
         """Compile a model that was just loaded, when its turn comes, if that is wanted."""
-        if model.traits.compiling.reference is not None:
+        if model.traits.compiling.waits:
             task = asyncio.create_task(self._compile(cache, key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -26,6 +26,7 @@ class Entry:
         "_costs_s",
         "_model",
         "doomed",
+        "front",
         "gate",
         "in_place",
         "key",
@@ -44,6 +45,7 @@ class Entry:
         self.version = version
         self.size_bytes = model.traits.size_bytes
         self.in_place = model.traits.in_place
+        self.front = model.traits.front
         self.users = 0
         self.turn = 0
         self.last_used_s = now_s
@@ -74,8 +76,10 @@ class Entry:
     def short_way(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> ShortWay | None:
         """The lane of these headers if all such calls run in place and it is up to date, else None.
 
-        Only models that can run in place have lanes.
+        Only models that can run in place have lanes, and those with something in front of their process.
         """
+        if self.front is not None:
+            return self.front.lane(headers, bodies)
         lane = self.lanes.get(headers)
         if lane is None or lane.verdict is not lane.compiling.verdict:
             return None
@@ -108,6 +112,7 @@ class Entry:
     def surrender(self) -> list[Model]:
         """Hand over the only reference to the model, which nobody uses."""
         self.lanes.clear()
+        self.front = None
         for each in self._model:
             if each.traits.elsewhere is not None:
                 each.traits.elsewhere.let_go()

@@ -105,6 +105,8 @@ class InlineReplica:
         target = call.target_model if self.source.multi else None
         entry = self._entries.get(target)
         if entry is not None and self._cache.touch(entry):
+            if self.source.multi and entry.front is not None:
+                return None  # a container of many models may answer in other forms
             lane = entry.short_way(call[1:3], bodies)
             if lane is not None:
                 return lane

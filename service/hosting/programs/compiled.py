@@ -201,7 +201,7 @@ class Compiling:
     @classmethod
     def of(cls, reference: Reference | None, environment: Mapping[str, str], most_bytes: int) -> "Compiling":
         """For a model that was just loaded; `most_bytes` 0 means that no model is compiled."""
-        if not most_bytes or reference is None or environment.get(COMPILE, "on").lower() in _OFF:
+        if reference is None or not may_compile(environment, most_bytes):
             return cls(None)
         need_bytes = reference.program_bytes()
         if need_bytes > most_bytes:
@@ -209,6 +209,11 @@ class Compiling:
             reason = f"its programs would hold {need_mib:.1f} MiB more, of {most_mib:.1f} MiB allowed"
             return cls(None, verdict=Verdict(reasons=(reason,)))
         return cls(reference, need_bytes)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be run."""
+        return self.reference is not None
 
     def describe(self, description: str) -> str:
         """A model's description, with what came of compiling it."""
@@ -224,6 +229,11 @@ class Compiling:
             return None
         self.verdict = compile_model(reference, example) if known is None else _repeat(reference, known)
         return self.verdict
+
+
+def may_compile(environment: Mapping[str, str], most_bytes: int) -> bool:
+    """Whether a model may be compiled at all: unless its environment or the server says that it may not."""
+    return bool(most_bytes) and environment.get(COMPILE, "on").lower() not in _OFF
 
 
 def _repeat(reference: Reference, known: Verdict) -> Verdict:

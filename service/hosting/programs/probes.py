@@ -1,6 +1,6 @@
 """Rows to try a model with: from its own ranges, and where models are known to break."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from time import thread_time
 from typing import Any
 
@@ -196,3 +196,22 @@ def _inside(value: Any, depth: int) -> Iterator[Any]:
             yield from _inside(item, depth)
     elif type(value).__module__.partition(".")[0] == "sklearn":
         yield from parts_of(value, depth - 1)
+
+
+def rows_beside(
+    thresholds: Mapping[int, Any], features: int, kind: type[np.floating[Any]], count: int = 192
+) -> Matrix:
+    """Rows (count, features) on thresholds, next to them and between, which are given by their columns.
+
+    `kind` is what these are compared as. The same for the same thresholds.
+    """
+    random = np.random.default_rng(0)
+    scales = random.choice((0.1, 1.0, 10.0, 1e3), (count, 1))
+    rows: Matrix = random.normal(size=(count, features)) * scales
+    for column, values in thresholds.items():
+        chosen = random.choice(values, count).astype(kind)
+        beside = np.nextafter(chosen, random.choice((-np.inf, 0, np.inf), count).astype(kind))
+        moved = chosen * random.normal(1, 0.3, count)
+        kept = random.random(count)
+        rows[:, column] = np.where(kept < 0.2, chosen, np.where(kept < 0.5, beside, moved))
+    return rows

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from service.errors import ModelFailure
 from service.hosting.artifacts.requirements import missing_requirements
@@ -13,11 +14,16 @@ from service.hosting.containers.opener import Containers
 from service.hosting.containers.spec import Loaded
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Interface, Outcome, Traits
+from service.hosting.programs.compiled import Compiling
+from service.hosting.runtimes.fronted import AskContainer, Fronting
 from service.hosting.runtimes.interface import interface_of
 from service.hosting.runtimes.runtime import Contents
 from service.media.tables import HeaderUse
 
 _EACH = 2  # calls that a worker may have: that which it is at, and the next one
+
+
+MakeFront = Callable[[Contents, AskContainer], Fronting | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +48,13 @@ class Program:
 class _OtherProcess:
     """A container, as the event loop sees it."""
 
-    def __init__(self, lease: Lease, sharers: int, program: Program | None) -> None:
+    def __init__(
+        self, lease: Lease, sharers: int, program: Program | None, fronting: Fronting | None
+    ) -> None:
         self._lease = lease
         self._sharers = sharers
         self._program = program
+        self._fronting = fronting
         self._line = CallLine(lease.address, lease.workers)
 
     def begin(self, call: Call, told: Callable[[Outcome], None]) -> Begun:
@@ -54,7 +63,13 @@ class _OtherProcess:
 
     def look(self) -> int | None:
         """Memory that counts for this process by now; None once the container is gone."""
-        return max(self._lease.size_bytes // self._sharers, SMALLEST_BYTES) if self._lease.look() else None
+        return self.size_bytes if self._lease.look() else None
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that counts for this process, what stands in front of the container included."""
+        own = 0 if self._fronting is None else self._fronting.held_bytes
+        return max(self._lease.size_bytes // self._sharers, SMALLEST_BYTES) + own
 
     def let_go(self) -> None:
         """See host.Elsewhere."""
@@ -71,40 +86,51 @@ class ContainedModel:
         lease: Lease,
         warnings: tuple[str, ...],
         program: Program | None = None,
+        front: MakeFront | None = None,
     ) -> None:
-        self._address = lease.address
-        self._program = program
-        self._timeout_s = containers.timeout_s
         loaded = lease.loaded
         headers = _headers(frozenset(loaded.functions))
         scripted = program is None or headers is HeaderUse.GIVEN
         self._interface = interface_of(loaded.interface, scripted=scripted)
+        # Not by a method of this object: a circle would keep the lease beyond its end.
+        self._ask = partial(_ask, lease.address, program, containers.timeout_s)
+        fronting = None if front is None else front(contents, self._ask)
+        elsewhere = _OtherProcess(lease, containers.sharers, program, fronting)
         columns = tuple(column.name for column in self._interface.columns) or None
         self.traits = Traits(
             _description(contents, loaded, program),
-            max(lease.size_bytes // containers.sharers, SMALLEST_BYTES),
+            elsewhere.size_bytes,
             scripted=scripted,
             warnings=(*warnings, *loaded.warnings),
             default_accept=_default_accept(contents, program),
             headers=headers,
             columns=columns if headers is HeaderUse.KNOWN else None,
-            elsewhere=_OtherProcess(lease, containers.sharers, program),
+            compiling=Compiling(None) if fronting is None else fronting,
+            elsewhere=elsewhere,
             places=_EACH * lease.workers,
+            front=fronting,
         )
         weakref.finalize(self, lease.close)
 
     def answer(self, call: Call) -> Answer:
         """Have it answer a call, which this thread waits for. Raises ModelFault."""
-        given = call if self._program is None else self._program.call(call)
-        return ask_blocking(self._address, given, self._timeout_s)
+        return self._ask(call)
 
     def interface(self) -> Interface:
         """What the object takes and gives that was loaded, as far as it is an estimator."""
         return self._interface
 
 
-def load(contents: Contents, program: Program | None = None) -> ContainedModel:
+def _ask(address: str, program: Program | None, timeout_s: float, call: Call) -> Answer:
+    return ask_blocking(address, call if program is None else program.call(call), timeout_s)
+
+
+def load(
+    contents: Contents, program: Program | None = None, front: MakeFront | None = None
+) -> ContainedModel:
     """Have the model's container stand; `program` tells of its script where that is ours.
+
+    `front` makes what answers some calls without the container, where that is wanted.
 
     Raises ModelFault.
     """
@@ -119,7 +145,7 @@ def load(contents: Contents, program: Program | None = None) -> ContainedModel:
     lease = containers.open(
         contents.folder, contents.version, contents.environment, contents.script, contents.code_dirs, python
     )
-    return ContainedModel(contents, containers, lease, warnings, program)
+    return ContainedModel(contents, containers, lease, warnings, program, front)
 
 
 def _description(contents: Contents, loaded: Loaded, program: Program | None) -> str:

@@ -6,6 +6,7 @@ in the server's environment or in one of the model's own, as a model's script do
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -14,8 +15,10 @@ from service.domain.image import is_xgboost
 from service.errors import ModelFailure
 from service.hosting.containers.forks import RUNNER
 from service.hosting.host import Model
-from service.hosting.runtimes import contained
+from service.hosting.runtimes import contained, xgboost_answers
+from service.hosting.runtimes.file_programs import ReadFile
 from service.hosting.runtimes.finding import pickles_in
+from service.hosting.runtimes.fronted import front_of
 from service.hosting.runtimes.recognising import all_files, files_of
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.media.types import CSV, FRAMEWORKS
@@ -32,7 +35,8 @@ class Framework:
     """One framework, and how its files become a model.
 
     `several` of its files are one model, else one must be named `model`. `content_type` is that of calls that
-    name none; `default_accept` is what callers get who do not say what they accept.
+    name none; `default_accept` is what callers get who do not say what they accept. `read` makes a program of
+    a file without the framework, which then answers some calls.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Framework:
     several: bool = False
     content_type: str | None = None
     default_accept: str | None = None
+    read: ReadFile | None = None
 
     def serves(self, contents: Contents) -> bool:
         """Whether a model of this framework lies there, and no script."""
@@ -53,11 +58,15 @@ class Framework:
 
     def load(self, contents: Contents) -> Model:
         """Have the model's container stand. Raises ModelFault."""
-        files = "/".join(file.name for file in self._chosen(contents))
+        chosen = self._chosen(contents)
+        files = "/".join(file.name for file in chosen)
         environment = {**ONE_THREAD, **contents.environment, _FILES: files}
         program = contained.Program(self.name, self.content_type, self.default_accept)
         script = _SCRIPTS / self.script
-        return contained.load(replace(contents, script=script, environment=environment), program)
+        front = None
+        if self.read is not None and len(chosen) == 1:
+            front = partial(front_of, chosen[0], self.read)
+        return contained.load(replace(contents, script=script, environment=environment), program, front)
 
     def _chosen(self, contents: Contents) -> Sequence[Path]:
         if self.name == "XGBoost" and is_xgboost(contents.image):
@@ -82,7 +91,12 @@ ROWS: Final = tuple(
         (
             Framework("MLflow", "serve_mlflow.py"),
             Framework(
-                "XGBoost", "serve_xgboost.py", several=True, content_type="text/libsvm", default_accept=CSV
+                "XGBoost",
+                "serve_xgboost.py",
+                several=True,
+                content_type="text/libsvm",
+                default_accept=CSV,
+                read=xgboost_answers.read_booster,
             ),
             Framework("LightGBM", "serve_lightgbm.py"),
             Framework("CatBoost", "serve_catboost.py"),

@@ -6,6 +6,7 @@ for numeric libraries, not the start. Not in here: when a model is loaded and fr
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -15,6 +16,7 @@ from service.hosting.artifacts.unpacked import Room
 from service.hosting.containers.opener import Containers
 from service.hosting.host import Model
 from service.hosting.runtimes import frameworks
+from service.hosting.runtimes.finding import find_file
 from service.hosting.runtimes.frameworks import ONE_THREAD
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.media.types import PICKLES
@@ -39,7 +41,17 @@ def _load_pickle(contents: Contents) -> Model:
     try:
         return built_in.load(contents)
     except NeedsOwnCode:
-        return _load_container(replace(contents, environment={**ONE_THREAD, **contents.environment}))
+        return _load_estimator(replace(contents, environment={**ONE_THREAD, **contents.environment}))
+
+
+def _load_estimator(contents: Contents) -> Model:
+    """What is a pickle of another library's, or of the model's own classes."""
+    from service.hosting.runtimes import contained, fronted, xgboost_answers, xgboost_files
+
+    file = find_file(contents.folder)
+    known = xgboost_files.is_estimator(file)
+    front = partial(fronted.front_of, file, xgboost_answers.read_estimator) if known else None
+    return contained.load(contents, front=front)
 
 
 def _has_script(contents: Contents) -> bool:

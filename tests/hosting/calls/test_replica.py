@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import IN_PLACE_S
 from service.hosting.cache.source import ModelKey, Prepared
 from service.hosting.calls.replica import CallLimits, InlineReplica
-from service.hosting.host import Answer, Call, Elsewhere, Model, Traits
+from service.hosting.host import Answer, Call, Elsewhere, Front, Model, Traits
 
 HANG_S = 20.0  # far above what any test takes: reached only by what hangs
 SOON_S = 0.05
@@ -42,7 +42,7 @@ def echo(call: Call) -> Answer:
 class FakeModel:
     def __init__(self, rig: "Rig") -> None:
         self._rig = rig
-        self.traits = Traits("a fake", 1, in_place=rig.in_place, elsewhere=rig.elsewhere)
+        self.traits = Traits("a fake", 1, in_place=rig.in_place, elsewhere=rig.elsewhere, front=rig.front)
 
     def interface(self) -> None:
         """It tells nothing."""
@@ -61,6 +61,7 @@ class Rig:
     def __init__(self, calls: ThreadPoolExecutor, loads: ThreadPoolExecutor, **options: Any) -> None:
         self.in_place = False
         self.elsewhere: Elsewhere | None = None
+        self.front: Front | None = None
         self.answer: Callable[[Call], Answer] = echo
         self.load_error: Exception | None = None
         self.may_load = threading.Event()
@@ -204,6 +205,33 @@ def test_code_of_the_models_own_never_blocks_the_loop() -> None:
             it.expect_quick(*[3] * 60)
             await replica.invoke(a_call())
             assert all(name.startswith("call") for name in it.answered_in)
+
+    run(test())
+
+
+class _InFront:
+    def __init__(self, lane: Any) -> None:
+        self._lane = lane
+
+    def lane(self, headers: tuple[str | None, str | None], bodies: Sequence[bytes]) -> Any:
+        return self._lane if bodies == [b"1,2"] and headers == ("text/csv", None) else None
+
+
+def test_what_stands_in_front_of_another_process_answers_what_it_takes() -> None:
+    async def test() -> None:
+        async with rig() as it:
+            lane = object()
+            it.front = _InFront(lane)
+            replica = it.replica()
+            assert replica.short_way(a_call(), [b"1,2"]) is None  # not loaded yet
+            await replica.invoke(a_call())
+            assert replica.short_way(a_call(), [b"1,2"]) is None  # not used since
+            assert replica.short_way(a_call(), [b"1,2"]) is lane
+            assert replica.short_way(a_call(), [b"1,2", b"?"]) is None
+            several = it.replica(multi=True)
+            await several.invoke(a_call(target_model="b"))
+            await several.invoke(a_call(target_model="b"))
+            assert several.short_way(a_call(target_model="b"), [b"1,2"]) is None
 
     run(test())
 

@@ -15,7 +15,7 @@ from service.domain.image import is_xgboost
 from service.errors import ModelFailure
 from service.hosting.containers.forks import RUNNER
 from service.hosting.host import Model
-from service.hosting.runtimes import contained, xgboost_answers
+from service.hosting.runtimes import contained, lightgbm_files, xgboost_answers
 from service.hosting.runtimes.file_programs import ReadFile
 from service.hosting.runtimes.finding import pickles_in
 from service.hosting.runtimes.fronted import front_of
@@ -98,7 +98,7 @@ ROWS: Final = tuple(
                 default_accept=CSV,
                 read=xgboost_answers.read_booster,
             ),
-            Framework("LightGBM", "serve_lightgbm.py"),
+            Framework("LightGBM", "serve_lightgbm.py", read=lightgbm_files.read_booster),
             Framework("CatBoost", "serve_catboost.py"),
             Framework("ONNX", "serve_onnx.py"),
             Framework("skops", "serve_skops.py"),

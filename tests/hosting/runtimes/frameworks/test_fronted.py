@@ -54,11 +54,21 @@ def _save_estimator(kind: str, classes: int) -> Save:
     return save
 
 
+def _save_lightgbm(rows: Rows, target: Any, folder: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    parameters = {"objective": "multiclass", "num_class": 3, "verbose": -1, "num_threads": 1}
+    given = rows.copy()
+    given[:, 3] = np.abs(given[:, 3] * 3) // 1
+    data = lightgbm.Dataset(given, label=target, categorical_feature=[3])
+    lightgbm.train(parameters, data, 8).save_model(folder / "model.txt")
+
+
 _FRONTED: Mapping[str, Save] = {
     "chance": _save_booster("binary:logistic", "model.json", base_score=0.3),
     "chances": _save_booster("multi:softprob", "xgboost-model", num_class=3),
     "classifier of three": _save_estimator("XGBClassifier", 3),
     "regressor": _save_estimator("XGBRegressor", 0),
+    "LightGBM": _save_lightgbm,
 }
 
 

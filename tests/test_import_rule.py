@@ -99,6 +99,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "sqlalchemy": ("store/*",),
         "starlette": ("faces/*",),
         "structlog": ("log.py",),
+        "threadpoolctl": ("hosting/programs/threads.py",),
         "typer": ("cli/*",),
         "uvicorn": ("http/*",),
         "uvloop": ("processes/gateway.py", "load/worker.py"),

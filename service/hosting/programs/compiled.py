@@ -33,6 +33,7 @@ from service.hosting.programs.domain import LIMIT, Domain, bare, domain_of, wide
 from service.hosting.programs.probes import boundary_rows, probe_rows
 from service.hosting.programs.speeds import Speeds, faster_for, measure
 from service.hosting.programs.text_probes import probe_texts
+from service.hosting.programs.threads import one_thread
 from service.log import get_logger
 from service.media.readers import Matrix
 
@@ -248,6 +249,11 @@ def _repeat(reference: Reference, known: Verdict) -> Verdict:
 
 def compile_model(reference: Reference, example: Matrix | None = None) -> Verdict:
     """Find, check and measure programs for a loaded model, and have it use them. Takes up to a second."""
+    with one_thread():
+        return _compile(reference, example)
+
+
+def _compile(reference: Reference, example: Matrix | None) -> Verdict:
     try:
         programs = reference.programs()
         reasons: list[str] = []
@@ -342,7 +348,8 @@ def answers_by_row(reference: Reference, names: Sequence[str]) -> bool:
         return False
     own = reference.probes()
     rows = probe_rows(reference.estimator, features, None) if own is None else own
-    return all(_holds(check_rows, methods[name], rows) for name in names)
+    with one_thread():
+        return all(_holds(check_rows, methods[name], rows) for name in names)
 
 
 def _holds(trial: Callable[..., None], *given: Any) -> bool:

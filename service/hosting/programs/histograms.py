@@ -15,7 +15,14 @@ from service.hosting.programs.agreement import Step
 from service.hosting.programs.compiled import NotForPrograms
 from service.hosting.programs.domain import Domain
 from service.hosting.programs.program import Methods, by_rows, classify, taking
-from service.hosting.programs.trees import CELLS_AT_ONCE, MANY_ROWS, MAX_BYTES, add_up, choose_tree
+from service.hosting.programs.trees import (
+    CELLS_AT_ONCE,
+    MANY_ROWS,
+    MAX_BYTES,
+    add_up,
+    choose_tree,
+    repeat_rows,
+)
 
 _WHOLE = 2.0**53
 """Up to here float64 holds all whole numbers."""
@@ -52,10 +59,8 @@ class _MergedStages:
 
     def _part_scores(self, rows: Any) -> Any:
         count, each = self._count, self._each
-        wide = np.empty((count, len(rows), self._features + 1))
-        wide[:, :, :-1] = rows
-        wide[:, :, -1] = self._numbers[:, None]
-        leaves = self._tree.predict(wide.reshape(-1, self._features + 1), self._known, self._places, 1)
+        wide = repeat_rows(rows, self._numbers)
+        leaves = self._tree.predict(wide, self._known, self._places, 1)
         # (stages + 1, n, trees per stage): the baseline comes first, as scikit-learn adds it.
         steps = np.empty((count // each + 1, len(rows), each))
         steps[0] = self._start

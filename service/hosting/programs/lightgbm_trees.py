@@ -13,7 +13,7 @@ import numpy as np
 
 from service.errors import NotCompilable
 from service.hosting.programs.intervals import NodeFields, Split, bounds_of, put_split
-from service.hosting.programs.trees import CELLS_AT_ONCE, add_up, choose_tree
+from service.hosting.programs.trees import CELLS_AT_ONCE, add_up, choose_tree, repeat_rows
 
 Arrays = Mapping[str, Any]
 """What a file says of one tree: arrays of float64 by their names."""
@@ -69,7 +69,6 @@ class Scores:
         self._places = np.zeros(features + 1, np.uint32)
         self._shape = (len(trees) // groups, groups)
         self._numbers = np.arange(len(trees), dtype=np.float64)
-        self._features = features
         self._most_rows = max(1, CELLS_AT_ONCE // (2 * len(trees) * (features + 1)))
 
     def __call__(self, rows: Any) -> Any:
@@ -83,10 +82,7 @@ class Scores:
         return np.concatenate([self._part(rows[at : at + most]) for at in range(0, len(rows), most)])
 
     def _part(self, rows: Any) -> Any:
-        wide = np.empty((len(self._numbers), len(rows), self._features + 1))
-        wide[:, :, :-1] = rows
-        wide[:, :, -1] = self._numbers[:, None]
-        leaves = self._tree.predict(wide.reshape(-1, self._features + 1), self._known, self._places, 1)
+        leaves = self._tree.predict(repeat_rows(rows, self._numbers), self._known, self._places, 1)
         rounds, groups = self._shape
         steps = np.zeros((rounds + 1, groups, len(rows)))
         steps[1:] = leaves.reshape(rounds, groups, len(rows))

@@ -54,7 +54,6 @@ class MergedTrees:
         )
         self._trees = [(tree.apply, tree.value) for tree in trees]
         self._count = len(trees)
-        self._features = features
         self._numbers = np.arange(self._count, dtype=np.float32)
         self._most_rows = max(1, CELLS_AT_ONCE // (self._count * (features + 1)))
 
@@ -65,10 +64,7 @@ class MergedTrees:
 
     def leaf_values(self, rows: Any) -> Any:
         """What the leaves hold: (trees, n, outputs, classes)."""
-        wide = np.empty((self._count, len(rows), self._features + 1), dtype=np.float32)
-        wide[:, :, :-1] = rows
-        wide[:, :, -1] = self._numbers[:, None]
-        leaves = self._tree.apply(wide.reshape(-1, self._features + 1))
+        leaves = self._tree.apply(repeat_rows(rows, self._numbers))
         found = self._values.take(leaves, axis=0)
         return found.reshape(self._count, len(rows), *self._values.shape[1:])
 
@@ -87,6 +83,16 @@ class MergedTrees:
         for apply, values in self._trees:
             total += values.take(apply(rows), axis=0)
         return total
+
+
+def repeat_rows(rows: Any, numbers: Any) -> Any:
+    """Rows (n, features) for each tree, with its number behind and of its type: (trees * n, features + 1)."""
+    own = np.empty((len(rows), rows.shape[1] + 1), numbers.dtype)
+    own[:, :-1] = rows
+    wide = np.empty((len(numbers), *own.shape), numbers.dtype)
+    wide[:] = own  # whole rows at once, of which the last number is put right then
+    wide[:, :, -1] = numbers[:, None]
+    return wide.reshape(-1, own.shape[1])
 
 
 def add_up(parts: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 from service.errors import NotCompilable
 from service.hosting.programs.intervals import NodeFields, Split, bounds_of, put_split
 from service.hosting.programs.program import expit
-from service.hosting.programs.trees import CELLS_AT_ONCE, add_up, choose_tree
+from service.hosting.programs.trees import CELLS_AT_ONCE, add_up, choose_tree, repeat_rows
 
 _NO_CHILD: Final = -1
 _WHOLE: Final = ("left_children", "right_children", "split_indices", "default_left")
@@ -223,7 +223,6 @@ class Margins:
         self._start = start
         self._shape = (len(trees) // groups, groups)
         self._numbers = np.arange(len(trees), dtype=np.float32)
-        self._features = features
         self._most_rows = max(1, CELLS_AT_ONCE // (len(trees) * (features + 1)))
 
     def __call__(self, rows: Any) -> Any:
@@ -234,10 +233,7 @@ class Margins:
         return np.concatenate([self._part(rows[at : at + most]) for at in range(0, len(rows), most)])
 
     def _part(self, rows: Any) -> Any:
-        wide = np.empty((len(self._numbers), len(rows), self._features + 1), dtype=np.float32)
-        wide[:, :, :-1] = rows
-        wide[:, :, -1] = self._numbers[:, None]
-        leaves = self._tree.apply(wide.reshape(-1, self._features + 1))
+        leaves = self._tree.apply(repeat_rows(rows, self._numbers))
         rounds, groups = self._shape
         steps = np.empty((rounds + 1, groups, len(rows)), dtype=np.float32)
         steps[0] = self._start[:, None]

@@ -22,14 +22,25 @@ Predict = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How answers are written that calls with some headers get."""
+    """How answers are written that calls with some headers get.
+
+    `write_one` writes the same of one row, given as a plain value, in fewer steps.
+    """
 
     write: Callable[[Any], bytes]
     content_type: str
+    write_one: Callable[[Any], bytes] | None = None
 
     def answer(self, predictions: Any) -> Answer:
         """The answer of which these are the predictions."""
         return Answer(self.write(predictions), self.content_type)
+
+    def answer_each(self, predictions: Any) -> list[Answer]:
+        """The answers to calls of one row each."""
+        write, kind = self.write_one, self.content_type
+        if write is None:
+            return [self.answer(predictions[at : at + 1]) for at in range(len(predictions))]
+        return [Answer(write(value), kind) for value in predictions.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,10 @@ def _as_json(predictions: Any) -> bytes:
     return json.dumps(predictions.tolist()).encode()
 
 
+def _one_as_json(value: Any) -> bytes:
+    return b"[%d]" % value if type(value) is int else json.dumps([value]).encode()
+
+
 def _as_csv(predictions: Any) -> bytes:
     rows = predictions.reshape(len(predictions), -1)
     return "".join([",".join(map(str, row)) + "\n" for row in rows]).encode()
@@ -60,7 +75,7 @@ def _as_csv(predictions: Any) -> bytes:
 
 FORMS: Final[Mapping[CallHeaders, Form]] = MappingProxyType(
     {
-        **dict.fromkeys(((CSV, None), (CSV, JSON), (CSV, "*/*")), Form(_as_json, JSON)),
+        **dict.fromkeys(((CSV, None), (CSV, JSON), (CSV, "*/*")), Form(_as_json, JSON, _one_as_json)),
         (CSV, CSV): Form(_as_csv, CSV),
     }
 )

@@ -134,7 +134,9 @@ class Fronting(Compiling):
         return all(self._is_right(headers, form, predict, rows[start:end]) for start, end in spans)
 
     def _is_right(self, headers: CallHeaders, form: Form, predict: Predict, rows: Any) -> bool:
-        return self._ask(Call(_written(rows), *headers)) == form.answer(predict(rows))
+        found = predict(rows)
+        answers = [form.answer(found)] if len(rows) > 1 else [form.answer(found), *form.answer_each(found)]
+        return answers.count(self._ask(Call(_written(rows), *headers))) == len(answers)
 
     def lane(self, headers: CallHeaders, bodies: Sequence[bytes]) -> ShortWay | None:
         """What answers calls with these headers and bodies here; None: the container does."""
@@ -190,8 +192,8 @@ class _FrontLane:
         except Exception:
             self._front.give_up()
             raise
-        if len(bodies) == 1:
-            return [self._form.answer(predictions)]
+        if len(predictions) == len(bodies):
+            return list[Outcome](self._form.answer_each(predictions))
         ends = accumulate([1 + body.count(b"\n") for body in bodies], initial=0)
         return [self._form.answer(predictions[start:end]) for start, end in pairwise(ends)]
 

@@ -47,7 +47,7 @@ def _as_scores(predictions: Any) -> bytes:
     return json.dumps({"predictions": [{"score": each} for each in predictions.tolist()]}).encode()
 
 
-_LINES: Final = Form(_as_lines, f"{CSV}; charset=utf-8")
+_LINES: Final = Form(_as_lines, f"{CSV}; charset=utf-8", lambda value: str(value).encode())
 _FORMS: Final[Mapping[CallHeaders, Form]] = MappingProxyType(
     {
         **dict.fromkeys(((CSV, None), (CSV, CSV), (CSV, "*/*")), _LINES),

@@ -106,6 +106,8 @@ def test_calls_are_answered_here_as_their_container_answers_them(
         right = [model.answer(Call(body, CSV, accept)) for body in bodies]
         assert lane.answer(bodies) == right
         assert [each for body in bodies for each in lane.answer([body])] == right
+        singles = [body for body in bodies if b"\n" not in body]
+        assert lane.answer(singles) == [right[bodies.index(body)] for body in singles]
         assert lane.answer_rows(rows, bodies) is None
         assert not lane.takes_rows(1)
     assert model.traits.description.endswith("; compiled: predict")

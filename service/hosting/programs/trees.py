@@ -5,7 +5,7 @@ tree over an extra column that holds a tree's number, so that one call of `Tree.
 there are trees finds all leaves. Nodes, thresholds and the cast of rows to float32 are scikit-learn's own, so
 every row reaches the very leaf that it would reach there, however close to a threshold it lies, and gaps go
 the way that they go there. Many rows are walked tree by tree, as there, without what scikit-learn does around
-each: then a tree stays in the processor's cache.
+each: then a tree stays in the processor's cache. Very many go through tables of the trees together.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.domain import Domain, Wide
 from service.hosting.programs.program import Methods, by_rows, classify, taking
+from service.hosting.programs.tree_tables import LEAST_ROWS, TreeTables, have_tables
 
 _NO_CHILD = -1
 CELLS_AT_ONCE = 2**17
@@ -53,6 +54,8 @@ class MergedTrees:
             }
         )
         self._trees = [(tree.apply, tree.value) for tree in trees]
+        self._own = trees if have_tables(trees) else []
+        self._tables: TreeTables | None = None  # made when first there are many rows
         self._count = len(trees)
         self._numbers = np.arange(self._count, dtype=np.float32)
         self._most_rows = max(1, CELLS_AT_ONCE // (self._count * (features + 1)))
@@ -70,6 +73,9 @@ class MergedTrees:
 
     def sums(self, rows: Any) -> Any:
         """(n, outputs, classes): added tree by tree, from 0, as scikit-learn adds."""
+        if len(rows) >= LEAST_ROWS and self._own and not np.isnan(rows).any():
+            self._tables = self._tables or TreeTables(self._own)
+            return self._tables.sums(rows.astype(np.float32))
         if len(rows) >= MANY_ROWS:
             return self._sums_by_tree(rows.astype(np.float32))
         most = self._most_rows

@@ -41,7 +41,7 @@ def read_csv_quickly(body: bytes) -> npt.NDArray[np.float64] | None:
         return None
     if rows > 1:
         body = body.replace(b"\n", b",")
-    numbers = _read_numbers(b"[%b]" % body)
+    numbers = parse_numbers(b"[%b]" % body)
     if numbers is None or len(numbers) != rows * columns:
         return None
     zeros = b"-" in body and b"-0" in body and np.count_nonzero(numbers) < len(numbers)
@@ -75,7 +75,7 @@ def read_csv_block(body: bytes, piece_bytes: int = _PIECE_BYTES) -> npt.NDArray[
     """
     tables: list[npt.NDArray[np.float64]] = []
     view = memoryview(body)
-    for start, end in _pieces(body, piece_bytes):
+    for start, end in pieces(body, piece_bytes):
         table = _read_piece(view[start : end - (body[end - 1] == _NEWLINE)])
         if table is None or table.shape[1] != (tables or [table])[0].shape[1]:
             return None
@@ -83,7 +83,7 @@ def read_csv_block(body: bytes, piece_bytes: int = _PIECE_BYTES) -> npt.NDArray[
     return np.concatenate(tables) if tables else None
 
 
-def _pieces(body: bytes, size_bytes: int) -> Iterator[tuple[int, int]]:
+def pieces(body: bytes, size_bytes: int) -> Iterator[tuple[int, int]]:
     """Where pieces of whole rows begin and end that stay in the processor's cache while they are read."""
     start = 0
     while start < len(body):
@@ -100,7 +100,7 @@ def _read_piece(lines: memoryview) -> npt.NDArray[np.float64] | None:
         return None
     listed = one_row.replace(b"\n", b",%b," % _ROW_END)
     rows = 1 + (len(listed) - len(one_row)) // (len(_ROW_END) + 1)
-    numbers = _read_numbers(listed)
+    numbers = parse_numbers(listed)
     if numbers is None or numbers.size % rows or ((numbers == 0).any() and _holds_negative_zero(listed)):
         return None
     # As many ends as there are rows, and one in the last column of each: all rows are as wide.
@@ -110,8 +110,8 @@ def _read_piece(lines: memoryview) -> npt.NDArray[np.float64] | None:
     return numbers.reshape(rows, -1)[:, :-1]
 
 
-def _read_numbers(listed: bytes) -> npt.NDArray[np.float64] | None:
-    """A JSON list of numbers; None if it is not that."""
+def parse_numbers(listed: bytes) -> npt.NDArray[np.float64] | None:
+    """A JSON list of numbers, in which an integer -0 is 0; None if it is not that, or holds brackets."""
     try:
         document: Any = simdjson.Parser().parse(listed)
         return np.frombuffer(document.as_buffer(of_type="d"), np.float64)

@@ -7,6 +7,8 @@ refuse it.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -15,12 +17,16 @@ from service.errors import BadPayload, NotCompilable
 from service.hosting.programs.blocks import GAP, STRANGER, UNKNOWN, Words
 from service.hosting.runtimes.columns import DType, FittedColumn
 from service.hosting.runtimes.reading import Reading, frame_of
+from service.media.csv_columns import CellKind, read_columns
 from service.media.readers import Matrix
-from service.media.tables import CsvBody, Table
+from service.media.spellings import Spellings
+from service.media.tables import GAPS, TRUTHS, CsvBody, Table
 
 _CODED: Final = frozenset({DType.WORD, DType.TRUTH})
 _TRUTHS: Final = (False, True)
 _EXACT: Final = 2**53  # beyond it whole numbers of one column may not be of one type
+_LARGE_BYTES: Final = 4000  # from here on all cells of CSV are found at once
+_TRUTHS_SPELLED: Final = MappingProxyType({**TRUTHS, "0": False, "1": True})
 _Cell = Callable[[Any], Any]
 
 
@@ -42,6 +48,7 @@ class Coding:
         self._words = Words([self._first_values(column) for column in self._columns], gapless)
         self._cells: list[_Cell] = []
         self._spelled: list[_Cell] = []
+        self._kinds: list[CellKind] = []
 
     def _first_values(self, column: FittedColumn) -> tuple[Any, ...] | None:
         if column.kind is DType.TEXT:
@@ -64,7 +71,10 @@ class Coding:
         self._words = words
         columns = list(enumerate(self._columns))
         self._cells = [_reader(column, self._codes(place, spelled=False)) for place, column in columns]
-        self._spelled = [_reader(column, self._codes(place, spelled=True)) for place, column in columns]
+        spelled = [(column, self._codes(place, spelled=True)) for place, column in columns]
+        self._spelled = [_reader(column, codes) for column, codes in spelled]
+        with suppress(ValueError):  # some word is not for those that look at all cells at once
+            self._kinds = [_kind_of_cells(column, codes) for column, codes in spelled]
 
     def _codes(self, place: int, *, spelled: bool) -> "_Codes":
         """Codes by cells of a body, or by what the reader of CSV makes of these."""
@@ -129,8 +139,20 @@ class Coding:
         return np.array(found, np.float64)
 
     def _code_csv(self, body: CsvBody) -> Matrix:
-        rows: Matrix = self._reading.read(body, self._code_columns)
-        return rows
+        rows: Matrix | None = self._code_block(body) if len(body.body) >= _LARGE_BYTES else None
+        return self._reading.read(body, self._code_columns) if rows is None else rows
+
+    def _code_block(self, given: CsvBody) -> Matrix | None:
+        """Coded rows of CSV, of which all cells are found at once; None where it is odd in any way."""
+        body, order, heading = self._reading.below_header(given)
+        kinds = self._kinds
+        if not kinds or (heading is not None and len(heading) != len(kinds)):
+            return None
+        if order is None:
+            return read_columns(body, kinds)
+        placed = dict(zip(order, kinds, strict=True))
+        rows = read_columns(body, [placed[place] for place in range(len(kinds))])
+        return None if rows is None else np.ascontiguousarray(rows[:, order])
 
     def _code_columns(self, columns: Sequence[Any]) -> Matrix:
         """Coded rows of columns, as they are read for the estimator."""
@@ -175,6 +197,24 @@ class _Codes(dict[Any, int]):
         if self.unknown is None or type(cell) is not str:
             raise _NotPlain
         return self.unknown
+
+
+def _kind_of_cells(column: FittedColumn, codes: _Codes) -> CellKind:
+    """Cells of CSV as `_reader` reads them. Raises: ValueError where bytes alone do not tell."""
+    match column.kind:
+        case DType.UNUSED:
+            return CellKind(Spellings({}, 0.0))
+        case DType.NUMBER:
+            return CellKind(Spellings({**dict.fromkeys(GAPS, math.nan), **TRUTHS}), numbers=True)
+        case DType.TRUTH:
+            return CellKind(Spellings({text: codes.get(truth) for text, truth in _TRUTHS_SPELLED.items()}))
+        case DType.WORD:
+            if None in column.known:
+                raise ValueError("blanks beside gaps are none of these")
+            words = {word: float(code) for word, code in codes.items() if isinstance(word, str)}
+            gaps = dict.fromkeys(GAPS - column.known, codes.get(math.nan))
+            return CellKind(Spellings({**words, **gaps}, codes.unknown))
+    return CellKind(Spellings({}), numbers=True, most=_EXACT)
 
 
 def _reader(column: FittedColumn, codes: _Codes) -> _Cell:

@@ -132,10 +132,25 @@ class Reading:
     # ---- the forms
 
     def _read_csv(self, given: CsvBody, join: Join | None) -> Any:
-        body, header = given.body, given.header
         if self._texts:
-            cells_of_all = read_cells(body)
-            return self._texts_of(_below_header(cells_of_all) if header else cells_of_all)
+            cells_of_all = read_cells(given.body)
+            return self._texts_of(_below_header(cells_of_all) if given.header else cells_of_all)
+        body, order, heading = self.below_header(given)
+        if self._is_plain:
+            rows = read_csv_numbers(body, self._header_hint)
+            _check_heading(order or heading, rows.shape[1])
+            return rows if order is None else _arranged(rows, order)
+        cells_of_all = read_cells(body)
+        _check_heading(heading, len(cells_of_all[0]))
+        return self._columns_of_rows(cells_of_all, order, spelled=True, join=join)
+
+    def below_header(self, given: CsvBody) -> tuple[bytes, Sequence[int] | None, list[str] | None]:
+        """The rows of CSV, and where in them each of the model's columns is, None: all are in their places.
+
+        Third come the cells of a header that says nothing to the model, None if there is none.
+        Raises: BadPayload.
+        """
+        body, header = given.body, given.header
         first, _, rest = body.partition(b"\n")
         order: Sequence[int] | None = None
         if header is not False and self.names is not None:
@@ -145,14 +160,7 @@ class Reading:
             body = rest
             if not rest.strip(b"\r\n"):
                 _below_header([])
-        heading = read_header(first) if header and self.names is None else None
-        if self._is_plain:
-            rows = read_csv_numbers(body, self._header_hint)
-            _check_heading(order or heading, rows.shape[1])
-            return rows if order is None else _arranged(rows, order)
-        cells_of_all = read_cells(body)
-        _check_heading(heading, len(cells_of_all[0]))
-        return self._columns_of_rows(cells_of_all, order, spelled=True, join=join)
+        return body, order, read_header(first) if header and self.names is None else None
 
     def _read_table(self, table: Table) -> Any:
         if self._texts or (table.flat and not self._columns):

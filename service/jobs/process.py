@@ -105,7 +105,8 @@ class LocalModelOpener:
 
     It may take `most_bytes`, 0 for any; `code_dir` is code that lies apart from it. What has code of its own
     is in one of the `containers`, which the processes of the pool share, in an environment that its `image`
-    and the `place` of its files decide; `version` changes with its files.
+    and the `place` of its files decide; `version` changes with its files. `large`: there is so much to do
+    that making the model faster first saves time.
     """
 
     model_dir: Path
@@ -118,6 +119,7 @@ class LocalModelOpener:
     version: str = ""
     image: str = ""
     place: Path | None = None
+    large: bool = False
 
     def load(self) -> Model:
         """Load the folder's model. Raises ModelFault."""
@@ -138,6 +140,9 @@ class LocalModelOpener:
         if model.traits.in_place and options.content_type is not None:
             choose_accept(options.accept, self._default_accept)  # refused once, not for each file
         as_blocks = self._may_be_blocks(model)
+        if self.large and model.traits.in_place and (as_blocks or _takes_words(model)):
+            model.traits.compiling.run(None, None)
+            as_blocks = self._may_be_blocks(model)  # of which more is known now
         return open_model(model, self.load, options, quarantine=self.quarantine, as_blocks=as_blocks)
 
     def _may_be_blocks(self, model: Model) -> bool:
@@ -200,6 +205,11 @@ def _parameters_of(traits: Traits, options: TransformOptions) -> ContainerParame
     if traits.ask_parameters is not None:
         return _parameters(traits.ask_parameters())
     return ContainerParameters(batch_strategy=SINGLE_RECORD if _is_one_text(options) else None)
+
+
+def _takes_words(model: Model) -> bool:
+    """Whether built-in code has to make columns of words and gaps for it."""
+    return model.traits.joinable is not None and not model.traits.joinable.takes.numbers
 
 
 def _is_one_text(options: TransformOptions) -> bool:

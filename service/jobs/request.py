@@ -24,6 +24,7 @@ from service.s3uri import parse_s3_uri
 from service.settings import Settings
 
 _URLS: Final = ("http://", "https://")
+_LARGE_BYTES: Final = 1 << 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ def _open_pool(
         containers,
         fingerprint(artifacts, found, environment),
         place=found,
+        large=is_large(size_bytes),
     )
     return ProcessPool(opener, count)
 
@@ -154,3 +156,8 @@ def count_processes(options: TransformOptions, cpus: int, files: int, size_bytes
     """One for each processor unless told otherwise, and none that would have nothing to do."""
     wanted = options.max_concurrent_transforms or cpus
     return max(1, min(wanted, max(files, size_bytes // LEAST_BLOCK_BYTES)))
+
+
+def is_large(size_bytes: int) -> bool:
+    """Whether so much is asked that it pays to make a model faster first, which takes a second or so."""
+    return size_bytes >= _LARGE_BYTES

@@ -34,7 +34,7 @@ from service.jobs.place import Places
 from service.jobs.plan import group_inputs
 from service.jobs.pool import NoProcess, ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import LocalModelOpener
-from service.jobs.request import count_processes
+from service.jobs.request import count_processes, is_large
 from service.jobs.settle import settle_job
 from service.jobs.task_journal import TaskJournal
 from service.jobs.transform import Job, JobMonitor, run_transform
@@ -339,6 +339,7 @@ class Worker:
             version,
             container.image,
             found,
+            is_large(JobState.read(job.state).size_bytes),
         )
 
     def _version(self, location: str, environment: Mapping[str, str]) -> str:

@@ -60,6 +60,7 @@ class Bench:
         processes: int = 0,
         quarantine: bool = False,
         report: bool = False,
+        large: bool = False,
         stop: Callable[[], bool] = lambda: False,
         source: str = "",
         target: str = "out",
@@ -71,7 +72,7 @@ class Bench:
         resolver = Resolver(self.folder / "s3", allow_paths=True)
         place = resolver.locate(str(self.folder / target))
         inputs = find_inputs(resolver, source or str(self.folder / "in"), place, wanted)
-        with closing(self._open_pool(model, wanted, quarantine, processes)) as pool:
+        with closing(self._open_pool(model, wanted, quarantine, processes, large=large)) as pool:
             job = Job(inputs, place, wanted, pool, isinstance(model, str), quarantine, report)
             return run_transform(job, JobMonitor(SystemClock(), NoJournal(), stop, self.told.append))
 
@@ -85,13 +86,13 @@ class Bench:
         return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
 
     def _open_pool(
-        self, model: Path | str, options: TransformOptions, quarantine: bool, processes: int
+        self, model: Path | str, options: TransformOptions, quarantine: bool, processes: int, *, large: bool
     ) -> WorkerPool:
         if isinstance(model, str):
             return ThreadPool(ContainerOpener(model, options, quarantine), options)
         containers = self.containers.for_job(processes or 1, options.timeout_s)
         environment = options.container_environment()
-        opener = LocalModelOpener(model, environment, options, quarantine, containers=containers)
+        opener = LocalModelOpener(model, environment, options, quarantine, containers=containers, large=large)
         return ProcessPool(opener, processes) if processes else ThreadPool(opener, options)
 
 

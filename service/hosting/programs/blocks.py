@@ -91,7 +91,8 @@ class NumberBlock:
     """Numbers (..., width) that a step makes of coded rows.
 
     `gaps`: nan may be among them. `picked`: they are these columns, as they came. `column` and `table`: they
-    are the rows (codes, width) of the table, by the codes of one column.
+    are the rows (codes, width) of the table, by the codes of one column. `by_row`: those of a row do not
+    depend on how many rows there are.
     """
 
     step: Step
@@ -100,6 +101,7 @@ class NumberBlock:
     picked: tuple[int, ...] | None = None
     column: int = -1
     table: Matrix | None = None
+    by_row: bool = True
 
 
 Block = WordBlock | NumberBlock
@@ -169,7 +171,7 @@ def _one_of(part: Block, at: int) -> Block:
     if part.table is not None:
         return look_up(part.column, part.table[:, [at]])
     step = part.step
-    return NumberBlock(lambda rows: step(rows)[..., [at]], 1, gaps=part.gaps)
+    return NumberBlock(lambda rows: step(rows)[..., [at]], 1, gaps=part.gaps, by_row=part.by_row)
 
 
 def merged(parts: Iterable[Block]) -> list[Block]:
@@ -201,7 +203,8 @@ def together(blocks: Blocks) -> NumberBlock:
     def step(rows: Any) -> Any:
         return np.concatenate([each(rows) for each in steps], axis=-1)
 
-    return NumberBlock(step, blocks.width, gaps=any(part.gaps for part in numbers))
+    by_row = all(part.by_row for part in numbers)
+    return NumberBlock(step, blocks.width, gaps=any(part.gaps for part in numbers), by_row=by_row)
 
 
 def then(block: NumberBlock, step: Step, width: int, *, gaps: bool, by_cell: bool = False) -> NumberBlock:
@@ -210,15 +213,15 @@ def then(block: NumberBlock, step: Step, width: int, *, gaps: bool, by_cell: boo
     What came as it was sent was looked at before; what was worked out may have become infinite. `by_cell`: no
     cell of its answer depends on how many rows there are, so that tables can be worked out beforehand.
     """
-    first = block.step
+    first, by_row = block.step, block.by_row and by_cell
     if block.gaps and not gaps:
-        return NumberBlock(lambda rows: step(whole(first(rows))), width)
+        return NumberBlock(lambda rows: step(whole(first(rows))), width, by_row=by_row)
     if block.table is not None and by_cell and np.isfinite(block.table).all():
         return look_up(block.column, step(block.table))
     if block.picked is not None:
-        return NumberBlock(lambda rows: step(first(rows)), width, gaps=block.gaps)
+        return NumberBlock(lambda rows: step(first(rows)), width, gaps=block.gaps, by_row=by_row)
     check = gapped if block.gaps else whole
-    return NumberBlock(lambda rows: step(check(first(rows))), width, gaps=block.gaps)
+    return NumberBlock(lambda rows: step(check(first(rows))), width, gaps=block.gaps, by_row=by_row)
 
 
 def whole(rows: Any) -> Any:

@@ -87,7 +87,7 @@ class _Encoder:
             return np.concatenate([find(numbers[..., place]) for place, find in enumerate(finders)], axis=-1)
 
         # It may give nan itself, for what it does not know.
-        return NumberBlock(step, width, gaps=True)
+        return NumberBlock(step, width, gaps=True, by_row=part.by_row)
 
     def _finder(self, at: int) -> Step:
         known = np.array([float(each) for each in self._categories[at].tolist()])

@@ -159,7 +159,7 @@ def _fill_numbers(part: NumberBlock, fills: Matrix, missing: Any) -> NumberBlock
             return np.where(np.isnan(rows), fills, rows)
 
         found = then(part, fill, part.width, gaps=True, by_cell=True)
-        return NumberBlock(found.step, found.width, bool(np.isnan(fills).any()))
+        return NumberBlock(found.step, found.width, bool(np.isnan(fills).any()), by_row=found.by_row)
     return then(
         part, lambda rows: np.where(rows == missing, fills, rows), part.width, gaps=False, by_cell=True
     )
@@ -171,8 +171,10 @@ def _indicator(estimator: Any, blocks: Blocks, missing: Any) -> NumberBlock:
     if isinstance(missing, str) or missing == missing:
         raise NotCompilable("the SimpleImputer marks gaps that are not nan")
     numbers = together(blocks)  # marks beside words are objects, of which an encoder makes categories
-    first = numbers.step
-    return NumberBlock(lambda rows: np.isnan(first(rows)[..., features]).astype(np.float64), len(features))
+    first, width = numbers.step, len(features)
+    return NumberBlock(
+        lambda rows: np.isnan(first(rows)[..., features]).astype(np.float64), width, by_row=numbers.by_row
+    )
 
 
 # ---- numbers
@@ -222,7 +224,7 @@ def _function(estimator: Any, blocks: Blocks, _words: Words) -> Blocks:
     if function is None:
         return _numbers(then(numbers, lambda rows: rows, numbers.width, gaps=gaps, by_cell=True))
     found = then(numbers, lambda rows: gapped(function(rows)), numbers.width, gaps=gaps)
-    return _numbers(NumberBlock(found.step, found.width, gaps=True))
+    return _numbers(NumberBlock(found.step, found.width, gaps=True, by_row=found.by_row))
 
 
 def _bins(estimator: Any, blocks: Blocks, _words: Words) -> Blocks:

@@ -40,6 +40,7 @@ from service.media.types import NPY
 _NEEDS_NAMES = "Specifying the columns using strings is only supported for dataframes"
 _HOLDS_GAPS = "contains NaN"
 _UNKNOWN_WORDS = "Found unknown categories"
+_MOST_ROWS = 8192  # that a program answers at once, where that changes nothing
 
 
 def load(model_dir: Path, environment: Mapping[str, str], room: Room = UNLIMITED) -> "SklearnModel":
@@ -121,8 +122,7 @@ class SklearnModel:
             return partial(self._call, *self._given(data))
 
         def ask(name: str) -> Any:
-            quick = self._quick.get(name)
-            answer = None if quick is None else quick(rows)
+            answer = self._by_program(name, rows)
             return self._call(*self._given(data), name) if answer is None else answer
 
         return ask
@@ -172,7 +172,8 @@ class SklearnModel:
 
     def answers_by_row(self, accept: Accept) -> bool:
         """Whether no answer of this form depends on the rows beside it. Tries it, which takes a moment."""
-        return answers_by_row(self, self.methods_for(accept))
+        names = self.methods_for(accept)
+        return all(self._joins.get(name) is Joined.ROWS for name in names) or answers_by_row(self, names)
 
     def predict_joined(self, rows: "np.ndarray[Any, Any]", each: int, accept: Accept) -> Any | None:
         """What requests of `each` rows get, or, with 0, of any number, which follow one another in rows.
@@ -284,14 +285,35 @@ class SklearnModel:
         )
 
     def _call(self, data: Any, gap: str | None, name: str) -> Any:
-        quick = self._quick.get(name)
-        if quick is not None:
+        if name in self._quick:
             if type(data) is np.ndarray:
                 self._check_width(data)
-            answer = quick(data)
+            answer = self._by_program(name, data)
             if answer is not None:
                 return answer
         return self._call_estimator(name, data, gap)
+
+    def _by_program(self, name: str, data: Any) -> Any | None:
+        """What a program answers; None where there is none, or not for this.
+
+        Rows that may be put together may be taken apart as well, so that they stay in the processor's cache.
+        """
+        quick = self._quick.get(name)
+        if quick is None:
+            return None
+        if (
+            type(data) is not np.ndarray
+            or len(data) <= _MOST_ROWS
+            or self._joins.get(name) is not Joined.ROWS
+        ):
+            return quick(data)
+        found = []
+        for rows in np.array_split(data, -(-len(data) // _MOST_ROWS)):
+            answer = quick(rows)
+            if answer is None:
+                return None
+            found.append(answer)
+        return np.concatenate(found)
 
     def _call_estimator(self, name: str, data: Any, gap: str | None = None) -> Any:
         """`gap` is how the caller wrote that there is no value; None for nan."""

@@ -27,6 +27,7 @@ RECORD: dict[str, Any] = {
 }
 """What is asked."""
 
+NAMES = [*_WORDS, *_NUMBERS]
 SAMPLES = Path(__file__).resolve().parents[2] / "models"
 STRIKE = {"wildlife_size": "small", "phase_of_flight": "climb", "time_of_day": "day", "speed_knots": None}
 """What the sample with a script is asked."""
@@ -49,7 +50,19 @@ def fit_boosting() -> Any:
 
 def _training(rows: int = 4000) -> tuple[Any, Any]:
     random = np.random.default_rng(0)
-    table = pd.DataFrame(
+    table = _full(rows, random)
+    answers = (table["age"] / 20 + (table["city"] == "Rome") + random.normal(size=rows) > 2.4).astype(int)
+    return _with_gaps(table, random), answers
+
+
+def make_table(rows: int, seed: int) -> Any:
+    """So many rows as the models were fitted with, gaps too."""
+    random = np.random.default_rng(seed + 1)
+    return _with_gaps(_full(rows, random), random)
+
+
+def _full(rows: int, random: np.random.Generator) -> Any:
+    return pd.DataFrame(
         {
             "city": random.choice(["Berlin", "Rome", "Paris", "London", "Wien"], rows),
             "plan": random.choice(["free", "pro", "team"], rows),
@@ -61,7 +74,9 @@ def _training(rows: int = 4000) -> tuple[Any, Any]:
             "since": random.integers(1_500_000_000, 1_760_000_000, rows),
         }
     )
-    answers = (table["age"] / 20 + (table["city"] == "Rome") + random.normal(size=rows) > 2.4).astype(int)
+
+
+def _with_gaps(table: Any, random: np.random.Generator) -> Any:
     for name in ("plan", "age", "income", "balance"):
-        table.loc[random.random(rows) < 0.1, name] = None
-    return table, answers
+        table.loc[random.random(len(table)) < 0.1, name] = None
+    return table

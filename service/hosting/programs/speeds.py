@@ -12,6 +12,7 @@ Speeds = tuple[tuple[int, float, float], ...]
 
 _SIZES = (1, 8, 64, 256, 2048)
 _TIMED_S = 0.005
+_LEAST_CALLS, _MOST_CALLS = 3, 20  # the first one may make what is kept for the next
 _LONGEST_S = 0.1  # that a number of rows may take to be measured
 
 
@@ -37,12 +38,12 @@ def _time(step: Step, given: Given) -> float:
     """The least of some calls, in as much time as there is."""
     least_s = float("inf")
     begun_s = thread_time()
-    for _ in range(20):
+    for number in range(1, _MOST_CALLS + 1):
         started_s = thread_time()
         step(given)
         now_s = thread_time()
         least_s = min(least_s, now_s - started_s)
-        if now_s - begun_s > _TIMED_S:
+        if number >= _LEAST_CALLS and now_s - begun_s > _TIMED_S:
             break
     return least_s
 

@@ -33,7 +33,14 @@ if os.getppid() == parent:
     os.execv(sys.argv[2], sys.argv[2:])
 """
 _MIRRORS: Final = (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX"))
-_LEFT_OUT: Final = ("AWS_", "SAGEBIRD_", "PYTHON", "VIRTUAL_ENV", "CONDA_")
+_LEFT_OUT: Final = ("AWS_", "SAGEBIRD_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "UV_PUBLISH_")
+# What installing and compiling may need. The rest is nobody's business who builds a package for a model:
+# other programs' passwords and tokens are kept in variables, too.
+_NEEDED: Final = re.compile(
+    r"(?:HOME|USER|LOGNAME|SHELL|LANG|TZ|TMPDIR|TMP|TEMP|NETRC|CC|CXX|FC|AR|LD|MAX_JOBS"
+    r"|(?:LC|XDG|UV|PIP|SSL|CMAKE|CARGO|RUST|RUSTUP|PYENV|PKG_CONFIG|DYLD|LD)_\w+"
+    r"|(?:\w+_)?(?:PATH|DIR|ROOT|HOME|PREFIX|INCLUDE|LIBDIR|CA_BUNDLE|CONFIG)|\w*FLAGS|\w+_proxy|\w+_PROXY)"
+)
 _UNREACHABLE: Final = re.compile(r"Request failed|Failed to fetch|Failed to download|error sending request")
 _DEPENDS_ON_PYTHON: Final = re.compile(
     r"has no (?:usable )?wheels|current Python|Python ?[<>=~!]|Failed to build|build backend"
@@ -116,6 +123,8 @@ def _find_uv() -> str:
 
 def _environment(cache: Path | None) -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
+    if cache is not None:  # for models; who installs beside sagebird is the user himself
+        kept = {name: value for name, value in kept.items() if _NEEDED.fullmatch(name)}
     for theirs, name in _MIRRORS:
         if theirs in kept:
             kept.setdefault(name, kept[theirs])

@@ -64,6 +64,20 @@ def test_uv_keeps_its_own_cache_where_it_is_given_none(play: Play, tmp_path: Pat
     assert _install(tmp_path) == [str(tmp_path)]
 
 
+def test_who_builds_packages_for_models_sees_no_secrets_of_others(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(
+        'echo "${DATABASE_URL-} ${GITHUB_TOKEN-} ${AWS_SECRET_ACCESS_KEY-} ${UV_PUBLISH_TOKEN-}'
+        ' $HDF5_DIR $CFLAGS $https_proxy"'
+    )
+    names = ("DATABASE_URL", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "UV_PUBLISH_TOKEN")
+    for name in (*names, "HDF5_DIR", "CFLAGS", "https_proxy"):
+        monkeypatch.setenv(name, name.lower())
+    assert _install(tmp_path) == ["hdf5_dir cflags https_proxy"]
+    assert _install(None) == ["database_url github_token   hdf5_dir cflags https_proxy"]
+
+
 def test_each_python_is_tried_and_where_none_will_do_all_are_named(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ _LINK = "/opt/ml/model"
 _LINKED = 777  # one number in all processes: what it stands for is each one's own
 _MOST_TOLD = 2000
 _MOST_SEARCHED = 200
+_MOST_SOURCE_BYTES = 1 << 20
 _LOG_FORMAT = "%(asctime)s %(levelname)s - %(name)s - %(message)s"  # as AWS's container has it
 _SHARED = frozenset({"numpy", "scipy", "sklearn", "joblib", "pandas"})
 _VERSION = re.compile(rb"_sklearn_version[^0-9]{1,12}([0-9]+(?:\.\w+)+)")
@@ -47,7 +48,7 @@ def enter(spec: Mapping[str, Any]) -> None:
         stream = open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115 - for good
         setattr(sys, name, stream)
     level = environment.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
-    logging.root.setLevel(int(level) if level.isdigit() else logging.INFO)
+    logging.root.setLevel(int(level) if level.isdecimal() else logging.INFO)
     logging.lastResort = logging.StreamHandler()  # only where the script has no handlers: no line comes twice
     logging.lastResort.setFormatter(logging.Formatter(_LOG_FORMAT))
     program = spec["program"]
@@ -62,7 +63,7 @@ def enter(spec: Mapping[str, Any]) -> None:
     _forget_namesakes(own)
     sources = (file for place in own for file in Path(place).rglob("*.py"))
     with suppress(OSError):
-        if any(b"/opt/ml" in file.read_bytes() for file in islice(sources, _MOST_SEARCHED)):
+        if any(map(_names_usual_place, islice(sources, _MOST_SEARCHED))):
             _link(spec["model_dir"])
 
 
@@ -77,6 +78,14 @@ def _forget_namesakes(own: Sequence[str]) -> None:
         for module in [*sys.modules]:
             if module.partition(".")[0] in names - kept:
                 del sys.modules[module]
+
+
+def _names_usual_place(file: Path) -> bool:
+    """Whether a source names it; what is no plain file of a source's size might never end."""
+    with suppress(OSError):
+        if file.is_file() and file.stat().st_size <= _MOST_SOURCE_BYTES:
+            return b"/opt/ml" in file.read_bytes()
+    return False
 
 
 def _link(folder: str) -> None:

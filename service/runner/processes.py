@@ -212,7 +212,7 @@ def _run_elsewhere(python: str, environment: dict[str, str], descriptors: list[i
     try:
         command = [python, "-I", _RUNNER, "--container", *map(str, descriptors)]
         os.execve(python, command, environment)  # noqa: S606 - ours
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a variable may hold what none can
         os.write(2, f"{python} cannot be run: {error}\n".encode("utf-8", "surrogateescape"))
         _exit(1)
 

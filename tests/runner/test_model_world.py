@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.runner.conftest import FLOWERS, Deploy
-from tests.runner.containers import PYTHON
+from tests.runner.containers import PYTHON, ForkServer
 
 ECHO = "def model_fn(model_dir): return {}\n"
 
@@ -152,6 +152,17 @@ def test_opt_ml_model_is_each_containers_own_or_the_reason_says_what_to_use(star
         assert "the model is a dict" in told[1]["failed"]["message"]
     else:
         assert "use model_dir, which model_fn is given" in told[0]["failed"]["message"]
+
+
+def test_what_is_no_source_among_a_models_files_holds_nothing_up(
+    given: Deploy, fork_server: ForkServer
+) -> None:
+    container = given(ECHO)
+    code = Path(container.spec["code_dirs"][0])
+    os.mkfifo(code / "endless.py")
+    (code / "folder.py").mkdir()
+    (code / "away.py").symlink_to(code / "nowhere")
+    assert fork_server.start(container).loaded()["kind"] == "dict"
 
 
 STANDINS = """

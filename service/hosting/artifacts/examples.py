@@ -8,6 +8,7 @@ from service.hosting.host import Call
 from service.media.types import OF_ENDING
 
 _EXAMPLES: Final = ("example.csv", "example.json", "example.jsonl")
+_MOST_BYTES: Final = 6 << 20  # no example of a call is larger than a call may be
 
 
 def example_call(folder: Path) -> Call | None:
@@ -23,5 +24,5 @@ def example_calls(folder: Path) -> list[Call]:
 def _examples_in(folder: Path) -> Iterator[Call]:
     for name in _EXAMPLES:
         file = folder / name
-        if file.is_file():
+        if file.is_file() and file.stat().st_size <= _MOST_BYTES:
             yield Call(file.read_bytes(), OF_ENDING[file.suffix], None)

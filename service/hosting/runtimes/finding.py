@@ -83,7 +83,7 @@ def pickles_in(model_dir: Path) -> list[Path]:
 
 def _defined(file: Path) -> set[str]:
     try:
-        if file.stat().st_size > _MOST_SOURCE_BYTES:
+        if not file.is_file() or file.stat().st_size > _MOST_SOURCE_BYTES:
             return set()
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):

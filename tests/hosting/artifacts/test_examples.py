@@ -29,3 +29,11 @@ def test_of_several_example_requests_the_first_is_the_one(tmp_path: Path) -> Non
 
     assert [call.content_type for call in example_calls(tmp_path)] == ["text/csv", "application/json"]
     assert example_call(tmp_path) == Call(b"1", "text/csv", None)
+
+
+def test_what_is_larger_than_a_call_may_be_is_no_example(tmp_path: Path) -> None:
+    with (tmp_path / "example.csv").open("wb") as file:
+        file.truncate((6 << 20) + 1)
+    (tmp_path / "example.json").write_text("[[1]]")
+
+    assert example_call(tmp_path) == Call(b"[[1]]", "application/json", None)

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pickle
 import sys
 import threading
@@ -518,6 +519,7 @@ def test_a_definition_is_looked_for_in_sources_that_can_be_read_only(tmp_path: P
     (tmp_path / "good.py").write_text("class Mine: ...\n")
     (tmp_path / "broken.py").write_text("class Mine: (\n")
     (tmp_path / "huge.py").write_bytes(b"class Mine: ...\n" + b"#" * (2 << 20))
+    os.mkfifo(tmp_path / "endless.py")
 
     assert find_definition([tmp_path], "Mine") == tmp_path / "good.py"
     assert find_definition([tmp_path], "Yours") is None

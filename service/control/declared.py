@@ -7,7 +7,7 @@ gives the same names, and a changed one gives a new configuration that an update
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from time import monotonic
@@ -32,6 +32,7 @@ from service.control.endpoints import (
 )
 from service.control.ownership import EDITABLE
 from service.control.resources import OperationContext, Resources
+from service.control.versions import Versions
 from service.domain.endpoint import EndpointStatus, Fleet, Variant
 from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
@@ -42,6 +43,7 @@ from service.store.store import DEFAULT_ENDPOINT, NOTICES, Store
 DECLARED_CONFIGS = "declared_configs"
 """The fact that maps each declared endpoint to its configuration as it was declared last."""
 
+_CHANGING = (EndpointStatus.CREATING, EndpointStatus.UPDATING)
 _Stamp = tuple[object, ...]
 _NEVER = (0, 0, 0)
 _PAUSE = 50  # times what a look at many files took, until the next one
@@ -82,7 +84,7 @@ class DeclaredFile:
         self.scanned: tuple[str, ...] = ()
         self._next_scan_s = 0.0
         self._declared: tuple[Path, ...] = ()  # single models, as they were declared last
-        self._versions: dict[Path, _Version] = {}
+        self._versions = Versions(context, self._loading, settle_s, monotonic)
         self._next_versions_s = 0.0
         self._settle_s = settle_s
         self._monotonic = monotonic
@@ -176,30 +178,21 @@ class DeclaredFile:
     def _versions_now(self) -> tuple[str, ...]:
         """The versions of the declared models that have settled, where a change of them is an update."""
         if self._context.reloads and (begun_s := monotonic()) >= self._next_versions_s:
-            version_of, now_s = self._context.version_of_declared, self._monotonic()
-            self._versions = {
-                path: _Version.after(self._versions.get(path), version_of(str(path)), now_s, self._settle_s)
-                for path in self._declared
-            }
+            self._versions.look(self._declared)
             self._next_versions_s = monotonic() + _PAUSE * (monotonic() - begun_s)
-        return tuple(version.settled for version in self._versions.values())
+        return self._versions.settled()
 
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """The version of a model's files as it was met last, since when, and the last one that had settled."""
-
-    met: str
-    since_s: float
-    settled: str
-
-    @classmethod
-    def after(cls, before: "_Version | None", met: str, now_s: float, settle_s: float) -> "_Version":
-        """What is known of a model's version after another look."""
-        if before is None:
-            return cls(met, now_s, met)
-        since_s = before.since_s if met == before.met else now_s
-        return cls(met, since_s, met if now_s - since_s >= settle_s else before.settled)
+    def _loading(self) -> set[str]:
+        """Where the models lie that declared endpoints are to go over to."""
+        with self._store.view() as view:
+            changing = view.of_kind(Kind.ENDPOINT, _CHANGING, declared=True)
+        pending = [fleet for fleet in (endpoint_of(each).pending for each in changing) if fleet is not None]
+        return {
+            part.location.rstrip("/")
+            for fleet in pending
+            for variant in fleet.variants
+            for part in variant.source.parts
+        }
 
 
 def _stamp_of(file: Path) -> _Stamp | None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
+from pathlib import Path
 from typing import Any
 
 from service.clock import Clock
@@ -31,7 +33,8 @@ class OperationContext:
 
     `caller` is on whose behalf they run, the server's own where nobody called. `version_of` gives the
     fingerprint of the model files at a location and raises ModelFault where there are none. Blocking. Where
-    it `reloads`, declared endpoints are updated when the files of their models change.
+    it `reloads`, declared endpoints are updated when the files of their models change. `changed_s` is when
+    the newest of those in a folder came about, in seconds since 1970.
 
     Where it `runs_images`, images of others are no obstacle; `image_now` is an image as it is there now.
     """
@@ -40,6 +43,7 @@ class OperationContext:
     clock: Clock
     version_of: Callable[[str], str] = follow_files
     reloads: bool = False
+    changed_s: Callable[[Path], float] = lambda _path: inf
     runs_images: bool = False
     image_now: Callable[[str], str] = str
 

@@ -13,7 +13,7 @@ from service.domain.caller import Caller
 from service.domain.image import pinned_image
 from service.domain.transform.job import Drop
 from service.faces.aws.control import ControlFace
-from service.hosting.artifacts.artifact import open_artifacts
+from service.hosting.artifacts.artifact import changed_s, open_artifacts
 from service.hosting.engines.engine import image_there
 from service.hosting.memory import importing
 from service.processes.desk import Desk
@@ -74,7 +74,13 @@ def context_of(settings: Settings) -> OperationContext:
     version_of = open_artifacts(settings).version_of
     runs_images = settings.images != "off"
     return OperationContext(
-        caller, SystemClock(), version_of, settings.reload, runs_images, _image_now if runs_images else str
+        caller,
+        SystemClock(),
+        version_of,
+        settings.reload,
+        changed_s,
+        runs_images,
+        _image_now if runs_images else str,
     )
 
 

@@ -25,6 +25,15 @@ def predict_fn(data, model):
     return model.predict(data)
 """
 
+WRITES = """
+def model_fn(folder):
+    with open(folder + "/loads.txt", "a") as file:
+        file.write("one more\\n")
+
+def transform_fn(model, body, content_type, accept):
+    return "first", "text/plain"
+"""
+
 
 class Caller(threading.Thread):
     """Calls over one connection, and remembers when each answer came."""
@@ -128,3 +137,14 @@ def test_without_reload_what_was_loaded_stays(start_server: StartServer, tmp_pat
     declare(tmp_path / "models", variants("one", one=2))
     wait_until(lambda: "endpoints file applied" in server.log.read_text(), 60)
     assert answers(server) == {"[0.0]"}
+
+
+def test_a_script_that_writes_into_its_folder_as_it_loads_is_not_loaded_for_ever(
+    opened: Callable[[str], RunningServer],
+) -> None:
+    server = opened(WRITES)
+    wait_until(lambda: "writes into its own folder" in server.log.read_text(), 60)
+    folder = server.models / "one"
+    assert len((folder / "loads.txt").read_text().splitlines()) >= 4
+    (folder / "inference.py").write_text(WRITES.replace("first", "edited"))
+    wait_until(lambda: answers(server) == {"edited"}, 60)

@@ -10,12 +10,13 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from service.clock import Clock, SystemClock
-from service.errors import ModelFailure, ModelNotFound, ObjectFault
+from service.errors import ModelFailure, ModelFault, ModelNotFound, ObjectFault
 from service.hosting.artifacts.archive import Limits, NotAllowedError, extract
 from service.hosting.artifacts.debris import NEW, remove_tree, unfinished
 from service.media.tables import quoted
@@ -263,6 +264,26 @@ class ArtifactStore:
             if not entry.name.startswith((NEW, target.name)) and 0 < _entry(entry, "")[2] < oldest_ns:
                 with suppress(OSError):  # another process may be at it too
                     remove_tree(Path(entry.path))
+
+
+def changed_s(path: Path) -> float:
+    """When the newest file or folder of a model came about here, in seconds since 1970.
+
+    Not as files say, which copies keep, but as the file system saw it. Infinite where that cannot be told.
+    """
+    newest_s, places = 0.0, [path]
+    try:
+        while places:
+            place = places.pop()
+            newest_s = max(newest_s, place.stat().st_ctime)
+            for entry in _scan(place) if place.is_dir() else ():
+                if entry.is_dir(follow_symlinks=False):
+                    places += [] if entry.name == "__pycache__" else [Path(entry.path)]
+                else:
+                    newest_s = max(newest_s, entry.stat(follow_symlinks=False).st_ctime)
+    except (OSError, ModelFault):
+        return inf
+    return newest_s
 
 
 def open_artifacts(settings: Settings, further: Sequence[Path] = ()) -> ArtifactStore:

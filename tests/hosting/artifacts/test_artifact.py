@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from threading import Barrier
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from service.errors import ModelFailure, ModelNotFound
 from service.hosting.artifacts.archive import Limits
-from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.artifacts.artifact import ArtifactStore, changed_s
 from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
 from service.media.types import PICKLES
 from service.objects.resolver import Resolver
@@ -730,3 +731,15 @@ def test_a_pipe_is_no_archive_and_nobody_waits_for_it(store: ArtifactStore, root
         store.resolve("m.tar.gz")
     with pytest.raises(ModelFailure, match="could not be unpacked: it is no plain file"):
         store.open(root / "m.tar.gz")
+
+
+def test_when_a_models_files_came_about_is_not_what_copies_say(root: Path) -> None:
+    (root / "a" / "sub" / "__pycache__").mkdir(parents=True)
+    (root / "a" / "sub" / "one.py").write_text("")
+    os.utime(root / "a" / "sub" / "one.py", (0, 0))
+    copied_s = changed_s(root / "a")
+    assert copied_s >= (root / "a" / "sub" / "one.py").stat().st_ctime > 0.0
+    os.chmod(root / "a" / "sub" / "one.py", 0o600)
+    assert changed_s(root / "a") == (root / "a" / "sub" / "one.py").stat().st_ctime >= copied_s
+    assert changed_s(root / "a" / "sub" / "one.py") == changed_s(root / "a")
+    assert changed_s(root / "nothing") == inf

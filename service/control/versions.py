@@ -1,0 +1,90 @@
+"""The versions of declared models' files, and which change of them counts as a new version of the model.
+
+A change counts once nothing more changed for a while: files are written one after the other. Code that writes
+into its own folder while it is loaded makes another version by each load. After some such in a row one does
+not count any more, or its model would be loaded for ever.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from service.control.resources import OperationContext
+from service.log import get_logger
+
+_MOST_OWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """The version of a model's files as it was met last, since when, and the last one that counts.
+
+    `is_own`: the one that was met came about while the model was loaded. `own` counts how many such came to
+    count in a row.
+    """
+
+    met: str
+    since_s: float
+    settled: str
+    is_own: bool = False
+    own: int = 0
+
+    @property
+    def is_passed_over(self) -> bool:
+        """Whether what was met is one that its own code makes by each load."""
+        return self.is_own and self.own >= _MOST_OWN and self.met != self.settled
+
+    def settle(self, now_s: float, settle_s: float) -> "_Version":
+        """What is known once nothing changed for so long."""
+        if self.met == self.settled or now_s - self.since_s < settle_s or self.is_passed_over:
+            return self
+        return replace(self, settled=self.met, own=self.own + 1 if self.is_own else 0)
+
+
+class Versions:
+    """What is known of the versions of some models; `look` again and again."""
+
+    def __init__(
+        self,
+        context: OperationContext,
+        loading: Callable[[], Collection[str]],
+        settle_s: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """`loading` names where the models lie that are being loaded now; the rest is as DeclaredFile's."""
+        self._context = context
+        self._loading = loading
+        self._settle_s = settle_s
+        self._monotonic = monotonic
+        self._known: dict[Path, _Version] = {}
+        self._loaded_s: dict[Path, float] = {}  # when each was seen to be loading last, on the wall's clock
+        self._log = get_logger("sagebird.declared")
+
+    def look(self, paths: Iterable[Path]) -> None:
+        """Look at the models that are declared by now."""
+        now_s, loading = self._monotonic(), self._loading()
+        known, self._known = self._known, {}
+        for path in paths:
+            if path.as_uri() in loading:
+                self._loaded_s[path] = self._context.clock.now().timestamp()
+            self._known[path] = self._look_at(path, known.get(path), now_s)
+        self._loaded_s = {path: at_s for path, at_s in self._loaded_s.items() if path in self._known}
+
+    def settled(self) -> tuple[str, ...]:
+        """The versions that count, of all of them in their order."""
+        return tuple(version.settled for version in self._known.values())
+
+    def _look_at(self, path: Path, before: _Version | None, now_s: float) -> _Version:
+        met = self._context.version_of_declared(str(path))
+        if before is None:
+            return _Version(met, now_s, met)
+        if met != before.met:
+            is_own = self._context.changed_s(path) <= self._loaded_s.get(path, 0.0)
+            before = replace(before, met=met, since_s=now_s, is_own=is_own)
+            if before.is_passed_over:
+                self._log.warning(
+                    "model writes into its own folder as it is loaded: that makes no new version any more",
+                    model=path.name,
+                )
+        return before.settle(now_s, self._settle_s)

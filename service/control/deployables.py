@@ -6,7 +6,13 @@ from typing import Any
 from service.control.resources import Resources
 from service.domain import obstacles, sentences
 from service.domain.endpoint import ModelSource, Stage, Variant
-from service.domain.features import ASYNC, repeated_of_config, repeated_of_variant, serverless_of
+from service.domain.features import (
+    ASYNC,
+    LoadLimits,
+    repeated_of_config,
+    repeated_of_variant,
+    serverless_of,
+)
 from service.domain.image import needs_engine
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
@@ -106,8 +112,9 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
         found = [_version(container, number, version_of) for number, container in enumerate(containers, 1)]
         versions = [version for version, _ in found]
         obstacle = next((missing for _, missing in found if missing), "")
+    limits = LoadLimits.of(document)
     sources = [
-        _source(container, version, str if obstacle else context.image_now)
+        _source(container, version, limits, str if obstacle else context.image_now)
         for container, version in zip(containers, versions, strict=True)
     ]
     if len(containers) == 1 and not is_direct(model.document):
@@ -117,12 +124,14 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
     return Variant(source=source, obstacle=obstacle, **common)
 
 
-def _source(container: Mapping[str, Any], version: str, image_now: Callable[[str], str]) -> ModelSource:
+def _source(
+    container: Mapping[str, Any], version: str, limits: LoadLimits, image_now: Callable[[str], str]
+) -> ModelSource:
     environment = tuple(sorted(container.get("Environment", {}).items()))
     location, image = container_location(container), container.get("Image", "")
     if needs_engine(image):
         image = image_now(image)
-    return ModelSource(location, is_multi(container), environment, version, image)
+    return ModelSource(location, is_multi(container), environment, version, image, limits=limits)
 
 
 def _version(container: Mapping[str, Any], number: int, version_of: Callable[[str], str]) -> tuple[str, str]:

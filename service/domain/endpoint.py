@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from service.domain import sentences
-from service.domain.features import Serverless
+from service.domain.features import LoadLimits, Serverless
 from service.domain.image import named_image
 
 PRIMARY: Final = "primary"
@@ -57,7 +57,7 @@ class ModelSource:
     the built-in one, with the id that it had when it was deployed if it is somebody's.
 
     A model of several containers has `stages` and no location. They hand each call on from one to the next,
-    unless callers name the one that they mean: `direct`.
+    unless callers name the one that they mean: `direct`. Other `limits` make no other source.
     """
 
     location: str
@@ -67,6 +67,7 @@ class ModelSource:
     image: str = ""
     stages: tuple["Stage", ...] = ()
     direct: bool = False
+    limits: LoadLimits = field(default=LoadLimits(), compare=False)
 
     @property
     def parts(self) -> tuple["ModelSource", ...]:

@@ -14,6 +14,7 @@ from service.domain.endpoint import Capacity, Endpoint, EndpointStatus, Fleet, M
 from service.domain.features import (
     ASYNC,
     SERVERLESS,
+    LoadLimits,
     Serverless,
     asked_for,
     described,
@@ -30,6 +31,7 @@ class _StoredStage(Struct, frozen=True):
     environment: dict[str, str] = {}
     version: str = ""
     image: str = ""
+    limits: LoadLimits = LoadLimits()
 
 
 class _StoredVariant(Struct, frozen=True):
@@ -50,6 +52,7 @@ class _StoredVariant(Struct, frozen=True):
     repeated: dict[str, Any] = {}
     stages: tuple[_StoredStage, ...] = ()
     direct: bool = False
+    limits: LoadLimits = LoadLimits()
 
 
 class _StoredFleet(Struct, frozen=True):
@@ -175,18 +178,28 @@ def _store_variant(variant: Variant) -> _StoredVariant:
         repeated=dict(variant.repeated),
         stages=tuple(_store_stage(stage) for stage in variant.source.stages),
         direct=variant.source.direct,
+        limits=variant.source.limits,
     )
 
 
 def _store_stage(stage: Stage) -> _StoredStage:
     source = stage.source
-    environment = dict(source.environment)
-    return _StoredStage(stage.name, source.location, source.multi, environment, source.version, source.image)
+    return _StoredStage(
+        stage.name,
+        source.location,
+        source.multi,
+        dict(source.environment),
+        source.version,
+        source.image,
+        source.limits,
+    )
 
 
 def _restore_stage(stored: _StoredStage) -> Stage:
     environment = tuple(sorted(stored.environment.items()))
-    source = ModelSource(stored.location, stored.multi, environment, stored.version, stored.image)
+    source = ModelSource(
+        stored.location, stored.multi, environment, stored.version, stored.image, limits=stored.limits
+    )
     return Stage(stored.name, source)
 
 
@@ -209,6 +222,7 @@ def _restore_variant(stored: _StoredVariant) -> Variant:
             stored.image,
             stages=tuple(_restore_stage(stage) for stage in stored.stages),
             direct=stored.direct,
+            limits=stored.limits,
         ),
         lazy=stored.lazy,
         pin=stored.pin,

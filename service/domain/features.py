@@ -19,6 +19,25 @@ _REPEATED_OF_VARIANT: Final = ("ManagedInstanceScaling", "RoutingConfig")
 
 
 @dataclass(frozen=True, slots=True)
+class LoadLimits:
+    """Seconds in which a variant's model has to be fetched and unpacked, and its container has to start.
+
+    None: as long as the server lets any.
+    """
+
+    download_s: float | None = None
+    startup_s: float | None = None
+
+    @classmethod
+    def of(cls, variant: Mapping[str, Any]) -> "LoadLimits":
+        """From a production variant, in AWS spelling."""
+        return cls(
+            variant.get("ModelDataDownloadTimeoutInSeconds"),
+            variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Serverless:
     """How a variant without instances runs: how many calls at once, how many of them it is kept ready for."""
 

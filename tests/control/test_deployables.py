@@ -5,6 +5,7 @@ import pytest
 
 from service.control.deployables import obstacle_of
 from service.domain.endpoint import WarmState
+from service.domain.features import LoadLimits
 from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
 from tests.control.conftest import DATA, IMAGE, INSTANCES, ROLE, Control, variant
@@ -168,6 +169,22 @@ def test_a_variant_has_the_copies_and_calls_that_its_configuration_says(control:
     assert (counted.variants[0].instances, counted.variants[0].most_calls) == (3, None)
     assert (less.variants[0].instances, less.variants[0].most_calls) == (1, 7)
     assert control.names(Kind.ENDPOINT) == ["iris", "less"]
+
+
+def test_the_time_that_a_model_may_take_to_load_reaches_every_container(control: Control) -> None:
+    times: dict[str, Any] = {
+        "ModelDataDownloadTimeoutInSeconds": 61,
+        "ContainerStartupHealthCheckTimeoutInSeconds": 62,
+    }
+    control.create_model()
+    control.create_config("config", variant("a", **times), variant("b"))
+    control.create_endpoint()
+    control.reopen()
+
+    pending = control.endpoint().pending
+    assert pending is not None
+    assert [each.source.limits for each in pending.variants] == [LoadLimits(61, 62), LoadLimits()]
+    assert pending.variants[0].source == pending.variants[1].source  # one model, loaded once
 
 
 THEIRS = "mine/app:1"

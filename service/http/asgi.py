@@ -15,6 +15,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+_NO_BODY = (204, 304)
 # What no header may hold; the server refuses it. Source: RFC 9110, 5.5.
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -91,7 +92,7 @@ def send_whole(send: Send, status: int, lines: bytes, body: bytes) -> bool:
 
 
 async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """Write a whole reply; its Content-Length is added. 204 has no body, and 413 ends the connection.
+    """Write a whole reply; its Content-Length is added. 204 and 304 have no body, 413 ends the connection.
 
     What is left of a body that was too large must not be taken for the next request.
     """
@@ -99,7 +100,7 @@ async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> 
         return
     if status == 413:
         headers = [*headers, (b"connection", b"close")]
-    if status == 204:
+    if status in _NO_BODY:
         body = b""
     else:
         headers = [*headers, (b"content-length", b"%d" % len(body))]
@@ -121,7 +122,7 @@ def made_when_called(make: Callable[[], App]) -> App:
 
 def _is_usual(status: int, headers: Headers) -> bool:
     """Whether a reply has a body, says nothing of its connection, and can be sent without another look."""
-    if status in (204, 413) or any(name.lower() == b"connection" for name, _ in headers):
+    if status in (*_NO_BODY, 413) or any(name.lower() == b"connection" for name, _ in headers):
         return False
     return not _UNSENDABLE.search(b"".join(chain.from_iterable(headers)))
 

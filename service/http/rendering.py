@@ -2,7 +2,7 @@
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-_NO_CONTENT = STATUS_LINE[204]
+_NO_CONTENT, _NOT_MODIFIED = STATUS_LINE[204], STATUS_LINE[304]
 _TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 FAILURE = b"Internal Server Error"
 """What a client is told whose request came to nothing by a bug of ours; the log has the reason."""
@@ -13,7 +13,7 @@ def render(status_line: bytes, common: bytes, lines: bytes, body: bytes, keep_al
 
     They are fit to be sent and say nothing of the body's length or of the connection.
     """
-    if status_line is _NO_CONTENT:
+    if status_line is _NO_CONTENT or status_line is _NOT_MODIFIED:  # a client would take a body for more
         body, length = b"", b""
     else:
         length = b"content-length: %d\r\n" % len(body)

@@ -129,9 +129,10 @@ def test_too_large_a_body_ends_the_connection() -> None:
 
 
 @pytest.mark.provenance("documented")
-def test_no_content_has_neither_body_nor_length() -> None:
-    assert reply(204, [], b"ignored") == [
-        {"type": "http.response.start", "status": 204, "headers": []},
+@pytest.mark.parametrize("status", [204, 304])
+def test_what_has_no_content_has_neither_body_nor_length(status: int) -> None:
+    assert reply(status, [], b"ignored") == [
+        {"type": "http.response.start", "status": status, "headers": []},
         {"type": "http.response.body", "body": b""},
     ]
 

@@ -214,7 +214,7 @@ class _ModelRoutes:
 
 
 def _to_reply(answer: Answer) -> Reply:
-    return Reply(answer.status, answer_headers(answer), b"" if answer.status == 204 else answer.body)
+    return Reply(answer.status, answer_headers(answer), b"" if answer.status in (204, 304) else answer.body)
 
 
 def _response(reply: Reply) -> Response:

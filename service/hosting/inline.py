@@ -19,7 +19,7 @@ from service.hosting.artifacts.examples import example_call
 from service.hosting.artifacts.submitted import fingerprint, open_code
 from service.hosting.artifacts.unpacked import unpacked_bytes
 from service.hosting.cache.cache import ModelCache
-from service.hosting.cache.compiler import Compiler
+from service.hosting.cache.compiler import Compiler, CompilingObserver
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.freshness import Freshness, version_to_load
 from service.hosting.cache.source import ModelKey, Observer
@@ -110,12 +110,13 @@ class _ArtifactSource:
             contents = replace(
                 read_contents(folder, environment, self._loading, code, version, key.image, key.path),
                 tell=partial(self.notes.__setitem__, key),
+                startup_s=key.limits.startup_s,
             )
             runtime = choose_runtime(contents, self._loading.runtimes)
             size_bytes = self._estimate(folder, version, runtime)
-            asked, end = contents.lacking(), partial(self.notes.pop, key, None)
+            asked, making, end = contents.lacking(), self._making, partial(self.notes.pop, key, None)
             few = nullcontext() if runtime.shared else self._few
-            return _PreparedModel(key.name, contents, runtime, size_bytes, asked, self._making, end, few)
+            return _PreparedModel(key.name, contents, runtime, size_bytes, asked, making, end, few)
 
     def close(self) -> None:
         """Wait for no environment any more."""
@@ -135,20 +136,6 @@ class _ArtifactSource:
 
     def version(self, key: ModelKey) -> str:
         return fingerprint(self._artifacts, key.path, dict(key.environment))
-
-
-class _CompilingObserver:
-    """Has each model compiled that is loaded, after the observer was told of it."""
-
-    def __init__(self, observer: Observer, consider: Callable[[ModelKey, Model], None]) -> None:
-        self._consider = consider
-        self._observer = observer
-        self.failed = observer.failed
-        self.evicted = observer.evicted
-
-    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
-        self._observer.loaded(key, seconds, model)
-        self._consider(key, model)
 
 
 class InlineHost:
@@ -187,7 +174,7 @@ class InlineHost:
             limits.budget_bytes,
             self._loaders,
             clock,
-            _CompilingObserver(observer, self._consider),
+            CompilingObserver(observer, self._consider),
             idle_s=limits.idle_s,
             keep=self._keeps,
             concurrency=limits.concurrency,
@@ -227,6 +214,7 @@ class InlineHost:
             source.version,
             self._loading.image_that_counts(source.image),
             _address(source, target_model),
+            source.limits,
         )
         if target_model is not None and len(target_model) > _MAX_NAME_CHARS:
             return key

@@ -22,7 +22,7 @@ from service.errors import ModelFailure, ModelFault, ModelTooLarge, Unavailable
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.failures import Backoff, Failures
 from service.hosting.cache.gate import Gate
-from service.hosting.cache.loading import Load, Ticket, load_into, retrieve, too_large
+from service.hosting.cache.loading import Load, Ticket, fetched, load_into, retrieve, too_large
 from service.hosting.cache.source import ModelKey, Observer, Prepared, Source
 from service.hosting.host import Model
 from service.hosting.memory import give_back
@@ -241,7 +241,8 @@ class ModelCache:
         version: str | None = None
         try:
             version = await self._in_thread(self._source.version, key)
-            prepared = await self._in_thread(self._source.prepare, key)
+            preparing = self._in_thread(self._source.prepare, key)
+            prepared = await fetched(preparing, key.limits.download_s, key.name)
             version = prepared.version
             await prepared.get_ready()
             entry = await self._load_into_room(key, prepared)

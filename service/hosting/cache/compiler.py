@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from service.errors import ModelFault
 from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import Entry
-from service.hosting.cache.source import ModelKey
+from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.host import Call, Model
 from service.hosting.programs.compiled import Verdict
 from service.log import get_logger
@@ -99,3 +99,19 @@ class Compiler:
             return None if call is None else decode(call.body, call.content_type)
         except ModelFault:  # a form that only the model's own code reads
             return None
+
+
+class CompilingObserver:
+    """Has each model compiled that is loaded, after the observer was told of it."""
+
+    def __init__(self, observer: Observer, consider: Callable[[ModelKey, Model], None]) -> None:
+        """`consider` has one compiled."""
+        self._consider = consider
+        self._observer = observer
+        self.failed = observer.failed
+        self.evicted = observer.evicted
+
+    def loaded(self, key: ModelKey, seconds: float, model: Model) -> None:
+        """See source.Observer."""
+        self._observer.loaded(key, seconds, model)
+        self._consider(key, model)

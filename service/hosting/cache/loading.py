@@ -1,13 +1,16 @@
 """What the model cache keeps of loads under way, and of those that wait for memory."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from service.errors import ModelTooLarge
+from service.errors import ModelFailure, ModelTooLarge
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.source import Prepared
 from service.hosting.host import Model
+
+_Prepared = TypeVar("_Prepared")
 
 
 class Load:
@@ -47,6 +50,23 @@ def retrieve(task: "asyncio.Task[Any]") -> None:
 def load_into(box: list[Model], prepared: Prepared) -> None:
     """Load a model into a box, so that it is no thread's result: the thread would cling to it for a while."""
     box.append(prepared.load())
+
+
+async def fetched(preparing: Awaitable[_Prepared], most_s: float | None, name: str) -> _Prepared:
+    """What comes of fetching and unpacking a model, for which there is so much time, None: any.
+
+    Raises ModelFailure where it is over; a thread that is at it goes on, and what it makes is found later.
+    """
+    try:
+        async with asyncio.timeout(most_s) as limit:
+            return await preparing
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise ModelFailure(
+            f"Model {name} was not fetched and unpacked within {most_s:g} seconds, which "
+            "ModelDataDownloadTimeoutInSeconds of its variant allows."
+        ) from None
 
 
 def too_large(need_bytes: int, budget_bytes: int, kept_bytes: int) -> ModelTooLarge:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from service.domain.features import LoadLimits
 from service.errors import ModelFault
 from service.hosting.host import Model
 from service.media.types import ARCHIVES
@@ -14,7 +15,8 @@ class ModelKey:
     """What makes two calls share one loaded model: the same files and image, told the same environment.
 
     `version` keeps deployments of one archive apart that was another one in between. `address` is what the
-    caller knows the files by where their path says nothing: that of an object in a bucket.
+    caller knows the files by where their path says nothing: that of an object in a bucket. The `limits` of
+    whoever asks first are those of the load.
     """
 
     path: Path
@@ -22,6 +24,7 @@ class ModelKey:
     version: str = ""
     image: str = ""
     address: str = field(default="", compare=False)
+    limits: LoadLimits = field(default=LoadLimits(), compare=False)
 
     @property
     def name(self) -> str:

@@ -66,6 +66,11 @@ class _Template:
 
 
 class Container:
+    @property
+    def last_words(self) -> str:
+        """What it printed last, as the end of a sentence."""
+        return f", and said last: {self.outputs[1].last}" if self.outputs[1].last else ""
+
     """The processes of one spec. For one event loop."""
 
     def __init__(
@@ -167,7 +172,8 @@ class Container:
         except TimeoutError:
             self._end(template)
             raise ModelFailure(
-                f"Model {self.spec.name} is not loaded after {self.spec.load_timeout_s:g} seconds."
+                f"Model {self.spec.name} is not loaded after {self.spec.load_timeout_s:g} seconds "
+                f"(ContainerStartupHealthCheckTimeoutInSeconds){template.last_words}"
             ) from None
         except BaseException:
             self._end(template)
@@ -188,9 +194,8 @@ class Container:
         if template.reason:
             return ModelTooLarge(template.reason)
         if told is None or "failed" not in told:
-            last = template.outputs[1].last
-            said = f", and said last: {last}" if last else ""
-            return ModelFailure(f"the process of model {self.spec.name} ended while it loaded{said}")
+            how = f"ended while it loaded{template.last_words}"
+            return ModelFailure(f"the process of model {self.spec.name} {how}")
         failed = told["failed"]
         return ModelFault(failed["message"], failed.get("status", 500))
 

@@ -50,7 +50,18 @@ class Containers:
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""
         arrays = None if self.arrays is None else replace(self.arrays, sharers=1)
-        return replace(self, workers=workers, timeout_s=timeout_s, sharers=1, arrays=arrays)
+        return replace(
+            self,
+            workers=workers,
+            timeout_s=timeout_s,
+            sharers=1,
+            arrays=arrays,
+            most_answer_bytes=MOST_ANSWER_BYTES,
+        )
+
+    def within(self, startup_s: float | None) -> "Containers":
+        """Those that have so long to start, None: as long as all."""
+        return self if startup_s is None else replace(self, load_timeout_s=startup_s)
 
     def part_of(self, size_bytes: int, *, contained: bool) -> int:
         """What a model with files of so many bytes counts in one process, as far as these tell."""

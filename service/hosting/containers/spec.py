@@ -5,8 +5,8 @@ Values only, and how they are written for the wires between gateway, model host 
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
 
 import orjson
 
@@ -15,7 +15,7 @@ from service.media.types import JSON, PICKLES
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """One model with code of its own; what is equal in all members is one container.
+    """One model with code of its own; what is equal in all members but `load_timeout_s` is one container.
 
     `version` changes whenever its files do. `program` is the script's path, "" where the model has none;
     `code_dirs` are where its modules lie. `environment` is the model's own; `python` is the interpreter of an
@@ -44,7 +44,7 @@ class ContainerSpec:
     @property
     def key(self) -> str:
         """The same for equal specs, in 32 hexadecimal digits."""
-        return hashlib.sha256(self.to_json()).hexdigest()[:32]
+        return hashlib.sha256(replace(self, load_timeout_s=0.0).to_json()).hexdigest()[:32]
 
     def to_json(self) -> bytes:
         """As one line of JSON, members in order."""

@@ -142,7 +142,7 @@ def load(
         python, warnings = "", missing_requirements(contents.requirements)
     else:
         python, warnings = environments.python_for(asked, contents.tell), ()
-    lease = containers.open(
+    lease = containers.within(contents.startup_s).open(
         contents.folder, contents.version, contents.environment, contents.script, contents.code_dirs, python
     )
     return ContainedModel(contents, containers, lease, warnings, program, front)

@@ -111,7 +111,7 @@ def load(contents: Contents) -> ImageModel:
     containers = contents.containers
     if containers is None:
         raise ModelFailure("this model has an image of its own, and nothing here runs images")
-    lease = containers.open_image(
+    lease = containers.within(contents.startup_s).open_image(
         contents.folder, contents.version, contents.environment, contents.image, contents.code_dirs
     )
     return ImageModel(contents, lease, containers.timeout_s, containers.sharers)

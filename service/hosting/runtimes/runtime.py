@@ -25,6 +25,7 @@ class Contents:
     where the files come from, if not from `folder` itself. `script` is the file of its handlers and
     `code_dirs` are where its own modules lie, if it has any; they run in `containers`, with what
     `requirements` names. `tell` is told how a load goes that takes long.
+    A container of it may take `startup_s` to start, None: as long as any.
     A model in this process may take `room`, and its programs `most_program_bytes`, 0 for none.
     """
 
@@ -40,6 +41,7 @@ class Contents:
     room: Room = UNLIMITED
     most_program_bytes: int = 0
     tell: Callable[[str], None] = tell_nobody
+    startup_s: float | None = None
 
     def lacking(self) -> EnvironmentSpec | None:
         """What it asks for that the server's own environment has not; None where it runs in that one.

@@ -183,6 +183,13 @@ class HopTooLarge(ModelFault):
     status = 413
 
 
+class AnswerTooLarge(ModelFault):
+    """A container answered more than is taken."""
+
+    size_bytes: int = 0
+    """How much, as far as that is known."""
+
+
 class ModelTooLarge(ModelFault):
     """The model does not fit the memory that models may use."""
 

@@ -131,6 +131,10 @@ class Elsewhere(Protocol):
         """Bytes that it holds by now and that count for this process; None once it is gone. Does not wait."""
         ...
 
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of it by now."""
+        ...
+
     def let_go(self) -> None:
         """No call will come any more, and none is under way."""
         ...
@@ -247,10 +251,7 @@ class Replica(Protocol):
     def short_way(self, call: Call, bodies: Sequence[bytes]) -> ShortWay | None:
         """What answers calls like `call`, but for their bodies, at once; None: `invoke` them one by one.
 
-        Good for as long as nothing else happens on the event loop.
-
-        Raises:
-            ModelNotFound: no such model.
+        Good for as long as nothing else happens on the event loop. Raises ModelNotFound.
         """
         ...
 
@@ -261,9 +262,7 @@ class Replica(Protocol):
     def begin(self, call: Call, watch: Stopwatch) -> Promise[Answer] | None:
         """As `invoke`, without a task, if the model is loaded and in another process; None: `invoke` it.
 
-        Raises:
-            ModelNotFound: no such model.
-            Unavailable: too many calls are waiting.
+        Raises: ModelNotFound; Unavailable where too many calls wait.
         """
         ...
 

@@ -243,7 +243,7 @@ class InlineHost:
                 True,
                 entry.size_bytes,
                 entry.model.traits.description,
-                (*entry.model.traits.warnings, *self.freshness.notes(entry.key, entry.version)),
+                (*entry.notes, *self.freshness.notes(entry.key, entry.version)),
             )
             for entry in self.cache.loaded
         ]

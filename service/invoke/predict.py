@@ -8,6 +8,7 @@ from typing import NamedTuple
 from service.domain import sentences
 from service.domain.endpoint import PRIMARY
 from service.errors import (
+    AnswerTooLarge,
     HopTooLarge,
     ModelError,
     ModelFault,
@@ -317,6 +318,8 @@ class Predictor:
         """A container's refusal as the runtime API words it. Source: contract B.4."""
         arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
         container = fault.container or PRIMARY
+        if isinstance(fault, AnswerTooLarge):
+            return self._unreadable(invocation, container)
         timed_out = isinstance(fault, ModelTimeout)
         message = sentences.model_timed_out(container) if timed_out else fault.message
         client_side = 400 <= fault.status < 500
@@ -333,17 +336,19 @@ class Predictor:
 
     def unreadable_answer(self, invocation: Invocation, variant: str) -> Exception:
         """The model's answer is larger than a reply may be. Source: contract B.4."""
-        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
-        route = self._directory().routes.get(endpoint)
+        route = self._directory().routes.get(invocation.endpoint or self._directory().default or "")
         target = None if route is None else route.named.get(variant)
         named = invocation.target_container_hostname or (PRIMARY if target is None else target.container)
-        error = ModelError(
-            sentences.answer_unreadable(arns.console_logs_url(endpoint), arns.account, named),
+        return at_variant(self._unreadable(invocation, named), variant)
+
+    def _unreadable(self, invocation: Invocation, container: str) -> ModelError:
+        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
+        return ModelError(
+            sentences.answer_unreadable(arns.console_logs_url(endpoint), arns.account, container),
             ErrorCode="INTERNAL_FAILURE_FROM_MODEL",
             LogStreamArn=arns.log_stream(endpoint),
             OriginalStatusCode=500,
         )
-        return at_variant(error, variant)
 
     def _worded(self, error: SagebirdError, invocation: Invocation) -> SagebirdError:
         target_model = None if invocation.registered is not None else invocation.call.target_model

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from service.hosting.calls.serial import MOST_HOP_BYTES
 from service.hosting.containers.container_host import ContainerHost
 from service.hosting.containers.forks import ForkServer, machine_environment
 from service.hosting.containers.opener import Containers, Images
@@ -69,6 +70,7 @@ def _containers(settings: Settings, folder: Path, sharers: int, further: Sequenc
         environments=_environments(settings, further),
         arrays=ArrayStore(folder / "arrays", settings.shared_model_mb << 20, sharers),
         images=_images(settings),
+        most_answer_bytes=max(settings.max_body_bytes, MOST_HOP_BYTES),
     )
 
 

@@ -66,6 +66,12 @@ class Entry:
         """The model, for who has no pin and does no more than look at it; None once it is handed over."""
         return next(iter(self._model), None)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the model by now; only while it is not handed over."""
+        traits = self.model.traits
+        return traits.warnings if traits.elsewhere is None else (*traits.warnings, *traits.elsewhere.notes())
+
     def runs_in_place(self, body_bytes: int) -> bool:
         """Whether a call of this size may be answered on the event loop.
 

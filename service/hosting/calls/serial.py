@@ -10,7 +10,7 @@ from typing import Final
 
 from service.domain import container_sentences
 from service.domain.endpoint import ModelSource
-from service.errors import HopTooLarge, ModelFault, ModelNotFound, ModelTimeout
+from service.errors import AnswerTooLarge, HopTooLarge, ModelFault, ModelNotFound, ModelTimeout
 from service.hosting.host import Answer, Call, Replica, ShortWay, invoke_whole
 from service.hosting.stopwatch import Stopwatch
 
@@ -39,8 +39,7 @@ class Chain:
         name = self.names[number]
         body, content_type = (call.body, call.content_type) if before is None else before[:2]
         if before is not None and len(body) > MOST_HOP_BYTES:
-            sender = self.names[number - 1]
-            raise HopTooLarge(container_sentences.hop_too_large(sender, before.status, name, len(body)))
+            raise self.too_large(number - 1, before.status, len(body))
         return Call(
             body,
             content_type,
@@ -49,6 +48,11 @@ class Chain:
             call.target_model if name in self._multi else None,
             call.session_id,
         )
+
+    def too_large(self, number: int, status: int, size_bytes: int) -> HopTooLarge:
+        """What is told where a container answers more than the next one may be given."""
+        sender, following = self.names[number : number + 2]
+        return HopTooLarge(container_sentences.hop_too_large(sender, status, following, size_bytes))
 
 
 class SerialReplica:
@@ -108,6 +112,8 @@ class SerialReplica:
         except HopTooLarge:
             raise
         except ModelFault as fault:
+            if isinstance(fault, AnswerTooLarge) and number < len(self._replicas) - 1:
+                raise self._chain.too_large(number, 200, fault.size_bytes) from None
             stage = self.source.stages[number]
             if isinstance(fault, ModelNotFound) and not stage.source.multi:
                 fault = ModelFault(fault.message, fault.status)  # no model that the caller has named

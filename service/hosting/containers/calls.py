@@ -7,15 +7,24 @@ import socket
 from time import monotonic
 from typing import Final, NamedTuple
 
-from service.errors import ModelDied, ModelFailure, ModelFault, ModelTimeout, ModelUnreachable
+from service.errors import (
+    AnswerTooLarge,
+    ModelDied,
+    ModelFailure,
+    ModelFault,
+    ModelTimeout,
+    ModelUnreachable,
+)
 from service.hosting.host import Answer, Call, Outcome
 from service.http.remembered import remembering
 from service.media.types import BYTES
 
 READ_BYTES: Final = 1 << 16
+MOST_ANSWER_BYTES: Final = 1 << 30
+"""Most that an answer may have where whoever asks names no other limit."""
 _GRACE_S: Final = 1.0  # the host ends a call that takes too long, shortly after its time is over
 _MOST_HEAD_BYTES: Final = 1 << 16
-_MOST_ANSWER_BYTES: Final = 1 << 30
+_MOST_DIGITS: Final = 18
 _MOST_MESSAGE_CHARS: Final = 8192
 _KNOWN_HEADS: Final = 256
 _KNOWN_BYTES: Final = 1 << 17
@@ -66,14 +75,13 @@ def _read_head(head: bytes) -> _Head:
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     length, status = headers.get("content-length", ""), first.split(" ", 2)[1:2]
-    if not (length.isdecimal() and length.isascii()) or int(length) > _MOST_ANSWER_BYTES:
-        raise ModelFault("The model's answer does not say how long it is, or is too long.", 502)
-    if not (status and status[0].isdecimal() and status[0].isascii()):
+    if not (length.isdecimal() and length.isascii() and len(length) <= _MOST_DIGITS):
+        raise ModelFault("The model's answer does not say how long it is.", 502)
+    if not (status and len(status[0]) == 3 and status[0].isdecimal() and status[0].isascii()):
         raise ModelFault("The model's answer has no status.", 502)
-    number = int(status[0])
     return _Head(
         int(length),
-        number,
+        number := checked_status(int(status[0])),
         (
             headers.get("content-type", BYTES),
             headers.get("x-amzn-sagemaker-custom-attributes"),
@@ -84,6 +92,13 @@ def _read_head(head: bytes) -> _Head:
     )
 
 
+def checked_status(status: int) -> int:
+    """The status of an answer that is the last to its call. Raises ModelFault: no such answer has it."""
+    if not 200 <= status <= 599:
+        raise ModelFault(f"The model's answer has the status {status}, which ends no call.", 502)
+    return status
+
+
 # Most calls, and most answers, have heads that were there before.
 _lines_of = remembering(_write_lines, _KNOWN_HEADS, _KNOWN_BYTES, _size_of)
 _head_of = remembering(_read_head, _KNOWN_HEADS, _KNOWN_BYTES, len)
@@ -92,10 +107,11 @@ _head_of = remembering(_read_head, _KNOWN_HEADS, _KNOWN_BYTES, len)
 class Incoming:
     """What came of an answer so far."""
 
-    __slots__ = ("_data", "_head", "_need_bytes")
+    __slots__ = ("_data", "_head", "_most_bytes", "_need_bytes")
 
-    def __init__(self, begin: bytes = b"") -> None:
-        """`begin` came with the end of the answer before."""
+    def __init__(self, most_bytes: int, begin: bytes = b"") -> None:
+        """Its body may have `most_bytes`; `begin` came with the end of the answer before."""
+        self._most_bytes = most_bytes
         self._data: bytes | bytearray = begin
         self._head: _Head | None = None
         self._need_bytes = 0
@@ -125,8 +141,15 @@ class Incoming:
                     raise ModelFault("The model's answer has no end to its headers.", 502)
                 return False
             self._head = _head_of(bytes(self._data[:end]))
+            if self._head.length > self._most_bytes:
+                raise answer_too_large(self._head.length, self._most_bytes)
             self._need_bytes = end + 4 + self._head.length
         return self._need_bytes <= len(self._data)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any of it is there."""
+        return bool(self._data)
 
     @property
     def is_farewell(self) -> bool:
@@ -149,13 +172,25 @@ class Incoming:
         return Answer(body, *members)
 
 
+def answer_too_large(size_bytes: int, most_bytes: int) -> AnswerTooLarge:
+    """For an answer of so many bytes at least."""
+    fault = AnswerTooLarge(
+        f"The model answered with {size_bytes:,} bytes or more, and {most_bytes:,} are taken "
+        "(SAGEBIRD_MAX_BODY_BYTES)."
+    )
+    fault.size_bytes = size_bytes
+    return fault
+
+
 def fault_of(message: str, status: int) -> ModelFault:
     """What a model answered in place of a prediction."""
     return ModelFailure(message) if status == ModelFailure.status else ModelFault(message, status)
 
 
-def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
+def ask_blocking(address: str, call: Call, timeout_s: float, most_bytes: int = MOST_ANSWER_BYTES) -> Answer:
     """Have one call answered, which this thread waits for, within the time after which its host ends it.
+
+    The answer may have `most_bytes`.
 
     Raises:
         ModelUnreachable: nobody took the call, so that it may be sent again.
@@ -172,7 +207,7 @@ def ask_blocking(address: str, call: Call, timeout_s: float) -> Answer:
             raise ModelUnreachable(f"The model's process cannot be reached: {error}.") from error
         try:
             connection.sendall(written(call))
-            reply = Incoming()
+            reply = Incoming(most_bytes)
             while not reply.add(connection.recv(READ_BYTES)):
                 pass
         except (ConnectionError, TimeoutError, ModelDied) as error:

@@ -21,11 +21,13 @@ from typing import Any
 
 from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.containers.channel import Channel
+from service.hosting.containers.deaths import Deaths, ending
 from service.hosting.containers.forks import ForkServer
 from service.hosting.containers.output import Output
 from service.hosting.containers.processes import grown_bytes, resident_bytes
 from service.hosting.containers.slots import Slots
 from service.hosting.containers.spec import ContainerSpec, Loaded
+from service.hosting.containers.stuck import Waiting
 from service.hosting.environments.keeping import hold
 from service.log import get_logger
 
@@ -64,13 +66,13 @@ class _Template:
     below_bytes: int = 0  # in processes that were started while it loaded
     reason: str = ""  # why it was killed while it loaded
 
-
-class Container:
     @property
     def last_words(self) -> str:
         """What it printed last, as the end of a sentence."""
         return f", and said last: {self.outputs[1].last}" if self.outputs[1].last else ""
 
+
+class Container:
     """The processes of one spec. For one event loop."""
 
     def __init__(
@@ -90,8 +92,10 @@ class Container:
         self._log = get_logger("sagebird.container").bind(model=spec.name)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._slots = Slots(spec.workers)
+        self._waiting = Waiting(self._listener, self._slots, spec.timeout_s)
         self._workers = [_Worker(slot) for slot in range(spec.workers)]
         self._templates: list[_Template] = []
+        self._deaths = Deaths()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
         self._held: int | None = None  # what keeps its environment from being cleared
@@ -113,9 +117,9 @@ class Container:
         """Memory that its processes hold by now; what they share with each other counts once."""
         return self._held_bytes(self._grown())
 
-    def describe(self) -> dict[str, Any]:
-        """Its processes, for people."""
-        return {"workers": [worker.pid for worker in self._workers if worker.pid], "calls": self._calls()}
+    def trouble(self) -> str:
+        """What people should know of its processes, "" for nothing."""
+        return self._deaths.trouble()
 
     async def close(self) -> None:
         """End all its processes, whatever they are at."""
@@ -246,24 +250,26 @@ class Container:
             template.channel.send({"serve": worker.slot})
 
     async def _listen(self, template: _Template) -> None:
-        while (told := await template.channel.receive()) is not None:
-            if "worker" in told:
-                worker = self._workers[told["slot"]]
-                worker.pid, worker.started_s = told["worker"], monotonic()
-                worker.size_bytes = resident_bytes(worker.pid)
-            elif "ended" in told:
-                self._bury(self._workers[told["slot"]], told["ended"], told["status"], template)
-            elif "refused" in told:
-                worker = self._workers[told["slot"]]
-                worker.started_s = monotonic()
-                self._replace(worker, told["refused"], template)
+        with suppress(LookupError, TypeError, ValueError):  # no word of ours: it is believed nothing more
+            while (told := await template.channel.receive()) is not None:
+                self._hear(template, told, self._workers[told["slot"]])
         if not self._is_over:
             self._spawn(self._stand_up_again(template))
+
+    def _hear(self, template: _Template, told: Mapping[str, Any], worker: _Worker) -> None:
+        if "worker" in told:
+            worker.pid, worker.started_s = int(told["worker"]), monotonic()
+            worker.size_bytes = resident_bytes(worker.pid)
+        elif "ended" in told:
+            self._bury(worker, told["ended"], told["status"], template)
+        elif "refused" in told:
+            worker.started_s = monotonic()
+            self._replace(worker, str(told["refused"]), template)
 
     def _bury(self, worker: _Worker, pid: int, status: int, template: _Template) -> None:
         if worker.pid not in (pid, 0) or self._is_over:
             return
-        self._replace(worker, _ended(status), template)
+        self._replace(worker, ending(status), template)
 
     def _replace(self, worker: _Worker, how: str, template: _Template) -> None:
         wait_s = self._note_death(worker, how)
@@ -282,6 +288,7 @@ class Container:
         wait_s = min(_FIRST_WAIT_S * 2.0 ** min(worker.quick_deaths - 2, 20), _LONGEST_WAIT_S)
         wait_s = 0.0 if worker.quick_deaths < 2 else wait_s
         pid, worker.pid = worker.pid, 0
+        self._deaths.note(worker.reason or how)
         self._log.warning("worker replaced", pid=pid, ended=worker.reason or how, wait_s=wait_s)
         return wait_s
 
@@ -327,9 +334,8 @@ class Container:
         if calls == self._counted and not any(busy) and not any(each.below_bytes for each in members):
             return
         self._counted = calls
-        pids = {
-            each.pid: each for each in reversed(members) if each.pid
-        }  # a template that is a worker counts once
+        # a template that is a worker counts once
+        pids = {each.pid: each for each in reversed(members) if each.pid}
         for pid, each in pids.items():
             each.below_bytes = self._forks.census.below_bytes(pid, pids.keys())
 
@@ -338,6 +344,9 @@ class Container:
             busy_s = self._slots.busy_s(worker.slot)
             if worker.pid and busy_s is not None and busy_s > self.spec.timeout_s:
                 self._kill(worker, f"it was at one call for {busy_s:.3g} seconds")
+        for worker in map(self._workers.__getitem__, self._waiting.stuck()):
+            if worker.pid and monotonic() - worker.started_s > self._waiting.longest_s:
+                self._kill(worker, f"it took up no call for {self._waiting.longest_s:g} seconds")
 
     def _end_too_large(self) -> None:
         """If all of them hold too much, have the one that loads leave, or the worker that has grown most.
@@ -388,8 +397,3 @@ class Container:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _ended(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code >= 0 else f"killed by signal {-code}"

@@ -43,6 +43,7 @@ class _Held:
     answered: set[asyncio.StreamWriter] = field(default_factory=set)
     broken: ModelFault | None = None
     told_bytes: int = 0
+    told_trouble: str = ""
 
 
 class ContainerHost:
@@ -107,7 +108,7 @@ class ContainerHost:
         while True:
             await asyncio.sleep(_MEASURE_S)
             for held in list(self._held.values()):
-                self._tell_size(held)
+                self._tell_news(held)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         meeting = asyncio.ensure_future(self._hear(reader, writer))
@@ -174,7 +175,9 @@ class ContainerHost:
             held.answered.add(writer)
             loaded, address = held.loading.result(), str(held.container.address)
             size_bytes = held.container.size_bytes()
-            _write(writer, {"ready": asdict(loaded), "address": address, "size_bytes": size_bytes})
+            trouble = held.told_trouble
+            ready = {"ready": asdict(loaded), "address": address, "size_bytes": size_bytes}
+            _write(writer, {**ready, "trouble": trouble})
             return
         if not isinstance(error, ModelFault):
             self._log.error("container does not start", reason=repr(error))
@@ -182,14 +185,17 @@ class ContainerHost:
         _write(writer, {"failed": _told(error)})
         writer.close()
 
-    def _tell_size(self, held: _Held) -> None:
+    def _tell_news(self, held: _Held) -> None:
         if not held.answered:
             return
-        size_bytes = held.container.size_bytes()
+        size_bytes, trouble = held.container.size_bytes(), held.container.trouble()
+        news: dict[str, Any] = {}
         if abs(size_bytes - held.told_bytes) > _CHANGE * max(size_bytes, held.told_bytes):
-            held.told_bytes = size_bytes
-            for writer in held.answered:
-                _write(writer, {"size_bytes": size_bytes})
+            held.told_bytes = news["size_bytes"] = size_bytes
+        if trouble != held.told_trouble:
+            held.told_trouble = news["trouble"] = trouble
+        for writer in held.answered if news else ():
+            _write(writer, news)
 
     async def _end(self, held: _Held) -> None:
         if self._held.get(held.container.spec.key) is not held:

@@ -18,6 +18,7 @@ import httpx
 from service.domain import obstacles
 from service.domain.image import engine_image, named_image
 from service.errors import EngineFault, ModelFailure, ModelFault
+from service.hosting.containers.deaths import Deaths
 from service.hosting.containers.output import Lines
 from service.hosting.containers.spec import ContainerSpec, Loaded
 from service.hosting.engines.household import Household
@@ -69,6 +70,7 @@ class ImageContainer:
         self._ending: asyncio.Future[None] = loop.create_future()
         self._keeping: asyncio.Task[None] | None = None
         self._held_bytes = 0
+        self._deaths = Deaths()
 
     async def start(self) -> Loaded:
         """Have it run and be healthy; what is known of it.
@@ -85,9 +87,9 @@ class ImageContainer:
         """Memory that it held when it was last looked at."""
         return self._held_bytes
 
-    def describe(self) -> dict[str, Any]:
-        """What it is, for people."""
-        return {"container": self._name, "address": self.address}
+    def trouble(self) -> str:
+        """What people should know of it, "" for nothing."""
+        return self._deaths.trouble()
 
     async def close(self) -> None:
         """End it, whatever it is at."""
@@ -206,6 +208,7 @@ class ImageContainer:
             self._moved("")
             quick_deaths = quick_deaths + 1 if monotonic() - begun_s < _HEALTHY_S else 0
             wait_s = _wait_s(quick_deaths)
+            self._deaths.note(how)
             self._log.warning("container replaced", ended=how, wait_s=wait_s)
             try:
                 await self._remove()

@@ -35,6 +35,8 @@ class Lease:
         """Where it answers; "" for as long as one that is at a port is being made anew."""
         self.size_bytes = size_bytes
         """Memory that the container holds, whoever has a lease of it; `look` brings it up to date."""
+        self.trouble = ""
+        """What people should know of its processes, as far as `look` has heard."""
         self.lost: ModelFault | None = None
         """Why the container cannot be used any more, if so."""
         self._connection = connection
@@ -70,8 +72,8 @@ class Lease:
     def _hear(self, news: Mapping[str, Any]) -> None:
         if "size_bytes" in news:
             self.size_bytes = news["size_bytes"]
-        if "address" in news:
-            self.address = news["address"]
+        self.address = news.get("address", self.address)
+        self.trouble = news.get("trouble", self.trouble)
         if "broken" in news:
             self.lost = _fault(news["broken"])
 
@@ -101,7 +103,9 @@ def take_lease(folder: Path, spec: ContainerSpec) -> Lease:
         if "failed" in told:
             raise _fault(told["failed"])
         raise ModelUnreachable("The process that runs the models of scripts ended while this one was loaded.")
-    return Lease(connection, Loaded.of(told["ready"]), told["address"], spec.workers, told["size_bytes"])
+    lease = Lease(connection, Loaded.of(told["ready"]), told["address"], spec.workers, told["size_bytes"])
+    lease.trouble = told["trouble"]
+    return lease
 
 
 def _connected(folder: Path) -> socket.socket:

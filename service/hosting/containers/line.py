@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from service.errors import ModelDied, ModelFault, ModelUnreachable
-from service.hosting.containers.calls import ENDED, READ_BYTES, Incoming, written
+from service.hosting.containers.calls import ENDED, MOST_ANSWER_BYTES, READ_BYTES, Incoming, written
 from service.hosting.host import Call, Outcome
 
 _DEPTH: Final = 2
@@ -58,13 +58,21 @@ class CallLine:
     """Where calls of one container wait for a worker; each gets its own answer."""
 
     def __init__(
-        self, address: str, workers: int, kept_s: float = _KEPT_S, stuck_s: float = _STUCK_S
+        self,
+        address: str,
+        workers: int,
+        kept_s: float = _KEPT_S,
+        stuck_s: float = _STUCK_S,
+        most_bytes: int = MOST_ANSWER_BYTES,
     ) -> None:
         """`address` is the container's socket; so many `workers` take calls there at once.
+
+        An answer may have `most_bytes`; more than that is refused before it is read.
 
         Connections are kept for `kept_s` where no call waits for them. A call that lies behind another one
         for `stuck_s`, at most twice as long, is called back.
         """
+        self.most_bytes = most_bytes
         self._address = address
         self._workers = workers
         self._kept_s = kept_s
@@ -182,7 +190,7 @@ class _Connection:
         self._at: Begun | None = None  # the call that it was at with another behind, when that was looked at
         self._doubtful: Begun | None = None  # a call that was called back, perhaps too late
         self._unsent = b""
-        self._reply = Incoming()
+        self._reply = Incoming(line.most_bytes)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         try:
@@ -300,8 +308,8 @@ class _Connection:
             called_back = isinstance(fault, ModelDied) and self._calls and self._calls[0] is self._doubtful
             self._end(None if called_back else fault)
             return
-        if self._reply.is_farewell:
-            self._end(None)
+        if self._reply.is_farewell or (self._reply.has_begun and not self._calls):
+            self._end(None)  # what answers nothing that was asked must not be taken for the next answer
             return
         self._line.serve()
         if not self._calls and (self._sent >= _MOST_CALLS or not self._line.keep()):
@@ -309,8 +317,11 @@ class _Connection:
 
     def _settle(self) -> bool:
         """Hand on the answer that is whole; whether the next one is, too. Raises ModelFault: that is none."""
-        reply, self._reply = self._reply, Incoming(self._reply.rest())
-        self._calls.popleft().tell(reply.outcome())
+        reply, self._reply = self._reply, Incoming(self._line.most_bytes, self._reply.rest())
+        asked = self._calls.popleft()
+        if self._reply.has_begun and not self._calls:  # whoever is told may have the next call at once
+            self._sent = _MOST_CALLS
+        asked.tell(reply.outcome())
         return self._reply.is_whole()
 
     def _end(self, fault: ModelFault | None) -> None:

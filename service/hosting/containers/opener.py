@@ -7,14 +7,14 @@ from pathlib import Path
 from service.domain import obstacles
 from service.domain.image import named_image
 from service.errors import ModelFailure
+from service.hosting.containers.calls import MOST_ANSWER_BYTES
 from service.hosting.containers.lease import Lease, take_lease
-from service.hosting.containers.spec import ContainerSpec
+from service.hosting.containers.spec import MOST_WORKERS, ContainerSpec
 from service.hosting.environments.environments import Environments
 from service.hosting.sharing import ArrayStore
 from service.media.types import JSON
 
 WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
-_MOST_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Containers:
     all processes of one container together `memory_bytes`, 0 for any. So many `sharers` count equal parts of
     what it holds. `environments` are made for models that ask for another one than the server's, None: never.
     `arrays` are those of large models that need none, which the same processes share, None: none are.
-    `images` says how images of others run, None: not at all.
+    `images` says how images of others run, None: not at all. An answer may have `most_answer_bytes`.
     """
 
     folder: Path
@@ -46,6 +46,7 @@ class Containers:
     environments: Environments | None = None
     arrays: ArrayStore | None = None
     images: Images | None = None
+    most_answer_bytes: int = MOST_ANSWER_BYTES
 
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""
@@ -133,6 +134,6 @@ class Containers:
         named = environment.get(WORKERS, "").strip()
         if not named:
             return self.workers
-        if not named.isdecimal() or not 1 <= int(named) <= _MOST_WORKERS:
-            raise ModelFailure(f"{WORKERS} must be a number from 1 to {_MOST_WORKERS}, not {named!r}")
+        if not named.isdecimal() or not 1 <= int(named) <= MOST_WORKERS:
+            raise ModelFailure(f"{WORKERS} must be a number from 1 to {MOST_WORKERS}, not {named!r}")
         return int(named)

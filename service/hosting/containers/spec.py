@@ -12,6 +12,8 @@ import orjson
 
 from service.media.types import JSON, PICKLES
 
+MOST_WORKERS: Final = 256
+
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
@@ -52,9 +54,12 @@ class ContainerSpec:
 
     @classmethod
     def from_json(cls, text: bytes) -> "ContainerSpec":
-        """What `to_json` wrote."""
+        """What `to_json` wrote. Raises ValueError, TypeError, KeyError: it did not."""
         members = orjson.loads(text)
-        return cls(**{**members, "code_dirs": tuple(members["code_dirs"])})
+        spec = cls(**{**members, "code_dirs": tuple(members["code_dirs"])})
+        if not 0 <= spec.workers <= MOST_WORKERS:
+            raise ValueError(f"{spec.workers} workers are asked for")
+        return spec
 
     def for_runner(self, machine: Mapping[str, str]) -> dict[str, Any]:
         """What the runner is told; `machine` are the variables that every container has."""

@@ -14,7 +14,14 @@ from typing import Any, Final
 import httptools
 
 from service.errors import ModelDied, ModelFault, ModelUnreachable
-from service.hosting.containers.calls import ENDED, fault_of, written
+from service.hosting.containers.calls import (
+    ENDED,
+    MOST_ANSWER_BYTES,
+    answer_too_large,
+    checked_status,
+    fault_of,
+    written,
+)
 from service.hosting.containers.lease import Lease
 from service.hosting.host import Answer, Call, Outcome
 from service.media.types import BYTES
@@ -22,7 +29,6 @@ from service.promise import BegunCall
 
 _LOOK_S: Final = 0.05
 _MOST_HEAD_BYTES: Final = 1 << 16
-_MOST_ANSWER_BYTES: Final = 1 << 30
 _MOST_MESSAGE_BYTES: Final = 8192
 _SIZING: Final = (b"content-length", b"transfer-encoding")
 
@@ -30,9 +36,10 @@ _SIZING: Final = (b"content-length", b"transfer-encoding")
 class WebLine:
     """The way to one container."""
 
-    def __init__(self, lease: Lease) -> None:
-        """`lease` knows where the container is."""
+    def __init__(self, lease: Lease, most_bytes: int = MOST_ANSWER_BYTES) -> None:
+        """`lease` knows where the container is, whose answers may have `most_bytes`."""
         self._lease = lease
+        self._most_bytes = most_bytes
 
     def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
         """See host.Elsewhere."""
@@ -64,7 +71,8 @@ class WebLine:
             if self._lease.address:
                 host, _, port = self._lease.address.rpartition("//")[2].partition(":")
                 with suppress(OSError):  # it has just ended, which is told soon
-                    transport, _ = await loop.create_connection(partial(_Connection, answer), host, int(port))
+                    connection = partial(_Connection, answer, self._most_bytes)
+                    transport, _ = await loop.create_connection(connection, host, int(port))
                     return transport
             await asyncio.sleep(_LOOK_S)
             if not self._lease.look():
@@ -97,8 +105,8 @@ class _Asked:
 class _Connection(asyncio.Protocol):
     """The connection of one call."""
 
-    def __init__(self, answer: "asyncio.Future[Answer]") -> None:
-        self._reply = _Reply()
+    def __init__(self, answer: "asyncio.Future[Answer]", most_bytes: int) -> None:
+        self._reply = _Reply(most_bytes)
         self._answer = answer
 
     def data_received(self, data: bytes) -> None:
@@ -132,7 +140,9 @@ class _Connection(asyncio.Protocol):
 class _Reply:
     """One answer, as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._size_bytes = 0  # of the body, as announced or as far as it came
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
@@ -148,8 +158,8 @@ class _Reply:
         self._head_bytes += 0 if self._has_headers else len(data)
         if self._head_bytes > _MOST_HEAD_BYTES:
             raise ModelFault("The model's answer has no end to its headers.", 502)
-        if len(self._body) > _MOST_ANSWER_BYTES:
-            raise ModelFault("The model's answer is too long.", 502)
+        if self._size_bytes > self._most_bytes:
+            raise answer_too_large(self._size_bytes, self._most_bytes)
 
     @property
     def ends_with_connection(self) -> bool:
@@ -158,7 +168,7 @@ class _Reply:
 
     def answer(self) -> Answer:
         """What it says. Raises ModelFault: that the model refused, or failed."""
-        status, body = self._parser.get_status_code(), bytes(self._body)
+        status, body = checked_status(self._parser.get_status_code()), bytes(self._body)
         if not 200 <= status < 300:
             raise fault_of(body[:_MOST_MESSAGE_BYTES].decode("utf-8", "replace"), status)
         return Answer(
@@ -188,10 +198,15 @@ class _Reply:
     def on_headers_complete(self) -> None:
         """httptools: the headers are over."""
         self._has_headers = self._parser.get_status_code() >= 200
+        announced = self._headers.get(b"content-length", b"")
+        self._size_bytes = int(announced) if announced.isdigit() else 0
 
     def on_body(self, body: bytes) -> None:
         """httptools: part of the body."""
-        self._body += body
+        came = len(self._body) + len(body)
+        self._size_bytes = max(self._size_bytes, came)
+        if came <= self._most_bytes:
+            self._body += body
 
     def on_message_complete(self) -> None:
         """httptools: an answer is whole; others announce it only."""

@@ -49,13 +49,18 @@ class _OtherProcess:
     """A container, as the event loop sees it."""
 
     def __init__(
-        self, lease: Lease, sharers: int, program: Program | None, fronting: Fronting | None
+        self,
+        lease: Lease,
+        sharers: int,
+        program: Program | None,
+        fronting: Fronting | None,
+        most_bytes: int,
     ) -> None:
         self._lease = lease
         self._sharers = sharers
         self._program = program
         self._fronting = fronting
-        self._line = CallLine(lease.address, lease.workers)
+        self._line = CallLine(lease.address, lease.workers, most_bytes=most_bytes)
 
     def begin(self, call: Call, told: Callable[[Outcome], None]) -> Begun:
         """See host.Elsewhere."""
@@ -70,6 +75,10 @@ class _OtherProcess:
         """Memory that counts for this process, what stands in front of the container included."""
         own = 0 if self._fronting is None else self._fronting.held_bytes
         return max(self._lease.size_bytes // self._sharers, SMALLEST_BYTES) + own
+
+    def notes(self) -> tuple[str, ...]:
+        """See host.Elsewhere."""
+        return (self._lease.trouble,) if self._lease.trouble else ()
 
     def let_go(self) -> None:
         """See host.Elsewhere."""
@@ -93,9 +102,9 @@ class ContainedModel:
         scripted = program is None or headers is HeaderUse.GIVEN
         self._interface = interface_of(loaded.interface, scripted=scripted)
         # Not by a method of this object: a circle would keep the lease beyond its end.
-        self._ask = partial(_ask, lease.address, program, containers.timeout_s)
+        self._ask = partial(_ask, lease.address, program, containers)
         fronting = None if front is None else front(contents, self._ask)
-        elsewhere = _OtherProcess(lease, containers.sharers, program, fronting)
+        elsewhere = _OtherProcess(lease, containers.sharers, program, fronting, containers.most_answer_bytes)
         columns = tuple(column.name for column in self._interface.columns) or None
         self.traits = Traits(
             _description(contents, loaded, program),
@@ -121,8 +130,9 @@ class ContainedModel:
         return self._interface
 
 
-def _ask(address: str, program: Program | None, timeout_s: float, call: Call) -> Answer:
-    return ask_blocking(address, call if program is None else program.call(call), timeout_s)
+def _ask(address: str, program: Program | None, containers: Containers, call: Call) -> Answer:
+    given = call if program is None else program.call(call)
+    return ask_blocking(address, given, containers.timeout_s, containers.most_answer_bytes)
 
 
 def load(

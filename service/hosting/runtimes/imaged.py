@@ -9,6 +9,7 @@ from typing import Any, Final
 from service.domain.image import named_image
 from service.errors import ModelFailure, ModelUnreachable
 from service.hosting.containers.lease import Lease
+from service.hosting.containers.opener import Containers
 from service.hosting.containers.web_line import WebLine
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Interface, Outcome, Traits
@@ -23,14 +24,18 @@ _LOOK_S: Final = 0.05
 class _WebServer:
     """A container, as the event loop sees it."""
 
-    def __init__(self, lease: Lease, sharers: int) -> None:
+    def __init__(self, lease: Lease, sharers: int, most_bytes: int) -> None:
         self._lease = lease
         self._sharers = sharers
-        self._line = WebLine(lease)
+        self._line = WebLine(lease, most_bytes)
 
     def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
         """See host.Elsewhere."""
         return self._line.begin(call, told)
+
+    def notes(self) -> tuple[str, ...]:
+        """See host.Elsewhere."""
+        return (self._lease.trouble,) if self._lease.trouble else ()
 
     def let_go(self) -> None:
         """See host.Elsewhere: no connection is kept."""
@@ -43,9 +48,10 @@ class _WebServer:
 class _Threads:
     """The same container, as threads see it."""
 
-    def __init__(self, lease: Lease, timeout_s: float) -> None:
+    def __init__(self, lease: Lease, timeout_s: float, most_bytes: int) -> None:
         self._lease = lease
         self._timeout_s = timeout_s
+        self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._remote: RemoteModel | None = None
 
@@ -77,22 +83,23 @@ class _Threads:
             if self._remote is None or self._remote.url != address:
                 if self._remote is not None:
                     self._remote.close()
-                self._remote = RemoteModel(address, self._timeout_s, direct=True)
+                self._remote = RemoteModel(address, self._timeout_s, direct=True, most_bytes=self._most_bytes)
             return self._remote
 
 
 class ImageModel:
     """A model in a container of an image. That stands as long as this object is alive."""
 
-    def __init__(self, contents: Contents, lease: Lease, timeout_s: float, sharers: int) -> None:
-        self._threads = _Threads(lease, timeout_s)
+    def __init__(self, contents: Contents, lease: Lease, containers: Containers) -> None:
+        most_bytes, sharers = containers.most_answer_bytes, containers.sharers
+        self._threads = _Threads(lease, containers.timeout_s, most_bytes)
         self.traits = Traits(
             f"container of {named_image(contents.image)}",
             max(lease.size_bytes // sharers, SMALLEST_BYTES),
             scripted=True,
             default_accept=contents.default_accept,
             headers=HeaderUse.GIVEN,
-            elsewhere=_WebServer(lease, sharers),
+            elsewhere=_WebServer(lease, sharers, most_bytes),
             ask_parameters=self._threads.parameters,
         )
         weakref.finalize(self, self._threads.close)
@@ -114,4 +121,4 @@ def load(contents: Contents) -> ImageModel:
     lease = containers.within(contents.startup_s).open_image(
         contents.folder, contents.version, contents.environment, contents.image, contents.code_dirs
     )
-    return ImageModel(contents, lease, containers.timeout_s, containers.sharers)
+    return ImageModel(contents, lease, containers)

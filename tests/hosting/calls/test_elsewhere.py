@@ -42,6 +42,9 @@ class Process:
     def look(self) -> int | None:
         return 1 if self.is_there else None
 
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def let_go(self) -> None:
         self.is_let_go = True
 

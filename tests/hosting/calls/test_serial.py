@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.domain.endpoint import ModelSource, Stage
-from service.errors import HopTooLarge, ModelFault, ModelTimeout
+from service.errors import AnswerTooLarge, HopTooLarge, ModelFault, ModelTimeout
 from service.hosting.calls.serial import MOST_HOP_BYTES, Chain
 from service.hosting.containers.opener import Containers
 from service.hosting.host import Answer, Call, Interface, invoke_whole, joined_interface
@@ -66,6 +67,27 @@ def test_five_megabytes_go_between_two_containers_and_no_byte_more() -> None:
     with pytest.raises(HopTooLarge, match="from a to b is 5242881 bytes") as caught:
         chain.call_at(1, CALL, Answer(most.body + b"x", "text/csv"))
     assert caught.value.status == 413
+
+
+@pytest.mark.provenance("documented")
+def test_more_than_a_server_takes_is_refused_between_containers_in_the_same_words(
+    tmp_path: Path, containers: Containers
+) -> None:
+    async def test() -> None:
+        few = replace(containers, most_answer_bytes=1000)
+        async with house(tmp_path, HostLimits(2**30), containers=few) as it:
+            put_echo(it, "first")
+            put_echo(it, "second")
+            await it.host.warm_up(pipeline("first", "second"))
+            replica = it.host.replica(pipeline("first", "second"))
+            assert (await invoke_whole(replica, Call(b"x" * 1000, "text/csv", None))).body == b"x" * 1000
+            with pytest.raises(HopTooLarge, match="from first to second is 1001 bytes"):
+                await replica.invoke(Call(b"x" * 1001, "text/csv", None))
+            with pytest.raises(AnswerTooLarge) as caught:
+                await it.host.replica(ModelSource("second")).invoke(Call(b"x" * 1001, "text/csv", None))
+            assert caught.value.size_bytes == 1001
+
+    run(test())
 
 
 def test_a_call_has_one_time_limit_and_the_container_that_it_was_at_is_named(

@@ -63,7 +63,7 @@ def test_a_container_that_ends_at_a_call_is_told_to_who_began_it(reply: bytes) -
 def test_the_end_of_an_answer_that_nobody_waits_for_any_more_harms_nobody() -> None:
     async def test(_: Served) -> None:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        connection = _Connection(answer)
+        connection = _Connection(answer, 1 << 20)
         connection.data_received(b"HTTP/1.0 200 OK\r\n\r\nhalf")
         answer.cancel()
         connection.connection_lost(None)

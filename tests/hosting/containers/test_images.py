@@ -350,7 +350,7 @@ def test_one_that_is_not_well_any_more_is_made_anew(
         one = container(docker, tmp_path, model, broken)
         await one.start()
         assert one.size_bytes() == 40 << 20
-        assert one.describe()["address"] == one.address != ""
+        assert one.address != ""
         ill.set()
         await asyncio.to_thread(wait_until, lambda: len(engine.made) > 1 and one.address, PATIENCE_S)
         assert broken == []

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
@@ -179,10 +180,12 @@ def test_a_host_that_stops_ends_what_is_still_leased(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as gone:
             gone.connect(str(containers.folder / "host.sock"))
             gone.sendall(waiting.to_json() + b"\n")
-        with socket.socket(socket.AF_UNIX) as stranger:
-            stranger.connect(str(containers.folder / "host.sock"))
-            stranger.sendall(b"no spec\n")
-            assert stranger.recv(10) == b""
+        many = replace(waiting, workers=10**9).to_json()
+        for nonsense in (b"no spec", b"[]", b"null", b"{}", b"[" * 100_000, many):
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.connect(str(containers.folder / "host.sock"))
+                stranger.sendall(nonsense + b"\n")
+                assert stranger.recv(10) == b""
         lease.close()
     wait_until(lambda: not psutil.pid_exists(loader), 20)
 

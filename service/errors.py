@@ -20,6 +20,7 @@
     │   ├── ModelNotFound           404: no such model below its folder, or not registered
     │   ├── ModelFailure            500: the model's own code failed, while loading or while predicting
     │   ├── HopTooLarge             413: too much of one container of a pipeline for the next one
+    │   ├── AnswerTooLarge          500: a container answers more than is taken
     │   ├── ModelTooLarge           507: the model does not fit the memory it may use
     │   ├── ModelDied               502: the process that was at the call ended before it had answered
     │   ├── ModelUnreachable        503: a model's container does not answer at its address, or is not healthy

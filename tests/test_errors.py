@@ -75,6 +75,7 @@ def test_a_model_fault_has_the_status_of_its_kind_unless_told_otherwise() -> Non
         "ModelFailure": 500,
         "ModelTooLarge": 507,
         "HopTooLarge": 413,
+        "AnswerTooLarge": 500,
         "ModelDied": 502,
         "ModelUnreachable": 503,
         "ModelTimeout": 0,

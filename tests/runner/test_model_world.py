@@ -157,7 +157,7 @@ def test_opt_ml_model_is_each_containers_own_or_the_reason_says_what_to_use(star
 def test_what_is_no_source_among_a_models_files_holds_nothing_up(
     given: Deploy, fork_server: ForkServer
 ) -> None:
-    container = given(ECHO)
+    container = given(ECHO + "def predict_fn(data, model): return data\n")
     code = Path(container.spec["code_dirs"][0])
     os.mkfifo(code / "endless.py")
     (code / "folder.py").mkdir()

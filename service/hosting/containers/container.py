@@ -92,7 +92,6 @@ class Container:
         self._log = get_logger("sagebird.container").bind(model=spec.name)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._slots = Slots(spec.workers)
-        self._waiting = Waiting(self._listener, self._slots, spec.timeout_s)
         self._workers = [_Worker(slot) for slot in range(spec.workers)]
         self._templates: list[_Template] = []
         self._deaths = Deaths()
@@ -110,7 +109,7 @@ class Container:
         self._listener.bind(str(self.address))
         self._listener.listen(_BACKLOG)
         self._held = hold(self.spec.python) if self.spec.python else None
-        self._spawn(self._watch())
+        self._spawn(self._watch(Waiting(self._listener, self._slots, self.spec.timeout_s)))
         return await self._stand_up()
 
     def size_bytes(self) -> int:
@@ -318,10 +317,12 @@ class Container:
 
     # ------------------------------------------------------------------ what it may take
 
-    async def _watch(self) -> None:
+    async def _watch(self, waiting: Waiting) -> None:
         for look in count():
             await asyncio.sleep(_LOOK_S)
-            self._end_overdue()
+            if waiting.is_cut_off():
+                return self._broken(ModelFailure("its own code has shut the socket at which it was called"))
+            self._end_overdue(waiting)
             if look % _LOOKS == 0:
                 self._count_below()
             if self.spec.memory_bytes:
@@ -339,14 +340,14 @@ class Container:
         for pid, each in pids.items():
             each.below_bytes = self._forks.census.below_bytes(pid, pids.keys())
 
-    def _end_overdue(self) -> None:
+    def _end_overdue(self, waiting: Waiting) -> None:
         for worker in self._workers:
             busy_s = self._slots.busy_s(worker.slot)
             if worker.pid and busy_s is not None and busy_s > self.spec.timeout_s:
                 self._kill(worker, f"it was at one call for {busy_s:.3g} seconds")
-        for worker in map(self._workers.__getitem__, self._waiting.stuck()):
-            if worker.pid and monotonic() - worker.started_s > self._waiting.longest_s:
-                self._kill(worker, f"it took up no call for {self._waiting.longest_s:g} seconds")
+        for worker in map(self._workers.__getitem__, waiting.stuck()):
+            if worker.pid and monotonic() - worker.started_s > waiting.longest_s:
+                self._kill(worker, f"it took up no call for {waiting.longest_s:g} seconds")
 
     def _end_too_large(self) -> None:
         """If all of them hold too much, have the one that loads leave, or the worker that has grown most.

@@ -72,3 +72,35 @@ def test_a_worker_that_was_stopped_between_two_calls_is_replaced(
     wait_until(lambda: psutil.Process(stopped).status() == psutil.STATUS_STOPPED, PATIENCE_S)
     assert int(ask_blocking(lease.address, call, PATIENCE_S).body) != stopped
     lease.close()
+
+
+SHUTS = """
+import os, socket
+def model_fn(d): return None
+def transform_fn(m, b, c, a):
+    for name in os.listdir("/proc/self/fd") if b == "shut" else ():
+        try: found = socket.socket(fileno=os.dup(int(name)))
+        except OSError: continue
+        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN): found.shutdown(socket.SHUT_RDWR)
+    return "done", "text/plain"
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are found by their names")
+@pytest.mark.parametrize("how", ["shut", "taken away"])
+def test_a_container_that_cannot_be_called_any_more_is_made_anew(
+    containers: Containers, tmp_path: Path, how: str
+) -> None:
+    (tmp_path / "inference.py").write_text(SHUTS)
+    program = tmp_path / "inference.py"
+    lease = containers.open(tmp_path, SHUTS + how, {}, program, (tmp_path,))
+    assert ask_blocking(lease.address, Call(how.encode(), "text/csv", None), PATIENCE_S).body == b"done"
+    if how == "taken away":
+        os.unlink(lease.address)
+    wait_until(lambda: not lease.look(), PATIENCE_S)
+    assert "its own code has shut the socket" in str(lease.lost)
+    lease.close()
+    wait_until(lambda: not os.path.exists(lease.address), PATIENCE_S)
+    again = containers.open(tmp_path, SHUTS + how, {}, program, (tmp_path,))
+    assert ask_blocking(again.address, Call(b"", "text/csv", None), PATIENCE_S).body == b"done"
+    again.close()

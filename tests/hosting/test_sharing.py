@@ -191,7 +191,7 @@ def test_programs_of_a_shared_model_are_in_memory_once(opened: Open, forest: Ext
         model.traits.compiling.run(None, None)
         assert "compiled: predict" in model.traits.description
         predictor: Any = model.traits.joinable
-        (merged,) = merged_in(quick.program for quick in predictor._quick.values())
+        (merged,) = merged_in(quick.program for quick in predictor.quick.values())
         found.append((merged, model))
         sizes.append(model.traits.compiling.program_bytes)
     (first, one), (second, other) = found

@@ -247,13 +247,16 @@ def _repeat(reference: Reference, known: Verdict) -> Verdict:
     return known
 
 
-def compile_model(reference: Reference, example: Matrix | None = None) -> Verdict:
-    """Find, check and measure programs for a loaded model, and have it use them. Takes up to a second."""
+def compile_model(reference: Reference, example: Matrix | None = None, *, joined: bool = True) -> Verdict:
+    """Find, check and measure programs for a loaded model, and have it use them. Takes up to a second.
+
+    Unless requests to it are `joined`, nobody asks how they may be.
+    """
     with one_thread():
-        return _compile(reference, example)
+        return _compile(reference, example, joined=joined)
 
 
-def _compile(reference: Reference, example: Matrix | None) -> Verdict:
+def _compile(reference: Reference, example: Matrix | None, *, joined: bool) -> Verdict:
     try:
         programs = reference.programs()
         reasons: list[str] = []
@@ -262,7 +265,7 @@ def _compile(reference: Reference, example: Matrix | None) -> Verdict:
     texts = any(domain_of(program) is Domain.TEXTS for program in programs.values())
     if reference.features is None and not texts:
         return Verdict(reasons=("it does not say how many columns it takes",))
-    methods, row_wise = reference.methods(), texts or reference.is_row_wise()
+    methods, row_wise = reference.methods(), joined and (texts or reference.is_row_wise())
     if not programs and not row_wise:
         return Verdict(reasons=tuple(reasons))
     tried = probe_texts(reference.estimator) if texts else _rows(reference, programs, example)
@@ -282,7 +285,7 @@ def _compile(reference: Reference, example: Matrix | None) -> Verdict:
             reasons.append(f"{name}: {error}")
     if reference.probes() is not None:  # such rows are for programs alone
         methods = {name: methods[name] for name in quick}
-    joins = _joins(methods, quick, tried, row_wise=row_wise)
+    joins = _joins(methods, quick, tried, row_wise=row_wise) if joined else {}
     reference.accelerate(quick, joins)
     return Verdict(tuple(quick), tuple(reasons), speeds, joins, domains)
 

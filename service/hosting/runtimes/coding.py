@@ -62,6 +62,11 @@ class Coding:
         return (None if None in column.known else math.nan, STRANGER)
 
     @property
+    def columns(self) -> Sequence[FittedColumn]:
+        """What the columns hold, in their order."""
+        return self._columns
+
+    @property
     def words(self) -> Words:
         """What codes stand for, as far as it is known yet."""
         return self._words
@@ -153,6 +158,16 @@ class Coding:
         placed = dict(zip(order, kinds, strict=True))
         rows = read_columns(body, [placed[place] for place in range(len(kinds))])
         return None if rows is None else np.ascontiguousarray(rows[:, order])
+
+    def code_columns(self, columns: Sequence[Any]) -> Matrix | None:
+        """Coded rows of arrays of numbers, and of lists of what else the estimator is given; None as `code`.
+
+        A gap in such a list is None or the nan of `math`, whichever the fitting saw.
+        """
+        try:
+            return self._code_columns(columns)
+        except (_NotPlain, TypeError):  # TypeError: a cell that is no value
+            return None
 
     def _code_columns(self, columns: Sequence[Any]) -> Matrix:
         """Coded rows of columns, as they are read for the estimator."""

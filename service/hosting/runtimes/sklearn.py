@@ -77,7 +77,7 @@ class SklearnModel:
         self._wants_names = False
         self._coding: Coding | None = None
         self._probes: Any = None
-        self._quick: Mapping[str, Quick] = {}
+        self.quick: Mapping[str, Quick] = {}
         self._joins: Mapping[str, Joined] = {}
         self._arrays_of_programs: Callable[[], SharedArrays] | None = None
         self._sharers = 1
@@ -134,6 +134,11 @@ class SklearnModel:
         return self._read(data), _gap_word(data)
 
     @property
+    def coding(self) -> Coding | None:
+        """How rows are coded for its programs; None where they take numbers as they are."""
+        return self._coding
+
+    @property
     def coded(self) -> bool:
         """Whether its programs take the rows that `code` gives."""
         return self._coding is not None
@@ -163,7 +168,7 @@ class SklearnModel:
 
     def quick_for(self, accept: Accept) -> Quick | None:
         """What alone gives such an answer for plain rows with as many columns as there are `features`."""
-        return None if PROBABILITIES in self._asked(accept) else self._quick.get(self._answers_by)
+        return None if PROBABILITIES in self._asked(accept) else self.quick.get(self._answers_by)
 
     def joined(self, accept: Accept) -> Joined | None:
         """How requests for such an answer may be put together; None: not at all."""
@@ -181,7 +186,7 @@ class SklearnModel:
         None where each has to be asked alone. To be used as `joined` says.
         """
         (name,) = self.methods_for(accept)
-        quick = self._quick.get(name)
+        quick = self.quick.get(name)
         if quick is None or rows.shape[1] != self._features:
             return None
         return quick.answer_stack(rows, each) if each else quick.answer_plain(rows)
@@ -266,7 +271,7 @@ class SklearnModel:
 
     def accelerate(self, quick: Mapping[str, Quick], joins: Mapping[str, Joined]) -> None:
         """Let these answer rows that they take, and requests be put together so."""
-        self._quick = quick
+        self.quick = quick
         self._joins = joins
         if not quick:
             self._coding = self._probes = None
@@ -285,7 +290,7 @@ class SklearnModel:
         )
 
     def _call(self, data: Any, gap: str | None, name: str) -> Any:
-        if name in self._quick:
+        if name in self.quick:
             if type(data) is np.ndarray:
                 self._check_width(data)
             answer = self._by_program(name, data)
@@ -298,7 +303,7 @@ class SklearnModel:
 
         Rows that may be put together may be taken apart as well, so that they stay in the processor's cache.
         """
-        quick = self._quick.get(name)
+        quick = self.quick.get(name)
         if quick is None:
             return None
         if (

@@ -103,7 +103,7 @@ def test_what_a_program_leaves_is_answered_by_scikit_learn() -> None:
 def test_texts_are_not_put_together_unless_that_was_seen_to_change_nothing() -> None:
     predictor = SklearnModel(fitted("tf-idf, logistic"))
     compile_model(predictor)
-    predictor.accelerate(predictor._quick, {})
+    predictor.accelerate(predictor.quick, {})
     model = FlavourModel(predictor, 1000, _JSON)
     lane = lane_of(model, Call(b"", None, None))
     bodies = [b'["good"]', b'["bad"]']

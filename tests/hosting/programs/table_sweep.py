@@ -78,7 +78,7 @@ class Pair:
             rows = self.served.code(decode(call.body, call.content_type, self.served.takes))
         except ModelFault:
             return False
-        quick = self.served._quick.get("predict")
+        quick = self.served.quick.get("predict")
         return rows is not None and quick is not None and quick(rows) is not None
 
 

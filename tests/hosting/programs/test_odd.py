@@ -201,5 +201,5 @@ def test_hashed_words_that_take_each_other_away_have_no_logarithm() -> None:
 
 def test_rows_are_never_given_to_a_program_of_texts() -> None:
     model, _ = compiled("tf-idf, logistic")
-    assert model._quick["predict"](np.ones((1, 3))) is None
-    assert model._quick["predict"].takes_texts
+    assert model.quick["predict"](np.ones((1, 3))) is None
+    assert model.quick["predict"].takes_texts

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fcntl import F_GETFL, fcntl
 from importlib.util import module_from_spec, spec_from_file_location
@@ -31,6 +31,7 @@ _MOST_TOLD = 2000
 _MOST_SEARCHED = 200
 _MOST_SOURCE_BYTES = 1 << 20
 _LOG_FORMAT = "%(asctime)s %(levelname)s - %(name)s - %(message)s"  # as AWS's container has it
+_GIVEN_THE_MODEL = ("model_fn", "model_warmup_fn", "predict_fn", "transform_fn")
 _SHARED = frozenset({"numpy", "scipy", "sklearn", "joblib", "pandas"})
 _VERSION = re.compile(rb"_sklearn_version[^0-9]{1,12}([0-9]+(?:\.\w+)+)")
 
@@ -107,8 +108,13 @@ def _link(folder: str) -> None:
 # ---- the model
 
 
-def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
-    """Run the script and load the model: what answers, and what the host is told. Raises what they raise."""
+def load(
+    spec: Mapping[str, Any], quicken: Callable[..., list[str]] | None = None
+) -> tuple[ScriptedModel, dict[str, Any]]:
+    """Run the script and load the model: what answers, and what the host is told. Raises what they raise.
+
+    `quicken` is the server's: it has estimators answer by programs, and says which of their methods do.
+    """
     began, before = time.monotonic(), _opened()
     handlers = _run(spec["program"]) if spec["program"] else {}
     name = os.path.basename(spec["program"] or "")
@@ -121,6 +127,10 @@ def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
             importlib.import_module("sklearn.base")
     _listen(versions)
     model = _model(spec, handlers, versions)
+    most_bytes, compiled = spec.get("program_bytes", 0), list[str]()
+    if quicken is not None and most_bytes:
+        handed_out = not handlers.keys().isdisjoint(_GIVEN_THE_MODEL)
+        compiled = quicken(model, spec["user_environment"], most_bytes, handed_out)
     endpoint = ScriptedModel(spec, handlers, model)
     return endpoint, {
         "kind": type(model).__name__,
@@ -129,6 +139,7 @@ def load(spec: Mapping[str, Any]) -> tuple[ScriptedModel, dict[str, Any]]:
         "execution_parameters": "execution_parameters_fn" in handlers,
         "warnings": [*unused, *(f"{told}: predictions may differ" for told in _drifts(versions))],
         "descriptors": sorted(_opened() - before)[:20],
+        "compiled": compiled,
         "seconds": time.monotonic() - began,
     }
 

@@ -45,13 +45,13 @@ _COMMON = (
 
 def main(arguments: list[str]) -> NoReturn:
     """Be the fork server, or a container in an environment of its own."""
-    numbers = [int(number) for number in arguments[1:]]
     with suppress(
         ValueError
     ):  # of what crashes there is a line in the log, and no copy in the model's folder
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if arguments[0] == "--fork-server":
-        _serve_forks(Socket(fileno=numbers[0]))
+        _serve_forks(Socket(fileno=int(arguments[-1])), arguments[1:-1])
+    numbers = [int(number) for number in arguments[1:]]
     # duplicates have the lowest numbers: none of them is the one that loading gives to the model's folder
     control, listener, slots = map(os.dup, numbers)
     for number in numbers:
@@ -142,12 +142,13 @@ def _die_with(parent: int) -> None:
 # ---- fork server
 
 
-def _serve_forks(host: Socket) -> NoReturn:
+def _serve_forks(host: Socket, lenders: list[str]) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGTERM):  # it ends with its host, which lets calls end first
         signal.signal(signum, signal.SIG_IGN)
     for name in _COMMON:
         with suppress(ImportError):
             importlib.import_module(name)
+    quicken = next(filter(None, map(_borrow, lenders)), None)
     _set_apart()
     adopt()
     host.settimeout(None)
@@ -158,13 +159,25 @@ def _serve_forks(host: Socket) -> NoReturn:
             if isinstance(event, _Ended):
                 _bury(event, templates, host)
                 continue
-            told = _start(event, host, watch)
+            told = _start(event, host, watch, quicken)
             templates.update(filter(None, [told.get("started")]))
             _send(host, told)
             for number in event.descriptors:
                 os.close(number)
     end_all()
     _exit(0)
+
+
+def _borrow(lender: str) -> Any:
+    """What a module of the server's lends; none of the server's stays where a model's code could meet it."""
+    with suppress(ImportError):
+        lent = importlib.import_module(lender).quicken
+        package = lender.partition(".")[0]
+        for module in [*sys.modules]:
+            if module.partition(".")[0] == package:
+                del sys.modules[module]
+        return lent
+    return None
 
 
 def _bury(ended: _Ended, templates: set[int], host: Socket) -> None:
@@ -177,7 +190,7 @@ def _bury(ended: _Ended, templates: set[int], host: Socket) -> None:
     end_orphans(templates)
 
 
-def _start(asked: _Packet, host: Socket, watch: _Watch) -> dict[str, Any]:
+def _start(asked: _Packet, host: Socket, watch: _Watch, quicken: Any) -> dict[str, Any]:
     parent = getpid()
     try:
         pid = fork()
@@ -200,7 +213,8 @@ def _start(asked: _Packet, host: Socket, watch: _Watch) -> dict[str, Any]:
     if "python" in asked.content:
         _run_elsewhere(asked.content["python"], asked.content["environment"], others)
     control, listener, slots = others
-    _run_container(asked.content["container"], Socket(fileno=control), Socket(fileno=listener), slots)
+    spec = asked.content["container"]
+    _run_container(spec, Socket(fileno=control), Socket(fileno=listener), slots, quicken)
 
 
 def _run_elsewhere(python: str, environment: dict[str, str], descriptors: list[int]) -> NoReturn:
@@ -220,14 +234,16 @@ def _run_elsewhere(python: str, environment: dict[str, str], descriptors: list[i
 # ---- template and workers
 
 
-def _run_container(spec: dict[str, Any], host: Socket, listener: Socket, slots: int) -> NoReturn:
+def _run_container(
+    spec: dict[str, Any], host: Socket, listener: Socket, slots: int, quicken: Any = None
+) -> NoReturn:
     adopt()
     _stand_back()
     _go_first_where_memory_is_short()
     _end_with(host, True)
     try:
         enter(spec)
-        endpoint, told = load(spec)
+        endpoint, told = load(spec, quicken)
         _flush()
         told = {"loaded": {**told, "threads": _count_threads()}}
     except BaseException as error:  # edge: the model's code may raise whatever it likes

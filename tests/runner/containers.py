@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -164,9 +164,9 @@ class Container:
 class ForkServer:
     """A fork server as a process, and what it says."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, lenders: Sequence[str] = ()) -> None:
         self.end, far = packets()
-        command = [PYTHON, "-I", str(RUNNER), "--fork-server", str(far.fileno())]
+        command = [PYTHON, "-I", str(RUNNER), "--fork-server", *lenders, str(far.fileno())]
         self.process = subprocess.Popen(command, pass_fds=[far.fileno()], env=environment)
         far.close()
         self.gone: dict[int, int] = {}

@@ -19,6 +19,7 @@ from service.hosting.containers.channel import Channel
 from service.hosting.containers.processes import Census, resident_bytes
 
 RUNNER = Path(__file__).resolve().parents[2] / "runner"
+_LENDER = "service.hosting.runtimes.scripted"  # by its name alone: it is the fork server that imports it
 _READY_S = 120.0
 _LEAVE_S = 2.0  # to end all that it has forked
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
@@ -108,7 +109,9 @@ class ForkServer:
         channel, theirs = Channel.pair()
         with theirs:
             files = [theirs.fileno()]
-            self._process = run_runner(sys.executable, "--fork-server", files, env=self._environment, cwd="/")
+            self._process = run_runner(
+                sys.executable, ("--fork-server", _LENDER), files, env=self._environment, cwd="/"
+            )
         self._channel = channel
         try:
             async with asyncio.timeout(_READY_S):
@@ -158,9 +161,11 @@ async def _receive(channel: Channel) -> dict[str, Any] | None:
     return reply
 
 
-def run_runner(python: str, role: str, files: Sequence[int], **options: Any) -> subprocess.Popen[bytes]:
+def run_runner(
+    python: str, role: Sequence[str], files: Sequence[int], **options: Any
+) -> subprocess.Popen[bytes]:
     """Start a process of the runner with these open files, whose numbers it is told. Raises OSError."""
-    command = [python, "-I", str(RUNNER), role, *map(str, files)]
+    command = [python, "-I", str(RUNNER), *role, *map(str, files)]
     return subprocess.Popen(command, pass_fds=files, stdin=subprocess.DEVNULL, **options)  # noqa: S603 - ours
 
 

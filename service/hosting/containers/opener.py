@@ -15,6 +15,7 @@ from service.hosting.sharing import ArrayStore
 from service.media.types import JSON
 
 WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
+_PROGRAMS_PART = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,12 @@ class Containers:
         program: Path | None,
         code_dirs: tuple[Path, ...],
         python: str = "",
+        program_bytes: int = 0,
     ) -> Lease:
         """Have a container of a model stand, in the environment of `python` or the server's own.
 
-        Blocking; raises ModelFault.
+        Programs of its estimators may hold `program_bytes`, and a small part of what it may hold itself: what
+        fits without them is to fit with them. Blocking; raises ModelFault.
         """
         return take_lease(
             self.folder,
@@ -98,6 +101,7 @@ class Containers:
                 timeout_s=self.timeout_s,
                 load_timeout_s=self.load_timeout_s,
                 memory_bytes=self.memory_bytes,
+                program_bytes=self._part_for_programs(program_bytes),
             ),
         )
 
@@ -129,6 +133,9 @@ class Containers:
                 pull=self.images.pull,
             ),
         )
+
+    def _part_for_programs(self, program_bytes: int) -> int:
+        return min(program_bytes, self.memory_bytes // _PROGRAMS_PART) if self.memory_bytes else program_bytes
 
     def _workers(self, environment: Mapping[str, str]) -> int:
         named = environment.get(WORKERS, "").strip()

@@ -22,7 +22,8 @@ class ContainerSpec:
     `version` changes whenever its files do. `program` is the script's path, "" where the model has none;
     `code_dirs` are where its modules lie. `environment` is the model's own; `python` is the interpreter of an
     environment made for it, "" for the server's. Times are in seconds,
-    `memory_bytes` is what all its processes may hold, 0 for any.
+    `memory_bytes` is what all its processes may hold, 0 for any; `program_bytes` what programs of its
+    estimators may, 0 for none.
 
     One of an `image` runs that instead, with `code_dirs` at most one folder of code apart from the model and
     `workers` the processors that it may use; where the engine lacks it, it may `pull` it.
@@ -40,6 +41,7 @@ class ContainerSpec:
     timeout_s: float = 60.0
     load_timeout_s: float = 600.0
     memory_bytes: int = 0
+    program_bytes: int = 0
     image: str = ""
     pull: bool = False
 
@@ -71,6 +73,7 @@ class ContainerSpec:
             "user_environment": dict(self.environment),
             "model_files": PICKLES,
             "default_accept": self.default_accept,
+            "program_bytes": self.program_bytes,
         }
 
 
@@ -80,7 +83,7 @@ class Loaded:
 
     `functions` are those of its script; `kind` is the class of what was loaded. `threads` are those that it
     has, and `descriptors` what it left open. `interface` is what the model takes and gives, as the runner
-    describes it.
+    describes it, and `compiled` are the methods of its estimators that are answered by programs.
     """
 
     seconds: float
@@ -91,6 +94,7 @@ class Loaded:
     interface: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     descriptors: tuple[str, ...] = ()
+    compiled: tuple[str, ...] = ()
 
     @property
     def can_be_forked(self) -> bool:

@@ -153,7 +153,13 @@ def load(
     else:
         python, warnings = environments.python_for(asked, contents.tell), ()
     lease = containers.within(contents.startup_s).open(
-        contents.folder, contents.version, contents.environment, contents.script, contents.code_dirs, python
+        contents.folder,
+        contents.version,
+        contents.environment,
+        contents.script,
+        contents.code_dirs,
+        python,
+        contents.most_program_bytes if program is None else 0,
     )
     return ContainedModel(contents, containers, lease, warnings, program, front)
 
@@ -163,7 +169,8 @@ def _description(contents: Contents, loaded: Loaded, program: Program | None) ->
         own = loaded.kind.startswith(program.framework)
         return f"{program.framework} model" if own else f"{loaded.kind} ({program.framework})"
     name = loaded.kind if contents.script is None else contents.script.name
-    return f"{name}: {', '.join(loaded.functions)}" if loaded.functions else name
+    told = f"{name}: {', '.join(loaded.functions)}" if loaded.functions else name
+    return f"{told}; compiled: {', '.join(loaded.compiled)}" if loaded.compiled else told
 
 
 def _default_accept(contents: Contents, program: Program | None) -> str:

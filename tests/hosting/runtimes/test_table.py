@@ -130,6 +130,19 @@ def test_faults_of_a_plain_model(folder: Path) -> None:
         ask(model, b"[[1]]")
 
 
+@pytest.mark.parametrize(
+    ("most_bytes", "told"), [(1 << 24, "; compiled: predict, predict_proba"), (0, "")], ids=["on", "off"]
+)
+def test_the_estimator_of_a_script_is_compiled(
+    containers: Containers, folder: Path, most_bytes: int, told: str
+) -> None:
+    put(folder, "inference.py", "def predict_fn(data, model):\n    return model.predict(data).tolist()")
+    limited = replace(containers, memory_bytes=1 << 30)
+    model = load_model(folder, {}, Loading(most_program_bytes=most_bytes, containers=limited))
+    assert model.traits.description == f"inference.py: predict_fn{told}"
+    assert ask(model) == Answer(b"[1]", "application/json")
+
+
 @pytest.mark.parametrize("place", ["code/inference.py", "inference.py"])
 def test_a_script_serves_the_model(load: Load, folder: Path, place: str) -> None:
     put(folder, place, "def predict_fn(data, model):\n    return {'label': int(model.predict(data)[0])}")

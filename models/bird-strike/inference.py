@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -22,6 +22,13 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 COLUMNS = (*KINDS, "speed_knots")
 JSON, CSV = "application/json", "text/csv"
+
+
+class Strike(NamedTuple):
+    """What is answered about one strike."""
+
+    damage: str
+    probability: float
 
 
 class BadRow(ValueError):
@@ -61,16 +68,16 @@ def input_fn(input_data: str | bytes, content_type: str) -> pd.DataFrame:
         raise BadRow("The request holds no rows.")
     checked = [[_value(row, n, column) for column in COLUMNS] for n, row in enumerate(rows, start=1)]
     # object, or a batch of nothing but gaps would turn a column of words into one of numbers
-    return pd.DataFrame(checked, columns=list(COLUMNS), dtype=object).astype({"speed_knots": "float64"})
+    return pd.DataFrame(checked, columns=list(COLUMNS), dtype=object)
 
 
-def predict_fn(data: pd.DataFrame, model: Any) -> pd.DataFrame:
-    """Return one row per strike: `damage` (yes or no) and the `probability` of yes."""
+def predict_fn(data: pd.DataFrame, model: Any) -> list[Strike]:
+    """Return for each strike the `damage` (yes or no) and the `probability` of yes."""
     probability = model.predict_proba(data)[:, list(model.classes_).index("yes")]
-    return pd.DataFrame({"damage": model.predict(data), "probability": probability})
+    return [Strike(*each) for each in zip(model.predict(data).tolist(), probability.tolist(), strict=True)]
 
 
-def output_fn(prediction: pd.DataFrame, accept: str | None) -> tuple[str, str]:
+def output_fn(prediction: Sequence[Strike], accept: str | None) -> tuple[str, str]:
     """Write the predictions as JSON records or as CSV lines without a header, and say which.
 
     Raises: UnwritableType.
@@ -78,9 +85,9 @@ def output_fn(prediction: pd.DataFrame, accept: str | None) -> tuple[str, str]:
     for wanted in (accept or JSON).split(","):
         media_type = _media_type(wanted)
         if media_type in (JSON, "*/*", "application/*"):
-            return json.dumps({"predictions": prediction.to_dict(orient="records")}), JSON
+            return json.dumps({"predictions": [strike._asdict() for strike in prediction]}), JSON
         if media_type in (CSV, "text/*"):
-            return prediction.to_csv(header=False, index=False, lineterminator="\n"), CSV
+            return "".join(f"{damage},{probability}\n" for damage, probability in prediction), CSV
     raise UnwritableType(f"Accept {accept} is not written here: ask for {JSON} or {CSV}.")
 
 

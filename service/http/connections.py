@@ -1,7 +1,7 @@
 """What the connections of one gateway share: limits, turns for those that ask for much, room for more."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -105,18 +105,16 @@ class Crowd:
     def __init__(self) -> None:
         self._candidates: list[tuple[tuple[int, float], Held]] = []
         self._search_again_s = 0.0
-        self._refused: deque[Held] = deque()
+        self._refused: list[Held] = []  # the oldest comes first
 
     def admits(self, connection: Held, connections: set[Any], most: int, now_s: float) -> bool:
         """Take a connection in, where need be in place of another; False if it has to be refused.
 
         It is counted either way. Of those that were refused a few may linger, to hear why.
         """
-        refused = self._refused
-        while refused and (len(refused) > _MOST_REFUSED or refused[0] not in connections):
-            oldest = refused.popleft()
-            if oldest in connections:
-                oldest.yield_place()
+        refused = self._refused = [each for each in self._refused if each in connections]
+        if len(refused) > _MOST_REFUSED:
+            refused.pop(0).yield_place()
         admitted = True
         while admitted and len(connections) >= most + len(refused):
             admitted = self._make_room(connections, now_s)

@@ -8,7 +8,6 @@ wraps `send`, loses nothing.
 
 import asyncio
 import re
-from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -28,10 +27,25 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY = (204, 304)
 
 
-@lru_cache(2)
-def common_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """The lines of the headers that uvicorn gives to every reply of the same second."""
-    return header_lines(headers)
+class CommonLines:
+    """The lines of the headers that uvicorn gives to every reply: it makes a new list of them each second."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: tuple[Headers, bytes] = ([], b"")
+
+    def of(self, headers: Headers) -> bytes:
+        """The lines of a list of headers, which is never changed."""
+        known, lines = self._known
+        if headers is known:
+            return lines
+        lines = header_lines(headers)
+        self._known = headers, lines
+        return lines
+
+
+common_lines = CommonLines().of
 
 
 def scope_of(head: Head, ends: tuple[Any, Any], root_path: str, state: dict[str, Any]) -> Scope:

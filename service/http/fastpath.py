@@ -106,10 +106,6 @@ class FastProtocol(Connection):
             self.round.finish()
         return super().eof_received()
 
-    def take(self, answer: Answered) -> None:
-        """Send the answer to a request of a known head, or have ASGI wait for it and send it."""
-        self._give(answer, keep_alive=True)
-
     def take_head(self, data: bytes) -> None:
         """Take up a request. Raises: Refused."""
         head, known = self._found
@@ -176,14 +172,14 @@ class FastProtocol(Connection):
         answering = preparing(lasting(head.headers))
         if head.keep_alive:
             self.heads.keep(data, answering, len(body))
-        self._give(self.round.answer(answering, body), head.keep_alive)
+        self.take(self.round.answer(answering, body), head.keep_alive)
 
     def _answer_known(self, head: bytes, known: Known, epoch: int, body: bytes) -> None:
         """Answer a request of a known head, with others unless more came behind it."""
         if epoch != self.front_door.epoch.number:  # it ended while the body was received
             self._start_over(head).take(body, more=False)
         elif self._at < len(self._unread):
-            self._give(self.round.answer(known.answering, body), keep_alive=True)
+            self.take(self.round.answer(known.answering, body), keep_alive=True)
         else:
             self.state = ROUND
             self.round.add(self, known.answering, body, 0)
@@ -196,10 +192,10 @@ class FastProtocol(Connection):
     def _take_promised(self, answer: Answered | Exception) -> None:
         """Send what was promised, if the client is still there."""
         if self.state == ANSWER:
-            self._give(answer, self._keeps_alive and not self._leaving)
+            self.take(answer, self._keeps_alive and not self._leaving)
             self._balance_reading()
 
-    def _give(self, answer: Answered | Exception, keep_alive: bool) -> None:
+    def take(self, answer: Answered | Exception, keep_alive: bool = True) -> None:
         """Send an answer, now or once it is there, or have ASGI wait for it and send it. Raises nothing."""
         keep_alive = keep_alive and not self.front_door.draining
         try:

@@ -293,7 +293,7 @@ class Connection(asyncio.Protocol):
     @property
     def common(self) -> bytes:
         """See exchange.Line."""
-        return common_lines(tuple(self.server_state.default_headers))
+        return common_lines(self.server_state.default_headers)
 
     @property
     def may_go_on(self) -> bool:

@@ -95,10 +95,10 @@ class Predictor:
         """
         begun_s = perf_counter()
         self._keep_up()
-        if len(asked) == 1 and len(asked[0][1]) == 1:
-            outcome = self._answer_alone(*asked[0], begun_s)
-            if outcome is not None:
-                return [[outcome]]
+        if len(asked) == 1:
+            outcomes = self._answer_alike(*asked[0], begun_s)
+            if outcomes is not None:
+                return [outcomes]
         return self._answer_together(asked, begun_s)
 
     def _answer_together(
@@ -133,10 +133,10 @@ class Predictor:
                 found[place] = outcomes
         return found
 
-    def _answer_alone(
+    def _answer_alike(
         self, head: InvocationHead, bodies: Sequence[bytes], begun_s: float
-    ) -> InvocationOutcome | None:
-        """What came of an invocation that comes by itself, in fewer steps; None where it takes more."""
+    ) -> list[InvocationOutcome] | None:
+        """What came of invocations of one head, in fewer steps; None where it takes more."""
         target = head.only
         try:
             if target is None or self._directory().routes.get(head.name) is not head.route:
@@ -147,13 +147,14 @@ class Predictor:
         if lane is None:
             return None
         asked_s = perf_counter()
-        answer = _ask_lane(lane, bodies[0])
+        answers = _ask_lane(lane, bodies)
         answered_s = perf_counter()
         duration_s, model_s = answered_s - begun_s, answered_s - asked_s
-        (outcome,), number = self._outcomes(target, head, bodies, (answer,), duration_s, model_s)
+        outcomes, number = self._outcomes(target, head, bodies, answers, duration_s, model_s)
         self._settling.answered(target, number, duration_s, model_s)
-        _note_cost(target, head, bodies[0], model_s)
-        return outcome
+        if len(bodies) == 1:
+            _note_cost(target, head, bodies[0], model_s)
+        return outcomes
 
     def _spread(
         self, head: InvocationHead, bodies: Sequence[bytes], begun_s: float
@@ -364,15 +365,16 @@ def _ask_lanes(lanes: Sequence[tuple[ShortWay, Sequence[bytes]]]) -> Sequence[Se
     try:
         return answer_lanes(lanes)
     except Exception:  # whose it is shows when each is asked alone
-        return [[_ask_lane(lane, body) for body in bodies] for lane, bodies in lanes]
+        return [_ask_lane(lane, bodies) for lane, bodies in lanes]
 
 
-def _ask_lane(lane: ShortWay, body: bytes) -> Answer | Exception:
+def _ask_lane(lane: ShortWay, bodies: Sequence[bytes]) -> Sequence[Answer | Exception]:
     try:
-        (answer,) = lane.answer([body])
-    except Exception as error:  # the edge of one call
-        return error
-    return answer
+        return lane.answer(bodies)
+    except Exception as error:
+        if len(bodies) == 1:  # the edge of one call
+            return (error,)
+        return [_ask_lane(lane, (body,))[0] for body in bodies]
 
 
 def _note_cost(target: Target, head: InvocationHead, body: bytes, model_s: float) -> None:

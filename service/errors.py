@@ -41,6 +41,7 @@
     ├── Unavailable                 too busy or stopping; the same request may work later
     ├── StateDamaged                what the database holds cannot be read
     ├── LoadRefused                 a load test cannot be carried out as it was asked for
+    ├── UnclearAnswer               nobody can tell what an answer predicts for which row
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
         └── StateUnreadable         because what the database holds cannot be read
 
@@ -312,6 +313,10 @@ class StateDamaged(SagebirdError):
 
 class LoadRefused(SagebirdError):
     """A load test cannot be carried out as it was asked for; the message says why in a sentence."""
+
+
+class UnclearAnswer(SagebirdError):
+    """Nobody can tell what an answer predicts for which row; the message says why in a sentence."""
 
 
 class StartupError(SagebirdError):

@@ -23,7 +23,7 @@ LAYERS = (
         ("errors", "floods", "origins", "promise", "runner"),
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
-    (("media", "http"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
+    (("media", "http", "experiments"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
     (("objects", "store", "observe", "load"),),
     (
         ("hosting",),

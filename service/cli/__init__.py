@@ -22,6 +22,7 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "deploy": "deployments",
         "invoke": "calls",
         "load": "load",
+        "compare": "compare",
         "endpoints": "calls",
         **dict.fromkeys(("describe", "weights", "delete"), "deployments"),
         "models": "calls",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_iris
 
 from tests.conftest import ROOT, RunningServer, free_port
 
@@ -264,3 +265,28 @@ def test_a_container_variable_that_is_no_number_is_exit_code_3(tmp_path: Path) -
 
 def test_a_container_on_every_address_needs_to_be_told_so(tmp_path: Path) -> None:
     assert "SAGEBIRD_AUTH=off" in _never_starts("container", "--model", str(tmp_path), "--host", "0.0.0.0")
+
+
+# ---- compare
+
+
+def test_compare_measures_the_samples_and_ends_in_a_sentence(samples: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "iris.csv"
+    load_iris(as_frame=True).frame.to_csv(file, index=False)
+    probabilities = ("--accept", "application/json; output=probabilities", "--json")
+
+    shown = _run("compare", "iris", str(file), "--control", "forest", "--url", samples.url)
+    document = _run("compare", "iris", str(file), *probabilities, "--url", samples.url)
+
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.decode().splitlines()
+    assert lines[0].startswith("forest and logistic answer differently on ")
+    assert any(line.split()[:2] == ["forest:", "label"] for line in lines)
+    assert lines[-1].startswith(("Keep going: about ", "logistic is ", "No difference "))
+    measured = json.loads(document.stdout)
+    assert measured["rows"] == 150
+    assert [variant["name"] for variant in measured["verdict"]["variants"]] == ["logistic", "forest"]
+    for figures in measured["quality"].values():
+        assert figures["count"] == 150
+        assert figures["roc_auc"] > 0.99
+        assert figures["log_loss"] < 0.5

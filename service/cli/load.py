@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -15,24 +15,25 @@ from typing import Annotated, Any
 import typer
 
 from service.cli.asked import AcceptHeader, TargetContainer, TargetModel, TargetVariant, headers_for
-from service.cli.load_target import LoadTarget, find_bodies, find_target, refuse
-from service.cli.load_trial import try_once
+from service.cli.labelled import LabelColumn, LabelledRows, read_labelled
+from service.cli.load_asked import RunLimits, broken_limits, read_earlier, read_limits, read_stages
+from service.cli.load_pace import LONGEST_S, AskedPace
+from service.cli.load_target import LoadTarget, find_bodies, find_target, refuse, row_bodies
+from service.cli.load_trial import is_refused, try_once
+from service.cli.load_verdict import judge_load
 from service.cli.load_view import Watcher, show_report
 from service.cli.refusal import fail
 from service.cli.server import GivenUrl
 from service.errors import LoadRefused
-from service.load.plan import Plan, RequestBody, invocations_path
+from service.load.comparison import compare_runs
+from service.load.plan import Plan
 from service.load.plot import draw
 from service.load.processes import LoadProcesses
 from service.load.report import Occasion, make_report
-from service.load.tally import SHORT_S, interval_for
 
 _FAILURES = 1
 _INTERRUPTED = 130
 _MOST_CALLERS = 10_000
-_LONGEST_S = 86_400.0
-_USUAL_S = 10.0
-_QUICK_CALLERS, _QUICK_S = 4, 5.0
 _RATE_OF_ONE_PROCESS = 8_000.0
 
 OptionalEndpointName = Annotated[
@@ -58,7 +59,7 @@ Duration = Annotated[
     float | None,
     typer.Option(
         min=0.1,
-        max=_LONGEST_S,
+        max=LONGEST_S,
         help="Seconds.  [default: 10; with --requests as long as they take]",
         show_default=False,
     ),
@@ -88,7 +89,38 @@ Processes = Annotated[
     int | None,
     typer.Option(min=1, max=64, help="Processes that send.  [default: by the rate]", show_default=False),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write all figures there.", show_default=False)]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", "--save", help="Write all figures there, for --compare too.", show_default=False),
+]
+Compare = Annotated[
+    Path | None, typer.Option(help="Say what has changed since a run that was saved.", show_default=False)
+]
+Stages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE:TIME,…",
+        help="Open loop of several rates, as 50:10s,200:30s.",
+        show_default=False,
+    ),
+]
+MaxP99 = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Exit code 1 if p99 is more, as 20ms; of each stage.", show_default=False
+    ),
+]
+MaxErrors = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE", help="Exit code 1 only if more fail, as 0.1%.", show_default=False),
+]
+Outcomes = Annotated[
+    Path | None,
+    typer.Option(
+        help="Labelled rows (CSV, JSON, JSON lines): send each alone, say which variant is better.",
+        show_default=False,
+    ),
+]
 Plot = Annotated[
     Path | None, typer.Option(help="Draw the latencies there, as an HTML page.", show_default=False)
 ]
@@ -121,84 +153,47 @@ def load(
     aws: Aws = False,
     region: Region = None,
     processes: Processes = None,
+    outcomes: Outcomes = None,
+    label: LabelColumn = None,
     json_file: JsonFile = None,
+    compare: Compare = None,
     plot: Plot = None,
+    stages: Stages = None,
+    max_p99: MaxP99 = None,
+    max_errors: MaxErrors = None,
     allow_failures: AllowFailures = False,
 ) -> None:
     """Put an endpoint under load, at a rate or from so many callers: shares, errors, latencies.
 
-    Without both, four callers ask for 5 s. With --rate, latency counts from when a request was due. One is
+    Without both, four callers ask for 5 s. At a rate, latency counts from when a request was due. One is
     tried first, uncounted (not with --aws). Exit code: 0 if all were 2xx, 1 if some failed, 130 after Ctrl-C.
     """
-    _check_asked(rate, concurrency, poisson, aws, json_file, plot)
+    asked = AskedPace(rate, concurrency, read_stages(stages), duration, requests, poisson)
+    asked.check(aws)
+    limits = read_limits(max_p99, max_errors)
+    _check_writable(json_file, plot)
+    earlier, rows = read_earlier(compare), _read_rows(outcomes, label, body)
     target = find_target(endpoint, url, remote, aws, region, target_model)
-    bodies, example = find_bodies(target, body or [], content_type)
-    pace = _choose_pace(rate, concurrency, duration, requests, None if body else bodies[0])
-    plan = Plan(
-        place=target.place,
-        path=invocations_path(target.place, target.endpoint),
-        headers=_checked(headers_for(accept, target_variant, target_model or example, target_container)),
-        bodies=bodies,
-        rate=rate,
-        connections=pace.callers or connections,
-        duration_s=pace.most_s,
-        interval_s=pace.interval_s,
-        poisson=poisson,
-        warm_up_s=warm_up,
-        most_requests=requests,
-        timeout_s=timeout,
-        region=target.region,
-    )
-    _finish(_carry_out(target, plan, processes, try_first=not (aws or allow_failures)), json_file, plot)
+    bodies, example = find_bodies(target, body or [], content_type, rows)
+    headers = _checked(headers_for(accept, target_variant, target_model or example, target_container))
+    pace = asked.choose(None if body or rows else bodies[0])
+    plan = replace(pace.plan(target, bodies, headers, connections), warm_up_s=warm_up, timeout_s=timeout)
+    report = _carry_out(target, plan, processes, rows, try_first=not (aws or allow_failures))
+    _finish(report | _compared(report, earlier), limits, json_file, plot)
 
 
-def _check_asked(
-    rate: float | None, concurrency: int | None, poisson: bool, aws: bool, *files: Path | None
-) -> None:
-    """Refuse what makes no sense, and files that could not be written in the end."""
-    if rate is not None and concurrency is not None:
-        refuse("Give either --rate (open loop) or --concurrency (closed loop).")
-    if aws and rate is None and concurrency is None:
-        refuse("Give --rate or --concurrency: what AWS bills is said on purpose.")
-    if poisson and rate is None:
-        refuse("--poisson goes with --rate.")
-    _check_writable(*files)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    """How many wait for answers (None in an open loop), how long at most, and how finely time is kept."""
-
-    callers: int | None
-    most_s: float
-    interval_s: float
-
-
-def _choose_pace(
-    rate: float | None,
-    concurrency: int | None,
-    duration: float | None,
-    requests: int | None,
-    example: RequestBody | None,
-) -> _Pace:
-    """The pace that was asked for, or a quick useful one, which is then told: nobody asked for it.
-
-    `example` is the endpoint's, if that is what is sent.
-    """
-    nothing_said = rate is None and concurrency is None
-    if duration is not None or requests is None:
-        most_s = duration or (_QUICK_S if nothing_said else _USUAL_S)
-        interval_s = interval_for(most_s)
-    else:
-        most_s = _LONGEST_S
-        interval_s = SHORT_S if rate is None else interval_for(max(requests / rate, 0.1))
-    if nothing_said:
-        ends = [f"{most_s:g} s"] if most_s < _LONGEST_S else []
-        ends += [f"{requests:,} requests"] if requests else []
-        text = f"Neither --rate nor --concurrency is given: {_QUICK_CALLERS} callers, {' or '.join(ends)}"
-        what = "" if example is None else f", with the endpoint's example ({example.content_type})"
-        sys.stderr.write(f"{text}{what}.\n")
-    return _Pace(_QUICK_CALLERS if nothing_said else concurrency, most_s, interval_s)
+def _read_rows(outcomes: Path | None, label: str | None, bodies: list[Path] | None) -> LabelledRows | None:
+    """The labelled rows that are sent, if there are any."""
+    if outcomes is None:
+        if label is not None:
+            refuse("--label goes with --outcomes.")
+        return None
+    if bodies:
+        refuse("--outcomes are what is sent: leave --body out.")
+    rows = read_labelled(outcomes, label)
+    if rows.labels is None:
+        fail(f"{outcomes} has no labels: --label COLUMN says where they are.")
+    return rows
 
 
 def _checked(named: Iterator[tuple[str, str]]) -> dict[str, str]:
@@ -209,7 +204,13 @@ def _checked(named: Iterator[tuple[str, str]]) -> dict[str, str]:
     return headers
 
 
-def _carry_out(target: LoadTarget, plan: Plan, processes: int | None, *, try_first: bool) -> dict[str, Any]:
+def _carry_out(
+    target: LoadTarget, plan: Plan, processes: int | None, rows: LabelledRows | None, *, try_first: bool
+) -> dict[str, Any]:
+    if rows is not None:
+        plan = replace(plan, keeps_answers=True)
+        if try_first and rows.head and is_refused(plan):
+            plan = replace(plan, bodies=row_bodies(rows.headless(), None))
     if try_first:
         try_once(plan)
     processes = processes or round((plan.rate or 0) / _RATE_OF_ONE_PROCESS) or 1
@@ -224,7 +225,14 @@ def _carry_out(target: LoadTarget, plan: Plan, processes: int | None, *, try_fir
     except LoadRefused as error:
         fail(error.message)
     occasion = Occasion(target.endpoint, target.url, began, target.weights, target.note, bool(signals))
-    return make_report(occasion, plan, result)
+    report = make_report(occasion, plan, result)
+    if rows is not None:
+        report["outcomes"] = judge_load(report, result.tally.answers, rows)
+    return report
+
+
+def _compared(report: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if earlier is None else {"compared": compare_runs(report, earlier)}
 
 
 @contextmanager
@@ -246,16 +254,19 @@ def _stopping(running: LoadProcesses) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _finish(report: dict[str, Any], json_file: Path | None, plot: Path | None) -> None:
+def _finish(report: dict[str, Any], limits: RunLimits, json_file: Path | None, plot: Path | None) -> None:
     """Show and write what came of it, and end with the exit code that says so in short."""
     show_report(report)
+    broken = broken_limits(report, limits)
+    for sentence in broken:
+        sys.stderr.write(f"sagebird: {sentence}\n")
     if json_file is not None:
         _write(json_file, json.dumps(report) + "\n")
     if plot is not None:
         _write(plot, draw(report))
     if report["interrupted"]:
         raise typer.Exit(_INTERRUPTED)
-    if report["total"]["failed"]:
+    if broken or (report["total"]["failed"] and limits.failed_share is None):
         raise typer.Exit(_FAILURES)
 
 

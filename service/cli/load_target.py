@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from service.cli.labelled import LabelledRows
 from service.cli.media import type_of
 from service.cli.refusal import fail
 from service.cli.server import DEFAULT_URL, choices, find_endpoint, locate, status
@@ -73,10 +74,18 @@ def _only_endpoint(url: str) -> Any:
     return cards[0]
 
 
+def row_bodies(rows: LabelledRows, content_type: str | None) -> tuple[RequestBody, ...]:
+    """Each row as a request of its own."""
+    kind = content_type or rows.content_type
+    return tuple(RequestBody(rows.body(row, row + 1), kind) for row in range(len(rows.rows)))
+
+
 def find_bodies(
-    target: LoadTarget, files: list[Path], content_type: str | None
+    target: LoadTarget, files: list[Path], content_type: str | None, rows: LabelledRows | None
 ) -> tuple[tuple[RequestBody, ...], str | None]:
     """The requests that take turns, and the model that the example is for on a multi-model endpoint."""
+    if rows is not None:
+        return row_bodies(rows, content_type), None
     found = [file for name in files for file in _files_of(name)]
     if found:
         return tuple(RequestBody(_read(file), content_type or type_of(file)) for file in found), None

@@ -16,13 +16,28 @@ def try_once(plan: Plan) -> None:
 
     No answer, one that is late or an error of the server is for the run to tell.
     """
+    answer = _ask(plan)
+    if answer is not None and _is_refusal(answer):
+        fail(f"{error_text(answer)} ({_HINT})")
+
+
+def is_refused(plan: Plan) -> bool:
+    """Whether the first request is refused as the caller's fault."""
+    answer = _ask(plan)
+    return answer is not None and _is_refusal(answer)
+
+
+def _is_refusal(answer: httpx.Response) -> bool:
+    return answer.is_client_error and answer.status_code not in _PASSING
+
+
+def _ask(plan: Plan) -> httpx.Response | None:
+    """The answer to the first request, None if there is none."""
     place, body = plan.place, plan.bodies[0]
     url = f"{'https' if place.secure else 'http'}://{place.authority}{plan.path}"
     headers = {"Content-Type": body.content_type, **plan.headers}
     timeout_s = min(plan.timeout_s, _LONGEST_S)
     try:
-        answer = httpx.post(url, content=body.content, headers=headers, timeout=timeout_s)
+        return httpx.post(url, content=body.content, headers=headers, timeout=timeout_s)
     except (httpx.HTTPError, httpx.InvalidURL):
-        return
-    if answer.is_client_error and answer.status_code not in _PASSING:
-        fail(f"{error_text(answer)} ({_HINT})")
+        return None

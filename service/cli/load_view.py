@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from service.cli.compare_view import show_verdict
 from service.cli.told import cell, told, told_lines
 from service.load.engine import Glance
 from service.load.plan import Plan
@@ -68,12 +69,67 @@ def show_report(report: dict[str, Any]) -> None:
         console.print(told_lines(text), markup=False, style="red", soft_wrap=True)
     if total["unfinished"]:
         console.print(f"{total['unfinished']:,} requests were not answered before it ended.", markup=False)
+    if report["stages"]:
+        console.print(_stage_table(report["stages"]))
     if report["note"]:
         console.print(told(report["note"]), markup=False, style="yellow", soft_wrap=True)
     console.print(_about_tester(report["tester"]), markup=False, soft_wrap=True)
     for limit in report["tester"]["limits"]:
         text = f"The load tester itself was the limit: {limit}."
         console.print(text, markup=False, style="yellow", soft_wrap=True)
+    _show_outcomes(console, report)
+    for beside in report.get("compared", ()):
+        console.print(told(_changed(beside)), markup=False, soft_wrap=True)
+
+
+def _show_outcomes(console: Console, report: dict[str, Any]) -> None:
+    if "outcomes" not in report:
+        return
+    outcomes = report["outcomes"]
+    if outcomes is None:
+        console.print("Nothing was answered: nothing is known about the answers.", markup=False)
+        return
+    console.print(f"Labels of {outcomes['rows']:,} rows, each counted once per variant:", markup=False)
+    show_verdict(console, outcomes["quality"], outcomes["verdict"])
+    for warning in outcomes["warnings"]:
+        console.print(told(warning), markup=False, style="yellow", soft_wrap=True)
+
+
+def _stage_table(stages: list[dict[str, Any]]) -> Table:
+    table = Table(
+        "due per s",
+        "for",
+        "answered per s",
+        "failed",
+        "p50 ms",
+        "p99 ms",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+    )
+    for column in table.columns:
+        column.justify = "right"
+    for stage in stages:
+        latency = stage["latency"]
+        table.add_row(
+            f"{stage['rate']:g}",
+            f"{stage['length_s']:.3g} s",
+            f"{stage['answers_per_second']:,.1f}",
+            f"{stage['failed']:,}",
+            milliseconds(latency["p50_s"]),
+            milliseconds(latency["p99_s"]),
+        )
+    return table
+
+
+def _changed(beside: dict[str, Any]) -> str:
+    """A part of the run beside the same of an earlier one."""
+    now, before = beside["now"], beside["before"]
+    pairs = [
+        f"{title} {milliseconds(now[name])} ms, before {milliseconds(before[name])}"
+        for title, name in (("p50", "p50_s"), ("p99", "p99_s"))
+    ]
+    said = "; ".join(beside["changes"]) or "no sure change"
+    return f"{beside['name']} since the earlier run: {'; '.join(pairs)}: {said}."
 
 
 def milliseconds(time_s: float) -> str:

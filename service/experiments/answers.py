@@ -140,11 +140,11 @@ def _read_single_scores(
 
 def _classify(task: Task, item: Any) -> ClassPrediction:
     label, scores = _parts(item, task.classes)
-    if label is None and scores is not None and len(scores) == len(task.classes):
+    if label is None and scores is not None and _are_probabilities(scores, len(task.classes)):
         label = task.classes[scores.index(max(scores))]
     if label is None:
         raise UnclearAnswer(f"{str(item)[:80]} names none of the classes {', '.join(task.classes)}.")
-    if scores is not None and len(scores) != len(task.classes):
+    if scores is not None and not _are_probabilities(scores, len(task.classes)):
         scores = None
     return ClassPrediction(label, scores)
 
@@ -161,12 +161,21 @@ def _parts(item: Any, classes: Sequence[str]) -> tuple[str | None, tuple[float, 
     if len(item) == 1:
         return _parts(item[0], classes)
     whole = _numbers(item)
-    if whole is not None and len(whole) == len(classes) and abs(sum(whole) - 1) < _ROUNDING:
+    if whole is not None and _are_probabilities(whole, len(classes)):
         return None, whole
-    if not item or (whole is not None and canonical(item[0]) not in classes):
+    if not item:
         return None, None
-    rest = item[1] if len(item) == 2 and isinstance(item[1], list) else item[1:]
-    return canonical(item[0]), _numbers(rest)
+    label = canonical(item[0])
+    rest = _numbers(item[1] if len(item) == 2 and isinstance(item[1], list) else item[1:])
+    if whole is None or (
+        label in classes and (len(item) == 2 or _are_probabilities(whole[1:], len(classes)))
+    ):
+        return label, rest
+    return None, None
+
+
+def _are_probabilities(numbers: Sequence[float], classes: int) -> bool:
+    return len(numbers) == classes and min(numbers) >= 0 and abs(sum(numbers) - 1) < _ROUNDING
 
 
 def _is_score(name: str) -> bool:
@@ -215,8 +224,9 @@ def as_number(cell: Any) -> float | None:
 
 def headline(item: Any) -> str:
     """What a part of an answer says in short: its class or number, or which probability is the greatest."""
-    if isinstance(item, list) and item and (scores := _numbers(item)) and abs(sum(scores) - 1) < _ROUNDING:
-        return f"class {scores.index(max(scores))}" if len(scores) > 1 else canonical(item[0])
+    scores = _numbers(item) if isinstance(item, list) and len(item) > 1 else None
+    if scores is not None and _are_probabilities(scores, len(scores)):
+        return f"class {scores.index(max(scores))}"
     label, scores = _parts(item, ())
     if label is not None:
         return label

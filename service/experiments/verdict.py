@@ -154,12 +154,14 @@ def _missing(interval: Interval, count: int, worth: float) -> int:
         return count
     goal = max(abs(interval.value), worth - abs(interval.value))
     low, high = 1.0, 2.0
-    while means.half_width(estimate.grown(high), ALPHA) > goal and high < _MOST_GROWTH:
+    while means.half_width(estimate.grown(high), interval.alpha) > goal and high < _MOST_GROWTH:
         low, high = high, high * 2
     while high / low > 1.01:
         middle = sqrt(low * high)
         low, high = (
-            (middle, high) if means.half_width(estimate.grown(middle), ALPHA) > goal else (low, middle)
+            (middle, high)
+            if means.half_width(estimate.grown(middle), interval.alpha) > goal
+            else (low, middle)
         )
     return max(1, ceil((high - 1) * count))
 

@@ -35,7 +35,7 @@ class Owner(Protocol):
 class ClientConnection(asyncio.Protocol):
     """Sends one request at a time.
 
-    `sent_s` and `due_s` belong to the owner; `waits` says whether a request is under way.
+    `sent_s`, `due_s` and `turn` belong to the owner; `waits` says whether a request is under way.
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         "due_s",
         "sent_s",
         "transport",
+        "turn",
         "waits",
     )
 
@@ -67,6 +68,7 @@ class ClientConnection(asyncio.Protocol):
         self._stray = ""
         self.waits = self.closing = False
         self.due_s = self.sent_s = 0.0
+        self.turn = 0
         self.on_message_begin()
 
     def send(self, request: bytes) -> None:

@@ -4,9 +4,10 @@ import asyncio
 import json
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from time import monotonic, process_time
 
 from service.load.connection import ClientConnection, Response
@@ -36,7 +37,7 @@ class Engine(ABC):
 
     def __init__(self, plan: Plan, start_s: float, next_request: Callable[[], bytes]) -> None:
         """Prepare a run from `start_s` (time.monotonic) on; `next_request` gives the bytes to send."""
-        self.tally = Tally(plan.interval_s)
+        self.tally = Tally(plan.interval_s, stage_ends_s=tuple(_ends_s(plan)))
         self.cpu_s = 0.0
         self._begun_cpu_s = process_time()
         self._plan = plan
@@ -50,6 +51,7 @@ class Engine(ABC):
         self._connections: set[ClientConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._in_flight = 0
+        self._turn = 0
         self._over = asyncio.Event()
 
     async def run(self) -> None:
@@ -145,6 +147,8 @@ class Engine(ABC):
         """Send a request on an idle connection."""
         connection.due_s = due_s
         connection.sent_s = now_s
+        connection.turn = self._turn
+        self._turn += 1
         self._in_flight += 1
         connection.send(self._next_request())
 
@@ -178,6 +182,8 @@ class Engine(ABC):
         elif due_s >= self._count_from_s:
             self.tally.answer(answer.variant, due_s - self._count_from_s, now_s - due_s)
             self.tally.service.add(now_s - connection.sent_s)
+            if self._plan.keeps_answers:
+                self.tally.keep(answer.variant, connection.turn % len(self._plan.bodies), answer.body)
             self._settled_s = now_s
         if connection.closing:
             connection.transport.close()
@@ -243,6 +249,11 @@ class Engine(ABC):
             connection.waits = False
             connection.transport.abort()
         await asyncio.sleep(0)
+
+
+def _ends_s(plan: Plan) -> Iterator[float]:
+    """When the plan's stages end, in seconds after the warm-up."""
+    return accumulate(stage.duration_s for stage in plan.stages)
 
 
 def _describe(answer: Response) -> tuple[str, str, str]:

@@ -7,8 +7,8 @@ from time import monotonic
 
 from service.load.connection import ClientConnection
 from service.load.engine import Engine
-from service.load.plan import Plan
-from service.load.schedule import Pacer, even_times, random_times
+from service.load.plan import Plan, RateStage
+from service.load.schedule import Pacer, even_times, random_times, staged_times
 
 _BACK_OFF_S = 0.1
 
@@ -129,7 +129,11 @@ class OpenLoop(Engine):
     def backlog(self) -> int:
         """By how late the next one is."""
         late_s = min(monotonic(), self._end_s) - self._due_s
-        return math.ceil(late_s * (self._plan.rate or 0) / self._parts) if late_s > 0 and self._starved else 0
+        return (
+            math.ceil(late_s * self._rate_at(self._due_s) / self._parts)
+            if late_s > 0 and self._starved
+            else 0
+        )
 
     def pump(self) -> None:
         """On idle connections first, then on new ones; what finds none waits."""
@@ -158,16 +162,31 @@ class OpenLoop(Engine):
 
     def _times(self) -> Iterator[float]:
         """Due times up to the end of the run or the last counted request, then infinity."""
-        plan, rate = self._plan, self._plan.rate or 0
+        plan = self._plan
         left = math.inf if plan.most_requests is None else plan.most_requests
-        if plan.poisson:
-            raw = random_times(self._start_s, rate / self._parts, plan.seed + self._part)
-        else:
-            raw = even_times(self._start_s, rate, self._part, self._parts)
-        for due_s in raw:
+        for due_s in staged_times(self._start_s, self._stages(), self._times_of):
             left -= due_s >= self._count_from_s
             if due_s >= self._end_s or left < 0:
                 break
             yield due_s
         while True:
             yield math.inf
+
+    def _stages(self) -> tuple[RateStage, ...]:
+        """Those of the plan; the warm-up is more of the first."""
+        first, *others = self._plan.open_stages
+        return (RateStage(first.rate, self._plan.warm_up_s + first.duration_s), *others)
+
+    def _times_of(self, number: int, start_s: float, rate: float) -> Iterator[float]:
+        if not self._plan.poisson:
+            return even_times(start_s, rate, self._part, self._parts)
+        seed = self._plan.seed + self._part + self._parts * number
+        return random_times(start_s, rate / self._parts, seed)
+
+    def _rate_at(self, due_s: float) -> float:
+        end_s = self._start_s
+        for stage in self._stages():
+            end_s += stage.duration_s
+            if due_s < end_s:
+                return stage.rate
+        return 0.0

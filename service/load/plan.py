@@ -41,6 +41,14 @@ class RequestBody:
 
 
 @dataclass(frozen=True, slots=True)
+class RateStage:
+    """A stretch of an open loop with one rate."""
+
+    rate: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to send where, how fast and for how long.
 
@@ -49,7 +57,7 @@ class Plan:
         path: the request's path, percent-encoded.
         headers: of every request, beside Content-Type.
         bodies: at least one; requests take turns.
-        rate: requests due per second (open loop); None is a closed loop.
+        rate: requests due per second (open loop), the greatest if there are stages; None is a closed loop.
         poisson: due times of an open loop are random (exponential gaps) instead of evenly spaced.
         connections: most connections at once; in a closed loop exactly so many callers.
         duration_s: how long requests are due and counted, after the warm-up.
@@ -59,6 +67,8 @@ class Plan:
         region: sign for SageMaker in this AWS region; None for no signature.
         interval_s: latencies are kept by intervals of this length.
         seed: of the random due times.
+        stages: of an open loop whose rate changes; their durations make up `duration_s`.
+        keeps_answers: what each variant first answered to each body is kept.
     """
 
     place: ServerAddress
@@ -75,11 +85,18 @@ class Plan:
     timeout_s: float = 30.0
     region: str | None = None
     seed: int = 0
+    stages: tuple[RateStage, ...] = ()
+    keeps_answers: bool = False
 
     @property
     def variant(self) -> str:
         """The one that all requests name, "" for any: failures are put down to it."""
         return self.headers.get(TARGET_VARIANT, "")
+
+    @property
+    def open_stages(self) -> tuple[RateStage, ...]:
+        """The stages of an open loop: one if its rate does not change."""
+        return self.stages or (RateStage(self.rate or 0.0, self.duration_s),)
 
 
 def parse_place(url: str) -> ServerAddress | None:
@@ -131,4 +148,6 @@ def load(line: str | bytes) -> Plan:
         RequestBody(base64.b64decode(body["content"]), body["content_type"])
         for body in document.pop("bodies")
     )
-    return Plan(place=ServerAddress(**document.pop("place")), bodies=bodies, **document)
+    stages = tuple(RateStage(**stage) for stage in document.pop("stages"))
+    place = ServerAddress(**document.pop("place"))
+    return Plan(place=place, bodies=bodies, stages=stages, **document)

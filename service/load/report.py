@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -59,6 +59,7 @@ def make_report(occasion: Occasion, plan: Plan, result: LoadResult) -> dict[str,
         "plan": _plan(plan),
         "total": _total(result, answers),
         "variants": _variants(occasion, plan, result, answers),
+        "stages": _stages(plan, result),
         "service": _latency(tally.service),
         "tester": _tester(plan, result),
     }
@@ -75,6 +76,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "most_requests": plan.most_requests,
         "timeout_s": plan.timeout_s,
         "bodies": len(plan.bodies),
+        "stages": [asdict(stage) for stage in plan.stages],
         "target_variant": plan.variant or None,
     }
 
@@ -134,6 +136,21 @@ def _timeline(series: Series, interval_s: float, duration_s: float) -> list[dict
                 "max_s": part.largest_s,
             }
         )
+    return rows
+
+
+def _stages(plan: Plan, result: LoadResult) -> list[dict[str, Any]]:
+    """What came of the requests that were due in each stage; one that never began is left out."""
+    rows, begins_s = [], 0.0
+    for number, stage in enumerate(plan.stages):
+        length_s = min(stage.duration_s, result.counted_s - begins_s)
+        if length_s <= 0:
+            break
+        series = result.tally.stages.get(number, Series())
+        figures = _figures(series, series.latencies(), length_s, length_s)
+        del figures["timeline"]
+        rows.append({"rate": stage.rate, "at_s": begins_s, "length_s": length_s} | figures)
+        begins_s += stage.duration_s
     return rows
 
 

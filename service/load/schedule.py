@@ -1,9 +1,12 @@
 """When the requests of an open loop are due, and an alarm that goes off then."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from random import Random
 from time import monotonic
+
+from service.load.plan import RateStage
 
 _LEAST_SLEEP_S = 0.0002
 
@@ -23,6 +26,16 @@ def random_times(start_s: float, rate: float, seed: int) -> Iterator[float]:
     while True:
         due_s += draw(rate)
         yield due_s
+
+
+def staged_times(
+    start_s: float, stages: Sequence[RateStage], times_of: Callable[[int, float, float], Iterator[float]]
+) -> Iterator[float]:
+    """Due times of one stage after the other; `times_of` has those of a stage: its number, start and rate."""
+    for number, stage in enumerate(stages):
+        end_s = start_s + stage.duration_s
+        yield from takewhile(end_s.__gt__, times_of(number, start_s, stage.rate))
+        start_s = end_s
 
 
 class Pacer(threading.Thread):

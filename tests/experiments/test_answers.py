@@ -79,6 +79,7 @@ def test_labels_and_answers_tell_classes_from_numbers(
         (["yes", [0.25, 0.75]], "yes", (0.25, 0.75)),
         ({"predicted_label": "yes", "probabilities": [0.25, 0.75]}, "yes", (0.25, 0.75)),
         ({"probabilities": [0.25, 0.75]}, "yes", (0.25, 0.75)),
+        ({"label": "yes", "scores": [0.5, 0.9]}, "yes", None),
         ({"damage": "yes", "probability": 0.75}, "yes", (0.25, 0.75)),
         (["yes", "0.75"], "yes", (0.25, 0.75)),
         ({"damage": "no", "probability": 0.75}, "no", None),
@@ -110,6 +111,16 @@ def test_chances_that_contradict_the_named_classes_are_left_out() -> None:
     found = read_predictions(_TWO, [["no", 0.9], ["yes", 0.8]])
 
     assert [each.scores for each in found] == [None, None]
+
+
+def test_numbers_alone_may_be_a_class_and_its_chances() -> None:
+    numbered = Task(("0", "1"))
+
+    assert read_predictions(numbered, [["1", 0.25, 0.75]])[0].scores == (0.25, 0.75)
+    assert read_predictions(numbered, [["1", "0.93"]])[0].value == "1"
+    for item in ([1, 2, 3], [7, 0.25, 0.75], []):
+        with pytest.raises(UnclearAnswer, match="names none of the classes 0, 1"):
+            read_predictions(numbered, [item])
 
 
 def test_a_part_that_says_nothing_is_refused() -> None:

@@ -8,6 +8,7 @@ from service.experiments import means, proportions
 from service.experiments.intervals import (
     FEW_BOTH,
     FEW_NUMBERS,
+    FEW_PART,
     difference_evidence,
     difference_interval,
     mean_interval,
@@ -139,9 +140,11 @@ def test_few_are_judged_by_any_pair_of_shares_that_differs_so() -> None:
             if 0 < two < 1
         )
 
-    assert least(interval.upper) == pytest.approx(log(1 / _ALPHA), abs=1e-3)
-    assert least(interval.lower) == pytest.approx(log(1 / _ALPHA), abs=1e-3)
-    assert least(0.0) == pytest.approx(difference_evidence(control, challenger, True), abs=1e-3)
+    enough = log(1 / (_ALPHA * FEW_PART))
+    assert least(interval.upper) == pytest.approx(enough, abs=1e-3)
+    assert least(interval.lower) == pytest.approx(enough, abs=1e-3)
+    evidence = difference_evidence(control, challenger, True)
+    assert least(0.0) == pytest.approx(evidence - log(FEW_PART), abs=1e-3)
 
 
 def test_periods_that_contradict_each_other_leave_everything_open() -> None:
@@ -157,7 +160,7 @@ def test_the_normal_approximation_takes_over_when_there_are_enough_of_both() -> 
     few = mean_interval(count_up(FEW_BOTH - 1, 1_000), True, _ALPHA)
     enough = mean_interval(count_up(FEW_BOTH, 1_000), True, _ALPHA)
 
-    assert few == proportions.share_interval(FEW_BOTH - 1, 1_000, _ALPHA)
+    assert few == proportions.share_interval(FEW_BOTH - 1, 1_000, _ALPHA * FEW_PART)
     assert enough is not None
     assert sum(enough) / 2 == pytest.approx(FEW_BOTH / 1_000)
 

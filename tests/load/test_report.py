@@ -1,11 +1,12 @@
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from service.load.plan import TARGET_VARIANT, Plan, RequestBody, ServerAddress
+from service.load.plan import TARGET_VARIANT, Plan, RateStage, RequestBody, ServerAddress
 from service.load.processes import LoadResult
 from service.load.report import Occasion, make_report
 from service.load.tally import MOST_INTERVALS, Tally, interval_for
@@ -42,7 +43,7 @@ def test_a_report_has_every_figure_and_is_json() -> None:
 
     assert report.keys() == {
         "version", "endpoint", "url", "began", "duration_s", "interrupted", "note", "plan", "total",
-        "variants", "service", "tester",
+        "variants", "stages", "service", "tester",
     }  # fmt: skip
     figures = {"requests", "answers", "failed", "errors", "answers_per_second", "latency", "timeline"}
     assert report["total"].keys() == figures | {"unfinished"}
@@ -162,9 +163,36 @@ def test_timelines_are_never_longer_than_they_may(duration_s: float) -> None:
 def test_a_tally_is_the_same_after_its_way_from_another_process() -> None:
     from service.load import tally as tallies
 
-    tally = make_tally({"a": 5, "b": 3})
+    tally = Tally(0.5, stage_ends_s=(1.0, 2.0))
+    tally.merge(make_tally({"a": 5, "b": 3}))
+    for at_s in (0.5, 1.0, 1.5):
+        tally.answer("a", at_s, 0.001)
     tally.fail("", 0.1, "503", "busy")
     tally.waits.add(0.1)
     tally.most_backlog, tally.unfinished = 4, 2
+    tally.keep("a", 3, b"\xff[1]")
 
-    assert tallies.load(json.loads(json.dumps(tally.dump()))) == tally
+    back = tallies.load(json.loads(json.dumps(tally.dump())))
+
+    assert replace(back, stage_ends_s=(1.0, 2.0)) == tally
+    assert {number: series.latencies().total for number, series in back.stages.items()} == {0: 1, 1: 2}
+
+
+def test_stages_are_shown_with_their_figures_as_far_as_they_came() -> None:
+    stages = (RateStage(50.0, 1.5), RateStage(100.0, 1.5), RateStage(200.0, 1.0))
+    tally = Tally(0.5, stage_ends_s=(1.5, 3.0, 4.0))
+    for number in range(20):
+        tally.answer("a", number / 10, 0.002)
+    tally.fail("a", 1.8, "503", "busy")
+
+    rows = report_of(tally, {"a": 1.0}, replace(make_plan(), stages=stages))["stages"]
+
+    assert [(row["rate"], row["at_s"], row["length_s"]) for row in rows] == [
+        (50.0, 0.0, 1.5),
+        (100.0, 1.5, 0.5),
+    ]
+    assert [(row["requests"], row["failed"], row["answers_per_second"]) for row in rows] == [
+        (15, 0, 10.0),
+        (6, 1, 10.0),
+    ]
+    assert "timeline" not in rows[0]

@@ -1,7 +1,9 @@
+from collections.abc import Iterator
 from itertools import islice, pairwise
 from time import monotonic
 
-from service.load.schedule import Pacer, even_times, random_times
+from service.load.plan import RateStage
+from service.load.schedule import Pacer, even_times, random_times, staged_times
 
 
 def test_the_parts_of_processes_make_up_the_whole_rate() -> None:
@@ -34,3 +36,32 @@ def test_a_pacer_ends_by_itself_or_when_it_is_stopped() -> None:
 
     assert not done.is_alive()
     assert not endless.is_alive()
+
+
+def test_stages_follow_each_other_with_a_rate_each() -> None:
+    stages = (RateStage(10.0, 1.0), RateStage(100.0, 0.5))
+
+    def even(part: int, parts: int) -> list[float]:
+        return list(
+            staged_times(5.0, stages, lambda _, start_s, rate: even_times(start_s, rate, part, parts))
+        )
+
+    whole = even(0, 1)
+    assert len(whole) == 10 + 50
+    assert (whole[0], whole[10]) == (5.0, 6.0)
+    assert whole[-1] < 6.5
+    assert sorted(even(0, 2) + even(1, 2)) == whole
+
+
+def test_a_stage_knows_its_number() -> None:
+    seen = []
+
+    def times_of(number: int, start_s: float, rate: float) -> Iterator[float]:
+        seen.append((number, start_s, rate))
+        return random_times(start_s, rate, number)
+
+    times = list(staged_times(0.0, (RateStage(50.0, 2.0), RateStage(5.0, 2.0)), times_of))
+
+    assert seen == [(0, 0.0, 50.0), (1, 2.0, 5.0)]
+    assert times == sorted(times)
+    assert times[-1] < 4.0

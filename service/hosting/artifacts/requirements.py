@@ -27,6 +27,8 @@ _INDEX: Final = re.compile(
     r"^(?:-i|-f|--(?:index-url|extra-index-url|find-links|no-index|trusted-host|pre))\b"
 )
 _MOST_FILES: Final = 20
+_MOST_BYTES: Final = 4 << 20  # of a file, which may have fifty hashes for each package
+_MOST_NEEDED: Final = 2000
 # Distributions of the same modules, in the same versions, as others.
 _SAME: Final = MappingProxyType(
     {
@@ -82,6 +84,8 @@ def read_requirements(file: Path) -> Requirements:
                 plain = False
             elif wanted:
                 needed += _requirement(wanted, shown, number)
+                if len(needed) > _MOST_NEEDED:
+                    raise ModelFailure(f"{shown} asks for more than {_MOST_NEEDED:,} packages.")
     return Requirements(file, f"{file.parent.name}/{file.name}", tuple(texts), tuple(needed), plain)
 
 
@@ -117,6 +121,8 @@ def missing_requirements(file: Path | None) -> tuple[str, ...]:
 
 def _read(file: Path, shown: str) -> str:
     try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ModelFailure(f"{shown} is larger than {_MOST_BYTES >> 20} MiB.")
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFailure(f"{shown} cannot be read: {error}.") from error

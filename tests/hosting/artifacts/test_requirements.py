@@ -142,3 +142,16 @@ def test_an_installed_version_that_is_no_version_does_not_fit(
     monkeypatch.syspath_prepend(str(tmp_path))
 
     assert "oddone>=1 (one is installed)" in warning(file, "oddone>=1")
+
+
+def test_a_file_that_asks_for_too_much_is_refused_before_anything_is_looked_up(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.txt"
+    file.write_text("numpy\n" * 2000)
+    assert len(read_requirements(file).needed) == 2000
+    file.write_text("numpy\n" * 200_000)
+    with pytest.raises(ModelFailure, match=r"requirements\.txt asks for more than 2,000 packages"):
+        read_requirements(file)
+    with file.open("wb") as huge:
+        huge.truncate((4 << 20) + 1)
+    with pytest.raises(ModelFailure, match="is larger than 4 MiB"):
+        read_requirements(file)

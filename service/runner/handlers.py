@@ -30,6 +30,8 @@ _FOREIGN = {
     **dict.fromkeys(("input_handler", "output_handler", "handler"), "TensorFlow's container calls"),
     "lambda_handler": "AWS Lambda calls",
 }
+_MOST_HEADER_CHARS = 1024  # Source: botocore, shapes Header and CustomAttributesHeader
+_MOST_TEXT_BYTES = 1 << 16  # of what went wrong
 _UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]")
 
 
@@ -128,7 +130,8 @@ class ScriptedModel:
             return WrittenAnswer(404, b"{}", JSON)
         except BaseException as error:  # edge: the model's code may raise whatever it likes
             status, text = worded(error)
-            return WrittenAnswer(status, text.encode("utf-8", "replace"), "text/plain; charset=utf-8")
+            told = text[:_MOST_TEXT_BYTES].encode("utf-8", "replace")[:_MOST_TEXT_BYTES]
+            return WrittenAnswer(status, told, "text/plain; charset=utf-8")
 
     def _invoke(self, request: Request) -> WrittenAnswer:
         headers = request.head.plain
@@ -212,6 +215,12 @@ def _checked(status: Any, body: bytes, kind: str, found: Mapping[str, str]) -> W
             raise RefusedCall(
                 f"The model answers with the {name} {json.dumps(value)}, which no header can hold: it has "
                 "a line break, another control character, or a letter that is not in ISO-8859-1.",
+                500,
+            )
+        if len(value) > _MOST_HEADER_CHARS:
+            raise RefusedCall(
+                f"The model answers with the {name} {json.dumps(value[:40])}… of {len(value):,} characters: "
+                f"a header of AWS's has {_MOST_HEADER_CHARS:,} at most.",
                 500,
             )
     if type(status) is not int or not 200 <= status <= 599:

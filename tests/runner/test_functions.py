@@ -118,7 +118,7 @@ RETURNED = {
     "response": Answer(), "pair of response": (Answer(), "text/csv"), "no kind": ("[0]", ""),
     "file": io.BytesIO(b"read\\nme"), "parts": iter(["a", b"b"]),
     "line": ("x", "text/plain\\r\\nX: y"), "200": ("fine", 200), "99": ("x", 99),
-    "nan": [float("nan")],
+    "nan": [float("nan")], "long": ("x", "x" * 1025),
 }
 def input_fn(body, kind): return json.loads(body)
 def predict_fn(name, model): return RETURNED[name]
@@ -163,6 +163,7 @@ def test_whatever_a_script_returns_is_sent_as_aws_sends_it(
         ("none", "output_fn returned nothing: return a body"),
         ("odd", "cannot be written as application/json: Object of type set is not JSON serializable."),
         ("line", "which no header can hold"),
+        ("long", "of 1,025 characters: a header of AWS's has 1,024 at most."),
         ("99", "The model answers with the status 99: it must be from 200 to 599."),
     ],
 )
@@ -170,6 +171,12 @@ def test_what_cannot_be_sent_is_the_models_fault(serving: Any, name: str, senten
     reply = serving(SHAPES).call(name)
     assert reply.status == 500
     assert sentence in reply.text
+
+
+def test_an_endless_reason_is_told_in_part(deploy: Deploy) -> None:
+    script = ECHO + "def predict_fn(data, model): raise ValueError('x' * 5_000_000)"
+    reply = deploy(script).call([1])
+    assert (reply.status, len(reply.body)) == (500, 1 << 16)
 
 
 def test_a_response_may_carry_custom_attributes(serving: Any) -> None:

@@ -67,6 +67,8 @@ def obstacle_of(containers: Sequence[Mapping[str, Any]], runs_images: bool = Fal
 def _obstacle(container: Mapping[str, Any], runs_images: bool) -> str:
     if "Image" not in container:
         return obstacles.no_image()
+    if "#" in container["Image"]:
+        return obstacles.no_name_of_an_image(container["Image"])
     if needs_engine(container["Image"]):
         if not runs_images:
             return obstacles.image_cannot_run(container["Image"])

@@ -40,6 +40,11 @@ def image_cannot_be_pulled(image: str, why: str) -> str:
     )
 
 
+def no_name_of_an_image(image: str) -> str:
+    """Docker's names have no such sign; ours begins a pinned image's id with it."""
+    return f"the image {image} cannot run here: no image has a name with # in it."
+
+
 def image_has_one_model(image: str) -> str:
     """Multi-model containers load models when they are told to, which nobody here does."""
     return f"the image {image} cannot serve many models here: make a model of each archive."

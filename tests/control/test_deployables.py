@@ -229,6 +229,13 @@ def test_stages_of_images_are_described_as_they_were_asked_for(control: Control)
     assert source_of(control).stages[1].source.image == f"{THEIRS}#sha256:1"
 
 
+def test_what_is_no_name_of_an_image_pins_none(control: Control) -> None:
+    control.create_model(Image=f"{BUILT_IN}#sha256:12")
+    assert reason(control).endswith(
+        f"the image {BUILT_IN}#sha256:12 cannot run here: no image has a name with # in it."
+    )
+
+
 def test_an_image_cannot_serve_many_models(control: Control) -> None:
     control.context = replace(control.context, runs_images=True)
     control.create_model(Mode="MultiModel", ModelDataUrl="s3://models/many/", Image=THEIRS)

@@ -94,7 +94,7 @@ class Containers:
                 model_dir=str(model_dir),
                 code_dirs=tuple(map(str, code_dirs)),
                 program="" if program is None else str(program),
-                environment=dict(environment),
+                environment=_checked(environment),
                 default_accept=environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", JSON),
                 workers=self._workers(environment),
                 python=python,
@@ -124,7 +124,7 @@ class Containers:
                 version=version,
                 model_dir=str(model_dir),
                 code_dirs=tuple(map(str, code_dirs)),
-                environment={**region, **environment},
+                environment=_checked({**region, **environment}),
                 workers=self.images.cpus,
                 timeout_s=self.timeout_s,
                 load_timeout_s=self.load_timeout_s,
@@ -144,3 +144,14 @@ class Containers:
         if not named.isdecimal() or not 1 <= int(named) <= MOST_WORKERS:
             raise ModelFailure(f"{WORKERS} must be a number from 1 to {MOST_WORKERS}, not {named!r}")
         return int(named)
+
+
+def _checked(environment: Mapping[str, str]) -> dict[str, str]:
+    """Raises ModelFailure for a variable that no process can have."""
+    for name, value in environment.items():
+        if "\0" in value or "\0" in name or "=" in name or not name:
+            raise ModelFailure(
+                f"the variable {name!r} of the model's Environment cannot be set: a name has no `=`, and "
+                "neither it nor its value a zero byte."
+            )
+    return dict(environment)

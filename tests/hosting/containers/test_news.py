@@ -217,6 +217,9 @@ def test_an_environment_may_say_how_many_workers(tmp_path: Path, containers: Con
     lease = containers.open(*asked)
     assert lease.workers == 3
     lease.close()
+    for name, value in (("A", "a\0b"), ("A\0", ""), ("A=", ""), ("", "a")):
+        with pytest.raises(ModelFailure, match="cannot be set"):
+            containers.open(tmp_path, "v", {name: value}, None, ())
     for wrong in ("0", "many", "1000"):
         with pytest.raises(ModelFailure, match="from 1 to 256"):
             containers.open(tmp_path, "v", {"SAGEMAKER_MODEL_SERVER_WORKERS": wrong}, None, ())

@@ -111,6 +111,7 @@ class _ArtifactSource:
                 read_contents(folder, environment, self._loading, code, version, key.image, key.path),
                 tell=partial(self.notes.__setitem__, key),
                 startup_s=key.limits.startup_s,
+                called=key.name,
             )
             runtime = choose_runtime(contents, self._loading.runtimes)
             size_bytes = self._estimate(folder, version, runtime)

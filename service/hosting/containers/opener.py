@@ -80,16 +80,18 @@ class Containers:
         code_dirs: tuple[Path, ...],
         python: str = "",
         program_bytes: int = 0,
+        name: str = "",
     ) -> Lease:
         """Have a container of a model stand, in the environment of `python` or the server's own.
 
         Programs of its estimators may hold `program_bytes`, and a small part of what it may hold itself: what
-        fits without them is to fit with them. Blocking; raises ModelFault.
+        fits without them is to fit with them. The log and people know it by its `name`, "" for its folder's.
+        Blocking; raises ModelFault.
         """
         return take_lease(
             self.folder,
             ContainerSpec(
-                name=model_dir.name,
+                name=name or model_dir.name,
                 version=version,
                 model_dir=str(model_dir),
                 code_dirs=tuple(map(str, code_dirs)),
@@ -112,6 +114,7 @@ class Containers:
         environment: Mapping[str, str],
         image: str,
         code_dirs: tuple[Path, ...] = (),
+        name: str = "",
     ) -> Lease:
         """Have a container of an image stand, with the model's folder in it. Blocking; raises ModelFault."""
         if self.images is None:
@@ -120,7 +123,7 @@ class Containers:
         return take_lease(
             self.folder,
             ContainerSpec(
-                name=model_dir.name,
+                name=name or model_dir.name,
                 version=version,
                 model_dir=str(model_dir),
                 code_dirs=tuple(map(str, code_dirs)),

@@ -17,7 +17,7 @@ MOST_WORKERS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """One model with code of its own; what is equal in all members but `load_timeout_s` is one container.
+    """One model with code of its own; what is equal in all but `name` and `load_timeout_s` is one container.
 
     `version` changes whenever its files do. `program` is the script's path, "" where the model has none;
     `code_dirs` are where its modules lie. `environment` is the model's own; `python` is the interpreter of an
@@ -48,7 +48,7 @@ class ContainerSpec:
     @property
     def key(self) -> str:
         """The same for equal specs, in 32 hexadecimal digits."""
-        return hashlib.sha256(replace(self, load_timeout_s=0.0).to_json()).hexdigest()[:32]
+        return hashlib.sha256(replace(self, name="", load_timeout_s=0.0).to_json()).hexdigest()[:32]
 
     def to_json(self) -> bytes:
         """As one line of JSON, members in order."""

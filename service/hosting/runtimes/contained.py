@@ -160,6 +160,7 @@ def load(
         contents.code_dirs,
         python,
         contents.most_program_bytes if program is None else 0,
+        contents.name,
     )
     return ContainedModel(contents, containers, lease, warnings, program, front)
 

@@ -119,6 +119,11 @@ def load(contents: Contents) -> ImageModel:
     if containers is None:
         raise ModelFailure("this model has an image of its own, and nothing here runs images")
     lease = containers.within(contents.startup_s).open_image(
-        contents.folder, contents.version, contents.environment, contents.image, contents.code_dirs
+        contents.folder,
+        contents.version,
+        contents.environment,
+        contents.image,
+        contents.code_dirs,
+        contents.name,
     )
     return ImageModel(contents, lease, containers)

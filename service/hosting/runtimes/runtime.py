@@ -25,6 +25,7 @@ class Contents:
     where the files come from, if not from `folder` itself. `script` is the file of its handlers and
     `code_dirs` are where its own modules lie, if it has any; they run in `containers`, with what
     `requirements` names. `tell` is told how a load goes that takes long.
+    It is `called` as callers know it, "" for one that is known by its files' names alone.
     A container of it may take `startup_s` to start, None: as long as any.
     A model in this process may take `room`, and its programs `most_program_bytes`, 0 for none.
     """
@@ -42,6 +43,12 @@ class Contents:
     most_program_bytes: int = 0
     tell: Callable[[str], None] = tell_nobody
     startup_s: float | None = None
+    called: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it: in the log, and where something is said of it."""
+        return self.called or (self.place or self.folder).name
 
     def lacking(self) -> EnvironmentSpec | None:
         """What it asks for that the server's own environment has not; None where it runs in that one.

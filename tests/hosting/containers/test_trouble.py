@@ -93,6 +93,23 @@ def test_a_container_has_as_long_to_start_as_its_variant_says(containers: Contai
     assert containers.within(None) is containers
 
 
+def test_what_it_prints_is_in_the_log_by_the_name_that_people_know(
+    containers: Containers, tmp_path: Path
+) -> None:
+    (tmp_path / "inference.py").write_text(ENDS + "print('begun')\n")
+    program, told = tmp_path / "inference.py", containers.folder / "host.log"
+    lease = containers.open(tmp_path, "named", {}, program, (tmp_path,), name="s3://b/one/model")
+    wait_until(lambda: any("begun" in one and "s3://b/one/model" in one for one in _lines(told)), PATIENCE_S)
+    same = containers.open(tmp_path, "named", {}, program, (tmp_path,), name="another")
+    assert same.address == lease.address
+    lease.close()
+    same.close()
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines()
+
+
 def test_who_has_longer_to_start_shares_the_container_of_others(containers: Containers, opened: Open) -> None:
     assert opened(containers, ENDS).address == opened(containers.within(70.0), ENDS).address
 

@@ -180,6 +180,8 @@ class DeclaredFile:
         if self._context.reloads and (begun_s := monotonic()) >= self._next_versions_s:
             self._versions.look(self._declared)
             self._next_versions_s = monotonic() + _PAUSE * (monotonic() - begun_s)
+        elif self._context.reloads:
+            self._versions.note_loads()
         return self._versions.settled()
 
     def _loading(self) -> set[str]:

@@ -61,13 +61,19 @@ class Versions:
         self._loaded_s: dict[Path, float] = {}  # when each was seen to be loading last, on the wall's clock
         self._log = get_logger("sagebird.declared")
 
-    def look(self, paths: Iterable[Path]) -> None:
-        """Look at the models that are declared by now."""
-        now_s, loading = self._monotonic(), self._loading()
-        known, self._known = self._known, {}
-        for path in paths:
+    def note_loads(self) -> None:
+        """Note which of the models are being loaded now. Costs little: call it more often than `look`."""
+        loading = self._loading() if self._known else ()
+        for path in self._known:
             if path.as_uri() in loading:
                 self._loaded_s[path] = self._context.clock.now().timestamp()
+
+    def look(self, paths: Iterable[Path]) -> None:
+        """Look at the models that are declared by now."""
+        self.note_loads()
+        now_s = self._monotonic()
+        known, self._known = self._known, {}
+        for path in paths:
             self._known[path] = self._look_at(path, known.get(path), now_s)
         self._loaded_s = {path: at_s for path, at_s in self._loaded_s.items() if path in self._known}
 

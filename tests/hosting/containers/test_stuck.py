@@ -64,7 +64,7 @@ def test_a_worker_that_was_stopped_between_two_calls_is_replaced(
 ) -> None:
     (tmp_path / "inference.py").write_text(PID)
     one_worker = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
-    quick = replace(containers, timeout_s=1.0)
+    quick = replace(containers, timeout_s=3.0)
     lease = quick.open(tmp_path, PID, one_worker, tmp_path / "inference.py", (tmp_path,))
     call = Call(b"", None, None)
     stopped = int(ask_blocking(lease.address, call, PATIENCE_S).body)

@@ -1,4 +1,4 @@
-"""Measure the server beside others, and with --scale what happens when memory is short and processes die.
+"""Measure the server beside others, and what is wanted of it; with --scale also short memory and deaths.
 
 --updates, --crashes and --endpoints each measure one thing about the control plane instead. Prints tables;
 --json writes all figures to a file, --record keeps the medians in tests/bench/history.jsonl. Progress goes to
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.bench.figures import show_figures
 from tests.bench.layers import measure_layers
 from tests.bench.scale import measure_budget, measure_deaths, measure_slow_loads
 from tests.bench.speed import Case, as_document, measure_speed, medians
+from tests.bench.targets import judge, measure_client, show_targets
 from tests.bench.updates import measure_updates
 from tests.bench.wrk import WrongAnswers, generator, write_history
 
@@ -53,7 +55,7 @@ def main() -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
     if options.record:
-        write_history(_HISTORY, {name: figures[name] for name in ("machine", "speed", "layers")})
+        write_history(_HISTORY, {name: figures[name] for name in ("machine", "speed", "layers", "targets")})
     return 0
 
 
@@ -80,6 +82,9 @@ def _measure_speed(folder: Path, options: argparse.Namespace, figures: dict[str,
     _show_speed(table, options)
     figures["layers"] = measure_layers(folder, _note)
     _show_layers(figures["layers"])
+    judged = judge(table, measure_client(folder, _note))
+    figures["targets"] = [asdict(each) for each in judged]
+    show_targets(judged)
     if options.scale:
         for title, measure in (
             ("20 models where 5 fit", measure_budget),

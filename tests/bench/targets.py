@@ -1,0 +1,140 @@
+"""What is wanted of speed, and whether a run of the bench gives it: ratios of medians that were taken side by side.
+
+A machine that does other things as well slows everything down, the load too, so that ratios say more than rates;
+what is wanted was set on a quiet one with two processors.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import boto3
+
+from tests.bench.contestants import Scenario, running, shots
+from tests.bench.speed import Case
+from tests.bench.wrk import check
+
+_ONE, _MANY, _FOREST, _FLEET = "one row, logistic", "100 rows, logistic", "one row, forest", "one row, 20 models"
+_SIGNED, _TEXT, _XGBOOST = "one row, signed", "one text, tf-idf and logistic", "one row, XGBoost"
+_RECORD, _BOOSTING, _SCRIPT = "one record, logistic", "one record, boosting", "one record, a script"
+_OURS, _ASGI, _PLAIN, _BARE = "sagebird", "sagebird ASGI", "plain", "bare"
+_CALLS, _ROUNDS = 1000, 3
+_MOST_CLIENT_US = 30.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A rate, and what it is to be as a multiple of another one; each is a scenario and a server."""
+
+    name: str
+    what: tuple[str, str]
+    beside: tuple[str, str]
+    concurrency: int
+    least: float
+
+
+TARGETS: Final = (
+    Target("W1, one row", (_ONE, _OURS), (_ONE, _BARE), 1, 0.8),
+    Target("W1, one row", (_ONE, _OURS), (_ONE, _BARE), 16, 1.3),
+    Target("W1, one row", (_ONE, _OURS), (_ONE, _BARE), 64, 1.4),
+    Target("W1 through ASGI", (_ONE, _ASGI), (_ONE, _BARE), 16, 0.7),
+    Target("W2, 100 rows", (_MANY, _OURS), (_MANY, _BARE), 16, 1.0),
+    Target("W3, forest", (_FOREST, _OURS), (_FOREST, _PLAIN), 16, 140),
+    Target("W4, 20 models", (_FLEET, _OURS), (_ONE, _OURS), 16, 0.85),
+    Target("W5, record, logistic", (_RECORD, _OURS), (_RECORD, _PLAIN), 16, 100),
+    Target("W5, record, logistic", (_RECORD, _OURS), (_ONE, _OURS), 16, 15 / 55),
+    Target("W5, record, boosting", (_BOOSTING, _OURS), (_BOOSTING, _PLAIN), 16, 60),
+    Target("W6, signed heads", (_SIGNED, _OURS), (_ONE, _OURS), 16, 0.8),
+    Target("W6, signed heads", (_SIGNED, _OURS), (_ONE, _OURS), 64, 0.8),
+    Target("W7, text", (_TEXT, _OURS), (_TEXT, _PLAIN), 16, 20),
+    Target("W8, XGBoost", (_XGBOOST, _OURS), (_XGBOOST, _PLAIN), 16, 20),
+    Target("W9, script", (_SCRIPT, _OURS), (_SCRIPT, _PLAIN), 16, 20),
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A target, what it is held against, and what was measured."""
+
+    name: str
+    beside: str
+    wanted: str
+    measured: float
+    met: bool
+
+
+def judge(table: Mapping[Case, Mapping[str, float]], client_us: float) -> list[Judged]:
+    """Every target that was measured, with as many processes as were tried at most."""
+    gateways = max(case.gateways for case in table)
+    found = []
+    for target in TARGETS:
+        rates = [
+            table.get(Case(gateways, scenario, target.concurrency, server), {}).get("per_second")
+            for scenario, server in (target.what, target.beside)
+        ]
+        if rates[0] is None or not rates[1]:
+            continue
+        ratio = rates[0] / rates[1]
+        beside = target.beside[1] if target.beside[1] != _OURS else "W1"
+        found.append(
+            Judged(
+                f"{target.name}, {target.concurrency} at once",
+                f"x {beside}",
+                f"at least {target.least:.3g}",
+                ratio,
+                ratio >= target.least,
+            )
+        )
+    wanted = f"at most {_MOST_CLIENT_US:.3g}"
+    return [*found, Judged("W6, a boto3 client", "CPU us", wanted, client_us, client_us <= _MOST_CLIENT_US)]
+
+
+def show_targets(judged: Sequence[Judged]) -> None:
+    """Print them as one table."""
+    lines = ["", f"{'what was wanted':34}{'':10}{'measured':>10}{'wanted':>18}"]
+    for each in judged:
+        verdict = "" if each.met else "  missed"
+        lines.append(f"  {each.name:32}{each.beside:10}{each.measured:>10.2f}{each.wanted:>18}{verdict}")
+    lines.append(f"  {sum(each.met for each in judged)} of {len(judged)} are met")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def measure_client(folder: Path, note: Callable[[str], None]) -> float:
+    """Processor time of a gateway for a call of a real boto3 client, in a loop, in microseconds.
+
+    `folder` holds the models of the speed tables.
+    """
+    note("a boto3 client in a loop")
+    place = folder / "client"
+    place.mkdir()
+    request = shots(Scenario(_ONE, ("logistic",)), _OURS, folder / "models")[0]
+    with running(_OURS, place, folder / "models", 1) as family:
+        check(family.port, (request,))
+        client: Any = boto3.client(
+            "sagemaker-runtime",
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{family.port}",
+            aws_access_key_id="AKIDEXAMPLE",
+            aws_secret_access_key="secret",
+        )
+
+        (gateway,) = family.gateways()
+
+        def used_s() -> float:
+            times = gateway.cpu_times()
+            return times.user + times.system
+
+        def burst_us(calls: int) -> float:
+            begun_s = used_s()
+            for _ in range(calls):
+                answer = client.invoke_endpoint(
+                    EndpointName="logistic", ContentType=request.headers["Content-Type"], Body=request.body
+                )
+                answer["Body"].read()
+            return (used_s() - begun_s) / calls * 1e6
+
+        burst_us(_CALLS // 5)
+        return median(burst_us(_CALLS) for _ in range(_ROUNDS))

@@ -20,9 +20,11 @@ import orjson
 from service.errors import BadPayload
 from service.media.csv_quick import NUMBER_BYTES, read_csv_block, read_csv_quickly
 from service.media.npy import read_npy
+from service.media.split_frame import SPLIT, read_split
 from service.media.tables import (
     GAPS,
     HEADER_NOT_READ,
+    NAMES_NOT_READ,
     NUMBER,
     PLAIN,
     TRUTHS,
@@ -124,6 +126,8 @@ def plain_rows(rows: Rows) -> Matrix | Records:
         return read_csv_numbers(rows.body)
     if not isinstance(rows, Table):
         return rows
+    if rows.names is not None:
+        raise BadPayload(NAMES_NOT_READ)
     lines = [rows.rows] if rows.flat else rows.rows
     return np.array([_plain_row(row, number, rows.spelled) for number, row in enumerate(lines, 1)])
 
@@ -203,6 +207,10 @@ def _read_json(body: bytes, takes: Takes, header: bool | None) -> Rows:
     if isinstance(instances, list | dict):
         _only(document, "instances")
         return _rows(instances if isinstance(instances, list) else [instances], plain, takes)
+    if isinstance(document.get(SPLIT), dict):
+        names, rows = read_split(_only(document, SPLIT))
+        found = read_rows_strictly(rows, takes)
+        return found if names is None else Table(rows, names=names)
     return _rows([document], plain, takes)
 
 

@@ -40,6 +40,9 @@ TRUTHS: Final = dict.fromkeys(("True", "TRUE", "true"), True) | dict.fromkeys(
 HEADER_NOT_READ: Final = "A header row is not read here: leave it out, and `header=present` too."
 """The refusal of a header where nothing is known of columns."""
 
+NAMES_NOT_READ: Final = "Names of columns are not read here: send the rows alone."
+"""The same of names beside rows."""
+
 _NUMBER_TYPES: Final = frozenset({int, float})
 _SHOWN_NAMES: Final = 30
 
@@ -79,12 +82,14 @@ class CsvBody:
 class Table:
     """Rows of equal width, or with `flat` one list of values: a single row, or as many texts.
 
-    `spelled`: all are text, in which numbers and gaps are spelled as in CSV.
+    `spelled`: all are text, in which numbers and gaps are spelled as in CSV. `names` are those of the columns,
+    where they were sent.
     """
 
     rows: Sequence[Any]
     flat: bool = False
     spelled: bool = False
+    names: tuple[str, ...] | None = None
 
 
 def quoted(text: str) -> str:

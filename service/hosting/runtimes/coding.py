@@ -131,8 +131,8 @@ class Coding:
     def _code_rows(self, table: Table) -> Matrix | None:
         if table.spelled:
             return None
-        cells = self._cells
-        width = len(cells)
+        width, order = len(self._cells), self._reading.order_of(table)
+        pairs = list(zip(range(width) if order is None else order, self._cells, strict=True))
         rows = [table.rows] if table.flat else table.rows
         if width < 2:
             return None
@@ -140,7 +140,7 @@ class Coding:
         for row in rows:
             if type(row) is not list or len(row) != width:
                 return None
-            found.append([read(cell) for read, cell in zip(cells, row, strict=True)])
+            found.append([read(row[place]) for place, read in pairs])
         return np.array(found, np.float64)
 
     def _code_csv(self, body: CsvBody) -> Matrix:

@@ -167,11 +167,20 @@ class Reading:
             return self._texts_of(table.rows)
         if table.flat and isinstance(table.rows[0], str) and len(table.rows) == 1 and not self._fits(1):
             raise BadPayload(f"The body is text; {self._name} takes {self.example}.")
-        rows = table.rows
+        rows, order = table.rows, self.order_of(table)
         if table.flat:
             is_column = self._columns and self._fits(1) and not self._fits(len(rows))
             rows = [[value] for value in rows] if is_column else [rows]
-        return self._columns_of_rows(rows, None, spelled=table.spelled)
+        return self._columns_of_rows(rows, order, spelled=table.spelled)
+
+    def order_of(self, table: Table) -> Sequence[int] | None:
+        """Where each of the model's columns is in a table, None: each in its place. Raises: BadPayload."""
+        if table.names is None or self.names is None or table.names == self.names:
+            return None
+        order = header_order(table.names, self.names, insisted=True)
+        if order is None:
+            raise BadPayload(misnamed("the table", table.names, self.names))
+        return order
 
     def _read_records(self, records: Records) -> Any:
         if self._records:

@@ -156,7 +156,7 @@ def calls(
         odd = float(random.choice([0.0, 0.0, 0.1, 0.4]))
         table = [[_cell(name, odd, random) for name in names] for _ in range(rows)]
         accept = _ACCEPTS[number % len(_ACCEPTS)]
-        form = int(random.integers(0, 7))
+        form = int(random.integers(0, 8))
         if columns is None and form < 4:
             form += 3
         yield Call(*_written(form, names, table, odd, random), accept)
@@ -195,6 +195,10 @@ def _written(
         return "\n".join(json.dumps(record) for record in records).encode(), LINES
     if form == 4:
         return json.dumps(table[0] if len(table) == 1 else table).encode(), JSON
+    if form == 7:
+        columns = list(records[0])
+        data = [[record.get(name) for name in columns] for record in records]
+        return json.dumps({"dataframe_split": {"columns": columns, "data": data}}).encode(), JSON
     return _as_csv(names if form == 5 else None, table), CSV
 
 

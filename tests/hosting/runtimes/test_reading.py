@@ -97,6 +97,40 @@ def npy(values: Any) -> bytes:
     return buffer.getvalue()
 
 
+# ---- frames that pandas split
+
+
+def test_a_split_frame_is_answered_like_its_records_in_whichever_order_its_columns_are() -> None:
+    records = json.dumps(json.loads(TABLE.to_json(orient="records")))
+    expected = answer(model(), records, JSON)
+    assert expected == [1.0, 2.0, 3.0, 4.0]
+
+    for names in (list(TABLE.columns), sorted(TABLE.columns)):
+        frame = json.loads(TABLE[names].to_json(orient="split"))
+        assert answer(model(), json.dumps({"dataframe_split": frame}), JSON) == expected
+        del frame["index"]
+        assert answer(model(), json.dumps({"dataframe_split": frame}), JSON) == expected
+
+
+def test_names_of_a_split_frame_have_to_be_the_models() -> None:
+    frame = json.loads(TABLE.rename(columns={"city": "town"}).to_json(orient="split"))
+
+    told = refusal(model(), json.dumps({"dataframe_split": frame}), JSON)
+
+    assert told == "the table lacks the column 'city'; the model's columns are age, city, plan, postcode, member, note"
+
+
+def test_numbers_of_a_split_frame_go_to_the_columns_of_their_names() -> None:
+    numbers = pd.DataFrame({"b": [1.0, 2.0, 3.0], "a": [0.0, 0.0, 9.0]})
+    named = served(DecisionTreeRegressor(random_state=0).fit(numbers, [1.0, 2.0, 3.0]))
+    unnamed = served(DecisionTreeRegressor(random_state=0).fit(numbers.to_numpy(), [1.0, 2.0, 3.0]))
+
+    body = json.dumps({"dataframe_split": {"columns": ["a", "b"], "data": [[0, 2], [9, 3], [0, None]]}})
+    assert answer(named, body.replace(", [0, null]", ""), JSON) == [2.0, 3.0]
+    assert refusal(named, body, JSON) == "Row 3, column 1 is null."
+    assert answer(unnamed, body.replace(", [0, null]", ""), JSON) == [1.0, 3.0]  # its columns have no names
+
+
 # ---- CSV with words is the frame that pandas reads
 
 

@@ -1,7 +1,7 @@
 """Data frames as pandas splits them: the names of the columns once, and rows of values beside them.
 
-`{"dataframe_split": {"columns": ["a", "b"], "data": [[1, "x"], [2, "y"]]}}`; an `index` may stand there too, and says
-nothing to a model. Source: pandas.DataFrame.to_dict, MLflow's protocol of scoring.
+`{"dataframe_split": {"columns": ["a", "b"], "data": [[1, "x"], [2, "y"]]}}`; an `index` may stand there too,
+and says nothing to a model. Source: pandas.DataFrame.to_dict, MLflow's protocol of scoring.
 """
 
 from typing import Any, Final
@@ -16,7 +16,7 @@ _MEMBERS: Final = frozenset({"columns", "index", "data"})
 
 
 def read_split(frame: dict[str, Any]) -> tuple[tuple[str, ...] | None, list[Any]]:
-    """The names of the columns, if there are any, and the rows; these may hold anything. Raises: BadPayload."""
+    """The names of the columns, if there are any, and the rows, which may be anything. Raises: BadPayload."""
     other = next((name for name in frame if name not in _MEMBERS), None)
     if other is not None:
         raise BadPayload(f"'{SPLIT}' holds columns, index and data; {quoted(other)} is not read.")

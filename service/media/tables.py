@@ -82,8 +82,8 @@ class CsvBody:
 class Table:
     """Rows of equal width, or with `flat` one list of values: a single row, or as many texts.
 
-    `spelled`: all are text, in which numbers and gaps are spelled as in CSV. `names` are those of the columns,
-    where they were sent.
+    `spelled`: all are text, in which numbers and gaps are spelled as in CSV. `names` are those of the
+    columns, where they were sent.
     """
 
     rows: Sequence[Any]

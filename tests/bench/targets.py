@@ -1,7 +1,7 @@
-"""What is wanted of speed, and whether a run of the bench gives it: ratios of medians that were taken side by side.
+"""What is wanted of speed, and whether a run of the bench gives it: ratios of medians taken side by side.
 
-A machine that does other things as well slows everything down, the load too, so that ratios say more than rates;
-what is wanted was set on a quiet one with two processors.
+A machine that does other things as well slows everything down, the load too, so that ratios say more than
+rates; what is wanted was set on a quiet one with two processors.
 """
 
 import sys
@@ -17,7 +17,12 @@ from tests.bench.contestants import Scenario, running, shots
 from tests.bench.speed import Case
 from tests.bench.wrk import check
 
-_ONE, _MANY, _FOREST, _FLEET = "one row, logistic", "100 rows, logistic", "one row, forest", "one row, 20 models"
+_ONE, _MANY, _FOREST, _FLEET = (
+    "one row, logistic",
+    "100 rows, logistic",
+    "one row, forest",
+    "one row, 20 models",
+)
 _SIGNED, _TEXT, _XGBOOST = "one row, signed", "one text, tf-idf and logistic", "one row, XGBoost"
 _RECORD, _BOOSTING, _SCRIPT = "one record, logistic", "one record, boosting", "one record, a script"
 _OURS, _ASGI, _PLAIN, _BARE = "sagebird", "sagebird ASGI", "plain", "bare"

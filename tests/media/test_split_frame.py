@@ -44,7 +44,10 @@ def test_a_record_may_have_a_column_of_that_name() -> None:
         (split(columns=["a"], data=[1]), "Row 1 is a number, not a list of numbers."),
         (split(columns=["a"], data=[[1], [1, 2]]), "Row 2 has 2 columns, but row 1 has 1."),
         (split(columns=["a"], data=[[[1]]]), "Row 1, column 1 is a list, not a number."),
-        (split(data=[[1]], dtypes=["int"]), "'dataframe_split' holds columns, index and data; 'dtypes' is not"),
+        (
+            split(data=[[1]], dtypes=["int"]),
+            "'dataframe_split' holds columns, index and data; 'dtypes' is not",
+        ),
         (
             b'{"dataframe_split": {"data": [[1]]}, "params": {}}',
             "Only 'dataframe_split' may stand in this object; 'params' is not read.",

@@ -13,6 +13,7 @@ Speeds = tuple[tuple[int, float, float], ...]
 _SIZES = (1, 8, 64, 256, 2048)
 _TIMED_S = 0.005
 _LEAST_CALLS, _MOST_CALLS = 3, 20  # the first one may make what is kept for the next
+_ALIKE = 0.1  # of what a row takes, by which measurements differ that are of the same
 _LONGEST_S = 0.1  # that a number of rows may take to be measured
 
 
@@ -64,10 +65,13 @@ def faster_for(speeds: Speeds) -> tuple[int, float]:
 
 
 def _reach(speeds: Sequence[tuple[int, float, float]]) -> float:
-    """How many rows a program stays faster for that is so at the last size: where both lines meet."""
+    """How many rows a program stays faster for that is so at the last size: where both lines meet.
+
+    Lines that are about parallel do so anywhere, for nothing is measured exactly.
+    """
     if len(speeds) < 2:
         return float("inf")
     (fewer, method_before_s, program_before_s), (rows, method_s, program_s) = speeds[-2:]
     gain_s = method_s - program_s
     gained_s = (gain_s - (method_before_s - program_before_s)) / (rows - fewer)
-    return float("inf") if gained_s >= 0 else rows - gain_s / gained_s
+    return float("inf") if gained_s >= -_ALIKE * method_s / rows else rows - gain_s / gained_s

@@ -1,4 +1,4 @@
-"""CSV bodies to rows, several times faster than any other reader; these answer only where they are sure.
+"""Bodies of numbers to rows, several times faster than by any other reader; only where there is no doubt.
 
 The strict reader in media decides what CSV is. These hand a whole body to simdjson as one JSON list, which
 refuses whatever is no JSON number and rounds as Python does, and check here what JSON would let pass: that
@@ -65,6 +65,23 @@ def read_csv_with_gaps(body: bytes) -> npt.NDArray[np.float64] | None:
     if np.count_nonzero(gaps) * len(_ROW_END) != len(lines) - len(body) - 2:
         return None
     return np.where(gaps, np.nan, rows)
+
+
+def read_json_rows_quickly(body: bytes) -> npt.NDArray[np.float64] | None:
+    """A JSON list of rows of numbers, or of the numbers of one row, (n, features) float64; None for all else.
+
+    Of rows with as many numbers; of blanks it knows the space alone.
+    """
+    separators = body.translate(None, NUMBER_BYTES)
+    rows = separators.count(b"[") - 1
+    columns = separators.count(b",", 0, separators.find(b"]")) + 1
+    row = b"[%b]" % (b"," * (columns - 1))
+    if separators != (row if rows == 0 else b"[%b]" % b",".join([row] * rows)):
+        return None
+    numbers = parse_numbers(body)
+    if numbers is None or len(numbers) != max(rows, 1) * columns:
+        return None
+    return numbers.reshape(-1, columns)
 
 
 def read_csv_block(body: bytes, piece_bytes: int = _PIECE_BYTES) -> npt.NDArray[np.float64] | None:

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from service.errors import BadPayload
 from service.media.codec import decode
-from service.media.csv_quick import count_newlines, read_csv_block, read_csv_with_gaps
+from service.media.csv_quick import (
+    count_newlines,
+    read_csv_block,
+    read_csv_with_gaps,
+    read_json_rows_quickly,
+)
 from service.media.readers import plain_rows, read_csv_strictly
 
 numbers = st.one_of(
@@ -186,6 +191,44 @@ def test_newlines_are_counted(body: bytes) -> None:
 )
 def test_cells_with_nothing_in_them_are_gaps(body: bytes, rows: list[list[float]] | None) -> None:
     found = read_csv_with_gaps(body)
+    if rows is None:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, rows)
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (b"[[1,2],[3,4]]", [[1, 2], [3, 4]]),
+        (b"[[1, 2.5], [-3e2, 4]]", [[1, 2.5], [-300, 4]]),
+        (b"[1,2,3]", [[1, 2, 3]]),
+        (b"[[1],[2]]", [[1], [2]]),
+        (b"[[-0,1]]", [[0, 1]]),
+        (b"", None),
+        (b"1,2", None),
+        (b"[]", None),
+        (b"[[]]", None),
+        (b"[[1,2],[3]]", None),
+        (b"[[1,2],3]", None),
+        (b"[[[1,2]]]", None),
+        (b"[[1,2][3,4]]", None),
+        (b"[1,2][3,4]", None),
+        (b"[[1,,2]]", None),
+        (b"[[1 2,3]]", None),
+        (b"[[1,2],]", None),
+        (b"[[01,2]]", None),
+        (b"[1,null]", None),
+        (b"[1,\n2]", None),
+        (b"]", None),
+        (b"[1,2", None),
+        (b"[18446744073709551616,1]", None),
+    ],
+)
+def test_rows_of_json_are_read_where_they_are_nothing_but_numbers(
+    body: bytes, rows: list[list[float]] | None
+) -> None:
+    found = read_json_rows_quickly(body)
     if rows is None:
         assert found is None
     else:

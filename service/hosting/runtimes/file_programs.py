@@ -73,9 +73,11 @@ def _as_csv(predictions: Any) -> bytes:
     return "".join([",".join(map(str, row)) + "\n" for row in rows]).encode()
 
 
+_JSON_ANSWERS: Final = Form(_as_json, JSON, _one_as_json)
+_CSV_ANSWERS: Final = Form(_as_csv, CSV)
 FORMS: Final[Mapping[CallHeaders, Form]] = MappingProxyType(
     {
-        **dict.fromkeys(((CSV, None), (CSV, JSON), (CSV, "*/*")), Form(_as_json, JSON, _one_as_json)),
-        (CSV, CSV): Form(_as_csv, CSV),
+        **{(kind, accept): _JSON_ANSWERS for kind in (CSV, JSON) for accept in (None, JSON, "*/*")},
+        **dict.fromkeys(((CSV, CSV), (JSON, CSV)), _CSV_ANSWERS),
     }
 )

@@ -6,6 +6,7 @@ container is asked what callers would ask, and only forms of calls whose answers
 answered here from then on. Calls may be put together: each row is summed up by itself.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -21,7 +22,8 @@ from service.hosting.programs.compiled import Compiling, Verdict, may_compile
 from service.hosting.runtimes.file_programs import CallHeaders, Form, Predict, ReadFile
 from service.hosting.runtimes.runtime import Contents
 from service.log import get_logger
-from service.media.csv_quick import read_csv_quickly, read_csv_with_gaps
+from service.media.csv_quick import read_csv_quickly, read_csv_with_gaps, read_json_rows_quickly
+from service.media.types import CSV, JSON
 
 AskContainer = Callable[[Call], Answer]
 
@@ -46,17 +48,39 @@ class _Program:
     gaps: bool
     forms: Mapping[CallHeaders, Form]
 
-    def read(self, bodies: Sequence[bytes]) -> Any | None:
-        """All rows (n, features) of some bodies; None unless all are CSV of numbers, and gaps if it knows."""
-        together = bodies[0] if len(bodies) == 1 else b"\n".join(bodies)
-        if len(together) > _MOST_BODY_BYTES * len(bodies):
+    def read(self, kind: str | None, bodies: Sequence[bytes]) -> tuple[Any, Sequence[int]] | None:
+        """All rows (n, features) of bodies of this Content-Type, and how many each has.
+
+        None unless all are rows of numbers, or of gaps if it knows what these are.
+        """
+        if sum([len(body) for body in bodies]) > _MOST_BODY_BYTES * len(bodies):
             return None
+        read = self._read_json(bodies) if kind == JSON else self._read_csv(bodies)
+        if read is None:
+            return None
+        rows = read[0]
+        if rows.shape[1] != self.features or len(rows) > self.most_rows * len(bodies):
+            return None
+        return read if np.vdot(rows, rows) < _PLAIN or _are_plain(rows[rows == rows]) else None
+
+    def _read_csv(self, bodies: Sequence[bytes]) -> tuple[Any, Sequence[int]] | None:
+        together = bodies[0] if len(bodies) == 1 else b"\n".join(bodies)
         rows = read_csv_quickly(together)
         if rows is None and self.gaps:
             rows = read_csv_with_gaps(together)
-        if rows is None or rows.shape[1] != self.features or len(rows) > self.most_rows * len(bodies):
+        if rows is None:
             return None
-        return rows if np.vdot(rows, rows) < _PLAIN or _are_plain(rows[rows == rows]) else None
+        one_each = len(rows) == len(bodies)
+        return rows, [1] * len(bodies) if one_each else [1 + body.count(b"\n") for body in bodies]
+
+    def _read_json(self, bodies: Sequence[bytes]) -> tuple[Any, Sequence[int]] | None:
+        parts = []
+        for body in bodies:
+            part = read_json_rows_quickly(body)
+            if part is None or part.shape[1] != self.features:
+                return None
+            parts.append(part)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0], [len(part) for part in parts]
 
 
 def _are_plain(known: Any) -> bool:
@@ -123,7 +147,11 @@ class Fronting(Compiling):
             raise NotCompilable("its program disagrees")
         gapped = np.where(np.random.default_rng(1).random(rows.shape) < _GAPS, np.nan, rows)
         gapped[0] = np.nan
-        gaps = all(self._agrees(headers, form, predict, gapped) for headers, form in forms.items())
+        gaps = all(
+            self._agrees(headers, form, predict, gapped)
+            for headers, form in forms.items()
+            if headers[0] == CSV
+        )
         return _Program(predict, program.features, max(1, int(_MOST_S / max(each_s, 1e-9))), gaps, forms)
 
     def _agrees(self, headers: CallHeaders, form: Form, predict: Predict, rows: Any) -> bool:
@@ -136,16 +164,16 @@ class Fronting(Compiling):
     def _is_right(self, headers: CallHeaders, form: Form, predict: Predict, rows: Any) -> bool:
         found = predict(rows)
         answers = [form.answer(found)] if len(rows) > 1 else [form.answer(found), *form.answer_each(found)]
-        return answers.count(self._ask(Call(_written(rows), *headers))) == len(answers)
+        return answers.count(self._ask(Call(_written(headers[0], rows), *headers))) == len(answers)
 
     def lane(self, headers: CallHeaders, bodies: Sequence[bytes]) -> ShortWay | None:
         """What answers calls with these headers and bodies here; None: the container does."""
         program = self._program
         form = None if program is None else program.forms.get(headers)
-        rows = None if program is None or form is None else program.read(bodies)
-        if program is None or form is None or rows is None:
+        read = None if program is None or form is None else program.read(headers[0], bodies)
+        if program is None or form is None or read is None:
             return None
-        return _FrontLane(self, program, form, bodies, rows)
+        return _FrontLane(self, program, form, headers[0], bodies, read)
 
     def give_up(self) -> None:
         """Its program failed: leave all calls to the container from now on."""
@@ -153,8 +181,10 @@ class Fronting(Compiling):
         get_logger("sagebird.models").exception("program failed; the model answers without it")
 
 
-def _written(rows: Any) -> bytes:
+def _written(kind: str | None, rows: Any) -> bytes:
     """Rows as callers send them: nothing where there is a gap."""
+    if kind == JSON:
+        return json.dumps(rows.tolist()).encode()
     return "\n".join(
         ",".join("" if cell != cell else repr(cell) for cell in row) for row in rows.tolist()
     ).encode()
@@ -170,23 +200,33 @@ def front_of(file: Path, read: ReadFile, contents: Contents, ask: AskContainer) 
 class _FrontLane:
     """Calls with the same headers, whose bodies were read already."""
 
-    __slots__ = ("_bodies", "_form", "_front", "_program", "_rows", "compiling", "verdict")
+    __slots__ = ("_bodies", "_form", "_front", "_kind", "_program", "_read", "compiling", "verdict")
 
     def __init__(
-        self, front: Fronting, program: _Program, form: Form, bodies: Sequence[bytes], rows: Any
+        self,
+        front: Fronting,
+        program: _Program,
+        form: Form,
+        kind: str | None,
+        bodies: Sequence[bytes],
+        read: tuple[Any, Sequence[int]],
     ) -> None:
-        """`rows` are those of all bodies, one after the other."""
+        """`read` is what the program reads of bodies of this kind."""
         self.compiling: Compiling = front
         self.verdict = front.verdict
         self._front = front
         self._program = program
         self._form = form
+        self._kind = kind
         self._bodies = bodies
-        self._rows = rows
+        self._read = read
 
     def answer(self, bodies: Sequence[bytes]) -> list[Outcome]:
         """What each call gets."""
-        rows = self._rows if bodies == self._bodies else self._program.read(bodies)
+        read = self._read if bodies == self._bodies else self._program.read(self._kind, bodies)
+        if read is None:
+            raise ValueError("these bodies were never read")
+        rows, sizes = read
         try:
             predictions = self._program.predict(rows)
         except Exception:
@@ -194,7 +234,7 @@ class _FrontLane:
             raise
         if len(predictions) == len(bodies):
             return list[Outcome](self._form.answer_each(predictions))
-        ends = accumulate([1 + body.count(b"\n") for body in bodies], initial=0)
+        ends = accumulate(sizes, initial=0)
         return [self._form.answer(predictions[start:end]) for start, end in pairwise(ends)]
 
     def takes_rows(self, calls: int) -> bool:

@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from service.errors import ModelFailure
 from service.hosting.containers.opener import Containers
 from service.hosting.host import Answer, Call, Model
+from service.hosting.runtimes.file_programs import FileProgram
 from service.hosting.runtimes.fronted import Fronting
 from service.hosting.runtimes.table import Loading, choose_runtime, read_contents
 from service.hosting.runtimes.xgboost_answers import read_booster
@@ -21,6 +23,7 @@ from tests.hosting.runtimes.frameworks.conftest import Rows
 xgb = pytest.importorskip("xgboost")
 
 CSV, JSON = "text/csv", "application/json"
+_SIZES = (1, 1, 3, 1, 40, 1, 2, 1)  # rows of bodies
 _MIB = 1 << 20
 Save = Callable[[Rows, Any, Path], None]
 
@@ -99,19 +102,29 @@ def test_calls_are_answered_here_as_their_container_answers_them(
     assert compiling.run(None, None) is None
     given = rows.copy()
     given[2, :2] = given[5] = given[50, 3] = np.nan
-    bodies = [_body(given[at : at + size]) for at, size in enumerate((1, 1, 3, 1, 40, 1, 2, 1))]
-    for accept in (None, "*/*", JSON):
-        lane = front.lane((CSV, accept), bodies)
-        assert lane is not None
-        right = [model.answer(Call(body, CSV, accept)) for body in bodies]
-        assert lane.answer(bodies) == right
-        assert [each for body in bodies for each in lane.answer([body])] == right
-        singles = [body for body in bodies if b"\n" not in body]
-        assert lane.answer(singles) == [right[bodies.index(body)] for body in singles]
-        assert lane.answer_rows(rows, bodies) is None
-        assert not lane.takes_rows(1)
+    _assert_answered_alike(model, CSV, [_body(given[at : at + size]) for at, size in enumerate(_SIZES)])
+    documents = [json.dumps(rows[at : at + size].tolist()).encode() for at, size in enumerate(_SIZES)]
+    if name.startswith("chance"):  # the container of the algorithm reads no JSON
+        assert front.lane((JSON, None), documents) is None
+    else:
+        _assert_answered_alike(model, JSON, [*documents, b"[1, 2.5, -3, 0]"])
     assert model.traits.description.endswith("; compiled: predict")
     assert (elsewhere.look() or 0) > 0
+
+
+def _assert_answered_alike(model: Model, kind: str, bodies: list[bytes]) -> None:
+    """By what stands in front of its container, and by that: together, one by one, and single rows."""
+    assert model.traits.front is not None
+    for accept in (None, "*/*", JSON):
+        lane = model.traits.front.lane((kind, accept), bodies)
+        assert lane is not None
+        right = [model.answer(Call(body, kind, accept)) for body in bodies]
+        assert lane.answer(bodies) == right
+        assert [each for body in bodies for each in lane.answer([body])] == right
+        singles = [body for at, body in enumerate(bodies) if at >= len(_SIZES) or _SIZES[at] == 1]
+        assert lane.answer(singles) == [right[bodies.index(body)] for body in singles]
+        assert lane.answer_rows(None, bodies) is None
+        assert not lane.takes_rows(1)
 
 
 def test_a_model_that_may_not_be_compiled_is_asked_in_its_container(
@@ -178,12 +191,26 @@ def test_all_other_calls_are_the_containers(
 def test_a_program_that_fails_later_leaves_all_calls_to_the_container(
     rows: Rows, target: Any, tmp_path: Path
 ) -> None:
-    front = _fronting(*_asked_in_place(rows, target, tmp_path))
+    def read(file: Path, *most: int) -> FileProgram:
+        program = read_booster(file, *most)
+
+        def predict(given: Any) -> Any:
+            if (given == 77).any():
+                raise MemoryError
+            return program.predict(given)
+
+        return replace(program, predict=predict)
+
+    file, ask = _asked_in_place(rows, target, tmp_path)
+    front = Fronting(file, read, ask, 64 * _MIB)
     front.run(None, None)
-    lane = front.lane((CSV, None), [b"1,2,3,4"])
+    lane = front.lane((CSV, None), [b"1,2,3,77"])
     assert lane is not None
-    with pytest.raises(TypeError):
-        lane.answer([b"this was never read"])
+    with pytest.raises(ValueError, match="never read"):
+        lane.answer([b"something else"])
+    assert front.lane((CSV, None), [b"1,2,3,4"]) is not None
+    with pytest.raises(MemoryError):
+        lane.answer([b"1,2,3,77"])
     assert front.lane((CSV, None), [b"1,2,3,4"]) is None
 
 

@@ -130,8 +130,8 @@ class CodedFrames:
             return [*map(_cell, column.tolist())] if dtype == _OBJECT or is_text else None
         if kind is DType.TRUTH:
             return column.tolist() if dtype == _OBJECT else None
-        if dtype == _OBJECT and kind is DType.NUMBER and self._takes_objects:
-            cells = column.tolist()
+        if dtype == _OBJECT:
+            cells = column.tolist() if kind is DType.NUMBER and self._takes_objects else [None]
             return np.array(cells) if all(type(cell) is float for cell in cells) else None
         values = column.to_numpy()
         if dtype == _INT and kind is DType.NUMBER and self._takes_ints:

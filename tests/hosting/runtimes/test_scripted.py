@@ -19,7 +19,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils import validation
 
@@ -200,6 +200,16 @@ def test_what_else_a_script_gives_is_the_estimators_own_business(
     strikes: tuple[Any, Any], given: Callable[[], Any]
 ) -> None:
     check_same(*strikes, given())
+
+
+def test_numbers_as_objects_go_to_a_model_that_refuses_them() -> None:
+    def fit() -> Any:
+        words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+        roots = make_pipeline(FunctionTransformer(np.cbrt), SimpleImputer())
+        columns = make_column_transformer((words, WORDS), (roots, NUMBERS))
+        return make_pipeline(columns, LogisticRegression()).fit(_table(), _answers())
+
+    check_same(*twins(fit), _row().astype(object))
 
 
 ROWS = np.random.default_rng(3).normal(size=(7, FEATURES))

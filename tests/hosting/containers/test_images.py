@@ -234,9 +234,9 @@ def test_a_container_that_never_is_well_is_given_up(
     engine: StandIn, model: Path, broken: dict[str, Any]
 ) -> None:
     engine.add(APP, words=((1, b"so far\n"),), **broken)
-    with image_host(engine.environ, load_timeout_s=0.5) as containers:
+    with image_host(engine.environ, load_timeout_s=2.5) as containers:  # enough for its last words
         said = refusal(containers, model)
-    assert said.startswith(f"the container of {APP} did not answer /ping with 200 within 0.5 seconds")
+    assert said.startswith(f"the container of {APP} did not answer /ping with 200 within 2.5 seconds")
     assert "said last: so far" in said
 
 

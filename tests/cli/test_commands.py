@@ -16,14 +16,14 @@ def _names(wanted: str = "") -> list[str]:
 
 def test_the_help_has_all_commands_in_order() -> None:
     assert _names() == [
-        *("serve", "container", "worker", "transform", "jobs", "deploy", "invoke", "load", "endpoints"),
-        *("describe", "weights", "delete", "models", "install"),
+        *("serve", "container", "worker", "transform", "jobs", "deploy", "invoke", "load", "compare"),
+        *("endpoints", "describe", "weights", "delete", "models", "install"),
     ]
 
 
 @pytest.mark.parametrize("wanted", ["", "--help", "-h", "nonsense"])
 def test_whatever_is_no_command_meets_all_of_them(wanted: str) -> None:
-    assert len(_names(wanted)) == 14
+    assert len(_names(wanted)) == 15
 
 
 @pytest.mark.parametrize("name", _names())

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 from threadpoolctl import threadpool_limits
 
 
@@ -14,6 +13,9 @@ def one_thread() -> Iterator[None]:
     An estimator of a hundred trees begins and ends its threads a hundred times for each answer, which took a
     minute instead of two seconds where other processes kept the processors busy. No answer depends on it.
     """
+    # not above: a server imports scikit-learn in a way of its own (runtimes/preload)
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
     if _openmp_effective_n_threads() == 1:
         yield
         return

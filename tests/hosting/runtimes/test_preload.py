@@ -38,6 +38,7 @@ def test_preloading_imports_the_heavy_libraries_and_takes_them_from_the_collecto
 _PUT_OFF = """
 import json, sys
 import numpy as np
+import service.compose
 from service.hosting.runtimes.preload import preload
 
 preload()

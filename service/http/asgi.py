@@ -15,7 +15,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-_NO_BODY = (204, 304)
+NO_BODY = frozenset({204, 304})
+"""The statuses of answers without a body, whatever is said of its length. Source: RFC 9110, 6.4.1."""
+
+_UNUSUAL = NO_BODY | {413}
 # What no header may hold; the server refuses it. Source: RFC 9110, 5.5.
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -100,7 +103,7 @@ async def send_reply(send: Send, status: int, headers: Headers, body: bytes) -> 
         return
     if status == 413:
         headers = [*headers, (b"connection", b"close")]
-    if status in _NO_BODY:
+    if status in NO_BODY:
         body = b""
     else:
         headers = [*headers, (b"content-length", b"%d" % len(body))]
@@ -122,7 +125,7 @@ def made_when_called(make: Callable[[], App]) -> App:
 
 def _is_usual(status: int, headers: Headers) -> bool:
     """Whether a reply has a body, says nothing of its connection, and can be sent without another look."""
-    if status in (*_NO_BODY, 413) or any(name.lower() == b"connection" for name, _ in headers):
+    if status in _UNUSUAL or any(name.lower() == b"connection" for name, _ in headers):
         return False
     return not _UNSENDABLE.search(b"".join(chain.from_iterable(headers)))
 

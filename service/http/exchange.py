@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.http.asgi import App, Headers, Message, Scope, header_lines
+from service.http.asgi import NO_BODY, App, Headers, Message, Scope, header_lines
 from service.http.failures import note_unanswered
 from service.http.head import Head
 from service.http.rendering import FAILURE, render
@@ -24,7 +24,6 @@ HIGH_WATER_BYTES = 65_536
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in values. Source: RFC 9110, 5.5
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_NO_BODY = (204, 304)
 
 
 class CommonLines:
@@ -206,7 +205,7 @@ class Exchange:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        self._is_bare = self._is_bare or status in _NO_BODY
+        self._is_bare = self._is_bare or status in NO_BODY
         if b"content-length" in given:
             self._left = int(given[b"content-length"])
         elif not self._is_bare:

@@ -6,9 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -19,18 +17,10 @@ from service.hosting.containers.line import Begun, _Connection
 from service.hosting.containers.orphans import _adopted, adopt
 from service.hosting.containers.spec import ContainerSpec
 from service.hosting.host import Answer, Call, Outcome
-from tests.hosting.containers.test_line import Workers, line_to, run
+from tests.harness.played_workers import Workers, line_to, run
 
 _SET_ADOPT, _GET_ADOPT = 36, 37  # of prctl
 NAP = [sys.executable, "-ISc", "input()"]
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with TemporaryDirectory(prefix="sagebird-") as name:
-        found = Workers(Path(name))
-        yield found
-        found.close()
 
 
 def test_who_hears_an_answer_may_close_the_line_at_once(workers: Workers) -> None:

@@ -17,21 +17,13 @@ from service.hosting.containers.line import CallLine
 from service.hosting.containers.web_line import WebLine
 from service.hosting.host import Answer, Call, Outcome
 from service.hosting.runtimes.remote import RemoteModel
-from tests.hosting.containers.test_line import LIMIT_S, Workers, run, send
+from tests.harness.played_workers import LIMIT_S, Workers, run, send
 from tests.hosting.containers.test_web_line import Served
 from tests.hosting.containers.test_web_line import run as run_served
 
 CALL = Call(b"1", "text/csv", None)
 MOST = 1000
 FORGED = b"HTTP/1.1 200 -\r\nContent-Length: 6\r\n\r\nforged"
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with TemporaryDirectory(prefix="sagebird-") as name:
-        found = Workers(Path(name))
-        yield found
-        found.close()
 
 
 def whole(body: bytes) -> bytes:

@@ -1,11 +1,7 @@
 """How calls wait for workers: on a real socket, with workers that do as they are told."""
 
 import asyncio
-import socket
-from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -14,88 +10,7 @@ from service.hosting.containers.calls import FAREWELL
 from service.hosting.containers.line import CallLine
 from service.hosting.host import Answer, Call, Outcome
 from tests.harness.lines import ask
-
-LIMIT_S = 30.0
-
-
-class Workers:
-    """A container's socket, whose workers this test plays."""
-
-    def __init__(self, folder: Path) -> None:
-        self.address = str(folder / "1.sock")
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(self.address)
-        self.listener.listen(16)
-        self.listener.setblocking(False)
-        self._accepted: list[socket.socket] = []
-
-    async def accept(self) -> "Worker":
-        connection, _ = await asyncio.get_running_loop().sock_accept(self.listener)
-        self._accepted.append(connection)
-        return Worker(connection)
-
-    def close(self) -> None:
-        for each in (self.listener, *self._accepted):
-            each.close()
-
-
-class Worker:
-    """One worker at one connection."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self._rest = b""
-
-    async def take(self) -> bytes:
-        """The next call's body; b"end" where the caller has closed."""
-        while b"\r\n\r\n" not in self._rest:
-            data = await self._more()
-            if not data:
-                return b"end"
-        head, _, rest = self._rest.partition(b"\r\n\r\n")
-        size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        while len(rest) < size:
-            rest += await self._more(rest)
-        self._rest = rest[size:]
-        return rest[:size]
-
-    async def _more(self, before: bytes = b"") -> bytes:
-        data = await asyncio.get_running_loop().sock_recv(self.connection, 65_536)
-        if not before:
-            self._rest += data
-        return data
-
-    async def answer(self, body: bytes, status: int = 200) -> None:
-        reply = b"HTTP/1.1 %d -\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
-            status,
-            len(body),
-            body,
-        )
-        await asyncio.get_running_loop().sock_sendall(self.connection, reply)
-
-    def die(self) -> None:
-        self.connection.close()
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with TemporaryDirectory(prefix="sagebird-") as name:
-        found = Workers(Path(name))
-        yield found
-        found.close()
-
-
-def run(test: Coroutine[object, object, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, LIMIT_S))
-
-
-def line_to(workers: Workers, number: int) -> CallLine:
-    """One that keeps no connection without calls, and calls none back."""
-    return CallLine(workers.address, number, kept_s=0.0, stuck_s=LIMIT_S)
-
-
-def send(line: CallLine, *bodies: str) -> "list[asyncio.Task[Answer]]":
-    return [asyncio.create_task(ask(line, Call(body.encode(), "text/plain", None))) for body in bodies]
+from tests.harness.played_workers import LIMIT_S, Worker, Workers, line_to, run, send
 
 
 def test_as_many_connections_as_workers_and_one_call_ahead_in_each(workers: Workers) -> None:

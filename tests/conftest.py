@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -257,11 +258,15 @@ def samples(start_server: StartServer) -> RunningServer:
 
 
 def _accepts(child: psutil.Process) -> bool:
-    return any(thread for thread in child.net_connections("tcp") if thread.status == psutil.CONN_LISTEN)
+    with suppress(psutil.NoSuchProcess):  # it left a moment ago, and accepts nothing any more
+        return any(each.status == psutil.CONN_LISTEN for each in child.net_connections("tcp"))
+    return False
 
 
 def _lends(child: psutil.Process) -> bool:
-    return any(str(each.laddr).endswith(f"/{DOOR}") for each in child.net_connections("unix"))
+    with suppress(psutil.NoSuchProcess):
+        return any(str(each.laddr).endswith(f"/{DOOR}") for each in child.net_connections("unix"))
+    return False
 
 
 def _status(url: str) -> int:

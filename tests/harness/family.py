@@ -182,7 +182,9 @@ def models_memory_bytes(pid: int) -> int:
 
 
 def _listens(process: psutil.Process) -> bool:
-    return any(place.status == psutil.CONN_LISTEN for place in process.net_connections("tcp"))
+    with suppress(psutil.NoSuchProcess):  # it left a moment ago
+        return any(place.status == psutil.CONN_LISTEN for place in process.net_connections("tcp"))
+    return False
 
 
 def _free_port() -> int:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from itertools import count
 
-_LAST_BITS, _STEP = 48, 0x9E37_79B9_7F4B
+_LAST_BITS, _STEP = 47, 0x1E37_79B9_7F4B
 _VERSION = 0x4000_8000_0000_0000_0000
 _MASK = ~0xF000_C000_0000_0000_0000
 
@@ -20,8 +20,9 @@ def request_ids() -> Callable[[], str]:
     common = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-"
     # An odd step comes by every number; a count goes on in one step, which no other thread comes between.
     numbers, every = count(random.getrandbits(_LAST_BITS), _STEP), (1 << _LAST_BITS) - 1
+    first = 1 << _LAST_BITS  # always set: all have twelve digits, and none needs filling up
 
     def new_id() -> str:
-        return f"{common}{next(numbers) & every:012x}"
+        return common + "%x" % (next(numbers) & every | first)
 
     return new_id

@@ -8,6 +8,7 @@ wrong on the way is the matter of the request that it belongs to: nobody's answe
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from service.http.failures import log_bug, note_unanswered
@@ -121,20 +122,24 @@ def _answer_alike(answering: Answering, requests: _Requests) -> None:
 
 
 def _answer_together(waiting: dict[Answering, _Requests]) -> None:
-    faces: dict[AnswerAll, tuple[list[_Requests], list[_Asked]]] = {}
+    """Answer requests of several heads: each face all of its own at once, before anybody is told."""
+    faces: dict[AnswerAll, tuple[list[Waiter], list[_Asked]]] = {}
     for answering, requests in waiting.items():
-        there = [each for each in requests if each[0].state == ROUND]
+        there = [each for each in requests if each[0].state == ROUND]  # the others are gone
         if there:
             face = faces.get(answering.answer_all)
             if face is None:
                 face = faces[answering.answer_all] = ([], [])
-            face[0].append(there)
-            face[1].append((answering.head, [request[at:] for _, request, at in there]))
+            waiters, asked = face
+            waiters += [waiter for waiter, _, _ in there]
+            asked.append((answering.head, [request[at:] for _, request, at in there]))
     answered = [(waiters, _answer(answer_all, asked)) for answer_all, (waiters, asked) in faces.items()]
     for waiters, found in answered:
-        for there, answers in zip(waiters, found, strict=True):
-            for (waiter, _, _), answer in zip(there, answers, strict=True):
-                _hand_over(waiter, answer)
+        for waiter, answer in zip(waiters, chain.from_iterable(found), strict=True):
+            try:  # as _hand_over does, without a call for each
+                waiter.take(answer)
+            except Exception as error:
+                _note_not_taken(error)
 
 
 def _hand_over(waiter: Waiter, answer: Answered) -> None:

@@ -40,8 +40,6 @@ _VARIANT = b"x-Amzn-Invoked-Production-Variant"
 _KNOWN_LINES = 1024
 _KNOWN_BYTES = 1 << 20
 _SMALL_BYTES = 65_536  # far below what the API allows, so that the length needs no check
-# What an answer holds besides its body and their type, see Answer.
-_USUAL = (None, 200, None, None)
 
 SERVED = frozenset({"InvokeEndpoint"})
 """The operations that are served."""
@@ -126,7 +124,13 @@ class RuntimeFace:
 
     def _answered(self, outcome: InvocationOutcome, invocation: Invocation) -> Answered:
         request_id = self._new_id()
-        if isinstance(outcome, (Prediction, Exception)):
+        if isinstance(outcome, Prediction):
+            try:  # as _to_answer does, in fewer steps
+                written = self._written(outcome, request_id)
+            except Exception:  # worded below
+                written = None
+            return written or self._to_answer(invocation, request_id, outcome)
+        if isinstance(outcome, Exception):
             return self._to_answer(invocation, request_id, outcome)
         if isinstance(outcome, Promise):
             promise: Promise[Written | Reply] = outcome.then(partial(self._to_answer, invocation, request_id))
@@ -146,17 +150,19 @@ class RuntimeFace:
 
     def _written(self, prediction: Prediction, request_id: str) -> Written | None:
         """`_to_reply` in fewer steps for what nearly all answers are: a body and its type; else None."""
-        answer, variant = prediction
-        body, content_type = answer[:2]
-        if answer[2:] != _USUAL or len(body) > self._max_body_bytes:
+        (body, content_type, attributes, status, begun, ended), variant = prediction
+        if attributes is not None or status != 200 or begun is not None or ended is not None:
+            return None
+        if len(body) > self._max_body_bytes:
             return None
         lines = self._lines((content_type, variant))
-        return Written(b"%bx-amzn-requestid: %b\r\n" % (lines, request_id.encode()), body)
+        return Written(b"".join((lines, request_id.encode(), b"\r\n")), body)
 
     def _usual_lines(self, shown: tuple[str, str]) -> bytes:
         content_type, variant = shown
         written = {"Body": b"", "ContentType": content_type, "InvokedProductionVariant": variant}
-        return header_lines([*self._invoke_endpoint.write(written).headers, *sandbox(content_type)])
+        lines = header_lines([*self._invoke_endpoint.write(written).headers, *sandbox(content_type)])
+        return lines + b"x-amzn-requestid: "  # whose value follows
 
     async def _finish(
         self, invocation: Invocation, prediction: Awaitable[Prediction], request_id: str

@@ -6,8 +6,9 @@ import gc
 import mmap
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from types import FunctionType, ModuleType
@@ -169,26 +170,35 @@ def give_back(holder: list[object]) -> None:
     _trim()
 
 
-async def keep_trimmed(every_s: float = _TRIM_EVERY_S) -> None:
+async def keep_trimmed(
+    every_s: float = _TRIM_EVERY_S,
+    connections: Callable[[], int] = lambda: 0,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Return to the machine what bodies and connections held, again and again, until cancelled.
 
     glibc by itself returns only what is free at the end of its heap: what a burst of large requests took
     would be held for ever. It costs some milliseconds, in a thread, and only where the process has grown.
+    A burst is over when more than half of the `connections` are gone that there were.
     """
     process = psutil.Process()
-    least_bytes = process.memory_info().rss
-    wait_s = every_s
+    least_bytes, most_connections = process.memory_info().rss, 0
+    wait_s, due_s = every_s, clock() + every_s
     while True:
-        await asyncio.sleep(wait_s)
-        before_bytes = process.memory_info().rss
-        least_bytes = min(least_bytes, before_bytes)
+        await asyncio.sleep(every_s)
+        before_bytes, open_ones = process.memory_info().rss, connections()
+        least_bytes, most_connections = min(least_bytes, before_bytes), max(most_connections, open_ones)
         if before_bytes <= least_bytes + _MOST_GROWTH_BYTES:
-            wait_s = every_s
+            wait_s, due_s = every_s, 0.0
+            continue
+        is_over = 2 * open_ones < most_connections
+        if not is_over and clock() < due_s:
             continue
         await asyncio.to_thread(_trim)
         came_back = before_bytes - process.memory_info().rss > _MOST_GROWTH_BYTES
         # What is in use stays: where nothing came back it is tried less often.
-        wait_s = every_s if came_back else min(2 * wait_s, _TRIM_AT_LEAST_EVERY_S)
+        wait_s = every_s if came_back or is_over else min(2 * wait_s, _TRIM_AT_LEAST_EVERY_S)
+        most_connections, due_s = open_ones, clock() + wait_s
 
 
 def _trim() -> None:

@@ -67,7 +67,7 @@ async def _live(settings: Settings, place: Place, parent_pid: int, build: Callab
     tasks = [
         asyncio.create_task(parts.follower.run()),
         asyncio.create_task(keep_flushed(parts.registry)),
-        asyncio.create_task(keep_trimmed()),
+        asyncio.create_task(keep_trimmed(connections=lambda: len(server.server_state.connections))),
         asyncio.create_task(server.leave_with(parent_pid)),
     ]
     await _warm_up(parts, settings.warmup_grace_s)

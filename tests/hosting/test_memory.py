@@ -264,3 +264,26 @@ def test_what_a_burst_took_goes_back_though_a_little_of_it_is_still_held() -> No
         return most - process.memory_info().rss
 
     assert asyncio.run(burst()) > 40 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's own way of keeping memory")
+def test_what_a_burst_took_goes_back_once_its_connections_are_gone() -> None:
+    """Not only when it is time again: by this clock it never is."""
+
+    async def burst() -> int:
+        process, connections = psutil.Process(), 64
+        task = asyncio.create_task(keep_trimmed(0.01, lambda: connections, lambda: 0.0))
+        await asyncio.sleep(0)
+        blocks = [bytearray(b"x" * 50_000) for _ in range(1500)]
+        await asyncio.sleep(0.5)  # it has seen them
+        most, connections = process.memory_info().rss, 3
+        held = blocks[::50]
+        blocks.clear()
+        end_s = time.monotonic() + 30
+        while process.memory_info().rss > most - (40 << 20) and time.monotonic() < end_s:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+        task.cancel()
+        assert len(held) == 30
+        return most - process.memory_info().rss
+
+    assert asyncio.run(burst()) > 40 << 20

@@ -4,20 +4,16 @@ This is the only reader of SAGEBIRD_* variables. A Settings object is made once 
 changes.
 """
 
-import os
-import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from difflib import get_close_matches
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import psutil
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.errors import StartupError
+from service.machine import count_cpus, machine_memory_bytes, parse_size
 from service.origins import read_host_pattern, read_origin
 
 _PREFIX = "SAGEBIRD_"
@@ -26,48 +22,14 @@ _OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "IMAGE", "UID", "GID"
 DEPLOYMENTS = "sagebird-deployments"
 """The bucket that `sagebird deploy` ships to."""
 
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?:(%)|(?:([kmgt])i?)?b?)", re.IGNORECASE)
-_MEMORY_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),  # version 2 of Linux control groups
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
+USER_HEADER = "X-Sagebird-User"
+COOKIE = "cookie:"
+"""What stands before the name of a cookie where a header could be named as well."""
+# Headers that differ from call to call: requests are known without their values (http/known_heads.py).
+_PASSING = (
+    *("content-length", "x-amz-date", "x-amz-content-sha256"),
+    *("amz-sdk-invocation-id", "amz-sdk-request", "x-amzn-trace-id", "traceparent"),
 )
-
-
-def machine_memory_bytes(limits: Sequence[Path] = _MEMORY_LIMITS) -> int:
-    """The machine's memory, or the container's where that is limited to less.
-
-    `limits` are the files that may hold a container's limit.
-    """
-    sizes = [psutil.virtual_memory().total]
-    for file in limits:
-        with suppress(OSError, ValueError):  # not there, or "max"
-            sizes.append(int(file.read_text(encoding="ascii")))
-    return min(sizes)
-
-
-def parse_size(text: object) -> object:
-    """Read a size in bytes: `500000000`, `500MB`, `2 GiB`, or `50%` of the machine's or container's memory.
-
-    K, M, G, T are powers of 1024. What is no text is left to the field.
-
-    Raises:
-        ValueError: it is no size.
-    """
-    if not isinstance(text, str):
-        return text
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError("must be a size such as 500MB, 2GB or 50%")
-    number, percent, unit = Fraction(match[1]), match[2], match[3] or ""
-    return int(number * machine_memory_bytes() / 100) if percent else int(number * _UNITS[unit.lower()])
-
-
-def count_cpus() -> int:
-    """CPUs that this process may use, which a container or `taskset` can limit to fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _split(text: object) -> object:
@@ -145,6 +107,12 @@ class Settings(BaseSettings):
         (),
         description="Origins whose web pages may ask for predictions, comma-separated, as "
         "`http://localhost:3000`; `*` for any.",
+    )
+    user_header: str = Field(
+        USER_HEADER,
+        pattern=r"^(cookie:)?[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+        description="Header that says for which user a call is, who then always has the same variant; "
+        "`cookie:NAME` reads a cookie instead.",
     )
     model_memory: Size = Field(
         default_factory=lambda: machine_memory_bytes() // 2,
@@ -298,6 +266,13 @@ class Settings(BaseSettings):
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(read_host_pattern(host) for host in hosts)
+
+    @field_validator("user_header")
+    @classmethod
+    def _lasting(cls, name: str) -> str:
+        if name.lower() in _PASSING:
+            raise ValueError(f"{name} differs from call to call and names no user")
+        return name
 
     @model_validator(mode="after")
     def _exposed_on_purpose(self) -> "Settings":

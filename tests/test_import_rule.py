@@ -20,7 +20,7 @@ import pytest
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
     (
-        ("errors", "floods", "origins", "promise", "runner"),
+        ("errors", "floods", "machine", "origins", "promise", "runner"),
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
     (("media", "http", "experiments"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
@@ -89,7 +89,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "packaging": ("hosting/artifacts/*", "hosting/environments/*"),
         "pandas": ("hosting/runtimes/*", "runner/frameworks/_sagebird_mlflow.py"),
         "prometheus_client": ("observe/*",),
-        "psutil": ("settings.py", "hosting/*", "observe/*"),
+        "psutil": ("machine.py", "hosting/*", "observe/*"),
         "pydantic": ("settings.py",),
         "pydantic_settings": ("settings.py",),
         "rich": ("cli/*",),

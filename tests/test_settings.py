@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service.errors import StartupError
-from service.settings import Settings, load_settings, machine_memory_bytes, parse_size, unknown_settings
+from service.machine import machine_memory_bytes, parse_size
+from service.settings import Settings, load_settings, unknown_settings
 
 MACHINE = psutil.virtual_memory().total
 

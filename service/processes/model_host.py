@@ -18,10 +18,11 @@ from service.hosting.engines.household import Household
 from service.hosting.environments.environments import Environments
 from service.hosting.environments.keeping import Clearing
 from service.hosting.sharing import ArrayStore
+from service.machine import count_cpus
 from service.objects.resolver import Resolver
 from service.processes.child import is_orphaned
 from service.processes.private import private_folder
-from service.settings import DEPLOYMENTS, Settings, count_cpus
+from service.settings import DEPLOYMENTS, Settings
 
 _LOOK_S = 0.05
 _DAY_S = 86_400.0

@@ -327,7 +327,9 @@ def _declare_endpoint(resources: Resources, name: str, config_name: str, *, lent
         prepare_fleet(resources, resource, config, variants)
         return [f"endpoint {name} updated"]
     active = endpoint.active
-    fleet = Fleet(config_name, active.generation, variants, active.begun_at, **features_of(config))
+    fleet = Fleet(config_name, active.generation, variants, active.begun_at, **features_of(config)).after(
+        active
+    )
     failed = endpoint.status is EndpointStatus.FAILED
     reweighed = replace(endpoint, active=fleet, failure_reason=endpoint.failure_reason if failed else "")
     if reweighed == endpoint:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from service.domain import sentences
 from service.domain.features import LoadLimits, Serverless
 from service.domain.image import named_image
+from service.domain.user_shares import Parts, share_out
 
 PRIMARY: Final = "primary"
 """What AWS calls the container of a model that has no other."""
@@ -147,6 +148,7 @@ class Fleet:
 
     Calls of an `asynchronous` one are put into a queue, and none is answered at once. `repeated` is what
     DescribeEndpoint repeats of the configuration, as it was asked for in AWS spelling; it decides nothing.
+    `users` are the parts that variants have of an endpoint's users, () if they follow from the weights alone.
     """
 
     config_name: str
@@ -155,6 +157,19 @@ class Fleet:
     begun_at: datetime | None = None
     asynchronous: bool = False
     repeated: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    users: Parts = ()
+
+    @property
+    def weights(self) -> list[tuple[str, float]]:
+        """The weight of each variant."""
+        return [(variant.name, variant.weight) for variant in self.variants]
+
+    def after(self, before: "Fleet | None") -> "Fleet":
+        """The same, with users staying where they were `before`, as far as the weights let them."""
+        if before is None:
+            return self
+        parts = share_out(self.weights, before.users or share_out(before.weights))
+        return replace(self, users=() if parts == share_out(self.weights) else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +267,7 @@ class Endpoint:
                 begun_at,
                 asynchronous,
                 {} if repeated is None else repeated,
-            ),
+            ).after(self.active),
             failure_reason="",
             generation=generation,
             awaited=None,
@@ -267,7 +282,7 @@ class Endpoint:
         return replace(
             self,
             status=EndpointStatus.UPDATING,
-            active=replace(self.active, variants=variants),
+            active=replace(self.active, variants=variants).after(self.active),
             failure_reason="",
             awaited=awaited,
             before=before,

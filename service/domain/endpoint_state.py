@@ -63,6 +63,7 @@ class _StoredFleet(Struct, frozen=True):
     shown: dict[str, Any] = {}
     asynchronous: bool = False
     repeated: dict[str, Any] = {}
+    users: tuple[tuple[int, str], ...] = ()
 
 
 class _StoredCapacity(Struct, frozen=True, array_like=True):
@@ -143,6 +144,7 @@ def _store_fleet(fleet: Fleet | None) -> _StoredFleet | None:
         described(fleet.repeated),
         fleet.asynchronous,
         dict(fleet.repeated),
+        fleet.users,
     )
 
 
@@ -156,6 +158,7 @@ def _restore_fleet(stored: _StoredFleet | None) -> Fleet | None:
         None if stored.begun_at is None else datetime.fromtimestamp(stored.begun_at, UTC),
         stored.asynchronous,
         stored.repeated,
+        stored.users,
     )
 
 

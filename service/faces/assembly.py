@@ -9,6 +9,7 @@ from service.faces.container.strays import answer_strays
 from service.faces.front_door import Gateway
 from service.faces.identity import Identify
 from service.faces.people.pages import create_pages
+from service.faces.users import users_by
 from service.http.asgi import App, made_when_called
 from service.http.guard import guard_of
 from service.http.server import behind_proxies
@@ -31,7 +32,8 @@ def container_door(
     follower: Follower,
 ) -> Gateway:
     """The container contract alone; every request is `caller`'s."""
-    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
+    user_of = users_by(settings.user_header)
+    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes, user_of)
 
     def contract() -> App:
         problems, limit = follower.default_problems, settings.max_body_bytes
@@ -63,8 +65,9 @@ def server_door(
     control: App,
 ) -> Gateway:
     """Every face, with `control` as the one for `POST /`; every request is `caller`'s."""
-    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes)
-    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes)
+    user_of = users_by(settings.user_header)
+    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes, user_of)
+    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, user_of)
 
     def metrics() -> tuple[bytes, str]:
         return render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE

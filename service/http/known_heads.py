@@ -44,12 +44,13 @@ _LENGTH = 1  # the group that holds its name
 # All that such values are made of: nothing in here could be taken for the end of a line.
 _HARMLESS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz=;:|. -"
 _SCHEME = b"AWS4-HMAC-SHA256 "
-_NAMES = frozenset(
+PASSING = frozenset(
     (
         *(b"content-length", b"x-amz-date", b"x-amz-content-sha256"),
         *(b"amz-sdk-invocation-id", b"amz-sdk-request", b"x-amzn-trace-id", b"traceparent"),
     )
 )
+"""The headers whose values differ from call to call."""
 
 
 class Known(NamedTuple):
@@ -169,5 +170,5 @@ def lasting(headers: Headers) -> Headers:
     return [
         (name, value.partition(b"Signature=")[0] if value.startswith(_SCHEME) else value)
         for name, value in headers
-        if name not in _NAMES
+        if name not in PASSING
     ]

@@ -9,12 +9,16 @@ from service.domain.endpoint_state import endpoint_from_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.traffic import Traffic
+from service.domain.user_shares import UserShares
 from service.hosting.host import Replica
 from service.observe.counts import InvocationCounter, Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
 
 _Value = TypeVar("_Value")
 
+
+NOBODY = UserShares("", ())
+"""The users of what no user is for."""
 
 TargetKey = tuple[int, str]
 """The generation of a fleet and the name of one of its variants: two fleets may have variants of one name."""
@@ -55,7 +59,8 @@ class Target:
 class Route:
     """One endpoint's targets, how they share traffic; callers of a `multi` one name a target model.
 
-    `named` has for each variant's name the target that callers mean by it. An `asynchronous` one answers
+    `named` has for each variant's name the target that callers mean by it; `users` share calls out that say
+    for whom they are. An `asynchronous` one answers
     nobody at once; of a `direct` one some variants have containers that callers name.
     """
 
@@ -66,6 +71,7 @@ class Route:
     multi: bool
     asynchronous: bool = False
     direct: bool = False
+    users: UserShares = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,9 @@ def _registered_route(
     variant = Variant(ALL_TRAFFIC, 1.0, source, lazy=True)
     target = Target(variant, replica(source), registry.invocation(address, variant.name))
     key = (0, variant.name)
-    return Route(address, {key: target}, {variant.name: target}, Traffic([(key, 1.0)]), multi=False)
+    users = UserShares(address, [(variant.name, 1.0)])
+    named, traffic = {variant.name: target}, Traffic([(key, 1.0)])
+    return Route(address, {key: target}, named, traffic, multi=False, users=users)
 
 
 def _endpoint(known: Endpoint | None, resource: Resource) -> Endpoint:
@@ -196,7 +204,8 @@ def _route(
     traffic = Traffic([((fleet.generation, variant.name), variant.weight) for variant in fleet.variants])
     multi = any(variant.source.takes_target for variant in fleet.variants)
     targets = {(fleet.generation, variant): target for variant, target in named.items()}
-    return Route(name, targets, named, traffic, multi, fleet.asynchronous, direct)
+    users = UserShares(name, fleet.weights, fleet.users)
+    return Route(name, targets, named, traffic, multi, fleet.asynchronous, direct, users)
 
 
 def _new_target(

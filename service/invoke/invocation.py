@@ -10,7 +10,7 @@ from service.invoke.directory import REGISTERED, Route, Target
 class Invocation(NamedTuple):
     """One request for a prediction, through whatever face; `endpoint` None asks for the default one.
 
-    A registered model is asked by its address.
+    A registered model is asked by its address. `user` is for whom it is, who always has the same variant.
     """
 
     caller: Caller
@@ -19,6 +19,7 @@ class Invocation(NamedTuple):
     target_variant: str | None = None
     target_container_hostname: str | None = None
     inference_component: str | None = None
+    user: bytes | None = None
 
     @property
     def registered(self) -> str | None:

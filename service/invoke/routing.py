@@ -57,7 +57,8 @@ class Routing:
         route = directory.routes.get(name or "")
         if route is None or route is not head.route:
             route, only = self._route(head.invocation), None
-            if len(route.targets) == 1 or head.invocation.target_variant is not None:
+            asked = head.invocation
+            if len(route.targets) == 1 or asked.target_variant is not None or asked.user is not None:
                 only = self.pick(route, head.invocation)
             head.route, head.only = route, only
         return route, head.only
@@ -77,9 +78,14 @@ class Routing:
         return route
 
     def pick(self, route: Route, invocation: Invocation) -> Target:
-        """The variant that the invocation names, or else one by the weights."""
+        """The variant that the invocation names, or else its user's, or else one by the weights."""
         variant = invocation.target_variant
-        if variant is None:
+        if variant is None and invocation.user is not None:
+            variant = route.users.pick(invocation.user)
+            if variant is None:
+                raise ValidationFault(sentences.no_traffic(route.endpoint))
+            target = route.named[variant]
+        elif variant is None:
             drawn = route.traffic.pick(self._draw())
             if drawn is None:
                 raise ValidationFault(sentences.no_traffic(route.endpoint))

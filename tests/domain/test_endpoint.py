@@ -22,6 +22,7 @@ from service.domain.endpoint import (
 )
 from service.domain.endpoint_state import endpoint_from_state, endpoint_to_state
 from service.domain.features import Serverless
+from service.domain.user_shares import share_out
 
 A = Variant("a", 9.0, ModelSource("file:///m/a", environment=(("DEPTH", "3"),)), pin=True)
 B = Variant("b", 1.0, ModelSource("file:///m/b"))
@@ -209,6 +210,29 @@ def test_other_weights_are_in_force_at_once_and_done_when_every_gateway_follows(
     assert scaled.settle([GatewayState(8)], 10) == scaled
     done = scaled.settle([GatewayState(9)], 10)
     assert (done.status, done.before) == (EndpointStatus.IN_SERVICE, ())
+
+
+def test_users_stay_where_they_are_through_weights_models_and_the_store() -> None:
+    third = Variant("c", 1.0, ModelSource("file:///m/c"))
+    endpoint = in_service(A, B, third)
+    assert endpoint.active is not None
+    assert endpoint.active.users == ()  # as weights alone have them
+    parts = share_out(endpoint.active.weights)
+    for step, weights in enumerate(((1.0, 2.0, 7.0), (1.0, 2.0, 8.0), (5.0, 2.0, 3.0)), 1):
+        scaled = tuple(
+            replace(each, weight=weight) for each, weight in zip((A, B, third), weights, strict=True)
+        )
+        parts = share_out([(each.name, each.weight) for each in scaled], parts)
+        endpoint = endpoint.scale(scaled, awaited=step).settle([GatewayState(step)], step + 1)
+        state = json.loads(json.dumps(endpoint_to_state(endpoint)))
+        assert endpoint_from_state("iris", endpoint.status, "", state) == endpoint
+        assert endpoint.active is not None
+        assert endpoint.active.users == parts
+
+    updated = endpoint.begin("config-2", (B, A))
+
+    assert updated.pending is not None
+    assert updated.pending.users == share_out([("b", 1.0), ("a", 9.0)], parts)
 
 
 def test_an_endpoint_without_a_fleet_cannot_be_scaled() -> None:

@@ -8,6 +8,7 @@ from service.domain import sentences
 from service.domain.caller import Caller
 from service.errors import ClientGone, ModelFault, SagebirdError, UnknownOperation
 from service.faces.identity import caller_of, passage_of
+from service.faces.users import ReadUser, users_by
 from service.hosting.host import Call
 from service.http.asgi import (
     Headers,
@@ -48,8 +49,11 @@ SERVED = frozenset({"InvokeEndpoint"})
 class RuntimeFace:
     """An ASGI application for everything below /endpoints/."""
 
-    def __init__(self, predictor: Predictor, rounds: Round, max_body_bytes: int) -> None:
-        """Answer by `predictor`, in `rounds`."""
+    def __init__(
+        self, predictor: Predictor, rounds: Round, max_body_bytes: int, user_of: ReadUser | None = None
+    ) -> None:
+        """Answer by `predictor`, in `rounds`; `user_of` says whom a call is for."""
+        self._user_of = user_of or users_by()
         self._predictor = predictor
         self._round = rounds
         self._max_body_bytes = max_body_bytes
@@ -174,7 +178,8 @@ class RuntimeFace:
         return self._to_answer(invocation, request_id, outcome)
 
     def _read(self, caller: Caller, endpoint: str, headers: Headers, body: bytes) -> Invocation:
-        return _to_invocation(caller, self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body))
+        fields = self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body)
+        return _to_invocation(caller, fields, self._user_of(headers))
 
     def _refuse(
         self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
@@ -230,7 +235,7 @@ def _endpoint_name(method: str, path: str) -> str:
     return endpoint
 
 
-def _to_invocation(caller: Caller, fields: Mapping[str, Any]) -> Invocation:
+def _to_invocation(caller: Caller, fields: Mapping[str, Any], user: bytes | None) -> Invocation:
     get = fields.get
     return Invocation(
         caller,
@@ -246,4 +251,5 @@ def _to_invocation(caller: Caller, fields: Mapping[str, Any]) -> Invocation:
         get("TargetVariant"),
         get("TargetContainerHostname"),
         get("InferenceComponentName"),
+        user,
     )

@@ -17,6 +17,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.faces.identity import passage_of
+from service.faces.users import ReadUser, users_by
 from service.hosting.host import Answer, Call
 from service.http.asgi import Headers, Receive, Scope, Send, read_body
 from service.http.failures import note_failure
@@ -52,7 +53,11 @@ _STATUSES: tuple[tuple[type[SagebirdError], int], ...] = (
 class InvocationsFace:
     """An ASGI application for POST /invocations: the default endpoint, its weights and target headers."""
 
-    def __init__(self, predictor: Predictor, rounds: Round, max_body_bytes: int) -> None:
+    def __init__(
+        self, predictor: Predictor, rounds: Round, max_body_bytes: int, user_of: ReadUser | None = None
+    ) -> None:
+        """Answer by `predictor`, in `rounds`; `user_of` says whom a call is for."""
+        self._user_of = user_of or users_by()
         self._predictor = predictor
         self._round = rounds
         self._max_body_bytes = max_body_bytes
@@ -77,7 +82,8 @@ class InvocationsFace:
 
     def prepare(self, caller: Caller, headers: Headers) -> Answering:
         """What answers a caller's whole bodies within the limit; replies and log as of a call by ASGI."""
-        return Answering(InvocationHead(_to_invocation(caller, _known(headers), b"")), self._answer_all)
+        invocation = _to_invocation(caller, _known(headers), self._user_of(headers))
+        return Answering(InvocationHead(invocation), self._answer_all)
 
     def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
         found = self._predictor.answer(asked)
@@ -129,8 +135,8 @@ def _known(headers: Headers) -> dict[bytes, str]:
     return {name: value.decode("latin-1") for name, value in headers if name in _READ}
 
 
-def _to_invocation(caller: Caller, known: Mapping[bytes, str], body: bytes) -> Invocation:
-    return Invocation(caller, None, to_call(known, body), known.get(_TARGET_VARIANT))
+def _to_invocation(caller: Caller, known: Mapping[bytes, str], user: bytes | None) -> Invocation:
+    return Invocation(caller, None, to_call(known, b""), known.get(_TARGET_VARIANT), user=user)
 
 
 def _to_reply(prediction: Prediction, request_id: str) -> Reply:

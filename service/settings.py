@@ -94,6 +94,13 @@ class Settings(BaseSettings):
         description="File that declares endpoints (default: endpoints.yaml in the models folder); what "
         "endpoints.local.yaml beside it declares wins.",
     )
+    series_keep_days: int = Field(
+        15,
+        ge=1,
+        le=455,
+        description="Days for which requests, errors and latencies of each variant are kept: by the minute "
+        "for 6 hours, by 5 minutes for 3 days, by the hour beyond.",
+    )
     account: str = Field("000000000000", pattern=r"^[0-9]{12}$", description="Account number in every ARN.")
     region: str = Field(
         "us-east-1", pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]$", description="Region in every ARN."

@@ -24,13 +24,19 @@ BOUNDS_S = (
     *(0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02),
     *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
 )
+# Of those that series keep: a model that is compiled answers in tens of microseconds.
+FINE_BOUNDS_S = (
+    *(0.00001, 0.000015, 0.00002, 0.00003, 0.00005, 0.000075, 0.0001, 0.00015, 0.0002, 0.0003),
+    *BOUNDS_S,
+)
 # How many models, and how many variants, one process counts by name: callers may name endlessly many.
 MAX_NAMES = 1000
 OTHER = "other"
 # A slot not flushed for so long is dead, even if its process id lives (again); flushes come every 0.5 s.
 STALE_S = 10.0
 
-_FORMAT = 1
+_FORMAT = 2
+_FINER = len(FINE_BOUNDS_S) - len(BOUNDS_S)
 _Key = TypeVar("_Key", bound=Hashable)
 _Number = TypeVar("_Number", int, float)
 
@@ -39,11 +45,14 @@ _Number = TypeVar("_Number", int, float)
 class InvocationCounter:
     """What happened to the requests of one variant; counted from one thread only, the event loop's.
 
-    `buckets` are requests by latency (not cumulative, one more than BOUNDS_S), `seconds` their whole latency
-    and `model_seconds` the model's part of it; `errors` counts by AWS code and class of the status (4 or 5).
+    `latency`, `model` and `overhead` are requests by how long they took, by how long the model was at them,
+    and by the rest of that (one more than FINE_BOUNDS_S); `seconds` is their whole latency and
+    `model_seconds` the model's part of it; `errors` counts by AWS code and class of the status (4 or 5).
     """
 
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    latency: list[int] = field(default_factory=lambda: [0] * (len(FINE_BOUNDS_S) + 1))
+    model: list[int] = field(default_factory=lambda: [0] * (len(FINE_BOUNDS_S) + 1))
+    overhead: list[int] = field(default_factory=lambda: [0] * (len(FINE_BOUNDS_S) + 1))
     seconds: float = 0.0
     model_seconds: float = 0.0
     errors: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -51,11 +60,22 @@ class InvocationCounter:
     @property
     def requests(self) -> int:
         """How many requests were counted, answered or not."""
-        return sum(self.buckets)
+        return sum(self.latency)
+
+    @property
+    def buckets(self) -> list[int]:
+        """Requests by latency, one more than BOUNDS_S."""
+        return [sum(self.latency[: _FINER + 1]), *self.latency[_FINER + 1 :]]
+
+    def errors_of(self, status_class: Literal[4, 5]) -> int:
+        """How many requests failed with a status of this class."""
+        return sum(number for (_, of_class), number in self.errors.items() if of_class == status_class)
 
     def count(self, duration_s: float, model_s: float = 0.0, requests: int = 1) -> None:
         """Count an answered request, or several that took as long: whole latency, and the model's part."""
-        self.buckets[bisect_left(BOUNDS_S, duration_s)] += requests
+        self.latency[bisect_left(FINE_BOUNDS_S, duration_s)] += requests
+        self.model[bisect_left(FINE_BOUNDS_S, model_s)] += requests
+        self.overhead[bisect_left(FINE_BOUNDS_S, duration_s - model_s)] += requests
         self.seconds += duration_s * requests
         self.model_seconds += model_s * requests
 
@@ -71,10 +91,42 @@ class InvocationCounter:
 
     def add(self, other: "InvocationCounter") -> None:
         """Add another process's numbers to these."""
-        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        self.latency = _sums(self.latency, other.latency)
+        self.model = _sums(self.model, other.model)
+        self.overhead = _sums(self.overhead, other.overhead)
         self.seconds += other.seconds
         self.model_seconds += other.model_seconds
         _add(self.errors, other.errors)
+
+    def since(self, before: "InvocationCounter") -> "InvocationCounter":
+        """What was counted after these numbers were those of `before`."""
+        errors = {key: number - before.errors.get(key, 0) for key, number in self.errors.items()}
+        return InvocationCounter(
+            _differences(self.latency, before.latency),
+            _differences(self.model, before.model),
+            _differences(self.overhead, before.overhead),
+            max(0.0, self.seconds - before.seconds),
+            max(0.0, self.model_seconds - before.model_seconds),
+            {key: number for key, number in errors.items() if number},
+        )
+
+    def numbers(self) -> list[Any]:
+        """These numbers as a list, fit for JSON."""
+        errors = [[*key, number] for key, number in self.errors.items()]
+        return [self.latency, self.model, self.overhead, self.seconds, self.model_seconds, errors]
+
+    @classmethod
+    def of_numbers(cls, numbers: list[Any]) -> "InvocationCounter":
+        """The counter that such a list was made of. Raises ValueError, TypeError: it is none."""
+        latency, model, overhead, seconds, model_seconds, errors = numbers
+        return cls(
+            _histogram(latency),
+            _histogram(model),
+            _histogram(overhead),
+            _seconds(seconds),
+            _seconds(model_seconds),
+            {(str(code), _whole(status_class)): _whole(number) for code, status_class, number in errors},
+        )
 
 
 @dataclass(slots=True)
@@ -115,12 +167,16 @@ class Gauges:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The numbers of one slot at one moment; `live` tells whether a process still stands behind them."""
+    """The numbers of one slot at one moment; `live` tells whether a process still stands behind them.
+
+    They grow as long as `born` is the same: by that counts are known which begin anew.
+    """
 
     slot: str
     counts: Counts
     gauges: Gauges
     live: bool
+    born: int = field(default=0, compare=False)
 
 
 class Registry:
@@ -139,9 +195,9 @@ class Registry:
         directory.mkdir(parents=True, exist_ok=True)
         self.slot = slot
         self._path = directory / f"{slot}.json"
-        self._counts = Counts()
+        self._counts, self._born = Counts(), time.time_ns()
         if self._path.exists() and (kept := _read(self._path)) is not None:
-            self._counts = kept.counts
+            self._counts, self._born = kept.counts, kept.born
         self._models = set(self._counts.load_seconds) | {model for model, _ in self._counts.evictions}
         self._gauges: Callable[[], Gauges] = Gauges
         self._counting = Lock()  # models load and leave on other threads than the event loop's
@@ -181,7 +237,7 @@ class Registry:
         counts = Counts()
         with self._counting:
             counts.add(self._counts.used())
-        return Snapshot(self.slot, counts, self._gauges(), live=True)
+        return Snapshot(self.slot, counts, self._gauges(), live=True, born=self._born)
 
     def flush(self) -> Snapshot:
         """Write the numbers to the slot's file, all or nothing, and return them; callable from any thread.
@@ -211,6 +267,14 @@ def read_all(directory: Path) -> list[Snapshot]:
     """What every slot wrote last, in the order of slots; a damaged file is skipped with a log line."""
     snapshots = (_read(path) for path in sorted(directory.glob("*.json")))
     return [snapshot for snapshot in snapshots if snapshot is not None]
+
+
+def _sums(mine: list[int], theirs: list[int]) -> list[int]:
+    return [one + other for one, other in zip(mine, theirs, strict=True)]
+
+
+def _differences(mine: list[int], before: list[int]) -> list[int]:
+    return [one - other for one, other in zip(mine, before, strict=True)]
 
 
 def _add(into: dict[_Key, _Number], other: dict[_Key, _Number]) -> None:
@@ -244,18 +308,10 @@ def _to_document(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "pid": os.getpid(),
-        "bounds_s": BOUNDS_S,
+        "born": snapshot.born,
+        "bounds_s": FINE_BOUNDS_S,
         "gauges": {gauge.name: getattr(gauges, gauge.name) for gauge in fields(gauges)},
-        "invocations": [
-            [
-                *pair,
-                counter.buckets,
-                counter.seconds,
-                counter.model_seconds,
-                [[*key, number] for key, number in counter.errors.items()],
-            ]
-            for pair, counter in counts.invocations.items()
-        ],
+        "invocations": [[*pair, *counter.numbers()] for pair, counter in counts.invocations.items()],
         "refusals": list(counts.refusals.items()),
         "loads": [[*key, number] for key, number in counts.loads.items()],
         "load_seconds": list(counts.load_seconds.items()),
@@ -274,11 +330,11 @@ def _read(path: Path) -> Snapshot | None:
 
 
 def _from_document(slot: str, document: dict[str, Any], fresh: bool) -> Snapshot:
-    if document["format"] != _FORMAT or tuple(document["bounds_s"]) != BOUNDS_S:
+    if document["format"] != _FORMAT or tuple(document["bounds_s"]) != FINE_BOUNDS_S:
         raise ValueError("written by another version")
     counts = Counts(
         invocations={
-            (str(endpoint), str(variant)): _to_counter(*numbers)
+            (str(endpoint), str(variant)): InvocationCounter.of_numbers(numbers)
             for endpoint, variant, *numbers in document["invocations"]
         },
         refusals={str(code): _whole(number) for code, number in document["refusals"]},
@@ -287,18 +343,14 @@ def _from_document(slot: str, document: dict[str, Any], fresh: bool) -> Snapshot
         evictions={(str(model), str(why)): _whole(number) for model, why, number in document["evictions"]},
     )
     gauges = Gauges(**{name: _whole(number) for name, number in document["gauges"].items()})
-    return Snapshot(slot, counts, gauges, live=fresh and psutil.pid_exists(_whole(document["pid"])))
+    live = fresh and psutil.pid_exists(_whole(document["pid"]))
+    return Snapshot(slot, counts, gauges, live, _whole(document["born"]))
 
 
-def _to_counter(buckets: list[Any], seconds: Any, model_seconds: Any, errors: list[Any]) -> InvocationCounter:
-    if len(buckets) != len(BOUNDS_S) + 1:
+def _histogram(buckets: list[Any]) -> list[int]:
+    if len(buckets) != len(FINE_BOUNDS_S) + 1:
         raise ValueError("not as many buckets as bounds")
-    return InvocationCounter(
-        [_whole(number) for number in buckets],
-        _seconds(seconds),
-        _seconds(model_seconds),
-        {(str(code), _whole(status_class)): _whole(number) for code, status_class, number in errors},
-    )
+    return [_whole(number) for number in buckets]
 
 
 def _whole(number: Any) -> int:

@@ -7,14 +7,17 @@ from time import monotonic
 from service.clock import Clock
 from service.errors import SagebirdError
 from service.log import Trouble, get_logger
+from service.observe.series import SeriesKeeping
 from service.processes.child import is_orphaned, stop_event
 from service.processes.desk import Desk
 from service.processes.leadership import Leadership
+from service.settings import Settings
 from service.store.store import Store
 
 _LOOK_S = 0.2
 _QUICK_LOOK_S = 0.02  # for a while after a change, when gateways have news of it
 _QUICK_FOR_S = 3.0
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,17 @@ class KeeperParts:
     store: Store
     looks: Sequence[Callable[[], object]]
     desk: Desk | None
+
+
+def series_look(settings: Settings, clock: Clock) -> Callable[[], None]:
+    """What writes down, each minute, what gateways have counted."""
+    return series_keeping(settings, clock).look
+
+
+def series_keeping(settings: Settings, clock: Clock) -> SeriesKeeping:
+    """What keeps a server's series."""
+    keep_s = settings.series_keep_days * _DAY_S
+    return SeriesKeeping(settings.data / "series.db", settings.data / "metrics", keep_s, clock.now)
 
 
 def run_keeper(build: Callable[[], KeeperParts], parent_pid: int) -> int:

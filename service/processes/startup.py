@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from service.clock import SystemClock
 from service.errors import NotInstalled, SagebirdError, StartupError
 from service.hosting.artifacts.debris import sweep
 from service.hosting.environments.beside import install_beside, listed_is_here
 from service.http.door import end_listening
 from service.log import get_logger
 from service.objects.resolver import Resolver
+from service.processes.keeper import series_keeping
 from service.settings import DEPLOYMENTS, Settings
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
@@ -93,6 +95,7 @@ def prepare_state(settings: Settings, declare: Callable[[Store], object]) -> Non
 
     The store is closed again: children open their own. Raises StartupError.
     """
+    series_keeping(settings, SystemClock()).catch_up()
     for file in (settings.data / "metrics").glob("*"):
         file.unlink()
     check_whole(settings.state)

@@ -1,6 +1,7 @@
 """The life of one gateway process: from its first model to its last answer, over parts that it is handed."""
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from service.http.server import Server
 from service.invoke.follow import Follower
 from service.invoke.round import Round
 from service.observe.counts import Registry
+from service.observe.failures import RecentFailures
 from service.observe.flushing import keep_flushed
 from service.settings import Settings
 from service.store.store import Store
@@ -62,11 +64,13 @@ async def _live(settings: Settings, place: Place, parent_pid: int, build: Callab
     speaks = speaker(settings, parts.gateway, parts.rounds)
     server = Server(parts.gateway, settings.drain_s, parts.begin_draining, speaks, place)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+    failures = RecentFailures(settings.data / "metrics", place.slot)
+    logging.getLogger().addHandler(failures)
     parts.host.compiler.pause()  # the processors are for what callers wait for
     await parts.follower.begin()
     tasks = [
         asyncio.create_task(parts.follower.run()),
-        asyncio.create_task(keep_flushed(parts.registry)),
+        asyncio.create_task(keep_flushed(parts.registry.flush, failures.write)),
         asyncio.create_task(keep_trimmed(connections=lambda: len(server.server_state.connections))),
         asyncio.create_task(server.leave_with(parent_pid)),
     ]

@@ -5,11 +5,13 @@ time of change when it was used last; beside each lies a file whose lock who mak
 """
 
 import fcntl
+import json
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +74,36 @@ def only_one(place: Path, tell: Tell | None = None) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentCard:
+    """One environment, for people: its Python, the packages asked for, and when it was used last."""
+
+    name: str
+    python: str
+    packages: tuple[str, ...]
+    used_s: float
+
+
+def environments_there(folder: Path) -> list[EnvironmentCard]:
+    """Those that are whole, the one that was used last first; one that is cleared meanwhile is left out.
+
+    Options and addresses that were asked for are not told: they may hold passwords.
+    """
+    found = []
+    for record in folder.glob(f"*/{RECORD}"):
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            told = json.loads(record.read_text(encoding="utf-8"))
+            asked = [line for text in told["asked"] for line in text.splitlines()] + list(told["packages"])
+            packages = tuple(dict.fromkeys(line.strip() for line in asked if _is_package(line)))
+            used_s = record.stat().st_mtime
+            found.append(EnvironmentCard(record.parent.name, str(told["python"]), packages, used_s))
+    return sorted(found, key=lambda card: card.used_s, reverse=True)
+
+
+def _is_package(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith(("-", "#")) and "://" not in line
 
 
 def clear_unused(folder: Path, keep_s: float) -> list[str]:

@@ -1,6 +1,7 @@
 """Environments that nobody needs are cleared, and no other: real folders and locks."""
 
 import fcntl
+import json
 import os
 import time
 from pathlib import Path
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from service.errors import ModelFailure
-from service.hosting.environments.keeping import RECORD, Clearing, clear_unused, hold, note_use, only_one
+from service.hosting.environments.keeping import (
+    RECORD,
+    Clearing,
+    clear_unused,
+    environments_there,
+    hold,
+    note_use,
+    only_one,
+)
 from tests.conftest import wait_until
 
 DAY_S = 86_400.0
@@ -36,6 +45,26 @@ def age(place: Path, days: float) -> None:
 
 def age_of(place: Path) -> float:
     return (time.time() - (place / RECORD).stat().st_mtime) / DAY_S
+
+
+def test_environments_are_told_with_what_was_asked_for_the_last_used_first(tmp_path: Path) -> None:
+    old, young = made(tmp_path, "old", 2), made(tmp_path, "young", 1)
+    (old / RECORD).write_text('{"python": "3.11.7", "asked": [], "packages": ["numpy<2"]}')
+    asked = "# ours\nflask\n\n--index-url https://me:secret@host\nx @ https://me:secret@host/x.whl\nflask\n"
+    told = {"python": "3.12.1", "asked": [asked], "packages": ["scikit-learn==1.5"]}
+    (young / RECORD).write_text(json.dumps(told))
+    age(old, 2)
+    age(young, 1)
+    made(tmp_path, "damaged", 1)  # {}
+    (tmp_path / "begun").mkdir()
+
+    found = environments_there(tmp_path)
+
+    assert [(card.name, card.python, card.packages) for card in found] == [
+        ("young", "3.12.1", ("flask", "scikit-learn==1.5")),
+        ("old", "3.11.7", ("numpy<2",)),
+    ]
+    assert environments_there(tmp_path / "nowhere") == []
 
 
 def test_what_nobody_used_for_so_long_is_cleared_and_nothing_else(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "hosting/engines/engine.py",
             "hosting/runtimes/remote.py",
         ),
+        "jinja2": ("faces/people/dashboard/render.py",),
         "joblib": ("hosting/runtimes/*",),
         "msgspec": ("domain/*",),
         "numpy": ("hosting/*", "media/*", "runner/*"),

@@ -30,7 +30,6 @@ from service.control.endpoints import (
     remove_endpoint,
     save_endpoint,
 )
-from service.control.ownership import EDITABLE
 from service.control.resources import OperationContext, Resources
 from service.control.versions import Versions
 from service.domain.endpoint import EndpointStatus, Fleet, Variant
@@ -38,7 +37,7 @@ from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
-from service.store.store import DEFAULT_ENDPOINT, NOTICES, Store
+from service.store.store import DEFAULT_ENDPOINT, EDITABLE_ENDPOINTS, NOTICES, Store
 
 DECLARED_CONFIGS = "declared_configs"
 """The fact that maps each declared endpoint to its configuration as it was declared last."""
@@ -218,7 +217,7 @@ def apply_declaration(declaration: Declaration, store: Store, context: Operation
     with store.change() as change:
         resources = Resources(change, context)
         before: Mapping[str, str] = change.fact(DECLARED_CONFIGS) or {}
-        lent = before.keys() & set(change.fact(EDITABLE) or ())
+        lent = before.keys() & set(change.fact(EDITABLE_ENDPOINTS) or ())
         configs: dict[str, str] = {}
         kept: set[tuple[Kind, str]] = set()
         for name, variants in declaration.endpoints.items():
@@ -233,7 +232,7 @@ def apply_declaration(declaration: Declaration, store: Store, context: Operation
                 if resource.declared and (kind, resource.name) not in kept:
                     changes += _withdraw(resources, resource)
         change.put_fact(DECLARED_CONFIGS, configs)
-        change.put_fact(EDITABLE, sorted(declaration.api_edits))
+        change.put_fact(EDITABLE_ENDPOINTS, sorted(declaration.api_edits))
         change.put_fact(NOTICES, list(declaration.notices))
         if change.fact(DEFAULT_ENDPOINT) != declaration.default_endpoint:
             change.put_fact(DEFAULT_ENDPOINT, declaration.default_endpoint)

@@ -5,9 +5,7 @@ from service.domain import sentences
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.errors import ValidationFault
-
-EDITABLE = "editable_endpoints"
-"""The fact that lists the declared endpoints which the API may change."""
+from service.store.store import EDITABLE_ENDPOINTS
 
 
 def check_editable(resources: Resources, resource: Resource) -> None:
@@ -17,5 +15,5 @@ def check_editable(resources: Resources, resource: Resource) -> None:
     """
     if not resource.declared:
         return
-    if resource.kind is not Kind.ENDPOINT or resource.name not in (resources.fact(EDITABLE) or ()):
+    if resource.kind is not Kind.ENDPOINT or resource.name not in (resources.fact(EDITABLE_ENDPOINTS) or ()):
         raise ValidationFault(sentences.declared_is_the_files(resource.kind.row.words, resource.name))

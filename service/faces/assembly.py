@@ -8,6 +8,8 @@ from service.faces.container.management import create_router
 from service.faces.container.strays import answer_strays
 from service.faces.front_door import Gateway
 from service.faces.identity import Identify
+from service.faces.people.dashboard.board import Board
+from service.faces.people.dashboard.routes import add_dashboard
 from service.faces.people.pages import create_pages
 from service.faces.users import users_by
 from service.http.asgi import App, made_when_called
@@ -20,6 +22,7 @@ from service.invoke.registered import RegisteredModels
 from service.invoke.round import Round
 from service.observe.counts import Registry
 from service.observe.exposition import CONTENT_TYPE, render
+from service.observe.series import VariantSeries
 from service.settings import Settings
 
 
@@ -73,13 +76,17 @@ def server_door(
         return render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE
 
     def pages() -> App:
+        measured = settings.data / "metrics"
+        series = VariantSeries(settings.data / "series.db", measured)
+        board = Board(catalogue, series, measured, settings.data / "environments")
         found = create_pages(catalogue, follower.pending, follower.problems, metrics)
         problems, limit = follower.default_problems, settings.max_body_bytes
         found.include_router(create_router(registered, predictor.answer, rounds, problems, limit))
+        add_dashboard(found, catalogue, board, lambda: door.draining)
         answer_strays(found)
         return behind_proxies(found)
 
-    return Gateway(
+    door = Gateway(
         runtime,
         invocations,
         control,
@@ -90,6 +97,7 @@ def server_door(
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
     )
+    return door
 
 
 def _always(caller: Caller) -> Identify:

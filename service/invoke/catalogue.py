@@ -11,9 +11,10 @@ from service.errors import ModelFault
 from service.hosting.artifacts.examples import example_call, example_calls
 from service.hosting.host import Call, Column, Host, Interface
 from service.invoke.directory import Directory
+from service.invoke.job_cards import JobCard, job_cards
 from service.media.types import CSV, JSON, TEXT
 from service.store.members import GatewayReport, ModelReport
-from service.store.store import NOTICES, Store
+from service.store.store import EDITABLE_ENDPOINTS, NOTICES, Store
 
 _MOST_INVENTED = 1000
 _ANY_TEXT = "Any text will do."
@@ -154,6 +155,20 @@ class Catalogue:
     def notices(self) -> list[str]:
         """What people should know beside that: the endpoints file is refused, or there is none."""
         return list(self._store.fact(NOTICES) or ())
+
+    def jobs(self, most: int) -> list[JobCard]:
+        """The transform jobs that were made last."""
+        return job_cards(self._store, most)
+
+    def revision(self) -> int:
+        """That of the directory."""
+        return self._directory().revision
+
+    def editable(self) -> frozenset[str]:
+        """The endpoints whose weights the API may change: those that no file declares, or that it lends."""
+        lent = self._store.fact(EDITABLE_ENDPOINTS) or ()
+        made = (name for name, endpoint in self._directory().endpoints.items() if not endpoint.heals)
+        return frozenset([*lent, *made])
 
     def models(self) -> list[ModelCard]:
         """Every model of the models folder, and every other that a gateway holds or failed to load."""

@@ -30,6 +30,9 @@ from service.store.tasks import JobTasks, TaskQueue
 DEFAULT_ENDPOINT = "default_endpoint"
 """The fact that names the endpoint of plain /invocations."""
 
+EDITABLE_ENDPOINTS = "editable_endpoints"
+"""The fact that lists the declared endpoints which the API may change."""
+
 NOTICES = "notices"
 """The fact that lists, as sentences, what whoever looks after the server should know of what it declares."""
 

@@ -1,0 +1,180 @@
+"""What the dashboard shows at this moment, as values for its templates. No HTML and no HTTP in here."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Final, Protocol
+
+from service.faces.people.dashboard.figures import HOUR_S, Hour, HourSums, Rates
+from service.faces.people.pages import Served
+from service.hosting.environments.keeping import EnvironmentCard, environments_there
+from service.invoke.catalogue import EndpointCard, ModelCard, VariantCard
+from service.invoke.job_cards import JobCard
+from service.observe.failures import FailedRequest, read_failures
+from service.observe.series import Datapoints, VariantSeries
+
+MOST_CARDS: Final = 50
+"""How many endpoints have cards: each is drawn anew every second."""
+
+_MOST_JOBS: Final = 10
+_SLOW_S: Final = 3.0
+
+
+class Surveyed(Served, Protocol):
+    """What is served, and more of what can be seen of it. All of these may block."""
+
+    def jobs(self, most: int) -> list[JobCard]:
+        """The transform jobs that were made last."""
+        ...
+
+    def editable(self) -> frozenset[str]:
+        """The endpoints whose weights may be changed here."""
+        ...
+
+    def revision(self) -> int:
+        """Another number once endpoints are others."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VariantLine:
+    """One variant, with what happened to it: requests per second now, None unknown, and the last hour."""
+
+    card: VariantCard
+    rate: float | None
+    hour: HourSums
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPanel:
+    """One endpoint, with what happened to it."""
+
+    card: EndpointCard
+    editable: bool
+    variants: tuple[VariantLine, ...]
+    curves: dict[str, dict[str, list[float | None]]]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Those of the variants that serve."""
+        return {line.card.name: line.card.weight for line in self.variants if not line.card.pending}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """All of it; `minutes` are those of the curves."""
+
+    notices: tuple[str, ...]
+    panels: tuple[EndpointPanel, ...]
+    more: bool
+    models: tuple[ModelCard, ...]
+    jobs: tuple[JobCard, ...]
+    environments: tuple[EnvironmentCard, ...]
+    failures: tuple[FailedRequest, ...]
+    gateways: int
+    in_flight: int
+    held_bytes: int
+    budget_bytes: int
+    rate: float | None
+    hour: HourSums
+    minutes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slow:
+    """What changes seldom, or costs files and SQL."""
+
+    revision: int
+    until_s: float
+    notices: list[str]
+    cards: list[EndpointCard]
+    editable: frozenset[str]
+    models: list[ModelCard]
+    jobs: list[JobCard]
+    environments: list[EnvironmentCard]
+
+
+class Board:
+    """Looks at everything; any thread may ask, one at a time gets an answer."""
+
+    def __init__(
+        self,
+        surveyed: Surveyed,
+        series: VariantSeries,
+        metrics: Path,
+        environments: Path,
+        now_s: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._surveyed = surveyed
+        self._series = series
+        self._metrics = metrics
+        self._environments = environments
+        self._now_s = now_s
+        self._monotonic = monotonic
+        self._rates = Rates()
+        self._hour = Hour()
+        self._known: Datapoints | None = None
+        self._slow: _Slow | None = None
+        self._looking = Lock()
+
+    def look(self) -> Picture:
+        """Everything as it is now. Blocks. Raises Unavailable, OSError, sqlite3.Error."""
+        with self._looking:
+            now_s, at_s = self._now_s(), self._monotonic()
+            slow = self._slow = self._look_slowly(at_s)
+            datapoints = self._known = self._series.read(now_s - HOUR_S, now_s, known=self._known)
+            return self._picture(slow, datapoints, now_s, at_s)
+
+    def _look_slowly(self, at_s: float) -> _Slow:
+        seen, known = self._surveyed, self._slow
+        revision = seen.revision()
+        if known is not None and known.revision == revision and at_s < known.until_s:
+            return known
+        cards = sorted(seen.endpoints(MOST_CARDS + 1), key=lambda card: not card.default)
+        return _Slow(
+            revision,
+            at_s + _SLOW_S,
+            seen.notices(),
+            cards,
+            seen.editable(),
+            seen.models(),
+            seen.jobs(_MOST_JOBS),
+            environments_there(self._environments),
+        )
+
+    def _picture(self, slow: _Slow, datapoints: Datapoints, now_s: float, at_s: float) -> Picture:
+        rates, hour = self._rates.of(datapoints.slots, at_s), self._hour
+        hour.take(datapoints, now_s)
+        live = [slot.gauges for slot in datapoints.slots if slot.live]
+
+        def line(endpoint: str, variant: VariantCard) -> VariantLine:
+            pair = (endpoint, variant.name)
+            return VariantLine(variant, rates.get(pair, 0.0) if rates else None, hour.sums(pair))
+
+        def panel(card: EndpointCard) -> EndpointPanel:
+            return EndpointPanel(
+                card,
+                card.name in slow.editable,
+                tuple(line(card.name, variant) for variant in card.variants),
+                {variant.name: hour.curves((card.name, variant.name)) for variant in card.variants},
+            )
+
+        return Picture(
+            tuple(slow.notices),
+            tuple(panel(card) for card in slow.cards[:MOST_CARDS]),
+            len(slow.cards) > MOST_CARDS,
+            tuple(slow.models),
+            tuple(slow.jobs),
+            tuple(slow.environments),
+            tuple(read_failures(self._metrics)),
+            len(live),
+            sum(each.in_flight for each in live),
+            sum(each.cache_bytes for each in live),
+            sum(each.cache_budget_bytes for each in live),
+            sum(rates.values()) if rates else None,
+            hour.sums(),
+            tuple(hour.minutes()),
+        )

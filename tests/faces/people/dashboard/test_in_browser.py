@@ -1,0 +1,172 @@
+"""The dashboard in a real Chromium: true numbers, a slider that shifts traffic, a form that predicts."""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunningServer, wait_until
+from tests.faces.attacker import find_chromium
+from tests.harness import web
+from tests.harness.axe import find_axe
+from tests.harness.browser import Browser
+
+_CHROMIUM, _AXE = find_chromium(), find_axe()
+pytestmark = pytest.mark.skipif(_CHROMIUM is None, reason="needs Chromium")
+
+_ROW = "5.1,3.5,1.4,0.2"
+_DRAWN = (
+    "document.querySelectorAll('[data-plot] canvas').length === 6 && "
+    "document.getElementById('live').dataset.state === 'live'"
+)
+_IRIS = "document.querySelector('[data-endpoint=iris]')"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert _CHROMIUM is not None
+    with Browser(_CHROMIUM) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, server: RunningServer) -> Iterator[Browser]:
+    """The page, open and drawn; whatever it complained of fails the test."""
+    browser.complaints.clear()
+    browser.show(1280)
+    browser.open(f"{server.url}/dashboard")
+    browser.wait(_DRAWN)
+    yield browser
+    assert browser.complaints == []
+
+
+def _status(server: RunningServer) -> dict[str, Any]:
+    document: dict[str, Any] = web.get(f"{server.url}/status", timeout=60).json()
+    return document
+
+
+def _shares(server: RunningServer) -> dict[str, float]:
+    (iris,) = [card for card in _status(server)["endpoints"] if card["name"] == "iris"]
+    return {variant["name"]: variant["share"] for variant in iris["variants"]}
+
+
+def test_every_card_shows_true_numbers(page: Browser, server: RunningServer) -> None:
+    for _ in range(10):
+        server.invoke("iris", _ROW, content_type="text/csv", X_Amzn_SageMaker_Target_Variant="forest")
+    status = _status(server)
+    rows = page.run(
+        "Object.fromEntries([...document.querySelectorAll('article')].map((card) => [card.dataset.endpoint, "
+        "[...card.querySelectorAll('tbody tr')].map("
+        "(row) => [...row.cells].map((cell) => cell.textContent.trim()))]))"
+    )
+    assert rows.keys() == {card["name"] for card in status["endpoints"]}
+    for card in status["endpoints"]:
+        shown = [(name, model, share) for name, model, share, *_ in rows[card["name"]]]
+        assert shown == [(v["name"], v["model"], f"{100 * v['share']:.3g} %") for v in card["variants"]]
+    page.wait(f"{_IRIS}.querySelectorAll('tbody tr')[1].cells[4].textContent === '10'")
+    models = page.run(
+        "[...document.querySelectorAll('[data-part=models] tbody tr')].map((row) => "
+        "[row.cells[0].textContent.trim(), row.cells[1].textContent.trim()])"
+    )
+    assert models == [[model["name"], model["state"]] for model in status["models"]]
+
+
+def test_a_slider_says_what_it_would_do_and_then_shifts_traffic(page: Browser, server: RunningServer) -> None:
+    page.run(f"{_IRIS}.querySelector('.shift').open = true")
+    page.run(f"{_IRIS}.querySelectorAll('input[type=range]')[1].focus()")
+    page.press("ArrowRight", 39, times=5)
+    page.wait(f"{_IRIS}.querySelector('.preview').textContent.includes('forest from 10 % to 15 %')")
+    assert _shares(server) == {"logistic": 0.9, "forest": 0.1}  # nothing happens before somebody says so
+    page.press("End", 35)
+    page.wait(f"{_IRIS}.querySelector('.preview').textContent.includes('forest from 10 % to 100 %')")
+    page.run(f"{_IRIS}.querySelector('.weights button.main').click()")
+    page.wait(f"{_IRIS}.querySelector('.told').textContent === 'Shifted.'")
+    wait_until(lambda: _shares(server) == {"logistic": 0.0, "forest": 1.0}, 60)
+
+    def all_by_forest() -> bool:
+        answers = [server.invoke("iris", _ROW, content_type="text/csv") for _ in range(20)]
+        return {each.headers["x-amzn-invoked-production-variant"] for each in answers} == {"forest"}
+
+    wait_until(all_by_forest, 60)
+    page.wait(f"{_IRIS}.querySelectorAll('tbody tr')[1].cells[2].textContent === '100 %'")
+
+
+def test_a_shift_that_is_refused_says_why(page: Browser, server: RunningServer) -> None:
+    page.run(
+        f"{_IRIS}.querySelector('.shift').open = true; const form = {_IRIS}.querySelector('.weights'); "
+        "form.dataset.endpoint = 'gone'; form.querySelector('input[type=range]').dispatchEvent("
+        "new Event('input', {bubbles: true})); form.querySelector('button.main').click()"
+    )
+    page.wait(f"{_IRIS}.querySelector('.told.bad')?.textContent.includes('Could not find endpoint')")
+    page.complaints[:] = [
+        each for each in page.complaints if "400" not in each
+    ]  # the browser tells of it, too
+
+
+def test_the_form_predicts_and_its_commands_do_the_same(page: Browser, server: RunningServer) -> None:
+    page.run(f"{_IRIS}.querySelector('.try').open = true")
+    page.wait(f"{_IRIS}.querySelector('form.ask')?.querySelector('pre code').textContent.length > 0")
+    page.run(f"{_IRIS}.querySelector('.ask .main').click()")
+    page.wait(f"{_IRIS}.querySelector('.answer pre')?.textContent === '[0]'")
+    told = page.run(f"{_IRIS}.querySelector('.answer p').textContent")
+    assert told.startswith(("by forest · in ", "by logistic · in "))
+    command = page.run(f"{_IRIS}.querySelector('.code pre code').textContent")
+    words = shlex.split(command.replace("\\\n", ""))
+    done = subprocess.run(
+        [words[0], "--silent", "--max-time", "60", *words[1:]], capture_output=True, check=True
+    )
+    assert done.stdout == b"[0]"
+    page.run(f"{_IRIS}.querySelectorAll('[role=tab]')[1].click()")
+    script = page.run(f"{_IRIS}.querySelector('.code pre code').textContent")
+    compile(script, "shown", "exec")
+    assert '"iris"' in script
+    assert _ROW in script
+    page.run(f"{_IRIS}.querySelector('[data-field]').value = 'no number'")
+    page.run(f"{_IRIS}.querySelector('.ask .main').click()")
+    page.wait(f"{_IRIS}.querySelector('.answer pre.bad')")
+    assert page.run(f"{_IRIS}.querySelector('.answer').dataset.status") == "424"
+    page.complaints[:] = [each for each in page.complaints if "424" not in each]
+    page.wait("document.querySelector('[data-part=failures]').textContent.includes('ModelError')")
+
+
+def test_words_are_choices(page: Browser) -> None:
+    birds = "document.querySelector('[data-endpoint=bird-strike]')"
+    page.run(f"{birds}.querySelector('.try').open = true")
+    page.wait(f"{birds}.querySelector('[data-field=wildlife_size]')?.tagName === 'SELECT'")
+    page.run(f"{birds}.querySelector('.ask .main').click()")
+    page.wait(f"{birds}.querySelector('.answer')?.dataset.status === '200'")
+
+
+@pytest.mark.skipif(_AXE is None, reason="needs axe-core (TEST_AXE names the folder where npm put it)")
+@pytest.mark.parametrize(("width", "dark"), [(360, False), (1280, True)])
+def test_nothing_keeps_people_out(page: Browser, width: int, dark: bool) -> None:
+    assert _AXE is not None
+    page.show(width, dark=dark)
+    page.run("for (const each of document.querySelectorAll('details')) each.open = true")
+    page.wait("document.querySelectorAll('form.ask').length === 3")
+    page.run(_AXE.read_text(encoding="utf-8") + "; true")
+    found = page.run(
+        "axe.run(document, {resultTypes: ['violations']}).then((all) => JSON.stringify(all.violations))"
+    )
+    faults = [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"]])
+        for fault in json.loads(found)
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert faults == []
+
+
+def test_it_fits_a_narrow_window(page: Browser, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("TEST_PICTURES", tmp_path))
+    for width in (360, 1280):
+        page.show(width)
+        page.run("for (const each of document.querySelectorAll('details')) each.open = true")
+        page.wait("document.querySelectorAll('form.ask').length === 3")
+        assert page.run("document.documentElement.scrollWidth") <= width
+        page.picture(folder / f"dashboard-{width}.png")
+        assert (folder / f"dashboard-{width}.png").stat().st_size > 10_000

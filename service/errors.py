@@ -12,6 +12,7 @@
     │   ├── AccessDenied            a host or a web page that may not ask this
     │   ├── NotPermitted            a call of IAM or STS that is not served
     │   ├── NothingThere            what a call of another service is about is not here
+    │   ├── BucketFault             what clients of S3 are told, by one of S3's own codes
     │   └── UnsupportedEncoding     the body is compressed in a way that is not read
     ├── ModelFault                  what a container answers instead of a prediction; carries its status
     │   ├── BadPayload              400: the body is not what its Content-Type says, or the model refuses it
@@ -49,7 +50,7 @@ No HTTP in here: a status on a ModelFault is the container's own, reported by AW
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 REQUEST_ID: Final = "{request id}"
 """Stands in a message for the id of the request, which only the edge knows."""
@@ -58,7 +59,7 @@ REQUEST_ID: Final = "{request id}"
 class SagebirdError(Exception):
     """Root of the tree: `code` is the AWS error code, `members` the extra members of its AWS error shape."""
 
-    code: ClassVar[str] = "InternalFailure"
+    code: str = "InternalFailure"
 
     def __init__(self, message: str, **members: Any) -> None:
         super().__init__(message)
@@ -129,6 +130,14 @@ class NothingThere(CallerError):
     """What a call is about is not here, in the words of a service that is not served."""
 
     code = "ResourceNotFoundException"
+
+
+class BucketFault(CallerError):
+    """What a client of S3 is told: `code` is one of S3's own, `members` stand beside the message."""
+
+    def __init__(self, code: str, message: str, **members: str) -> None:
+        super().__init__(message, **members)
+        self.code = code
 
 
 class UnsupportedEncoding(CallerError):

@@ -27,7 +27,8 @@ _ITEM, _KEY, _VALUE = "member", "key", "value"
 class Member:
     """One member of a structure, or the item, key or value of a list or map.
 
-    `location` is None for the body, else uri, querystring, header, headers or statusCode.
+    `location` is None for the body, else uri, querystring, header, headers or statusCode. In XML it may be an
+    `attribute` of what holds it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Member:
     location: str | None
     wire_name: str
     timestamp_format: str | None
+    attribute: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +44,7 @@ class Shape:
     """One shape of the model; compared and hashed by identity, for shapes may hold themselves.
 
     `minimum` and `maximum` bound a length (string, blob, list, map) or a number. `payload` names the member
-    that is the whole body.
+    that is the whole body. In XML nothing is around the items of a `flattened` list.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Shape:
     sensitive: bool = False
     union: bool = False
     event_stream: bool = False
+    flattened: bool = False
 
     @property
     def item(self) -> Member:
@@ -242,6 +245,7 @@ class _ShapeTable:
             location=reference.get("location"),
             wire_name=reference.get("locationName", name),
             timestamp_format=reference.get("timestampFormat", raw.get("timestampFormat")),
+            attribute=reference.get("xmlAttribute", False),
         )
 
 
@@ -259,6 +263,7 @@ def _shape(name: str, raw: Mapping[str, Any], members: Mapping[str, Member]) -> 
         sensitive=raw.get("sensitive", False),
         union=raw.get("union", False),
         event_stream=raw.get("eventstream", False),
+        flattened=raw.get("flattened", False),
     )
 
 

@@ -1,13 +1,40 @@
-"""REST-XML, and S3's kind of it. Faults alone, for no service that speaks it is served."""
+"""REST-XML, and S3's kind of it: faults. The rest of S3 is in s3.py; no other such service is served."""
 
-from xml.sax.saxutils import escape
+from types import MappingProxyType
+from typing import Final
 
 from service.errors import UnknownOperation
 from service.http.reply import Asked, Reply
 from service.wire.faults import fault_status, known_error
 from service.wire.protocols.query import QueryCall, word_fault
+from service.wire.xml_tree import escaped
 
 _XML = (b"Content-Type", b"application/xml")
+
+# Errors by the names that S3 has for them.
+_CODES: Final = MappingProxyType(
+    {"InternalFailure": "InternalError", "AccessDeniedException": "AccessDenied"}
+)
+
+# Source: S3 API reference, "Error responses"; all others are 400.
+_STATUSES: Final = MappingProxyType(
+    {
+        **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "NoSuchUpload", "NoSuchVersion", "NoSuchTagSet"), 404),
+        **dict.fromkeys(("NoSuchBucketPolicy", "NoSuchCORSConfiguration", "NoSuchWebsiteConfiguration"), 404),
+        **dict.fromkeys(("NoSuchLifecycleConfiguration", "NoSuchPublicAccessBlockConfiguration"), 404),
+        **dict.fromkeys(("ReplicationConfigurationNotFoundError", "OwnershipControlsNotFoundError"), 404),
+        "ServerSideEncryptionConfigurationNotFoundError": 404,
+        "ObjectLockConfigurationNotFoundError": 404,
+        "AccessDenied": 403,
+        "MethodNotAllowed": 405,
+        **dict.fromkeys(("BucketNotEmpty", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"), 409),
+        "PreconditionFailed": 412,
+        **dict.fromkeys(("InvalidRange", "InvalidPartNumber"), 416),
+        "InternalError": 500,
+        "NotImplemented": 501,
+        **dict.fromkeys(("SlowDown", "ServiceUnavailable"), 503),
+    }
+)
 
 
 class RestXmlFaults:
@@ -29,16 +56,18 @@ class S3Faults:
     def write_fault(self, error: BaseException, asked: Asked) -> Reply:
         """S3's own kind of document; nobody repeats what is not implemented. Source: S3's error codes."""
         known = known_error(error, asked.request_id)
-        code, status = known.code, fault_status(known, known.code)
-        if isinstance(known, UnknownOperation):
-            code, status = "NotImplemented", 501
-        identifier = escape(asked.request_id)
-        document = (
-            '<?xml version="1.0" encoding="UTF-8"?>\n'
-            f"<Error><Code>{code}</Code><Message>{_text(known.message)}</Message>"
-            f"<Resource>{_text(self._path)}</Resource>"
-            f"<RequestId>{identifier}</RequestId><HostId>{identifier}</HostId></Error>"
-        )
+        code = "NotImplemented" if isinstance(known, UnknownOperation) else _CODES.get(known.code, known.code)
+        status = _STATUSES.get(code) or fault_status(known, known.code)
+        members = {
+            "Code": code,
+            "Message": known.message,
+            **known.members,
+            "Resource": self._path,
+            "RequestId": asked.request_id,
+            "HostId": asked.request_id,
+        }
+        inside = "".join(f"<{name}>{_text(str(value))}</{name}>" for name, value in members.items())
+        document = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inside}</Error>'
         names = (b"x-amz-request-id", b"x-amz-id-2")
         return Reply(
             status, [_XML, *((name, asked.request_id.encode("ascii")) for name in names)], document.encode()
@@ -46,4 +75,4 @@ class S3Faults:
 
 
 def _text(value: str) -> str:
-    return escape("".join(letter if letter.isprintable() else "?" for letter in value))
+    return escaped("".join(letter if letter.isprintable() else "?" for letter in value))

@@ -216,6 +216,11 @@ class Settings(BaseSettings):
         description="Days without a model in it after which an environment is removed; one that a model is "
         "loaded in never is.",
     )
+    s3: Literal["on", "off"] = Field(
+        "on",
+        description="Whether S3's clients may read and write buckets, the folders below `data/s3`: whoever "
+        "reaches the port may then put models there, and models are code.",
+    )
     model_buckets: Names = Field(
         ("*",),
         description="Buckets that models may come from, comma-separated, `*` for anything: whoever may write "
@@ -314,6 +319,11 @@ class Settings(BaseSettings):
     def buckets(self) -> Path:
         """Where s3://NAME/ is the folder NAME."""
         return buckets_in(self.data)
+
+    @property
+    def bucket_details(self) -> Path:
+        """What S3's clients said of buckets and objects beside their bytes."""
+        return self.data / "s3-details"
 
     @property
     def state(self) -> Path | str:

@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final
 
@@ -16,6 +16,7 @@ from service.objects.objects import ABSENT, Sink, numbered
 PART: Final = ".sagebird-part"
 """How the names of unfinished files end."""
 
+_MOST_BEGINNING_BYTES: Final = 60  # of a name that is seen in the temporary one
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # a file system without hard links
 
@@ -143,7 +144,8 @@ def _take(name: str, folder: int) -> bool:
 
 def _create_locked(folder: int, spot: Spot) -> tuple[str, int]:
     while True:
-        temporary = f".{spot.name[:60]}.{secrets.token_hex(6)}{PART}"
+        beginning = os.fsdecode(os.fsencode(spot.name)[:_MOST_BEGINNING_BYTES])
+        temporary = f".{beginning}.{secrets.token_hex(6)}{PART}"
         descriptor = os.open(temporary, _NEW, 0o644 if spot.links else 0o600, dir_fd=folder)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
@@ -165,9 +167,19 @@ def sync_folder(spot: Spot) -> None:
 def remove_abandoned(spot: Spot) -> None:
     """Remove what killed processes left unfinished below a folder; what is being written is locked."""
     for folder, _, entries in folders_below(spot, lambda error: None):
-        for entry in entries:
-            if entry.name.startswith(".") and entry.name.endswith(PART):
-                _remove_if_abandoned(folder, entry.name)
+        _remove_those_abandoned(folder, entries)
+
+
+def remove_abandoned_in(spot: Spot) -> None:
+    """The same for what is in the folder itself. Raises OSError where it cannot be read."""
+    with spot.folder() as folder, os.scandir(folder) as entries:
+        _remove_those_abandoned(folder, entries)
+
+
+def _remove_those_abandoned(folder: int, entries: Iterable["os.DirEntry[str]"]) -> None:
+    for entry in entries:
+        if entry.name.startswith(".") and entry.name.endswith(PART):
+            _remove_if_abandoned(folder, entry.name)
 
 
 def remove_unfinished(spot: Spot, version: str) -> None:
@@ -217,14 +229,14 @@ class _File:
             return
         try:
             self._file.flush()
-            _set_apart(self._file.fileno())
+            set_apart(self._file.fileno())
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _cannot_write(self._target, error) from error
         self._finished = True
 
 
-def _set_apart(descriptor: int) -> None:
+def set_apart(descriptor: int) -> None:
     """Have a file changed at a nanosecond of its own: a kernel's clock may tell two quick writes the same."""
     now_ns = time.time_ns()
     with suppress(OSError):  # some mounted file systems let nobody set times

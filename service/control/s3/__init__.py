@@ -1,0 +1,1 @@
+"""The operations of S3, each a function of its members."""

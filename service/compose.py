@@ -23,7 +23,13 @@ from service.invoke.round import Round
 from service.observe.counts import Gauges, Registry
 from service.processes.child import reopen
 from service.processes.container import container_declaration
-from service.processes.control_plane import ControlPlane, context_of, drop_orders, load_control_plane
+from service.processes.control_plane import (
+    ControlPlane,
+    clear_buckets,
+    context_of,
+    drop_orders,
+    load_control_plane,
+)
 from service.processes.events import ModelEvents
 from service.processes.family import Lives, Shared, run_family
 from service.processes.gateway import GatewayParts, run_gateway
@@ -69,6 +75,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     install_listed(settings)
     with only_one(settings.data), listen(settings.host, settings.port) as listener:
         prepare_state(settings, lambda store: build_declared_file(settings, store).begin())
+        clear_buckets(settings)
         announce(address(listener))
         with say_where(settings, address(listener)):
             return _run(settings, listener, load_control_plane())
@@ -202,9 +209,9 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
         door = container_door(settings, context.caller, predictor, rounds, registered, follower)
     else:
         catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
-        face = control.face(settings, store, hands_in=True)
+        face, s3 = control.face(settings, store, hands_in=True), control.s3_face(settings)
         door = server_door(
-            settings, context.caller, predictor, rounds, registered, follower, catalogue, registry, face
+            settings, context.caller, predictor, rounds, registered, follower, catalogue, registry, face, s3
         )
     return GatewayParts(store, registry, host, follower, door, rounds)
 

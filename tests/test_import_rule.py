@@ -75,7 +75,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "jinja2": ("faces/people/dashboard/render.py",),
         "joblib": ("hosting/runtimes/*",),
         "msgspec": ("domain/*",),
-        "numpy": ("hosting/*", "media/*", "runner/*"),
+        "numpy": ("hosting/*", "media/*", "objects/buckets/crc.py", "runner/*"),
         "orjson": (
             "wire/*",
             "store/*",

@@ -23,9 +23,9 @@ def service_not_served(operation: str, service: str) -> str:
 
 
 def s3_not_served(request: str) -> str:
-    """Ours; `request` is its method and path."""
+    """Ours; `request` is an operation's name, or method and path."""
     return (
-        f"sagebird does not serve S3 yet ({request}). A bucket is a folder here: s3://bucket/key is the file "
+        f"sagebird does not serve {request} of S3. A bucket is a folder here: s3://bucket/key is the file "
         "s3/bucket/key below the server's data folder (data/s3/bucket/key by default): write and read that. "
         "To have another S3 asked, set AWS_ENDPOINT_URL_SAGEMAKER and AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME "
         "instead of AWS_ENDPOINT_URL."

@@ -66,8 +66,9 @@ def server_door(
     catalogue: Catalogue,
     registry: Registry,
     control: App,
+    s3: App | None,
 ) -> Gateway:
-    """Every face, with `control` as the one for `POST /`; every request is `caller`'s."""
+    """Every face, `control` for `POST /` and `s3` for buckets among them; every request is `caller`'s."""
     user_of = users_by(settings.user_header)
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes, user_of)
     runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, user_of)
@@ -96,6 +97,7 @@ def server_door(
         settings.max_body_bytes,
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
+        s3=s3,
     )
     return door
 

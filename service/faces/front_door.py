@@ -46,11 +46,13 @@ class Gateway:
         prepare_endpoint: Callable[[str, Caller, Headers], Answering] | None = None,
         prepare_default: _PreparingFor | None = None,
         epoch: Epoch | None = None,
+        s3: App | None = None,
     ) -> None:
-        """Take the four faces, and who says which requests may reach them, and whose they are.
+        """Take the faces, and who says which requests may reach them, and whose they are.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
-        `pages` the rest, other methods of the first two included. `max_body_bytes` is for compressed bodies
+        `pages` the rest, other methods of the first two included; `s3` has what is signed for S3, whatever
+        its path, and its bodies as they come. `max_body_bytes` is for compressed bodies
         as they come; each face has a limit of its own for what it reads. `prepare_endpoint`, which takes the
         endpoint's name first, and `prepare_default` are the hot ways into the first two. What was found out
         of a head is good for one `epoch`.
@@ -69,6 +71,7 @@ class Gateway:
         self._runtime = runtime
         self._invocations = invocations
         self._control = control
+        self._s3 = s3
         self._pages = for_browsers(pages)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -93,8 +96,10 @@ class Gateway:
         method, path, headers = scope["method"], scope["path"], scope["headers"]
         asked = read_asked(headers)
         self._guard.check_host(headers)
-        elsewhere = stranger(scope, self._new_id)
+        elsewhere = stranger(scope, self._new_id, self._s3)
         if elsewhere is not None:
+            if elsewhere is self._s3:
+                self._guard.check_signed(method, path, asked)
             return Passage(self._identify(headers), elsewhere)
         origin = self._guard.check(method, path, asked)
         caller, face = self._identify(headers), self._face(method, path)

@@ -53,6 +53,7 @@ class CallerHeaders(NamedTuple):
     preflight: bytes | None  # the method that a page asks leave for
     wanted: bytes  # the headers that it asks leave for
     private: bool  # it asks to reach from a public network into a private one
+    is_signed: bool = False  # it has an Authorization header
 
 
 class Guard:
@@ -101,6 +102,16 @@ class Guard:
         if method == "POST" and _is_form(asked.content_type) and _changes(path, asked):
             raise AccessDenied(_form(asked.content_type or b""))
         return None
+
+    def check_signed(self, method: str, path: str, asked: CallerHeaders) -> None:
+        """The same for what is signed for a service that no page may call, whatever its path looks like.
+
+        Raises:
+            AccessDenied: this may not be asked from there.
+        """
+        if asked.is_signed:  # no form can send that, so that its type says nothing
+            asked = asked._replace(content_type=None)
+        self.check(method, f"/{path}", asked)
 
     def _check_foreign(self, method: str, path: str, asked: CallerHeaders, predicts: bool) -> str | None:
         if asked.origin is None:
@@ -160,6 +171,7 @@ def read_asked(headers: Headers) -> CallerHeaders:
         get(b"access-control-request-method"),
         get(b"access-control-request-headers", b""),
         get(b"access-control-request-private-network") == b"true",
+        get(b"authorization") is not None,
     )
 
 

@@ -154,7 +154,9 @@ def call_of_stranger(method: str, path: str, headers: Headers, query_string: byt
     sibling = _sibling(path)
     if service == _SAGEMAKER:
         service = sibling
-    if service is None or (sibling is None and _is_our_path(method, path)):
+    if service is None or (
+        sibling is None and _is_our_path(method, path) and not _asks_s3(service, query_string)
+    ):
         return None
     row = _row(service, [REST_JSON, REST_XML, S3])
     return ServiceCall(row, service, f"{method} {path}"[:_MOST_CHARS], _rest_protocol(row, headers))
@@ -178,6 +180,11 @@ def _sibling(path: str) -> str | None:
 def _is_our_path(method: str, path: str) -> bool:
     """Whether a path is one that this server has a use for, whoever's signature is on the request."""
     return method == "POST" and (path in ("/", "/invocations") or path.endswith(ACTIONS))
+
+
+def _asks_s3(service: str, query_string: bytes) -> bool:
+    """Whether it is for S3 though its path is one of ours, at which no other client sends a query."""
+    return service == S3 and query_string != b""
 
 
 def _signed_for_other(headers: Mapping[bytes, bytes]) -> str | None:

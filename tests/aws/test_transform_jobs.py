@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, WaiterError
 
-from tests.conftest import RunningServer, StartServer, copy_sample, wait_until
+from tests.conftest import ROOT, RunningServer, StartServer, copy_sample, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/anyone"
 _KEYS = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "y"}
@@ -67,6 +67,32 @@ def request(name: str, **more: Any) -> dict[str, Any]:
         "DataProcessing": {"InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"},
         **more,
     }
+
+
+def test_what_is_put_by_s3_is_transformed_and_what_comes_of_it_is_got_from_there(
+    server: RunningServer, client: Any
+) -> None:
+    s3 = boto3.client("s3", endpoint_url=server.url, **_KEYS)
+    s3.create_bucket(Bucket="by-s3")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(ROOT / "models" / "iris-forest" / "model.joblib", "model.joblib")
+    s3.put_object(Bucket="by-s3", Key="model.tar.gz", Body=packed.getvalue())
+    s3.put_object(Bucket="by-s3", Key="in/two.csv", Body=b"5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n")
+    container = {"Image": "sagebird/sklearn", "ModelDataUrl": "s3://by-s3/model.tar.gz"}
+    client.create_model(ModelName="by-s3", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    asked = request("by-s3", ModelName="by-s3")
+    asked["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] = "s3://by-s3/in/"
+    asked["TransformOutput"]["S3OutputPath"] = "s3://by-s3/out/"
+    del asked["DataProcessing"]
+
+    client.create_transform_job(**asked)
+
+    assert wait(client, "by-s3")["TransformJobStatus"] == "Completed"
+    found = s3.list_objects_v2(Bucket="by-s3", Prefix="out/")["Contents"]
+    assert [one["Key"] for one in found] == ["out/two.csv.out"]
+    assert s3.get_object(Bucket="by-s3", Key="out/two.csv.out")["Body"].read() == b"0\n2\n"
+    s3.close()
 
 
 def wait(client: Any, name: str) -> dict[str, Any]:

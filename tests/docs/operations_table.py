@@ -4,13 +4,14 @@ A call is found by its name: boto3's method, or the command of the aws CLI.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from botocore import xform_name
 from botocore.session import get_session
 
 from service.control import registry
+from service.control.s3 import table
 from service.faces.aws import runtime
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +25,12 @@ _ABOUT_INFERENCE = re.compile(
 def rows() -> Iterator[tuple[str, str, str]]:
     """Operation, whether it is served, and the files of tests that call it; the served ones first."""
     texts = _tests()
-    for service, served in (("sagemaker-runtime", runtime.SERVED), ("sagemaker", registry.SERVED)):
-        names = [name for name in _operations(service) if _is_listed(service, name)]
+    for service, served in (
+        ("sagemaker-runtime", runtime.SERVED),
+        ("sagemaker", registry.SERVED),
+        ("s3", table.SERVED),
+    ):
+        names = [name for name in _operations(service) if _is_listed(service, name, served)]
         for name in sorted(names, key=lambda name: (name not in served, name)):
             called_by = "<br>".join(_callers(name, texts)) if name in served else ""
             yield f"`{name}`", "yes" if name in served else "no", called_by
@@ -35,7 +40,7 @@ def rest() -> str:
     """One sentence on the operations that are not in the table."""
     return (
         "All other operations of `sagemaker` (training, notebooks, pipelines, domains and so on) are read "
-        "and checked as the model says, and then refused by name.\n"
+        "and checked as the model says, and then refused by name; so are all others of `s3`.\n"
     )
 
 
@@ -48,7 +53,9 @@ def _operations(service: str) -> list[str]:
     return list(get_session().get_service_model(service).operation_names)
 
 
-def _is_listed(service: str, name: str) -> bool:
+def _is_listed(service: str, name: str, served: Collection[str]) -> bool:
+    if service == "s3":
+        return name in served
     return service != "sagemaker" or _ABOUT_INFERENCE.search(name) is not None
 
 

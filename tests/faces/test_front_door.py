@@ -25,9 +25,12 @@ def _signed(headers: Headers) -> Caller:
     return Caller("000000000000", "us-east-1", dict(headers).get(b"x-who", b"nobody").decode())
 
 
-def _gateway() -> Gateway:
+_FOR_S3 = b"AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request, Signature=0"
+
+
+def _gateway(s3: App | None = None) -> Gateway:
     runtime, invocations, control, pages = map(_named, (b"runtime", b"invocations", b"control", b"pages"))
-    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"), _signed, 1000)
+    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"), _signed, 1000, s3=s3)
 
 
 def _ask(app: App, method: str, path: str, body: bytes = b"", **headers: bytes) -> list[Message]:
@@ -69,6 +72,26 @@ async def _call(app: App, scope: Scope, receive: Receive, send: Send) -> None:
 )
 def test_each_request_goes_to_its_face(method: str, path: str, face: bytes) -> None:
     assert _ask(_gateway(), method, path)[1]["body"] == face
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("PUT", "/docs/k"), ("POST", "/b/k"), ("HEAD", "/invocations/k")]
+)
+def test_what_is_signed_for_s3_goes_there_whatever_its_path_and_its_encoding(method: str, path: str) -> None:
+    headers = {"authorization": _FOR_S3, "content_encoding": b"aws-chunked", "content_type": b"text/plain"}
+
+    sent = _ask(_gateway(_named(b"s3")), method, path, **headers, x_who=b"alice")
+
+    assert dict(sent[0]["headers"]) == {b"x-face": b"s3", b"x-by": b"alice"}
+    assert b"NotImplemented" in _ask(_gateway(), "GET", "/b/k", authorization=_FOR_S3)[1]["body"]
+
+
+@pytest.mark.parametrize("path", ["/b/k", "/endpoints/e/invocations"])
+def test_no_page_of_another_origin_is_let_in_there(path: str) -> None:
+    gateway = _gateway(_named(b"s3"))
+    for method in ("GET", "PUT", "DELETE"):
+        sent = _ask(gateway, method, path, authorization=_FOR_S3, origin=b"http://evil.example")
+        assert sent[0]["status"] == 403
 
 
 @pytest.mark.parametrize("path", ["/endpoints/e/invocations", "/invocations", "/", "/models/m/invoke"])

@@ -1,7 +1,8 @@
-"""Requests of stock clients for AWS services that are not served: each hears so in its service's protocol.
+"""Requests of stock clients for AWS services with paths of their own: S3's, and those that are not served.
 
-They come here when only AWS_ENDPOINT_URL is set, which points every client of a program at this server. What
-shares `POST /` with SageMaker (JSON by X-Amz-Target, and forms) is told so by the control face.
+They come here when only AWS_ENDPOINT_URL is set, which points every client of a program at this server. Who
+is not served hears so in his service's protocol. What shares `POST /` with SageMaker (JSON by X-Amz-Target,
+and forms) is told so by the control face.
 """
 
 from collections.abc import Callable
@@ -19,12 +20,14 @@ from service.wire.protocols.rest_xml import RestXmlFaults, S3Faults
 from service.wire.services import ServiceCall, call_of_stranger
 
 
-def stranger(scope: Scope, new_id: Callable[[], str]) -> App | None:
-    """Who answers a request that is signed for a service that is not served; None for all others."""
+def stranger(scope: Scope, new_id: Callable[[], str], s3: App | None) -> App | None:
+    """Who answers a request that is signed for another service than SageMaker; None for all others."""
     headers, query_string = scope["headers"], scope.get("query_string", b"")
     call = call_of_stranger(scope["method"], scope["path"], headers, query_string)
     if call is None:
         return None
+    if call.row == services.S3 and s3 is not None:
+        return s3
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         reply = _refusal(scope, call, new_id())

@@ -10,6 +10,7 @@ from time import monotonic
 import psutil
 
 _FRESH_S = 0.5
+_MANY = 32
 _OWN = re.compile(rb"^Pss_Anon: +([0-9]+) kB$", re.MULTILINE)
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -45,10 +46,19 @@ class Census:
         self._taken_s = 0.0
 
     def below_bytes(self, pid: int, without: Collection[int]) -> int:
-        """Memory of all processes below one, `without` some that count by themselves, and those below."""
+        """Memory of all processes below one, `without` some that count by themselves, and those below.
+
+        Of very many an estimate: what a forked one holds alone takes the system half a millisecond to tell.
+        """
         if monotonic() - self._taken_s > _FRESH_S:
             self._take()
-        return sum(_own_bytes(each) for each in self._below(pid, without))
+        below = [*self._below(pid, without)]
+        if len(below) <= 2 * _MANY:
+            return sum(map(_own_bytes, below))
+        below.sort(key=resident_bytes, reverse=True)
+        largest, others = below[:_MANY], below[_MANY:]
+        some = others[:: -(-len(others) // _MANY)]
+        return sum(map(_own_bytes, largest)) + sum(map(_own_bytes, some)) * len(others) // len(some)
 
     def _below(self, pid: int, without: Collection[int]) -> Iterator[int]:
         for child in self._children.get(pid, ()):

@@ -1,0 +1,41 @@
+"""What processes hold that others have started."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from service.hosting.containers.processes import Census
+
+STARTS = """
+import subprocess, sys
+small = [subprocess.Popen(["sleep", "1000"]) for _ in range(150)]
+large = "held = bytearray(b'x') * (64 << 20); print('held', flush=True); input()"
+subprocess.run([sys.executable, "-c", large])
+"""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells it")
+
+
+def own_bytes(pid: int) -> int:
+    found = re.search(r"Pss_Anon: +([0-9]+)", Path(f"/proc/{pid}/smaps_rollup").read_text())
+    assert found
+    return int(found[1]) << 10
+
+
+def test_very_many_alike_are_counted_by_some_of_them_and_the_largest() -> None:
+    command = [sys.executable, "-c", STARTS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as starter:
+        assert starter.stdout
+        assert starter.stdout.readline() == b"held\n"
+        exact = sum(own_bytes(child.pid) for child in psutil.Process(starter.pid).children())
+        counted = Census().below_bytes(starter.pid, ())
+        os.killpg(starter.pid, signal.SIGKILL)
+    assert exact > 64 << 20
+    assert counted == pytest.approx(exact, rel=0.3)

@@ -1,7 +1,8 @@
 """Calls over the listening socket: HTTP/1.1, one connection and one call at a time in this process.
 
 A caller may send its next call over the same connection. If it says that it keeps it alive, it may be told
-FAREWELL in place of an answer, since somebody else is to be heard: what it sent meanwhile is not taken up.
+FAREWELL in place of an answer, since somebody else is to be heard, or this process is to leave: what it sent
+meanwhile is not taken up.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _MOST_HEAD_BYTES = 1 << 20
 _STANDARD = 3  # so many descriptors are standard streams
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 _SLOT = Struct("<QQ")
+_RECORD_BYTES = 24
+_LEAVES = 1  # whatever else stands there, the model has written
 _MOST_COUNTED = 1 << 64
 _MOST_KNOWN = 256
 _MOST_KNOWN_BYTES = 1024
@@ -66,11 +69,14 @@ class Request(NamedTuple):
 
 
 class Slot:
-    """Where this worker tells how many calls it began, and since when the present one is under way."""
+    """Where this worker tells how many calls it began, and since when the present one is under way.
+
+    And where it is told that it is to leave once it is at none.
+    """
 
     def __init__(self, descriptor: int, number: int) -> None:
         self._map = mmap.mmap(descriptor, 0)
-        self._place = number * _SLOT.size
+        self._place = number * _RECORD_BYTES
         self._begun: int = _SLOT.unpack_from(self._map, self._place)[0]
         self.end()
 
@@ -82,6 +88,10 @@ class Slot:
     def end(self) -> None:
         """No call is under way."""
         _SLOT.pack_into(self._map, self._place, self._begun, 0)
+
+    def is_last(self) -> bool:
+        """Whether another worker is to come in place of this one, before its next call."""
+        return self._map[self._place + _SLOT.size] == _LEAVES
 
 
 def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer]) -> NoReturn:
@@ -101,6 +111,8 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
                 connection.shutdown(SHUT_RDWR)  # a process that a handler started may hold it, too
             finally:
                 connection.close()
+            if slot.is_last():
+                _end(0)
         except BaseException as error:  # edge: an alarm of the model's that rang between two calls, say
             if getpid() != own:
                 _exit(0)
@@ -164,6 +176,8 @@ def _answer_all(
             _exit(0)  # a child that the handler forked
         _write(connection, reply)
         slot.end()
+        if slot.is_last():
+            return not stays
 
 
 def _look(connection: Socket) -> bytes | None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 RUNNER = Path(__file__).resolve().parents[2] / "service" / "runner"
 # Another Python may be given to run all these tests with; it needs scikit-learn.
 PYTHON = os.environ.get("TEST_RUNNER_PYTHON", sys.executable)
+_RECORD = struct.Struct("<QQQ")
 WAIT_S = 60.0  # a machine that is shared with others takes a minute for what takes a second
 
 
@@ -66,7 +67,7 @@ class Container:
         self.listener.bind(self.address)
         self.listener.listen(64)
         self.slots = os.memfd_create("slots")
-        os.ftruncate(self.slots, 16 * slots)
+        os.ftruncate(self.slots, _RECORD.size * slots)
         self.record = mmap.mmap(self.slots, 0)
         self.log = folder / "out"
         self.out = self.log.open("ab")
@@ -147,8 +148,12 @@ class Container:
 
     def calls_of(self, slot: int) -> tuple[int, int]:
         """How many calls a slot's worker began, and since when the present one is under way."""
-        begun, since = struct.unpack_from("<QQ", self.record, 16 * slot)
+        begun, since, _ = _RECORD.unpack_from(self.record, _RECORD.size * slot)
         return begun, since
+
+    def have_leave(self, slot: int) -> None:
+        """Have a slot's worker end before it begins another call."""
+        struct.pack_into("<Q", self.record, _RECORD.size * slot + 16, 1)
 
     def said(self) -> str:
         """What was printed so far."""

@@ -257,6 +257,28 @@ def test_a_caller_may_stay_until_another_one_comes(odd: Container) -> None:
     assert odd.calls_of(0)[0] == 5
 
 
+def test_who_is_to_leave_answers_the_call_that_it_is_at_and_no_other(odd: Container) -> None:
+    ask = b"POST /invocations HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n%s"
+    with odd.begin(ask % (6, b'"wait"') + ask % (5, b'"pid"')) as stays:
+        while not odd.calls_of(0)[1]:
+            time.sleep(0.001)
+        odd.have_leave(0)
+        Path(odd.spec["model_dir"], "go").touch()
+        received = b""
+        with suppress(ConnectionResetError):  # the second call may not even have been read
+            while part := stays.recv(4096):
+                received += part
+    assert received.endswith(b'\r\n\r\n"waited"\0')
+    assert odd.told() == {"ended": odd.workers[0], "slot": 0, "status": 0}
+    assert odd.calls_of(0)[0] == 1
+
+
+def test_who_is_to_leave_while_it_waits_leaves_after_the_next_call(odd: Container) -> None:
+    odd.have_leave(0)
+    assert odd.call("pid").json == odd.workers[0]
+    assert odd.told() == {"ended": odd.workers[0], "slot": 0, "status": 0}
+
+
 def test_large_bodies_pass_both_ways_and_silent_callers_do_no_harm(odd: Container) -> None:
     assert odd.call("z" * 3_000_000).json == "z" * 3_000_000
     assert len(odd.call("big7000000").body) == 7_000_002

@@ -13,7 +13,6 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -23,6 +22,7 @@ from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.containers.channel import Channel
 from service.hosting.containers.deaths import Deaths, ending
 from service.hosting.containers.forks import ForkServer
+from service.hosting.containers.members import TemplateProcess, WorkerProcess
 from service.hosting.containers.output import Output
 from service.hosting.containers.processes import grown_bytes, resident_bytes
 from service.hosting.containers.slots import Slots
@@ -37,39 +37,9 @@ _LOOKS = 20  # at what its processes are at, for each at what is below them
 _HEALTHY_S = 10.0
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 10.0
-
-
-@dataclass(slots=True)
-class _Worker:
-    slot: int
-    pid: int = 0
-    size_bytes: int = 0  # when it was forked
-    below_bytes: int = 0  # in processes that it has started
-    started_s: float = 0.0
-    calls: int = 0  # that its place had begun before
-    quick_deaths: int = 0
-    reason: str = ""  # why it was killed
-
-
-@dataclass(slots=True)
-class _Template:
-    """A process that has loaded the model, and the workers that were forked from it."""
-
-    channel: Channel
-    pid: int
-    outputs: tuple[Output, Output]
-    slot: int | None = None  # it is that worker itself
-    loaded: Loaded = field(default_factory=lambda: Loaded(0.0))
-    is_loading: bool = True
-    base_bytes: int = 0  # what it was forked with
-    size_bytes: int = 0  # of the model
-    below_bytes: int = 0  # in processes that were started while it loaded
-    reason: str = ""  # why it was killed while it loaded
-
-    @property
-    def last_words(self) -> str:
-        """What it printed last, as the end of a sentence."""
-        return f", and said last: {self.outputs[1].last}" if self.outputs[1].last else ""
+_ROOM = 8  # of what a container may hold, this part is left for calls under way
+_FORK_S = 0.05  # until another worker is at calls
+_TIMES = 40  # as long it works before it leaves
 
 
 class Container:
@@ -92,8 +62,8 @@ class Container:
         self._log = get_logger("sagebird.container").bind(model=spec.name)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._slots = Slots(spec.workers)
-        self._workers = [_Worker(slot) for slot in range(spec.workers)]
-        self._templates: list[_Template] = []
+        self._workers = [WorkerProcess(slot) for slot in range(spec.workers)]
+        self._templates: list[TemplateProcess] = []
         self._deaths = Deaths()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
@@ -165,7 +135,7 @@ class Container:
                 self._serve_itself(other, worker)
         return template.loaded
 
-    async def _load(self) -> _Template:
+    async def _load(self) -> TemplateProcess:
         template = await self._start_process()
         self._templates.append(template)
         begun_s = monotonic()
@@ -192,7 +162,7 @@ class Container:
         self._spawn(self._listen(template))
         return template
 
-    def _failure(self, template: _Template, told: Mapping[str, Any] | None) -> ModelFault:
+    def _failure(self, template: TemplateProcess, told: Mapping[str, Any] | None) -> ModelFault:
         self._end(template)
         if template.reason:
             return ModelTooLarge(template.reason)
@@ -202,7 +172,7 @@ class Container:
         failed = told["failed"]
         return ModelFault(failed["message"], failed.get("status", 500))
 
-    async def _start_process(self) -> _Template:
+    async def _start_process(self) -> TemplateProcess:
         channel, theirs = Channel.pair()
         outputs = Output(self._tell("stdout")), Output(self._tell("stderr"))
         told = self.spec.for_runner(self._environment)
@@ -211,11 +181,11 @@ class Container:
         try:
             if not self.spec.python and self._forks.obeys(told["environment"]):
                 pid = await self._forks.fork({"container": told}, files)
-                return _Template(channel, pid, outputs, base_bytes=self._forks.size_bytes())
+                return TemplateProcess(channel, pid, outputs, base_bytes=self._forks.size_bytes())
             python = self.spec.python or sys.executable
             pid = await self._forks.fork({"python": python, "environment": told["environment"]}, files)
             channel.send(told)
-            return _Template(channel, pid, outputs)
+            return TemplateProcess(channel, pid, outputs)
         except (OSError, ModelFault) as error:
             channel.close()
             raise ModelFailure(f"no process could be started for model {self.spec.name}: {error}") from error
@@ -232,30 +202,31 @@ class Container:
 
     # ------------------------------------------------------------------ its workers
 
-    def _ask_for(self, worker: _Worker, template: _Template) -> None:
-        worker.pid, worker.reason, worker.below_bytes = 0, "", 0
+    def _ask_for(self, worker: WorkerProcess, template: TemplateProcess) -> None:
+        worker.pid, worker.below_bytes = 0, 0
+        worker.reason = worker.leaves = ""
         worker.calls = self._slots.calls(worker.slot)
         self._slots.clear(worker.slot)
         with suppress(OSError):  # the template is gone: whoever listens to it sees that as well
             template.channel.send({"fork": worker.slot})
 
-    def _serve_itself(self, template: _Template, worker: _Worker) -> None:
+    def _serve_itself(self, template: TemplateProcess, worker: WorkerProcess) -> None:
         template.slot = worker.slot
         worker.calls = self._slots.calls(worker.slot)
         self._slots.clear(worker.slot)
-        worker.pid, worker.reason = template.pid, ""
+        worker.pid, worker.reason, worker.leaves = template.pid, "", ""
         worker.started_s, worker.size_bytes = monotonic(), resident_bytes(template.pid)
         with suppress(OSError):
             template.channel.send({"serve": worker.slot})
 
-    async def _listen(self, template: _Template) -> None:
+    async def _listen(self, template: TemplateProcess) -> None:
         with suppress(LookupError, TypeError, ValueError):  # no word of ours: it is believed nothing more
             while (told := await template.channel.receive()) is not None:
                 self._hear(template, told, self._workers[told["slot"]])
         if not self._is_over:
             self._spawn(self._stand_up_again(template))
 
-    def _hear(self, template: _Template, told: Mapping[str, Any], worker: _Worker) -> None:
+    def _hear(self, template: TemplateProcess, told: Mapping[str, Any], worker: WorkerProcess) -> None:
         if "worker" in told:
             worker.pid, worker.started_s = int(told["worker"]), monotonic()
             worker.size_bytes = resident_bytes(worker.pid)
@@ -265,16 +236,17 @@ class Container:
             worker.started_s = monotonic()
             self._replace(worker, str(told["refused"]), template)
 
-    def _bury(self, worker: _Worker, pid: int, status: int, template: _Template) -> None:
+    def _bury(self, worker: WorkerProcess, pid: int, status: int, template: TemplateProcess) -> None:
         if worker.pid not in (pid, 0) or self._is_over:
             return
-        self._replace(worker, ending(status), template)
+        left = worker.leaves if status == 0 else ""  # else it died before it could
+        self._replace(worker, left or ending(status), template)
 
-    def _replace(self, worker: _Worker, how: str, template: _Template) -> None:
+    def _replace(self, worker: WorkerProcess, how: str, template: TemplateProcess) -> None:
         wait_s = self._note_death(worker, how)
         self._spawn(self._ask_later(wait_s, worker, template))
 
-    def _note_death(self, worker: _Worker, how: str) -> float:
+    def _note_death(self, worker: WorkerProcess, how: str) -> float:
         """Log that a worker is gone; how long to wait before the next one.
 
         Not at all where it died at a call, however often: those that come next are somebody else's.
@@ -287,14 +259,15 @@ class Container:
         wait_s = min(_FIRST_WAIT_S * 2.0 ** min(worker.quick_deaths - 2, 20), _LONGEST_WAIT_S)
         wait_s = 0.0 if worker.quick_deaths < 2 else wait_s
         pid, worker.pid = worker.pid, 0
-        self._deaths.note(worker.reason or how)
-        self._log.warning("worker replaced", pid=pid, ended=worker.reason or how, wait_s=wait_s)
+        how = worker.reason or how
+        self._deaths.note(how)
+        self._log.warning("worker replaced", pid=pid, ended=how, wait_s=wait_s)
         return wait_s
 
-    async def _stand_up_again(self, template: _Template) -> None:
+    async def _stand_up_again(self, template: TemplateProcess) -> None:
         """A template is gone, and all that were forked from it."""
         lost = [worker for worker in self._workers if template.slot in (None, worker.slot)]
-        how = template.reason or "its process ended"
+        how = template.reason or next((each.leaves for each in lost if each.leaves), "its process ended")
         waits = [self._note_death(worker, how) for worker in lost]
         self._end(template)
         await asyncio.sleep(max(waits))
@@ -310,7 +283,7 @@ class Container:
             else:
                 self._serve_itself(other, worker)
 
-    async def _ask_later(self, wait_s: float, worker: _Worker, template: _Template) -> None:
+    async def _ask_later(self, wait_s: float, worker: WorkerProcess, template: TemplateProcess) -> None:
         await asyncio.sleep(wait_s)
         if not self._is_over and template in self._templates:  # else another one has asked by now
             self._ask_for(worker, template)
@@ -331,7 +304,7 @@ class Container:
     def _count_below(self) -> None:
         """See what processes hold that the model's code has started. What nobody calls starts none."""
         calls, busy = self._calls(), [self._slots.busy_s(worker.slot) is not None for worker in self._workers]
-        members: list[_Worker | _Template] = [*self._workers, *self._templates]
+        members: list[WorkerProcess | TemplateProcess] = [*self._workers, *self._templates]
         if calls == self._counted and not any(busy) and not any(each.below_bytes for each in members):
             return
         self._counted = calls
@@ -357,10 +330,11 @@ class Container:
         for template in self._templates:
             if template.is_loading:
                 template.size_bytes = grown_bytes(template.pid, template.base_bytes)
-        grown = self._grown()
+        # who is killed holds it a while longer, which is nobody else's fault
+        grown = {slot: size for slot, size in self._grown().items() if not self._workers[slot].reason}
         held, most = self._held_bytes(grown), self.spec.memory_bytes
         if held <= most:
-            return
+            return self._have_leave(grown, held)
         leaving = [template for template in self._templates if template.is_loading]
         if not leaving and sum(grown.values()) < held - most:
             leaving = self._templates
@@ -368,10 +342,26 @@ class Container:
             template.reason = template.reason or self._too_large(held)
             with suppress(ProcessLookupError):
                 os.kill(template.pid, signal.SIGKILL)
-        working = [worker for worker in self._workers if worker.pid and not worker.reason]
-        if working and not leaving:
-            largest = max(working, key=lambda worker: grown[worker.slot])
+        if grown and not leaving:
+            largest = self._workers[max(grown, key=grown.__getitem__)]
             self._kill(largest, f"its container held {held >> 20} MiB of {most >> 20} MiB")
+
+    def _have_leave(self, grown: Mapping[int, int], held: int) -> None:
+        """Where little room is left, have a worker that grew leave between two calls: so none is lost.
+
+        One that grew by more than that room, lest the next one is where it was, and has worked for long
+        against what it takes to have another.
+        """
+        room = self.spec.memory_bytes // _ROOM
+        staying = {slot: size for slot, size in grown.items() if not self._workers[slot].leaves}
+        if self._held_bytes(staying) <= self.spec.memory_bytes - room or not staying:
+            return
+        largest = self._workers[max(staying, key=staying.__getitem__)]
+        needs_s = sum((each.loaded.seconds for each in self._templates if each.slot == largest.slot), _FORK_S)
+        if staying[largest.slot] > room and monotonic() - largest.started_s > _TIMES * needs_s:
+            held_of = f"{held >> 20} MiB of {self.spec.memory_bytes >> 20} MiB"
+            largest.leaves = f"it left between two calls, when its container held {held_of}"
+            self._slots.have_leave(largest.slot)
 
     def _too_large(self, held_bytes: int) -> str:
         return (
@@ -379,13 +369,13 @@ class Container:
             f"{self.spec.memory_bytes >> 20} MiB that a container may hold: raise SAGEBIRD_CONTAINER_MEMORY."
         )
 
-    def _kill(self, worker: _Worker, reason: str) -> None:
+    def _kill(self, worker: WorkerProcess, reason: str) -> None:
         if not worker.reason:
             worker.reason = reason
             with suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)
 
-    def _end(self, template: _Template) -> None:
+    def _end(self, template: TemplateProcess) -> None:
         if template in self._templates:
             self._templates.remove(template)
         template.channel.close()

@@ -1,7 +1,8 @@
 """Memory that a container's workers share with the model host: what each is at, without a message.
 
-One record of 16 bytes per worker, both unsigned and little-endian: how many calls it has begun, and when it
-took up the present one, in nanoseconds of the monotonic clock; 0 while it waits.
+One record of 24 bytes per worker, three numbers, unsigned and little-endian: how many calls it has begun;
+when it took up the present one, in nanoseconds of the monotonic clock, 0 while it waits; and 1 once it is to
+leave before it begins another one.
 """
 
 import fcntl
@@ -11,7 +12,8 @@ import struct
 import tempfile
 import time
 
-_RECORD = struct.Struct("<QQ")
+_RECORD = struct.Struct("<QQQ")
+_LEAVES = struct.Struct("<Q")
 
 
 class Slots:
@@ -24,7 +26,7 @@ class Slots:
 
     def busy_s(self, slot: int) -> float | None:
         """For how long a worker has been at its present call; None while it waits."""
-        _, since_ns = _RECORD.unpack_from(self._shared, slot * _RECORD.size)
+        _, since_ns, _ = _RECORD.unpack_from(self._shared, slot * _RECORD.size)
         return (time.monotonic_ns() - since_ns) / 1e9 if since_ns else None
 
     def calls(self, slot: int) -> int:
@@ -33,7 +35,11 @@ class Slots:
 
     def clear(self, slot: int) -> None:
         """Its worker is gone; another one will take its place."""
-        _RECORD.pack_into(self._shared, slot * _RECORD.size, self.calls(slot), 0)
+        _RECORD.pack_into(self._shared, slot * _RECORD.size, self.calls(slot), 0, 0)
+
+    def have_leave(self, slot: int) -> None:
+        """Have its worker end between two calls; one that is at none ends after the next."""
+        _LEAVES.pack_into(self._shared, (slot + 1) * _RECORD.size - _LEAVES.size, 1)
 
     def close(self) -> None:
         """Let go of the memory."""

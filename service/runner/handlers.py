@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from os import getpid
 from typing import Any
 
 from .faults import RefusedCall, worded
@@ -110,6 +111,8 @@ class ScriptedModel:
 
     def __init__(self, spec: Mapping[str, Any], handlers: Mapping[str, ScriptFunction], model: Any) -> None:
         self._spec, self._handlers, self._model = spec, handlers, model
+        self.worker = 0
+        """The process that answers by it."""
         self._default: str = spec["default_accept"]
         self._contextual = any(each.in_place or each.by_name for each in handlers.values())
         by_script = handlers.keys() & {"predict_fn", "transform_fn"}
@@ -129,6 +132,8 @@ class ScriptedModel:
                 return self._reply(parameters(None), JSON, None)
             return WrittenAnswer(404, b"{}", JSON)
         except BaseException as error:  # edge: the model's code may raise whatever it likes
+            if getpid() != self.worker:
+                raise  # a child that it forked answers nobody
             status, text = worded(error)
             told = text[:_MOST_TEXT_BYTES].encode("utf-8", "replace")[:_MOST_TEXT_BYTES]
             return WrittenAnswer(status, told, "text/plain; charset=utf-8")

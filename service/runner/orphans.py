@@ -11,7 +11,8 @@ import signal
 import sys
 from collections.abc import Set
 from contextlib import suppress
-from os import getpid, waitpid
+from os import getpid, getppid, waitpid
+from threading import get_ident
 
 _END_WITH_PARENT, _ADOPT = 1, 36  # of prctl
 
@@ -19,6 +20,21 @@ _END_WITH_PARENT, _ADOPT = 1, 36  # of prctl
 def end_with_parent() -> None:
     """Have the kernel end this process as soon as its parent ends."""
     _ask_kernel(_END_WITH_PARENT, signal.SIGKILL)
+
+
+def end_children_too() -> None:
+    """Have the kernel end what this thread forks when this process ends.
+
+    Not what other threads fork, with which the kernel would end it; nor what is forked by those that are
+    forked here: whoever sets himself apart as a daemon loses his parent at once, and goes on.
+    """
+    own, thread = getpid(), get_ident()
+
+    def follow() -> None:
+        if getppid() == own and get_ident() == thread:
+            end_with_parent()
+
+    os.register_at_fork(after_in_child=follow)
 
 
 def adopt() -> None:

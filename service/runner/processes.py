@@ -24,8 +24,9 @@ from random import seed
 from select import select
 from typing import Any, NamedTuple, NoReturn
 
+from .handlers import ScriptedModel
 from .loading import enter, failure, load
-from .orphans import adopt, end_all, end_orphans, end_with_parent
+from .orphans import adopt, end_all, end_children_too, end_orphans, end_with_parent
 from .serving import Slot, fill_standard_streams, serve
 
 _PACKET_BYTES = 1 << 20
@@ -257,7 +258,7 @@ def _run_container(
         _send(host, told)
         if "loaded" in told:
             _set_apart()
-            _follow(host, workers, lambda slot: serve(listener, Slot(slots, slot), endpoint.answer))
+            _follow(host, workers, lambda slot: _work(listener, Slot(slots, slot), endpoint))
     if "loaded" in told and os.getpgrp() == getpid():
         os.killpg(0, signal.SIGKILL)  # itself, its workers, and what their handlers started
     for pid in workers:
@@ -292,12 +293,17 @@ def _follow(host: Socket, workers: dict[int, int], work: Callable[[int], NoRetur
             _die_with(own)
             host.close()
             _reseed()
-            os.register_at_fork(after_in_child=end_with_parent)  # what handlers fork ends with their worker
+            end_children_too()
             work(slot)
         workers[pid] = slot
         with suppress(OSError):  # here as well, so that it is done when the host is told
             os.setpgid(pid, pid)
         _send(host, {"worker": pid, "slot": slot})
+
+
+def _work(listener: Socket, slot: Slot, endpoint: ScriptedModel) -> NoReturn:
+    endpoint.worker = getpid()
+    serve(listener, slot, endpoint.answer)
 
 
 def _go_first_where_memory_is_short() -> None:

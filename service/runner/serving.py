@@ -115,7 +115,7 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
                 _end(0)
         except BaseException as error:  # edge: an alarm of the model's that rang between two calls, say
             if getpid() != own:
-                _exit(0)
+                _end_child(error)
             slot.end()
             number = error.errno if isinstance(error, OSError) else None
             if number is None:
@@ -140,6 +140,20 @@ def _set_aside(descriptor: int) -> int:
     close(descriptor)
     fill_standard_streams()
     return moved
+
+
+def _end_child(error: BaseException) -> NoReturn:
+    """End what a handler forked, as an interpreter would in which nobody catches the error."""
+    status = 1
+    try:
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+        elif error.code is None or isinstance(error.code, int):
+            status = (error.code or 0) & 0xFF
+        else:
+            print(error.code, file=sys.stderr)
+    finally:
+        _end(status)
 
 
 def _end(status: int) -> NoReturn:
@@ -173,7 +187,7 @@ def _answer_all(
         slot.begin()
         reply = answer(request)
         if getpid() != own:
-            _exit(0)  # a child that the handler forked
+            _end(0)  # a child that the handler forked
         _write(connection, reply)
         slot.end()
         if slot.is_last():

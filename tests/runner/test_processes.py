@@ -27,6 +27,10 @@ import random
 import numpy as np
 def model_fn(model_dir): return {}
 def input_fn(body, kind): return json.loads(body)
+def await_go():
+    while not os.path.exists("../go"): time.sleep(0.01)
+    os.rename("../go", "../gone")
+    os._exit(0)
 def predict_fn(what, model):
     if what == "pid": return os.getpid()
     if what == "ppid": return os.getppid()
@@ -51,6 +55,12 @@ def predict_fn(what, model):
     if what == "forked and raised":
         if os.fork() == 0: raise SystemExit(1)
         return "parent"
+    if isinstance(what, list) and what[0] == "child":
+        child = os.fork()
+        if child == 0:
+            exec(what[1])
+            return "nobody hears it"
+        return os.waitpid(child, 0)[1] >> 8
     if what == "forked and slept":
         child = os.fork()
         if child == 0: time.sleep(1000)
@@ -74,6 +84,20 @@ def predict_fn(what, model):
         child = ctypes.CDLL(None).fork()
         if child == 0: time.sleep(1000)
         os._exit(4)
+    if what == "two forks":
+        begun, told = os.pipe()
+        between = os.fork()
+        if between == 0:
+            os.setsid()
+            if os.fork() == 0: await_go()
+            os.write(told, b"1")
+            os._exit(0)
+        return [os.read(begun, 1) == b"1", os.waitpid(between, 0)[1]]
+    if what == "fork of a thread":
+        thread = threading.Thread(target=lambda: os.fork() or await_go())
+        thread.start()
+        thread.join()
+        return [True, 0]
     if what == "limits":
         import resource
         with open("/proc/self/oom_score_adj") as file:
@@ -206,6 +230,34 @@ def test_handlers_run_in_the_main_thread_and_may_start_processes(odd: Container)
     descriptors, _, path = odd.call("subprocess").json.strip().rpartition(" ")
     assert len(json.loads(descriptors.replace("'", '"'))) == 4  # its own, and that of its look
     assert "standins" not in path
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "says"),
+    [
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit(-1)", 255, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit('no such row')", 1, "no such row"),
+        ("[][0]", 1, "IndexError: list index out of range"),
+        ("print('went on')", 0, "went on"),
+    ],
+)
+def test_a_child_ends_as_it_would_by_itself(odd: Container, code: str, status: int, says: str) -> None:
+    assert odd.call(["child", code]).json == status
+    assert says in odd.said()
+    assert odd.call("pid").json == odd.workers[0]
+
+
+@pytest.mark.parametrize("what", ["two forks", "fork of a thread"])
+def test_what_is_forked_lives_on_without_who_forked_it(odd: Container, what: str) -> None:
+    assert odd.call(what).json == [True, 0]
+    folder = Path(odd.spec["model_dir"])
+    (folder / "go").touch()
+    end = time.monotonic() + WAIT_S
+    while not (folder / "gone").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_an_alarm_of_the_models_that_rings_later_hurts_no_call(odd: Container) -> None:

@@ -2,11 +2,14 @@
 
 import argparse
 import http.client
+import io
+import tarfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench.beside import CONCURRENCY, CSV, ask, prepare, report, start, wait_for
 from tests.harness.family import Family
@@ -206,39 +209,60 @@ def _by_rename(file: Path, data: bytes) -> None:
     temporary.replace(file)
 
 
-def _model_bytes(folder: Path, number: float) -> bytes:
-    make_model(folder / "made", number)
-    return (folder / "made" / "model.joblib").read_bytes()
+def _model(scratch: Path, number: int) -> bytes:
+    make_model(scratch, number)
+    return (scratch / "model.joblib").read_bytes()
+
+
+def _script(_scratch: Path, number: int) -> bytes:
+    return _ANSWERS.format(number=number).encode()
+
+
+def _archive(scratch: Path, number: int) -> bytes:
+    make_model(scratch, number, _OWN)
+    with io.BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            archive.add(scratch / "model.joblib", "model.joblib")
+            archive.add(scratch / "inference.py", "code/inference.py")
+        return file.getvalue()
+
+
+class _Kind(NamedTuple):
+    """A model with a script or "", which file below the models folder is written over, and by what."""
+
+    name: str
+    script: str
+    file: str
+    data: Callable[[Path, int], bytes]
+
+
+_KINDS = (
+    _Kind("built-in model", "", "one/model.joblib", _model),
+    _Kind("model of a script", _OWN, "one/model.joblib", _model),
+    _Kind("script", _ANSWERS.format(number=0), "one/inference.py", _script),
+    _Kind("archive with a script", "", "one.tar.gz", _archive),
+)
 
 
 def try_overwriting(folder: Path, asked: argparse.Namespace) -> bool:
-    """A built-in model, a script's model and a script itself, in place and by rename."""
-    kinds: dict[str, tuple[str, str, Callable[[Path, bytes], None]]] = {
-        f"{name} {how}": (script, file, write)
-        for name, script, file in (
-            ("built-in model", "", "model.joblib"),
-            ("model of a script", _OWN, "model.joblib"),
-            ("script", _ANSWERS.format(number=0), "inference.py"),
-        )
-        for how, write in (("in place", _in_place), ("by rename", _by_rename))
-    }
+    """Each kind of model, in place and by rename."""
+    ways: dict[str, Callable[[Path, bytes], None]] = {"in place": _in_place, "by rename": _by_rename}
     right = True
-    for number, (kind, (script, file, write)) in enumerate(kinds.items()):
-        right &= _overwrite(folder / str(number), kind, script, file, write, asked)
+    for kind in _KINDS:
+        for how, write in ways.items():
+            place = folder / f"{kind.name} {how}".replace(" ", "-")
+            right &= _overwrite(place, kind, how, write, asked)
     return right
 
 
 def _overwrite(
-    folder: Path,
-    kind: str,
-    script: str,
-    file: str,
-    write: Callable[[Path, bytes], None],
-    asked: argparse.Namespace,
+    folder: Path, kind: _Kind, how: str, write: Callable[[Path, bytes], None], asked: argparse.Namespace
 ) -> bool:
-    folder.mkdir()
-    models = folder / "models"
-    make_model(models / "one", 0, script)
+    models, scratch = folder / "models", folder / "scratch"
+    models.mkdir(parents=True)
+    if kind.file.startswith("one/"):
+        make_model(models / "one", 0, kind.script)
+    write(models / kind.file, kind.data(scratch, 0))
     declare(models, "endpoints:\n  one: {variants: {one: {model: one, weight: 1}}}\n")
     over, begun_s = threading.Event(), time.monotonic()
     with start(folder, models, asked.gateways, SAGEBIRD_LOG_LEVEL="warning") as server:
@@ -248,9 +272,7 @@ def _overwrite(
         seen = 0
         try:
             for number in range(1, asked.times + 1):
-                scripted = file == "inference.py"
-                data = _ANSWERS.format(number=number).encode() if scripted else _model_bytes(folder, number)
-                write(models / "one" / file, data)
+                write(models / kind.file, kind.data(scratch, number))
                 if not wait_for(lambda number=number: all(each.newest >= number for each in callers)):  # type: ignore[misc]
                     break
                 seen += 1
@@ -258,20 +280,19 @@ def _overwrite(
             over.set()
             for caller in callers:
                 caller.join()
+    return _judge(f"{kind.name} {how}", callers, seen, asked.times, time.monotonic() - begun_s)
+
+
+def _judge(name: str, callers: Sequence[_Caller], seen: int, times: int, took_s: float) -> bool:
     failures = [failure for caller in callers for failure in caller.failures]
     for failure in sorted(set(failures))[:3]:
         print(f"    {failure}")
     mixed_s = max(caller.mixed_s for caller in callers)
-    calls = sum(caller.answers.total() for caller in callers)
-    strange = sum(
-        caller.answers[value]
-        for caller in callers
-        for value in caller.answers
-        if value not in range(asked.times + 1)
-    )
+    answers = sum((caller.answers for caller in callers), Counter[float]())
+    strange = sum(number for value, number in answers.items() if value not in range(times + 1))
     line = (
-        f"overwriting, {kind}: {seen} of {asked.times} times in {time.monotonic() - begun_s:.0f} s, "
-        f"{calls} calls, {len(failures)} failed, {strange} from neither; an old answer came at most "
-        f"{mixed_s * 1e3:.0f} ms after a new one"
+        f"overwriting, {name}: {seen} of {times} times in {took_s:.0f} s, {answers.total()} calls, "
+        f"{len(failures)} failed, {strange} from neither; an old answer came at most {mixed_s * 1e3:.0f} ms "
+        "after a new one"
     )
-    return report(seen == asked.times and not failures and not strange and mixed_s < _MIXED_S, line)
+    return report(seen == times and not failures and not strange and mixed_s < _MIXED_S, line)

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, NoReturn
 from .handlers import ScriptedModel
 from .loading import enter, failure, load
 from .orphans import adopt, end_all, end_children_too, end_orphans, end_with_parent
-from .serving import Slot, fill_standard_streams, serve
+from .serving import Slot, end_child, fill_standard_streams, serve
 
 _PACKET_BYTES = 1 << 20
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -242,14 +242,19 @@ def _run_container(
     _stand_back()
     _go_first_where_memory_is_short()
     _end_with(host, True)
+    own = getpid()
     try:
         enter(spec)
         endpoint, told = load(spec, quicken)
         _flush()
         told = {"loaded": {**told, "threads": _count_threads()}}
     except BaseException as error:  # edge: the model's code may raise whatever it likes
+        if getpid() != own:
+            end_child(error)
         told = {"failed": failure(error, spec)}
         _flush()
+    if getpid() != own:
+        _exit(0)  # a child that model_fn forked: the model is its parent's
     fill_standard_streams()
     _end_with(host, False)
     host.settimeout(None)

@@ -115,7 +115,7 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
                 _end(0)
         except BaseException as error:  # edge: an alarm of the model's that rang between two calls, say
             if getpid() != own:
-                _end_child(error)
+                end_child(error)
             slot.end()
             number = error.errno if isinstance(error, OSError) else None
             if number is None:
@@ -142,7 +142,7 @@ def _set_aside(descriptor: int) -> int:
     return moved
 
 
-def _end_child(error: BaseException) -> NoReturn:
+def end_child(error: BaseException) -> NoReturn:
     """End what a handler forked, as an interpreter would in which nobody catches the error."""
     status = 1
     try:

@@ -420,6 +420,21 @@ def test_a_load_that_crashes_or_hangs_ends_alone(
     assert fork_server.status_of(container.pid) & ~0x80 == status
 
 
+@pytest.mark.parametrize("then", ["return {'of': 'child'}", "raise SystemExit(3)", "[][0]", "os._exit(1)"])
+def test_a_child_that_is_forked_while_a_model_loads_is_not_the_model(deploy: Deploy, then: str) -> None:
+    script = f"""
+    import os
+    def model_fn(model_dir):
+        if os.fork() == 0:
+            {then}
+        return {{"child ended with": os.wait()[1] >> 8}}
+    def predict_fn(data, model): return [model, os.getppid()]
+    """
+    container = deploy(script)
+    status = 3 if "3" in then else int("return" not in then)
+    assert container.call([1]).json == [{"child ended with": status}, container.pid]
+
+
 def test_a_template_may_work_itself_where_it_must_not_fork(start: Deploy, fork_server: ForkServer) -> None:
     script = """
     import os, threading

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +79,7 @@ _FIRST_CYCLES = 50
 _MOST_GROWTH = 0.03
 _MIXED_S = 1.0  # in which an old answer may follow a new one
 _SETTLE_S = 3.0
+_CALLS = 5  # of one connection
 
 
 def try_state(folder: Path, asked: argparse.Namespace) -> bool:
@@ -159,7 +161,7 @@ def _sum(metrics: str, name: str) -> float:
 
 
 class _Caller(threading.Thread):
-    """Calls over one connection, and remembers what came when."""
+    """Calls whichever gateway takes its next connection, and remembers what came when."""
 
     def __init__(self, port: int, path: str, over: threading.Event) -> None:
         super().__init__()
@@ -174,11 +176,15 @@ class _Caller(threading.Thread):
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        while not self._over.is_set():
+        for number in count(1):
+            if self._over.is_set():
+                break
             try:
                 connection.request("POST", self.path, "1", CSV)
                 response = connection.getresponse()
                 self._take(response.status, response.read().decode())
+                if number % _CALLS == 0:
+                    connection.close()
             except OSError as error:
                 self.failures.append(repr(error))
                 connection.close()

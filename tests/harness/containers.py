@@ -36,7 +36,7 @@ def model_host(
         finally:
             gc.collect()  # the host waits for models that nothing but the frames of a fault still holds
             process.terminate()
-            process.wait(20)
+            process.wait(_START_S)
 
 
 def _wait_for(door: Path, process: "subprocess.Popen[bytes]") -> None:

@@ -13,7 +13,7 @@ from tests.conftest import RunningServer
 from tests.docs.markdown import Fenced, read_blocks, read_steps
 from tests.docs.terminal import Terminal
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 60.0
 _SHARED = ("s3", "inbox", "outbox")  # of the data folder: what a page may put there
 _DURATION = re.compile(r"after [0-9.]+ s(?: \([0-9,]+ rows/s\))?")
 _LONG_NUMBER = re.compile(r"-?[0-9]+\.[0-9]{10,}(?:e-?[0-9]+)?")

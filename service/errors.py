@@ -10,6 +10,13 @@
     │   ├── SerializationFault      the body is not JSON, or a member is of the wrong type
     │   ├── UnknownOperation        no such operation, or one that is not served yet
     │   ├── AccessDenied            a host or a web page that may not ask this
+    │   │   └── NotAllowed          a key that is good, but not for this
+    │   ├── NotAuthenticated        nobody knows who asks, where keys are asked for
+    │   │   ├── CredentialsMissing  no key and no signature
+    │   │   ├── CredentialsUnknown  no such key, or one that was revoked
+    │   │   ├── CredentialsExpired  a key whose time is over
+    │   │   ├── SignatureIncomplete a signature that cannot be read, or more than one
+    │   │   └── SignatureWrong      a signature of something else, by another secret, or of another time
     │   ├── NotPermitted            a call of IAM or STS that is not served
     │   ├── NothingThere            what a call of another service is about is not here
     │   ├── BucketFault             what clients of S3 are told, by one of S3's own codes
@@ -118,6 +125,51 @@ class AccessDenied(CallerError):
     """This host is not served, or a web page may not ask this; the message names the setting for it."""
 
     code = "AccessDeniedException"
+
+
+class NotAllowed(AccessDenied):
+    """The key is good, but not for this."""
+
+
+class NotAuthenticated(CallerError):
+    """Nobody knows who asks, and keys are asked for. Whoever has `signed` is one of AWS's clients."""
+
+    code = "MissingAuthenticationTokenException"
+
+    def __init__(self, message: str, *, signed: bool = False) -> None:
+        super().__init__(message)
+        self.signed = signed
+
+
+class CredentialsMissing(NotAuthenticated):
+    """The request brings neither a key nor a signature."""
+
+
+class CredentialsUnknown(NotAuthenticated):
+    """There is no such key, or it was revoked."""
+
+    code = "UnrecognizedClientException"
+
+
+class CredentialsExpired(NotAuthenticated):
+    """The key's time is over."""
+
+    code = "ExpiredTokenException"
+
+
+class SignatureIncomplete(NotAuthenticated):
+    """The signature lacks a part, or there is more than one, so that there is nothing to verify."""
+
+    code = "IncompleteSignatureException"
+
+    def __init__(self, message: str, *, signed: bool = True) -> None:
+        super().__init__(message, signed=signed)
+
+
+class SignatureWrong(NotAuthenticated):
+    """The signature is not the one of this request, at this time, by this key."""
+
+    code = "InvalidSignatureException"
 
 
 class NotPermitted(CallerError):

@@ -17,8 +17,8 @@ from service.machine import count_cpus, machine_memory_bytes, parse_size
 from service.origins import read_host_pattern, read_origin
 
 _PREFIX = "SAGEBIRD_"
-# Read by commands (URL) and by docker-compose.yml, whose variables may reach the server with the others.
-_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "IMAGE", "UID", "GID", "PACKAGES"))
+# Read by commands (URL, API_KEY) and by docker-compose.yml, whose variables may reach the server with others.
+_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "API_KEY", "IMAGE", "UID", "GID", "PACKAGES"))
 DEPLOYMENTS = "sagebird-deployments"
 """The bucket that `sagebird deploy` ships to."""
 
@@ -57,9 +57,15 @@ class Settings(BaseSettings):
         description="Address by which people reach this server, where that is another than it listens on (a "
         "container's port, a proxy); what the server says of itself names it.",
     )
-    auth: Literal["", "off"] = Field(
+    auth: Literal["", "off", "keys"] = Field(
         "",
-        description="`off` says on purpose that whoever reaches the port may call; needed beyond loopback.",
+        description="`keys` asks callers for keys, which `sagebird keys` makes; `off` says on purpose that "
+        "whoever reaches the port may call. One of them is needed beyond loopback.",
+    )
+    key_file: Path | None = Field(
+        None,
+        description="File from which secret access keys are derived, made where there is none; nobody but "
+        "its owner may read it (default: `keys.secret` in the data folder).",
     )
     gateways: int = Field(
         default_factory=count_cpus,
@@ -261,7 +267,7 @@ class Settings(BaseSettings):
         "auto", description="Log lines as json or text; auto: text on a terminal, json elsewhere."
     )
 
-    @field_validator("models", "data", "endpoints", "wheels")
+    @field_validator("models", "data", "endpoints", "wheels", "key_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         try:
@@ -290,8 +296,8 @@ class Settings(BaseSettings):
     def _exposed_on_purpose(self) -> "Settings":
         if self.host not in ("127.0.0.1", "::1", "localhost") and not self.auth:
             raise ValueError(
-                f"host {self.host} is reachable from other machines: set SAGEBIRD_AUTH=off to allow "
-                "calls without keys on purpose, or listen on 127.0.0.1"
+                f"host {self.host} is reachable from other machines: set SAGEBIRD_AUTH=keys to ask for keys, "
+                "SAGEBIRD_AUTH=off to allow calls without keys on purpose, or listen on 127.0.0.1"
             )
         return self
 
@@ -304,6 +310,11 @@ class Settings(BaseSettings):
     def listed_packages(self) -> Path:
         """What models need beside sagebird, as a requirements.txt; it need not exist."""
         return self.endpoints_file.with_name("requirements.txt")
+
+    @property
+    def keys_secret(self) -> Path:
+        """The key file; it need not exist."""
+        return self.key_file or self.data / "keys.secret"
 
     @property
     def inbox(self) -> Path:

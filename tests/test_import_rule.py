@@ -24,7 +24,7 @@ LAYERS = (
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
     (("media", "http", "experiments"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
-    (("objects", "store", "observe", "load"),),
+    (("objects", "store", "observe", "load", "access"),),
     (
         ("hosting",),
         ("hosting.footprint", "hosting.memory", "hosting.stopwatch"),

@@ -206,7 +206,7 @@ def test_settings_never_change() -> None:
         ),
         (
             {"auth": "on", "gateways": 0},
-            "SAGEBIRD_AUTH: Input should be '' or 'off' (got 'on'); "
+            "SAGEBIRD_AUTH: Input should be '', 'off' or 'keys' (got 'on'); "
             "SAGEBIRD_GATEWAYS: Input should be greater than or equal to 1 (got 0).",
         ),
         (
@@ -261,12 +261,12 @@ def test_loopback_needs_no_permission(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
 def test_listening_for_other_machines_is_a_deliberate_choice(host: str) -> None:
-    with pytest.raises(
-        StartupError, match=r"^settings: host .* set SAGEBIRD_AUTH=off .* or listen on 127\.0\.0\.1\.$"
-    ):
+    told = r"^settings: host .* set SAGEBIRD_AUTH=keys .* SAGEBIRD_AUTH=off .* or listen on 127\.0\.0\.1\.$"
+    with pytest.raises(StartupError, match=told):
         load_settings(host=host)
 
     assert load_settings(host=host, auth="off").host == host
+    assert load_settings(host=host, auth="keys").host == host
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -27,6 +27,7 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("describe", "weights", "delete"), "deployments"),
         "models": "calls",
         "install": "install",
+        "keys": "keys",
     }
 )
 """Commands in the order of the help -> the file that has it."""
@@ -53,7 +54,11 @@ def make_app(wanted: str = "") -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(show_version)
     for name in [wanted] if wanted in _COMMANDS else _COMMANDS:
-        app.command(cls=_Command)(getattr(import_module(f"service.cli.{_COMMANDS[name]}"), name))
+        found = getattr(import_module(f"service.cli.{_COMMANDS[name]}"), name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(cls=_Command)(found)
     return app
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from service.arn import Arns
 
+EVERYTHING = "invoke read manage"
 ANONYMOUS = "caller"
 """The principal of everybody, as long as nobody is asked who he is; GetCallerIdentity shows it."""
 
@@ -12,12 +13,14 @@ class Caller(NamedTuple):
     """Named once where a call comes in, and handed on with it: whoever words an ARN reads it here.
 
     `account` has 12 digits. What a signature claims of its region names nobody: requests of any are served
-    as those of the server's own. `principal` is the session's name in the role that every caller has assumed.
+    as those of the server's own. `principal` is the session's name in the role that every caller has assumed,
+    `permissions` are the names of what he may do with the whole server, see access_keys.Permission.
     """
 
     account: str
     region: str
     principal: str = ANONYMOUS
+    permissions: str = EVERYTHING
 
     @property
     def arns(self) -> Arns:

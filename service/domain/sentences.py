@@ -358,6 +358,15 @@ def too_many_tags(most: int) -> str:
     return f"A resource has at most {most} tags."
 
 
+def not_authorized(principal: str, action: str, resource: str | None = None) -> str:
+    """Source: contract B.4, AccessDeniedException."""
+    where = "" if resource is None else f" on resource: {resource}"
+    return (
+        f"User: {principal} is not authorized to perform: {action}{where} because no identity-based policy "
+        f"allows the {action} action"
+    )
+
+
 def operation_not_served(operation: str) -> str:
     """Ours: AWS serves them all."""
     return f"Operation {operation} is not served by sagebird yet."

@@ -36,6 +36,9 @@ EDITABLE_ENDPOINTS = "editable_endpoints"
 NOTICES = "notices"
 """The fact that lists, as sentences, what whoever looks after the server should know of what it declares."""
 
+ACCESS_KEYS = "access_keys"
+"""The fact that maps the ids of access keys to what is kept of them."""
+
 REGISTERED_MODELS = "registered_models"
 """The fact that maps names of the multi-model container contract to where their models are."""
 

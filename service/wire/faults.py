@@ -12,10 +12,15 @@ from service.errors import (
     REQUEST_ID,
     AccessDenied,
     CallerError,
+    CredentialsExpired,
+    CredentialsMissing,
+    CredentialsUnknown,
     NotPermitted,
     PayloadTooLarge,
     SagebirdError,
     SerializationFault,
+    SignatureIncomplete,
+    SignatureWrong,
     Unavailable,
     UnknownOperation,
     UnsupportedEncoding,
@@ -32,6 +37,33 @@ _UNDECLARED = MappingProxyType(
         NotPermitted.code: 403,
         AccessDenied.code: 403,
         UnsupportedEncoding.code: 415,
+        CredentialsMissing.code: 403,
+        CredentialsUnknown.code: 403,
+        CredentialsExpired.code: 403,
+        SignatureIncomplete.code: 403,
+        SignatureWrong.code: 403,
+    }
+)
+
+# What AWS's services with XML call these. Source: the common errors of the query APIs, and S3's error codes.
+_IN_FORMS = MappingProxyType(
+    {
+        CredentialsMissing.code: "MissingAuthenticationToken",
+        CredentialsUnknown.code: "InvalidClientTokenId",
+        CredentialsExpired.code: "ExpiredToken",
+        SignatureIncomplete.code: "IncompleteSignature",
+        SignatureWrong.code: "SignatureDoesNotMatch",
+        AccessDenied.code: "AccessDenied",
+    }
+)
+_AT_OBJECTS = MappingProxyType(
+    {
+        **_IN_FORMS,
+        "InternalFailure": "InternalError",
+        "AccessDeniedException": "AccessDenied",
+        CredentialsMissing.code: "AccessDenied",
+        CredentialsUnknown.code: "InvalidAccessKeyId",
+        SignatureIncomplete.code: "AuthorizationHeaderMalformed",
     }
 )
 
@@ -46,6 +78,11 @@ def error_code(error: SagebirdError, service: Service) -> str:
     other = _CONTROL_PLANE_CODES.get(error.code, error.code)
     declared = service.error_shapes
     return other if error.code not in declared and other in declared else error.code
+
+
+def code_in_xml(error: SagebirdError, *, at_objects: bool = False) -> str:
+    """The code of an error for clients that read XML: those of S3 have words of their own."""
+    return (_AT_OBJECTS if at_objects else _IN_FORMS).get(error.code, error.code)
 
 
 def known_error(error: BaseException, request_id: str) -> SagebirdError:

@@ -89,9 +89,19 @@ def commands_table() -> str:
                 " ".join(_options(command)),
                 _first_paragraph(command.help),
             )
-            for name, command in commands.items()
+            for name, command in _each(commands)
         ),
     )
+
+
+def _each(commands: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its whole name; those below another one in its place."""
+    for name, command in commands.items():
+        below = getattr(command, "commands", None)
+        if below is None:
+            yield f"{above}{name}", command
+        else:
+            yield from _each(below, f"{above}{name} ")
 
 
 def files_table() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.server import URL_VARIABLE
+from service.cli.server import KEY_VARIABLE, URL_VARIABLE
 from service.domain.transform.document import QUARANTINE_VARIABLE, REPORT_VARIABLE
 from service.settings import load_settings
 from tests.conftest import ROOT
@@ -43,7 +43,7 @@ def test_a_page_mentions_only_settings_and_switches_of_jobs_that_exist(page: Pat
 
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     known = {*_SETTING.findall(table), *_SETTING.findall(compose)}
-    assert mentioned <= {*known, QUARANTINE_VARIABLE, REPORT_VARIABLE, URL_VARIABLE}
+    assert mentioned <= {*known, QUARANTINE_VARIABLE, REPORT_VARIABLE, URL_VARIABLE, KEY_VARIABLE}
 
 
 def test_the_map_names_the_rooms_and_the_libraries_that_each_imports() -> None:

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from service.errors import UnknownOperation
 from service.http.reply import Asked, Reply
-from service.wire.faults import fault_status, known_error, request_header
+from service.wire.faults import code_in_xml, fault_status, known_error, request_header
 
 CONTENT_TYPE = (b"Content-Type", b"text/xml")
 _EC2_VERSION = "2016-11-15"
@@ -32,7 +32,7 @@ class QueryCall:
 
 def read_call(content_type: bytes, body: bytes) -> QueryCall | None:
     """The call that a form is; None for any other body, and for a form that names no operation."""
-    if content_type.partition(b";")[0].strip().lower() != _FORM:
+    if not is_form(content_type):
         return None
     try:
         fields = dict(parse_qsl(body.decode("latin-1"), max_num_fields=_MAX_FIELDS))
@@ -42,10 +42,15 @@ def read_call(content_type: bytes, body: bytes) -> QueryCall | None:
     return QueryCall(action, version) if _NAME.fullmatch(action) else None
 
 
+def is_form(content_type: bytes) -> bool:
+    """Whether a body of this type is a form."""
+    return content_type.partition(b";")[0].strip().lower() == _FORM
+
+
 def word_fault(error: BaseException, call: QueryCall, request_id: str) -> tuple[int, bytes]:
     """Status and document of an error, as an answer to a call. Source: the common errors of every API."""
     known = known_error(error, request_id)
-    code, status = known.code, fault_status(known, known.code)
+    code, status = code_in_xml(known), fault_status(known, known.code)
     if isinstance(known, UnknownOperation):
         code, status = "InvalidAction", 400
     side = "Sender" if status < 500 else "Receiver"

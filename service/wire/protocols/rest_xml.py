@@ -5,16 +5,11 @@ from typing import Final
 
 from service.errors import UnknownOperation
 from service.http.reply import Asked, Reply
-from service.wire.faults import fault_status, known_error
+from service.wire.faults import code_in_xml, fault_status, known_error
 from service.wire.protocols.query import QueryCall, word_fault
 from service.wire.xml_tree import escaped
 
 _XML = (b"Content-Type", b"application/xml")
-
-# Errors by the names that S3 has for them.
-_CODES: Final = MappingProxyType(
-    {"InternalFailure": "InternalError", "AccessDeniedException": "AccessDenied"}
-)
 
 # Source: S3 API reference, "Error responses"; all others are 400.
 _STATUSES: Final = MappingProxyType(
@@ -56,7 +51,9 @@ class S3Faults:
     def write_fault(self, error: BaseException, asked: Asked) -> Reply:
         """S3's own kind of document; nobody repeats what is not implemented. Source: S3's error codes."""
         known = known_error(error, asked.request_id)
-        code = "NotImplemented" if isinstance(known, UnknownOperation) else _CODES.get(known.code, known.code)
+        code = code_in_xml(known, at_objects=True)
+        if isinstance(known, UnknownOperation):
+            code = "NotImplemented"
         status = _STATUSES.get(code) or fault_status(known, known.code)
         members = {
             "Code": code,

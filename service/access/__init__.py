@@ -1,0 +1,1 @@
+"""Who may call: keys made, kept in memory and looked up, signatures verified."""

@@ -1,0 +1,83 @@
+"""The keys of one process that answers calls: in memory, found by what a request brings."""
+
+from collections.abc import Callable, Iterable
+
+from service.access.key_file import KeyFile
+from service.access.minting import digest_of
+from service.domain.access_keys import AccessKey
+from service.errors import CredentialsExpired, CredentialsUnknown
+from service.http.remembered import Remembered
+from service.wire import sigv4
+from service.wire.sigv4 import CredentialScope
+
+_MOST_API_KEY_BYTES = 256
+_SIGNING_KEYS = 4096
+_SIGNING_KEYS_BYTES = 1 << 20
+_SIGNING_KEY_BYTES = 256  # of memory with what it is known by, about
+
+UNKNOWN_PAIR = "The security token included in the request is invalid."
+_EXPIRED_PAIR = "The security token included in the request is expired"
+_UNKNOWN = "There is no such key, or it was revoked."
+_EXPIRED = "The key has expired."
+
+
+class Keyring:
+    """Those keys that were not revoked.
+
+    An API key is looked up by its digest, which nobody can choose: how long that takes tells nothing of it.
+    """
+
+    def __init__(self, key_file: KeyFile, now_s: Callable[[], float]) -> None:
+        """`now_s` tells seconds since 1970."""
+        self.now_s = now_s
+        self._key_file = key_file
+        self._by_id: dict[str, AccessKey] = {}
+        self._by_digest: dict[bytes, AccessKey] = {}
+        self._signing_keys = Remembered[CredentialScope, bytes](_SIGNING_KEYS, _SIGNING_KEYS_BYTES)
+
+    def replace(self, keys: Iterable[AccessKey]) -> None:
+        """Have these keys and no others. Those that stay as they are stay the same objects."""
+        before = self._by_id
+        kept = (before[key.id] if before.get(key.id) == key else key for key in keys)
+        self._by_id = {key.id: key for key in kept if not key.is_revoked}
+        self._by_digest = {bytes.fromhex(key.digest): key for key in self._by_id.values()}
+        self._signing_keys.forget()
+
+    def all(self) -> list[AccessKey]:
+        """All that are here, expired ones too."""
+        return list(self._by_id.values())
+
+    def is_good(self, key: AccessKey, now_s: float) -> bool:
+        """Whether a key that was found is one still."""
+        return self._by_id.get(key.id) is key and not key.has_expired(now_s)
+
+    def of_api_key(self, api_key: bytes) -> AccessKey:
+        """The key that an API key belongs to. Raises CredentialsUnknown, CredentialsExpired."""
+        key = None
+        if len(api_key) <= _MOST_API_KEY_BYTES:
+            key = self._by_digest.get(digest_of(api_key))
+        if key is None:
+            raise CredentialsUnknown(_UNKNOWN)
+        if key.has_expired(self.now_s()):
+            raise CredentialsExpired(_EXPIRED)
+        return key
+
+    def of_id(self, key_id: str) -> AccessKey:
+        """The key of an access key id, as AWS refuses others.
+
+        Raises CredentialsUnknown, CredentialsExpired.
+        """
+        key = self._by_id.get(key_id)
+        if key is None:
+            raise CredentialsUnknown(UNKNOWN_PAIR, signed=True)
+        if key.has_expired(self.now_s()):
+            raise CredentialsExpired(_EXPIRED_PAIR, signed=True)
+        return key
+
+    def signing_key(self, scope: CredentialScope) -> bytes:
+        """What a key of this ring signs with on one day, in one region, for one service."""
+        found = self._signing_keys.find(scope)
+        if found is None:
+            found = sigv4.signing_key(self._key_file.secret_of(scope.access_key), scope)
+            self._signing_keys.keep(scope, found, _SIGNING_KEY_BYTES)
+        return found

@@ -38,6 +38,7 @@ BROAD: Mapping[str, str] = MappingProxyType(
         "jobs/heartbeat.py": "a thread that tells of itself: without beats the lease runs out",
         "runner/*": "the model's own code, and the edges of the processes that run it",
         "processes/keeper.py": "a loop that must outlive one bad look",
+        "processes/key_watch.py": "a loop that must outlive one bad look",
         "processes/supervisor.py": "a child process: nothing may return into the parent's code",
     }
 )

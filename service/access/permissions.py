@@ -47,6 +47,11 @@ def needed(method: str, path: str) -> Need | None:
     return Need((Permission.READ if safe else Permission.MANAGE,))
 
 
+def needed_at_objects(method: str) -> Need:
+    """What a request of S3 needs, whatever its path looks like: buckets may have any name."""
+    return Need((Permission.READ if method in _SAFE else Permission.MANAGE,))
+
+
 def _needed_at_endpoint(safe: bool, path: str) -> Need:
     """Whoever may invoke an endpoint may see it. What holds a slash is no name, and of no pattern."""
     name, _, action = path.removeprefix(_ENDPOINTS).rpartition("/")

@@ -23,7 +23,7 @@ from service.cli.load_trial import is_refused, try_once
 from service.cli.load_verdict import judge_load
 from service.cli.load_view import Watcher, show_report
 from service.cli.refusal import fail
-from service.cli.server import GivenUrl
+from service.cli.server import GivenUrl, key_header
 from service.errors import LoadRefused
 from service.load.comparison import compare_runs
 from service.load.plan import Plan
@@ -176,6 +176,7 @@ def load(
     target = find_target(endpoint, url, remote, aws, region, target_model)
     bodies, example = find_bodies(target, body or [], content_type, rows)
     headers = _checked(headers_for(accept, target_variant, target_model or example, target_container))
+    headers |= {} if aws else key_header()  # who signs brings no key
     pace = asked.choose(None if body or rows else bodies[0])
     plan = replace(pace.plan(target, bodies, headers, connections), warm_up_s=warm_up, timeout_s=timeout)
     report = _carry_out(target, plan, processes, rows, try_first=not (aws or allow_failures))

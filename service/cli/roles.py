@@ -23,7 +23,8 @@ ListenPort = Annotated[
 Auth = Annotated[
     str | None,
     typer.Option(
-        help="`off` allows calls without keys on purpose; needed beyond 127.0.0.1.", show_default=False
+        help="`keys` asks for keys, `off` allows calls without on purpose; one is needed beyond 127.0.0.1.",
+        show_default=False,
     ),
 ]
 Gateways = Annotated[
@@ -68,6 +69,10 @@ def container(
     if gateways is None:
         gateways = _number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS")
     settings = load_settings(host=host, port=port, models=model, gateways=gateways, auth=auth)
+    if settings.auth == "keys":
+        raise StartupError(
+            "A container keeps no state and so no keys: leave SAGEBIRD_AUTH, or set it to off."
+        )
     compose = start(settings)
     _leave(compose.contain(settings, environment, multi_model, _announce))
 

@@ -17,6 +17,7 @@ from service.whereabouts import FILE, find_urls
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 URL_VARIABLE = "SAGEBIRD_URL"
+KEY_VARIABLE = "SAGEBIRD_API_KEY"
 
 _TIMEOUT_S = 75.0
 _TRY_S = 1.0
@@ -144,8 +145,11 @@ def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
 
 def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
     """Send one request and return its answer, whichever it is; none ends the command with a sentence."""
+    headers = {**key_header(), **options.pop("headers", {})}
     try:
-        response = httpx.request(method, url.rstrip("/") + path, timeout=_TIMEOUT_S, **options)
+        response = httpx.request(
+            method, url.rstrip("/") + path, timeout=_TIMEOUT_S, headers=headers, **options
+        )
     except UnicodeEncodeError as error:
         fail(f"A header can only hold ASCII, not {error.object!r}.")
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
@@ -162,6 +166,12 @@ def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
     if not response.is_success and not _is_the_edges(response):
         expect_sagebird(url, response)
     return response
+
+
+def key_header() -> dict[str, str]:
+    """What a request brings to a server that asks for keys, if there is a key."""
+    key = os.environ.get(KEY_VARIABLE, "")
+    return {"X-Api-Key": key} if key else {}
 
 
 def expect_sagebird(url: str, response: httpx.Response) -> None:

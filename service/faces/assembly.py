@@ -6,8 +6,9 @@ from service.faces.container.app import create_app
 from service.faces.container.face import InvocationsFace
 from service.faces.container.management import create_router
 from service.faces.container.strays import answer_strays
+from service.faces.doorkeeping import keep_door
 from service.faces.front_door import Gateway
-from service.faces.identity import Identify
+from service.faces.identity import OpenDoor
 from service.faces.people.dashboard.board import Board
 from service.faces.people.dashboard.routes import add_dashboard
 from service.faces.people.pages import create_pages
@@ -50,7 +51,7 @@ def container_door(
         pages,
         pages,
         guard_of(settings, contains=True),
-        _always(caller),
+        OpenDoor(lambda _headers: caller),
         settings.max_body_bytes,
         prepare_default=invocations.prepare,
     )
@@ -68,8 +69,11 @@ def server_door(
     control: App,
     s3: App | None,
 ) -> Gateway:
-    """Every face, `control` for `POST /` and `s3` for buckets among them; every request is `caller`'s."""
-    user_of = users_by(settings.user_header)
+    """Every face, `control` for `POST /` and `s3` for buckets among them. Must be called on the event loop.
+
+    Every request is `caller`'s, where nobody is asked for a key. Raises: StartupError.
+    """
+    kept, user_of = keep_door(settings, caller), users_by(settings.user_header)
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes, user_of)
     runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, user_of)
 
@@ -93,14 +97,12 @@ def server_door(
         control,
         made_when_called(pages),
         guard_of(settings),
-        _always(caller),
+        kept.doorkeeper,
         settings.max_body_bytes,
         prepare_endpoint=runtime.prepare,
         prepare_default=invocations.prepare,
+        epoch=kept.epoch,
+        follow_keys=kept.follow_keys,
         s3=s3,
     )
     return door
-
-
-def _always(caller: Caller) -> Identify:
-    return lambda _headers: caller

@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
+from service.access.claims import AskedHead
+from service.access.permissions import needed_at_objects
 from service.domain.caller import Caller
 from service.errors import AccessDenied, CallerError
 from service.faces.aws.denial import deny
 from service.faces.aws.strangers import stranger
-from service.faces.identity import PASSAGE, Identify, Passage
+from service.faces.identity import PASSAGE, Admitted, Doorkeeper, Passage
+from service.faces.proofs import before, while_read
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
 from service.http.encodings import unpacked
@@ -26,6 +29,9 @@ _KNOWN_BYTES = 1 << 20
 _MOST_HEAD_BYTES = 4096
 _PLAIN_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
+NOBODY = Caller("000000000000", "us-east-1", "nobody", "")
+"""Who asks before anybody has to say who he is."""
+
 _PreparingFor = Callable[[Caller, Headers], Answering]
 """As `Preparing`, for requests of one caller."""
 
@@ -40,27 +46,30 @@ class Gateway:
         control: App,
         pages: App,
         guard: Guard,
-        identify: Identify,
+        doorkeeper: Doorkeeper,
         max_body_bytes: int,
         *,
         prepare_endpoint: Callable[[str, Caller, Headers], Answering] | None = None,
         prepare_default: _PreparingFor | None = None,
         epoch: Epoch | None = None,
+        follow_keys: Callable[[object], None] | None = None,
         s3: App | None = None,
     ) -> None:
-        """Take the faces, and who says which requests may reach them, and whose they are.
+        """Take the faces, and who say which requests may reach them, and whose they are.
 
         `runtime` has what is below /endpoints/, `invocations` has POST /invocations, `control` has POST / and
         `pages` the rest, other methods of the first two included; `s3` has what is signed for S3, whatever
         its path, and its bodies as they come. `max_body_bytes` is for compressed bodies
         as they come; each face has a limit of its own for what it reads. `prepare_endpoint`, which takes the
         endpoint's name first, and `prepare_default` are the hot ways into the first two. What was found out
-        of a head is good for one `epoch`.
+        of a head is good for one `epoch`. `follow_keys` is to be told the keys that the store holds, where
+        the doorkeeper goes by keys.
         """
+        self.follow_keys = follow_keys
         self.epoch = Epoch() if epoch is None else epoch
         self.draining = False
         self._guard = guard
-        self._identify = identify
+        self._doorkeeper = doorkeeper
         self._new_id = request_ids()
         self._max_body_bytes = max_body_bytes
         self._prepare_endpoint = prepare_endpoint
@@ -87,7 +96,8 @@ class Gateway:
                 passage = self._judge(scope)
             except CallerError as error:
                 return self._deny(send, error, scope)
-            self._remember(head, passage)
+            if passage.lasts:
+                self._remember(head, passage)
         scope[PASSAGE] = passage
         return passage.face(scope, receive, send)
 
@@ -96,18 +106,49 @@ class Gateway:
         method, path, headers = scope["method"], scope["path"], scope["headers"]
         asked = read_asked(headers)
         self._guard.check_host(headers)
-        elsewhere = stranger(scope, self._new_id, self._s3)
-        if elsewhere is not None:
-            if elsewhere is self._s3:
-                self._guard.check_signed(method, path, asked)
-            return Passage(self._identify(headers), elsewhere)
-        origin = self._guard.check(method, path, asked)
-        caller, face = self._identify(headers), self._face(method, path)
+        elsewhere, origin = stranger(scope, self._new_id, self._s3), None
+        need = needed_at_objects(method) if elsewhere is not None and elsewhere is self._s3 else None
+        if need is not None:
+            self._guard.check_signed(method, path, asked)
+        elif elsewhere is None:
+            origin = self._guard.check(method, path, asked)
         if origin is not None and method == "OPTIONS" and asked.preflight is not None:
-            return Passage(caller, _giving_leave(origin, asked))
-        if origin is not None:
-            face = _opening(origin, face)
-        return Passage(caller, face if asked.encoding is None else self._unpacking(asked.encoding, face))
+            return Passage(NOBODY, _giving_leave(origin, asked))  # browsers send no key with a preflight
+        query, raw_path = scope.get("query_string", b""), scope.get("raw_path", path.encode())
+        try:
+            admitted = self._doorkeeper.admit(AskedHead(method, path, raw_path, query, headers), need)
+        except CallerError as error:
+            face = stranger(scope, self._new_id, error=error) or self._denying(error)
+            return Passage(NOBODY, face if origin is None else _opening(origin, face), lasts=False)
+        if elsewhere is not None:
+            if admitted.refusal is not None:
+                elsewhere = stranger(scope, self._new_id, error=admitted.refusal) or elsewhere
+            if admitted.proof is not None:
+                elsewhere = while_read(admitted.proof, elsewhere)
+            return Passage(admitted.caller, elsewhere, lasts=admitted.lasts)
+        face = self._proven(admitted, self._face(method, path), asked.encoding)
+        return Passage(
+            admitted.caller, face if origin is None else _opening(origin, face), lasts=admitted.lasts
+        )
+
+    def _proven(self, admitted: Admitted, face: App, encoding: bytes | None) -> App:
+        """A face that gets bodies unpacked, and of those that are signed no others than were signed."""
+        acts_early = face is self._pages or admitted.refusal is not None
+        if admitted.refusal is not None:
+            face = self._denying(admitted.refusal)
+        elif encoding is not None:
+            face = self._unpacking(encoding, face)
+        if admitted.proof is None:
+            return face
+        if acts_early:
+            return before(admitted.proof, face, self._max_body_bytes, self._denying)
+        return while_read(admitted.proof, face)
+
+    def _denying(self, error: CallerError) -> App:
+        def refuse(scope: Scope, _receive: Receive, send: Send) -> Awaitable[None]:
+            return self._deny(send, error, scope)
+
+        return refuse
 
     def _remember(self, head: tuple[Any, ...], passage: Passage) -> None:
         """Keep what the head of a prediction leads to; what is signed holds the time, and comes once."""
@@ -160,12 +201,15 @@ class Gateway:
 
         Whoever remembers a head remembers its Host with it, and whose it is.
         """
+
+        def denied(error: CallerError) -> Answering:
+            return Answering((error, path, headers), self._deny_all)
+
         try:
             self._guard.check_host(headers)
-            caller = self._identify(headers)
         except AccessDenied as error:
-            return Answering((error, path, headers), self._deny_all)
-        return prepare(caller, headers)
+            return denied(error)
+        return self._doorkeeper.prepare(path, headers, lambda caller: prepare(caller, headers), denied)
 
     def _deny_all(
         self, asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]]

@@ -171,7 +171,9 @@ class FastProtocol(Connection):
     def _answer(self, head: Head, data: bytes, preparing: Preparing, body: bytes) -> None:
         answering = preparing(lasting(head.headers))
         if head.keep_alive:
-            self.heads.keep(data, answering, len(body))
+            self.heads.keep(data, answering, len(body), head.headers)
+        if answering.proving is not None:
+            answering = answering.proving.of(head.headers)
         self.take(self.round.answer(answering, body), head.keep_alive)
 
     def _answer_known(self, head: bytes, known: Known, epoch: int, body: bytes) -> None:

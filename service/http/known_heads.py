@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from service.http.asgi import Headers
 from service.http.remembered import Epoch, Remembered
-from service.http.reply import Answering
+from service.http.reply import Answering, AnsweringOf
 
 _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 4096
@@ -41,6 +41,11 @@ _VARYING = (
 )
 _LINE = re.compile(rb"\r\n(?:%b)" % b"|".join(rb"(%b)(?=%b\r\n)" % pair for pair in _VARYING))
 _LENGTH = 1  # the group that holds its name
+# The names of those headers, group by group.
+_VARYING_NAMES = (
+    *(b"content-length", b"authorization", b"x-amz-date", b"x-amz-content-sha256"),
+    *(b"amz-sdk-invocation-id", b"amz-sdk-request", b"x-amzn-trace-id", b"traceparent"),
+)
 # All that such values are made of: nothing in here could be taken for the end of a line.
 _HARMLESS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz=;:|. -"
 _SCHEME = b"AWS4-HMAC-SHA256 "
@@ -64,13 +69,15 @@ class _Alike(NamedTuple):
     """What is known of heads that differ in nothing but what is left out of them.
 
     Their bodies' length is at the place `length_at` among those values; below 0 it is none of them, and all
-    have bodies of `body_bytes`. Of those that `come_again` nothing else is left out.
+    have bodies of `body_bytes`. Of those that `come_again` nothing else is left out. Where those values say
+    who asks, what answers is `proven` by them.
     """
 
     answering: Answering
     length_at: int
     body_bytes: int
     come_again: bool
+    proven: AnsweringOf | None
 
 
 class _Layout(NamedTuple):
@@ -116,15 +123,22 @@ class KnownHeads:
                 self._layouts.keep(size, layout, _LAYOUT_BYTES)
         return known
 
-    def keep(self, head: bytes, answering: Answering, body_bytes: int) -> None:
-        """Remember a head that was read, of a request behind which the connection goes on."""
+    def keep(self, head: bytes, answering: Answering, body_bytes: int, headers: Headers) -> None:
+        """Remember a head that was read, and its headers, where the connection goes on behind it."""
         size = len(head)
         if size > self._most_head_bytes:
             return
         spans, groups = _spans(head)
+        proven = None
+        if answering.proving is not None:
+            proven = answering.proving.alike(
+                headers, [_VARYING_NAMES[group - 1] for group in groups if group]
+            )
+            if proven is None:
+                return
         length_at = groups.index(_LENGTH) if _LENGTH in groups else -1
-        come_again = len(groups) == (length_at >= 0)
-        alike = _Alike(answering, length_at, body_bytes, come_again)
+        come_again = len(groups) == (length_at >= 0) and proven is None
+        alike = _Alike(answering, length_at, body_bytes, come_again, proven)
         self._alike.keep(_layout(spans, size).rest(head), alike, size)
 
     def _find_alike(self, head: bytes, layout: _Layout) -> Known | None:
@@ -142,7 +156,7 @@ class KnownHeads:
             body_bytes = int(digits)
             if body_bytes > self._most_body_bytes:
                 return None
-        known = Known(alike.answering, body_bytes)
+        known = Known(alike.answering if alike.proven is None else alike.proven(values), body_bytes)
         if alike.come_again:
             self._whole.keep(head, known, len(head))
         return known

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from service.http.asgi import Headers, Send, send_reply, send_whole
 from service.promise import Promise
@@ -57,6 +57,27 @@ class Answering:
 
     head: Any
     answer_all: AnswerAll
+    proving: "Proving | None" = None
+    """Where each request has to show by itself that it is what it says: then this answers none of them."""
+
+
+AnsweringOf = Callable[[Sequence[bytes]], Answering]
+"""What answers one request, by those values in which its head differs from others that are like it."""
+
+
+class Proving(Protocol):
+    """Requests that are signed: what answers one depends on more than what their heads have in common."""
+
+    def of(self, headers: Headers) -> Answering:
+        """What answers the request with this head (lower-case names), and no other one. Raises nothing."""
+        ...
+
+    def alike(self, headers: Headers, varying: Sequence[bytes]) -> AnsweringOf | None:
+        """The same for heads that are like this one but for the values of the headers that are named.
+
+        Those stand in the order of the head, as often as they are there. None: each has to be read.
+        """
+        ...
 
 
 Preparing = Callable[[Headers], Answering]

@@ -19,6 +19,7 @@ from service.invoke.round import Round
 from service.observe.counts import Registry
 from service.observe.failures import RecentFailures
 from service.observe.flushing import keep_flushed
+from service.processes.key_watch import KeyWatch
 from service.settings import Settings
 from service.store.store import Store
 
@@ -66,6 +67,9 @@ async def _live(settings: Settings, place: Place, parent_pid: int, build: Callab
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     failures = RecentFailures(settings.data / "metrics", place.slot)
     logging.getLogger().addHandler(failures)
+    keys = None if parts.gateway.follow_keys is None else KeyWatch(parts.store, parts.gateway.follow_keys)
+    if keys is not None:
+        keys.begin()
     parts.host.compiler.pause()  # the processors are for what callers wait for
     await parts.follower.begin()
     tasks = [
@@ -79,6 +83,8 @@ async def _live(settings: Settings, place: Place, parent_pid: int, build: Callab
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    if keys is not None:
+        keys.close()
     await _close(parts)
     return 0
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from service.access.key_file import open_key_file
 from service.clock import SystemClock
 from service.errors import NotInstalled, SagebirdError, StartupError
 from service.hosting.artifacts.debris import sweep
@@ -98,6 +99,8 @@ def prepare_state(settings: Settings, declare: Callable[[Store], object]) -> Non
     series_keeping(settings, SystemClock()).catch_up()
     for file in (settings.data / "metrics").glob("*"):
         file.unlink()
+    if settings.auth == "keys":
+        open_key_file(settings.keys_secret)  # before there are several who would make it
     check_whole(settings.state)
     upgrade_tables(settings.state)
     store = Store(settings.state)

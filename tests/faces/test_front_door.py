@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.caller import Caller
 from service.faces.front_door import Gateway
-from service.faces.identity import caller_of
+from service.faces.identity import OpenDoor, caller_of
 from service.http.asgi import App, Headers, Message, Receive, Scope, Send
 from service.http.guard import Guard
 
@@ -30,7 +30,7 @@ _FOR_S3 = b"AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request, Si
 
 def _gateway(s3: App | None = None) -> Gateway:
     runtime, invocations, control, pages = map(_named, (b"runtime", b"invocations", b"control", b"pages"))
-    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"), _signed, 1000, s3=s3)
+    return Gateway(runtime, invocations, control, pages, Guard("127.0.0.1"), OpenDoor(_signed), 1000, s3=s3)
 
 
 def _ask(app: App, method: str, path: str, body: bytes = b"", **headers: bytes) -> list[Message]:

@@ -29,7 +29,7 @@ def _answering() -> Answering:
 def _knowing(*heads: bytes) -> KnownHeads:
     known = KnownHeads(Epoch(), _MOST_BODY_BYTES)
     for head in heads:
-        known.keep(head, _answering(), read_head(head, _LIMITS).length or 0)
+        known.keep(head, _answering(), read_head(head, _LIMITS).length or 0, [])
     return known
 
 
@@ -151,7 +151,7 @@ def test_nothing_is_known_in_the_next_epoch() -> None:
     known = KnownHeads(epoch, _MOST_BODY_BYTES)
     plain = b"POST /hot HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n"
     for head in (plain, _head(signed())):
-        known.keep(head, _answering(), 3)
+        known.keep(head, _answering(), 3, [])
         assert known.find(head) is not None
     epoch.move()
     for head in (plain, _head(signed())):
@@ -168,7 +168,7 @@ def test_what_is_asked_again_is_known_however_many_others_come() -> None:
     first = known.find(_head(signed()))
     for number in range(3000):
         other = _head(signed([b"X-Number: %d" % number, *VARYING]))
-        known.keep(other, _answering(), 15)
+        known.keep(other, _answering(), 15, [])
         if number % 100 == 0:
             assert known.find(_head(signed())) == first
     assert known.find(_head(signed([b"X-Number: 0", *VARYING]))) is None
@@ -225,7 +225,7 @@ def test_an_odd_head_that_is_kept_is_known_for_what_it_is() -> None:
         except Refused:
             continue
         if length is not None and length <= _MOST_BODY_BYTES and known.find(head) is None:
-            known.keep(head, Answering(head, lambda asked: []), length)
+            known.keep(head, Answering(head, lambda asked: []), length, [])
             kept.append(head)
     for odd in table():
         hit = known.find(_head(odd.data))

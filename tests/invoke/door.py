@@ -10,6 +10,7 @@ from service.domain.caller import Caller
 from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.face import InvocationsFace
 from service.faces.front_door import Gateway
+from service.faces.identity import OpenDoor
 from service.http.asgi import Headers
 from service.http.connections import ConnectionLimits
 from service.http.edge import asgi_protocol
@@ -70,7 +71,7 @@ class Door:
             container,
             container,
             Guard("127.0.0.1"),
-            self.identify,
+            OpenDoor(self.identify),
             _LIMIT_BYTES,
             prepare_endpoint=runtime.prepare,
             prepare_default=container.prepare,

@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from service.access.permissions import needed_for
+from service.control.identity import ROLE
 from service.domain import sentences, unserved
 from service.domain.caller import Caller
-from service.errors import ClientGone, SagebirdError, UnknownOperation
+from service.errors import ClientGone, NotAllowed, NotAuthenticated, SagebirdError, UnknownOperation
 from service.faces.identity import caller_of
 from service.http.asgi import Receive, Scope, Send, read_body, send_reply
 from service.http.failures import note_failure
@@ -17,7 +19,7 @@ from service.wire import services
 from service.wire.faults import error_code
 from service.wire.protocols.json import JsonProtocol
 from service.wire.protocols.protocol import FaultWriter, WireProtocol
-from service.wire.protocols.query import QueryFaults, QueryProtocol
+from service.wire.protocols.query import QueryFaults, QueryProtocol, is_form
 from service.wire.services import ServiceCall, call_at_root
 
 OperationCall = Callable[[Caller, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
@@ -99,6 +101,7 @@ class ControlFace:
         if call is None:
             raise UnknownOperation(sentences.target_missing())
         protocol = self._protocols.get((call.row, call.version))
+        _check_permission(caller, call)
         if protocol is None or not protocol.models(call.operation):
             raise unserved.refusal(call.row, call.service, call.operation)
         fields = protocol.read(call.operation, asked)
@@ -107,13 +110,28 @@ class ControlFace:
 
     def _refuse(self, asked: Asked, call: ServiceCall | None, error: Exception) -> Reply:
         """The reply to a request that failed, with its log line."""
-        is_form = call is not None and call.protocol == services.QUERY
+        takes_form = _takes_form(asked, error) if call is None else call.protocol == services.QUERY
         # The other services that share POST / speak the protocol of SageMaker, or take forms.
-        writer: FaultWriter = QueryFaults() if is_form else self._sagemaker
+        writer: FaultWriter = QueryFaults() if takes_form else self._sagemaker
         reply = writer.write_fault(error, asked)
         target = dict(asked.headers).get(_TARGET, b"").decode("latin-1")
-        operation = call.operation if call is not None and is_form else target
+        operation = call.operation if call is not None and takes_form else target
         code = error_code(error, self._sagemaker.spec) if isinstance(error, SagebirdError) else ""
         place = {"path": "/", "operation": operation[:_MAX_NAME_CHARS]}
         note_failure(self._log, error, asked.request_id, reply.status, code, **place)
         return reply
+
+
+def _takes_form(asked: Asked, error: Exception) -> bool:
+    """Whether what was signed wrongly was to be a form: its body, which would tell what it calls, is gone."""
+    headers = dict(asked.headers)
+    is_signed = isinstance(error, NotAuthenticated) and _TARGET not in headers
+    return is_signed and is_form(headers.get(b"content-type", b""))
+
+
+def _check_permission(caller: Caller, call: ServiceCall) -> None:
+    """Raise NotAllowed, in AWS's words, for an operation that the caller's key does not allow."""
+    needed = needed_for(call.operation).permissions
+    if needed and not set(needed) & set(caller.permissions.split()):
+        action = f"{call.service}:{call.operation}"
+        raise NotAllowed(sentences.not_authorized(caller.arns.assumed_role(ROLE, caller.principal), action))

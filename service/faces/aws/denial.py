@@ -2,29 +2,44 @@
 
 from typing import Any
 
-from service.errors import CallerError
+from service.errors import CallerError, NotAllowed, NotAuthenticated, PayloadTooLarge
 from service.http.asgi import Headers
 from service.http.failures import note_failure
 from service.http.reply import Reply
 from service.log import get_logger
-from service.wire.faults import fault_status
+from service.wire.faults import code_in_xml, fault_status
 from service.wire.protocols.query import CONTENT_TYPE, QueryCall, error_document
 from service.wire.shapes import render_json
 
 _FORM = b"application/x-www-form-urlencoded"
+# By whether a person looks at a page: then the browser asks for the key, as the password of any name.
+_CHALLENGES = {False: b'Bearer realm="sagebird"', True: b'Basic realm="sagebird", charset="UTF-8"'}
 
 
 def deny(error: CallerError, method: str, path: str, headers: Headers, request_id: str) -> Reply:
     """The reply to a request that reaches no face; one line in the log."""
-    status = fault_status(error, error.code)
+    fields, of_keys = dict(headers), isinstance(error, (NotAuthenticated, NotAllowed))
+    status = _status(error, method, path)
     note_failure(get_logger("sagebird.gateway"), error, request_id, status, error.code, path=path)
-    body, content_type = _body(error, status, method, path, dict(headers), request_id)
+    body, content_type = _body(error, status, method, path, fields, request_id)
     told: Headers = [(b"x-amzn-RequestId", request_id.encode("ascii")), (b"Content-Type", content_type)]
-    if path.startswith("/endpoints/") or (method == "POST" and path == "/"):
+    if of_keys or path.startswith("/endpoints/") or (method == "POST" and path == "/"):
         told.append((b"x-amzn-ErrorType", error.code.encode("ascii")))
+    if status == 401:
+        told.append((b"WWW-Authenticate", _CHALLENGES[b"text/html" in fields.get(b"accept", b"")]))
     if status == 415:
         told.append((b"Accept-Encoding", b"gzip, deflate"))  # Source: RFC 9110, 12.5.3
     return Reply(status, told, body)
+
+
+def _status(error: CallerError, method: str, path: str) -> int:
+    """A web caller without a good key gets 401, by which he knows that one helps; AWS's clients know 403."""
+    if isinstance(error, PayloadTooLarge):
+        return 413
+    is_aws = method == "POST" and path == "/"
+    if isinstance(error, NotAuthenticated) and not error.signed and not is_aws:
+        return 401
+    return fault_status(error, error.code)
 
 
 def _body(
@@ -37,11 +52,12 @@ def _body(
     if method == "POST" and path == "/":
         kind = headers.get(b"content-type", b"")
         if b"x-amz-target" not in headers and kind.lower().startswith(_FORM):
-            return error_document(QueryCall("", ""), error.code, message, "Sender", request_id), CONTENT_TYPE[
-                1
-            ]
+            code = code_in_xml(error)
+            return error_document(QueryCall("", ""), code, message, "Sender", request_id), CONTENT_TYPE[1]
         document: dict[str, Any] = {"__type": error.code, "message": message, "Message": message}
         return render_json(document), b"application/x-amz-json-1.1"
     if path == "/models" or path.startswith("/models/"):
         return render_json({"code": status, "type": error.code, "message": message}), b"application/json"
+    if isinstance(error, (NotAuthenticated, NotAllowed)):
+        return render_json({"Message": message}), b"application/json"
     return f"{message}\n".encode("utf-8", "replace"), b"text/plain; charset=utf-8"

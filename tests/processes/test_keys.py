@@ -1,0 +1,226 @@
+"""A server that asks for keys, as AWS's clients, commands and programs meet it, with two gateways."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner, Result
+
+from service.access.key_file import open_key_file
+from service.access.minting import Minted, mint
+from service.cli import make_app
+from service.cli.roles import container
+from service.control.access_keys import add_access_key, revoke_access_key
+from service.domain.access_keys import Permission
+from service.errors import StartupError
+from service.store.store import Store
+from tests.conftest import RunningServer, StartServer, wait_until
+from tests.harness import web
+from tests.harness.gateways import Line, declare, events, line_to_each_gateway, make_model, variants
+
+_CSV = {"Content-Type": "text/csv"}
+_PATH = "/endpoints/one/invocations"
+
+
+@dataclass
+class Keyed:
+    """A server, a connection to each of its gateways, and who makes keys for it."""
+
+    server: RunningServer
+    lines: list[Line]
+
+    def create(self, name: str, *permissions: Permission, endpoints: Sequence[str] = ("*",)) -> Minted:
+        """A new key, once every gateway knows it."""
+        key_file = open_key_file(self.server.data / "keys.secret")
+        minted = mint(name, permissions or (Permission.INVOKE,), endpoints, key_file, time.time())
+        with self._store() as store:
+            add_access_key(store, minted.key)
+        for line in self.lines:
+            wait_until(lambda line=line: _ask(line, minted) != 401)  # type: ignore[misc]
+        return minted
+
+    def revoke(self, minted: Minted) -> None:
+        """Take a key back, and wait for nobody."""
+        with self._store() as store:
+            revoke_access_key(store, minted.key.id, time.time())
+
+    @contextmanager
+    def _store(self) -> Iterator[Store]:
+        store = Store(self.server.data / "state.db")
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def client(self, service: str, minted: Minted, secret: str | None = None) -> Any:
+        """A client of boto3's with the pair of a key."""
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=self.server.url,
+            aws_access_key_id=minted.key.id,
+            aws_secret_access_key=secret or minted.secret_access_key,
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+
+def _ask(line: Line, minted: Minted) -> int:
+    return line.invoke("one", X_Api_Key=minted.api_key)[0]
+
+
+@pytest.fixture(scope="module")
+def keyed(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
+    models = tmp_path_factory.mktemp("models")
+    make_model(models / "a", 7)
+    declare(models, variants("one", a=1) + variants("two", a=1).partition("\n")[2])
+    server = start_server(models, auth="keys")
+    lines = line_to_each_gateway(server)
+    yield Keyed(server, lines)
+    for line in lines:
+        line.close()
+
+
+@pytest.fixture(scope="module")
+def everything(keyed: Keyed) -> Minted:
+    return keyed.create("ops", Permission.INVOKE, Permission.MANAGE)
+
+
+def test_a_server_without_keys_lets_nobody_in_and_says_that_it_is_well(keyed: Keyed) -> None:
+    url = keyed.server.url
+
+    assert web.get(f"{url}/readyz").status_code == web.get(f"{url}/ping").status_code == 200
+    for path in ("/", "/status", "/metrics", "/docs", "/openapi.json", "/models"):
+        assert web.get(url + path).status_code == 401
+    assert web.post(url + _PATH, content="1", headers=_CSV).status_code == 401
+
+
+def test_boto3_works_with_the_pair_of_a_key_and_with_no_other(keyed: Keyed, everything: Minted) -> None:
+    def invoke(secret: str | None = None) -> bytes:
+        client = keyed.client("sagemaker-runtime", everything, secret)
+        found: bytes = client.invoke_endpoint(EndpointName="one", ContentType="text/csv", Body=b"1")[
+            "Body"
+        ].read()
+        return found
+
+    sagemaker = keyed.client("sagemaker", everything)
+
+    assert {invoke() for _ in range(10)} == {b"[7.0]"}
+    assert {one["EndpointName"] for one in sagemaker.list_endpoints()["Endpoints"]} == {"one", "two"}
+    assert keyed.client("sts", everything).get_caller_identity()["Arn"].endswith(":assumed-role/sagebird/ops")
+    with pytest.raises(ClientError, match="InvalidSignatureException"):
+        invoke("wrong")
+    for service, call, code in (
+        ("sagemaker", "list_endpoints", "InvalidSignatureException"),
+        ("sts", "get_caller_identity", "SignatureDoesNotMatch"),
+        ("s3", "list_buckets", "SignatureDoesNotMatch"),
+    ):
+        with pytest.raises(ClientError, match=code):
+            getattr(keyed.client(service, everything, "wrong"), call)()
+
+
+def test_a_large_document_is_signed_and_permitted_like_any_other(keyed: Keyed, everything: Minted) -> None:
+    """The keeper answers it, who is told what the key allows."""
+    tags = [{"Key": f"k{number}", "Value": "v" * 250} for number in range(50)]
+    large = {
+        "ModelName": "m" * 3000,
+        "PrimaryContainer": {"Image": "i", "Environment": {"a" * 900: "b" * 900}},
+    }
+    padding = {"Tags": tags * 6}
+    seer = keyed.create("seer", Permission.READ)
+    for key, code in ((everything, "ValidationException"), (seer, "AccessDeniedException")):
+        client = keyed.client("sagemaker", key)
+        with pytest.raises(ClientError, match=code):
+            client.create_model(**large, **padding, ExecutionRoleArn="arn:aws:iam::000000000000:role/anyone")
+
+
+def test_a_key_for_one_endpoint_is_good_there_alone(keyed: Keyed) -> None:
+    key = keyed.create("web", endpoints=["one"])
+    client = keyed.client("sagemaker-runtime", key)
+
+    assert (
+        client.invoke_endpoint(EndpointName="one", ContentType="text/csv", Body=b"1")["Body"].read()
+        == b"[7.0]"
+    )
+    with pytest.raises(ClientError, match="AccessDeniedException") as caught:
+        client.invoke_endpoint(EndpointName="two", ContentType="text/csv", Body=b"1")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        keyed.client("sagemaker", key).list_endpoints()
+
+
+def test_commands_bring_the_key_that_a_variable_names(keyed: Keyed, everything: Minted) -> None:
+    def run(*arguments: str, **environment: str) -> Result:
+        runner = CliRunner(env={"SAGEBIRD_URL": keyed.server.url, "COLUMNS": "200", **environment})
+        return runner.invoke(make_app(), arguments)
+
+    bare = run("endpoints")
+    assert (bare.exit_code, "asks for a key" in bare.stderr) == (1, True)
+    for arguments in (("endpoints",), ("describe", "one")):
+        done = run(*arguments, SAGEBIRD_API_KEY=everything.api_key)
+        assert (done.exit_code, "one" in done.stdout) == (0, True)
+
+
+def test_a_revoked_key_is_refused_by_every_gateway_while_it_is_used(keyed: Keyed) -> None:
+    minted = keyed.create("gone")
+    client = keyed.client("sagemaker-runtime", minted)
+    for line in keyed.lines:
+        assert {_ask(line, minted) for _ in range(5)} == {200}
+    client.invoke_endpoint(EndpointName="one", ContentType="text/csv", Body=b"1")
+
+    keyed.revoke(minted)
+
+    for line in keyed.lines:
+        wait_until(lambda line=line: _ask(line, minted) == 401)  # type: ignore[misc]
+    for line in keyed.lines:
+        assert {_ask(line, minted) for _ in range(5)} == {401}
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        client.invoke_endpoint(EndpointName="one", ContentType="text/csv", Body=b"1")
+
+
+def test_nothing_secret_is_in_the_log_nor_in_the_database(keyed: Keyed, everything: Minted) -> None:
+    keyed.client("sagemaker", everything).list_endpoints()
+    web.get(f"{keyed.server.url}/status", headers={"X-Api-Key": everything.api_key})
+    web.get(f"{keyed.server.url}/status", headers={"X-Api-Key": everything.api_key + "x"})
+    kept = keyed.server.log.read_bytes() + b"".join(
+        file.read_bytes() for file in keyed.server.data.glob("state.db*")
+    )
+
+    assert everything.key.id.encode() in kept
+    assert everything.api_key.encode() not in kept
+    assert everything.secret_access_key.encode() not in kept
+    assert events(keyed.server, "request left without a whole answer") == []
+
+
+def test_the_aws_cli_signs_as_always(keyed: Keyed, everything: Minted, tmp_path: Path) -> None:
+    pair = {
+        "AWS_ACCESS_KEY_ID": everything.key.id,
+        "AWS_SECRET_ACCESS_KEY": everything.secret_access_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": keyed.server.url,
+    }
+    command = ["sagemaker-runtime", "invoke-endpoint", "--endpoint-name", "one", "--content-type", "text/csv"]
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "aws"), *command, "--body", "MQ==", str(tmp_path / "answer")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | pair,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "answer").read_bytes() == b"[7.0]"
+
+
+def test_a_container_has_no_keys() -> None:
+    with pytest.raises(StartupError, match="no keys"):
+        container(auth="keys")

@@ -204,15 +204,14 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
         keep_up=follower.keep_up,
     )
     rounds = Round(asyncio.get_running_loop())
-    registered = RegisteredModels(store, host)
+    answering = (predictor, rounds, RegisteredModels(store, host), follower)
     if control is None:
-        door = container_door(settings, context.caller, predictor, rounds, registered, follower)
+        door = container_door(settings, context.caller, *answering)
     else:
         catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
         face, s3 = control.face(settings, store, hands_in=True), control.s3_face(settings)
-        door = server_door(
-            settings, context.caller, predictor, rounds, registered, follower, catalogue, registry, face, s3
-        )
+        beside = (catalogue, registry, face, s3, shared.buckets)
+        door = server_door(settings, context.caller, *answering, *beside)
     return GatewayParts(store, registry, host, follower, door, rounds)
 
 

@@ -17,6 +17,7 @@
     │   │   ├── CredentialsExpired  a key whose time is over
     │   │   ├── SignatureIncomplete a signature that cannot be read, or more than one
     │   │   └── SignatureWrong      a signature of something else, by another secret, or of another time
+    │   ├── Throttled               more requests than a rate allows; says when the next one may come
     │   ├── NotPermitted            a call of IAM or STS that is not served
     │   ├── NothingThere            what a call of another service is about is not here
     │   ├── BucketFault             what clients of S3 are told, by one of S3's own codes
@@ -170,6 +171,16 @@ class SignatureWrong(NotAuthenticated):
     """The signature is not the one of this request, at this time, by this key."""
 
     code = "InvalidSignatureException"
+
+
+class Throttled(CallerError):
+    """More requests came than a rate allows; the next one may come in `wait_s` seconds."""
+
+    code = "ThrottlingException"
+
+    def __init__(self, message: str, wait_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class NotPermitted(CallerError):

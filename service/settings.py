@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.errors import StartupError
 from service.machine import count_cpus, machine_memory_bytes, parse_size
 from service.origins import read_host_pattern, read_origin
+from service.rates import split_rates
 
 _PREFIX = "SAGEBIRD_"
 # Read by commands (URL, API_KEY) and by docker-compose.yml, whose variables may reach the server with others.
@@ -39,6 +40,7 @@ def _split(text: object) -> object:
 
 
 Size = Annotated[int, BeforeValidator(parse_size)]
+Rates = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_rates)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -66,6 +68,11 @@ class Settings(BaseSettings):
         None,
         description="File from which secret access keys are derived, made where there is none; nobody but "
         "its owner may read it (default: `keys.secret` in the data folder).",
+    )
+    rates: Rates = Field(
+        (),
+        description="How often endpoints may be invoked, over all gateways together, comma-separated: "
+        "`iris=100/s:20` (of which 20 may come at once), `demo-*=600/m`. The first that fits counts.",
     )
     gateways: int = Field(
         default_factory=count_cpus,

@@ -43,6 +43,7 @@ def test_every_error_has_a_code_that_awss_clients_know() -> None:
         "UnknownOperationException",
         "UnsupportedMediaTypeException",
         "AccessDeniedException",
+        "ThrottlingException",
         "MissingAuthenticationTokenException",
         "UnrecognizedClientException",
         "ExpiredTokenException",

@@ -20,7 +20,7 @@ import pytest
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
     (
-        ("errors", "floods", "machine", "origins", "promise", "runner"),
+        ("errors", "floods", "machine", "origins", "promise", "rates", "runner"),
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
     (("media", "http", "experiments"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from service.access.key_file import KeyFile
 from service.domain.access_keys import AccessKey, Permission
+from service.rates import RequestRate
 
 _ID_PREFIX = "SBKA"
 _ID_BYTES = 10  # 16 letters, as AWS's ids have behind theirs
@@ -30,6 +31,8 @@ def mint(
     key_file: KeyFile,
     now_s: float,
     expires_at: float | None = None,
+    rate: RequestRate | None = None,
+    most_body_bytes: int | None = None,
 ) -> Minted:
     """Make a key that nobody has had before."""
     key_id = _ID_PREFIX + b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
@@ -43,6 +46,8 @@ def mint(
         now_s,
         expires_at,
         sealed_by=key_file.fingerprint,
+        rate=rate,
+        most_body_bytes=most_body_bytes,
     )
     return Minted(key, key_file.secret_of(key_id), api_key)
 

@@ -21,6 +21,8 @@ from service.clock import SystemClock
 from service.control.access_keys import add_access_key, list_access_keys, revoke_access_key
 from service.domain.access_keys import ANY_ENDPOINT, AccessKey, Permission
 from service.errors import SagebirdError
+from service.machine import parse_size
+from service.rates import RequestRate, read_rate
 from service.settings import Settings, load_settings
 from service.store.store import Store
 
@@ -45,6 +47,18 @@ def create(
         str,
         typer.Option(help="What it allows, comma-separated: `invoke`, `read`, `manage` (which sees, too)."),
     ] = "invoke",
+    rate: Annotated[
+        str | None,
+        typer.Option(help="How often it may ask, e.g. 50/s or 600/m.  [default: any]", show_default=False),
+    ] = None,
+    burst: Annotated[
+        int | None,
+        typer.Option(help="How many may come at once.  [default: as in a second]", show_default=False, min=1),
+    ] = None,
+    max_body: Annotated[
+        str | None,
+        typer.Option(help="Largest body, e.g. 100kB.  [default: the server's]", show_default=False),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option(help="How long it is good, e.g. 12h or 90d.  [default: for ever]", show_default=False),
@@ -63,10 +77,12 @@ def create(
         fail(
             "A key for some endpoints can only invoke: what is to be seen and changed is of the whole server."
         )
-    now_s = SystemClock().now().timestamp()
+    now_s, limit, most_bytes = SystemClock().now().timestamp(), _rate(rate, burst), _size(max_body)
     with _opened(data) as (settings, store):
         key_file = open_key_file(settings.keys_secret)
-        minted = mint(name, permissions, patterns, key_file, now_s, _expiry(expires, now_s))
+        minted = mint(
+            name, permissions, patterns, key_file, now_s, _expiry(expires, now_s), limit, most_bytes
+        )
         add_access_key(store, minted.key)
     typer.echo(json.dumps(_secrets(minted), indent=2) if as_json else _told_once(minted))
 
@@ -80,13 +96,14 @@ def list_keys(data: DataFolder = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([_document(key, now_s) for key in found], indent=2))
         return
-    table = Table("key", "name", "allows", "endpoints", "created (UTC)", "state")
+    table = Table("key", "name", "allows", "endpoints", "rate", "created (UTC)", "state")
     for key in found:
         table.add_row(
             cell(key.id),
             cell(key.name),
             ", ".join(_sorted(key)),
             cell(", ".join(key.endpoints)),
+            "" if key.rate is None else str(key.rate),
             _date(key.created_at),
             _state(key, now_s),
         )
@@ -140,6 +157,25 @@ def _patterns(text: str) -> tuple[str, ...]:
     return patterns
 
 
+def _rate(text: str | None, burst: int | None) -> RequestRate | None:
+    if text is None:
+        if burst is not None:
+            fail("--burst goes with --rate.")
+        return None
+    try:
+        return read_rate(text if burst is None else f"{text}:{burst}")
+    except ValueError as error:
+        fail(f"{error}.")
+
+
+def _size(text: str | None) -> int | None:
+    try:
+        size = None if text is None else parse_size(text)
+    except ValueError as error:
+        fail(f"--max-body {error}.")
+    return size if isinstance(size, int) else None
+
+
 def _expiry(text: str | None, now_s: float) -> float | None:
     if text is None:
         return None
@@ -161,6 +197,8 @@ def _document(key: AccessKey, now_s: float) -> dict[str, Any]:
         "allow": _sorted(key),
         "endpoints": list(key.endpoints),
         "created_at": key.created_at,
+        "rate": None if key.rate is None else str(key.rate),
+        "max_body_bytes": key.most_body_bytes,
         "expires_at": key.expires_at,
         "state": _state(key, now_s),
     }

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from service.domain.stored import StateCodec
+from service.rates import RequestRate
 
 ANY_ENDPOINT = "*"
 
@@ -28,7 +29,8 @@ class AccessKey:
     """One key as the store keeps it: of its API key a digest, of its secret access key nothing.
 
     `endpoints` are names, in which `*` stands for any text. Times are seconds since 1970. `sealed_by` says
-    which key file its secret access key is derived from.
+    which key file its secret access key is derived from. There may be a `rate` of its requests, and a largest
+    body of them.
     """
 
     id: str
@@ -40,6 +42,8 @@ class AccessKey:
     expires_at: float | None = None
     revoked_at: float | None = None
     sealed_by: str = ""
+    rate: RequestRate | None = None
+    most_body_bytes: int | None = None
 
     def allows(self, permission: Permission) -> bool:
         """Whether it is good for such requests."""

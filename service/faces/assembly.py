@@ -1,5 +1,6 @@
 """The faces of a server, and those of a container, joined behind one front door."""
 
+from service.access.buckets import Buckets
 from service.domain.caller import Caller
 from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.app import create_app
@@ -9,6 +10,7 @@ from service.faces.container.strays import answer_strays
 from service.faces.doorkeeping import keep_door
 from service.faces.front_door import Gateway
 from service.faces.identity import OpenDoor
+from service.faces.limits import RateLimits
 from service.faces.people.dashboard.board import Board
 from service.faces.people.dashboard.routes import add_dashboard
 from service.faces.people.pages import create_pages
@@ -24,6 +26,7 @@ from service.invoke.round import Round
 from service.observe.counts import Registry
 from service.observe.exposition import CONTENT_TYPE, render
 from service.observe.series import VariantSeries
+from service.rates import read_named_rate
 from service.settings import Settings
 
 
@@ -68,12 +71,15 @@ def server_door(
     registry: Registry,
     control: App,
     s3: App | None,
+    buckets: Buckets,
 ) -> Gateway:
     """Every face, `control` for `POST /` and `s3` for buckets among them. Must be called on the event loop.
 
     Every request is `caller`'s, where nobody is asked for a key. Raises: StartupError.
     """
-    kept, user_of = keep_door(settings, caller), users_by(settings.user_header)
+    rates = dict(map(read_named_rate, settings.rates))
+    limits = RateLimits(buckets, rates, lambda: follower.directory.default)
+    kept, user_of = keep_door(settings, caller, limits), users_by(settings.user_header)
     invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes, user_of)
     runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, user_of)
 
@@ -104,5 +110,6 @@ def server_door(
         epoch=kept.epoch,
         follow_keys=kept.follow_keys,
         s3=s3,
+        limits=limits,
     )
     return door

@@ -11,6 +11,7 @@ from service.access.keyring import Keyring
 from service.domain.caller import Caller
 from service.faces.identity import Doorkeeper, OpenDoor
 from service.faces.keyed import KeyedDoor
+from service.faces.limits import RateLimits
 from service.http.remembered import Epoch
 from service.settings import Settings
 
@@ -23,7 +24,7 @@ class KeptDoor(NamedTuple):
     follow_keys: Callable[[object], None] | None = None
 
 
-def keep_door(settings: Settings, caller: Caller) -> KeptDoor:
+def keep_door(settings: Settings, caller: Caller, limits: RateLimits) -> KeptDoor:
     """As the settings ask for it; who needs no key is `caller`. Must be called on the event loop.
 
     Raises:
@@ -35,4 +36,4 @@ def keep_door(settings: Settings, caller: Caller) -> KeptDoor:
     key_file = open_key_file(settings.keys_secret)
     keyring = Keyring(key_file, time.time)
     follower = KeyFollower(keyring, key_file, epoch, asyncio.get_running_loop())
-    return KeptDoor(KeyedDoor(keyring, caller), epoch, follower.follow)
+    return KeptDoor(KeyedDoor(keyring, caller, limits), epoch, follower.follow)

@@ -11,6 +11,7 @@ from service.errors import AccessDenied, CallerError
 from service.faces.aws.denial import deny
 from service.faces.aws.strangers import stranger
 from service.faces.identity import PASSAGE, Admitted, Doorkeeper, Passage
+from service.faces.limits import RateLimits, Take, both, counted, counting, proven_and_counted, within
 from service.faces.proofs import before, while_read
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
@@ -23,6 +24,7 @@ from service.wire.services import ACTIONS
 
 _ENDPOINTS = b"/endpoints/"
 _INVOCATIONS = b"/invocations"
+_EXPERIMENTS = ("/outcomes", "/experiment", "/promote")  # of an endpoint, and no operation of AWS
 _KNOWN_TARGETS = 4096
 _KNOWN_PASSAGES = 1024
 _KNOWN_BYTES = 1 << 20
@@ -53,6 +55,7 @@ class Gateway:
         prepare_default: _PreparingFor | None = None,
         epoch: Epoch | None = None,
         follow_keys: Callable[[object], None] | None = None,
+        limits: RateLimits | None = None,
         s3: App | None = None,
     ) -> None:
         """Take the faces, and who say which requests may reach them, and whose they are.
@@ -63,8 +66,9 @@ class Gateway:
         as they come; each face has a limit of its own for what it reads. `prepare_endpoint`, which takes the
         endpoint's name first, and `prepare_default` are the hot ways into the first two. What was found out
         of a head is good for one `epoch`. `follow_keys` is to be told the keys that the store holds, where
-        the doorkeeper goes by keys.
+        the doorkeeper goes by keys. `limits` count the requests to endpoints that have rates.
         """
+        self._limits = limits
         self.follow_keys = follow_keys
         self.epoch = Epoch() if epoch is None else epoch
         self.draining = False
@@ -121,28 +125,42 @@ class Gateway:
             face = stranger(scope, self._new_id, error=error) or self._denying(error)
             return Passage(NOBODY, face if origin is None else _opening(origin, face), lasts=False)
         if elsewhere is not None:
-            if admitted.refusal is not None:
-                elsewhere = stranger(scope, self._new_id, error=admitted.refusal) or elsewhere
-            if admitted.proof is not None:
-                elsewhere = while_read(admitted.proof, elsewhere)
-            return Passage(admitted.caller, elsewhere, lasts=admitted.lasts)
-        face = self._proven(admitted, self._face(method, path), asked.encoding)
+            return Passage(admitted.caller, self._away(admitted, elsewhere, scope), lasts=admitted.lasts)
+        own = None if self._limits is None else self._limits.of_path(method, path)
+        face = self._proven(admitted, self._face(method, path), asked.encoding, both(admitted.take, own))
+        if admitted.most_body_bytes is not None:
+            face = within(admitted.most_body_bytes, face)
         return Passage(
             admitted.caller, face if origin is None else _opening(origin, face), lasts=admitted.lasts
         )
 
-    def _proven(self, admitted: Admitted, face: App, encoding: bytes | None) -> App:
-        """A face that gets bodies unpacked, and of those that are signed no others than were signed."""
+    def _away(self, admitted: Admitted, face: App, scope: Scope) -> App:
+        """The face of another service, which words refusals itself and reads bodies before it acts."""
+        if admitted.refusal is not None:
+            face = stranger(scope, self._new_id, error=admitted.refusal) or face
+        proof = admitted.proof
+        if proof is None:
+            return face if admitted.take is None else counting(admitted.take, face, self._denying)
+        return while_read(proof if admitted.take is None else proven_and_counted(proof, admitted.take), face)
+
+    def _proven(self, admitted: Admitted, face: App, encoding: bytes | None, take: Take | None) -> App:
+        """A face that gets bodies unpacked, and of those that are signed no others than were signed.
+
+        Requests are counted once they are proven: nobody uses up what is somebody else's.
+        """
         acts_early = face is self._pages or admitted.refusal is not None
         if admitted.refusal is not None:
             face = self._denying(admitted.refusal)
         elif encoding is not None:
             face = self._unpacking(encoding, face)
-        if admitted.proof is None:
-            return face
+        proof = admitted.proof
+        if proof is None:
+            return face if take is None else counting(take, face, self._denying)
+        if take is not None:
+            proof = proven_and_counted(proof, take)
         if acts_early:
-            return before(admitted.proof, face, self._max_body_bytes, self._denying)
-        return while_read(admitted.proof, face)
+            return before(proof, face, self._max_body_bytes, self._denying)
+        return while_read(proof, face)
 
     def _denying(self, error: CallerError) -> App:
         def refuse(scope: Scope, _receive: Receive, send: Send) -> Awaitable[None]:
@@ -170,6 +188,8 @@ class Gateway:
         return unpack
 
     def _face(self, method: str, path: str) -> App:
+        if path.startswith("/endpoints/") and path.endswith(_EXPERIMENTS):
+            return self._pages
         if path.startswith("/endpoints/"):
             return self._runtime if method == "POST" or not path.endswith(ACTIONS) else self._pages
         if method == "POST" and path == "/invocations":
@@ -209,7 +229,12 @@ class Gateway:
             self._guard.check_host(headers)
         except AccessDenied as error:
             return denied(error)
-        return self._doorkeeper.prepare(path, headers, lambda caller: prepare(caller, headers), denied)
+        take = None if self._limits is None else self._limits.of_path("POST", path)
+
+        def make(caller: Caller) -> Answering:
+            return counted(prepare(caller, headers), take, None, denied)
+
+        return self._doorkeeper.prepare(path, headers, make, denied)
 
     def _deny_all(
         self, asked: Sequence[tuple[tuple[CallerError, str, Headers], Sequence[bytes]]]

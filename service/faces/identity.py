@@ -25,13 +25,16 @@ class Admitted(NamedTuple):
 
     Where he has signed it, `proof` takes the SHA-256 of its body, in hexadecimal, and raises a CallerError
     for another than the one that was signed; until then he may be anybody, and is told no `refusal`. Where
-    it `lasts`, whoever sends the same head again in this epoch is the same.
+    it `lasts`, whoever sends the same head again in this epoch is the same. `take` counts the request once he
+    has proven who he is, and raises Throttled; his body must not be larger than `most_body_bytes`.
     """
 
     caller: Caller
     proof: Callable[[bytes], None] | None = None
     refusal: CallerError | None = None
     lasts: bool = True
+    take: Callable[[], None] | None = None
+    most_body_bytes: int | None = None
 
 
 class Doorkeeper(Protocol):

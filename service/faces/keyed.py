@@ -12,6 +12,7 @@ from service.domain.access_keys import AccessKey, Permission
 from service.domain.caller import Caller
 from service.errors import CallerError, CredentialsMissing, NotAllowed
 from service.faces.identity import Admitted, Deny, Make
+from service.faces.limits import RateLimits, counted
 from service.faces.proofs import SignedHead
 from service.http.asgi import Headers
 from service.http.reply import Answered, Answering
@@ -25,11 +26,12 @@ _AT_ENDPOINT = "/endpoints/"
 class KeyedDoor:
     """A doorkeeper that goes by keys."""
 
-    def __init__(self, keyring: Keyring, server: Caller) -> None:
+    def __init__(self, keyring: Keyring, server: Caller, limits: RateLimits) -> None:
         """`server` has the account and the region that all callers share."""
         self._keyring = keyring
         self._claims = Claims(keyring)
         self._server = server
+        self._limits = limits
 
     def admit(self, head: AskedHead, need: Need | None = None) -> Admitted:
         """See identity.Doorkeeper."""
@@ -46,8 +48,12 @@ class KeyedDoor:
             key = self._keyring.of_api_key(brought.api_key)
             if not permits(key, need):
                 raise _not_allowed(key, need)
-            return Admitted(self._caller(key))
-        return self._claimed(head, self._claims.read(head, brought.authorization), need)
+            return self._limited(Admitted(self._caller(key)), key)
+        claim = self._claims.read(head, brought.authorization)
+        return self._limited(self._claimed(head, claim, need), claim.key)
+
+    def _limited(self, admitted: Admitted, key: AccessKey) -> Admitted:
+        return admitted._replace(take=self._limits.of_key(key), most_body_bytes=key.most_body_bytes)
 
     def _claimed(self, head: AskedHead, claim: Claim, need: Need) -> Admitted:
         """Who has signed a request; that he may not ask this he is told once he has proven who he is."""
@@ -77,7 +83,7 @@ class KeyedDoor:
         """What answers the requests of a key that are his for certain."""
         need, caller = needed("POST", path), self._caller(key)
         if need is None or permits(key, need):
-            return make(caller)
+            return counted(make(caller), self._limits.of_key(key), key.most_body_bytes, deny)
         return deny(self._refusal(caller, key, need, path) if signed else _not_allowed(key, need))
 
     def _caller(self, key: AccessKey) -> Caller:

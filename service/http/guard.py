@@ -37,6 +37,7 @@ _EXPOSED = (
     "X-Amzn-SageMaker-Custom-Attributes",
     "X-Amzn-SageMaker-New-Session-Id",
     "X-Amzn-SageMaker-Closed-Session-Id",
+    "Retry-After",
 )
 _ONE_DAY_S = 86_400
 

@@ -21,6 +21,7 @@ from service.errors import (
     SerializationFault,
     SignatureIncomplete,
     SignatureWrong,
+    Throttled,
     Unavailable,
     UnknownOperation,
     UnsupportedEncoding,
@@ -42,6 +43,7 @@ _UNDECLARED = MappingProxyType(
         CredentialsExpired.code: 403,
         SignatureIncomplete.code: 403,
         SignatureWrong.code: 403,
+        Throttled.code: 429,
     }
 )
 
@@ -54,6 +56,7 @@ _IN_FORMS = MappingProxyType(
         SignatureIncomplete.code: "IncompleteSignature",
         SignatureWrong.code: "SignatureDoesNotMatch",
         AccessDenied.code: "AccessDenied",
+        Throttled.code: "Throttling",
     }
 )
 _AT_OBJECTS = MappingProxyType(
@@ -64,6 +67,7 @@ _AT_OBJECTS = MappingProxyType(
         CredentialsMissing.code: "AccessDenied",
         CredentialsUnknown.code: "InvalidAccessKeyId",
         SignatureIncomplete.code: "AuthorizationHeaderMalformed",
+        Throttled.code: "SlowDown",
     }
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from service.access.buckets import Buckets
 from service.access.key_file import open_key_file
 from service.access.keyring import Keyring
 from service.access.minting import Minted, mint
@@ -16,6 +17,7 @@ from service.domain.caller import Caller
 from service.faces.front_door import Gateway
 from service.faces.identity import caller_of
 from service.faces.keyed import KeyedDoor
+from service.faces.limits import RateLimits
 from service.http.asgi import App, Headers, Receive, Scope, Send, read_body, send_reply
 from service.http.connections import ConnectionLimits
 from service.http.edge import asgi_protocol
@@ -25,6 +27,7 @@ from service.http.remembered import Epoch
 from service.http.reply import Answered, Answering, Reply
 from service.http.server import Server
 from service.invoke.round import Round
+from service.rates import RequestRate
 from service.wire.protocols.rest_json import fault_reply
 from service.wire.spec import Service, load_service
 
@@ -35,6 +38,9 @@ _WAIT_S = 30.0
 
 class KeyedServer:
     """A server for the length of a `with` block."""
+
+    SELDOM = RequestRate(1e-3, 4)
+    """How often the endpoint `seldom` may be asked."""
 
     def __init__(self, folder: Path, *, fast: bool) -> None:
         self._key_file = open_key_file(folder / "key")
@@ -76,11 +82,16 @@ class KeyedServer:
         return f"http://127.0.0.1:{self.address[1]}"
 
     def mint(
-        self, *permissions: Permission, endpoints: Sequence[str] = ("*",), expires_at: float | None = None
+        self,
+        *permissions: Permission,
+        endpoints: Sequence[str] = ("*",),
+        rate: RequestRate | None = None,
+        most_body_bytes: int | None = None,
     ) -> Minted:
         """A new key, which is good from now on."""
         allowed = permissions or (Permission.INVOKE,)
-        minted = mint(f"k{len(self._keys)}", allowed, endpoints, self._key_file, time.time(), expires_at)
+        name, now_s = f"k{len(self._keys)}", time.time()
+        minted = mint(name, allowed, endpoints, self._key_file, now_s, None, rate, most_body_bytes)
         self._keys[minted.key.id] = minted.key
         self._have_keys()
         return minted
@@ -117,19 +128,21 @@ class KeyedServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         rounds = Round(self._loop)
+        limits = RateLimits(Buckets(), {"seldom": self.SELDOM})
         door = Gateway(
             self._reading("runtime"),
             self._reading("invocations"),
             self._reading("control"),
             self._pages,
             Guard("127.0.0.1", origins=[ORIGIN]),
-            KeyedDoor(self.keyring, Caller("000000000000", "us-east-1")),
+            KeyedDoor(self.keyring, Caller("000000000000", "us-east-1"), limits),
             LIMIT_BYTES,
             prepare_endpoint=self._prepare,
             epoch=self.epoch,
+            limits=limits,
         )
-        limits = ConnectionLimits()
-        protocol = fast_protocol(door, rounds, LIMIT_BYTES, limits) if self.fast else asgi_protocol(limits)
+        most = ConnectionLimits()
+        protocol = fast_protocol(door, rounds, LIMIT_BYTES, most) if self.fast else asgi_protocol(most)
         app: App = door
         self._server = Server(app, _WAIT_S, lambda: None, protocol)
         self._loop.call_soon(self._ready.set)

@@ -15,6 +15,7 @@ from botocore.credentials import Credentials
 
 from service.access.minting import Minted
 from service.domain.access_keys import Permission
+from service.rates import RequestRate
 from tests.contracts.http_server import Talk
 from tests.faces.keyed import ORIGIN, KeyedServer
 
@@ -399,3 +400,52 @@ def test_odd_heads_let_nobody_in(server: KeyedServer, lines: str) -> None:
             assert status in (400, 401, 403)
 
     assert server.bodies == []
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(server: KeyedServer) -> None:
+    key, other, line = server.mint(rate=RequestRate(1e-3, 6)), server.mint(), Line(server)
+    sent = [_CSV | {"X-Api-Key": key.api_key}, line.sign(key)[0]]
+    statuses = [line.send(sent[number % 2]).status for number in range(12)]
+
+    assert statuses == [200] * 6 + [429] * 6
+    answer = line.send(sent[0])
+    _refused(answer, 429, "ThrottlingException")
+    assert int(answer.headers["retry-after"]) > 900
+    assert json.loads(answer.body)["Message"].startswith("Rate exceeded. The key k0 may be asked 0.001 times")
+    assert len(server.bodies) == 6
+    assert line.send(_CSV | {"X-Api-Key": other.api_key}).by == other.key.name
+
+
+def test_nobody_uses_up_the_rate_of_a_key_by_which_he_cannot_sign(server: KeyedServer) -> None:
+    key, line = server.mint(rate=RequestRate(1e-3, 3)), Line(server)
+    wrong = Minted(key.key, "another secret", key.api_key)
+    for number in range(10):
+        assert line.send(line.sign(wrong)[0]).status == 403
+        assert line.send(line.sign(key)[0], b"3,4").status == 403
+        assert line.send(_CSV | {"X-Api-Key": f"{key.api_key}{number}"}).status == 401
+
+    assert [line.send(line.sign(key)[0]).status for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_an_endpoint_is_asked_so_often_by_all_together(server: KeyedServer) -> None:
+    keys, line = [server.mint(), server.mint()], Line(server)
+    path = "/endpoints/seldom/invocations"
+    statuses = []
+    for number in range(8):
+        key = keys[number % 2]
+        sent = line.sign(key, path=path)[0] if number % 3 else _CSV | {"X-Api-Key": key.api_key}
+        statuses.append(line.send(sent, path=path).status)
+
+    assert sorted(statuses) == [200] * server.SELDOM.burst + [429] * (8 - server.SELDOM.burst)
+    assert line.send(_CSV | {"X-Api-Key": keys[0].api_key}).status == 200
+
+
+def test_a_body_is_no_larger_than_its_key_allows(server: KeyedServer) -> None:
+    key, line = server.mint(most_body_bytes=3), Line(server)
+    for _ in range(2):
+        assert line.send(_CSV | {"X-Api-Key": key.api_key}, b"1,2").status == 200
+        assert line.send(line.sign(key, b"1,2")[0], b"1,2").status == 200
+        for sent in (_CSV | {"X-Api-Key": key.api_key}, line.sign(key, b"1,2,3")[0]):
+            assert Line(server).send(sent, b"1,2,3").status == 413
+
+    assert set(server.bodies) == {b"1,2"}

@@ -1,8 +1,9 @@
 """What the front door itself refuses, in the words of the face that was asked, with its line in the log."""
 
+import math
 from typing import Any
 
-from service.errors import CallerError, NotAllowed, NotAuthenticated, PayloadTooLarge
+from service.errors import CallerError, NotAllowed, NotAuthenticated, PayloadTooLarge, Throttled
 from service.http.asgi import Headers
 from service.http.failures import note_failure
 from service.http.reply import Reply
@@ -12,13 +13,14 @@ from service.wire.protocols.query import CONTENT_TYPE, QueryCall, error_document
 from service.wire.shapes import render_json
 
 _FORM = b"application/x-www-form-urlencoded"
+_OF_KEYS = (NotAuthenticated, NotAllowed, Throttled)  # what web callers are told in JSON, on every page
 # By whether a person looks at a page: then the browser asks for the key, as the password of any name.
 _CHALLENGES = {False: b'Bearer realm="sagebird"', True: b'Basic realm="sagebird", charset="UTF-8"'}
 
 
 def deny(error: CallerError, method: str, path: str, headers: Headers, request_id: str) -> Reply:
     """The reply to a request that reaches no face; one line in the log."""
-    fields, of_keys = dict(headers), isinstance(error, (NotAuthenticated, NotAllowed))
+    fields, of_keys = dict(headers), isinstance(error, _OF_KEYS)
     status = _status(error, method, path)
     note_failure(get_logger("sagebird.gateway"), error, request_id, status, error.code, path=path)
     body, content_type = _body(error, status, method, path, fields, request_id)
@@ -27,6 +29,8 @@ def deny(error: CallerError, method: str, path: str, headers: Headers, request_i
         told.append((b"x-amzn-ErrorType", error.code.encode("ascii")))
     if status == 401:
         told.append((b"WWW-Authenticate", _CHALLENGES[b"text/html" in fields.get(b"accept", b"")]))
+    if isinstance(error, Throttled):
+        told.append((b"Retry-After", b"%d" % math.ceil(error.wait_s)))
     if status == 415:
         told.append((b"Accept-Encoding", b"gzip, deflate"))  # Source: RFC 9110, 12.5.3
     return Reply(status, told, body)
@@ -58,6 +62,6 @@ def _body(
         return render_json(document), b"application/x-amz-json-1.1"
     if path == "/models" or path.startswith("/models/"):
         return render_json({"code": status, "type": error.code, "message": message}), b"application/json"
-    if isinstance(error, (NotAuthenticated, NotAllowed)):
+    if isinstance(error, _OF_KEYS):
         return render_json({"Message": message}), b"application/json"
     return f"{message}\n".encode("utf-8", "replace"), b"text/plain; charset=utf-8"

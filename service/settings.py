@@ -304,7 +304,7 @@ class Settings(BaseSettings):
         if self.host not in ("127.0.0.1", "::1", "localhost") and not self.auth:
             raise ValueError(
                 f"host {self.host} is reachable from other machines: set SAGEBIRD_AUTH=keys to ask for keys, "
-                "SAGEBIRD_AUTH=off to allow calls without keys on purpose, or listen on 127.0.0.1"
+                "set SAGEBIRD_AUTH=off to allow calls without keys on purpose, or listen on 127.0.0.1"
             )
         return self
 

@@ -1,0 +1,88 @@
+"""Labels as they come, one by one: what the outcome of each prediction is, and how good all of them are.
+
+What is predicted (which classes, or numbers) shows from labels and answers alone, so it may have to be told
+anew when a label comes that was not known: then all that was counted has to be counted again.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from service.errors import UnclearAnswer
+from service.experiments.answers import Task, canonical, read_items, tell_task
+from service.experiments.class_quality import ClassQuality
+from service.experiments.grading import Grades, grade
+from service.experiments.number_quality import NumberQuality
+
+_SAMPLE = 200
+_MOST_NAMES = 50
+
+
+class Labels:
+    """The labels of one experiment, by variant."""
+
+    def __init__(self, task: Task | None = None) -> None:
+        """`task` is what is predicted, where that is known from before."""
+        self.task = task
+        """None as long as there is no label."""
+        self.quality: dict[str, ClassQuality | NumberQuality] = {}
+        self.unclear = 0
+        """Answers that say nothing about what labels are."""
+        self._names: set[str] = set()
+        self._sample: list[Any] = []
+
+    @property
+    def binary(self) -> bool:
+        """Whether outcomes are right or wrong, rather than how far off."""
+        return self.task is None or bool(self.task.classes)
+
+    def learn(self, pairs: Iterable[tuple[str, str]]) -> bool:
+        """Look at (label, answer) pairs; True if there was a label that was not known."""
+        before = len(self._names)
+        for label, answer in pairs:
+            if len(self._names) < _MOST_NAMES:
+                self._names.add(canonical(label))
+            if len(self._sample) < _SAMPLE:
+                with suppress(UnclearAnswer):
+                    self._sample.append(read_items(answer.encode(), 1)[0])
+        return len(self._names) > before
+
+    def meet(self, pairs: Iterable[tuple[str, str]]) -> bool:
+        """Look at pairs before they are counted; True if all has to be counted anew."""
+        if not self.learn(pairs):
+            return False
+        before, self.task = self.task, tell_task(sorted(self._names), self._sample)
+        return before != self.task
+
+    def forget(self) -> None:
+        """Count from the beginning."""
+        self.quality, self.unclear = {}, 0
+
+    def count(self, variant: str, label: str, answer: str | None) -> float | None:
+        """Count a prediction that was met: 1 or 0 for right or wrong, or how far off; None: unclear."""
+        graded = None if self.task is None or answer is None else _graded(self.task, label, answer)
+        if graded is None:
+            self.unclear += 1
+            return None
+        known = self.quality.get(variant)
+        if known is None:
+            self.quality[variant] = graded.quality
+        else:
+            _merge(known, graded.quality)
+        return graded.outcomes[0]
+
+
+def _merge(known: ClassQuality | NumberQuality, new: ClassQuality | NumberQuality) -> None:
+    """Count what is new; both are of one task."""
+    if isinstance(known, ClassQuality):
+        if isinstance(new, ClassQuality):
+            known.merge(new)
+    elif isinstance(new, NumberQuality):
+        known.merge(new)
+
+
+def _graded(task: Task, label: str, answer: str) -> Grades | None:
+    try:
+        return grade(task, [label], {0: read_items(answer.encode(), 1)[0]})
+    except (UnclearAnswer, ValueError):  # ValueError: a word where labels are numbers
+        return None

@@ -1,0 +1,155 @@
+"""What became of predictions, as callers report it: JSON, JSON lines or CSV, read whole or refused whole."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any, NamedTuple
+
+from service.errors import ValidationFault
+
+LABEL = "label"
+"""What is reported under this name is held against the prediction; all else is an outcome by itself."""
+
+MOST_CHARS = 256
+"""How long the text of a label may be."""
+
+_ID = "inference_id"
+_AT = "at"
+_MOST_ID_CHARS = 64  # as AWS has it
+_MOST_OUTCOMES = 10  # of one record
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
+_WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+_EARLIEST_S, _LATEST_S = 0.0, 253_402_300_799.0  # the year 9999
+
+_Value = float | str
+
+
+class Reported(NamedTuple):
+    """One outcome of one prediction: a label's text, or a number. `at_s` is None where nobody says when."""
+
+    inference_id: str
+    name: str
+    value: _Value
+    at_s: float | None
+
+
+def read_reports(content_type: str, body: bytes) -> list[Reported]:
+    """The reports of a body: one JSON object, a list of them, one per line, or CSV with a head.
+
+    Raises:
+        ValidationFault: it is none of these, or a record lacks something; the sentence says which one.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValidationFault(f"The outcomes are no text in UTF-8 (byte {error.start + 1}).") from error
+    records = _csv_records(text) if _is_csv(content_type) else _json_records(text)
+    found = [report for number, record in enumerate(records, 1) for report in _read(number, record)]
+    if not found:
+        raise ValidationFault("There is no outcome in the request.")
+    return found
+
+
+def _is_csv(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "text/csv"
+
+
+def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
+    try:
+        head, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row] or [[]]
+    except csv.Error as error:
+        raise ValidationFault(f"The outcomes are no CSV: {error}.") from error
+    names = [name.strip() for name in head]
+    if _ID not in names:
+        raise ValidationFault(f"The first line of CSV must name its columns, and {_ID} among them.")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise ValidationFault(
+                f"Row {number} of the outcomes has {len(row)} cells, the head {len(names)}."
+            )
+    return ({name: cell for name, cell in zip(names, row, strict=True) if cell.strip()} for row in rows)
+
+
+def _json_records(text: str) -> Iterable[Any]:
+    try:
+        document = json.loads(text, parse_constant=_no_constant)
+    except ValueError as whole:
+        try:
+            return [
+                json.loads(line, parse_constant=_no_constant) for line in text.splitlines() if line.strip()
+            ]
+        except ValueError:
+            raise ValidationFault(f"The outcomes are neither JSON nor JSON lines: {whole}.") from whole
+        except RecursionError:
+            raise ValidationFault("The outcomes are nested too deeply.") from None
+    except RecursionError:
+        raise ValidationFault("The outcomes are nested too deeply.") from None
+    return document if isinstance(document, list) else [document]
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _read(number: int, record: Any) -> Iterator[Reported]:
+    if not isinstance(record, dict):
+        raise ValidationFault(f"Record {number} of the outcomes is no JSON object.")
+    inference_id = record.get(_ID)
+    if not isinstance(inference_id, str) or not 1 <= len(inference_id) <= _MOST_ID_CHARS:
+        raise ValidationFault(
+            f"Record {number} of the outcomes has no {_ID}, a text of 1 to {_MOST_ID_CHARS} characters."
+        )
+    at_s = _read_time(number, record.get(_AT))
+    names = [name for name in record if name not in (_ID, _AT)]
+    if not 1 <= len(names) <= _MOST_OUTCOMES:
+        raise ValidationFault(
+            f"Record {number} of the outcomes has {len(names)} outcomes: it takes 1 to {_MOST_OUTCOMES}, as "
+            "label, reward or click."
+        )
+    for name in names:
+        if _NAME.fullmatch(name) is None:
+            raise ValidationFault(
+                f"Record {number}: {name[:40]!r} is no name of an outcome: letters, digits and _.- do."
+            )
+        yield Reported(inference_id, name, _read_value(number, name, record[name]), at_s)
+
+
+def _read_value(number: int, name: str, value: Any) -> _Value:
+    if name == LABEL:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if isinstance(value, str | int | float) and 1 <= len(text.strip()) <= MOST_CHARS:
+            return text
+        raise ValidationFault(
+            f"Record {number}: a label is a word or a number, of {MOST_CHARS} characters at most."
+        )
+    found = _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    try:
+        found = float(value) if found is None and isinstance(value, str | int | float) else found
+    except (ValueError, OverflowError):
+        found = None
+    if found is None or not isfinite(found) or abs(found) > 1e100:  # squares are summed up
+        raise ValidationFault(f"Record {number}: {name} is no number, nor true or false.")
+    return found
+
+
+def _read_time(number: int, value: Any) -> float | None:
+    """Seconds since 1970, or ISO 8601, which is UTC where it does not say."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str) and not value.replace(".", "", 1).isdecimal():
+            moment = datetime.fromisoformat(value.strip())
+            at_s = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        else:
+            at_s = float(value)
+    except (TypeError, ValueError, OverflowError):
+        at_s = -1.0
+    if isinstance(value, bool) or not _EARLIEST_S <= at_s <= _LATEST_S:
+        raise ValidationFault(
+            f"Record {number}: at is no time, as 2026-01-31T12:00:00Z or seconds since 1970."
+        )
+    return at_s

@@ -1,0 +1,126 @@
+"""Sums of outcomes by arm and name, in which each user counts once, as the mean of his outcomes.
+
+Calls of one user are no independent draws where he always has the same variant, so intervals would be too
+narrow if each counted. A call of nobody counts for itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
+from sqlalchemy import Connection
+
+from service.experiments.sums import Sums
+
+
+class Earned(NamedTuple):
+    """The outcome of one prediction: its arm, the arm's run and variant, whose it was, and what it is."""
+
+    arm: int
+    run: int
+    variant: str
+    user: int | None
+    name: str
+    value: float
+
+
+class _Step(NamedTuple):
+    """What is added to the sums of an arm: outcomes, those of them that are neither 0 nor 1, and Sums."""
+
+    outcomes: int = 0
+    odd: int = 0
+    sums: Sums = Sums()
+
+
+class SumBook:
+    """The sums, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, earned: Sequence[Earned]) -> None:
+        """Add outcomes that were not added before."""
+        steps: dict[tuple[int, str], _Step] = {}
+        units = self._units([each for each in earned if each.user is not None])
+        for each in earned:
+            arm, change = each.arm, Sums(1, each.value, each.value * each.value)
+            if each.user is not None:
+                key = (each.run, each.name, each.user, each.variant)
+                arm, count, total = units.get(key, (each.arm, 0, 0.0))
+                units[key] = arm, count + 1, total + each.value
+                change = _moved(count, total, total + each.value)
+            step = steps.get((arm, each.name), _Step())
+            odd = each.value not in (0.0, 1.0)
+            steps[arm, each.name] = _Step(step.outcomes + 1, step.odd + odd, step.sums + change)
+        self._write(steps, units)
+
+    def forget(self, run: int, name: str) -> None:
+        """Take away all that was added under a name."""
+        self._connection.exec_driver_sql(
+            "DELETE FROM sums WHERE name = ? AND arm IN (SELECT id FROM arms WHERE run = ?)", (name, run)
+        )
+        self._connection.exec_driver_sql("DELETE FROM units WHERE run = ? AND name = ?", (run, name))
+
+    def of_arm(self, arm: int) -> dict[str, Sums]:
+        """The sums of an arm by name."""
+        found = self._connection.exec_driver_sql(
+            "SELECT name, count, total, squares FROM sums WHERE arm = ?", (arm,)
+        )
+        return {name: Sums(count, total, squares) for name, count, total, squares in found}
+
+    def outcomes(self, run: int) -> dict[str, tuple[int, bool]]:
+        """How many outcomes a run has by name, and whether all of them are 0 or 1."""
+        found = self._connection.exec_driver_sql(
+            "SELECT s.name, SUM(s.outcomes), SUM(s.odd) FROM arms AS a JOIN sums AS s ON s.arm = a.id"
+            " WHERE a.run = ? GROUP BY s.name",
+            (run,),
+        )
+        return {name: (count, not odd) for name, count, odd in found}
+
+    def _units(self, earned: Sequence[Earned]) -> dict[tuple[int, str, int, str], tuple[int, int, float]]:
+        """What is known of these users: the arm that has them, how many outcomes, and their total."""
+        keys = {(each.run, each.name, each.user, each.variant) for each in earned}
+        if not keys:
+            return {}
+        found = self._connection.exec_driver_sql(
+            "SELECT u.run, u.name, u.user, u.variant, u.arm, u.count, u.total FROM json_each(?) AS j"
+            " JOIN units AS u ON u.run = json_extract(j.value, '$[0]')"
+            " AND u.name = json_extract(j.value, '$[1]') AND u.user = json_extract(j.value, '$[2]')"
+            " AND u.variant = json_extract(j.value, '$[3]')",
+            (orjson.dumps([*keys]).decode(),),
+        )
+        return {
+            (run, name, user, variant): (arm, n, total) for run, name, user, variant, arm, n, total in found
+        }
+
+    def _write(
+        self,
+        steps: Mapping[tuple[int, str], _Step],
+        units: Mapping[tuple[int, str, int, str], tuple[int, int, float]],
+    ) -> None:
+        if units:
+            self._connection.exec_driver_sql(
+                "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET count = excluded.count, total = excluded.total",
+                [(*key, *value) for key, value in units.items()],
+            )
+        if steps:
+            self._connection.exec_driver_sql(
+                "INSERT INTO sums VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                " outcomes = outcomes + excluded.outcomes, odd = odd + excluded.odd,"
+                " count = count + excluded.count, total = total + excluded.total,"
+                " squares = squares + excluded.squares",
+                [
+                    (*key, step.outcomes, step.odd, step.sums.count, step.sums.total, step.sums.squares)
+                    for key, step in steps.items()
+                ],
+            )
+
+
+def _moved(count: int, before: float, after: float) -> Sums:
+    """What becomes of the sums when a user's mean moves by one outcome more."""
+    new = after / (count + 1)
+    if not count:
+        return Sums(1, new, new * new)
+    old = before / count
+    return Sums(0, new - old, new * new - old * old)

@@ -1,0 +1,89 @@
+from typing import Any
+
+import pytest
+
+from service.errors import ValidationFault
+from service.experiments.reports import Reported, read_reports
+
+_LINES = b'{"inference_id": "a", "click": true}\n\n{"inference_id": "b", "reward": 2, "at": 86400}\n'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "reports"),
+    [
+        ("application/json", b'{"inference_id": "a", "click": 1}', [Reported("a", "click", 1.0, None)]),
+        (
+            "application/json",
+            b'[{"inference_id": "a", "label": "setosa", "reward": -2.5}]',
+            [Reported("a", "label", "setosa", None), Reported("a", "reward", -2.5, None)],
+        ),
+        (
+            "application/jsonlines",
+            _LINES,
+            [Reported("a", "click", 1.0, None), Reported("b", "reward", 2.0, 86400.0)],
+        ),
+        (
+            "text/csv; charset=utf-8",
+            b"inference_id,click,at\r\na,no,1970-01-02\r\nc,1,1970-01-01T01:00:00+01:00\r\n",
+            [Reported("a", "click", 0.0, 86400.0), Reported("c", "click", 1.0, 0.0)],
+        ),
+        ("application/json", b'{"inference_id": "a", "label": 1}', [Reported("a", "label", "1", None)]),
+        ("application/json", b'{"inference_id": "a", "label": true}', [Reported("a", "label", "true", None)]),
+    ],
+)
+def test_outcomes_are_read_as_json_lines_or_csv(
+    content_type: str, body: bytes, reports: list[Reported]
+) -> None:
+    assert read_reports(content_type, body) == reports
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (b"", "no outcome"),
+        (b"[]", "no outcome"),
+        (b"\xff", "no text in UTF-8"),
+        (b"[1]", "Record 1 of the outcomes is no JSON object"),
+        (b'[{"inference_id": "a", "x": 1}, {"click": 1}]', "Record 2 of the outcomes has no inference_id"),
+        (b'{"inference_id": "", "x": 1}', "has no inference_id"),
+        (b'{"inference_id": "%b", "x": 1}' % (b"x" * 65), "1 to 64 characters"),
+        (b'{"inference_id": "a"}', "has 0 outcomes"),
+        (b'{"inference_id": "a", "x y": 1}', "is no name of an outcome"),
+        (b'{"inference_id": "a", "click": "perhaps"}', "click is no number"),
+        (b'{"inference_id": "a", "click": NaN}', "neither JSON nor JSON lines"),
+        (b'{"inference_id": "a", "click": 1e999}', "click is no number"),
+        (b'{"inference_id": "a", "click": [1]}', "click is no number"),
+        (b'{"inference_id": "a", "label": null}', "a label is a word or a number"),
+        (b'{"inference_id": "a", "label": " "}', "a label is a word or a number"),
+        (b'{"inference_id": "a", "click": 1, "at": "soon"}', "at is no time"),
+        (b'{"inference_id": "a", "click": 1, "at": -5}', "at is no time"),
+        (b'{"inference_id": "a", "click": 1, "at": true}', "at is no time"),
+        (b"[" * 100_000, "neither JSON|nested too deeply"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_taken(body: bytes, complaint: str) -> None:
+    with pytest.raises(ValidationFault, match=complaint):
+        read_reports("application/json", body)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (b"", "must name its columns"),
+        (b"id,click\na,1\n", "must name its columns"),
+        (b"inference_id,click\na\n", "Row 1 of the outcomes has 1 cells, the head 2"),
+        (b'inference_id,click\n"a,1\n', "no CSV"),
+        (b"inference_id,click\na,\n", "has 0 outcomes"),
+    ],
+)
+def test_csv_needs_a_head_and_whole_rows(body: bytes, complaint: str) -> None:
+    with pytest.raises(ValidationFault, match=complaint):
+        read_reports("text/csv", body)
+
+
+def test_more_than_a_few_outcomes_of_one_record_are_refused() -> None:
+    record: dict[str, Any] = {f"x{number}": 1 for number in range(11)}
+    body = str({"inference_id": "a", **record}).replace("'", '"').encode()
+
+    with pytest.raises(ValidationFault, match="has 11 outcomes: it takes 1 to 10"):
+        read_reports("application/json", body)

@@ -1,0 +1,207 @@
+"""Outcomes count once, whenever they come and whoever dies; sums stay when rows go."""
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.errors import StartupError
+from service.experiments.reports import Reported
+from service.experiments.sums import Sums, sum_up
+from service.store.outcome_messages import pack_predictions, unpack_predictions
+from service.store.outcome_tables import Arm, Predicted
+from service.store.outcomes import OutcomeStore, Receipt
+
+_WEIGHTS = (("a", 9.0), ("b", 1.0))
+A, B = Arm("iris", 1, _WEIGHTS, "a"), Arm("iris", 1, _WEIGHTS, "b")
+NAMED = Arm("iris", 1, _WEIGHTS, "b", drawn=False)
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def store(memory_path: Path) -> Iterator[OutcomeStore]:
+    opened = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+    yield opened
+    opened.close()
+
+
+def predicted(number: int, arm: Arm = A, user: str | None = None, answer: str = "[0]") -> Predicted:
+    return Predicted(arm, f"id-{number}", user, 100.0, answer)
+
+
+def clicked(number: int, value: float = 1.0) -> Reported:
+    return Reported(f"id-{number}", "click", value, None)
+
+
+def sums(store: OutcomeStore, name: str = "click") -> dict[str, Sums]:
+    """The sums of each variant."""
+    run = store.run("iris")
+    assert run is not None
+    return {arm.variant: arm.sums[name] for arm in run.arms if name in arm.sums}
+
+
+def test_an_outcome_counts_for_the_variant_that_earned_it_however_often_it_comes(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(1, A), predicted(2, B)])
+
+    for receipt in (Receipt(counted=2), Receipt(repeated=2), Receipt(repeated=1, contradicting=1)):
+        second = 0.0 if receipt.contradicting else 1.0
+        assert store.take_reports([("iris", [clicked(1), clicked(2, second)])], 101.0) == [receipt]
+
+    assert sums(store) == {"a": Sums(1, 1.0, 1.0), "b": Sums(1, 1.0, 1.0)}
+    assert store.run("iris").tallies == {"counted": 2, "repeated": 3, "contradicting": 1}  # type: ignore[union-attr]  # there is one
+
+
+def test_the_same_outcome_twice_in_one_report_counts_once(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(1)])
+
+    assert store.take_reports([("iris", [clicked(1), clicked(1)])], 101.0) == [Receipt(counted=1, repeated=1)]
+    assert sums(store)["a"].count == 1
+
+
+def test_an_outcome_that_comes_before_its_prediction_waits_for_it(store: OutcomeStore) -> None:
+    assert store.take_reports([("iris", [clicked(1), clicked(2)])], 99.0) == [Receipt(waiting=2)]
+    assert store.run("iris") is None
+
+    store.take_predictions([predicted(1)])
+
+    assert sums(store) == {"a": Sums(1, 1.0, 1.0)}
+    assert store.run("iris").tallies == {"waiting": 1, "counted": 1}  # type: ignore[union-attr]  # there is one
+    store.clear(99.0 + 2 * HOUR_S)
+    assert store.run("iris").tallies == {"waiting": 0, "counted": 1, "unknown": 1}  # type: ignore[union-attr]  # there is one
+
+
+def test_outcomes_in_any_order_and_often_make_the_same_sums_after_each_start(memory_path: Path) -> None:
+    draw = random.Random(7)
+    values = [round(draw.random(), 2) for _ in range(500)]
+    events: list[Predicted | Reported] = [predicted(n, B if n % 10 == 0 else A) for n in range(500)]
+    events += [Reported(f"id-{n}", "reward", value, None) for n, value in enumerate(values) for _ in range(2)]
+    draw.shuffle(events)
+    for part in range(10):
+        store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+        some = events[part::10]
+        store.take_predictions([each for each in some if isinstance(each, Predicted)])
+        store.take_reports([("iris", [each for each in some if isinstance(each, Reported)])], 101.0)
+        store.close()
+
+    found = sums(OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000), "reward")
+
+    for name, wanted in (
+        ("a", sum_up(v for n, v in enumerate(values) if n % 10)),
+        ("b", sum_up(values[::10])),
+    ):
+        assert found[name].count == wanted.count
+        assert found[name].total == pytest.approx(wanted.total)
+        assert found[name].squares == pytest.approx(wanted.squares)
+
+
+def test_a_user_counts_once_as_the_mean_of_what_came_of_him(store: OutcomeStore) -> None:
+    store.take_predictions(
+        [predicted(number, A, "anna") for number in range(4)] + [predicted(9, A, "bert"), predicted(10)]
+    )
+    for number, value in ((0, 1.0), (1, 0.0), (2, 0.0), (3, 1.0), (9, 1.0), (10, 0.0)):
+        store.take_reports([("iris", [clicked(number, value)])], 101.0)
+
+    assert sums(store) == {"a": Sums(3, 1.5, 1.25)}
+    run = store.run("iris")
+    assert run is not None
+    assert run.outcomes == {"click": (6, True)}
+    assert [(arm.calls, arm.users) for arm in run.arms] == [(1, 2)]
+
+
+def test_calls_that_named_their_variant_prove_nothing_about_it(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(1, NAMED), predicted(2, B)])
+
+    store.take_reports([("iris", [clicked(1), clicked(2)])], 101.0)
+
+    assert sums(store) == {"b": Sums(1, 1.0, 1.0)}
+    assert [(arm.variant, arm.calls) for arm in store.run("iris").arms] == [("b", 1)]  # type: ignore[union-attr]  # there is one
+
+
+def test_predictions_that_are_handed_in_twice_are_picked_once(store: OutcomeStore) -> None:
+    for _ in range(2):
+        store.take_predictions([predicted(1), predicted(2, A, "anna"), predicted(3, A, "anna")], {"iris": 2})
+
+    run = store.run("iris")
+
+    assert run is not None
+    assert [(arm.calls, arm.users) for arm in run.arms] == [(1, 1)]
+    assert run.tallies == {"dropped": 4}
+
+
+def test_labels_become_right_or_wrong_and_stay_so_after_a_start(memory_path: Path) -> None:
+    def opened() -> OutcomeStore:
+        return OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+
+    store = opened()
+    store.take_predictions([predicted(n, A if n % 2 else B, answer=f"[{n % 3}]") for n in range(60)])
+    for number in range(60):
+        if number == 30:
+            store.close()
+            store = opened()
+        label = str(number % 3 if number % 5 else 0)
+        store.take_reports([("iris", [Reported(f"id-{number}", "label", label, None)])], 101.0)
+
+    right = {
+        name: sum((n % 3 if n % 5 else 0) == n % 3 for n in range(60) if n % 2 == (name == "a"))
+        for name in "ab"
+    }
+    assert {name: each.total for name, each in sums(store, "label").items()} == right
+    for again in (store, opened()):
+        run = again.run("iris")
+        assert run is not None
+        assert {
+            name: each.document()["accuracy"] * 30 for name, each in run.labels.quality.items()
+        } == pytest.approx(right)
+
+
+def test_labels_that_turn_out_to_be_numbers_are_all_counted_anew(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(n, answer="[2.5]") for n in range(4)])
+    for number, label in enumerate(("2", "3", "2.5", "4.5")):
+        store.take_reports([("iris", [Reported(f"id-{number}", "label", label, None)])], 101.0)
+
+    assert sums(store, "label") == {"a": Sums(4, 0.5 + 0.5 + 2.0, 0.25 + 0.25 + 4.0)}
+
+
+def test_what_is_old_or_too_much_goes_and_the_sums_stay(memory_path: Path) -> None:
+    store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
+    store.take_predictions([predicted(n) for n in range(1500)])
+    store.take_reports([("iris", [clicked(n) for n in range(1500)])], 101.0)
+    before = sums(store)
+
+    store.clear(102.0)
+    assert store.take_reports([("iris", [clicked(5)])], 103.0) == [Receipt(waiting=1)]  # its rows are gone
+    store.clear(103.0 + 2 * HOUR_S)
+
+    assert sums(store) == before == {"a": Sums(1500, 1500.0, 1500.0)}
+    store.close()
+    with sqlite3.connect(memory_path / "outcomes.db") as connection:
+        counts = "SELECT (SELECT COUNT(*) FROM predictions), (SELECT COUNT(*) FROM outcomes)"
+        assert connection.execute(counts).fetchone() == (0, 0)
+    connection.close()
+
+
+def test_a_report_that_fails_leaves_nothing_behind(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(1)])
+    bad = Reported("id-1", "odd", float("nan"), None)
+
+    with pytest.raises(Exception, match="NOT NULL"):
+        store.take_reports([("iris", [clicked(1)]), ("iris", [bad._replace(inference_id=None)])], 101.0)  # type: ignore[arg-type]  # a bug's doing
+
+    assert store.take_reports([("iris", [clicked(1)])], 102.0) == [Receipt(counted=1)]
+
+
+def test_a_file_of_another_release_is_left_alone(memory_path: Path) -> None:
+    with sqlite3.connect(memory_path / "outcomes.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    with pytest.raises(StartupError, match="another release"):
+        OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
+
+
+def test_predictions_are_the_same_after_their_way() -> None:
+    predictions = [predicted(1), predicted(2, B, "ann\xe9"), predicted(3, NAMED)._replace(answer=None)]
+
+    assert unpack_predictions(pack_predictions(predictions, {"iris": 3})) == (predictions, {"iris": 3})

@@ -160,6 +160,8 @@ def build_keeper(settings: Settings, shared: Shared, url: str | None) -> KeeperP
         looks = [build_declared_file(settings, store).look, *looks, welcome.look, environments_look(settings)]
         looks.append(series_look(settings, context.clock))
     desk = None if shared.control is None else shared.control.open_desk(settings, store)
+    if desk is not None:
+        looks += [desk.clerk.look, desk.ramps.look]
     return KeeperParts(f"{shared.family}/keeper", context.clock, store, looks, desk)
 
 
@@ -207,12 +209,14 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
     answering = (predictor, rounds, RegisteredModels(store, host), follower)
     if control is None:
         door = container_door(settings, context.caller, *answering)
-    else:
-        catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
-        face, s3 = control.face(settings, store, hands_in=True), control.s3_face(settings)
-        beside = (catalogue, registry, face, s3, shared.buckets)
-        door = server_door(settings, context.caller, *answering, *beside)
-    return GatewayParts(store, registry, host, follower, door, rounds)
+        return GatewayParts(store, registry, host, follower, door, rounds)
+    catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
+    face = control.face(settings, store, hands_in=True)
+    post = control.post(settings, lambda: follower.directory)
+    s3 = control.s3_face(settings)
+    beside = (catalogue, registry, face, shared.buckets, post.recorder, post, s3)
+    door = server_door(settings, context.caller, *answering, *beside)
+    return GatewayParts(store, registry, host, follower, door, rounds, post)
 
 
 def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:

@@ -134,6 +134,19 @@ class Settings(BaseSettings):
         description="Header that says for which user a call is, who then always has the same variant; "
         "`cookie:NAME` reads a cookie instead.",
     )
+    outcomes: Literal["off", "asked", "all"] = Field(
+        "asked",
+        description="Which predictions are kept for outcomes to be reported of: `asked`, those of calls that "
+        "name a user or an inference id; `all`; `off`, none.",
+    )
+    outcome_days: int = Field(
+        7, ge=1, le=3650, description="Days in which outcomes of a prediction may come; it is kept so long."
+    )
+    outcome_rows: int = Field(
+        1_000_000,
+        ge=1000,
+        description="Predictions, and outcomes, that are kept at most; the oldest go first, their sums stay.",
+    )
     model_memory: Size = Field(
         default_factory=lambda: machine_memory_bytes() // 2,
         gt=0,
@@ -347,6 +360,11 @@ class Settings(BaseSettings):
     def state(self) -> Path | str:
         """Where the state is kept: the file of a SQLite database, or the URL of another."""
         return self.database or self.data / "state.db"
+
+    @property
+    def outcome_file(self) -> Path:
+        """Where predictions and outcomes are kept, a SQLite database whatever has the state."""
+        return self.data / "outcomes.db"
 
     @property
     def gateway_memory_bytes(self) -> int:

@@ -39,6 +39,7 @@ BROAD: Mapping[str, str] = MappingProxyType(
         "runner/*": "the model's own code, and the edges of the processes that run it",
         "processes/keeper.py": "a loop that must outlive one bad look",
         "processes/key_watch.py": "a loop that must outlive one bad look",
+        "processes/outcome_clerk.py": "the edge of a request that was handed in",
         "processes/supervisor.py": "a child process: nothing may return into the parent's code",
     }
 )

@@ -23,6 +23,7 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "invoke": "calls",
         "load": "load",
         "compare": "compare",
+        **dict.fromkeys(("outcomes", "experiment", "promote"), "experiment"),
         "endpoints": "calls",
         **dict.fromkeys(("describe", "weights", "delete"), "deployments"),
         "models": "calls",

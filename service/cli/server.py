@@ -234,5 +234,7 @@ def error_text(response: httpx.Response) -> str:
         document = None
     if not isinstance(document, dict):
         return f"{response.status_code}: {response.text}"
-    message = document.get("OriginalMessage") or document.get("Message") or document
+    message = (
+        document.get("OriginalMessage") or document.get("Message") or document.get("message") or document
+    )
     return f"{response.status_code} {response.headers.get('x-amzn-errortype', '')}: {message}"

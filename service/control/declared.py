@@ -30,6 +30,7 @@ from service.control.endpoints import (
     remove_endpoint,
     save_endpoint,
 )
+from service.control.history import note_change
 from service.control.resources import OperationContext, Resources
 from service.control.versions import Versions
 from service.domain.endpoint import EndpointStatus, Fleet, Variant
@@ -334,6 +335,7 @@ def _declare_endpoint(resources: Resources, name: str, config_name: str, *, lent
     if reweighed == endpoint:
         return []
     save_endpoint(resources, resource, reweighed)
+    note_change(resources, name, active, fleet, "the endpoints file")
     if fleet == endpoint.active:
         return [f"endpoint {name}: the update that failed is withdrawn"]
     return [f"endpoint {name}: new weights"]

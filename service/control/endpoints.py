@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 from service.control.deployables import features_of, variants_of
+from service.control.history import forget_changes, note_change
 from service.control.ownership import check_editable
 from service.control.resources import ResourceReader, Resources
 from service.domain import sentences
@@ -38,6 +39,7 @@ def create_endpoint(
     variants = variants_of(resources, config)
     begun = new.begin(config.name, variants, resource.created_at, **features_of(config))
     save_endpoint(resources, resource, begun)
+    forget_changes(resources, resource.name)
     return _answer(resources, resource.name)
 
 
@@ -80,10 +82,13 @@ def prepare_fleet(
     return save_endpoint(resources, resource, endpoint)
 
 
-def update_weights_and_capacities(resources: Resources, fields: Mapping[str, Any]) -> dict[str, Any]:
+def update_weights_and_capacities(
+    resources: Resources, fields: Mapping[str, Any], reason: str = "UpdateEndpointWeightsAndCapacities"
+) -> dict[str, Any]:
     """UpdateEndpointWeightsAndCapacities: other shares and counts for the fleet that serves.
 
-    Every gateway has them within a second; the endpoint is Updating until then (contract Z.12).
+    Every gateway has them within a second; the endpoint is Updating until then (contract Z.12). Its history
+    keeps the `reason`.
 
     Raises:
         ValidationFault: no such endpoint or variant, a variant twice, a change under way, or it is Failed.
@@ -100,7 +105,9 @@ def update_weights_and_capacities(resources: Resources, fields: Mapping[str, Any
         _with_capacity(variant, desired[variant.name]) if variant.name in desired else variant
         for variant in fleet.variants
     )
-    save_endpoint(resources, resource, endpoint.scale(variants, resources.next_revision()))
+    scaled = endpoint.scale(variants, resources.next_revision())
+    save_endpoint(resources, resource, scaled)
+    note_change(resources, resource.name, fleet, scaled.active or fleet, reason)
     return _answer(resources, resource.name)
 
 

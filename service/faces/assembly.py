@@ -13,7 +13,9 @@ from service.faces.identity import OpenDoor
 from service.faces.limits import RateLimits
 from service.faces.people.dashboard.board import Board
 from service.faces.people.dashboard.routes import add_dashboard
+from service.faces.people.experiments import Experiments
 from service.faces.people.pages import create_pages
+from service.faces.recorded import Recording
 from service.faces.users import users_by
 from service.http.asgi import App, made_when_called
 from service.http.guard import guard_of
@@ -21,6 +23,7 @@ from service.http.server import behind_proxies
 from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
+from service.invoke.recording import Recorder
 from service.invoke.registered import RegisteredModels
 from service.invoke.round import Round
 from service.observe.counts import Registry
@@ -70,8 +73,10 @@ def server_door(
     catalogue: Catalogue,
     registry: Registry,
     control: App,
-    s3: App | None,
     buckets: Buckets,
+    recorder: Recorder,
+    experiments: Experiments,
+    s3: App | None,
 ) -> Gateway:
     """Every face, `control` for `POST /` and `s3` for buckets among them. Must be called on the event loop.
 
@@ -80,8 +85,9 @@ def server_door(
     rates = dict(map(read_named_rate, settings.rates))
     limits = RateLimits(buckets, rates, lambda: follower.directory.default)
     kept, user_of = keep_door(settings, caller, limits), users_by(settings.user_header)
-    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes, user_of)
-    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, user_of)
+    recording = Recording(recorder)
+    invocations = InvocationsFace(predictor, rounds, settings.max_body_bytes, user_of, recording)
+    runtime = RuntimeFace(predictor, rounds, settings.max_body_bytes, user_of, recording)
 
     def metrics() -> tuple[bytes, str]:
         return render(settings.data / "metrics", registry, follower.statuses()), CONTENT_TYPE
@@ -90,7 +96,7 @@ def server_door(
         measured = settings.data / "metrics"
         series = VariantSeries(settings.data / "series.db", measured)
         board = Board(catalogue, series, measured, settings.data / "environments")
-        found = create_pages(catalogue, follower.pending, follower.problems, metrics)
+        found = create_pages(catalogue, follower.pending, follower.problems, metrics, experiments)
         problems, limit = follower.default_problems, settings.max_body_bytes
         found.include_router(create_router(registered, predictor.answer, rounds, problems, limit))
         add_dashboard(found, catalogue, board, lambda: door.draining)
@@ -109,7 +115,7 @@ def server_door(
         prepare_default=invocations.prepare,
         epoch=kept.epoch,
         follow_keys=kept.follow_keys,
-        s3=s3,
         limits=limits,
+        s3=s3,
     )
     return door

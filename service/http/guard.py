@@ -38,7 +38,9 @@ _EXPOSED = (
     "X-Amzn-SageMaker-New-Session-Id",
     "X-Amzn-SageMaker-Closed-Session-Id",
     "Retry-After",
+    "X-Amzn-SageMaker-Inference-Id",
 )
+_OF_PEOPLE = ("/experiment", "/promote")  # what is asked of an endpoint and is no prediction
 _ONE_DAY_S = 86_400
 
 
@@ -178,7 +180,9 @@ def read_asked(headers: Headers) -> CallerHeaders:
 
 def is_prediction(path: str) -> bool:
     """Whether what is asked below a path is answered by a model and changes nothing."""
-    if path.startswith("/endpoints/") or path == "/invocations":
+    if path.startswith("/endpoints/"):
+        return not path.endswith(_OF_PEOPLE)
+    if path == "/invocations":
         return True
     return path.startswith("/models/") and path.endswith("/invoke")
 

@@ -10,7 +10,8 @@ from service.invoke.directory import REGISTERED, Route, Target
 class Invocation(NamedTuple):
     """One request for a prediction, through whatever face; `endpoint` None asks for the default one.
 
-    A registered model is asked by its address. `user` is for whom it is, who always has the same variant.
+    A registered model is asked by its address. `user` is for whom it is, who always has the same variant;
+    `inference_id` is what the caller calls it.
     """
 
     caller: Caller
@@ -20,6 +21,7 @@ class Invocation(NamedTuple):
     target_container_hostname: str | None = None
     inference_component: str | None = None
     user: bytes | None = None
+    inference_id: str | None = None
 
     @property
     def registered(self) -> str | None:

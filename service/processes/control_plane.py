@@ -4,8 +4,11 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from time import time
 
 from service.clock import SystemClock
+from service.control.promotion import Ramps
 from service.control.registry import SERVED, Operations
 from service.control.resources import OperationContext, Resources
 from service.control.s3.context import S3Context
@@ -19,10 +22,15 @@ from service.faces.aws.s3 import S3Face
 from service.hosting.artifacts.artifact import changed_s, open_artifacts
 from service.hosting.engines.engine import image_there
 from service.hosting.memory import importing
+from service.invoke.directory import Directory
+from service.invoke.recording import Recorder
 from service.objects.buckets.buckets import Buckets
 from service.objects.buckets.uploads import Uploads
 from service.processes.desk import Desk
+from service.processes.outcome_clerk import OutcomeClerk
+from service.processes.outcome_post import OutcomePost
 from service.settings import DEPLOYMENTS, Settings
+from service.store.outcomes import OutcomeStore
 from service.store.store import Store
 from service.wire.protocols.json import JsonProtocol
 from service.wire.protocols.s3 import S3Protocol
@@ -30,6 +38,7 @@ from service.wire.spec import load_service
 
 # The largest member of any operation's model is a pipeline's definition of 1 MiB.
 _MAX_BODY_BYTES = 2 << 20
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,7 @@ class ControlPlane:
 
     sagemaker: JsonProtocol
     desk: Desk
+    outcomes: Desk
 
     def face(self, settings: Settings, store: Store, *, hands_in: bool) -> ControlFace:
         """Its face, for who answers all requests itself or hands large ones in."""
@@ -56,11 +66,37 @@ class ControlPlane:
         bases = [name.removeprefix("*.") for name in settings.allowed_hosts if name.startswith("*.")]
         return S3Face(_load_s3, operations, buckets.has, bases)
 
-    def open_desk(self, settings: Settings, store: Store) -> Desk:
-        """Begin to answer here what other processes hand in, until the desk is closed."""
+    def open_desk(self, settings: Settings, store: Store) -> "OpenDesks":
+        """Begin to answer here what other processes hand in, until the desks are closed."""
         face = self.face(settings, store, hands_in=False)
+        context = context_of(settings)
         self.desk.open(lambda caller, asked: asyncio.run(face.answer(caller, asked)))
-        return self.desk
+        opens = partial(
+            OutcomeStore, settings.outcome_file, settings.outcome_days * _DAY_S, settings.outcome_rows
+        )
+        clerk = OutcomeClerk(opens, store, context, settings.data / "metrics")
+        self.outcomes.open(clerk.answer)
+        return OpenDesks((self.desk, self.outcomes), clerk, Ramps(store, context, clerk.broken))
+
+    def post(self, settings: Settings, directory: Callable[[], Directory]) -> OutcomePost:
+        """What hands in a gateway's predictions and outcomes."""
+        recorder = Recorder(directory, time, settings.outcomes)
+        return OutcomePost(self.outcomes, recorder, context_of(settings).caller)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDesks:
+    """What the keeper answers at, and what it does for outcomes in its rounds."""
+
+    desks: tuple[Desk, ...]
+    clerk: OutcomeClerk
+    ramps: Ramps
+
+    def close(self) -> None:
+        """Finish what was handed in, and take no more."""
+        for desk in self.desks:
+            desk.close()
+        self.clerk.close()
 
 
 def load_control_plane() -> ControlPlane:
@@ -71,7 +107,7 @@ def load_control_plane() -> ControlPlane:
     with importing():
         sagemaker = JsonProtocol(load_service("sagemaker"))
         sagemaker.prepare(SERVED)
-        return ControlPlane(sagemaker, Desk())
+        return ControlPlane(sagemaker, Desk(), Desk())
 
 
 def _load_s3() -> S3Protocol:

@@ -20,6 +20,7 @@ from service.observe.counts import Registry
 from service.observe.failures import RecentFailures
 from service.observe.flushing import keep_flushed
 from service.processes.key_watch import KeyWatch
+from service.processes.outcome_post import OutcomePost
 from service.settings import Settings
 from service.store.store import Store
 
@@ -38,6 +39,7 @@ class GatewayParts:
     follower: Follower
     gateway: Gateway
     rounds: Round
+    post: OutcomePost | None = None
 
     def begin_draining(self) -> None:
         """Have every answer close its connection."""
@@ -78,6 +80,8 @@ async def _live(settings: Settings, place: Place, parent_pid: int, build: Callab
         asyncio.create_task(keep_trimmed(connections=lambda: len(server.server_state.connections))),
         asyncio.create_task(server.leave_with(parent_pid)),
     ]
+    if parts.post is not None:
+        tasks.append(asyncio.create_task(parts.post.run()))
     await _warm_up(parts, settings.warmup_grace_s)
     await server.serve([place.listener])
     for task in tasks:
@@ -100,6 +104,8 @@ async def _warm_up(parts: GatewayParts, grace_s: float) -> None:
 
 
 async def _close(parts: GatewayParts) -> None:
+    if parts.post is not None:
+        await parts.post.close()
     await parts.follower.close()
     await asyncio.to_thread(parts.registry.flush)
     await parts.host.close()

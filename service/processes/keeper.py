@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
 from service.clock import Clock
 from service.errors import SagebirdError
 from service.log import Trouble, get_logger
 from service.observe.series import SeriesKeeping
 from service.processes.child import is_orphaned, stop_event
-from service.processes.desk import Desk
 from service.processes.leadership import Leadership
 from service.settings import Settings
 from service.store.store import Store
@@ -18,6 +18,14 @@ _LOOK_S = 0.2
 _QUICK_LOOK_S = 0.02  # for a while after a change, when gateways have news of it
 _QUICK_FOR_S = 3.0
 _DAY_S = 86_400.0
+
+
+class Closing(Protocol):
+    """Where requests are answered until it is closed."""
+
+    def close(self) -> None:
+        """Finish what was handed in, and take no more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class KeeperParts:
     clock: Clock
     store: Store
     looks: Sequence[Callable[[], object]]
-    desk: Desk | None
+    desk: Closing | None
 
 
 def series_look(settings: Settings, clock: Clock) -> Callable[[], None]:

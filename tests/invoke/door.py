@@ -11,6 +11,7 @@ from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.face import InvocationsFace
 from service.faces.front_door import Gateway
 from service.faces.identity import OpenDoor
+from service.faces.recorded import Recording
 from service.http.asgi import Headers
 from service.http.connections import ConnectionLimits
 from service.http.edge import asgi_protocol
@@ -42,6 +43,7 @@ class Door:
     epoch: Epoch = field(default_factory=Epoch)
     account: str = ""
     settled: list[Settled] = field(default_factory=list)
+    recording: Recording | None = None
 
     def identify(self, headers: Headers) -> Caller:
         return Caller(self.account, "cn-north-1", dict(headers).get(b"x-who", b"nobody").decode())
@@ -63,8 +65,8 @@ class Door:
         """Have `acts` talk to the server, in a thread of their own, each in another account."""
         rounds = Round(asyncio.get_running_loop())
         predictor = Predictor(lambda: directory, lambda: 0.0, registry, taps=[self.settled.append])
-        runtime = RuntimeFace(predictor, rounds, _LIMIT_BYTES)
-        container: Any = InvocationsFace(predictor, rounds, _LIMIT_BYTES)
+        runtime = RuntimeFace(predictor, rounds, _LIMIT_BYTES, recording=self.recording)
+        container: Any = InvocationsFace(predictor, rounds, _LIMIT_BYTES, recording=self.recording)
         gateway = Gateway(
             runtime,
             container,

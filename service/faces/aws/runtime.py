@@ -8,6 +8,7 @@ from service.domain import sentences
 from service.domain.caller import Caller
 from service.errors import ClientGone, ModelFault, SagebirdError, UnknownOperation
 from service.faces.identity import caller_of, passage_of
+from service.faces.recorded import Recording
 from service.faces.users import ReadUser, users_by
 from service.hosting.host import Call
 from service.http.asgi import (
@@ -29,6 +30,7 @@ from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
 from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
+from service.invoke.recording import nothing_recorded
 from service.invoke.round import Round
 from service.log import get_logger
 from service.promise import Promise
@@ -50,10 +52,16 @@ class RuntimeFace:
     """An ASGI application for everything below /endpoints/."""
 
     def __init__(
-        self, predictor: Predictor, rounds: Round, max_body_bytes: int, user_of: ReadUser | None = None
+        self,
+        predictor: Predictor,
+        rounds: Round,
+        max_body_bytes: int,
+        user_of: ReadUser | None = None,
+        recording: Recording | None = None,
     ) -> None:
         """Answer by `predictor`, in `rounds`; `user_of` says whom a call is for."""
         self._user_of = user_of or users_by()
+        self._recording = Recording(nothing_recorded()) if recording is None else recording
         self._predictor = predictor
         self._round = rounds
         self._max_body_bytes = max_body_bytes
@@ -94,7 +102,8 @@ class RuntimeFace:
         return await rest_of_body(message, receive, self._max_body_bytes)
 
     def _answering(self, invocation: Invocation) -> Answering:
-        return Answering(InvocationHead(invocation), self._answer_all)
+        answer_all = self._record_all if self._recording.wants(invocation) else self._answer_all
+        return Answering(InvocationHead(invocation), answer_all)
 
     def _read_head(self, caller: Caller, scope: Scope) -> Answering | None:
         """What is known of requests that begin like this; None of those whose body may be large or late."""
@@ -118,6 +127,17 @@ class RuntimeFace:
             [self._answered(outcome, head.invocation) for outcome in outcomes]
             for (head, _), outcomes in zip(asked, self._predictor.answer(asked), strict=True)
         ]
+
+    def _record_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
+        return [
+            [self._recorded(outcome, head) for outcome in outcomes]
+            for (head, _), outcomes in zip(asked, self._predictor.answer(asked), strict=True)
+        ]
+
+    def _recorded(self, outcome: InvocationOutcome, head: InvocationHead) -> Answered:
+        request_id = self._new_id()
+        to_answer = partial(self._to_answer, head.invocation, request_id)
+        return self._recording.answered(outcome, head, request_id, to_answer)
 
     def _refuse_all(
         self, asked: Sequence[tuple[tuple[Exception, str], Sequence[bytes]]]
@@ -252,4 +272,5 @@ def _to_invocation(caller: Caller, fields: Mapping[str, Any], user: bytes | None
         get("TargetContainerHostname"),
         get("InferenceComponentName"),
         user,
+        get("InferenceId"),
     )

@@ -17,6 +17,7 @@ from service.errors import (
     ValidationFault,
 )
 from service.faces.identity import passage_of
+from service.faces.recorded import Recording
 from service.faces.users import ReadUser, users_by
 from service.hosting.host import Answer, Call
 from service.http.asgi import Headers, Receive, Scope, Send, read_body
@@ -26,6 +27,7 @@ from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
 from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
+from service.invoke.recording import nothing_recorded
 from service.invoke.round import Round
 from service.log import get_logger
 from service.promise import Promise
@@ -37,7 +39,13 @@ _TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 _TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
 _VARIANT = b"x-amzn-invoked-production-variant"
 _SESSION_ID = b"x-amzn-sagemaker-session-id"
-_READ = frozenset((_CONTENT_TYPE, _ACCEPT, _CUSTOM_ATTRIBUTES, _TARGET_MODEL, _TARGET_VARIANT, _SESSION_ID))
+_INFERENCE_ID = b"x-amzn-sagemaker-inference-id"
+_READ = frozenset(
+    (
+        *(_CONTENT_TYPE, _ACCEPT, _CUSTOM_ATTRIBUTES, _TARGET_MODEL, _TARGET_VARIANT),
+        *(_SESSION_ID, _INFERENCE_ID),
+    )
+)
 _TEXT: Headers = [(_CONTENT_TYPE, b"text/plain; charset=utf-8")]
 
 _STATUSES: tuple[tuple[type[SagebirdError], int], ...] = (
@@ -54,10 +62,16 @@ class InvocationsFace:
     """An ASGI application for POST /invocations: the default endpoint, its weights and target headers."""
 
     def __init__(
-        self, predictor: Predictor, rounds: Round, max_body_bytes: int, user_of: ReadUser | None = None
+        self,
+        predictor: Predictor,
+        rounds: Round,
+        max_body_bytes: int,
+        user_of: ReadUser | None = None,
+        recording: Recording | None = None,
     ) -> None:
         """Answer by `predictor`, in `rounds`; `user_of` says whom a call is for."""
         self._user_of = user_of or users_by()
+        self._recording = Recording(nothing_recorded()) if recording is None else recording
         self._predictor = predictor
         self._round = rounds
         self._max_body_bytes = max_body_bytes
@@ -83,7 +97,18 @@ class InvocationsFace:
     def prepare(self, caller: Caller, headers: Headers) -> Answering:
         """What answers a caller's whole bodies within the limit; replies and log as of a call by ASGI."""
         invocation = _to_invocation(caller, _known(headers), self._user_of(headers))
-        return Answering(InvocationHead(invocation), self._answer_all)
+        answer_all = self._record_all if self._recording.wants(invocation) else self._answer_all
+        return Answering(InvocationHead(invocation), answer_all)
+
+    def _record_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
+        return [
+            [self._recorded(outcome, head) for outcome in outcomes]
+            for (head, _), outcomes in zip(asked, self._predictor.answer(asked), strict=True)
+        ]
+
+    def _recorded(self, outcome: InvocationOutcome, head: InvocationHead) -> Answered:
+        request_id = self._new_id()
+        return self._recording.answered(outcome, head, request_id, partial(self._to_answer, request_id))
 
     def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
         found = self._predictor.answer(asked)
@@ -136,7 +161,10 @@ def _known(headers: Headers) -> dict[bytes, str]:
 
 
 def _to_invocation(caller: Caller, known: Mapping[bytes, str], user: bytes | None) -> Invocation:
-    return Invocation(caller, None, to_call(known, b""), known.get(_TARGET_VARIANT), user=user)
+    call, inference_id = to_call(known, b""), known.get(_INFERENCE_ID)
+    return Invocation(
+        caller, None, call, known.get(_TARGET_VARIANT), user=user, inference_id=inference_id or None
+    )
 
 
 def _to_reply(prediction: Prediction, request_id: str) -> Reply:

@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from service import __version__
+from service.faces.people.experiments import Experiments, add_experiments
 from service.faces.people.home import MOST_SHOWN, curl_line, home_page, home_text
 from service.faces.people.models_api import in_query
 from service.faces.people.openapi import describe_api
@@ -64,8 +65,9 @@ def create_pages(
     pending: Callable[[], list[str]],
     problems: Callable[[], list[str]],
     metrics: Callable[[], tuple[bytes, str]],
+    experiments: Experiments | None = None,
 ) -> FastAPI:
-    """The pages.
+    """The pages; where there are `experiments`, theirs too.
 
     `pending` says what keeps this gateway from being ready, `problems` what does not answer as declared,
     `metrics` gives the exposition and its Content-Type; the last may block.
@@ -75,6 +77,8 @@ def create_pages(
     _add_health(app, pending, problems, metrics)
     _add_docs(app, served)
     _add_overview(app, served)
+    if experiments is not None:
+        add_experiments(app, experiments)
     _add_wrong_methods(app, served)
     return app
 

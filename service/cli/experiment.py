@@ -1,0 +1,235 @@
+"""The commands of experiments: outcomes, experiment, promote."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.cli.compare_view import show_verdict
+from service.cli.media import guessed_type, known_type
+from service.cli.refusal import fail
+from service.cli.server import Url, call
+from service.cli.told import cell, open_console, print_table, told
+from service.media.types import CSV
+
+_MOST_BYTES = 500_000  # of one request
+_MOST_CHANGES = 5
+
+_Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+def outcomes(
+    endpoint: _Endpoint,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="Outcomes: CSV, JSON or JSON lines; - is standard input.")
+    ],
+    url: Url = "",
+    as_json: _AsJson = False,
+) -> None:
+    """Report what became of predictions: records of inference_id with label, reward, click and the like."""
+    body = _read(file)
+    content_type = known_type(file) or guessed_type(body)
+    counts: dict[str, int] = {}
+    for part in _parts(content_type, body):
+        response = call(url, "POST", _path(endpoint, "outcomes"), content=part, headers=_typed(content_type))
+        for name, number in response.json().items():
+            counts[name] = counts.get(name, 0) + number
+    if as_json:
+        typer.echo(json.dumps(counts))
+        return
+    typer.echo(
+        f"{counts['counted']:,} counted, {counts['waiting']:,} wait for their prediction, "
+        f"{counts['repeated'] + counts['contradicting']:,} were known"
+    )
+
+
+def experiment(
+    endpoint: _Endpoint,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Which outcome decides.  [default: the most frequent]", show_default=False
+        ),
+    ] = None,
+    less: Annotated[bool, typer.Option("--less", help="Less of it is better.")] = False,
+    worth: Annotated[
+        float | None, typer.Option(min=1e-9, help="Smallest difference that matters.", show_default=False)
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(metavar="VARIANT", help="What others are compared with.", show_default=False)
+    ] = None,
+    url: Url = "",
+    as_json: _AsJson = False,
+) -> None:
+    """Say which variant is better by the outcomes that were reported, and what speaks against it."""
+    given = {"outcome": outcome, "less": "true" if less else None, "worth": worth, "control": control}
+    asked = {name: str(value) for name, value in given.items() if value is not None}
+    document = call(url, "GET", _path(endpoint, "experiment"), params=asked).json()
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _show(document)
+
+
+def promote(
+    endpoint: _Endpoint,
+    variant: Annotated[str | None, typer.Argument(metavar="VARIANT", help="Who gets the traffic.")] = None,
+    ramp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERCENTS", help="In steps, as 5,25,50,100.  [default: all at once]", show_default=False
+        ),
+    ] = None,
+    pause: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Pause after each step.")] = 3600,
+    reason: Annotated[str, typer.Option(help="Kept in the history of weights.")] = "",
+    stop: Annotated[bool, typer.Option("--stop", help="End a ramp where it is.")] = False,
+    url: Url = "",
+    as_json: _AsJson = False,
+) -> None:
+    """Give a variant all traffic, at once or in steps that end where a guard rail is broken."""
+    if stop == (variant is not None):
+        fail("Name the variant to promote, or --stop to end a ramp.")
+    wanted: dict[str, Any] = {"stop": True}
+    if variant is not None:
+        wanted = {"variant": variant, "reason": reason, "pause_s": pause}
+        if ramp is not None:
+            wanted["ramp"] = _percents(ramp)
+    response = call(
+        url,
+        "POST",
+        _path(endpoint, "promote"),
+        content=json.dumps(wanted),
+        headers=_typed("application/json"),
+    )
+    found = response.json()["ramp"]
+    if as_json:
+        typer.echo(json.dumps(found))
+    elif found is None:
+        typer.echo(f"{endpoint} has no ramp")
+    else:
+        typer.echo(told(_ramp_line(found)))
+
+
+def _path(endpoint: str, what: str) -> str:
+    return f"/endpoints/{quote(endpoint, safe='')}/{what}"
+
+
+def _typed(content_type: str) -> dict[str, str]:
+    return {"Content-Type": content_type}
+
+
+def _read(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}.")
+
+
+def _parts(content_type: str, body: bytes) -> Iterator[bytes]:
+    """A large file in several requests: lines stay whole, and a head is repeated. A list goes as lines."""
+    if len(body) <= _MOST_BYTES:
+        yield body
+        return
+    try:
+        records = None if content_type == CSV else json.loads(body)
+    except ValueError:
+        records = None  # JSON lines
+    if isinstance(records, list):
+        body = b"\n".join(json.dumps(record).encode() for record in records)
+    head, lines = b"", body.splitlines(keepends=True)
+    if content_type == CSV:
+        head, lines = lines[0], lines[1:]
+    part, size = [head], len(head)
+    for line in lines:
+        if size + len(line) > _MOST_BYTES and len(part) > 1:
+            yield b"".join(part)
+            part, size = [head], len(head)
+        part.append(line)
+        size += len(line)
+    yield b"".join(part)
+
+
+def _percents(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        fail(f"--ramp {text} is no list of percents, as 5,25,50,100.")
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    console = open_console()
+    print_table(console, _table(document))
+    quality = {each["name"]: each["quality"] for each in document["variants"]}
+    if document["outcome"] == "label" and document["verdict"] is not None and None not in quality.values():
+        show_verdict(console, quality, document["verdict"])
+    else:
+        _say(console, document["sentence"], "bold")
+    for warning in document["warnings"]:
+        _say(console, warning, "red")
+    tallies = document["tallies"]
+    left = [
+        f"{tallies[name]:,} {name}"
+        for name in ("waiting", "unknown", "contradicting", "dropped")
+        if tallies[name]
+    ]
+    if left:
+        _say(console, f"Outcomes and predictions beside: {', '.join(left)}.")
+    if document["ramp"] is not None:
+        _say(console, _ramp_line(document["ramp"]))
+    for change in document["changes"][-_MOST_CHANGES:]:
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in change["weights"].items())
+        _say(console, f"{change['at']}: {weights} ({change['reason']})")
+
+
+def _table(document: Mapping[str, Any]) -> Table:
+    outcome = document["outcome"] or "outcome"
+    table = Table(
+        "variant",
+        "share",
+        "requests",
+        "errors",
+        "p99 ms",
+        "users",
+        "calls",
+        "outcomes",
+        cell(outcome),
+        "at any time, 95 %",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for each in document["variants"]:
+        judged = each["outcome"] or {"count": 0, "mean": None, "lower": None, "upper": None}
+        p99 = each["latency"]["p99_ms"]
+        table.add_row(
+            cell(each["name"]),
+            f"{each['share']:.0%}",
+            f"{each['requests']:,}",
+            f"{each['server_errors']:,}",
+            "" if p99 is None else f"{p99:g}",
+            f"{each['users']:,}",
+            f"{each['calls']:,}",
+            f"{judged['count']:,}",
+            "" if judged["mean"] is None else f"{judged['mean']:.4g}",
+            "" if judged["lower"] is None else f"{judged['lower']:.4g} to {judged['upper']:.4g}",
+        )
+    return table
+
+
+def _ramp_line(ramp: Mapping[str, Any]) -> str:
+    percent = ramp["steps"][ramp["step"]]
+    if ramp["state"] == "running":
+        return f"{ramp['variant']} has {percent:g} %, the next step is due at {ramp['next_at']}"
+    if ramp["state"] == "stopped":
+        return f"The ramp of {ramp['variant']} was stopped at {percent:g} %: {ramp['why']}"
+    return f"{ramp['variant']} has {percent:g} % of the traffic"
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(told(text), markup=False, style=style, soft_wrap=True)

@@ -1,0 +1,239 @@
+"""What an endpoint's variants are worth, as one document: how they answer, what came of it, and what follows.
+
+`docs/reference/experiments.md` describes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from typing import Any
+
+import orjson
+
+from service.domain.endpoint import Endpoint
+from service.domain.traffic import Traffic
+from service.experiments.guards import failure_warnings, latency_warnings
+from service.experiments.reports import LABEL
+from service.experiments.shares import ALARM, Picks, mismatch_p_value
+from service.experiments.sums import Sums, count_up
+from service.experiments.verdict import Question, judge
+from service.observe.counts import BOUNDS_S, InvocationCounter
+from service.store.outcomes import ArmTally, Run
+
+_QUANTILES = (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99))
+_NOTHING = InvocationCounter()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a reader wants outcomes to be judged.
+
+    Args:
+        outcome: the name of those that decide; None for the one of which there are most.
+        less: whether less is better.
+        worth: the smallest difference that matters, None for the usual one.
+        control: the variant that others are compared with, None for the one that had most weight at first.
+    """
+
+    outcome: str | None = None
+    less: bool = False
+    worth: float | None = None
+    control: str | None = None
+
+
+def describe_experiment(
+    endpoint: Endpoint,
+    run: Run | None,
+    counters: Mapping[str, InvocationCounter],
+    changes: Sequence[Mapping[str, Any]],
+    now_s: float,
+    wish: Wish,
+) -> dict[str, Any]:
+    """The document; `counters` are those of each variant, `changes` those of its weights."""
+    fleet = endpoint.serving or endpoint.pending
+    weights = dict(fleet.weights) if fleet is not None else {}
+    if run is not None and (fleet is None or run.generation != fleet.generation):
+        run = None  # of other models
+    names = [*weights]
+    control = wish.control if wish.control in weights else _control(weights, run)
+    outcome = wish.outcome or _usual_outcome(run)
+    verdict = None if run is None or outcome is None else _judge(run, names, control, outcome, now_s, wish)
+    warnings = [*_share_warnings(run), *_guard_warnings(names, control, counters)]
+    return {
+        "endpoint": endpoint.name,
+        "status": endpoint.status.value,
+        "generation": None if fleet is None else fleet.generation,
+        "since": None if run is None else _moment(run.begun_s),
+        "control": control,
+        "outcome": outcome,
+        "outcomes": {} if run is None else {name: count for name, (count, _) in sorted(run.outcomes.items())},
+        "variants": [_variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names],
+        "verdict": verdict,
+        "sentence": _sentence(names, run, outcome, verdict),
+        "warnings": warnings,
+        "share_p_value": None if run is None else mismatch_p_value(_picks(run)),
+        "better": _better(verdict, warnings),
+        "tallies": _tallies(run),
+        "changes": list(changes),
+    }
+
+
+def write_experiment(document: Mapping[str, Any]) -> bytes:
+    """The document as JSON: bounds without end are null."""
+    return orjson.dumps(document)
+
+
+def _control(weights: Mapping[str, float], run: Run | None) -> str | None:
+    """The variant that had most weight when the fleet was new: it stays the same while others are raised."""
+    first = dict(run.arms[0].weights) if run is not None and run.arms else weights
+    known = [name for name in weights if name in first]
+    return max(known, key=lambda name: first[name], default=None)
+
+
+def _usual_outcome(run: Run | None) -> str | None:
+    outcomes = {} if run is None else run.outcomes
+    return max(sorted(outcomes), key=lambda name: outcomes[name][0], default=None)
+
+
+def _judge(
+    run: Run, names: Sequence[str], control: str | None, outcome: str, now_s: float, wish: Wish
+) -> dict[str, Any] | None:
+    if control is None or len(names) < 2:
+        return None
+    count, binary = run.outcomes.get(outcome, (0, True))
+    if outcome == LABEL:
+        binary = run.labels.binary
+    lasted_s = now_s - run.begun_s
+    question = Question(
+        control,
+        binary,
+        more_is_better=not wish.less if outcome != LABEL else binary,
+        worth=wish.worth,
+        per_second=_sums(run, outcome).count / lasted_s if lasted_s > 0 and count else None,
+        noun="users with an outcome" if any(arm.users for arm in run.arms) else "outcomes",
+    )
+    periods = _periods(run)
+    sums = {
+        name: [
+            sum((arm.sums.get(outcome, Sums()) for arm in period if arm.variant == name), Sums())
+            for period in periods
+        ]
+        for name in (control, *(name for name in names if name != control))
+    }
+    return judge(question, sums)
+
+
+def _sums(run: Run, outcome: str) -> Sums:
+    return sum((arm.sums.get(outcome, Sums()) for arm in run.arms), Sums())
+
+
+def _periods(run: Run) -> list[list[ArmTally]]:
+    """The arms by the weights that they had."""
+    periods: dict[tuple[tuple[str, float], ...], list[ArmTally]] = {}
+    for arm in run.arms:
+        periods.setdefault(tuple(sorted(arm.weights.items())), []).append(arm)
+    return list(periods.values())
+
+
+def _picks(run: Run) -> list[Picks]:
+    return [
+        Picks(period[0].weights, {arm.variant: arm.calls + arm.users for arm in period})
+        for period in _periods(run)
+    ]
+
+
+def _share_warnings(run: Run | None) -> list[str]:
+    p_value = 1.0 if run is None else mismatch_p_value(_picks(run))
+    if p_value >= ALARM:
+        return []
+    return [
+        f"Traffic is not shared out as the weights say (p = {p_value:.2g}): find out why before you trust a "
+        "comparison."
+    ]
+
+
+def _guard_warnings(
+    names: Sequence[str], control: str | None, counters: Mapping[str, InvocationCounter]
+) -> list[str]:
+    known = {name: counters[name] for name in names if name in counters and counters[name].requests}
+    if control is None or control not in known:
+        return []
+    failures = {name: [count_up(_errors(each, 5), each.requests)] for name, each in known.items()}
+    latencies = {name: _buckets(each) for name, each in known.items()}
+    return [*failure_warnings(control, failures), *latency_warnings(control, latencies)]
+
+
+def _errors(counter: InvocationCounter, status_class: int) -> int:
+    return sum(number for (_, kind), number in counter.errors.items() if kind == status_class)
+
+
+def _buckets(counter: InvocationCounter) -> list[tuple[float, float, int]]:
+    lows, highs = (0.0, *BOUNDS_S), (*BOUNDS_S, inf)
+    return [each for each in zip(lows, highs, counter.buckets, strict=True) if each[2]]
+
+
+def _variant(
+    name: str,
+    weights: Mapping[str, float],
+    run: Run | None,
+    counter: InvocationCounter,
+    verdict: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    arms = [] if run is None else [arm for arm in run.arms if arm.variant == name]
+    quality = None if run is None else run.labels.quality.get(name)
+    judged = [] if verdict is None else [each for each in verdict["variants"] if each["name"] == name]
+    return {
+        "name": name,
+        "weight": weights[name],
+        "share": Traffic([*weights.items()]).shares()[name],
+        "requests": counter.requests,
+        "client_errors": _errors(counter, 4),
+        "server_errors": _errors(counter, 5),
+        "latency": {key: _quantile_ms(counter, share) for key, share in _QUANTILES},
+        "calls": sum(arm.calls for arm in arms),
+        "users": sum(arm.users for arm in arms),
+        "outcome": {key: value for key, value in judged[0].items() if key != "name"} if judged else None,
+        "quality": None if quality is None else quality.document(),
+    }
+
+
+def _quantile_ms(counter: InvocationCounter, share: float) -> float | None:
+    """The end of the bucket that a quantile is in, None where there is none."""
+    passed = 0
+    for _, high, number in _buckets(counter):
+        passed += number
+        if passed >= share * counter.requests:
+            return high * 1000 if high < inf else None
+    return None
+
+
+def _sentence(
+    names: Sequence[str], run: Run | None, outcome: str | None, verdict: Mapping[str, Any] | None
+) -> str:
+    if len(names) < 2:
+        return "There is one variant: nothing to compare it with."
+    if run is None:
+        return "No call was recorded yet: one that names a user or an inference id is."
+    if outcome is None:
+        return "No outcome was reported yet."
+    if verdict is None:
+        return ""
+    return " ".join(comparison["sentence"] for comparison in verdict["comparisons"])
+
+
+def _better(verdict: Mapping[str, Any] | None, warnings: Sequence[str]) -> str | None:
+    """The variant that should have all traffic, None where that is not sure, or something is wrong."""
+    if verdict is None or warnings:
+        return None
+    better = [each for each in verdict["comparisons"] if each["decision"] == "better"]
+    return max(better, key=lambda each: abs(each["difference"]))["challenger"] if better else None
+
+
+def _tallies(run: Run | None) -> dict[str, int]:
+    names = ("counted", "waiting", "unknown", "repeated", "contradicting", "dropped")
+    return {name: 0 if run is None else run.tallies.get(name, 0) for name in names}
+
+
+def _moment(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")

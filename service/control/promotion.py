@@ -1,0 +1,214 @@
+"""Giving a variant all traffic, at once or in steps: by the same function as AWS's operation changes weights.
+
+A ramp is a fact. Whoever leads takes its steps, and ends it where a guard rail is broken, where somebody else
+changes weights, or where the endpoint is no longer the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Literal
+
+from service.control.endpoints import endpoint_of, update_weights_and_capacities
+from service.control.history import Facts
+from service.control.resources import OperationContext, Resources
+from service.domain import sentences
+from service.domain.endpoint import Endpoint, unknown_variants
+from service.domain.kinds import Kind
+from service.errors import CallerError, ValidationFault
+from service.store.store import Store
+
+RAMPS = "ramps"
+"""The name of the fact that has the ramp of each endpoint that ever had one, the newest."""
+
+_MOST_STEPS = 20
+_LEAST_PAUSE_S = 1.0
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """Percents that a variant is to have one after the other, and how far that is.
+
+    `weights` are those of now, `before` those that the endpoint goes back to if something is wrong.
+    """
+
+    variant: str
+    steps: tuple[float, ...]
+    pause_s: float
+    generation: int
+    weights: Mapping[str, float]
+    before: Mapping[str, float]
+    next_at: str
+    step: int = 0
+    state: Literal["running", "done", "stopped"] = "running"
+    why: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """What people are told of it."""
+        names = ("variant", "steps", "step", "pause_s", "next_at", "state", "why")
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for: a variant, percents on the way to all traffic, and the pause after each."""
+
+    variant: str
+    steps: tuple[float, ...] = (100.0,)
+    pause_s: float = 3600.0
+    reason: str = ""
+
+
+def read_wanted(document: Any) -> Wanted:
+    """What a document asks for. Raises ValidationFault."""
+    if not isinstance(document, dict) or not isinstance(document.get("variant"), str):
+        raise ValidationFault("The request must be a JSON object that names a variant.")
+    unknown = document.keys() - {"variant", "ramp", "pause_s", "reason"}
+    if unknown:
+        raise ValidationFault(
+            f"There is no {', '.join(sorted(unknown))}: variant, ramp, pause_s and reason are."
+        )
+    steps, pause_s = document.get("ramp", [100]), document.get("pause_s", 3600)
+    if not isinstance(steps, list) or not all(_is_number(each) and 0 < each <= 100 for each in steps):
+        raise ValidationFault("ramp must be a list of percents above 0, as [5, 25, 50, 100].")
+    if not 1 <= len(steps) <= _MOST_STEPS or any(one >= two for one, two in pairwise(steps)):
+        raise ValidationFault(f"ramp must have 1 to {_MOST_STEPS} percents, each above the one before.")
+    if not _is_number(pause_s) or not _LEAST_PAUSE_S <= pause_s <= 30 * 86_400:
+        raise ValidationFault("pause_s must be the seconds between two steps, from 1 to 30 days.")
+    reason = document.get("reason", "")
+    if not isinstance(reason, str):
+        raise ValidationFault("reason must be a text.")
+    return Wanted(document["variant"], tuple(map(float, steps)), float(pause_s), reason)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def promote(resources: Resources, name: str, wanted: Wanted) -> Ramp:
+    """Take the first step of a ramp, which may be the only one.
+
+    Raises:
+        ValidationFault: as UpdateEndpointWeightsAndCapacities, or there is no such variant.
+    """
+    endpoint = endpoint_of(resources.get(Kind.ENDPOINT, name))
+    fleet = endpoint.active
+    if fleet is None:
+        raise ValidationFault(sentences.endpoint_failed(resources.arn(Kind.ENDPOINT, name)))
+    unknown = unknown_variants(fleet, [wanted.variant])
+    if unknown:
+        raise ValidationFault(sentences.variants_unknown(unknown, fleet.config_name))
+    before = dict(fleet.weights)
+    ramp = Ramp(wanted.variant, wanted.steps, wanted.pause_s, fleet.generation, before, before, "", step=-1)
+    reason = wanted.reason or (f"{wanted.variant} is promoted" if len(wanted.steps) == 1 else "")
+    return _keep(resources, name, _step(resources, name, ramp, reason))
+
+
+def stop_ramp(resources: Resources, name: str, why: str) -> Ramp | None:
+    """End the ramp of an endpoint where it is; None if none is under way."""
+    ramp = ramp_of(resources, name)
+    if ramp is None or ramp.state != "running":
+        return None
+    return _keep(resources, name, replace(ramp, state="stopped", why=why))
+
+
+def ramp_of(facts: Facts, name: str) -> Ramp | None:
+    """The newest ramp of an endpoint."""
+    found = (facts.fact(RAMPS) or {}).get(name)
+    return None if found is None else Ramp(**{**found, "steps": tuple(found["steps"])})
+
+
+def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp:
+    """Take the next step."""
+    step = ramp.step + 1
+    percent = ramp.steps[step]
+    weights = _weights(ramp.before, ramp.variant, percent)
+    said = reason or f"{ramp.variant} goes to {percent:g} %, step {step + 1} of {len(ramp.steps)}"
+    _weigh(resources, name, weights, said)
+    state: Literal["running", "done"] = "done" if step + 1 == len(ramp.steps) else "running"
+    next_at = resources.clock.now() + timedelta(seconds=ramp.pause_s)
+    return replace(ramp, step=step, weights=weights, state=state, next_at=next_at.isoformat())
+
+
+def _weights(before: Mapping[str, float], variant: str, percent: float) -> dict[str, float]:
+    """The variant has so many percent, the others the rest, as they shared it before."""
+    others = {name: weight for name, weight in before.items() if name != variant}
+    whole = sum(others.values())
+    if percent >= 100 or not others:
+        return {name: float(name == variant) for name in before}
+    rest = 100 - percent
+    shares = {name: weight / whole if whole else 1 / len(others) for name, weight in others.items()}
+    return {name: percent if name == variant else rest * shares[name] for name in before}
+
+
+def _weigh(resources: Resources, name: str, weights: Mapping[str, float], reason: str) -> None:
+    desired = [{"VariantName": variant, "DesiredWeight": weight} for variant, weight in weights.items()]
+    fields = {"EndpointName": name, "DesiredWeightsAndCapacities": desired}
+    update_weights_and_capacities(resources, fields, reason)
+
+
+def _keep(resources: Resources, name: str, ramp: Ramp) -> Ramp:
+    resources.put_fact(RAMPS, {**(resources.fact(RAMPS) or {}), name: asdict(ramp)})
+    return ramp
+
+
+class Ramps:
+    """Takes the steps of all ramps when they are due."""
+
+    def __init__(
+        self, store: Store, context: OperationContext, broken_of: Callable[[str], Sequence[str]]
+    ) -> None:
+        """`broken_of` says in sentences which guard rails an endpoint breaks."""
+        self._store = store
+        self._context = context
+        self._broken_of = broken_of
+        self._next_s = 0.0
+
+    def look(self) -> None:
+        """Take what is due; to be called again and again."""
+        now_s = self._context.clock.monotonic()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + _LOOK_S
+        running = [
+            name for name, ramp in (self._store.fact(RAMPS) or {}).items() if ramp["state"] == "running"
+        ]
+        for name in running:
+            broken = self._broken_of(name)
+            with self._store.change() as change:
+                self._look(Resources(change, self._context), name, broken)
+
+    def _look(self, resources: Resources, name: str, broken: Sequence[str]) -> None:
+        ramp, resource = ramp_of(resources, name), resources.find(Kind.ENDPOINT, name)
+        if ramp is None or ramp.state != "running":
+            return
+        endpoint = None if resource is None else endpoint_of(resource)
+        why = _obstacle(endpoint, ramp)
+        if why:
+            stop_ramp(resources, name, why)
+        elif endpoint is not None and not endpoint.busy:
+            self._move(resources, name, ramp, broken)
+
+    def _move(self, resources: Resources, name: str, ramp: Ramp, broken: Sequence[str]) -> None:
+        try:
+            if broken:
+                _weigh(resources, name, ramp.before, f"back to before: {broken[0]}")
+                _keep(resources, name, replace(ramp, weights=ramp.before, state="stopped", why=broken[0]))
+            elif resources.clock.now() >= datetime.fromisoformat(ramp.next_at):
+                _keep(resources, name, _step(resources, name, ramp))
+        except CallerError as error:
+            stop_ramp(resources, name, error.message)
+
+
+def _obstacle(endpoint: Endpoint | None, ramp: Ramp) -> str:
+    """Why a ramp cannot go on, "" if it can."""
+    fleet = None if endpoint is None else endpoint.serving
+    if fleet is None:
+        return "The endpoint takes no calls any more."
+    if fleet.generation != ramp.generation:
+        return "The endpoint has other models now."
+    if dict(fleet.weights) != dict(ramp.weights):
+        return "Somebody else changed the weights."
+    return ""

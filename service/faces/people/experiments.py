@@ -1,0 +1,131 @@
+"""`/endpoints/NAME/…`: outcomes are reported, experiments looked at, variants promoted."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from fastapi import FastAPI, Request, Response
+
+from service.domain.caller import Caller
+from service.errors import ClientGone, PayloadTooLarge
+from service.faces.identity import caller_of
+from service.faces.people.models_api import in_query
+from service.http.asgi import read_body
+from service.http.reply import Reply
+from service.http.request_ids import request_ids
+from service.media.types import JSON
+
+MOST_BYTES = 1 << 20
+"""The largest report of outcomes."""
+
+_NAME: dict[str, Any] = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+_OUTCOME = {
+    "type": "object",
+    "properties": {
+        "inference_id": {
+            "type": "string",
+            "description": "What the answer says in X-Amzn-SageMaker-Inference-Id",
+        },
+        "at": {"description": "When, in ISO 8601 or seconds since 1970"},
+        "label": {"description": "What would have been right: held against the prediction"},
+    },
+    "required": ["inference_id"],
+    "additionalProperties": {"description": "Any other outcome: a number, true or false"},
+}
+_REPORT = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"oneOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]}},
+            "application/jsonlines": {"schema": {"type": "string"}},
+            "text/csv": {"schema": {"type": "string"}},
+        },
+    }
+}
+_PROMOTION = {
+    "type": "object",
+    "properties": {
+        "variant": {"type": "string"},
+        "ramp": {
+            "type": "array",
+            "items": {"type": "number"},
+            "description": "Percents, one after the other",
+        },
+        "pause_s": {"type": "number", "description": "Seconds between two of them"},
+        "reason": {"type": "string"},
+        "stop": {"type": "boolean", "description": "Ends a ramp where it is, instead"},
+    },
+}
+
+
+class Experiments(Protocol):
+    """Who keeps outcomes, and says what they are worth. Raises nothing."""
+
+    async def report(self, endpoint: str, content_type: str, body: bytes) -> Reply:
+        """Keep outcomes of an endpoint's predictions."""
+        ...
+
+    async def experiment(self, endpoint: str, asked: Mapping[str, str]) -> Reply:
+        """The document of an endpoint's experiment."""
+        ...
+
+    async def promote(self, caller: Caller, endpoint: str, body: bytes) -> Reply:
+        """Give a variant all traffic, or begin to."""
+        ...
+
+
+def add_experiments(app: FastAPI, experiments: Experiments) -> None:
+    """Add the routes."""
+    new_id = request_ids()
+
+    @app.post(
+        "/endpoints/{name}/outcomes",
+        tags=["experiments"],
+        summary="Report what came of predictions: JSON, JSON lines or CSV",
+        openapi_extra={"parameters": [_NAME], **_REPORT},
+    )
+    async def report(request: Request) -> Response:
+        content_type = request.headers.get("content-type", JSON)
+        name = request.path_params["name"]
+        reply = await _with_body(request, lambda body: experiments.report(name, content_type, body))
+        return _response(reply, new_id())
+
+    @app.get(
+        "/endpoints/{name}/experiment",
+        tags=["experiments"],
+        summary="What variants are worth: traffic, errors, outcomes with intervals, a sentence",
+        openapi_extra={
+            "parameters": [_NAME, *(in_query(each) for each in ("outcome", "less", "worth", "control"))]
+        },
+    )
+    async def experiment(request: Request) -> Response:
+        reply = await experiments.experiment(request.path_params["name"], dict(request.query_params))
+        return _response(reply, new_id())
+
+    @app.post(
+        "/endpoints/{name}/promote",
+        tags=["experiments"],
+        summary="Give a variant all traffic, at once or in steps",
+        openapi_extra={
+            "parameters": [_NAME],
+            "requestBody": {"required": True, "content": {JSON: {"schema": _PROMOTION}}},
+        },
+    )
+    async def promote(request: Request) -> Response:
+        caller, name = caller_of(request.scope), request.path_params["name"]
+        reply = await _with_body(request, lambda body: experiments.promote(caller, name, body))
+        return _response(reply, new_id())
+
+
+async def _with_body(request: Request, ask: Callable[[bytes], Awaitable[Reply]]) -> Reply:
+    try:
+        body = await read_body(request.scope, request.receive, MOST_BYTES)
+    except PayloadTooLarge as error:
+        return Reply(413, [(b"Content-Type", b"text/plain")], error.message.encode())
+    except ClientGone:
+        return Reply(400, [], b"")  # nobody reads it
+    return await ask(body)
+
+
+def _response(reply: Reply, request_id: str) -> Response:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reply.headers}
+    return Response(reply.body, reply.status, {**headers, "x-amzn-RequestId": request_id})

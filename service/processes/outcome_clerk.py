@@ -1,0 +1,209 @@
+"""Keeps predictions and outcomes that gateways hand in, and says what they are worth: the keeper's part."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from pathlib import Path
+from threading import Lock
+from time import monotonic, time
+from typing import Any
+
+from service.control.endpoints import endpoint_of
+from service.control.experiment import Wish, describe_experiment, write_experiment
+from service.control.history import changes_of
+from service.control.promotion import promote, ramp_of, read_wanted, stop_ramp
+from service.control.resources import OperationContext, Resources
+from service.domain.caller import Caller
+from service.domain.kinds import Kind
+from service.errors import CallerError, NothingThere, SagebirdError, Unavailable, ValidationFault
+from service.experiments.reports import Reported, read_reports
+from service.http.asgi import Headers
+from service.http.reply import Asked, Reply
+from service.log import Trouble, get_logger
+from service.observe.counts import InvocationCounter, read_all
+from service.store.outcome_messages import unpack_predictions
+from service.store.outcomes import OutcomeStore
+from service.store.store import Store
+
+PREDICTIONS, REPORTS, EXPERIMENT, PROMOTE = b"predictions", b"reports", b"experiment", b"promote"
+"""What is asked for, by the name of the first header; the others are its parts."""
+
+_JSON: Headers = [(b"Content-Type", b"application/json")]
+_CLEAR_S = 30.0
+_FRESH_S = 1.0
+_KNOWN_S = 10.0
+_MOST_FRESH = 100
+
+
+class OutcomeClerk:
+    """Answers what is handed in. Its threads take turns."""
+
+    def __init__(
+        self, opens: Callable[[], OutcomeStore], store: Store, context: OperationContext, metrics: Path
+    ) -> None:
+        """`opens` is called when outcomes are needed first; `metrics` has what processes have counted."""
+        self._opens = opens
+        self._opened: OutcomeStore | None = None
+        self._store = store
+        self._context = context
+        self._metrics = metrics
+        self._turn = Lock()
+        self._cleared_s = 0.0
+        self._fresh: dict[tuple[str, Wish], tuple[float, dict[str, Any]]] = {}
+        self._known: dict[str, float] = {}  # endpoints that are there, and when they were looked for
+        self._log = get_logger("sagebird.outcomes")
+        self._trouble = Trouble(self._log, "outcomes cannot be kept")
+
+    def answer(self, caller: Caller, asked: Asked) -> Reply:
+        """The answer to one request. Raises nothing."""
+        (kind, first), *_ = asked.headers
+        try:
+            if kind == PREDICTIONS:
+                with self._turn:
+                    self._outcomes().take_predictions(*unpack_predictions(asked.body))
+                return Reply(200, [], b"")
+            if kind == REPORTS:
+                return Reply(200, _JSON, json.dumps(self._take_reports(asked)).encode())
+            endpoint = first.decode()
+            if kind == EXPERIMENT:
+                return Reply(200, _JSON, write_experiment(self._experiment(endpoint, asked.body)))
+            return Reply(200, _JSON, json.dumps(self._promote(caller, endpoint, asked.body)).encode())
+        except SagebirdError as error:
+            return _refusal(error)
+        except Exception:  # the edge of a request: the others go on
+            self._log.exception("request for outcomes failed")
+            return _refusal(Unavailable("The server could not finish the request: try again."))
+
+    def look(self) -> None:
+        """Let go of what is too old, now and then."""
+        if monotonic() - self._cleared_s <= _CLEAR_S:
+            return
+        self._cleared_s = monotonic()
+        try:
+            with self._turn:
+                self._outcomes().clear(time())
+            self._trouble.end()
+        except SagebirdError as error:  # its disk is full, or it is damaged: endpoints go on
+            self._trouble.meet(error.message)
+
+    def broken(self, endpoint: str) -> Sequence[str]:
+        """What speaks against a challenger of an endpoint, in sentences: a guard rail, or the verdict."""
+        document = self._document(endpoint, Wish())
+        comparisons = [] if document["verdict"] is None else document["verdict"]["comparisons"]
+        worse = [each["sentence"] for each in comparisons if each["decision"] == "worse"]
+        return [*document["warnings"], *worse]
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _outcomes(self) -> OutcomeStore:
+        """The store of outcomes. Raises SagebirdError where it cannot be opened; it is tried again then."""
+        if self._opened is None:
+            self._opened = self._opens()
+        return self._opened
+
+    def _take_reports(self, asked: Asked) -> list[list[Any]]:
+        """Status and document of each part: a refused one does no harm to the others."""
+        found: list[list[Any]] = []
+        places: list[int] = []
+        taken: list[tuple[str, list[Reported]]] = []
+        at = 0
+        for endpoint, described in asked.headers[1:]:
+            size, _, content_type = described.partition(b" ")
+            body, at = asked.body[at : at + int(size)], at + int(size)
+            name = endpoint.decode()
+            try:
+                self._check_known(name)
+                reports = read_reports(content_type.decode("latin-1"), body)
+            except CallerError as error:
+                found.append([_status(error), {"message": error.message}])
+                continue
+            places.append(len(found))
+            found.append([200, {}])
+            taken.append((name, reports))
+        with self._turn:
+            receipts = self._outcomes().take_reports(taken, time()) if taken else []
+        for place, receipt in zip(places, receipts, strict=True):
+            found[place][1] = receipt._asdict()
+        return found
+
+    def _check_known(self, endpoint: str) -> None:
+        """Raise NothingThere: what is reported of whatever anybody names would have no end."""
+        if monotonic() - self._known.get(endpoint, -inf) < _KNOWN_S:
+            return
+        if self._store.get(Kind.ENDPOINT, endpoint) is None:
+            raise NothingThere(f"There is no endpoint {endpoint}.")
+        if len(self._known) >= _MOST_FRESH:
+            self._known.clear()
+        self._known[endpoint] = monotonic()
+
+    def _experiment(self, endpoint: str, body: bytes) -> dict[str, Any]:
+        return self._document(endpoint, _read_wish(json.loads(body)))
+
+    def _document(self, name: str, wish: Wish) -> dict[str, Any]:
+        now_s = monotonic()
+        made_s, document = self._fresh.get((name, wish), (0.0, {}))
+        if document and now_s - made_s < _FRESH_S:
+            return document
+        with self._store.view() as view:
+            resource = view.get(Kind.ENDPOINT, name)
+            changes, ramp = changes_of(view, name), ramp_of(view, name)
+        if resource is None:
+            raise NothingThere(f"There is no endpoint {name}.")
+        with self._turn:  # labels are counted in memory
+            run = self._outcomes().run(name)
+            document = describe_experiment(
+                endpoint_of(resource), run, self._counters(name), changes, time(), wish
+            )
+        document["ramp"] = None if ramp is None else ramp.shown()
+        if len(self._fresh) >= _MOST_FRESH:
+            self._fresh.clear()
+        self._fresh[name, wish] = (now_s, document)
+        return document
+
+    def _counters(self, endpoint: str) -> dict[str, InvocationCounter]:
+        found: dict[str, InvocationCounter] = {}
+        for snapshot in read_all(self._metrics):
+            for (name, variant), counter in snapshot.counts.invocations.items():
+                if name == endpoint:
+                    found.setdefault(variant, InvocationCounter()).add(counter)
+        return found
+
+    def _promote(self, caller: Caller, endpoint: str, body: bytes) -> dict[str, Any]:
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise ValidationFault(f"The request is no JSON: {error}.") from error
+        stop = isinstance(document, dict) and document.get("stop") is True
+        wanted = None if stop else read_wanted(document)
+        with self._store.change() as change:
+            resources = Resources(change, self._context.of(caller))
+            if wanted is not None:
+                promote(resources, endpoint, wanted)
+            else:
+                stop_ramp(resources, endpoint, "It was stopped by hand.")
+            ramp = ramp_of(resources, endpoint)
+        self._fresh.clear()
+        return {"endpoint": endpoint, "ramp": None if ramp is None else ramp.shown()}
+
+
+def _read_wish(asked: Mapping[str, str]) -> Wish:
+    worth = asked.get("worth") or None
+    try:
+        size = None if worth is None else float(worth)
+    except ValueError:
+        size = 0.0
+    if size is not None and not 0 < size < float("inf"):
+        raise ValidationFault("worth must be a number above 0: the smallest difference that matters.")
+    less = asked.get("less", "").lower() in ("true", "1", "yes")
+    return Wish(asked.get("outcome") or None, less, size, asked.get("control") or None)
+
+
+def _status(error: SagebirdError) -> int:
+    return {NothingThere: 404, Unavailable: 503, ValidationFault: 400}.get(type(error), 500)
+
+
+def _refusal(error: SagebirdError) -> Reply:
+    return Reply(_status(error), _JSON, json.dumps({"message": error.message}).encode())

@@ -1,0 +1,144 @@
+"""What one gateway hands in of predictions and outcomes, and has answered: the keeper's desk does the work.
+
+A gateway reads no outcome and opens no file: it passes bodies on. Those that come while one waits for its
+answer are handed in together, so that many small reports cost one transaction.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from service.domain.caller import Caller
+from service.errors import SagebirdError, Unavailable
+from service.http.asgi import Headers
+from service.http.reply import Asked, Reply
+from service.invoke.recording import Recorder
+from service.log import Trouble, get_logger
+from service.processes.desk import Desk
+from service.processes.outcome_clerk import EXPERIMENT, PREDICTIONS, PROMOTE, REPORTS
+from service.store.outcome_messages import pack_predictions
+from service.store.outcome_tables import Predicted
+
+_FLUSH_S = 0.25
+_AT_ONCE = 500  # predictions: what it takes to write them is none of a request's business
+_MOST_LEFT = 10_000
+_MOST_BYTES = 1 << 20
+_LAST_S = 2.0
+_JSON: Headers = [(b"Content-Type", b"application/json")]
+_STOPPING = "The server is stopping: try again."
+
+
+class _Waiting(NamedTuple):
+    endpoint: str
+    content_type: str
+    body: bytes
+    answer: asyncio.Future[Reply]
+
+
+class OutcomePost:
+    """Hands in at a desk."""
+
+    def __init__(self, desk: Desk, recorder: Recorder, caller: Caller) -> None:
+        """`caller` is in whose name predictions are handed in."""
+        self.recorder = recorder
+        self._desk = desk
+        self._caller = caller
+        self._left: list[Predicted] = []  # what could not be handed in yet
+        self._waiting: list[_Waiting] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._trouble = Trouble(get_logger("sagebird.outcomes"), "predictions not handed in")
+
+    async def report(self, endpoint: str, content_type: str, body: bytes) -> Reply:
+        """Have outcomes kept; whoever has a 200 has them kept for good."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(endpoint, content_type, body, answer))
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+        return await answer
+
+    async def experiment(self, endpoint: str, asked: Mapping[str, str]) -> Reply:
+        """The document of an endpoint's experiment."""
+        body = json.dumps(dict(asked)).encode()
+        return await self._ask(self._caller, [(EXPERIMENT, endpoint.encode())], body)
+
+    async def promote(self, caller: Caller, endpoint: str, body: bytes) -> Reply:
+        """Have a variant promoted on behalf of a caller."""
+        return await self._ask(caller, [(PROMOTE, endpoint.encode())], body)
+
+    async def run(self) -> None:
+        """Hand in what is recorded, again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Hand in what is recorded."""
+        recorded, dropped = self.recorder.take()
+        predictions = [*self._left, *recorded]
+        while predictions or dropped:
+            message = pack_predictions(predictions[:_AT_ONCE], dropped)
+            reply = await self._ask(self._caller, [(PREDICTIONS, b"")], message)
+            if reply.status != 200:
+                self._trouble.meet(reply.body.decode("utf-8", "replace"))
+                self._left = predictions[:_MOST_LEFT]
+                self.recorder.drop(predictions[_MOST_LEFT:], dropped)
+                return
+            predictions, dropped = predictions[_AT_ONCE:], {}
+        self._left = []
+        self._trouble.end()
+
+    async def close(self) -> None:
+        """Hand in the last of it, if somebody is there to take it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                await self.flush()
+
+    async def _send(self) -> None:
+        try:
+            while self._waiting:
+                some = self._take_some()
+                for each, reply in zip(some, await self._hand_in(some), strict=True):
+                    if not each.answer.done():
+                        each.answer.set_result(reply)
+        finally:
+            self._sending = None
+
+    def _take_some(self) -> list[_Waiting]:
+        size, number = 0, 0
+        for each in self._waiting:
+            size += len(each.body)
+            if number and size > _MOST_BYTES:
+                break
+            number += 1
+        some, self._waiting = self._waiting[:number], self._waiting[number:]
+        return some
+
+    async def _hand_in(self, some: list[_Waiting]) -> list[Reply]:
+        parts = [
+            (
+                each.endpoint.encode(),
+                b"%d %b" % (len(each.body), each.content_type.encode("latin-1", "replace")),
+            )
+            for each in some
+        ]
+        body = b"".join(each.body for each in some)
+        reply = await self._ask(self._caller, [(REPORTS, b""), *parts], body)
+        if reply.status != 200:
+            return [reply] * len(some)
+        return [
+            Reply(status, [*_JSON], json.dumps(document).encode())
+            for status, document in json.loads(reply.body)
+        ]
+
+    async def _ask(self, caller: Caller, headers: Headers, body: bytes) -> Reply:
+        """The desk's answer, or that there is none. Raises nothing."""
+        try:
+            if not self._desk.is_open:
+                raise Unavailable(_STOPPING)
+            return await self._desk.hand_in(caller, Asked(headers, body, ""))
+        except SagebirdError as error:
+            return Reply(
+                503, [*_JSON, (b"Retry-After", b"1")], json.dumps({"message": error.message}).encode()
+            )

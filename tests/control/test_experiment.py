@@ -1,0 +1,166 @@
+"""The document of an experiment, from what a store of outcomes and counters say."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from service.control.experiment import Wish, describe_experiment, write_experiment
+from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant
+from service.experiments.reports import Reported
+from service.observe.counts import InvocationCounter
+from service.store.outcome_tables import Arm, Predicted
+from service.store.outcomes import OutcomeStore
+
+_EVEN, _UNEVEN = (("a", 1.0), ("b", 1.0)), (("a", 3.0), ("b", 1.0))
+NOW_S = 1000.0
+
+
+def endpoint(weights: tuple[tuple[str, float], ...] = _EVEN, generation: int = 1) -> Endpoint:
+    variants = tuple(Variant(name, weight, ModelSource(f"file:///m/{name}")) for name, weight in weights)
+    return Endpoint(
+        "iris", EndpointStatus.IN_SERVICE, Fleet("config", generation, variants), generation=generation
+    )
+
+
+class Told:
+    """A store of outcomes that is told what came of numbered predictions."""
+
+    def __init__(self, file: Path) -> None:
+        self.store = OutcomeStore(file, 3600.0, 100_000)
+        self._number = 0
+
+    def tell(
+        self,
+        variant: str,
+        values: list[float | str],
+        name: str = "click",
+        weights: tuple[tuple[str, float], ...] = _EVEN,
+        answer: Callable[[int], str] = lambda _at: "[0]",
+    ) -> None:
+        first, self._number = self._number, self._number + len(values)
+        arm = Arm("iris", 1, weights, variant)
+        ids = [str(number) for number in range(first, self._number)]
+        self.store.take_predictions(
+            [Predicted(arm, each, None, 900.0, answer(at)) for at, each in enumerate(ids)]
+        )
+        reports = [Reported(each, name, value, None) for each, value in zip(ids, values, strict=True)]
+        self.store.take_reports([("iris", reports)], 901.0)
+
+    def document(self, wish: Wish = Wish(), **counters: InvocationCounter) -> dict[str, Any]:  # noqa: B008 - a value
+        document = describe_experiment(endpoint(), self.store.run("iris"), counters, [], NOW_S, wish)
+        found: dict[str, Any] = orjson.loads(write_experiment(document))
+        return found
+
+
+@pytest.fixture
+def told(memory_path: Path) -> Iterator[Told]:
+    made = Told(memory_path / "outcomes.db")
+    yield made
+    made.store.close()
+
+
+def counted(seconds: float, requests: int, errors: int = 0) -> InvocationCounter:
+    counter = InvocationCounter()
+    counter.count(seconds, 0.0, requests)
+    for _ in range(errors):
+        counter.count_error(seconds, "ModelError", 5)
+    return counter
+
+
+def clicks(share: float, number: int = 600) -> list[float | str]:
+    return [float(at % 100 < share * 100) for at in range(number)]
+
+
+def test_a_variant_that_is_better_is_named_with_its_lead(told: Told) -> None:
+    told.tell("a", clicks(0.2))
+    told.tell("b", clicks(0.5))
+
+    document = told.document(a=counted(0.01, 600), b=counted(0.01, 600))
+
+    assert document["better"] == "b"
+    assert document["sentence"].startswith("b is better than a by ")
+    assert (document["control"], document["outcome"], document["outcomes"]) == ("a", "click", {"click": 1200})
+    assert [each["outcome"]["mean"] for each in document["variants"]] == [0.2, 0.5]
+    assert document["warnings"] == []
+    assert document["tallies"]["counted"] == 1200
+    assert told.document(Wish(less=True))["sentence"].startswith("b is worse than a by ")
+    assert told.document(Wish(control="b"))["sentence"].startswith("a is worse than b by ")
+    assert told.document(Wish(outcome="other"))["sentence"].startswith("Keep going")
+
+
+def test_labels_are_judged_by_what_was_predicted(told: Told) -> None:
+    truth: list[float | str] = [str(at % 2) for at in range(400)]
+    told.tell("a", truth, "label", answer=lambda at: f"[{at % 2 if at % 4 else 1}]")
+    told.tell("b", truth, "label", answer=lambda at: f"[{at % 2}]")
+
+    document = told.document()
+
+    assert document["sentence"].startswith("b is better than a by ")
+    assert [each["quality"]["accuracy"] for each in document["variants"]] == [0.75, 1.0]
+    assert document["verdict"]["binary"]
+
+
+def test_measures_are_better_where_they_are_less_off(told: Told) -> None:
+    truth: list[float | str] = [str(at / 7) for at in range(300)]
+    told.tell("a", truth, "label", answer=lambda at: f"{at / 7 + 1 + at % 3}")
+    told.tell("b", truth, "label", answer=lambda at: f"{at / 7 + (at % 3) / 9}")
+
+    document = told.document()
+
+    assert document["sentence"].startswith("b is better than a by ")
+    assert not document["verdict"]["more_is_better"]
+    assert document["variants"][1]["quality"]["count"] == 300
+
+
+def test_a_challenger_that_fails_or_is_late_is_warned_of_and_not_recommended(told: Told) -> None:
+    told.tell("a", clicks(0.2))
+    told.tell("b", clicks(0.5))
+
+    document = told.document(a=counted(0.001, 3000), b=counted(0.4, 3000, errors=300))
+
+    assert document["better"] is None
+    assert [warning.split(" than ")[0] for warning in document["warnings"]] == [
+        "b fails more often",
+        "b answers later",
+    ]
+    assert [each["server_errors"] for each in document["variants"]] == [0, 300]
+    assert document["variants"][1]["latency"]["p50_ms"] == 500.0
+
+
+def test_traffic_that_is_not_as_the_weights_say_is_warned_of(told: Told) -> None:
+    told.tell("a", clicks(0.2, 900))
+    told.tell("b", clicks(0.2, 600))
+
+    document = told.document()
+
+    assert document["share_p_value"] < 0.01
+    assert document["warnings"][0].startswith("Traffic is not shared out as the weights say")
+
+
+def test_weights_that_change_make_periods_and_the_control_stays_who_it_was(told: Told) -> None:
+    told.tell("a", clicks(0.2, 900), weights=_UNEVEN)
+    told.tell("b", clicks(0.2, 300), weights=_UNEVEN)
+    told.tell("a", clicks(0.8, 600))
+    told.tell("b", clicks(0.8, 600))
+
+    document = told.document()
+
+    assert document["control"] == "a"
+    assert document["share_p_value"] > 0.01
+    (comparison,) = document["verdict"]["comparisons"]
+    assert abs(comparison["difference"]) < 0.01  # means over all of it differ by 0.16
+
+
+def test_without_calls_outcomes_or_a_second_variant_that_is_said(told: Told) -> None:
+    assert told.document()["sentence"].startswith("No call was recorded yet")
+    told.store.take_predictions([Predicted(Arm("iris", 1, _EVEN, "a"), "x", "anna", 900.0, None)])
+    assert told.document()["sentence"] == "No outcome was reported yet."
+    alone = describe_experiment(endpoint((("a", 1.0),)), None, {}, [], NOW_S, Wish())
+    assert alone["sentence"].startswith("There is one variant")
+    other = describe_experiment(endpoint(generation=2), told.store.run("iris"), {}, [], NOW_S, Wish())
+    assert other["since"] is None  # those calls were answered by other models
+    nothing = Endpoint("iris", EndpointStatus.DELETING)
+    assert describe_experiment(nothing, None, {}, [], NOW_S, Wish())["variants"] == []

@@ -1,0 +1,209 @@
+"""Predictions and outcomes on their way from gateways to the process that keeps them."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.clock import ManualClock
+from service.control.resources import OperationContext
+from service.domain.caller import Caller
+from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant
+from service.domain.endpoint_state import endpoint_to_state
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
+from service.domain.traffic import Traffic
+from service.hosting.host import Call
+from service.invoke.directory import Directory, Route, Target
+from service.invoke.invocation import Invocation
+from service.invoke.recording import Recorder
+from service.observe.counts import InvocationCounter
+from service.processes.desk import Desk
+from service.processes.outcome_clerk import OutcomeClerk
+from service.processes.outcome_post import OutcomePost
+from service.store.outcomes import OutcomeStore
+from service.store.store import Store
+
+CALLER = Caller("000000000000", "us-east-1")
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+VARIANTS = tuple(Variant(name, 1.0, ModelSource(f"file:///m/{name}")) for name in "ab")
+TARGETS = {v.name: Target(v, None, InvocationCounter()) for v in VARIANTS}  # type: ignore[arg-type]  # it is never asked
+ROUTE = Route(
+    "iris",
+    {(1, name): target for name, target in TARGETS.items()},
+    TARGETS,
+    Traffic([((1, name), 1.0) for name in TARGETS]),
+    multi=False,
+)
+ASKED = Invocation(CALLER, "iris", Call(b"1", None, None), user=b"anna")
+
+
+class House:
+    """A keeper's desk with its clerk, in threads of this process, and a gateway's post."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store(folder / "state.db")
+        endpoint = Endpoint("iris", EndpointStatus.IN_SERVICE, Fleet("config", 1, VARIANTS), generation=1)
+        state = endpoint_to_state(endpoint)
+        with self.store.change() as change:
+            change.put(Resource(Kind.ENDPOINT, "iris", {}, NOON, NOON, endpoint.status, state=state))
+        self.desk = Desk()
+        self.clerk = OutcomeClerk(
+            lambda: OutcomeStore(folder / "outcomes.db", 3600.0, 100_000),
+            self.store,
+            OperationContext(CALLER, ManualClock(NOON)),
+            folder / "metrics",
+        )
+        self.recorder = Recorder(lambda: Directory(1, {}, {"iris": ROUTE}), lambda: 100.0, "all")
+        self.post = OutcomePost(self.desk, self.recorder, CALLER)
+
+    def record(self, *ids: str) -> None:
+        for each in ids:
+            self.recorder.note(ROUTE, ASKED, "a", each, b"[0]")
+
+    def close(self) -> None:
+        self.desk.close()
+        self.desk.dispose()
+        self.clerk.close()
+        self.store.close()
+
+
+@pytest.fixture
+def house(memory_path: Path) -> Iterator[House]:
+    made = House(memory_path)
+    made.desk.open(made.clerk.answer)
+    yield made
+    made.close()
+
+
+def run(act: Callable[[], Awaitable[Any]]) -> Any:
+    async def acted() -> Any:
+        return await act()
+
+    return asyncio.run(acted())
+
+
+def report(house: House, *bodies: bytes, endpoint: str = "iris") -> list[tuple[int, Any]]:
+    """The answers to reports that come at once."""
+
+    async def act() -> Any:
+        return await asyncio.gather(
+            *(house.post.report(endpoint, "application/json", body) for body in bodies)
+        )
+
+    return [(reply.status, json.loads(reply.body)) for reply in run(act)]
+
+
+def click(inference_id: str) -> bytes:
+    return json.dumps({"inference_id": inference_id, "click": 1}).encode()
+
+
+def test_reports_that_come_together_are_answered_each_by_its_own_receipt(house: House) -> None:
+    house.record("1", "2")
+    run(house.post.flush)
+
+    answers = report(house, click("1"), b"junk", click("2"), click("9"))
+
+    assert [status for status, _ in answers] == [200, 400, 200, 200]
+    assert [answers[at][1]["counted"] for at in (0, 2, 3)] == [1, 1, 0]
+    assert "neither JSON nor JSON lines" in answers[1][1]["message"]
+    assert report(house, click("1"))[0][1]["repeated"] == 1
+
+
+def test_what_is_reported_of_no_endpoint_is_refused(house: House) -> None:
+    ((status, document),) = report(house, click("1"), endpoint="nobody")
+
+    assert (status, document["message"]) == (404, "There is no endpoint nobody.")
+
+
+def test_the_document_tells_of_what_was_handed_in(house: House) -> None:
+    house.record(*"123")
+    run(house.post.flush)
+    report(house, click("1"))
+
+    reply = run(lambda: house.post.experiment("iris", {"outcome": "click", "worth": "0.1"}))
+    document = json.loads(reply.body)
+
+    assert reply.status == 200
+    assert [each["users"] for each in document["variants"]] == [1, 0]
+    assert document["outcomes"] == {"click": 1}
+    assert document["ramp"] is None
+    assert house.clerk.broken("iris") == []
+    again = run(lambda: house.post.experiment("iris", {"outcome": "click", "worth": "0.1"}))
+    assert again.body == reply.body
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "asked", "status"),
+    [("nobody", {}, 404), ("iris", {"worth": "much"}, 400), ("iris", {"worth": "-1"}, 400)],
+)
+def test_a_document_that_cannot_be_made_is_refused_with_a_sentence(
+    house: House, endpoint: str, asked: dict[str, str], status: int
+) -> None:
+    reply = run(lambda: house.post.experiment(endpoint, asked))
+
+    assert reply.status == status
+    assert json.loads(reply.body)["message"].endswith((".", "matters."))
+
+
+def test_a_promotion_is_done_on_behalf_of_who_asks(house: House) -> None:
+    someone = Caller("000000000000", "us-east-1", "alice")
+
+    reply = run(lambda: house.post.promote(someone, "iris", b'{"variant": "b", "ramp": [10, 100]}'))
+    stopped = run(lambda: house.post.promote(someone, "iris", b'{"stop": true}'))
+    refused = run(lambda: house.post.promote(someone, "iris", b"[" * 50_000))
+
+    assert (reply.status, json.loads(reply.body)["ramp"]["state"]) == (200, "running")
+    assert json.loads(stopped.body)["ramp"]["state"] == "stopped"
+    assert refused.status == 400
+    document = json.loads(run(lambda: house.post.experiment("iris", {})).body)
+    assert [change["by"] for change in document["changes"]] == ["alice"]
+
+
+def test_predictions_wait_for_a_keeper_that_is_away_and_count_once(memory_path: Path) -> None:
+    house = House(memory_path)
+    house.record("1", "2")
+
+    async def away() -> None:
+        task = asyncio.create_task(house.post.flush())
+        await asyncio.sleep(0)
+        house.desk.open(house.clerk.answer)
+        await task
+
+    run(away)
+    answers = report(house, click("1"), click("2"))
+    house.close()
+    house.record("3")
+    run(house.post.flush)  # the desk is closed: it stays here
+
+    assert [document["counted"] for _, document in answers] == [1, 1]
+    assert report(house, click("1")) == [(503, {"message": "The server is stopping: try again."})]
+
+
+def test_what_is_old_is_cleared_now_and_then(house: House) -> None:
+    house.record("1")
+    run(house.post.flush)
+
+    house.clerk.look()
+
+    assert report(house, click("1"))[0][1]["waiting"] == 1  # recorded in 1970: it is gone
+
+
+def test_a_file_that_cannot_be_opened_keeps_nobody_from_anything_else(memory_path: Path) -> None:
+    (memory_path / "outcomes.db").write_bytes(b"no database" * 1000)
+    house = House(memory_path)
+    house.desk.open(house.clerk.answer)
+
+    house.clerk.look()
+    ((status, document),) = report(house, click("1"))
+    promoted = run(lambda: house.post.promote(CALLER, "iris", b'{"variant": "b"}'))
+
+    assert (status, "is damaged" in document["message"]) == (500, True)
+    assert promoted.status == 200
+    (memory_path / "outcomes.db").unlink()  # as somebody does who reads the log
+    assert report(house, click("1"))[0][0] == 200
+    house.close()

@@ -17,13 +17,14 @@ def _names(wanted: str = "") -> list[str]:
 def test_the_help_has_all_commands_in_order() -> None:
     assert _names() == [
         *("serve", "container", "worker", "transform", "jobs", "deploy", "invoke", "load", "compare"),
+        *("outcomes", "experiment", "promote"),
         *("endpoints", "describe", "weights", "delete", "models", "install", "keys"),
     ]
 
 
 @pytest.mark.parametrize("wanted", ["", "--help", "-h", "nonsense"])
 def test_whatever_is_no_command_meets_all_of_them(wanted: str) -> None:
-    assert len(_names(wanted)) == 16
+    assert len(_names(wanted)) == 19
 
 
 @pytest.mark.parametrize("name", _names())

@@ -1,6 +1,6 @@
 """The faces of a server, and those of a container, joined behind one front door."""
 
-from service.access.buckets import Buckets
+from service.access.token_buckets import TokenBuckets
 from service.domain.caller import Caller
 from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.app import create_app
@@ -73,7 +73,7 @@ def server_door(
     catalogue: Catalogue,
     registry: Registry,
     control: App,
-    buckets: Buckets,
+    buckets: TokenBuckets,
     recorder: Recorder,
     experiments: Experiments,
     s3: App | None,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from service.access.buckets import Buckets
+from service.access.token_buckets import TokenBuckets
 from service.domain.access_keys import AccessKey, matches
 from service.errors import CallerError, PayloadTooLarge, Throttled
 from service.faces.identity import Deny
@@ -24,7 +24,7 @@ class RateLimits:
 
     def __init__(
         self,
-        buckets: Buckets,
+        buckets: TokenBuckets,
         endpoints: Mapping[str, RequestRate],
         default_endpoint: Callable[[], str | None] = lambda: None,
     ) -> None:

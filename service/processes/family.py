@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.access.buckets import Buckets
+from service.access.token_buckets import TokenBuckets
 from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import preload
 from service.http.accepting import Balance, Place
@@ -29,7 +29,7 @@ class Shared:
     control: ControlPlane | None
     containers: Containers
     newest: Newest = field(default_factory=Newest)
-    buckets: Buckets = field(default_factory=Buckets)
+    buckets: TokenBuckets = field(default_factory=TokenBuckets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from service.access.buckets import Buckets
 from service.access.key_file import open_key_file
 from service.access.keyring import Keyring
 from service.access.minting import Minted, mint
+from service.access.token_buckets import TokenBuckets
 from service.domain.access_keys import AccessKey, Permission
 from service.domain.caller import Caller
 from service.faces.front_door import Gateway
@@ -128,7 +128,7 @@ class KeyedServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         rounds = Round(self._loop)
-        limits = RateLimits(Buckets(), {"seldom": self.SELDOM})
+        limits = RateLimits(TokenBuckets(), {"seldom": self.SELDOM})
         door = Gateway(
             self._reading("runtime"),
             self._reading("invocations"),

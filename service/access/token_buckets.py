@@ -25,7 +25,7 @@ _FREE = bytes(_NAME_BYTES)
 _ROUNDING_S = 1e-9
 
 
-class Buckets:
+class TokenBuckets:
     """Made before the processes that share it are forked, and used by one thread of each."""
 
     def __init__(self, most: int = _MOST, monotonic: Callable[[], float] = time.monotonic) -> None:

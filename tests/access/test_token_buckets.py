@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.access.buckets import Buckets
+from service.access.token_buckets import TokenBuckets
 from service.rates import RequestRate
 
 _SELDOM = RequestRate(1e-3, 7)  # none is due while a test runs
@@ -21,7 +21,7 @@ class _Clock:
 
 def test_a_burst_comes_at_once_and_then_as_many_as_are_due() -> None:
     clock = _Clock()
-    buckets = Buckets(monotonic=clock)
+    buckets = TokenBuckets(monotonic=clock)
     rate = RequestRate(10.0, 3)
 
     assert [buckets.take("a", rate) == 0 for _ in range(5)] == [True, True, True, False, False]
@@ -34,7 +34,7 @@ def test_a_burst_comes_at_once_and_then_as_many_as_are_due() -> None:
 
 def test_what_is_refused_does_not_make_the_wait_longer() -> None:
     clock = _Clock()
-    buckets = Buckets(monotonic=clock)
+    buckets = TokenBuckets(monotonic=clock)
     buckets.take("a", RequestRate(1.0, 1))
     for _ in range(100):
         assert buckets.take("a", RequestRate(1.0, 1)) == pytest.approx(1.0)
@@ -45,7 +45,7 @@ def test_what_is_refused_does_not_make_the_wait_longer() -> None:
 
 def test_ten_times_too_many_come_to_the_rate_and_the_burst() -> None:
     clock = _Clock()
-    buckets = Buckets(monotonic=clock)
+    buckets = TokenBuckets(monotonic=clock)
     let_in = 0
     for _ in range(20_000):
         let_in += buckets.take("a", RequestRate(100.0, 20)) == 0
@@ -55,13 +55,13 @@ def test_ten_times_too_many_come_to_the_rate_and_the_burst() -> None:
 
 
 def test_each_name_has_a_count_of_its_own() -> None:
-    buckets = Buckets()
+    buckets = TokenBuckets()
 
     assert [buckets.take(name, RequestRate(1e-3, 1)) == 0 for name in "abab"] == [True, True, False, False]
 
 
 def test_processes_that_share_it_count_together() -> None:
-    buckets = Buckets()
+    buckets = TokenBuckets()
     read, write = os.pipe()
     children = []
     for _ in range(4):
@@ -83,7 +83,7 @@ def test_processes_that_share_it_count_together() -> None:
 
 def test_of_too_many_names_the_one_that_was_asked_least_lately_gives_way() -> None:
     clock = _Clock()
-    buckets = Buckets(most=4, monotonic=clock)
+    buckets = TokenBuckets(most=4, monotonic=clock)
     for number in range(100):
         clock.now_s += 10_000
         assert buckets.take(f"n{number}", _SELDOM) == 0

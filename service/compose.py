@@ -12,10 +12,10 @@ from pathlib import Path
 
 from service.control.declared import DeclaredFile, apply_declaration
 from service.control.reconcile import reconcile
-from service.faces.assembly import container_door, server_door
+from service.faces.assembly import server_door
+from service.faces.container_door import container_door
 from service.hosting.artifacts.artifact import open_artifacts
 from service.hosting.inline import HostLimits, InlineHost, names_of_models
-from service.invoke.catalogue import Catalogue
 from service.invoke.follow import Follower
 from service.invoke.predict import Predictor
 from service.invoke.registered import RegisteredModels
@@ -23,13 +23,7 @@ from service.invoke.round import Round
 from service.observe.counts import Gauges, Registry
 from service.processes.child import reopen
 from service.processes.container import container_declaration
-from service.processes.control_plane import (
-    ControlPlane,
-    clear_buckets,
-    context_of,
-    drop_orders,
-    load_control_plane,
-)
+from service.processes.control_plane import ControlPlane, context_of, drop_orders, load_control_plane
 from service.processes.events import ModelEvents
 from service.processes.family import Lives, Shared, run_family
 from service.processes.gateway import GatewayParts, run_gateway
@@ -75,7 +69,6 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> int:
     install_listed(settings)
     with only_one(settings.data), listen(settings.host, settings.port) as listener:
         prepare_state(settings, lambda store: build_declared_file(settings, store).begin())
-        clear_buckets(settings)
         announce(address(listener))
         with say_where(settings, address(listener)):
             return _run(settings, listener, load_control_plane())
@@ -178,25 +171,7 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
     store, control = reopen(settings), shared.control
     registry = Registry(settings.data / "metrics", slot)
     context = context_of(settings)
-    limits = HostLimits(
-        settings.gateway_memory_bytes,
-        settings.model_timeout_s,
-        settings.model_concurrency,
-        settings.model_queue,
-        settings.model_idle_s,
-        settings.compile,
-    )
-    observer = ModelEvents(registry)
-    host = InlineHost(
-        open_artifacts(settings, [_SAGEMAKER_MODELS] if control is None else []),
-        limits,
-        context.clock,
-        observer,
-        settings.pinned_models,
-        observer.compiled,
-        containers=shared.containers,
-    )
-    registry.watch_gauges(lambda: _gauges(host, limits))
+    host = _build_host(settings, shared, registry)
     follower = Follower(store, host, registry, f"{shared.family}/{slot}", shared.newest)
     predictor = Predictor(
         lambda: follower.directory,
@@ -210,13 +185,36 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
     if control is None:
         door = container_door(settings, context.caller, *answering)
         return GatewayParts(store, registry, host, follower, door, rounds)
-    catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)
-    face = control.face(settings, store, hands_in=True)
+    face, s3 = control.face(settings, store, hands_in=True), control.s3_face(settings)
     post = control.post(settings, lambda: follower.directory)
-    s3 = control.s3_face(settings)
-    beside = (catalogue, registry, face, shared.buckets, post.recorder, post, s3)
-    door = server_door(settings, context.caller, *answering, *beside)
+    buckets, recorder = shared.buckets, post.recorder
+    door = server_door(
+        settings, context.caller, *answering, host, store, registry, face, s3, buckets, recorder, post
+    )
     return GatewayParts(store, registry, host, follower, door, rounds, post)
+
+
+def _build_host(settings: Settings, shared: Shared, registry: Registry) -> InlineHost:
+    limits = HostLimits(
+        settings.gateway_memory_bytes,
+        settings.model_timeout_s,
+        settings.model_concurrency,
+        settings.model_queue,
+        settings.model_idle_s,
+        settings.compile,
+    )
+    observer = ModelEvents(registry)
+    host = InlineHost(
+        open_artifacts(settings, [_SAGEMAKER_MODELS] if shared.control is None else []),
+        limits,
+        context_of(settings).clock,
+        observer,
+        settings.pinned_models,
+        observer.compiled,
+        containers=shared.containers,
+    )
+    registry.watch_gauges(lambda: _gauges(host, limits))
+    return host
 
 
 def _gauges(host: InlineHost, limits: HostLimits) -> Gauges:

@@ -53,15 +53,13 @@
     ├── UnclearAnswer               nobody can tell what an answer predicts for which row
     └── StartupError                this process can never start as it was asked to: exit code 3, one sentence
         └── StateUnreadable         because what the database holds cannot be read
-
 No HTTP in here: a status on a ModelFault is the container's own, reported by AWS as OriginalStatusCode.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-REQUEST_ID: Final = "{request id}"
-"""Stands in a message for the id of the request, which only the edge knows."""
+REQUEST_ID: Final = "{request id}"  # in a message: the id of the request, which only the edge knows
 
 
 class SagebirdError(Exception):
@@ -136,10 +134,11 @@ class NotAuthenticated(CallerError):
     """Nobody knows who asks, and keys are asked for. Whoever has `signed` is one of AWS's clients."""
 
     code = "MissingAuthenticationTokenException"
+    signed = False
 
-    def __init__(self, message: str, *, signed: bool = False) -> None:
+    def __init__(self, message: str, *, signed: bool | None = None) -> None:
         super().__init__(message)
-        self.signed = signed
+        self.signed = self.signed if signed is None else signed
 
 
 class CredentialsMissing(NotAuthenticated):
@@ -162,9 +161,7 @@ class SignatureIncomplete(NotAuthenticated):
     """The signature lacks a part, or there is more than one, so that there is nothing to verify."""
 
     code = "IncompleteSignatureException"
-
-    def __init__(self, message: str, *, signed: bool = True) -> None:
-        super().__init__(message, signed=signed)
+    signed = True
 
 
 class SignatureWrong(NotAuthenticated):

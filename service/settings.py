@@ -7,15 +7,15 @@ changes.
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import StartupError
-from service.machine import count_cpus, machine_memory_bytes, parse_size
+from service.machine import count_cpus, machine_memory_bytes
 from service.origins import read_host_pattern, read_origin
-from service.rates import split_rates
+from service.setting_kinds import Names, Rates, Size
 
 _PREFIX = "SAGEBIRD_"
 # Read by commands (URL, API_KEY) and by docker-compose.yml, whose variables may reach the server with others.
@@ -31,17 +31,6 @@ _PASSING = (
     *("content-length", "x-amz-date", "x-amz-content-sha256"),
     *("amz-sdk-invocation-id", "amz-sdk-request", "x-amzn-trace-id", "traceparent"),
 )
-
-
-def _split(text: object) -> object:
-    if isinstance(text, str):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text
-
-
-Size = Annotated[int, BeforeValidator(parse_size)]
-Rates = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_rates)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):

@@ -21,6 +21,7 @@ import pytest
 LAYERS = (
     (
         ("errors", "floods", "machine", "origins", "promise", "rates", "runner"),
+        ("setting_kinds",),
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
     (("media", "http", "experiments"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
@@ -45,6 +46,7 @@ LAYERS = (
         ("faces",),
         ("faces.aws", "faces.container", "faces.people"),
         ("faces.front_door",),
+        ("faces.container_door", "faces.server_pages"),
         ("faces.assembly",),
     ),
     (("processes",),),
@@ -91,8 +93,8 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pandas": ("hosting/runtimes/*", "runner/frameworks/_sagebird_mlflow.py"),
         "prometheus_client": ("observe/*",),
         "psutil": ("machine.py", "hosting/*", "observe/*"),
-        "pydantic": ("settings.py",),
-        "pydantic_settings": ("settings.py",),
+        "pydantic": ("settings.py", "setting_kinds.py"),
+        "pydantic_settings": ("settings.py", "setting_kinds.py"),
         "rich": ("cli/*",),
         "scipy": ("hosting/programs/*", "hosting/runtimes/*", "runner/frameworks/serve_xgboost.py"),
         "simdjson": ("media/csv_quick.py", "hosting/runtimes/number_json.py"),

@@ -11,8 +11,6 @@ from service.clock import SystemClock
 from service.control.promotion import Ramps
 from service.control.registry import SERVED, Operations
 from service.control.resources import OperationContext, Resources
-from service.control.s3.context import S3Context
-from service.control.s3.table import S3Operations
 from service.control.transform_jobs import create_drop_job
 from service.domain.caller import Caller
 from service.domain.image import pinned_image
@@ -24,16 +22,14 @@ from service.hosting.engines.engine import image_there
 from service.hosting.memory import importing
 from service.invoke.directory import Directory
 from service.invoke.recording import Recorder
-from service.objects.buckets.buckets import Buckets
-from service.objects.buckets.uploads import Uploads
+from service.processes.buckets import s3_face
 from service.processes.desk import Desk
 from service.processes.outcome_clerk import OutcomeClerk
 from service.processes.outcome_post import OutcomePost
-from service.settings import DEPLOYMENTS, Settings
+from service.settings import Settings
 from service.store.outcomes import OutcomeStore
 from service.store.store import Store
 from service.wire.protocols.json import JsonProtocol
-from service.wire.protocols.s3 import S3Protocol
 from service.wire.spec import load_service
 
 # The largest member of any operation's model is a pipeline's definition of 1 MiB.
@@ -59,12 +55,7 @@ class ControlPlane:
     @staticmethod
     def s3_face(settings: Settings) -> S3Face | None:
         """The face of buckets, for one process; None where they are not served."""
-        if settings.s3 == "off":
-            return None
-        buckets = open_buckets(settings)
-        operations = S3Operations(S3Context(buckets, Uploads(buckets), context_of(settings).caller))
-        bases = [name.removeprefix("*.") for name in settings.allowed_hosts if name.startswith("*.")]
-        return S3Face(_load_s3, operations, buckets.has, bases)
+        return s3_face(settings, context_of(settings).caller)
 
     def open_desk(self, settings: Settings, store: Store) -> "OpenDesks":
         """Begin to answer here what other processes hand in, until the desks are closed."""
@@ -108,22 +99,6 @@ def load_control_plane() -> ControlPlane:
         sagemaker = JsonProtocol(load_service("sagemaker"))
         sagemaker.prepare(SERVED)
         return ControlPlane(sagemaker, Desk(), Desk())
-
-
-def _load_s3() -> S3Protocol:
-    return S3Protocol(load_service("s3"))
-
-
-def open_buckets(settings: Settings) -> Buckets:
-    """The buckets that settings name."""
-    return Buckets(settings.buckets, settings.bucket_details, [DEPLOYMENTS])
-
-
-def clear_buckets(settings: Settings) -> None:
-    """Remove what killed processes left of objects that they were writing; nobody may be writing any."""
-    buckets = open_buckets(settings)
-    buckets.clear()
-    Uploads(buckets).clear()
 
 
 def drop_orders(store: Store, context: OperationContext) -> Callable[[Drop], None]:

@@ -18,6 +18,7 @@ from service.hosting.environments.beside import install_beside, listed_is_here
 from service.http.door import end_listening
 from service.log import get_logger
 from service.objects.resolver import Resolver
+from service.processes.buckets import clear_buckets
 from service.processes.keeper import series_keeping
 from service.settings import DEPLOYMENTS, Settings
 from service.store.migrate import check_whole, upgrade_tables
@@ -111,6 +112,7 @@ def prepare_state(settings: Settings, declare: Callable[[Store], object]) -> Non
         raise StartupError(error.message) from None
     finally:
         store.close()
+    clear_buckets(settings)
 
 
 def keep_private(settings: Settings) -> None:

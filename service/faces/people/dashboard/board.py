@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
 
-from service.faces.people.dashboard.figures import HOUR_S, Hour, HourSums, Rates
+from service.faces.people.dashboard.figures import HOUR_S, Hour, HourSums, VariantRates
 from service.faces.people.pages import Served
 from service.hosting.environments.keeping import EnvironmentCard, environments_there
 from service.invoke.catalogue import EndpointCard, ModelCard, VariantCard
@@ -114,7 +114,7 @@ class Board:
         self._environments = environments
         self._now_s = now_s
         self._monotonic = monotonic
-        self._rates = Rates()
+        self._rates = VariantRates()
         self._hour = Hour()
         self._known: Datapoints | None = None
         self._slow: _Slow | None = None

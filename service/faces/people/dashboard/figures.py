@@ -40,7 +40,7 @@ class HourSums:
         return self.errors_4xx + self.errors_5xx
 
 
-class Rates:
+class VariantRates:
     """Requests per second of each variant, over the last few seconds."""
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
-"""Rates, sums and curves of the last hour: the numbers that the dashboard shows."""
+"""VariantRates, sums and curves of the last hour: the numbers that the dashboard shows."""
 
 from pathlib import Path
 
 import pytest
 
-from service.faces.people.dashboard.figures import Hour, Rates
+from service.faces.people.dashboard.figures import Hour, VariantRates
 from service.faces.people.dashboard.render import write_ms, write_rate, write_size
 from service.observe.counts import Registry
 from service.observe.series import MINUTE_S, SeriesKeeping, VariantSeries
@@ -76,7 +76,7 @@ def test_a_minute_that_has_just_begun_tells_no_rate_yet(place: Place) -> None:
 
 def test_rates_are_of_the_last_seconds_over_all_slots(place: Place) -> None:
     registries = [Registry(place.metrics, slot) for slot in ("g0", "g1")]
-    rates = Rates()
+    rates = VariantRates()
     assert rates.of([each.snapshot() for each in registries], 0.0) == {}
     for each in registries:
         each.invocation(*_PAIR).count(0.1, 0.1, 10)

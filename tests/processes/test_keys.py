@@ -12,7 +12,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
@@ -62,7 +65,9 @@ class Keyed:
         finally:
             store.close()
 
-    def client(self, service: str, minted: Minted, secret: str | None = None) -> Any:
+    def client(
+        self, service: str, minted: Minted, secret: str | None = None, version: str | None = None
+    ) -> Any:
         """A client of boto3's with the pair of a key."""
         return boto3.client(
             service,
@@ -70,7 +75,7 @@ class Keyed:
             endpoint_url=self.server.url,
             aws_access_key_id=minted.key.id,
             aws_secret_access_key=secret or minted.secret_access_key,
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(retries={"total_max_attempts": 1}, signature_version=version),
         )
 
 
@@ -224,3 +229,62 @@ def test_the_aws_cli_signs_as_always(keyed: Keyed, everything: Minted, tmp_path:
 def test_a_container_has_no_keys() -> None:
     with pytest.raises(StartupError, match="no keys"):
         container(auth="keys")
+
+
+@pytest.mark.parametrize("bucket", ["plain", "static", "endpoints", "ping"])
+def test_buckets_of_any_name_take_the_pair_of_a_key_and_no_other(
+    keyed: Keyed, everything: Minted, bucket: str
+) -> None:
+    s3, other = keyed.client("s3", everything), keyed.client("s3", everything, "wrong")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="one/in vocations", Body=b"kept")
+    signing = keyed.client("s3", everything, version="s3v4")
+    link = signing.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "one/in vocations"})
+
+    assert s3.get_object(Bucket=bucket, Key="one/in vocations")["Body"].read() == b"kept"
+    assert web.get(link).content == b"kept"
+    assert web.get(f"{link}0").status_code == 403
+    for call in (
+        lambda: other.get_object(Bucket=bucket, Key="one/in vocations"),
+        lambda: other.put_object(Bucket=bucket, Key="one/in vocations", Body=b"theirs"),
+        lambda: other.delete_object(Bucket=bucket, Key="one/in vocations"),
+    ):
+        with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+            call()
+    assert s3.get_object(Bucket=bucket, Key="one/in vocations")["Body"].read() == b"kept"
+
+
+def test_an_object_is_not_kept_whose_bytes_are_not_those_that_were_signed(
+    keyed: Keyed, everything: Minted
+) -> None:
+    s3 = keyed.client("s3", everything)
+    s3.create_bucket(Bucket="bytes")
+    s3.put_object(Bucket="bytes", Key="k", Body=b"before")
+    url = f"{keyed.server.url}/bytes/k"
+    request = AWSRequest("PUT", url, data=b"signed")
+    S3SigV4Auth(Credentials(everything.key.id, everything.secret_access_key), "s3", "us-east-1").add_auth(
+        request
+    )
+
+    answer = web.put(url, content=b"forged", headers=dict(request.headers))
+
+    assert (answer.status_code, b"<Code>SignatureDoesNotMatch</Code>" in answer.content) == (403, True)
+    assert s3.get_object(Bucket="bytes", Key="k")["Body"].read() == b"before"
+
+
+def test_who_may_read_buckets_may_not_write_them_and_who_may_invoke_does_neither(
+    keyed: Keyed, everything: Minted
+) -> None:
+    keyed.client("s3", everything).create_bucket(Bucket="rights")
+    reader = keyed.client("s3", keyed.create("reader", Permission.READ))
+    caller = keyed.client("s3", keyed.create("caller", Permission.INVOKE))
+
+    assert reader.list_objects_v2(Bucket="rights")["KeyCount"] == 0
+    for call in (
+        lambda: reader.put_object(Bucket="rights", Key="k", Body=b"x"),
+        lambda: caller.list_objects_v2(Bucket="rights"),
+        lambda: caller.put_object(Bucket="rights", Key="k", Body=b"x"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call()
+    assert reader.list_objects_v2(Bucket="rights")["KeyCount"] == 0

@@ -144,7 +144,13 @@ def test_a_script_that_writes_into_its_folder_as_it_loads_is_not_loaded_for_ever
 ) -> None:
     server = opened(WRITES)
     wait_until(lambda: "writes into its own folder" in server.log.read_text(), 60)
+    # What changes while it is still being loaded would be taken for its own, too.
+    wait_until(lambda: is_settled(server.log.read_text()), 60)
     folder = server.models / "one"
     assert len((folder / "loads.txt").read_text().splitlines()) >= 4
     (folder / "inference.py").write_text(WRITES.replace("first", "edited"))
     wait_until(lambda: answers(server) == {"edited"}, 60)
+
+
+def is_settled(log: str) -> bool:
+    return log.rfind('"endpoint settled"') > log.rfind('"endpoints file applied"')

@@ -244,13 +244,9 @@ def test_buckets_of_any_name_take_the_pair_of_a_key_and_no_other(
     assert s3.get_object(Bucket=bucket, Key="one/in vocations")["Body"].read() == b"kept"
     assert web.get(link).content == b"kept"
     assert web.get(f"{link}0").status_code == 403
-    for call in (
-        lambda: other.get_object(Bucket=bucket, Key="one/in vocations"),
-        lambda: other.put_object(Bucket=bucket, Key="one/in vocations", Body=b"theirs"),
-        lambda: other.delete_object(Bucket=bucket, Key="one/in vocations"),
-    ):
+    for call, body in (("get_object", {}), ("put_object", {"Body": b"theirs"}), ("delete_object", {})):
         with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
-            call()
+            getattr(other, call)(Bucket=bucket, Key="one/in vocations", **body)
     assert s3.get_object(Bucket=bucket, Key="one/in vocations")["Body"].read() == b"kept"
 
 
@@ -262,9 +258,8 @@ def test_an_object_is_not_kept_whose_bytes_are_not_those_that_were_signed(
     s3.put_object(Bucket="bytes", Key="k", Body=b"before")
     url = f"{keyed.server.url}/bytes/k"
     request = AWSRequest("PUT", url, data=b"signed")
-    S3SigV4Auth(Credentials(everything.key.id, everything.secret_access_key), "s3", "us-east-1").add_auth(
-        request
-    )
+    pair = Credentials(everything.key.id, everything.secret_access_key)
+    S3SigV4Auth(pair, "s3", "us-east-1").add_auth(request)
 
     answer = web.put(url, content=b"forged", headers=dict(request.headers))
 
@@ -280,11 +275,9 @@ def test_who_may_read_buckets_may_not_write_them_and_who_may_invoke_does_neither
     caller = keyed.client("s3", keyed.create("caller", Permission.INVOKE))
 
     assert reader.list_objects_v2(Bucket="rights")["KeyCount"] == 0
-    for call in (
-        lambda: reader.put_object(Bucket="rights", Key="k", Body=b"x"),
-        lambda: caller.list_objects_v2(Bucket="rights"),
-        lambda: caller.put_object(Bucket="rights", Key="k", Body=b"x"),
-    ):
+    for client in (reader, caller):
         with pytest.raises(ClientError, match="AccessDenied"):
-            call()
+            client.put_object(Bucket="rights", Key="k", Body=b"x")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        caller.list_objects_v2(Bucket="rights")
     assert reader.list_objects_v2(Bucket="rights")["KeyCount"] == 0

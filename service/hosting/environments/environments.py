@@ -18,7 +18,7 @@ from typing import Final
 from service.errors import ModelFailure, NotInstalled
 from service.hosting.artifacts.debris import remove_tree, sweep, unfinished
 from service.hosting.environments.asked import EnvironmentSpec, what_is_lacking
-from service.hosting.environments.installer import Tell, install, make_environment
+from service.hosting.environments.installer import Tell, install, make_environment, tidy_cache
 from service.hosting.environments.interpreters import Interpreter, interpreters
 from service.hosting.environments.keeping import CACHE, RECORD, note_use, only_one
 from service.log import get_logger
@@ -84,6 +84,8 @@ class Environments:
             try:
                 self._fill(place, interpreter, asked, tell)
             except NotInstalled as error:
+                with suppress(NotInstalled, OSError):  # the reason that is told is the first one
+                    tidy_cache(self.folder / CACHE)
                 _remember_refusal(place, error)
                 raise
 

@@ -46,6 +46,8 @@ _DEPENDS_ON_PYTHON: Final = re.compile(
     r"has no (?:usable )?wheels|current Python|Python ?[<>=~!]|Failed to build|build backend"
 )
 
+_NO_OPTIONS: Final[Mapping[str, str]] = {}
+
 Tell = Callable[[str], None]
 
 
@@ -70,18 +72,28 @@ def install(
     _run([*fixed, *offline, *ready, *packages], cache, tell)
 
 
+def tidy_cache(cache: Path) -> None:
+    """Remove what a failed or ended uv left half-written there, unless another is at it. Raises NotInstalled.
+
+    An ending uv does not wait for those of its threads that unpack: what they wrote may fill a disk.
+    """
+    _run(["cache", "prune"], cache, lambda _line: None, {"UV_LOCK_TIMEOUT": "1"})
+
+
 def clean_cache(cache: Path) -> None:
     """Remove all that uv keeps there, once nobody is at it. Raises NotInstalled."""
     _run(["cache", "clean"], cache, lambda _line: None)
 
 
-def _run(arguments: Sequence[str], cache: Path | None, tell: Tell) -> None:
+def _run(
+    arguments: Sequence[str], cache: Path | None, tell: Tell, options: Mapping[str, str] = _NO_OPTIONS
+) -> None:
     command = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), _find_uv(), *arguments]
     said: list[str] = []
     with subprocess.Popen(  # noqa: S603 - uv, with arguments that are no options
         command,
         cwd="/",
-        env=_environment(cache),
+        env={**_environment(cache), **options},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -371,6 +371,18 @@ def test_a_full_disk_is_told_and_nothing_stays_on_it(
         assert len(made(small)) == 1
 
 
+def test_what_an_ended_install_left_half_written_goes_with_the_next_that_fails(
+    tmp_path: Path, environments: Environments
+) -> None:
+    left = environments.folder / ".cache" / ".tmpAbCdEf" / "python"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(bytes(1 << 20))
+
+    refusal(environments, write_file(tmp_path, "greeting<2\ngreeting>1.5\n"))
+
+    assert not left.parent.exists()
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, environments: Environments) -> None:
     (tmp_path / "file").write_text("")
     blocked = replace(environments, folder=tmp_path / "file" / "environments")

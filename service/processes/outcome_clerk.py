@@ -78,12 +78,13 @@ class OutcomeClerk:
         """Let go of what is too old, now and then."""
         if monotonic() - self._cleared_s <= _CLEAR_S:
             return
-        self._cleared_s = monotonic()
         try:
             with self._turn:
-                self._outcomes().clear(time())
+                more = self._outcomes().clear(time())
+            self._cleared_s = self._cleared_s if more else monotonic()
             self._trouble.end()
         except SagebirdError as error:  # its disk is full, or it is damaged: endpoints go on
+            self._cleared_s = monotonic()
             self._trouble.meet(error.message)
 
     def broken(self, endpoint: str) -> Sequence[str]:

@@ -84,7 +84,7 @@ class SumBook:
             return {}
         found = self._connection.exec_driver_sql(
             "SELECT u.run, u.name, u.user, u.variant, u.arm, u.count, u.total FROM json_each(?) AS j"
-            " JOIN units AS u ON u.run = json_extract(j.value, '$[0]')"
+            " CROSS JOIN units AS u ON u.run = json_extract(j.value, '$[0]')"
             " AND u.name = json_extract(j.value, '$[1]') AND u.user = json_extract(j.value, '$[2]')"
             " AND u.variant = json_extract(j.value, '$[3]')",
             (orjson.dumps([*keys]).decode(),),

@@ -1,6 +1,7 @@
 """The tables of outcomes, and what is read and written of them in few statements for many rows.
 
-They are no part of the state: the file may be moved away, and other ones are made.
+They are no part of the state: the file may be moved away, and other ones are made. What is looked up by a
+list is CROSS JOINed to it: SQLite, which knows neither size, then goes through the list and not the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,7 @@ def tallies_of(connection: Connection, endpoint: str) -> dict[str, int]:
 def ids_of_predictions(connection: Connection, endpoint: str, ids: Sequence[str]) -> set[str]:
     """Those of these ids that an endpoint's predictions have."""
     found = connection.exec_driver_sql(
-        "SELECT p.inference_id FROM json_each(?) AS j JOIN predictions AS p"
+        "SELECT p.inference_id FROM json_each(?) AS j CROSS JOIN predictions AS p"
         " ON p.endpoint = ? AND p.inference_id = j.value",
         (_list(ids), endpoint),
     )
@@ -124,8 +125,8 @@ def known_predictions(connection: Connection, endpoint: str, ids: Sequence[str])
     """Those predictions of an endpoint that are kept, by their ids."""
     found = connection.exec_driver_sql(
         "SELECT p.inference_id, p.arm, a.run, a.variant, a.drawn, p.user, p.answer FROM json_each(?) AS j"
-        " JOIN predictions AS p ON p.endpoint = ? AND p.inference_id = j.value"
-        " JOIN arms AS a ON a.id = p.arm",
+        " CROSS JOIN predictions AS p ON p.endpoint = ? AND p.inference_id = j.value"
+        " CROSS JOIN arms AS a ON a.id = p.arm",
         (_list(ids), endpoint),
     )
     return {row[0]: Recorded(*row[1:]) for row in found}
@@ -137,7 +138,7 @@ def known_outcomes(
     """What was said before of the predictions that reports are about, by their ids and names."""
     found = connection.exec_driver_sql(
         "SELECT o.inference_id, o.name, o.value FROM json_each(?) AS j"
-        " JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value",
+        " CROSS JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value",
         (_list([report.inference_id for report in reports]), endpoint),
     )
     return {(inference_id, name): orjson.loads(value) for inference_id, name, value in found}
@@ -147,7 +148,7 @@ def waiting_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) 
     """Outcomes of these predictions that came before them."""
     found = connection.exec_driver_sql(
         "SELECT o.inference_id, o.name, o.value FROM json_each(?) AS j"
-        " JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value WHERE o.arm IS NULL",
+        " CROSS JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value WHERE o.arm IS NULL",
         (_list(ids), endpoint),
     )
     return [Reported(inference_id, name, orjson.loads(value), None) for inference_id, name, value in found]

@@ -147,13 +147,13 @@ class OutcomeStore:
             labels = self._labels_of(connection, number)
             return Run(generation, begun_s, arms, book.outcomes(number), labels, tallies)
 
-    def clear(self, now_s: float) -> None:
-        """Let go of what is too old or too much: a part of it, if that is a lot."""
+    def clear(self, now_s: float) -> bool:
+        """Let go of what is too old or too much: of a lot, a part. True if there may be more."""
         before_s = now_s - self._window_s
         with self._change(durable=False) as connection:
             execute = connection.exec_driver_sql
             too_many = execute("SELECT COUNT(*) FROM predictions").scalar_one() > self._most
-            execute(
+            cleared = execute(
                 "DELETE FROM predictions WHERE (endpoint, inference_id) IN (SELECT endpoint, inference_id"
                 " FROM predictions ORDER BY at_s LIMIT ?) AND (at_s < ? OR ?)",
                 (_CHUNK, before_s, too_many),
@@ -167,8 +167,12 @@ class OutcomeStore:
             gone = [tuple(row[:3]) for row in old]
             if gone:
                 execute("DELETE FROM outcomes WHERE endpoint = ? AND inference_id = ? AND name = ?", gone)
+                # Else what is reported once more would count once more.
+                ids = [each[:2] for each in gone]
+                execute("DELETE FROM predictions WHERE endpoint = ? AND inference_id = ?", ids)
             for endpoint, number in Counter(row.endpoint for row in old if row.arm is None).items():
                 tally(connection, endpoint, {"unknown": number, "waiting": -number})
+        return max(cleared.rowcount, len(old)) >= _CHUNK
 
     @contextmanager
     def _change(self, *, durable: bool = True) -> Iterator[Connection]:

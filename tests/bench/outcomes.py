@@ -1,9 +1,12 @@
 """Outcomes are counted once: late, twice, out of order, while a gateway is killed every ten seconds.
 
-Predictions are made first, by ids of their own. Then outcomes of all of them, each twice and shuffled, are
-reported in batches, beside calls at a steady rate, and gateways are killed. A report that was not answered is
-sent again. Counted is what was acknowledged and what the server says of it; measured are the p99 of calls
-before and beside the reports, and memory.
+Half of the predictions are made first, by ids of their own, the other half while outcomes are reported: each
+outcome twice, all of them shuffled, so that many come before their prediction. Meanwhile gateways are killed;
+what was not answered is sent again, predictions and reports. A prediction that was answered and not handed in
+when its gateway was killed is lost, and its outcome waits: `waiting` is no more than `answered, not kept`.
+
+Held against each other are what was acknowledged, what the server says, and the rows and sums of its file.
+Measured are the p99 of calls before and beside the reports, and memory.
 """
 
 import argparse
@@ -11,11 +14,12 @@ import http.client
 import json
 import random
 import socket
+import sqlite3
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -47,47 +51,97 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         figures = _run(Path(folder), options.outcomes, options.gateways, options.quiet_s)
+        figures |= _rows(Path(folder) / "server" / "data" / "outcomes.db")
     show_figures("outcomes", {f"{options.outcomes:,} outcomes, {options.gateways} gateways": figures})
-    return 0 if figures["acknowledged"] == figures["counted"] + figures["waiting"] else 1
+    return 0 if _is_right(figures) else 1
+
+
+def _is_right(figures: Mapping[str, Any]) -> bool:
+    """Each outcome has one row; those of known predictions are in the sums, once; the others wait."""
+    counted, waiting = figures["counted"], figures["waiting"]
+    return bool(
+        figures["acknowledged"] == counted + waiting == figures["rows"]
+        and waiting == figures["rows that wait"] == figures["answered, not kept"]
+        and figures["sum of what is counted"] == figures["sum of its rows"]
+    )
 
 
 def _run(folder: Path, number: int, gateways: int, quiet_s: float) -> dict[str, Any]:
     models = folder / "models"
     models.mkdir()
-    rows = str(4 * number + 1000)
+    rows = str(2 * number + 1000)
     with serve(folder / "server", models, gateways, outcome_rows=rows) as server:
         _deploy(server, folder / "server" / "data")
         begun_s = monotonic()
-        _predict_all(server, number)
+        _predict(server.port, range(number // 2))
         predicted_s = monotonic() - begun_s
         with _Calls(server.port) as alone:
             sleep(quiet_s)
-        begun_s, killed = monotonic(), 0
-        reports = threading.Thread(target=_report_all, args=(server.port, number))
-        memory = [server.memory_bytes()]
+        begun_s = monotonic()
         with _Calls(server.port) as beside:
-            reports.start()
-            while reports.is_alive():
-                reports.join(_KILL_S)
-                memory.append(server.memory_bytes())
-                if reports.is_alive():
-                    random.choice(server.gateways()).kill()
-                    killed += 1
+            killed, memory = _report_and_kill(server, number)
         reported_s = monotonic() - begun_s
-        document = _experiment(server.port)
+        document = _settled(server.port)
+    recorded = sum(variant["calls"] for variant in document["variants"])
     return {
-        "predictions per s": number / predicted_s,
+        "predictions per s": number / 2 / predicted_s,
         "reports per s, each outcome twice": 2 * number / reported_s,
         "gateways killed": killed,
         "acknowledged": number,
-        "counted": document["outcomes"]["click"],
+        "counted": document["tallies"]["counted"],
         "waiting": document["tallies"]["waiting"],
-        "predictions dropped": document["tallies"]["dropped"],
+        "answered, not kept": number - recorded,
+        "of these dropped": document["tallies"]["dropped"],
+        "sum of what is counted": sum(
+            round(each["outcome"]["count"] * each["outcome"]["mean"]) for each in document["variants"]
+        ),
         "p99 of calls alone, ms": alone.p99_ms(),
         "p99 of calls beside, ms": beside.p99_ms(),
         "memory before, MB": memory[0] / 1e6,
         "memory at most, MB": max(memory) / 1e6,
     }
+
+
+def _report_and_kill(server: Family, number: int) -> tuple[int, list[int]]:
+    """Make the rest of the predictions and report all outcomes; how many gateways were killed, and memory."""
+    memory, killed = [server.memory_bytes()], 0
+    work = [
+        threading.Thread(target=_report_all, args=(server.port, number)),
+        threading.Thread(target=_predict, args=(server.port, range(number // 2, number))),
+    ]
+    for each in work:
+        each.start()
+    while any(each.is_alive() for each in work):
+        due_s = monotonic() + _KILL_S
+        while any(each.is_alive() for each in work) and monotonic() < due_s:
+            sleep(0.05)
+        memory.append(server.memory_bytes())
+        if monotonic() >= due_s:
+            random.choice(server.gateways()).kill()
+            killed += 1
+    return killed, memory
+
+
+def _settled(port: int) -> Any:
+    """The experiment once the last predictions were handed in, and nothing is on its way any more."""
+    known: Any = None
+    while True:
+        document = _experiment(port)
+        now = (document["tallies"]["waiting"], [variant["calls"] for variant in document["variants"]])
+        if now == known:
+            return document
+        known = now
+        sleep(2.0)  # longer than a gateway keeps what is to be handed in, and the keeper a document
+
+
+def _rows(file: Path) -> dict[str, Any]:
+    """What the file of a stopped server has."""
+    with closing(sqlite3.connect(file)) as database:
+        ((rows, waiting, total),) = database.execute(
+            "SELECT COUNT(*), SUM(arm IS NULL),"
+            " SUM(CASE WHEN arm IS NULL THEN 0 ELSE CAST(value AS REAL) END) FROM outcomes"
+        )
+    return {"rows": rows, "rows that wait": waiting, "sum of its rows": round(total)}
 
 
 def _deploy(server: Family, data: Path) -> None:
@@ -98,17 +152,27 @@ def _deploy(server: Family, data: Path) -> None:
         control.wait_in_service(_ENDPOINT)
 
 
-def _predict_all(server: Family, number: int) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
-        for first in range(0, number, _AT_ONCE):
-            some = range(first, min(first + _AT_ONCE, number))
-            connection.sendall("".join(_PREDICT % (_ID % each) for each in some).encode())
-            received = b""
-            while received.count(b"[1.0]") < len(some):
-                part = connection.recv(1 << 18)
-                if not part:
-                    raise RuntimeError(f"the connection ended: {received[-500:]!r}")
-                received += part
+def _predict(port: int, numbers: Sequence[int]) -> None:
+    """Ask for predictions by their numbers, again where a gateway was killed before it had answered."""
+    left = list(numbers)
+    while left:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
+        ):
+            while left:
+                _predict_some(connection, left[:_AT_ONCE])
+                del left[:_AT_ONCE]
+
+
+def _predict_some(connection: socket.socket, numbers: Sequence[int]) -> None:
+    connection.sendall("".join(_PREDICT % (_ID % each) for each in numbers).encode())
+    received = b""
+    while received.count(b"[1.0]") < len(numbers):
+        part = connection.recv(1 << 18)
+        if not part:
+            raise ConnectionError("the gateway is gone")
+        received += part
 
 
 def _report_all(port: int, number: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
 from service.errors import StartupError
 from service.experiments.reports import Reported
@@ -180,6 +181,59 @@ def test_what_is_old_or_too_much_goes_and_the_sums_stay(memory_path: Path) -> No
         counts = "SELECT (SELECT COUNT(*) FROM predictions), (SELECT COUNT(*) FROM outcomes)"
         assert connection.execute(counts).fetchone() == (0, 0)
     connection.close()
+
+
+def test_a_repeated_report_counts_no_more_when_its_row_had_to_go_before_its_prediction(
+    memory_path: Path,
+) -> None:
+    store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
+    store.take_predictions([predicted(n) for n in range(600)])
+    names = ("click", "sold")
+    store.take_reports(
+        [("iris", [Reported(f"id-{n}", each, 1.0, None) for n in range(600) for each in names])], 101.0
+    )
+
+    store.clear(102.0)  # 1,200 outcomes of 600 predictions
+    assert store.take_reports([("iris", [clicked(5)])], 103.0) == [Receipt(waiting=1)]
+
+    assert sums(store) == {"a": Sums(600, 600.0, 600.0)}
+    store.close()
+
+
+def test_of_a_lot_that_is_old_a_part_goes_at_a_time(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(n) for n in range(10_001)])
+
+    assert [store.clear(101.0 + HOUR_S) for _ in range(2)] == [True, False]
+    assert store.take_reports([("iris", [clicked(10_000)])], 102.0) == [Receipt(waiting=1)]
+
+
+def test_a_report_costs_no_more_where_many_predictions_are_kept(memory_path: Path) -> None:
+    """Counted in steps of SQLite's machine, of a report, a prediction and one that met its outcome."""
+    steps = [0]
+
+    def count() -> int:
+        steps[0] += 1
+        return 0
+
+    def watch(connection: sqlite3.Connection, _record: object) -> None:
+        connection.set_progress_handler(count, 100)
+
+    event.listen(Engine, "connect", watch)
+    try:
+        costs = []
+        for kept in (1_000, 8_000):
+            store = OutcomeStore(memory_path / f"{kept}.db", HOUR_S, 100_000)
+            store.take_predictions([predicted(n, A, f"u{n}") for n in range(kept)])
+            store.take_reports([("iris", [clicked(n) for n in range(1, kept)])], 101.0)
+            begun = steps[0]
+            store.take_reports([("iris", [clicked(0), clicked(kept), clicked(kept + 1)])], 102.0)
+            store.take_predictions([predicted(0), predicted(kept), predicted(kept + 1, B, "u1")])
+            costs.append(steps[0] - begun)
+            store.close()
+    finally:
+        event.remove(Engine, "connect", watch)
+
+    assert costs[1] < 2 * costs[0] + 10
 
 
 def test_a_report_that_fails_leaves_nothing_behind(store: OutcomeStore) -> None:

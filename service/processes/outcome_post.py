@@ -25,9 +25,11 @@ _FLUSH_S = 0.25
 _AT_ONCE = 500  # predictions: what it takes to write them is none of a request's business
 _MOST_LEFT = 10_000
 _MOST_BYTES = 1 << 20
+_MOST_WAITING_BYTES = 16 << 20
 _LAST_S = 2.0
 _JSON: Headers = [(b"Content-Type", b"application/json")]
 _STOPPING = "The server is stopping: try again."
+_BUSY = "More outcomes are reported than can be kept at once: try again."
 
 
 class _Waiting(NamedTuple):
@@ -47,16 +49,23 @@ class OutcomePost:
         self._caller = caller
         self._left: list[Predicted] = []  # what could not be handed in yet
         self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0  # of those on their way, too
         self._sending: asyncio.Task[None] | None = None
         self._trouble = Trouble(get_logger("sagebird.outcomes"), "predictions not handed in")
 
     async def report(self, endpoint: str, content_type: str, body: bytes) -> Reply:
         """Have outcomes kept; whoever has a 200 has them kept for good."""
+        if self._waiting_bytes + len(body) > _MOST_WAITING_BYTES:
+            return _unavailable(_BUSY)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(endpoint, content_type, body, answer))
+        self._waiting_bytes += len(body)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
-        return await answer
+        try:
+            return await answer
+        finally:
+            self._waiting_bytes -= len(body)
 
     async def experiment(self, endpoint: str, asked: Mapping[str, str]) -> Reply:
         """The document of an endpoint's experiment."""
@@ -139,6 +148,8 @@ class OutcomePost:
                 raise Unavailable(_STOPPING)
             return await self._desk.hand_in(caller, Asked(headers, body, ""))
         except SagebirdError as error:
-            return Reply(
-                503, [*_JSON, (b"Retry-After", b"1")], json.dumps({"message": error.message}).encode()
-            )
+            return _unavailable(error.message)
+
+
+def _unavailable(message: str) -> Reply:
+    return Reply(503, [*_JSON, (b"Retry-After", b"1")], json.dumps({"message": message}).encode())

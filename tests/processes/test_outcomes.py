@@ -184,6 +184,26 @@ def test_predictions_wait_for_a_keeper_that_is_away_and_count_once(memory_path: 
     assert report(house, click("1")) == [(503, {"message": "The server is stopping: try again."})]
 
 
+def test_reports_that_nobody_takes_up_do_not_fill_the_memory(memory_path: Path) -> None:
+    house, body = House(memory_path), click("1").ljust(1 << 20)
+
+    async def act() -> list[int]:
+        reports = [
+            asyncio.ensure_future(house.post.report("iris", "application/json", body)) for _ in range(18)
+        ]
+        done, _ = await asyncio.wait(reports, return_when=asyncio.FIRST_COMPLETED)
+        refused = [task.result().status for task in done]
+        house.desk.open(house.clerk.answer)
+        return [*refused, *(reply.status for reply in await asyncio.gather(*reports))]
+
+    statuses = run(act)
+    after = report(house, body)
+    house.close()
+
+    assert statuses == [503, 503, *[200] * 16, 503, 503]
+    assert after[0][0] == 200
+
+
 def test_what_is_old_is_cleared_now_and_then(house: House) -> None:
     house.record("1")
     run(house.post.flush)

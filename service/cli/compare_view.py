@@ -44,7 +44,11 @@ def _show_disagreement(console: Console, rows: int, each: Mapping[str, Any]) -> 
             console, f"{differ}, {each['share']:.1%} (95 %: {each['lower'] * 100:.1f} to {each['upper']:.1%})"
         )
     else:
-        _say(console, f"{differ}, by {each['mean_distance']:.4g} on average")
+        apart = f"by {each['mean_distance']:.4g} on average and {each['largest_distance']:.4g} at most"
+        _say(console, f"{differ}, {apart}")
+    for pair in each["pairs"]:
+        said = f"{each['control']} {pair['control']}, {each['variant']} {pair['challenger']}"
+        _say(console, f"  {pair['rows']:,} times {said}")
     for example in each["examples"]:
         label = f", label {example['label']}" if "label" in example else ""
         said = f"{each['control']} {example['control']}, {each['variant']} {example['challenger']}"

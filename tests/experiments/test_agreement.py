@@ -12,6 +12,16 @@ def test_rows_that_are_answered_differently_are_counted_and_some_shown() -> None
     assert found["examples"] == [{"row": 2, "control": "1", "challenger": "2", "label": "1"}]
 
 
+def test_who_says_what_where_they_differ_is_counted_the_most_frequent_first() -> None:
+    (found,) = disagreement({"a": [*"yynnny"], "b": [*"nnyyyy"]}, None)
+
+    assert found["pairs"] == [
+        {"control": "n", "challenger": "y", "rows": 3},
+        {"control": "y", "challenger": "n", "rows": 2},
+    ]
+    assert (found["mean_distance"], found["largest_distance"]) == (None, None)
+
+
 def test_each_other_variant_is_held_against_the_first() -> None:
     found = disagreement({"a": [0] * 50, "b": [1] * 50, "c": [[0.25, 0.75]] * 50}, None)
 
@@ -26,7 +36,8 @@ def test_numbers_are_told_by_how_far_apart_they_are() -> None:
     (found,) = disagreement({"a": [0.5, 1.0, 2], "b": [0.5, 1.5, 4]}, None)
 
     assert found["rows"] == 2
-    assert found["mean_distance"] == pytest.approx(2.5 / 3)
+    assert (found["mean_distance"], found["largest_distance"]) == (pytest.approx(2.5 / 3), 2.0)
+    assert found["pairs"] == []
     assert [each["row"] for each in found["examples"]] == [3, 2]
 
 

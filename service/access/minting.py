@@ -33,6 +33,7 @@ def mint(
     expires_at: float | None = None,
     rate: RequestRate | None = None,
     most_body_bytes: int | None = None,
+    concurrency: int | None = None,
 ) -> Minted:
     """Make a key that nobody has had before."""
     key_id = _ID_PREFIX + b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
@@ -48,6 +49,7 @@ def mint(
         sealed_by=key_file.fingerprint,
         rate=rate,
         most_body_bytes=most_body_bytes,
+        concurrency=concurrency,
     )
     return Minted(key, key_file.secret_of(key_id), api_key)
 

@@ -32,6 +32,12 @@ _PATTERN: Final = re.compile(r"[A-Za-z0-9*-]{1,64}")
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
+_Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        help="How many of its requests may be under way at once.  [default: any]", show_default=False, min=1
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 keys = typer.Typer(help="Make, list and revoke the keys of callers.", no_args_is_help=True)
@@ -59,6 +65,7 @@ def create(
         str | None,
         typer.Option(help="Largest body, e.g. 100kB.  [default: the server's]", show_default=False),
     ] = None,
+    concurrency: _Concurrency = None,
     expires: Annotated[
         str | None,
         typer.Option(help="How long it is good, e.g. 12h or 90d.  [default: for ever]", show_default=False),
@@ -80,9 +87,8 @@ def create(
     now_s, limit, most_bytes = SystemClock().now().timestamp(), _rate(rate, burst), _size(max_body)
     with _opened(data) as (settings, store):
         key_file = open_key_file(settings.keys_secret)
-        minted = mint(
-            name, permissions, patterns, key_file, now_s, _expiry(expires, now_s), limit, most_bytes
-        )
+        until_s = _expiry(expires, now_s)
+        minted = mint(name, permissions, patterns, key_file, now_s, until_s, limit, most_bytes, concurrency)
         add_access_key(store, minted.key)
     typer.echo(json.dumps(_secrets(minted), indent=2) if as_json else _told_once(minted))
 
@@ -96,7 +102,7 @@ def list_keys(data: DataFolder = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([_document(key, now_s) for key in found], indent=2))
         return
-    table = Table("key", "name", "allows", "endpoints", "rate", "created (UTC)", "state")
+    table = Table("key", "name", "allows", "endpoints", "rate", "at once", "created (UTC)", "state")
     for key in found:
         table.add_row(
             cell(key.id),
@@ -104,6 +110,7 @@ def list_keys(data: DataFolder = None, as_json: Json = False) -> None:
             ", ".join(_sorted(key)),
             cell(", ".join(key.endpoints)),
             "" if key.rate is None else str(key.rate),
+            "" if key.concurrency is None else f"{key.concurrency:,}",
             _date(key.created_at),
             _state(key, now_s),
         )
@@ -199,6 +206,7 @@ def _document(key: AccessKey, now_s: float) -> dict[str, Any]:
         "created_at": key.created_at,
         "rate": None if key.rate is None else str(key.rate),
         "max_body_bytes": key.most_body_bytes,
+        "concurrency": key.concurrency,
         "expires_at": key.expires_at,
         "state": _state(key, now_s),
     }

@@ -29,8 +29,8 @@ class AccessKey:
     """One key as the store keeps it: of its API key a digest, of its secret access key nothing.
 
     `endpoints` are names, in which `*` stands for any text. Times are seconds since 1970. `sealed_by` says
-    which key file its secret access key is derived from. There may be a `rate` of its requests, and a largest
-    body of them.
+    which key file its secret access key is derived from. There may be a `rate` of its requests, a largest
+    body of them, and a number that may be under way at once, its `concurrency`.
     """
 
     id: str
@@ -44,6 +44,7 @@ class AccessKey:
     sealed_by: str = ""
     rate: RequestRate | None = None
     most_body_bytes: int | None = None
+    concurrency: int | None = None
 
     def allows(self, permission: Permission) -> bool:
         """Whether it is good for such requests."""

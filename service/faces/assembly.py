@@ -1,6 +1,6 @@
 """The faces of a server, joined behind one front door."""
 
-from service.access.token_buckets import TokenBuckets
+from service.access.shared_counts import SharedCounts
 from service.domain.caller import Caller
 from service.faces.aws.runtime import RuntimeFace
 from service.faces.container.face import InvocationsFace
@@ -38,7 +38,7 @@ def server_door(
     registry: Registry,
     control: App,
     s3: App | None,
-    buckets: TokenBuckets,
+    counts: SharedCounts,
     recorder: Recorder,
     experiments: Experiments,
 ) -> Gateway:
@@ -47,7 +47,7 @@ def server_door(
     Every request is `caller`'s, where nobody is asked for a key. Raises: StartupError.
     """
     rates = dict(map(read_named_rate, settings.rates))
-    limits = RateLimits(buckets, rates, lambda: follower.directory.default)
+    limits = RateLimits(counts.buckets, rates, lambda: follower.directory.default, counts.in_flight)
     kept, user_of = keep_door(settings, caller, limits), users_by(settings.user_header)
     recording = Recording(recorder)
     catalogue = Catalogue(store, host, settings.models, lambda: follower.directory)

@@ -10,8 +10,8 @@ from service.domain.caller import Caller
 from service.errors import AccessDenied, CallerError
 from service.faces.aws.denial import deny
 from service.faces.aws.strangers import stranger
-from service.faces.identity import PASSAGE, Admitted, Doorkeeper, Passage
-from service.faces.limits import RateLimits, Take, both, counted, counting, proven_and_counted, within
+from service.faces.identity import PASSAGE, Admitted, Doorkeeper, Passage, Take
+from service.faces.limits import RateLimits, both, counted, counting, proven_and_counted, within
 from service.faces.proofs import before, while_read
 from service.http.asgi import App, Headers, Receive, Scope, Send, send_reply
 from service.http.browsers import for_browsers, with_headers
@@ -125,23 +125,25 @@ class Gateway:
             face = stranger(scope, self._new_id, error=error) or self._denying(error)
             return Passage(NOBODY, face if origin is None else _opening(origin, face), lasts=False)
         if elsewhere is not None:
-            return Passage(admitted.caller, self._away(admitted, elsewhere, scope), lasts=admitted.lasts)
+            away = partial(self._away, admitted, elsewhere, scope)
+            return Passage(admitted.caller, _around(admitted, away, admitted.take), lasts=admitted.lasts)
         own = None if self._limits is None else self._limits.of_path(method, path)
-        face = self._proven(admitted, self._face(method, path), asked.encoding, both(admitted.take, own))
+        proven = partial(self._proven, admitted, self._face(method, path), asked.encoding)
+        face = _around(admitted, proven, both(admitted.take, own))
         if admitted.most_body_bytes is not None:
             face = within(admitted.most_body_bytes, face)
         return Passage(
             admitted.caller, face if origin is None else _opening(origin, face), lasts=admitted.lasts
         )
 
-    def _away(self, admitted: Admitted, face: App, scope: Scope) -> App:
+    def _away(self, admitted: Admitted, face: App, scope: Scope, take: Take | None) -> App:
         """The face of another service, which words refusals itself and reads bodies before it acts."""
         if admitted.refusal is not None:
             face = stranger(scope, self._new_id, error=admitted.refusal) or face
         proof = admitted.proof
         if proof is None:
-            return face if admitted.take is None else counting(admitted.take, face, self._denying)
-        return while_read(proof if admitted.take is None else proven_and_counted(proof, admitted.take), face)
+            return face if take is None else counting(take, face, self._denying)
+        return while_read(proof if take is None else proven_and_counted(proof, take), face)
 
     def _proven(self, admitted: Admitted, face: App, encoding: bytes | None, take: Take | None) -> App:
         """A face that gets bodies unpacked, and of those that are signed no others than were signed.
@@ -247,6 +249,13 @@ class Gateway:
     async def _deny(self, send: Send, error: CallerError, scope: Scope) -> None:
         reply = deny(error, scope["method"], scope["path"], scope["headers"], self._new_id())
         await send_reply(send, reply.status, reply.headers, reply.body)
+
+
+def _around(admitted: Admitted, make: Callable[[Take | None], App], take: Take | None) -> App:
+    """The face that is made of what counts its requests; anew for each of those whose end is waited for."""
+    if admitted.around is None:
+        return make(take)
+    return admitted.around(lambda begin: make(both(take, begin)))
 
 
 def _has_slash_too_many(path: str) -> bool:

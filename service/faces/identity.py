@@ -20,21 +20,30 @@ Deny = Callable[[CallerError], Answering]
 """What tells whoever asks that he may not."""
 
 
+Take = Callable[[], None]
+"""Counts one request. Raises Throttled."""
+
+Around = Callable[[Callable[[Take], App]], App]
+"""Makes a face of what makes one for each request, given what counts that; it is over when the face is."""
+
+
 class Admitted(NamedTuple):
     """Who sent a request.
 
     Where he has signed it, `proof` takes the SHA-256 of its body, in hexadecimal, and raises a CallerError
     for another than the one that was signed; until then he may be anybody, and is told no `refusal`. Where
     it `lasts`, whoever sends the same head again in this epoch is the same. `take` counts the request once he
-    has proven who he is, and raises Throttled; his body must not be larger than `most_body_bytes`.
+    has proven who he is, and raises Throttled; his body must not be larger than `most_body_bytes`. Where so
+    many may be under way, `around` counts each until it is answered.
     """
 
     caller: Caller
     proof: Callable[[bytes], None] | None = None
     refusal: CallerError | None = None
     lasts: bool = True
-    take: Callable[[], None] | None = None
+    take: Take | None = None
     most_body_bytes: int | None = None
+    around: Around | None = None
 
 
 class Doorkeeper(Protocol):

@@ -53,7 +53,12 @@ class KeyedDoor:
         return self._limited(self._claimed(head, claim, need), claim.key)
 
     def _limited(self, admitted: Admitted, key: AccessKey) -> Admitted:
-        return admitted._replace(take=self._limits.of_key(key), most_body_bytes=key.most_body_bytes)
+        at_once = self._limits.at_once(key)
+        return admitted._replace(
+            take=self._limits.of_key(key),
+            most_body_bytes=key.most_body_bytes,
+            around=None if at_once is None else at_once.around,
+        )
 
     def _claimed(self, head: AskedHead, claim: Claim, need: Need) -> Admitted:
         """Who has signed a request; that he may not ask this he is told once he has proven who he is."""
@@ -83,7 +88,10 @@ class KeyedDoor:
         """What answers the requests of a key that are his for certain."""
         need, caller = needed("POST", path), self._caller(key)
         if need is None or permits(key, need):
-            return counted(make(caller), self._limits.of_key(key), key.most_body_bytes, deny)
+            at_once, answering = self._limits.at_once(key), make(caller)
+            if at_once is not None:
+                answering = at_once.answering(answering, deny)
+            return counted(answering, self._limits.of_key(key), key.most_body_bytes, deny)
         return deny(self._refusal(caller, key, need, path) if signed else _not_allowed(key, need))
 
     def _caller(self, key: AccessKey) -> Caller:

@@ -3,17 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
+from service.access.in_flight import InFlight
 from service.access.token_buckets import TokenBuckets
 from service.domain.access_keys import AccessKey, matches
 from service.errors import CallerError, PayloadTooLarge, Throttled
-from service.faces.identity import Deny
+from service.faces.at_once import AtOnce
+from service.faces.identity import Deny, Take
 from service.faces.proofs import Proof, answer_proven
 from service.http.asgi import App, Message, Receive, Scope, Send
 from service.http.reply import Answering
 from service.rates import RequestRate
-
-Take = Callable[[], None]
-"""Counts one request. Raises Throttled."""
 
 _ENDPOINTS = "/endpoints/"
 _INVOCATIONS = "/invocations"
@@ -27,8 +26,13 @@ class RateLimits:
         buckets: TokenBuckets,
         endpoints: Mapping[str, RequestRate],
         default_endpoint: Callable[[], str | None] = lambda: None,
+        in_flight: InFlight | None = None,
     ) -> None:
-        """`endpoints` maps names and patterns of names to rates, of which the first that fits counts."""
+        """`endpoints` maps names and patterns of names to rates, of which the first that fits counts.
+
+        Without `in_flight` this process alone counts what is under way.
+        """
+        self._in_flight = InFlight() if in_flight is None else in_flight
         self._buckets = buckets
         self._endpoints = endpoints
         self._default_endpoint = default_endpoint
@@ -38,6 +42,12 @@ class RateLimits:
         if key.rate is None:
             return None
         return partial(self._take, f"key {key.id}", key.rate, f"The key {key.name}")
+
+    def at_once(self, key: AccessKey) -> AtOnce | None:
+        """What counts how many requests by a key are under way; None if there may be any number."""
+        if key.concurrency is None:
+            return None
+        return AtOnce(self._in_flight, key.id, key.concurrency, f"The key {key.name}")
 
     def of_path(self, method: str, path: str) -> Take | None:
         """What counts the requests to an address; None if none does."""

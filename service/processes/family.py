@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.access.token_buckets import TokenBuckets
+from service.access.shared_counts import SharedCounts
 from service.hosting.containers.opener import Containers
 from service.hosting.runtimes.preload import preload
 from service.http.accepting import Balance, Place
@@ -21,15 +21,15 @@ _WORKER_DELAY_S = 1.0  # jobs can wait while gateways, which callers wait for, n
 class Shared:
     """What the processes of one family have in common; made before they are forked.
 
-    Its name, its containers, a server's control plane, the newest revision that one of them answers by, and
-    how often has been asked what may be asked so often only.
+    Its name, its containers, a server's control plane, the newest revision that one of them answers by, how
+    often has been asked what may be asked so often only, and how much of that is under way.
     """
 
     family: str
     control: ControlPlane | None
     containers: Containers
     newest: Newest = field(default_factory=Newest)
-    buckets: TokenBuckets = field(default_factory=TokenBuckets)
+    counts: SharedCounts = field(default_factory=SharedCounts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,14 @@ def test_a_key_is_made_before_any_server_and_nobody_else_may_read_it(tmp_path: P
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
+def test_a_key_may_be_told_how_many_requests_it_has_at_once(tmp_path: Path) -> None:
+    made = json.loads(_run(tmp_path, "create", "--name", "web", "--concurrency", "17", "--json").stdout)
+
+    assert made["concurrency"] == 17
+    assert re.search(r"\b17\b", _run(tmp_path, "list").stdout)
+    assert _run(tmp_path, "create", "--name", "web", "--concurrency", "0").exit_code == 2
+
+
 def test_the_store_keeps_no_secret(tmp_path: Path) -> None:
     made = json.loads(_run(tmp_path, "create", "--name", "web", "--json").stdout)
     store = Store(tmp_path / "state.db")

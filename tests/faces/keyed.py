@@ -87,11 +87,13 @@ class KeyedServer:
         endpoints: Sequence[str] = ("*",),
         rate: RequestRate | None = None,
         most_body_bytes: int | None = None,
+        concurrency: int | None = None,
     ) -> Minted:
         """A new key, which is good from now on."""
         allowed = permissions or (Permission.INVOKE,)
         name, now_s = f"k{len(self._keys)}", time.time()
-        minted = mint(name, allowed, endpoints, self._key_file, now_s, None, rate, most_body_bytes)
+        limits = (rate, most_body_bytes, concurrency)
+        minted = mint(name, allowed, endpoints, self._key_file, now_s, None, *limits)
         self._keys[minted.key.id] = minted.key
         self._have_keys()
         return minted

@@ -1,6 +1,7 @@
 """A server that asks for keys, as AWS's clients, commands and programs meet it, with two gateways."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ from service.errors import StartupError
 from service.store.store import Store
 from tests.conftest import RunningServer, StartServer, wait_until
 from tests.harness import web
-from tests.harness.gateways import Line, declare, events, line_to_each_gateway, make_model, variants
+from tests.harness.gateways import Line, declare, events, line_to_each_gateway, make_model, port, variants
 
 _CSV = {"Content-Type": "text/csv"}
 _PATH = "/endpoints/one/invocations"
@@ -42,10 +43,17 @@ class Keyed:
     server: RunningServer
     lines: list[Line]
 
-    def create(self, name: str, *permissions: Permission, endpoints: Sequence[str] = ("*",)) -> Minted:
+    def create(
+        self,
+        name: str,
+        *permissions: Permission,
+        endpoints: Sequence[str] = ("*",),
+        concurrency: int | None = None,
+    ) -> Minted:
         """A new key, once every gateway knows it."""
         key_file = open_key_file(self.server.data / "keys.secret")
-        minted = mint(name, permissions or (Permission.INVOKE,), endpoints, key_file, time.time())
+        allowed = permissions or (Permission.INVOKE,)
+        minted = mint(name, allowed, endpoints, key_file, time.time(), concurrency=concurrency)
         with self._store() as store:
             add_access_key(store, minted.key)
         for line in self.lines:
@@ -131,6 +139,23 @@ def test_boto3_works_with_the_pair_of_a_key_and_with_no_other(keyed: Keyed, ever
     ):
         with pytest.raises(ClientError, match=code):
             getattr(keyed.client(service, everything, "wrong"), call)()
+
+
+def test_a_key_has_so_many_requests_under_way_in_all_gateways_together(keyed: Keyed) -> None:
+    key = keyed.create("one by one", concurrency=1)
+    head = (
+        f"POST {_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Api-Key: {key.api_key}\r\nContent-Type: text/csv\r\n"
+        "Content-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port(keyed.server)), timeout=30) as held:
+        held.sendall(head.encode())
+        assert held.recv(1 << 16).startswith(b"HTTP/1.1 100")  # one of them reads its body
+
+        assert {_ask(line, key) for line in keyed.lines} == {429}
+        held.sendall(b"1")
+        assert held.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    for line in keyed.lines:
+        wait_until(lambda line=line: _ask(line, key) == 200)  # type: ignore[misc]
 
 
 def test_a_large_document_is_signed_and_permitted_like_any_other(keyed: Keyed, everything: Minted) -> None:

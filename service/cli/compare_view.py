@@ -10,6 +10,7 @@ from rich.table import Table
 from service.cli.told import cell, open_console, print_table, told
 
 _MOST_CLASSES = 12
+_ERRORS = ("mean_absolute_error", "root_mean_squared_error", "r2")
 
 
 def show_comparison(document: Mapping[str, Any]) -> None:
@@ -33,6 +34,27 @@ def show_verdict(console: Console, quality: Mapping[str, Any], verdict: Mapping[
             _show_confusion(console, name, figures)
     for comparison in verdict["comparisons"]:
         _say(console, comparison["sentence"], "bold")
+
+
+def quality_table(quality: Mapping[str, Any]) -> Table:
+    """How good the predictions of variants are: of classes, or of numbers."""
+    if any("mean_absolute_error" in figures for figures in quality.values()):
+        table = _table("variant", "labels", "mean error", "RMSE", "R2")
+        for name, figures in quality.items():
+            table.add_row(cell(name), f"{figures['count']:,}", *(_figure(figures[each]) for each in _ERRORS))
+        return table
+    table = _table("variant", "labels", "right", "precision", "recall", "F1", "ROC AUC", "log loss")
+    for name, figures in quality.items():
+        named = figures["classes"].get(figures["positive"], figures["macro"])
+        table.add_row(
+            cell(name),
+            f"{figures['count']:,}",
+            f"{figures['accuracy']:.1%}",
+            *(f"{named[each]:.3f}" for each in ("precision", "recall", "f1")),
+            _figure(figures["roc_auc"]),
+            _figure(figures["log_loss"]),
+        )
+    return table
 
 
 def _show_disagreement(console: Console, rows: int, each: Mapping[str, Any]) -> None:

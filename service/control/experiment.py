@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -19,7 +20,10 @@ from service.experiments.shares import ALARM, Picks, mismatch_p_value
 from service.experiments.sums import Sums, count_up
 from service.experiments.verdict import Question, judge
 from service.observe.counts import BOUNDS_S, InvocationCounter
-from service.store.outcomes import ArmTally, Run
+from service.store.outcomes import ArmTally, Lately, Run
+
+WINDOWS: Mapping[str, float] = MappingProxyType({"hour": 3600.0, "day": 86_400.0, "week": 604_800.0})
+"""How many seconds the last hour has, and the like."""
 
 _QUANTILES = (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99))
 _NOTHING = InvocationCounter()
@@ -34,12 +38,14 @@ class Wish:
         less: whether less is better.
         worth: the smallest difference that matters, None for the usual one.
         control: the variant that others are compared with, None for the one that had most weight at first.
+        window: how good predictions were of late is told, too, for this name of `WINDOWS`.
     """
 
     outcome: str | None = None
     less: bool = False
     worth: float | None = None
     control: str | None = None
+    window: str | None = None
 
 
 def describe_experiment(
@@ -49,15 +55,19 @@ def describe_experiment(
     changes: Sequence[Mapping[str, Any]],
     now_s: float,
     wish: Wish,
+    lately: Lately | None = None,
 ) -> dict[str, Any]:
-    """The document; `counters` are those of each variant, `changes` those of its weights."""
+    """The document; `counters` are those of each variant, `changes` those of its weights.
+
+    `lately` is about the window that the wish names, None if that is empty.
+    """
     fleet = endpoint.serving or endpoint.pending
     weights = dict(fleet.weights) if fleet is not None else {}
     if run is not None and (fleet is None or run.generation != fleet.generation):
-        run = None  # of other models
+        run, lately = None, None  # of other models
     names = [*weights]
     control = wish.control if wish.control in weights else _control(weights, run)
-    outcome = wish.outcome or _usual_outcome(run)
+    outcome = wish.outcome or usual_outcome(run)
     verdict = None if run is None or outcome is None else _judge(run, names, control, outcome, now_s, wish)
     warnings = [*_share_warnings(run), *_guard_warnings(names, control, counters)]
     return {
@@ -75,6 +85,7 @@ def describe_experiment(
         "share_p_value": None if run is None else mismatch_p_value(_picks(run)),
         "better": _better(verdict, warnings),
         "tallies": _tallies(run),
+        "window": _window(names, lately, now_s, wish),
         "changes": list(changes),
     }
 
@@ -91,37 +102,50 @@ def _control(weights: Mapping[str, float], run: Run | None) -> str | None:
     return max(known, key=lambda name: first[name], default=None)
 
 
-def _usual_outcome(run: Run | None) -> str | None:
-    outcomes = {} if run is None else run.outcomes
-    return max(sorted(outcomes), key=lambda name: outcomes[name][0], default=None)
-
-
 def _judge(
     run: Run, names: Sequence[str], control: str | None, outcome: str, now_s: float, wish: Wish
 ) -> dict[str, Any] | None:
     if control is None or len(names) < 2:
         return None
-    count, binary = run.outcomes.get(outcome, (0, True))
-    if outcome == LABEL:
-        binary = run.labels.binary
+    count, _ = run.outcomes.get(outcome, (0, True))
+    binary, more_is_better = meaning_of(run, outcome, less=wish.less)
     lasted_s = now_s - run.begun_s
     question = Question(
         control,
         binary,
-        more_is_better=not wish.less if outcome != LABEL else binary,
+        more_is_better=more_is_better,
         worth=wish.worth,
         per_second=_sums(run, outcome).count / lasted_s if lasted_s > 0 and count else None,
         noun="users with an outcome" if any(arm.users for arm in run.arms) else "outcomes",
     )
+    sums = outcomes_of(run, [control, *(name for name in names if name != control)], outcome)
+    return judge(question, sums)
+
+
+def outcomes_of(run: Run, names: Sequence[str], outcome: str) -> dict[str, list[Sums]]:
+    """The sums of variants' outcomes by period of unchanged weights, as many of each."""
     periods = _periods(run)
-    sums = {
+    return {
         name: [
             sum((arm.sums.get(outcome, Sums()) for arm in period if arm.variant == name), Sums())
             for period in periods
         ]
-        for name in (control, *(name for name in names if name != control))
+        for name in names
     }
-    return judge(question, sums)
+
+
+def meaning_of(run: Run, outcome: str, *, less: bool) -> tuple[bool, bool]:
+    """Whether outcomes are 0 or 1, and whether more of them is better: a label's are hits, or distances."""
+    if outcome == LABEL:
+        return run.labels.binary, run.labels.binary
+    _, binary = run.outcomes.get(outcome, (0, True))
+    return binary, not less
+
+
+def usual_outcome(run: Run | None) -> str | None:
+    """The outcome of which there are most."""
+    outcomes = {} if run is None else run.outcomes
+    return max(sorted(outcomes), key=lambda name: outcomes[name][0], default=None)
 
 
 def _sums(run: Run, outcome: str) -> Sums:
@@ -233,6 +257,20 @@ def _better(verdict: Mapping[str, Any] | None, warnings: Sequence[str]) -> str |
 def _tallies(run: Run | None) -> dict[str, int]:
     names = ("counted", "waiting", "unknown", "repeated", "contradicting", "dropped")
     return {name: 0 if run is None else run.tallies.get(name, 0) for name in names}
+
+
+def _window(names: Sequence[str], lately: Lately | None, now_s: float, wish: Wish) -> dict[str, Any] | None:
+    """How good predictions of the last hour, day or week were whose labels are known; None if nobody asks."""
+    if wish.window is None:
+        return None
+    quality = {} if lately is None else lately.labels.quality
+    return {
+        "last": wish.window,
+        "since": _moment(now_s - WINDOWS[wish.window]),
+        "labels": 0 if lately is None else lately.count,
+        "whole": lately is None or lately.is_whole,
+        "quality": {name: quality[name].document() if name in quality else None for name in names},
+    }
 
 
 def _moment(at_s: float) -> str:

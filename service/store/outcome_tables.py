@@ -166,6 +166,18 @@ def labelled(connection: Connection, run: int, most: int) -> list[tuple[Recorded
     return [(Recorded(*row[:6]), orjson.loads(row[6])) for row in found]
 
 
+def labelled_since(connection: Connection, run: int, since_s: float, most: int) -> list[tuple[Recorded, str]]:
+    """Predictions of a run since some time with their labels, as many as `most`, the newest."""
+    found = connection.exec_driver_sql(
+        "SELECT p.arm, a.run, a.variant, a.drawn, p.user, p.answer, o.value FROM predictions AS p"
+        " CROSS JOIN arms AS a ON a.id = p.arm AND a.run = ? CROSS JOIN outcomes AS o"
+        " ON o.endpoint = p.endpoint AND o.inference_id = p.inference_id AND o.name = ?"
+        " WHERE p.at_s >= ? AND o.arm IS NOT NULL ORDER BY p.at_s DESC LIMIT ?",
+        (run, LABEL, since_s, most),
+    )
+    return [(Recorded(*row[:6]), orjson.loads(row[6])) for row in found]
+
+
 def count_picks(
     connection: Connection, calls: Mapping[int, int], users: Mapping[tuple[int, int], int]
 ) -> None:

@@ -33,6 +33,7 @@ from service.store.outcome_tables import (
     known_outcomes,
     known_predictions,
     labelled,
+    labelled_since,
     make_arm,
     tallies_of,
     tally,
@@ -40,6 +41,7 @@ from service.store.outcome_tables import (
 )
 
 _MOST_LABELS = 100_000  # of which the quality is known after a start
+_MOST_LATELY = 50_000
 _CHUNK = 10_000
 
 
@@ -79,6 +81,16 @@ class Run:
     outcomes: Mapping[str, tuple[int, bool]]
     labels: Labels
     tallies: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """The labels of predictions since some time: all of them, or the newest where those are too many."""
+
+    since_s: float
+    labels: Labels
+    count: int
+    is_whole: bool
 
 
 class OutcomeStore:
@@ -146,6 +158,22 @@ class OutcomeStore:
             tallies = tallies_of(connection, endpoint)
             labels = self._labels_of(connection, number)
             return Run(generation, begun_s, arms, book.outcomes(number), labels, tallies)
+
+    def lately(self, endpoint: str, since_s: float, most: int = _MOST_LATELY) -> Lately | None:
+        """How good predictions of an endpoint's newest fleet since then were; None without any label.
+
+        For any thread: it reads what is written, and takes nothing from memory.
+        """
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
+            found = connection.exec_driver_sql(
+                "SELECT id, task FROM runs WHERE endpoint = ? ORDER BY id DESC LIMIT 1", (endpoint,)
+            ).first()
+            if found is None or found.task is None:
+                return None
+            rows = labelled_since(connection, found.id, since_s, most)
+        labels = Labels(Task(tuple(orjson.loads(found.task))))
+        _grade(labels, rows)
+        return Lately(since_s, labels, len(rows), len(rows) < most)
 
     def clear(self, now_s: float) -> bool:
         """Let go of what is too old or too much: of a lot, a part. True if there may be more."""

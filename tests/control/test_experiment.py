@@ -12,7 +12,7 @@ from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource
 from service.experiments.reports import Reported
 from service.observe.counts import InvocationCounter
 from service.store.outcome_tables import Arm, Predicted
-from service.store.outcomes import OutcomeStore
+from service.store.outcomes import Lately, OutcomeStore
 
 _EVEN, _UNEVEN = (("a", 1.0), ("b", 1.0)), (("a", 3.0), ("b", 1.0))
 NOW_S = 1000.0
@@ -49,8 +49,14 @@ class Told:
         reports = [Reported(each, name, value, None) for each, value in zip(ids, values, strict=True)]
         self.store.take_reports([("iris", reports)], 901.0)
 
-    def document(self, wish: Wish = Wish(), **counters: InvocationCounter) -> dict[str, Any]:  # noqa: B008 - a value
-        document = describe_experiment(endpoint(), self.store.run("iris"), counters, [], NOW_S, wish)
+    def document(
+        self,
+        wish: Wish = Wish(),  # noqa: B008 - a value
+        lately: Lately | None = None,
+        **counters: InvocationCounter,
+    ) -> dict[str, Any]:
+        run = self.store.run("iris")
+        document = describe_experiment(endpoint(), run, counters, [], NOW_S, wish, lately)
         found: dict[str, Any] = orjson.loads(write_experiment(document))
         return found
 
@@ -113,6 +119,24 @@ def test_measures_are_better_where_they_are_less_off(told: Told) -> None:
     assert document["sentence"].startswith("b is better than a by ")
     assert not document["verdict"]["more_is_better"]
     assert document["variants"][1]["quality"]["count"] == 300
+
+
+def test_the_quality_of_late_stands_beside_that_of_all(told: Told) -> None:
+    truth: list[float | str] = [str(at % 2) for at in range(40)]
+    told.tell("a", truth, "label", answer=lambda at: f"[{at % 2 if at % 4 else 1}]")
+    assert told.document()["window"] is None
+
+    late = told.document(Wish(window="hour"), lately=told.store.lately("iris", 0.0))["window"]
+    nothing = told.document(Wish(window="week"))["window"]
+
+    assert (late["last"], late["since"], late["labels"], late["whole"]) == (
+        "hour",
+        "1969-12-31T23:16:40+00:00",
+        40,
+        True,
+    )
+    assert (late["quality"]["a"]["accuracy"], late["quality"]["b"]) == (0.75, None)
+    assert (nothing["labels"], nothing["quality"]) == (0, {"a": None, "b": None})
 
 
 def test_a_challenger_that_fails_or_is_late_is_warned_of_and_not_recommended(told: Told) -> None:

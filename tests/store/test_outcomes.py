@@ -236,6 +236,35 @@ def test_a_report_costs_no_more_where_many_predictions_are_kept(memory_path: Pat
     assert costs[1] < 2 * costs[0] + 10
 
 
+def test_how_good_predictions_were_of_late_is_told_apart(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(n, answer="[0]")._replace(at_s=100.0) for n in range(4)])
+    store.take_predictions([predicted(n, B, answer="[1]")._replace(at_s=500.0) for n in range(4, 10)])
+    assert store.lately("iris", 0.0) is None
+    labels = [Reported(f"id-{n}", "label", str(n % 2), None) for n in range(9)]
+    store.take_reports([("iris", [*labels, clicked(9)])], 600.0)
+
+    found, all_of_it, newest = (
+        store.lately("iris", 400.0),
+        store.lately("iris", 0.0),
+        store.lately("iris", 0.0, most=3),
+    )
+
+    assert found is not None
+    assert (found.count, found.is_whole) == (5, True)
+    assert {name: each.document()["accuracy"] for name, each in found.labels.quality.items()} == {"b": 0.4}
+    assert all_of_it is not None
+    assert {name: each.document()["count"] for name, each in all_of_it.labels.quality.items()} == {
+        "a": 4,
+        "b": 5,
+    }
+    assert newest is not None
+    assert (newest.count, newest.is_whole) == (3, False)
+    assert store.lately("none", 0.0) is None
+    nothing = store.lately("iris", 1000.0)
+    assert nothing is not None
+    assert (nothing.count, nothing.labels.quality) == (0, {})
+
+
 def test_a_report_that_fails_leaves_nothing_behind(store: OutcomeStore) -> None:
     store.take_predictions([predicted(1)])
     bad = Reported("id-1", "odd", float("nan"), None)

@@ -23,7 +23,14 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "invoke": "calls",
         "load": "load",
         "compare": "compare",
-        **dict.fromkeys(("outcomes", "experiment", "promote"), "experiment"),
+        **dict.fromkeys(
+            (
+                "outcomes",
+                "experiment",
+            ),
+            "experiment",
+        ),
+        "promote": "promote",
         "endpoints": "calls",
         **dict.fromkeys(("describe", "weights", "delete"), "deployments"),
         "models": "calls",

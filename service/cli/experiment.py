@@ -1,8 +1,9 @@
-"""The commands of experiments: outcomes, experiment, promote."""
+"""The commands that report outcomes and say what they are worth: outcomes, experiment."""
 
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -11,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.cli.compare_view import show_verdict
+from service.cli.compare_view import quality_table, show_verdict
 from service.cli.media import guessed_type, known_type
+from service.cli.promote import plan_lines
 from service.cli.refusal import fail
 from service.cli.server import Url, call
 from service.cli.told import cell, open_console, print_table, told
@@ -23,6 +25,14 @@ _MOST_CHANGES = 5
 
 _Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+class Window(StrEnum):
+    """How far back the quality of predictions is looked at."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
 
 
 def outcomes(
@@ -65,56 +75,23 @@ def experiment(
     control: Annotated[
         str | None, typer.Option(metavar="VARIANT", help="What others are compared with.", show_default=False)
     ] = None,
+    window: Annotated[
+        Window | None,
+        typer.Option(help="How good predictions of that time were, too.", show_default=False),
+    ] = None,
     url: Url = "",
     as_json: _AsJson = False,
 ) -> None:
     """Say which variant is better by the outcomes that were reported, and what speaks against it."""
     given = {"outcome": outcome, "less": "true" if less else None, "worth": worth, "control": control}
     asked = {name: str(value) for name, value in given.items() if value is not None}
+    if window is not None:
+        asked["window"] = window.value
     document = call(url, "GET", _path(endpoint, "experiment"), params=asked).json()
     if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:
         _show(document)
-
-
-def promote(
-    endpoint: _Endpoint,
-    variant: Annotated[str | None, typer.Argument(metavar="VARIANT", help="Who gets the traffic.")] = None,
-    ramp: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PERCENTS", help="In steps, as 5,25,50,100.  [default: all at once]", show_default=False
-        ),
-    ] = None,
-    pause: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Pause after each step.")] = 3600,
-    reason: Annotated[str, typer.Option(help="Kept in the history of weights.")] = "",
-    stop: Annotated[bool, typer.Option("--stop", help="End a ramp where it is.")] = False,
-    url: Url = "",
-    as_json: _AsJson = False,
-) -> None:
-    """Give a variant all traffic, at once or in steps that end where a guard rail is broken."""
-    if stop == (variant is not None):
-        fail("Name the variant to promote, or --stop to end a ramp.")
-    wanted: dict[str, Any] = {"stop": True}
-    if variant is not None:
-        wanted = {"variant": variant, "reason": reason, "pause_s": pause}
-        if ramp is not None:
-            wanted["ramp"] = _percents(ramp)
-    response = call(
-        url,
-        "POST",
-        _path(endpoint, "promote"),
-        content=json.dumps(wanted),
-        headers=_typed("application/json"),
-    )
-    found = response.json()["ramp"]
-    if as_json:
-        typer.echo(json.dumps(found))
-    elif found is None:
-        typer.echo(f"{endpoint} has no ramp")
-    else:
-        typer.echo(told(_ramp_line(found)))
 
 
 def _path(endpoint: str, what: str) -> str:
@@ -156,16 +133,11 @@ def _parts(content_type: str, body: bytes) -> Iterator[bytes]:
     yield b"".join(part)
 
 
-def _percents(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        fail(f"--ramp {text} is no list of percents, as 5,25,50,100.")
-
-
 def _show(document: Mapping[str, Any]) -> None:
     console = open_console()
     print_table(console, _table(document))
+    if document["window"] is not None:
+        _show_window(console, document["window"])
     quality = {each["name"]: each["quality"] for each in document["variants"]}
     if document["outcome"] == "label" and document["verdict"] is not None and None not in quality.values():
         show_verdict(console, quality, document["verdict"])
@@ -181,11 +153,19 @@ def _show(document: Mapping[str, Any]) -> None:
     ]
     if left:
         _say(console, f"Outcomes and predictions beside: {', '.join(left)}.")
-    if document["ramp"] is not None:
-        _say(console, _ramp_line(document["ramp"]))
+    for line in plan_lines(document):
+        _say(console, line)
     for change in document["changes"][-_MOST_CHANGES:]:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in change["weights"].items())
         _say(console, f"{change['at']}: {weights} ({change['reason']})")
+
+
+def _show_window(console: Console, window: Mapping[str, Any]) -> None:
+    known = {name: quality for name, quality in window["quality"].items() if quality is not None}
+    which = "" if window["whole"] else ", the newest of them"
+    _say(console, f"Predictions of the last {window['last']}: {window['labels']:,} with a label{which}.")
+    if known:
+        print_table(console, quality_table(known))
 
 
 def _table(document: Mapping[str, Any]) -> Table:
@@ -220,15 +200,6 @@ def _table(document: Mapping[str, Any]) -> Table:
             "" if judged["lower"] is None else f"{judged['lower']:.4g} to {judged['upper']:.4g}",
         )
     return table
-
-
-def _ramp_line(ramp: Mapping[str, Any]) -> str:
-    percent = ramp["steps"][ramp["step"]]
-    if ramp["state"] == "running":
-        return f"{ramp['variant']} has {percent:g} %, the next step is due at {ramp['next_at']}"
-    if ramp["state"] == "stopped":
-        return f"The ramp of {ramp['variant']} was stopped at {percent:g} %: {ramp['why']}"
-    return f"{ramp['variant']} has {percent:g} % of the traffic"
 
 
 def _say(console: Console, text: str, style: str = "") -> None:

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Literal
 
-from service.control.endpoints import endpoint_of, update_weights_and_capacities
+from service.control.endpoints import endpoint_of
 from service.control.history import Facts
 from service.control.resources import OperationContext, Resources
+from service.control.weighing import hindrance, weigh
 from service.domain import sentences
-from service.domain.endpoint import Endpoint, unknown_variants
+from service.domain.endpoint import unknown_variants
 from service.domain.kinds import Kind
 from service.errors import CallerError, ValidationFault
 from service.store.store import Store
@@ -126,7 +127,7 @@ def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp
     percent = ramp.steps[step]
     weights = _weights(ramp.before, ramp.variant, percent)
     said = reason or f"{ramp.variant} goes to {percent:g} %, step {step + 1} of {len(ramp.steps)}"
-    _weigh(resources, name, weights, said)
+    weigh(resources, name, weights, said)
     state: Literal["running", "done"] = "done" if step + 1 == len(ramp.steps) else "running"
     next_at = resources.clock.now() + timedelta(seconds=ramp.pause_s)
     return replace(ramp, step=step, weights=weights, state=state, next_at=next_at.isoformat())
@@ -141,12 +142,6 @@ def _weights(before: Mapping[str, float], variant: str, percent: float) -> dict[
     rest = 100 - percent
     shares = {name: weight / whole if whole else 1 / len(others) for name, weight in others.items()}
     return {name: percent if name == variant else rest * shares[name] for name in before}
-
-
-def _weigh(resources: Resources, name: str, weights: Mapping[str, float], reason: str) -> None:
-    desired = [{"VariantName": variant, "DesiredWeight": weight} for variant, weight in weights.items()]
-    fields = {"EndpointName": name, "DesiredWeightsAndCapacities": desired}
-    update_weights_and_capacities(resources, fields, reason)
 
 
 def _keep(resources: Resources, name: str, ramp: Ramp) -> Ramp:
@@ -185,7 +180,7 @@ class Ramps:
         if ramp is None or ramp.state != "running":
             return
         endpoint = None if resource is None else endpoint_of(resource)
-        why = _obstacle(endpoint, ramp)
+        why = hindrance(endpoint, ramp)
         if why:
             stop_ramp(resources, name, why)
         elif endpoint is not None and not endpoint.busy:
@@ -194,21 +189,9 @@ class Ramps:
     def _move(self, resources: Resources, name: str, ramp: Ramp, broken: Sequence[str]) -> None:
         try:
             if broken:
-                _weigh(resources, name, ramp.before, f"back to before: {broken[0]}")
+                weigh(resources, name, ramp.before, f"back to before: {broken[0]}")
                 _keep(resources, name, replace(ramp, weights=ramp.before, state="stopped", why=broken[0]))
             elif resources.clock.now() >= datetime.fromisoformat(ramp.next_at):
                 _keep(resources, name, _step(resources, name, ramp))
         except CallerError as error:
             stop_ramp(resources, name, error.message)
-
-
-def _obstacle(endpoint: Endpoint | None, ramp: Ramp) -> str:
-    """Why a ramp cannot go on, "" if it can."""
-    fleet = None if endpoint is None else endpoint.serving
-    if fleet is None:
-        return "The endpoint takes no calls any more."
-    if fleet.generation != ramp.generation:
-        return "The endpoint has other models now."
-    if dict(fleet.weights) != dict(ramp.weights):
-        return "Somebody else changed the weights."
-    return ""

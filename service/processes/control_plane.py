@@ -8,9 +8,9 @@ from functools import partial
 from time import time
 
 from service.clock import SystemClock
-from service.control.promotion import Ramps
 from service.control.registry import SERVED, Operations
 from service.control.resources import OperationContext, Resources
+from service.control.traffic_plans import TrafficPlans
 from service.control.transform_jobs import create_drop_job
 from service.domain.caller import Caller
 from service.domain.image import pinned_image
@@ -67,7 +67,7 @@ class ControlPlane:
         )
         clerk = OutcomeClerk(opens, store, context, settings.data / "metrics")
         self.outcomes.open(clerk.answer)
-        return OpenDesks((self.desk, self.outcomes), clerk, Ramps(store, context, clerk.broken))
+        return OpenDesks((self.desk, self.outcomes), clerk, TrafficPlans(store, context, clerk))
 
     def post(self, settings: Settings, directory: Callable[[], Directory]) -> OutcomePost:
         """What hands in a gateway's predictions and outcomes."""
@@ -81,7 +81,7 @@ class OpenDesks:
 
     desks: tuple[Desk, ...]
     clerk: OutcomeClerk
-    ramps: Ramps
+    plans: TrafficPlans
 
     def close(self) -> None:
         """Finish what was handed in, and take no more."""

@@ -9,10 +9,10 @@ from time import monotonic, time
 from typing import Any
 
 from service.control.endpoints import endpoint_of
-from service.control.experiment import Wish, describe_experiment, write_experiment
+from service.control.experiment import WINDOWS, Wish, describe_experiment, write_experiment
 from service.control.history import changes_of
-from service.control.promotion import promote, ramp_of, read_wanted, stop_ramp
 from service.control.resources import OperationContext, Resources
+from service.control.traffic_plans import plan_traffic, plans_of
 from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.errors import CallerError, NothingThere, SagebirdError, Unavailable, ValidationFault
@@ -22,7 +22,7 @@ from service.http.reply import Asked, Reply
 from service.log import Trouble, get_logger
 from service.observe.counts import InvocationCounter, read_all
 from service.store.outcome_messages import unpack_predictions
-from service.store.outcomes import OutcomeStore
+from service.store.outcomes import OutcomeStore, Run
 from service.store.store import Store
 
 PREDICTIONS, REPORTS, EXPERIMENT, PROMOTE = b"predictions", b"reports", b"experiment", b"promote"
@@ -31,6 +31,7 @@ PREDICTIONS, REPORTS, EXPERIMENT, PROMOTE = b"predictions", b"reports", b"experi
 _JSON: Headers = [(b"Content-Type", b"application/json")]
 _CLEAR_S = 30.0
 _FRESH_S = 1.0
+_FRESH_WINDOW_S = 10.0
 _KNOWN_S = 10.0
 _MOST_FRESH = 100
 
@@ -89,10 +90,27 @@ class OutcomeClerk:
 
     def broken(self, endpoint: str) -> Sequence[str]:
         """What speaks against a challenger of an endpoint, in sentences: a guard rail, or the verdict."""
-        document = self._document(endpoint, Wish())
-        comparisons = [] if document["verdict"] is None else document["verdict"]["comparisons"]
+        document = self._known_document(endpoint)
+        comparisons = (document.get("verdict") or {}).get("comparisons", [])
         worse = [each["sentence"] for each in comparisons if each["decision"] == "worse"]
-        return [*document["warnings"], *worse]
+        return [*self.warnings(endpoint), *worse]
+
+    def warnings(self, endpoint: str) -> Sequence[str]:
+        """The guard rails that a variant of an endpoint breaks, in sentences."""
+        found: Sequence[str] = self._known_document(endpoint).get("warnings", [])
+        return found
+
+    def _known_document(self, endpoint: str) -> Mapping[str, Any]:
+        """The document of an endpoint's experiment, empty where it is gone: its plans have to be ended."""
+        try:
+            return self._document(endpoint, Wish())
+        except NothingThere:
+            return {}
+
+    def run_of(self, endpoint: str) -> Run | None:
+        """What came of the calls of an endpoint's newest fleet."""
+        with self._turn:
+            return self._outcomes().run(endpoint)
 
     def close(self) -> None:
         """Give the file back."""
@@ -146,19 +164,24 @@ class OutcomeClerk:
     def _document(self, name: str, wish: Wish) -> dict[str, Any]:
         now_s = monotonic()
         made_s, document = self._fresh.get((name, wish), (0.0, {}))
-        if document and now_s - made_s < _FRESH_S:
+        if document and now_s - made_s < (_FRESH_S if wish.window is None else _FRESH_WINDOW_S):
             return document
         with self._store.view() as view:
             resource = view.get(Kind.ENDPOINT, name)
-            changes, ramp = changes_of(view, name), ramp_of(view, name)
+            changes, plans = changes_of(view, name), plans_of(view, name)
         if resource is None:
             raise NothingThere(f"There is no endpoint {name}.")
+        lately = None
+        if wish.window is not None:  # while others have their turn: it may take a second
+            with self._turn:
+                outcomes = self._outcomes()
+            lately = outcomes.lately(name, time() - WINDOWS[wish.window])
         with self._turn:  # labels are counted in memory
             run = self._outcomes().run(name)
             document = describe_experiment(
-                endpoint_of(resource), run, self._counters(name), changes, time(), wish
+                endpoint_of(resource), run, self._counters(name), changes, time(), wish, lately
             )
-        document["ramp"] = None if ramp is None else ramp.shown()
+        document |= plans
         if len(self._fresh) >= _MOST_FRESH:
             self._fresh.clear()
         self._fresh[name, wish] = (now_s, document)
@@ -177,17 +200,10 @@ class OutcomeClerk:
             document = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise ValidationFault(f"The request is no JSON: {error}.") from error
-        stop = isinstance(document, dict) and document.get("stop") is True
-        wanted = None if stop else read_wanted(document)
         with self._store.change() as change:
-            resources = Resources(change, self._context.of(caller))
-            if wanted is not None:
-                promote(resources, endpoint, wanted)
-            else:
-                stop_ramp(resources, endpoint, "It was stopped by hand.")
-            ramp = ramp_of(resources, endpoint)
+            done = plan_traffic(Resources(change, self._context.of(caller)), endpoint, document)
         self._fresh.clear()
-        return {"endpoint": endpoint, "ramp": None if ramp is None else ramp.shown()}
+        return done
 
 
 def _read_wish(asked: Mapping[str, str]) -> Wish:
@@ -199,7 +215,10 @@ def _read_wish(asked: Mapping[str, str]) -> Wish:
     if size is not None and not 0 < size < float("inf"):
         raise ValidationFault("worth must be a number above 0: the smallest difference that matters.")
     less = asked.get("less", "").lower() in ("true", "1", "yes")
-    return Wish(asked.get("outcome") or None, less, size, asked.get("control") or None)
+    window = asked.get("window") or None
+    if window is not None and window not in WINDOWS:
+        raise ValidationFault(f"window must be {', '.join(WINDOWS)}: how far it reaches back.")
+    return Wish(asked.get("outcome") or None, less, size, asked.get("control") or None, window)
 
 
 def _status(error: SagebirdError) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from service.clock import ManualClock
 from service.control.resources import OperationContext
+from service.control.traffic_plans import TrafficPlans, plans_of
 from service.domain.caller import Caller
 from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant
 from service.domain.endpoint_state import endpoint_to_state
@@ -139,7 +140,12 @@ def test_the_document_tells_of_what_was_handed_in(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("endpoint", "asked", "status"),
-    [("nobody", {}, 404), ("iris", {"worth": "much"}, 400), ("iris", {"worth": "-1"}, 400)],
+    [
+        ("nobody", {}, 404),
+        ("iris", {"worth": "much"}, 400),
+        ("iris", {"worth": "-1"}, 400),
+        ("iris", {"window": "year"}, 400),
+    ],
 )
 def test_a_document_that_cannot_be_made_is_refused_with_a_sentence(
     house: House, endpoint: str, asked: dict[str, str], status: int
@@ -147,7 +153,7 @@ def test_a_document_that_cannot_be_made_is_refused_with_a_sentence(
     reply = run(lambda: house.post.experiment(endpoint, asked))
 
     assert reply.status == status
-    assert json.loads(reply.body)["message"].endswith((".", "matters."))
+    assert json.loads(reply.body)["message"].endswith((".", "matters.", "back."))
 
 
 def test_a_promotion_is_done_on_behalf_of_who_asks(house: House) -> None:
@@ -162,6 +168,40 @@ def test_a_promotion_is_done_on_behalf_of_who_asks(house: House) -> None:
     assert refused.status == 400
     document = json.loads(run(lambda: house.post.experiment("iris", {})).body)
     assert [change["by"] for change in document["changes"]] == ["alice"]
+
+
+def test_traffic_follows_what_was_handed_in(house: House) -> None:
+    house.recorder = Recorder(lambda: Directory(1, {}, {"iris": ROUTE}), lambda: 100.0, "all")
+    asked = Invocation(CALLER, "iris", Call(b"1", None, None), inference_id="x")
+    for number in range(60):
+        house.recorder.note(ROUTE, asked, "ab"[number % 2], str(number), b"[0]")
+    house.post = OutcomePost(house.desk, house.recorder, CALLER)
+    run(house.post.flush)
+    report(house, *(json.dumps({"inference_id": str(n), "click": n % 2}).encode() for n in range(60)))
+    plans = TrafficPlans(house.store, OperationContext(CALLER, ManualClock(NOON)), house.clerk)
+
+    begun = run(lambda: house.post.promote(CALLER, "iris", b'{"policy": "thompson", "floor": 5}'))
+    plans.look()
+
+    assert (begun.status, json.loads(begun.body)["allocation"]["policy"]) == (200, "thompson")
+    document = json.loads(run(lambda: house.post.experiment("iris", {"window": "day"})).body)
+    assert document["allocation"]["weights"] == {"a": 5.0, "b": 95.0}
+    assert [change["reason"][:18] for change in document["changes"]] == ["thompson by click:"]
+    assert document["window"]["labels"] == 0
+
+
+@pytest.mark.parametrize(
+    ("plan", "body"),
+    [("ramp", b'{"variant": "b", "ramp": [10, 100]}'), ("allocation", b'{"policy": "thompson"}')],
+)
+def test_the_plan_of_an_endpoint_that_is_gone_ends(house: House, plan: str, body: bytes) -> None:
+    run(lambda: house.post.promote(CALLER, "iris", body))
+    with house.store.change() as change:
+        change.remove(Kind.ENDPOINT, "iris")
+
+    TrafficPlans(house.store, OperationContext(CALLER, ManualClock(NOON)), house.clerk).look()
+
+    assert plans_of(house.store, "iris")[plan]["why"] == "The endpoint takes no calls any more."
 
 
 def test_predictions_wait_for_a_keeper_that_is_away_and_count_once(memory_path: Path) -> None:

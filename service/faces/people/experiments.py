@@ -17,6 +17,7 @@ from service.media.types import JSON
 MOST_BYTES = 1 << 20
 """The largest report of outcomes."""
 
+_WISHES = ("outcome", "less", "worth", "control", "window")
 _NAME: dict[str, Any] = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 _OUTCOME = {
     "type": "object",
@@ -52,7 +53,14 @@ _PROMOTION = {
         },
         "pause_s": {"type": "number", "description": "Seconds between two of them"},
         "reason": {"type": "string"},
-        "stop": {"type": "boolean", "description": "Ends a ramp where it is, instead"},
+        "policy": {
+            "enum": ["thompson", "top-two"],
+            "description": "In place of a variant: traffic follows outcomes until it is stopped",
+        },
+        "outcome": {"type": "string", "description": "Which one it follows; the most frequent"},
+        "less": {"type": "boolean", "description": "Less of it is better"},
+        "floor": {"type": "number", "description": "Percent that every variant keeps; 1"},
+        "stop": {"type": "boolean", "description": "Ends a ramp or a policy where it is, instead"},
     },
 }
 
@@ -93,9 +101,7 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
         "/endpoints/{name}/experiment",
         tags=["experiments"],
         summary="What variants are worth: traffic, errors, outcomes with intervals, a sentence",
-        openapi_extra={
-            "parameters": [_NAME, *(in_query(each) for each in ("outcome", "less", "worth", "control"))]
-        },
+        openapi_extra={"parameters": [_NAME, *map(in_query, _WISHES)]},
     )
     async def experiment(request: Request) -> Response:
         reply = await experiments.experiment(request.path_params["name"], dict(request.query_params))
@@ -104,7 +110,7 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
     @app.post(
         "/endpoints/{name}/promote",
         tags=["experiments"],
-        summary="Give a variant all traffic, at once or in steps",
+        summary="Give a variant all traffic, at once or in steps, or have traffic follow outcomes",
         openapi_extra={
             "parameters": [_NAME],
             "requestBody": {"required": True, "content": {JSON: {"schema": _PROMOTION}}},

@@ -1,0 +1,130 @@
+"""The command that gives traffic to a variant, or to whichever is better by its outcomes: promote."""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from service.cli.refusal import fail
+from service.cli.server import Url, call
+from service.cli.told import told
+
+_HEADERS = {"Content-Type": "application/json"}
+
+
+class FollowedBy(StrEnum):
+    """How traffic follows outcomes."""
+
+    THOMPSON = "thompson"
+    TOP_TWO = "top-two"
+
+
+_Ramp = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PERCENTS", help="In steps, as 5,25,50,100.  [default: all at once]", show_default=False
+    ),
+]
+_Policy = Annotated[
+    FollowedBy | None,
+    typer.Option(help="No VARIANT: traffic follows outcomes, until --stop.", show_default=False),
+]
+_Outcome = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which outcome a policy follows.  [default: the most frequent]",
+        show_default=False,
+    ),
+]
+_Floor = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PERCENT", help="What a policy leaves each variant.  [default: 1]", show_default=False
+    ),
+]
+
+
+def promote(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")],
+    variant: Annotated[str | None, typer.Argument(metavar="VARIANT", help="Who gets the traffic.")] = None,
+    ramp: _Ramp = None,
+    policy: _Policy = None,
+    outcome: _Outcome = None,
+    less: Annotated[bool, typer.Option("--less", help="Less of that outcome is better.")] = False,
+    floor: _Floor = None,
+    pause: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Pause after each step, or look at outcomes.")
+    ] = 3600,
+    reason: Annotated[str, typer.Option(help="Kept in the history of weights.")] = "",
+    stop: Annotated[bool, typer.Option("--stop", help="End a ramp or a policy where it is.")] = False,
+    url: Url = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Give a variant all traffic, at once or in steps, or have traffic follow outcomes.
+
+    Ramps and policies end, and weights go back to those of before, where a guard rail is broken.
+    """
+    if [stop, variant is not None, policy is not None].count(True) != 1:
+        fail("Name the variant to promote, a --policy, or --stop to end what is under way.")
+    timing = {"reason": reason, "pause_s": pause}
+    wanted: dict[str, Any] = {"stop": True}
+    chosen = {"outcome": outcome, "less": less or None, "floor": floor}
+    if variant is not None:
+        wanted = {"variant": variant, **timing, **({} if ramp is None else {"ramp": _percents(ramp)})}
+    elif policy is not None:
+        given = {name: value for name, value in chosen.items() if value is not None}
+        wanted = {"policy": policy.value, **timing, **given}
+    if variant is None and ramp is not None:
+        fail("--ramp goes with the VARIANT that it is for.")
+    if policy is None and any(value is not None for value in chosen.values()):
+        fail("--outcome, --less and --floor go with --policy.")
+    path = f"/endpoints/{quote(endpoint, safe='')}/promote"
+    found = call(url, "POST", path, content=json.dumps(wanted), headers=_HEADERS).json()
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for line in plan_lines(found) or [f"{endpoint} has no ramp and no policy"]:
+        typer.echo(told(line))
+
+
+def plan_lines(document: Mapping[str, Any]) -> list[str]:
+    """What became of an endpoint's ramp and of its policy; the policy alone while it decides."""
+    ramp, allocation = document["ramp"], document["allocation"]
+    lines = [] if ramp is None else [_ramp_line(ramp)]
+    if allocation is not None:
+        lines.append(_allocation_line(allocation))
+        if allocation["state"] == "running":
+            return lines[-1:]
+    return lines
+
+
+def _ramp_line(ramp: Mapping[str, Any]) -> str:
+    percent = ramp["steps"][ramp["step"]]
+    if ramp["state"] == "running":
+        return f"{ramp['variant']} has {percent:g} %, the next step is due at {ramp['next_at']}"
+    if ramp["state"] == "stopped":
+        return f"The ramp of {ramp['variant']} was stopped at {percent:g} %: {ramp['why']}"
+    return f"{ramp['variant']} has {percent:g} % of the traffic"
+
+
+def _allocation_line(allocation: Mapping[str, Any]) -> str:
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in allocation["weights"].items())
+    which = allocation["outcome"] or "the most frequent outcome"
+    if allocation["state"] == "running":
+        return (
+            f"Traffic follows {which} by {allocation['policy']}: {weights}; changed "
+            f"{allocation['changes']:,} times, the next look is due at {allocation['next_at']}"
+        )
+    left = f"and was left at {weights}: {allocation['why']}"
+    return f"Traffic followed {which} by {allocation['policy']}, {left}"
+
+
+def _percents(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        fail(f"--ramp {text} is no list of percents, as 5,25,50,100.")

@@ -1,0 +1,92 @@
+"""What is to become of an endpoint's traffic, as callers ask: one plan at a time, a ramp or a policy."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from service.control.allocation import (
+    Allocations,
+    allocation_of,
+    begin_allocation,
+    read_policy,
+    stop_allocation,
+)
+from service.control.history import Facts
+from service.control.promotion import Ramps, promote, ramp_of, read_wanted, stop_ramp
+from service.control.resources import OperationContext, Resources
+from service.store.outcomes import Run
+from service.store.store import Store
+
+
+class Judge(Protocol):
+    """Who knows what endpoints are worth."""
+
+    def broken(self, endpoint: str) -> Sequence[str]:
+        """What speaks against a challenger, in sentences: a guard rail, or the verdict."""
+        ...
+
+    def warnings(self, endpoint: str) -> Sequence[str]:
+        """Those of guard rails alone: that a variant is worse is what a policy is there for."""
+        ...
+
+    def run_of(self, endpoint: str) -> Run | None:
+        """What came of the calls of an endpoint's newest fleet."""
+        ...
+
+
+def plan_traffic(resources: Resources, name: str, document: Any) -> dict[str, Any]:
+    """Do what a document asks for, in place of what was under way; the plans of now.
+
+    Raises:
+        ValidationFault: it asks for nothing that can be done.
+    """
+    act = _read(document)
+    act(resources, name)
+    return {"endpoint": name, **plans_of(resources, name)}
+
+
+def plans_of(facts: Facts, name: str) -> dict[str, Any]:
+    """The newest ramp and the newest allocation of an endpoint, as people are told of them."""
+    ramp, allocation = ramp_of(facts, name), allocation_of(facts, name)
+    return {
+        "ramp": None if ramp is None else ramp.shown(),
+        "allocation": None if allocation is None else allocation.shown(),
+    }
+
+
+def _read(document: Any) -> Callable[[Resources, str], None]:
+    """What is to be done. Raises ValidationFault."""
+    if isinstance(document, dict) and document.get("stop") is True:
+        return lambda resources, name: _stop(resources, name, "It was stopped by hand.")
+    if isinstance(document, dict) and "policy" in document:
+        policy = read_policy(document)
+
+        def follow(resources: Resources, name: str) -> None:
+            begin_allocation(resources, name, policy)
+            stop_ramp(resources, name, f"{policy.policy} decides from now on.")
+
+        return follow
+    wanted = read_wanted(document)
+
+    def give(resources: Resources, name: str) -> None:
+        promote(resources, name, wanted)
+        stop_allocation(resources, name, f"{wanted.variant} was promoted.")
+
+    return give
+
+
+def _stop(resources: Resources, name: str, why: str) -> None:
+    stop_ramp(resources, name, why)
+    stop_allocation(resources, name, why)
+
+
+class TrafficPlans:
+    """Goes on with all plans."""
+
+    def __init__(self, store: Store, context: OperationContext, judge: Judge) -> None:
+        self._ramps = Ramps(store, context, judge.broken)
+        self._allocations = Allocations(store, context, judge.warnings, judge.run_of)
+
+    def look(self) -> None:
+        """Do what is due; to be called again and again."""
+        self._ramps.look()
+        self._allocations.look()

@@ -1,0 +1,156 @@
+"""`sagebird experiment` and `promote`: what they ask a server, and how they say what it answers."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli import make_app
+from service.experiments.class_quality import ClassQuality
+from service.experiments.number_quality import NumberQuality
+from tests.load.stub import Asked, Reply, serving
+
+_RAMP = {
+    **{"variant": "b", "steps": [10, 100], "step": 0, "pause_s": 60, "next_at": "2026-01-02T12:00:00+00:00"},
+    **{"state": "stopped", "why": "thompson decides from now on."},
+}
+_ALLOCATION = {
+    **{"policy": "thompson", "outcome": None, "less": False, "floor": 1.0, "pause_s": 60},
+    **{"weights": {"a": 78.6, "b": 21.4}, "changes": 3, "next_at": "2026-01-02T12:00:00+00:00"},
+    **{"state": "running", "why": ""},
+}
+
+
+def run(command: str, *arguments: str) -> Result:
+    """The command, in this process."""
+    return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(make_app(command), [command, *arguments])
+
+
+def answering(document: Any) -> Any:
+    """A server that answers everything by one document."""
+    body = json.dumps(document).encode()
+    return serving(lambda _asked: Reply(body=body, headers={"x-amzn-RequestId": "1"}))
+
+
+def told(asked: Asked) -> Any:
+    return json.loads(asked.body)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("b",), {"variant": "b"}),
+        (("b", "--ramp", "5,50", "--reason", "won"), {"variant": "b", "ramp": [5, 50], "reason": "won"}),
+        (("--policy", "top-two"), {"policy": "top-two"}),
+        (
+            ("--policy", "thompson", "--outcome", "fee", "--less", "--floor", "2", "--pause", "60"),
+            {"policy": "thompson", "outcome": "fee", "less": True, "floor": 2, "pause_s": 60},
+        ),
+        (("--stop",), {"stop": True}),
+    ],
+)
+def test_a_promotion_asks_for_what_was_given(arguments: tuple[str, ...], wanted: dict[str, Any]) -> None:
+    with answering({"endpoint": "e", "ramp": None, "allocation": None}) as stub:
+        done = run("promote", "e", *arguments, "--url", stub.url)
+
+    assert (done.exit_code, done.stdout) == (0, "e has no ramp and no policy\n")
+    (asked,) = stub.asked
+    usual = {} if "stop" in wanted else {"reason": "", "pause_s": 3600}
+    assert (asked.path, told(asked)) == ("/endpoints/e/promote", {**usual, **wanted})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("b", "--stop"),
+        ("b", "--policy", "thompson"),
+        ("--stop", "--ramp", "5,100"),
+        ("--policy", "thompson", "--ramp", "5,100"),
+        ("b", "--floor", "2"),
+        ("--stop", "--less"),
+        ("b", "--ramp", "few"),
+    ],
+)
+def test_what_says_nothing_together_is_refused_before_anybody_is_asked(arguments: tuple[str, ...]) -> None:
+    with answering({}) as stub:
+        done = run("promote", "e", *arguments, "--url", stub.url)
+
+    assert done.exit_code != 0
+    assert not stub.asked
+
+
+def test_people_are_told_how_a_policy_goes_and_how_it_ended() -> None:
+    for allocation, said in (
+        (
+            _ALLOCATION,
+            "Traffic follows the most frequent outcome by thompson: a 78.6, b 21.4; changed 3 times, the "
+            "next look is due at 2026-01-02T12:00:00+00:00\n",
+        ),
+        (
+            {**_ALLOCATION, "state": "stopped", "why": "b was promoted.", "outcome": "click"},
+            "The ramp of b was stopped at 10 %: thompson decides from now on.\n"
+            "Traffic followed click by thompson, and was left at a 78.6, b 21.4: b was promoted.\n",
+        ),
+    ):
+        with answering({"ramp": _RAMP, "allocation": allocation}) as stub:
+            assert run("promote", "e", "--stop", "--url", stub.url).stdout == said
+
+
+def _document(window: Any) -> dict[str, Any]:
+    latency = {"p50_ms": 1.0, "p90_ms": 1.0, "p99_ms": 2.0}
+    variants = [
+        {
+            **{"name": name, "weight": 1.0, "share": 0.5, "requests": 10, "client_errors": 0},
+            **{
+                "server_errors": 0,
+                "latency": latency,
+                "calls": 10,
+                "users": 0,
+                "outcome": None,
+                "quality": None,
+            },
+        }
+        for name in "ab"
+    ]
+    return {
+        **{
+            "variants": variants,
+            "outcome": "label",
+            "verdict": None,
+            "sentence": "Keep going.",
+            "warnings": [],
+        },
+        **{"tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "dropped"), 0), "changes": []},
+        **{"ramp": None, "allocation": _ALLOCATION, "window": window},
+    }
+
+
+def test_a_window_has_the_quality_of_its_predictions() -> None:
+    classes, numbers = ClassQuality(("no", "yes")), NumberQuality()
+    for number in range(4):
+        classes.add("yes", "yes" if number else "no", None)
+        numbers.add(1.0, 1.0 + number)
+    window = {"last": "day", "since": "2026-01-02T12:00:00+00:00", "labels": 4, "whole": True}
+    shown = []
+    for quality, whole in ((classes, True), (numbers, False)):
+        found = {**window, "whole": whole, "quality": {"a": quality.document(), "b": None}}
+        with answering(_document(found)) as stub:
+            shown.append(run("experiment", "e", "--window", "day", "--url", stub.url).stdout)
+        assert "window=day" in stub.asked[0].path
+
+    assert "Predictions of the last day: 4 with a label.\n" in shown[0]
+    assert "75.0%" in shown[0]
+    assert "Traffic follows the most frequent outcome" in shown[0]
+    assert "4 with a label, the newest of them.\n" in shown[1]
+    assert "1.5" in shown[1]
+
+
+def test_no_window_is_told_unless_it_is_asked_for() -> None:
+    with answering(_document(None)) as stub:
+        done = run("experiment", "e", "--url", stub.url)
+
+    assert done.exit_code == 0, done.output
+    assert "last" not in done.stdout
+    assert "window" not in stub.asked[0].path

@@ -56,6 +56,7 @@ class Allocation:
     changes: int = 0
     state: Literal["running", "stopped"] = "running"
     why: str = ""
+    reason: str = ""
 
     def shown(self) -> dict[str, Any]:
         """What people are told of it."""
@@ -118,9 +119,6 @@ def begin_allocation(resources: Resources, name: str, wanted: WantedPolicy) -> A
     if len(before) * wanted.floor >= 100:
         raise ValidationFault(f"{len(before)} variants cannot have {wanted.floor:g} % each.")
     weights = _begun(before, wanted.floor)
-    said = f"{wanted.policy} begins, each variant has {wanted.floor:g} % or more"
-    if weights != before:
-        weigh(resources, name, weights, f"{wanted.reason}: {said}" if wanted.reason else said)
     begun = Allocation(
         wanted.policy,
         wanted.outcome,
@@ -131,7 +129,11 @@ def begin_allocation(resources: Resources, name: str, wanted: WantedPolicy) -> A
         weights,
         before,
         resources.clock.now().isoformat(),
+        reason=wanted.reason,
     )
+    if weights != before:
+        said = f"{wanted.policy} begins, each variant has {wanted.floor:g} % or more"
+        weigh(resources, name, weights, _reasoned(begun, said))
     return _keep(resources, name, begun)
 
 
@@ -156,6 +158,11 @@ def _begun(before: Mapping[str, float], floor: float) -> dict[str, float]:
     if min(shares.values()) * 100 >= floor:
         return dict(before)
     return _percents(with_floor(shares, floor / 100))
+
+
+def _reasoned(allocation: Allocation, said: str) -> str:
+    """What the history keeps of a change: why people wanted it, and why it is this one."""
+    return f"{allocation.reason}: {said}" if allocation.reason else said
 
 
 def _percents(shares: Mapping[str, float]) -> dict[str, float]:
@@ -252,7 +259,6 @@ def _follow(resources: Resources, name: str, allocation: Allocation, outcome: st
     if max(abs(weight - 100 * now[each] / whole) for each, weight in weights.items()) >= _LEAST_CHANGE:
         best = max(found.best, key=lambda each: found.best[each])
         chance = f"{best} is best with a probability of {found.best[best]:.0%}"
-        said = f"{allocation.policy} by {outcome}: {chance}"
-        weigh(resources, name, weights, said)
+        weigh(resources, name, weights, _reasoned(allocation, f"{allocation.policy} by {outcome}: {chance}"))
         later = replace(later, weights=weights, changes=allocation.changes + 1)
     _keep(resources, name, later)

@@ -89,7 +89,7 @@ def test_each_variant_has_its_floor_at_once_and_the_rest_when_enough_is_known(sh
     assert changed["b"] > 50 > changed["a"] >= 1.0
     assert shop.reasons() == [
         "new recipe: thompson begins, each variant has 1 % or more",
-        f"thompson by click: b is best with a probability of {(changed['b'] - 1) / 97:.0%}",
+        f"new recipe: thompson by click: b is best with a probability of {(changed['b'] - 1) / 97:.0%}",
     ]
 
 

@@ -106,6 +106,28 @@ def test_many_periods_of_few_outcomes_say_what_they_say_together() -> None:
     assert found.best["b"] == pytest.approx(0.55, abs=0.1)
 
 
+@pytest.mark.parametrize("policy", ["thompson", "top-two"])
+def test_whoever_is_best_is_found_though_all_do_better_and_worse_by_the_hour(policy: Policy) -> None:
+    source, rates = random.Random(11), {"a": 0.1, "b": 0.16, "c": 0.08}
+    shares = dict.fromkeys(rates, 1 / 3)
+    periods: list[dict[str, Sums]] = []
+    for hour in range(30):
+        rise = (hour % 10) / 50
+        drawn = {name: round(300 * share) for name, share in shares.items()}
+        periods.append(
+            {
+                name: count_up(sum(source.random() < rates[name] + rise for _ in range(number)), number)
+                for name, number in drawn.items()
+            }
+        )
+        found = allotted({name: [period[name] for period in periods] for name in rates}, policy)
+        shares = dict(found.shares)
+        assert min(shares.values()) >= 0.01
+
+    assert found.best["b"] > 0.95
+    assert shares["b"] > (0.9 if policy == "thompson" else 0.48)
+
+
 def test_nothing_is_said_while_too_little_is_known() -> None:
     for outcomes in (
         clicks(),

@@ -5,7 +5,7 @@ in here: what a request pays for is one tuple in a list.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 from service.invoke.directory import EMPTY, Directory, Route
@@ -62,17 +62,12 @@ class Recorder:
         body = answer if len(answer) <= MOST_ANSWER_BYTES else b""
         self._noted.append((route, variant, drawn, inference_id, asked.user, self._now_s(), body))
 
-    def take(self) -> tuple[list[Predicted], dict[str, int]]:
-        """All that was recorded since this was asked last, and how many were not, by endpoint."""
-        noted, self._noted = self._noted, []
+    def take(self, most: int = _MOST) -> tuple[list[Predicted], dict[str, int]]:
+        """What was recorded and not taken yet, the oldest first, and how many were not, by endpoint."""
+        noted, self._noted = self._noted[:most], self._noted[most:]
         dropped, self._dropped = dict(self._dropped), Counter()
         arms: dict[tuple[int, str, bool], Arm] = {}
         return [_predicted(each, arms) for each in noted], dropped
-
-    def drop(self, predictions: list[Predicted], dropped: Mapping[str, int]) -> None:
-        """Count predictions that could not be handed on, and those that were dropped before."""
-        self._dropped.update(each.arm.endpoint for each in predictions)
-        self._dropped.update(dropped)
 
 
 def nothing_recorded() -> Recorder:

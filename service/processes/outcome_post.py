@@ -22,8 +22,7 @@ from service.store.outcome_messages import pack_predictions
 from service.store.outcome_tables import Predicted
 
 _FLUSH_S = 0.25
-_AT_ONCE = 500  # predictions: what it takes to write them is none of a request's business
-_MOST_LEFT = 10_000
+_AT_ONCE = 500  # predictions: it takes a millisecond to pack them
 _MOST_BYTES = 1 << 20
 _MOST_WAITING_BYTES = 16 << 20
 _LAST_S = 2.0
@@ -47,7 +46,7 @@ class OutcomePost:
         self.recorder = recorder
         self._desk = desk
         self._caller = caller
-        self._left: list[Predicted] = []  # what could not be handed in yet
+        self._left: tuple[list[Predicted], dict[str, int]] | None = None  # what nobody has taken yet
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0  # of those on their way, too
         self._sending: asyncio.Task[None] | None = None
@@ -83,20 +82,19 @@ class OutcomePost:
             await self.flush()
 
     async def flush(self) -> None:
-        """Hand in what is recorded."""
-        recorded, dropped = self.recorder.take()
-        predictions = [*self._left, *recorded]
-        while predictions or dropped:
-            message = pack_predictions(predictions[:_AT_ONCE], dropped)
-            reply = await self._ask(self._caller, [(PREDICTIONS, b"")], message)
+        """Hand in what is recorded, some at a time: so long as that takes, calls wait."""
+        while True:
+            if self._left is None:
+                self._left = self.recorder.take(_AT_ONCE)
+            if not any(self._left):
+                self._left = None
+                self._trouble.end()
+                return
+            reply = await self._ask(self._caller, [(PREDICTIONS, b"")], pack_predictions(*self._left))
             if reply.status != 200:
                 self._trouble.meet(reply.body.decode("utf-8", "replace"))
-                self._left = predictions[:_MOST_LEFT]
-                self.recorder.drop(predictions[_MOST_LEFT:], dropped)
                 return
-            predictions, dropped = predictions[_AT_ONCE:], {}
-        self._left = []
-        self._trouble.end()
+            self._left = None
 
     async def close(self) -> None:
         """Hand in the last of it, if somebody is there to take it."""

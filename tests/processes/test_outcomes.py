@@ -190,6 +190,26 @@ def test_traffic_follows_what_was_handed_in(house: House) -> None:
     assert document["window"]["labels"] == 0
 
 
+def test_what_was_on_its_way_when_a_gateway_was_told_to_stop_is_handed_in_again(memory_path: Path) -> None:
+    house = House(memory_path)
+    house.record(*map(str, range(1200)))
+
+    async def stopped() -> None:
+        running = asyncio.ensure_future(house.post.flush())
+        await asyncio.sleep(0)  # the first part is on its way, and nobody takes it up
+        running.cancel()
+        await asyncio.wait([running])
+        house.desk.open(house.clerk.answer)
+        await house.post.flush()
+
+    run(stopped)
+    reports = [click(str(number)) for number in (0, 499, 500, 1199)]
+    counted = [document["counted"] for _, document in report(house, *reports)]
+    house.close()
+
+    assert counted == [1] * 4
+
+
 @pytest.mark.parametrize(
     ("plan", "body"),
     [("ramp", b'{"variant": "b", "ramp": [10, 100]}'), ("allocation", b'{"policy": "thompson"}')],

@@ -64,7 +64,9 @@ def describe_experiment(
     fleet = endpoint.serving or endpoint.pending
     weights = dict(fleet.weights) if fleet is not None else {}
     if run is not None and (fleet is None or run.generation != fleet.generation):
-        run, lately = None, None  # of other models
+        run = None  # of other models
+    if lately is not None and (fleet is None or lately.generation != fleet.generation):
+        lately = None
     names = [*weights]
     control = wish.control if wish.control in weights else _control(weights, run)
     outcome = wish.outcome or usual_outcome(run)

@@ -22,7 +22,7 @@ from service.http.reply import Asked, Reply
 from service.log import Trouble, get_logger
 from service.observe.counts import InvocationCounter, read_all
 from service.store.outcome_messages import unpack_predictions
-from service.store.outcomes import OutcomeStore, Run
+from service.store.outcomes import Lately, OutcomeStore, Run
 from service.store.store import Store
 
 PREDICTIONS, REPORTS, EXPERIMENT, PROMOTE = b"predictions", b"reports", b"experiment", b"promote"
@@ -51,6 +51,7 @@ class OutcomeClerk:
         self._turn = Lock()
         self._cleared_s = 0.0
         self._fresh: dict[tuple[str, Wish], tuple[float, dict[str, Any]]] = {}
+        self._windows: dict[tuple[str, str], tuple[float, Lately | None]] = {}
         self._known: dict[str, float] = {}  # endpoints that are there, and when they were looked for
         self._log = get_logger("sagebird.outcomes")
         self._trouble = Trouble(self._log, "outcomes cannot be kept")
@@ -164,18 +165,14 @@ class OutcomeClerk:
     def _document(self, name: str, wish: Wish) -> dict[str, Any]:
         now_s = monotonic()
         made_s, document = self._fresh.get((name, wish), (0.0, {}))
-        if document and now_s - made_s < (_FRESH_S if wish.window is None else _FRESH_WINDOW_S):
+        if document and now_s - made_s < _FRESH_S:
             return document
         with self._store.view() as view:
             resource = view.get(Kind.ENDPOINT, name)
             changes, plans = changes_of(view, name), plans_of(view, name)
         if resource is None:
             raise NothingThere(f"There is no endpoint {name}.")
-        lately = None
-        if wish.window is not None:  # while others have their turn: it may take a second
-            with self._turn:
-                outcomes = self._outcomes()
-            lately = outcomes.lately(name, time() - WINDOWS[wish.window])
+        lately = None if wish.window is None else self._lately(name, wish.window)
         with self._turn:  # labels are counted in memory
             run = self._outcomes().run(name)
             document = describe_experiment(
@@ -186,6 +183,20 @@ class OutcomeClerk:
             self._fresh.clear()
         self._fresh[name, wish] = (now_s, document)
         return document
+
+    def _lately(self, name: str, window: str) -> Lately | None:
+        """What is known of a window, read now and then: while it takes a second others have their turn."""
+        now_s = monotonic()
+        made_s, found = self._windows.get((name, window), (-inf, None))
+        if now_s - made_s < _FRESH_WINDOW_S:
+            return found
+        with self._turn:
+            outcomes = self._outcomes()
+        found = outcomes.lately(name, time() - WINDOWS[window])
+        if len(self._windows) >= _MOST_FRESH:
+            self._windows.clear()
+        self._windows[name, window] = (now_s, found)
+        return found
 
     def _counters(self, endpoint: str) -> dict[str, InvocationCounter]:
         found: dict[str, InvocationCounter] = {}

@@ -85,9 +85,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lately:
-    """The labels of predictions since some time: all of them, or the newest where those are too many."""
+    """The labels of a fleet's predictions since some time: all of them, or the newest of very many."""
 
-    since_s: float
+    generation: int
     labels: Labels
     count: int
     is_whole: bool
@@ -166,14 +166,15 @@ class OutcomeStore:
         """
         with said_plainly(self._engine), begin_read(self._engine) as connection:
             found = connection.exec_driver_sql(
-                "SELECT id, task FROM runs WHERE endpoint = ? ORDER BY id DESC LIMIT 1", (endpoint,)
+                "SELECT id, generation, task FROM runs WHERE endpoint = ? ORDER BY id DESC LIMIT 1",
+                (endpoint,),
             ).first()
             if found is None or found.task is None:
                 return None
             rows = labelled_since(connection, found.id, since_s, most)
         labels = Labels(Task(tuple(orjson.loads(found.task))))
         _grade(labels, rows)
-        return Lately(since_s, labels, len(rows), len(rows) < most)
+        return Lately(found.generation, labels, len(rows), len(rows) < most)
 
     def clear(self, now_s: float) -> bool:
         """Let go of what is too old or too much: of a lot, a part. True if there may be more."""

@@ -1,6 +1,7 @@
 """The document of an experiment, from what a store of outcomes and counters say."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,10 @@ def test_the_quality_of_late_stands_beside_that_of_all(told: Told) -> None:
 
     late = told.document(Wish(window="hour"), lately=told.store.lately("iris", 0.0))["window"]
     nothing = told.document(Wish(window="week"))["window"]
+    others = told.store.lately("iris", 0.0)
+    assert others is not None
+    others = replace(others, generation=2)
+    assert told.document(Wish(window="hour"), lately=others)["window"]["labels"] == 0  # of other models
 
     assert (late["last"], late["since"], late["labels"], late["whole"]) == (
         "hour",

@@ -54,6 +54,7 @@ _PROMOTION = {
         "pause_s": {"type": "number", "description": "Seconds between two of them"},
         "reason": {"type": "string"},
         "policy": {
+            "type": "string",
             "enum": ["thompson", "top-two"],
             "description": "In place of a variant: traffic follows outcomes until it is stopped",
         },

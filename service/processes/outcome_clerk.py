@@ -17,6 +17,7 @@ from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.errors import CallerError, NothingThere, SagebirdError, Unavailable, ValidationFault
 from service.experiments.reports import Reported, read_reports
+from service.experiments.timeline import mark_of
 from service.http.asgi import Headers
 from service.http.reply import Asked, Reply
 from service.log import Trouble, get_logger
@@ -34,6 +35,8 @@ _FRESH_S = 1.0
 _FRESH_WINDOW_S = 10.0
 _KNOWN_S = 10.0
 _MOST_FRESH = 100
+_MARK_S = 5.0
+_MOST_MARKED = 20  # experiments at a time: the keeper has other things to look at
 
 
 class OutcomeClerk:
@@ -52,6 +55,8 @@ class OutcomeClerk:
         self._cleared_s = 0.0
         self._fresh: dict[tuple[str, Wish], tuple[float, dict[str, Any]]] = {}
         self._windows: dict[tuple[str, str], tuple[float, Lately | None]] = {}
+        self._marked_s = 0.0
+        self._moved: set[str] = set()  # endpoints of which outcomes came since they were marked
         self._known: dict[str, float] = {}  # endpoints that are there, and when they were looked for
         self._log = get_logger("sagebird.outcomes")
         self._trouble = Trouble(self._log, "outcomes cannot be kept")
@@ -77,7 +82,8 @@ class OutcomeClerk:
             return _refusal(Unavailable("The server could not finish the request: try again."))
 
     def look(self) -> None:
-        """Let go of what is too old, now and then."""
+        """Note how experiments go, and let go of what is too old, now and then."""
+        self._mark_some()
         if monotonic() - self._cleared_s <= _CLEAR_S:
             return
         try:
@@ -145,6 +151,7 @@ class OutcomeClerk:
             taken.append((name, reports))
         with self._turn:
             receipts = self._outcomes().take_reports(taken, time()) if taken else []
+        self._moved.update(name for name, _ in taken)
         for place, receipt in zip(places, receipts, strict=True):
             found[place][1] = receipt._asdict()
         return found
@@ -158,6 +165,27 @@ class OutcomeClerk:
         if len(self._known) >= _MOST_FRESH:
             self._known.clear()
         self._known[endpoint] = monotonic()
+
+    def _mark_some(self) -> None:
+        if monotonic() - self._marked_s < _MARK_S:
+            return
+        self._marked_s = monotonic()
+        for _ in range(min(len(self._moved), _MOST_MARKED)):
+            name = self._moved.pop()
+            try:
+                self._mark(name)
+            except NothingThere:  # it was deleted meanwhile
+                continue
+            except SagebirdError as error:  # as below
+                self._trouble.meet(error.message)
+
+    def _mark(self, name: str) -> None:
+        document = self._document(name, Wish())
+        if document["verdict"] is None:
+            return
+        with self._turn:
+            self._outcomes().mark(name, _about(document), mark_of(document["verdict"], time()))
+        self._fresh.pop((name, Wish()), None)
 
     def _experiment(self, endpoint: str, body: bytes) -> dict[str, Any]:
         return self._document(endpoint, _read_wish(json.loads(body)))
@@ -178,6 +206,8 @@ class OutcomeClerk:
             document = describe_experiment(
                 endpoint_of(resource), run, self._counters(name), changes, time(), wish, lately
             )
+            compared = document["verdict"] is not None
+            document["timeline"] = self._outcomes().timeline(name, _about(document)) if compared else []
         document |= plans
         if len(self._fresh) >= _MOST_FRESH:
             self._fresh.clear()
@@ -215,6 +245,11 @@ class OutcomeClerk:
             done = plan_traffic(Resources(change, self._context.of(caller)), endpoint, document)
         self._fresh.clear()
         return done
+
+
+def _about(document: Mapping[str, Any]) -> str:
+    """What intervals over time are about: others are of another experiment."""
+    return json.dumps([document["generation"], document["outcome"], document["control"]])
 
 
 def _read_wish(asked: Mapping[str, str]) -> Wish:

@@ -19,6 +19,7 @@ from service.experiments.answers import Task
 from service.experiments.labels import Labels
 from service.experiments.reports import LABEL, Reported
 from service.experiments.sums import Sums
+from service.experiments.timeline import Mark, with_mark
 from service.store.database import begin_read, begin_write, open_engine, said_plainly
 from service.store.outcome_sums import Earned, SumBook
 from service.store.outcome_tables import (
@@ -39,6 +40,7 @@ from service.store.outcome_tables import (
     tally,
     waiting_outcomes,
 )
+from service.store.timelines import STATEMENT, keep_marks, marks_of
 
 _MOST_LABELS = 100_000  # of which the quality is known after a start
 _MOST_LATELY = 50_000
@@ -111,7 +113,7 @@ class OutcomeStore:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if found not in (0, FORMAT):
                 raise StartupError(f"{file} was written by another release of sagebird: move it away.")
-            for statement in (*STATEMENTS, f"PRAGMA user_version = {FORMAT}"):
+            for statement in (*STATEMENTS, STATEMENT, f"PRAGMA user_version = {FORMAT}"):
                 connection.exec_driver_sql(statement)
 
     def close(self) -> None:
@@ -158,6 +160,17 @@ class OutcomeStore:
             tallies = tallies_of(connection, endpoint)
             labels = self._labels_of(connection, number)
             return Run(generation, begun_s, arms, book.outcomes(number), labels, tallies)
+
+    def timeline(self, endpoint: str, about: str) -> list[Mark]:
+        """How the experiment of an endpoint has gone, [] if nothing is kept of this one."""
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
+            return marks_of(connection, endpoint, about)
+
+    def mark(self, endpoint: str, about: str, mark: Mark) -> None:
+        """Keep how an experiment is now; what is kept of another one of the endpoint goes."""
+        with self._change(durable=False) as connection:
+            marks = with_mark(marks_of(connection, endpoint, about), mark)
+            keep_marks(connection, endpoint, about, marks)
 
     def lately(self, endpoint: str, since_s: float, most: int = _MOST_LATELY) -> Lately | None:
         """How good predictions of an endpoint's newest fleet since then were; None without any label.

@@ -138,6 +138,34 @@ def test_the_document_tells_of_what_was_handed_in(house: House) -> None:
     assert again.body == reply.body
 
 
+def test_how_it_has_gone_is_marked_now_and_then(house: House) -> None:
+    house.record(*"123")
+    run(house.post.flush)
+    report(house, click("1"))
+    asked = {"outcome": "click"}
+    assert json.loads(run(lambda: house.post.experiment("iris", asked)).body)["timeline"] == []
+
+    house.clerk.look()
+
+    document = json.loads(run(lambda: house.post.experiment("iris", {})).body)
+    (mark,) = document["timeline"]
+    assert (mark["outcomes"], [each["challenger"] for each in mark["comparisons"]]) == (1, ["b"])
+    other = json.loads(run(lambda: house.post.experiment("iris", {"control": "b"})).body)
+    assert other["timeline"] == []  # of another comparison nothing is kept
+
+
+def test_an_endpoint_that_is_gone_is_not_marked(house: House) -> None:
+    house.record("1")
+    run(house.post.flush)
+    report(house, click("1"))
+    with house.store.change() as change:
+        change.remove(Kind.ENDPOINT, "iris")
+
+    house.clerk.look()
+
+    assert run(lambda: house.post.experiment("iris", {})).status == 404
+
+
 @pytest.mark.parametrize(
     ("endpoint", "asked", "status"),
     [

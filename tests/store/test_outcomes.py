@@ -288,3 +288,21 @@ def test_predictions_are_the_same_after_their_way() -> None:
     predictions = [predicted(1), predicted(2, B, "ann\xe9"), predicted(3, NAMED)._replace(answer=None)]
 
     assert unpack_predictions(pack_predictions(predictions, {"iris": 3})) == (predictions, {"iris": 3})
+
+
+def test_how_an_experiment_has_gone_is_kept_until_another_one_begins(memory_path: Path) -> None:
+    file = memory_path / "outcomes.db"
+    marks = [{"at": f"2026-01-02T12:00:0{number}+00:00", "outcomes": number} for number in range(3)]
+    store = OutcomeStore(file, HOUR_S, 100_000)
+    for mark in marks:
+        store.mark("iris", "click", mark)
+    store.close()
+
+    opened = OutcomeStore(file, HOUR_S, 100_000)
+    assert opened.timeline("iris", "click") == marks
+    assert opened.timeline("iris", "label") == []
+    assert opened.timeline("birds", "click") == []
+    opened.mark("iris", "label", marks[0])
+    assert opened.timeline("iris", "label") == marks[:1]
+    assert opened.timeline("iris", "click") == []
+    opened.close()

@@ -125,7 +125,7 @@ def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp
     """Take the next step."""
     step = ramp.step + 1
     percent = ramp.steps[step]
-    weights = _weights(ramp.before, ramp.variant, percent)
+    weights = ramp_weights(ramp.before, ramp.variant, percent)
     said = reason or f"{ramp.variant} goes to {percent:g} %, step {step + 1} of {len(ramp.steps)}"
     weigh(resources, name, weights, said)
     state: Literal["running", "done"] = "done" if step + 1 == len(ramp.steps) else "running"
@@ -133,7 +133,7 @@ def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp
     return replace(ramp, step=step, weights=weights, state=state, next_at=next_at.isoformat())
 
 
-def _weights(before: Mapping[str, float], variant: str, percent: float) -> dict[str, float]:
+def ramp_weights(before: Mapping[str, float], variant: str, percent: float) -> dict[str, float]:
     """The variant has so many percent, the others the rest, as they shared it before."""
     others = {name: weight for name, weight in before.items() if name != variant}
     whole = sum(others.values())

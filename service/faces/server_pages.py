@@ -6,6 +6,7 @@ from service.faces.container.management import create_router
 from service.faces.container.strays import answer_strays
 from service.faces.people.dashboard.board import Board
 from service.faces.people.dashboard.routes import add_dashboard
+from service.faces.people.dashboard.verdicts import Verdicts
 from service.faces.people.experiments import Experiments
 from service.faces.people.pages import create_pages
 from service.http.asgi import App
@@ -32,14 +33,17 @@ def server_pages(
     experiments: Experiments,
     draining: Callable[[], bool],
 ) -> App:
-    """All that neither predicts nor speaks one of AWS's protocols; live pages end when it is `draining`."""
+    """All that neither predicts nor speaks one of AWS's protocols; live pages end when it is `draining`.
+
+    Must be called on the event loop.
+    """
     measured = settings.data / "metrics"
 
     def metrics() -> tuple[bytes, str]:
         return render(measured, registry, follower.statuses()), CONTENT_TYPE
 
     series = VariantSeries(settings.data / "series.db", measured)
-    board = Board(catalogue, series, measured, settings.data / "environments")
+    board = Board(catalogue, series, measured, settings.data / "environments", Verdicts(experiments).look)
     found = create_pages(catalogue, follower.pending, follower.problems, metrics, experiments)
     problems, limit = follower.default_problems, settings.max_body_bytes
     found.include_router(create_router(registered, predictor.answer, rounds, problems, limit))

@@ -1,11 +1,11 @@
 """What the dashboard shows at this moment, as values for its templates. No HTML and no HTTP in here."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from service.faces.people.dashboard.figures import HOUR_S, Hour, HourSums, VariantRates
 from service.faces.people.pages import Served
@@ -55,6 +55,7 @@ class EndpointPanel:
     editable: bool
     variants: tuple[VariantLine, ...]
     curves: dict[str, dict[str, list[float | None]]]
+    experiment: Mapping[str, Any] | None = None
 
     @property
     def weights(self) -> dict[str, float]:
@@ -94,6 +95,7 @@ class _Slow:
     models: list[ModelCard]
     jobs: list[JobCard]
     environments: list[EnvironmentCard]
+    experiments: Mapping[str, Mapping[str, Any]]
 
 
 class Board:
@@ -105,13 +107,16 @@ class Board:
         series: VariantSeries,
         metrics: Path,
         environments: Path,
+        experiments_of: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]],
         now_s: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`experiments_of` has the documents of experiments by endpoint; it may block."""
         self._surveyed = surveyed
         self._series = series
         self._metrics = metrics
         self._environments = environments
+        self._experiments_of = experiments_of
         self._now_s = now_s
         self._monotonic = monotonic
         self._rates = VariantRates()
@@ -128,6 +133,10 @@ class Board:
             datapoints = self._known = self._series.read(now_s - HOUR_S, now_s, known=self._known)
             return self._picture(slow, datapoints, now_s, at_s)
 
+    def experiment(self, endpoint: str) -> Mapping[str, Any] | None:
+        """The experiment of one endpoint as it is now. Blocks."""
+        return self._experiments_of([endpoint]).get(endpoint)
+
     def _look_slowly(self, at_s: float) -> _Slow:
         seen, known = self._surveyed, self._slow
         revision = seen.revision()
@@ -143,6 +152,7 @@ class Board:
             seen.models(),
             seen.jobs(_MOST_JOBS),
             environments_there(self._environments),
+            self._experiments_of([card.name for card in cards[:MOST_CARDS] if _compares(card)]),
         )
 
     def _picture(self, slow: _Slow, datapoints: Datapoints, now_s: float, at_s: float) -> Picture:
@@ -160,6 +170,7 @@ class Board:
                 card.name in slow.editable,
                 tuple(line(card.name, variant) for variant in card.variants),
                 {variant.name: hour.curves((card.name, variant.name)) for variant in card.variants},
+                slow.experiments.get(card.name),
             )
 
         return Picture(
@@ -178,3 +189,8 @@ class Board:
             hour.sums(),
             tuple(hour.minutes()),
         )
+
+
+def _compares(card: EndpointCard) -> bool:
+    """Whether there are variants that serve and may be compared."""
+    return sum(not variant.pending for variant in card.variants) > 1

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from service import __version__
-from service.faces.people.dashboard.board import Picture
+from service.faces.people.dashboard.board import EndpointPanel, Picture
+from service.faces.people.dashboard.experiment import drawn
+from service.faces.people.dashboard.promotion import PAUSES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,6 +26,8 @@ class Renderer:
     def __init__(self) -> None:
         self._templates = _environment()
         self._parts = self._templates.get_template("parts.html").module
+        self._experiment = self._templates.get_template("experiment.html").module
+        self._known: dict[str, tuple[Mapping[str, Any], str]] = {}  # experiments, and how they were drawn
 
     def shell(self) -> str:
         """The page without anything that a stranger may not see: it asks for the rest itself."""
@@ -32,7 +36,8 @@ class Renderer:
     def main(self, picture: Picture) -> str:
         """All cards."""
         layout = layout_of(picture)
-        return self._templates.get_template("main.html").render(picture=picture, layout=layout)
+        values = {"picture": picture, "layout": layout, "drawn": drawn, "pauses": PAUSES}
+        return self._templates.get_template("main.html").render(values)
 
     def fragment(self, template: str, values: Mapping[str, Any]) -> str:
         """One of the small templates."""
@@ -42,12 +47,31 @@ class Renderer:
         """What changes by itself, by the names that the page knows it by."""
         fixed = ("notices", "summary", "models", "environments", "jobs", "failures")
         parts = {name: self._part(name, picture) for name in fixed}
-        return parts | {f"panel/{each.card.name}": self._part("panel", each) for each in picture.panels}
+        parts |= {f"panel/{each.card.name}": self._part("panel", each) for each in picture.panels}
+        known = {each.card.name: self._experiment_part(each) for each in picture.panels if each.experiment}
+        self._known = known
+        return parts | {f"experiment/{name}": html for name, (_, html) in known.items()}
+
+    def _experiment_part(self, panel: EndpointPanel) -> tuple[Mapping[str, Any], str]:
+        """An experiment as it was drawn before, as long as there is no newer one."""
+        document = panel.experiment or {}
+        known = self._known.get(panel.card.name)
+        if known is not None and known[0] == document:
+            return known
+        return document, self.experiment(document)
+
+    def experiment(self, document: Mapping[str, Any]) -> str:
+        """The experiment of an endpoint."""
+        macro = getattr(self._experiment, "experiment")  # noqa: B009 - of a template, as below
+        return _encodable(macro(drawn(document)))
 
     def _part(self, macro: str, value: Any) -> str:
         """What a macro makes, fit for any encoder: names of files need not be UTF-8."""
-        html = str(getattr(self._parts, macro)(value))
-        return html.encode("utf-8", "backslashreplace").decode("utf-8")
+        return _encodable(getattr(self._parts, macro)(value))
+
+
+def _encodable(html: object) -> str:
+    return str(html).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def layout_of(picture: Picture) -> str:
@@ -73,7 +97,8 @@ def _environment() -> "Environment":
     found.filters.update(
         rate=write_rate, count=write_count, ms=write_ms, size=write_size, percent=write_percent
     )
-    found.filters["moment"] = write_moment
+    found.filters.update(moment=write_moment, plain=write_plain, amount=write_amount)
+    found.filters["difference"] = write_difference
     return found
 
 
@@ -109,6 +134,23 @@ def write_size(number: int) -> str:
 def write_percent(share: float) -> str:
     """A share."""
     return f"{100 * share:.3g} %"
+
+
+def write_plain(number: float | None) -> str:
+    """Any number, in four digits."""
+    return _UNKNOWN if number is None else f"{number:.4g}"
+
+
+def write_amount(number: float | None, binary: bool) -> str:
+    """The mean of outcomes: of those that are 0 or 1 a share."""
+    return f"{100 * number:.1f} %" if binary and number is not None else write_plain(number)
+
+
+def write_difference(number: float | None, binary: bool) -> str:
+    """How much more one has than the other: of shares in points."""
+    if number is None:
+        return _UNKNOWN
+    return f"{100 * number:+.1f} points" if binary else f"{number:+.4g}"
 
 
 def write_moment(at: datetime | float | str) -> str:

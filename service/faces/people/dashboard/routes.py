@@ -17,6 +17,7 @@ from service.domain.traffic import Traffic
 from service.faces.people.dashboard.board import Board, Picture
 from service.faces.people.dashboard.forms import form_of
 from service.faces.people.dashboard.live import Live, News
+from service.faces.people.dashboard.promotion import preview
 from service.faces.people.dashboard.render import Renderer, layout_of
 from service.faces.people.pages import Served
 from service.faces.people.shown import page_answer
@@ -49,6 +50,14 @@ def add_dashboard(app: FastAPI, served: Served, board: Board, is_over: Callable[
         card = served.endpoint(request.query_params.get("endpoint", ""))
         weights = request.query_params.getlist("weight")[:_MOST_WEIGHTS]
         return _fragment(renderer().fragment("shares.html", _moves(card, weights)))
+
+    @app.get("/dashboard/promotion", include_in_schema=False)
+    def promotion(request: Request) -> Response:
+        asked = request.query_params
+        card = served.endpoint(asked.get("endpoint", ""))
+        found = None if card is None else board.experiment(card.name)
+        said = preview(card, found, asked.get("variant", ""), asked.get("pause_s", ""))
+        return _fragment(renderer().fragment("promotion.html", said))
 
     @app.get("/dashboard/try", include_in_schema=False)
     def attempt(request: Request) -> Response:

@@ -1,10 +1,11 @@
 """A server whose dashboard is looked at: an A/B test to be changed, and a name that wants to be markup."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
 from tests.conftest import RunningServer, StartServer, copy_sample
+from tests.harness import web
 
 ODD = "<b>bold & 'quoted'"
 """A model that is on disk, and that nobody asks for."""
@@ -32,3 +33,21 @@ def server(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) 
     server = start_server(models)
     yield server
     server.end()
+
+
+def use_and_tell(
+    server: RunningServer, endpoint: str, users: Iterable[int], worth: Callable[[str], float]
+) -> set[str]:
+    """Have users ask, and say what came of it, by the variant that answered; the variants that did."""
+    got: set[str] = set()
+    records = []
+    with web.client(base_url=f"{server.url}/endpoints/{endpoint}", timeout=60) as client:
+        for number in users:
+            headers = {"Content-Type": "text/csv", "X-Sagebird-User": f"user-{number}"}
+            answer = client.post("/invocations", content="5.1,3.5,1.4,0.2", headers=headers)
+            variant = answer.headers["x-amzn-invoked-production-variant"]
+            got.add(variant)
+            named = answer.headers["x-amzn-sagemaker-inference-id"]
+            records.append({"inference_id": named, "bought": worth(variant)})
+        assert client.post("/outcomes", json=records).status_code == 200
+    return got

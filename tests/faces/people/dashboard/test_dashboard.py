@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from itertools import count
 from typing import Any
 
 import httpx
 
 from tests.conftest import ROOT, RunningServer, wait_until
-from tests.faces.people.dashboard.conftest import ODD
+from tests.faces.people.dashboard.conftest import ODD, use_and_tell
 from tests.harness import web
 
 _ROW = "5.1,3.5,1.4,0.2"
@@ -176,6 +177,31 @@ def test_the_form_has_a_field_for_each_column_filled_in(server: RunningServer) -
     assert 'data-kind="records"' in words
     assert re.search(r'<select data-field="wildlife_size".*?<option selected>large</option>', words)
     assert "no such endpoint" in get(server, "/dashboard/try?endpoint=none").text
+
+
+def test_the_verdict_comes_to_open_pages_by_itself(server: RunningServer) -> None:
+    with live(server) as news:
+        parts = next(news)["parts"]
+        assert "No call was recorded yet" in parts["experiment/iris"]
+        assert "experiment/bird-strike" not in parts  # there is nothing to compare it with
+        assert use_and_tell(server, "fixed", range(80), lambda variant: variant == "b") == {"a", "b"}
+        later = count(80)
+        while 'data-better="b"' not in parts["experiment/fixed"] or "<svg" not in parts["experiment/fixed"]:
+            parts |= next(news).get("parts", {})
+            if "b is better than a" in parts["experiment/fixed"]:  # it is marked every few seconds
+                use_and_tell(server, "fixed", [next(later)], lambda variant: variant == "b")
+    told = get(server, "/endpoints/fixed/experiment").json()
+    assert told["better"] == "b"
+    assert len(told["timeline"]) >= 2
+    assert told["sentence"] in get(server, "/dashboard/main").text
+
+
+def test_a_promotion_is_put_into_words_first(server: RunningServer) -> None:
+    told = get(server, "/dashboard/promotion?endpoint=iris&variant=forest&pause_s=").text
+    assert "<b>forest</b> from 10 % to <b>100 %</b>" in told
+    assert 'data-request="{&#34;variant&#34;:&#34;forest&#34;}"' in told
+    assert 'class="bad"' in get(server, "/dashboard/promotion?endpoint=none&variant=forest").text
+    assert 'class="promotion"' in get(server, "/dashboard/main").text
 
 
 def test_an_open_page_does_not_hold_up_a_stop(server: RunningServer) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import RunningServer, wait_until
 from tests.faces.attacker import find_chromium
+from tests.faces.people.dashboard.conftest import use_and_tell
 from tests.harness import web
 from tests.harness.axe import find_axe
 from tests.harness.browser import Browser
@@ -53,6 +54,17 @@ def _status(server: RunningServer) -> dict[str, Any]:
 def _shares(server: RunningServer) -> dict[str, float]:
     (iris,) = [card for card in _status(server)["endpoints"] if card["name"] == "iris"]
     return {variant["name"]: variant["share"] for variant in iris["variants"]}
+
+
+def _share_out(server: RunningServer, shares: dict[str, float]) -> None:
+    desired = [{"VariantName": name, "DesiredWeight": share} for name, share in shares.items()]
+    headers = {
+        "X-Amz-Target": "SageMaker.UpdateEndpointWeightsAndCapacities",
+        "Content-Type": "application/x-amz-json-1.1",
+    }
+    asked = {"EndpointName": "iris", "DesiredWeightsAndCapacities": desired}
+    assert web.post(server.url, json=asked, headers=headers, timeout=60).status_code == 200
+    wait_until(lambda: _shares(server) == shares, 60)
 
 
 def test_every_card_shows_true_numbers(page: Browser, server: RunningServer) -> None:
@@ -140,6 +152,52 @@ def test_words_are_choices(page: Browser) -> None:
     page.wait(f"{birds}.querySelector('[data-field=wildlife_size]')?.tagName === 'SELECT'")
     page.run(f"{birds}.querySelector('.ask .main').click()")
     page.wait(f"{birds}.querySelector('.answer')?.dataset.status === '200'")
+
+
+def _choose(page: Browser, variant: str, pause_s: str) -> None:
+    page.run(
+        f"var [which, how] = {_IRIS}.querySelectorAll('.promotion select'); which.value = '{variant}'; "
+        f"how.value = '{pause_s}'; how.dispatchEvent(new Event('input', {{bubbles: true}}))"
+    )
+
+
+def _says(page: Browser, text: str) -> None:
+    page.wait(f"{_IRIS}.querySelector('.promote .preview').textContent.includes({json.dumps(text)})")
+    page.wait(f"!{_IRIS}.querySelector('.promotion button.main').disabled")
+
+
+def test_the_better_variant_is_promoted_once_somebody_says_so(page: Browser, server: RunningServer) -> None:
+    shares = {"logistic": 0.8, "forest": 0.2}
+    _share_out(server, shares)
+    use_and_tell(server, "iris", range(150), lambda variant: variant == "forest")
+    sentence = "forest is better than logistic by"
+    page.wait(f"{_IRIS}.querySelector('.verdict')?.textContent.startsWith('{sentence}')")
+    page.wait(f"{_IRIS}.querySelector('.experiment').dataset.better === 'forest'")
+    page.run(f"{_IRIS}.querySelector('.promote').open = true")
+    _says(page, "forest from 20 % to 100 %")
+    assert page.run(f"{_IRIS}.querySelector('.promotion select').value") == "forest"
+    _choose(page, "forest", "86400")
+    _says(page, "then forest gets 50 %, 100 %, each 1 day after the one before")
+    _choose(page, "forest", "")
+    _says(page, "forest from 20 % to 100 %")
+    assert _shares(server) == shares  # nothing happens before somebody says so
+    page.run(f"{_IRIS}.querySelector('.promotion button.main').click()")
+    page.wait(f"{_IRIS}.querySelector('.promotion .told').textContent === 'forest has 100 %.'")
+    wait_until(lambda: _shares(server) == {"logistic": 0.0, "forest": 1.0}, 60)
+    page.wait(f"{_IRIS}.querySelector('.changes').textContent.includes('forest is promoted')")
+
+
+def test_a_ramp_is_seen_and_stopped(page: Browser, server: RunningServer) -> None:
+    _share_out(server, {"logistic": 0.0, "forest": 1.0})
+    page.run(f"{_IRIS}.querySelector('.promote').open = true")
+    _choose(page, "logistic", "86400")
+    _says(page, "each 1 day after")
+    page.run(f"{_IRIS}.querySelector('.promotion button.main').click()")
+    page.wait(f"{_IRIS}.querySelector('.ramp')?.textContent.includes('goes up in steps: it has 5 %')")
+    page.wait(f"!{_IRIS}.querySelector('.promotion .stop').hidden")
+    page.run(f"{_IRIS}.querySelector('.promotion .stop').click()")
+    page.wait(f"{_IRIS}.querySelector('.promotion .told').textContent === 'The ramp is stopped.'")
+    page.wait(f"{_IRIS}.querySelector('.ramp')?.textContent.includes('was stopped on its way up, at 5 %')")
 
 
 @pytest.mark.skipif(_AXE is None, reason="needs axe-core (TEST_AXE names the folder where npm put it)")

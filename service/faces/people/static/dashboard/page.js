@@ -3,6 +3,7 @@
 import { ask, whenKeyed } from "./ask.js";
 import { begin, show } from "./attempt.js";
 import { draw, drawAll, takeClosed, takeLast } from "./charts.js";
+import { beginPromotions, showRamps } from "./promote.js";
 
 const SILENT_MS = 15000;
 const LONGEST_WAIT_MS = 10000;
@@ -76,6 +77,7 @@ async function* events(body, heard) {
 function take(news) {
   for (const [endpoint, those] of Object.entries(news.weights ?? {})) takeWeights(endpoint, those);
   for (const [name, html] of Object.entries(news.parts ?? {})) put(name, html);
+  showRamps();
   for (const [endpoint, chart] of Object.entries(news.charts ?? {})) takeClosed(endpoint, chart);
   for (const [endpoint, chart] of Object.entries(news.tails ?? {})) takeLast(endpoint, chart);
   for (const endpoint of new Set([...Object.keys(news.charts ?? {}), ...Object.keys(news.tails ?? {})])) draw(endpoint);
@@ -196,6 +198,7 @@ document.body.addEventListener("htmx:load", (event) => {
   if (place.id === "board" || place.querySelector?.("#board")) {
     redrawn = Date.now();
     drawAll();
+    showRamps();
   }
 });
 document.addEventListener("visibilitychange", () => {
@@ -207,4 +210,5 @@ whenKeyed(() => {
   following?.abort();
 });
 begin();
+beginPromotions();
 follow();

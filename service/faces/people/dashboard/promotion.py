@@ -1,0 +1,55 @@
+"""What promoting a variant would do: in words, and as the very request that does it, before it is done."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import orjson
+
+from service.control.promotion import ramp_weights
+from service.domain.traffic import Traffic
+from service.invoke.catalogue import EndpointCard
+
+STEPS: Final = (5.0, 25.0, 50.0, 100.0)
+"""The percents of a ramp, of which those count that are more than the variant has."""
+
+PAUSES: Final[Mapping[str, str]] = MappingProxyType(
+    {"60": "1 minute", "600": "10 minutes", "3600": "1 hour", "86400": "1 day"}
+)
+"""Seconds between two steps, as words."""
+
+_LEAST: Final = 1e-9
+
+
+def preview(
+    card: EndpointCard | None, found: Mapping[str, Any] | None, variant: str, pause_s: str
+) -> dict[str, Any]:
+    """What the template says; `found` is the experiment, `pause_s` "" for all traffic at once."""
+    serving = [] if card is None else [each for each in card.variants if not each.pending]
+    before = {each.name: each.share for each in serving}
+    if variant not in before or (pause_s and pause_s not in PAUSES):
+        return {"problem": "The endpoint has other variants by now.", "request": ""}
+    has = 100 * before[variant]
+    steps = [step for step in STEPS if step > has + _LEAST] if pause_s else [100.0]
+    first, *later = steps or [100.0]
+    weights = ramp_weights({each.name: each.weight for each in serving}, variant, first)
+    after = Traffic([*weights.items()]).shares()
+    moves = [
+        {"name": name, "before": share, "after": after[name]}
+        for name, share in before.items()
+        if abs(share - after[name]) > _LEAST
+    ]
+    request: dict[str, Any] = {"variant": variant}
+    if later:
+        request |= {"ramp": steps, "pause_s": int(pause_s)}
+    return {
+        "problem": "",
+        "request": orjson.dumps(request).decode() if moves else "",
+        "moves": moves,
+        "variant": variant,
+        "later": [step / 100 for step in later],
+        "pause": PAUSES.get(pause_s, ""),
+        "sentence": "" if found is None else found["sentence"],
+        "is_sure": found is not None and found["better"] == variant,
+        "ramp": None if found is None else found["ramp"],
+    }

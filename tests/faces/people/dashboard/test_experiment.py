@@ -1,0 +1,259 @@
+"""The card of an experiment: what it draws of a document, and what it says before a variant is promoted."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from service.domain.caller import Caller
+from service.experiments.class_quality import ClassQuality
+from service.experiments.number_quality import NumberQuality
+from service.faces.people.dashboard.experiment import HEIGHT, WIDTH, course_of, drawn
+from service.faces.people.dashboard.promotion import preview
+from service.faces.people.dashboard.render import Renderer
+from service.faces.people.dashboard.verdicts import Document, Verdicts
+from service.http.reply import Reply
+from service.invoke.catalogue import EndpointCard, VariantCard
+
+
+def mark(second: int, lower: float | None, difference: float | None, upper: float | None) -> dict[str, Any]:
+    comparison = {"challenger": "b", "difference": difference, "lower": lower, "upper": upper}
+    return {"at": f"2026-01-02T12:00:{second:02}+00:00", "outcomes": second, "comparisons": [comparison]}
+
+
+def document(**more: Any) -> dict[str, Any]:
+    own = {"count": 100, "mean": 0.25, "lower": 0.2, "upper": 0.3}
+    comparison = {
+        "challenger": "b",
+        "difference": 0.1,
+        "lower": 0.05,
+        "upper": 0.15,
+        "decision": "better",
+        "sentence": "b is better than a by 5 to 15 points.",
+    }
+    return {
+        "endpoint": "iris",
+        "control": "a",
+        "outcome": "click",
+        "variants": [
+            {"name": name, "users": 90, "calls": 1, "outcome": own, "quality": None} for name in "ab"
+        ],
+        "verdict": {"binary": True, "comparisons": [comparison]},
+        "sentence": comparison["sentence"],
+        "warnings": [],
+        "better": "b",
+        "ramp": None,
+        "changes": [],
+        "timeline": [],
+        "tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "dropped"), 0),
+    } | more
+
+
+def html(**more: Any) -> str:
+    return page_of(document(**more))
+
+
+def page_of(found: Mapping[str, Any]) -> str:
+    return Renderer().experiment(found)
+
+
+def card(a: float = 9, b: float = 1) -> EndpointCard:
+    variants = tuple(VariantCard(name, w, w / (a + b), f"m-{name}") for name, w in (("a", a), ("b", b)))
+    return EndpointCard("iris", "InService", "", False, variants, (), None)
+
+
+def points(text: str) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in (point.split(",") for point in text.split())]
+
+
+def test_the_interval_over_time_lies_in_its_frame_with_no_difference_in_the_middle() -> None:
+    course = course_of([mark(0, -0.9, 0.0, 0.9), mark(30, -0.1, 0.1, 0.3), mark(40, 0.0, 0.1, 0.2)], "ab")
+
+    assert course is not None
+    (band,) = course.bands
+    assert (band.name, band.place, course.began, course.ended) == ("b", 1, "12:00:00", "12:00:40")
+    line = points(band.line)
+    assert [x for x, _ in line] == [0, 0.75 * WIDTH, WIDTH]
+    assert line[0][1] == HEIGHT / 2
+    *_, low = points(band.area)[:-1]
+    assert low[1] > HEIGHT / 2  # less than none is below the middle
+    assert course.reach == pytest.approx(1.15 * 0.3)
+
+
+@pytest.mark.parametrize(
+    "marks", [[], [mark(1, -0.1, 0.0, 0.1)], [mark(1, None, None, None), mark(2, -0.1, 0.0, 0.1)]]
+)
+def test_nothing_is_drawn_of_what_is_no_course_yet(marks: Sequence[Mapping[str, Any]]) -> None:
+    assert course_of(marks, "ab") is None
+
+
+def test_the_card_says_the_sentence_and_each_variants_figures() -> None:
+    page = html(timeline=[mark(0, -0.1, 0.0, 0.1), mark(9, 0.1, 0.2, 0.3)])
+
+    assert '<p class="verdict good">b is better than a by 5 to 15 points.</p>' in page
+    assert page.count('<td class="n">25.0 %</td><td class="n">20.0 % to 30.0 %</td>') == 2
+    assert "+10.0 points" in page
+    assert "<polygon" in page
+    assert 'data-better="b"' in page
+
+
+def test_outcomes_that_are_amounts_are_no_shares() -> None:
+    comparison = {"challenger": "b", "difference": 12.5, "lower": None, "upper": None, "decision": "open"}
+    page = html(verdict={"binary": False, "comparisons": [comparison]}, better=None)
+
+    assert "+12.5 <span" in page
+    assert "points" not in page.replace("5 to 15 points", "")
+    assert 'data-better=""' in page
+
+
+def test_what_nobody_can_say_yet_is_said_in_a_sentence_alone() -> None:
+    none = [{"name": name, "users": 0, "calls": 0, "outcome": None, "quality": None} for name in "ab"]
+    page = html(
+        outcome=None, verdict=None, better=None, variants=none, sentence="No outcome was reported yet."
+    )
+
+    assert "No outcome was reported yet." in page
+    assert "<table" not in page
+
+
+def test_cells_of_two_classes_have_their_names() -> None:
+    quality = ClassQuality(("no", "yes"))
+    for label, said, times in (("yes", "yes", 4), ("no", "yes", 3), ("yes", "no", 2), ("no", "no", 1)):
+        for _ in range(times):
+            quality.add(label, said, None)
+    found = document()
+    found["variants"][1]["quality"] = quality.document()
+    (matrix,) = drawn(found)["matrices"]
+
+    assert matrix.rows == (
+        ("no", ((1, "true negatives"), (3, "false positives"))),
+        ("yes", ((2, "false negatives"), (4, "true positives"))),
+    )
+    assert dict(matrix.figures)["recall"] == pytest.approx(4 / 6)
+    assert '<td class="n wrong">3 <small>false positives</small></td>' in page_of(found)
+
+
+def test_numbers_have_errors_and_no_matrix() -> None:
+    quality = NumberQuality()
+    quality.add(1.0, 2.0)
+    quality.add(4.0, 2.0)
+    found = document()
+    found["variants"][0]["quality"] = quality.document()
+    (matrix,) = drawn(found)["matrices"]
+
+    assert matrix.classes == ()
+    assert dict(matrix.figures)["mean absolute error"] == 1.5
+    assert "RMSE" in page_of(found)
+
+
+def test_warnings_ramps_and_changes_are_told_and_nothing_of_them_is_markup() -> None:
+    ramp = {
+        "variant": "b",
+        "steps": [5, 100],
+        "step": 0,
+        "state": "stopped",
+        "why": "<b>late</b>",
+        "next_at": "2026",
+    }
+    change = {
+        "at": "2026-01-02T12:00:00+00:00",
+        "weights": {"a": 1, "b": 2.5},
+        "reason": "<i>",
+        "by": "alice",
+    }
+    page = html(ramp=ramp, changes=[change], warnings=["<u>Beware.</u>"])
+
+    for text in ("at 5 %: &lt;b&gt;late", "a 1, b 2.5", "&lt;i&gt;", "alice", "&lt;u&gt;Beware."):
+        assert text in page
+    assert "2026-01-02 12:00:00" in page
+
+
+def test_a_preview_says_what_the_request_does() -> None:
+    said = preview(card(), document(), "b", "")
+
+    assert json.loads(said["request"]) == {"variant": "b"}
+    assert said["moves"] == [
+        {"name": "a", "before": 0.9, "after": 0.0},
+        {"name": "b", "before": 0.1, "after": 1.0},
+    ]
+    page = Renderer().fragment("promotion.html", said)
+    assert "<b>b</b> from 10 % to <b>100 %</b>" in page
+    assert '<span class="good">b is better' in page
+
+
+def test_a_ramp_takes_the_steps_that_are_more_than_there_is_now() -> None:
+    said = preview(card(), None, "b", "600")
+
+    assert json.loads(said["request"]) == {"variant": "b", "ramp": [25.0, 50.0, 100.0], "pause_s": 600}
+    assert said["moves"][1] == {"name": "b", "before": 0.1, "after": 0.25}
+    page = Renderer().fragment("promotion.html", said)
+    assert "gets 50 %, 100 %, each 10 minutes after the one before" in page
+    assert "Nothing says for sure that b is better" in page
+
+
+def test_the_last_step_alone_is_no_ramp() -> None:
+    assert json.loads(preview(card(1, 3), None, "b", "60")["request"]) == {"variant": "b"}
+
+
+def test_who_has_all_traffic_gets_no_more() -> None:
+    said = preview(card(0, 1), document(), "b", "")
+
+    assert said["request"] == ""
+    assert "Nothing would change" in Renderer().fragment("promotion.html", said)
+
+
+@pytest.mark.parametrize(
+    ("seen", "variant", "pause_s"), [(None, "b", ""), (card(), "c", ""), (card(), "b", "7")]
+)
+def test_what_is_no_longer_there_is_said(seen: EndpointCard | None, variant: str, pause_s: str) -> None:
+    said = preview(seen, None, variant, pause_s)
+
+    assert not said["request"]
+    assert 'class="bad"' in Renderer().fragment("promotion.html", said)
+
+
+class Played:
+    """Answers for experiments, as long as it is there."""
+
+    def __init__(self) -> None:
+        self.status = 200
+
+    async def experiment(self, endpoint: str, asked: Mapping[str, str]) -> Reply:
+        return Reply(self.status, [], json.dumps({"endpoint": endpoint, **asked}).encode())
+
+    async def report(self, endpoint: str, content_type: str, body: bytes) -> Reply:
+        raise AssertionError
+
+    async def promote(self, caller: Caller, endpoint: str, body: bytes) -> Reply:
+        raise AssertionError
+
+
+Look = Callable[[Sequence[str]], Awaitable[Mapping[str, Document]]]
+
+
+def looked(act: Callable[[Played, Look], Awaitable[None]]) -> None:
+    """Let somebody look from a thread."""
+
+    async def run() -> None:
+        played = Played()
+        verdicts = Verdicts(played)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as threads:
+            await act(played, lambda names: loop.run_in_executor(threads, verdicts.look, names))
+
+    asyncio.run(run())
+
+
+def test_the_last_documents_are_shown_while_nobody_answers_and_none_of_what_is_gone() -> None:
+    async def act(played: Played, look: Look) -> None:
+        assert await look(["a", "b"]) == {"a": {"endpoint": "a"}, "b": {"endpoint": "b"}}
+        assert await look(["a"]) == {"a": {"endpoint": "a"}}
+        played.status = 503
+        assert (await look(["b", "c"])).keys() == {"b"}
+        played.status = 404
+        assert await look(["b"]) == {}
+
+    looked(act)

@@ -75,7 +75,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "hosting/runtimes/remote.py",
         ),
         "jinja2": ("faces/people/dashboard/render.py",),
-        "joblib": ("hosting/runtimes/*",),
+        "joblib": ("hosting/runtimes/*", "cli/demo_models.py"),
         "msgspec": ("domain/*",),
         "numpy": ("hosting/*", "media/*", "objects/buckets/crc.py", "runner/*"),
         "orjson": (
@@ -98,7 +98,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "rich": ("cli/*",),
         "scipy": ("hosting/programs/*", "hosting/runtimes/*", "runner/frameworks/serve_xgboost.py"),
         "simdjson": ("media/csv_quick.py", "hosting/runtimes/number_json.py"),
-        "sklearn": ("hosting/programs/*", "hosting/runtimes/*"),
+        "sklearn": ("hosting/programs/*", "hosting/runtimes/*", "cli/demo_models.py"),
         "sqlalchemy": ("store/*",),
         "starlette": ("faces/*",),
         "structlog": ("log.py",),
@@ -124,6 +124,10 @@ DEFERRED = (
         "cli/shipment.py",
         "service.hosting.runtimes.table",
     ),  # of the commands that talk to a server one alone needs it, for a folder
+    (
+        "cli/demo.py",
+        "service.cli.demo_models",
+    ),  # no other command, and no help, pays for scikit-learn
     (
         "hosting/runtimes/table.py",
         "service.hosting.runtimes",

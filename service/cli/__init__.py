@@ -17,6 +17,7 @@ from service.processes.supervisor import NEVER_STARTS
 _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("serve", "container", "worker"), "roles"),
+        "demo": "demo",
         "transform": "transform",
         "jobs": "jobs",
         "deploy": "deployments",

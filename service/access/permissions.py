@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from service.domain.access_keys import AccessKey, Permission
 
-OPEN = frozenset({"/ping", "/healthz", "/readyz"})
-"""Whoever asks whether a server is well is answered."""
+OPEN = frozenset({"/ping", "/healthz", "/readyz", "/client.js"})
+"""Whoever asks whether a server is well is answered; and a page's script is the same everywhere."""
 
 _OPEN_BELOW = "/static/"  # the pages' own scripts and styles: they are the same everywhere
 _SAFE = ("GET", "HEAD", "OPTIONS")

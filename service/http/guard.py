@@ -40,6 +40,7 @@ _EXPOSED = (
     "Retry-After",
     "X-Amzn-SageMaker-Inference-Id",
 )
+_SCRIPT = "/client.js"  # by which a page asks for predictions
 _OF_PEOPLE = ("/experiment", "/promote")  # what is asked of an endpoint and is no prediction
 _ONE_DAY_S = 86_400
 
@@ -98,7 +99,7 @@ class Guard:
         Raises:
             AccessDenied: this may not be asked from there.
         """
-        predicts = is_prediction(path)
+        predicts = is_prediction(path) or path == _SCRIPT
         foreign = asked.origin is not None or asked.site in (b"cross-site", b"same-site")
         if foreign and not self._is_own(*_bounded(asked.origin, asked.site, asked.host)):
             return self._check_foreign(method, path, asked, predicts)

@@ -74,6 +74,7 @@ def create_pages(
     """
     app = FastAPI(title="sagebird", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    _add_client(app)
     _add_health(app, pending, problems, metrics)
     _add_docs(app, served)
     _add_overview(app, served)
@@ -106,6 +107,15 @@ def _add_health(
     def show_metrics() -> Response:
         body, content_type = metrics()
         return Response(body, headers={"content-type": content_type})
+
+
+def _add_client(app: FastAPI) -> None:
+    """The module by which web pages ask."""
+
+    @app.get("/client.js", include_in_schema=False)
+    async def client() -> Response:
+        script = (_STATIC / "client.js").read_bytes()
+        return Response(script, media_type="text/javascript", headers={"cache-control": "max-age=3600"})
 
 
 def _add_docs(app: FastAPI, served: Served) -> None:

@@ -74,7 +74,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def followed(scratch: Path) -> Iterator[Followed]:
-    demo = Followed("--port", "0", "--rate", "100", scratch=scratch)
+    demo = Followed("--port", "0", "--rate", "200", scratch=scratch)
     yield demo
     if demo.process.poll() is None:
         demo.end(signal.SIGTERM)

@@ -47,7 +47,7 @@ def test_a_page_prints_what_it_shows_and_leaves_nothing_behind(page: Path, reade
 
 @pytest.mark.parametrize("page", [README, WEB_PAGE], ids=name_of)
 def test_the_page_in_a_browser_may_do_what_its_example_does(page: Path, reader: Reader) -> None:
-    (example,) = (block.text for block in read_blocks(page) if block.language == "js")
+    (example,) = (text for text in _scripts(page) if "fetch(" in text)
     headers = yaml.safe_load(re.findall(r"headers: ({.*})", example)[0])
     url = re.findall(r'fetch\("(.*?)"', example)[0].replace("http://localhost:8080", reader.server.url)
     asked = {
@@ -65,6 +65,23 @@ def test_the_page_in_a_browser_may_do_what_its_example_does(page: Path, reader: 
     readable = answer.headers["access-control-expose-headers"].lower()
     assert re.findall(r'get\("(.*?)"\)', example)[0] in readable
     assert f"SAGEBIRD_CORS_ORIGINS={ORIGIN} make serve" in page.read_text(encoding="utf-8")
+
+
+def test_the_module_of_the_page_is_there_with_what_is_imported_from_it(reader: Reader) -> None:
+    (example,) = (text for text in _scripts(WEB_PAGE) if "import " in text)
+    names, url = re.findall(r'import {(.*)} from "(.*?)"', example)[0]
+
+    answer = web.get(
+        url.replace("http://localhost:8080", reader.server.url), headers={"Origin": ORIGIN}, timeout=60
+    )
+
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    for name in names.split(", "):
+        assert f"export async function {name}(" in answer.text
+
+
+def _scripts(page: Path) -> list[str]:
+    return [block.text for block in read_blocks(page) if block.language == "js"]
 
 
 @pytest.mark.parametrize("line", SHELL_LINES)

@@ -20,7 +20,8 @@
     │   ├── Throttled               more requests than a rate allows; says when the next one may come
     │   ├── NotPermitted            a call of IAM or STS that is not served
     │   ├── NothingThere            what a call of another service is about is not here
-    │   ├── BucketFault             what clients of S3 are told, by one of S3's own codes
+    │   ├── ServiceFault            what clients of a neighbour are told, by one of its own codes
+    │   │   └── BucketFault         the same of S3
     │   └── UnsupportedEncoding     the body is compressed in a way that is not read
     ├── ModelFault                  what a container answers instead of a prediction; carries its status
     │   ├── BadPayload              400: the body is not what its Content-Type says, or the model refuses it
@@ -41,7 +42,6 @@
     │   └── ObjectChanged           another one has its key than the one to be replaced
     ├── EngineFault                 the container engine refuses, or cannot be asked; its status, 0 for none
     ├── LeaseLost                   another worker has taken over what this one was at
-    ├── BrokenOff                   work was given up before its end, because somebody asked for that
     ├── NotInstalled                packages cannot be installed, or not with this interpreter
     ├── NotCompilable               there is no program for a model, or not for one of its making
     ├── RecordError                 a stream is not made of such records as it should be
@@ -192,12 +192,16 @@ class NothingThere(CallerError):
     code = "ResourceNotFoundException"
 
 
-class BucketFault(CallerError):
-    """What a client of S3 is told: `code` is one of S3's own, `members` stand beside the message."""
+class ServiceFault(CallerError):
+    """What a client of a neighbour is told: `code` is the service's own, `members` are beside the message."""
 
     def __init__(self, code: str, message: str, **members: str) -> None:
         super().__init__(message, **members)
         self.code = code
+
+
+class BucketFault(ServiceFault):
+    """What a client of S3 is told."""
 
 
 class UnsupportedEncoding(CallerError):
@@ -333,13 +337,6 @@ class LeaseLost(SagebirdError):
 
     def __init__(self) -> None:
         super().__init__("Another worker has taken this task over.")
-
-
-class BrokenOff(SagebirdError):
-    """Work was given up before its end, because somebody asked for that."""
-
-    def __init__(self) -> None:
-        super().__init__("The work was broken off.")
 
 
 class NotInstalled(SagebirdError):

@@ -24,6 +24,7 @@ class Asked:
     headers: Headers
     body: bytes
     request_id: str
+    path: str = "/"
 
 
 class Written(NamedTuple):

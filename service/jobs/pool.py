@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Final, Protocol
 
 from service.domain.transform.options import TransformOptions
-from service.errors import BrokenOff, ModelFault
+from service.errors import ModelFault, SagebirdError
 from service.hosting.runtimes.preload import limit_threads
 from service.jobs.process import DIED, Batch, BatchResult, ModelOpener, Profile, Spans, serve
 from service.jobs.work import Failed
@@ -22,6 +22,13 @@ _PRELOADED: Final = ("service.jobs.process", "service.hosting.runtimes.sklearn",
 _SPARE: Final = 2
 _LEAVE_S: Final = 5.0
 _LOOK_S: Final = 0.25
+
+
+class BrokenOff(SagebirdError):
+    """Work was given up before its end, because somebody asked for that."""
+
+    def __init__(self) -> None:
+        super().__init__("The work was broken off.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from service.domain.transform.document import QUARANTINE_VARIABLE, asks_for, opt
 from service.domain.transform.job import JobStage, JobState, JobStatus
 from service.domain.transform.options import TransformOptions
 from service.errors import (
-    BrokenOff,
     LeaseLost,
     ModelFault,
     ObjectFault,
@@ -32,7 +31,7 @@ from service.jobs.outcome import STOPPED
 from service.jobs.pipeline import PipelineOpener
 from service.jobs.place import Places
 from service.jobs.plan import group_inputs
-from service.jobs.pool import NoProcess, ProcessPool, ThreadPool, WorkerPool
+from service.jobs.pool import BrokenOff, NoProcess, ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import LocalModelOpener
 from service.jobs.request import count_processes, is_large
 from service.jobs.settle import settle_job

@@ -67,7 +67,9 @@ class Desk:
                 async with asyncio.timeout(_WAIT_S):
                     await self._pass_on(theirs)
                     theirs.close()  # so that the keeper's end is the only one: its death is the end
-                    writer.write(_packed([caller, asked.request_id, _texts(asked.headers)], asked.body))
+                    writer.write(
+                        _packed([caller, asked.request_id, asked.path, _texts(asked.headers)], asked.body)
+                    )
                     lengths = _LENGTHS.unpack(await reader.readexactly(_LENGTHS.size))
                     status, headers = json.loads(await reader.readexactly(lengths[0]))
                     return Reply(status, _bytes(headers), await reader.readexactly(lengths[1]))
@@ -129,9 +131,9 @@ class Desk:
             try:
                 connection.settimeout(_WAIT_S)
                 lengths = _LENGTHS.unpack(_read_exactly(connection, _LENGTHS.size))
-                caller, request_id, headers = json.loads(_read_exactly(connection, lengths[0]))
+                caller, request_id, path, headers = json.loads(_read_exactly(connection, lengths[0]))
                 body = _read_exactly(connection, lengths[1])
-                reply = answer(Caller(*caller), Asked(_bytes(headers), body, request_id))
+                reply = answer(Caller(*caller), Asked(_bytes(headers), body, request_id, path))
                 connection.sendall(_packed([reply.status, _texts(reply.headers)], reply.body))
             except (OSError, EOFError) as error:  # the gateway is gone
                 self._log.warning("request not answered", reason=str(error))

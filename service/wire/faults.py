@@ -101,6 +101,19 @@ def request_header(request_id: str) -> tuple[bytes, bytes]:
     return (b"x-amzn-RequestId", request_id.encode("ascii", "replace"))
 
 
+def type_name(code: str, declared: ErrorShape | None) -> str:
+    """What the body of an error is called, which is its shape's name where the model has one."""
+    return code if declared is None else declared.name
+
+
+def query_error(code: str, status: int) -> tuple[bytes, bytes]:
+    """The header by which clients of a query compatible service know the code that forms would be told."""
+    return (
+        b"x-amzn-query-error",
+        f"{code};{'Sender' if status < 500 else 'Receiver'}".encode("ascii", "replace"),
+    )
+
+
 def fault_status(error: SagebirdError, code: str, declared: ErrorShape | None = None) -> int:
     """The HTTP status of an error: what its service's model declares, else what the table says."""
     if declared is not None:

@@ -1,7 +1,7 @@
 """Which service and operation a request is for: one table, by signing name, target, form or path.
 
-A row counts in its own protocol alone. Services without a row are known by the name that their clients sign
-for; whether an operation is served is not decided here.
+A row counts in its own protocol alone: who speaks several has a row for each. Services without a row are
+known by the name that their clients sign for; whether an operation is served is not decided here.
 """
 
 import re
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from service.http.asgi import Headers
 from service.http.reply import Asked
 from service.wire import sigv4
+from service.wire.protocols.cbor import read_path
 from service.wire.protocols.query import read_call
 
 JSON = "json"
@@ -49,6 +50,10 @@ class ServiceRow:
 SERVICES = (
     ServiceRow(_SAGEMAKER, JSON, target="SageMaker"),
     ServiceRow("logs", JSON, target="Logs_20140328"),
+    ServiceRow("ecr", JSON, target="AmazonEC2ContainerRegistry_V20150921"),
+    ServiceRow("monitoring", JSON, target="GraniteServiceVersion20100801"),
+    ServiceRow("monitoring", QUERY, version="2010-08-01"),
+    ServiceRow("monitoring", CBOR, target="GraniteServiceVersion20100801"),
     ServiceRow("sts", QUERY, version="2011-06-15", whoever=frozenset({"GetCallerIdentity"})),
     ServiceRow("iam", QUERY, version="2010-05-08"),
     ServiceRow(
@@ -108,12 +113,33 @@ class ServiceCall:
 
 
 def call_at_root(asked: Asked) -> ServiceCall | None:
-    """What a `POST /` asks for: by its target, else by its form; None if it names no operation."""
+    """What a `POST /` asks for: by its target, else by its form; None if it names no operation.
+
+    So does what is asked at a path of CBOR's, by that path.
+    """
+    if named := read_path(asked.path):
+        return _by_path(*named)
     headers = dict(asked.headers)
     if target := headers.get(b"x-amz-target"):
         return _by_target(target.decode("latin-1"), headers)
     form = read_call(headers.get(b"content-type", b""), asked.body)
     return None if form is None else _by_form(form.action, form.version, headers)
+
+
+def is_of_its_version(call: ServiceCall) -> bool:
+    """Whether there is a row for a call, of the version that it names."""
+    return any(
+        (row.name, row.protocol, row.version) == (call.row, call.protocol, call.version) for row in SERVICES
+    )
+
+
+def _by_path(target: str, operation: str) -> ServiceCall:
+    row = next((row for row in SERVICES if row.protocol == CBOR and row.target == target), None)
+    return (
+        ServiceCall("", target, operation, CBOR)
+        if row is None
+        else ServiceCall(row.name, row.name, operation, CBOR)
+    )
 
 
 def call_at_endpoint(method: str, path: str) -> tuple[str, ServiceCall] | None:
@@ -130,7 +156,7 @@ def _by_target(target: str, headers: Mapping[bytes, bytes]) -> ServiceCall:
     prefix, _, operation = target.rpartition(".")
     operation = operation[:_MAX_NAME_CHARS]
     for row in SERVICES:
-        if row.target and row.target == prefix:
+        if row.protocol == JSON and row.target == prefix:
             return ServiceCall(row.name, row.name, operation, JSON)
     service = _signed_for_other(headers) or prefix[:_MAX_NAME_CHARS] or "an unnamed service"
     return ServiceCall("", service, operation, JSON)
@@ -152,6 +178,8 @@ def call_of_stranger(method: str, path: str, headers: Headers, query_string: byt
     """
     service = _signed_for(headers, query_string)
     sibling = _sibling(path)
+    if service is not None and read_path(path) and _row(service, [CBOR]):
+        return None
     if service == _SAGEMAKER:
         service = sibling
     if service is None or (

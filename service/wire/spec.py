@@ -102,7 +102,11 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Service:
-    """One service; `error_shapes` (by code) holds every declared error, even one that no operation lists."""
+    """One service; `error_shapes` (by code) holds every declared error, even one that no operation lists.
+
+    Its XML is of `namespace`. Where it is `query_compatible`, other protocols tell the query protocol's codes
+    of errors too.
+    """
 
     name: str
     protocol: str
@@ -110,6 +114,8 @@ class Service:
     target_prefix: str | None
     operations: Mapping[str, Operation] = field(repr=False)
     error_shapes: Mapping[str, ErrorShape] = field(repr=False)
+    namespace: str = ""
+    query_compatible: bool = False
 
 
 def load_service(name: str) -> Service:
@@ -188,6 +194,8 @@ def build_service(name: str, model: Mapping[str, Any]) -> Service:
         target_prefix=metadata.get("targetPrefix"),
         operations=MappingProxyType(operations),
         error_shapes=_by_code(errors.values()),
+        namespace=metadata.get("xmlNamespace", ""),
+        query_compatible="awsQueryCompatible" in metadata,
     )
 
 

@@ -14,7 +14,7 @@ from botocore.parsers import create_parser
 
 from service.errors import CallerError, NothingThere, SagebirdError, Unavailable, UnknownOperation
 from service.http.reply import Asked, Reply
-from service.wire.protocols.cbor import CborFaults
+from service.wire.protocols.cbor import CborFaults, CborProtocol
 from service.wire.protocols.json import JsonProtocol
 from service.wire.protocols.protocol import FaultWriter, WireProtocol
 from service.wire.protocols.query import QueryFaults, QueryProtocol
@@ -24,8 +24,9 @@ from service.wire.spec import load_service
 
 _ID = "5ae4f3b2-0000-4000-8000-000000000000"
 _ASKED = Asked([], b"", _ID)
-_STS = QueryProtocol("https://sts.amazonaws.com/doc/2011-06-15/", ["GetCallerIdentity"])
+_STS = QueryProtocol(load_service("sts"))
 _SAGEMAKER = JsonProtocol(load_service("sagemaker"))
+_CLOUDWATCH = load_service("cloudwatch")
 
 WRITERS: Mapping[str, tuple[FaultWriter, str]] = {
     "json": (_SAGEMAKER, "json"),
@@ -35,6 +36,9 @@ WRITERS: Mapping[str, tuple[FaultWriter, str]] = {
     "rest-xml": (RestXmlFaults(), "rest-xml"),
     "s3": (S3Faults("/bucket/key"), "rest-xml"),
     "cbor": (CborFaults(), "smithy-rpc-v2-cbor"),
+    "monitoring in CBOR": (CborProtocol(_CLOUDWATCH), "smithy-rpc-v2-cbor"),
+    "monitoring in JSON": (JsonProtocol(_CLOUDWATCH), "json"),
+    "monitoring in forms": (QueryProtocol(_CLOUDWATCH), "query"),
 }
 SERVICES: Mapping[str, tuple[WireProtocol, str, dict[str, Any]]] = {
     "sagemaker": (_SAGEMAKER, "ListModels", {"Models": [], "NextToken": "a<&>é"}),

@@ -13,6 +13,7 @@ from service.wire.services import (
     call_of_stranger,
 )
 
+_MODELS = {"monitoring": "cloudwatch"}  # who signs by another name than botocore has for the model
 _FORM = (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")
 
 
@@ -30,10 +31,10 @@ def at_root(body: bytes, *headers: tuple[bytes, bytes]) -> ServiceCall | None:
     "row", [row for row in SERVICES if row.target or row.version], ids=lambda row: row.name
 )
 def test_a_row_says_what_botocores_model_says(row: ServiceRow) -> None:
-    metadata = Loader().load_service_model(row.name, "service-2")["metadata"]
+    metadata = Loader().load_service_model(_MODELS.get(row.name, row.name), "service-2")["metadata"]
 
-    assert metadata["protocol"] == row.protocol
-    assert metadata.get("targetPrefix", "") == row.target
+    assert row.protocol in {name.removeprefix("smithy-") for name in metadata["protocols"]}
+    assert row.target in ("", metadata.get("targetPrefix", ""))
     assert row.version in ("", metadata["apiVersion"])
 
 
@@ -117,6 +118,20 @@ def test_a_form_names_its_service_by_signature_and_date(
 
     assert call is not None
     assert (call.row, call.service, call.protocol) == (row, service, "query")
+
+
+@pytest.mark.provenance("botocore")
+def test_a_path_of_cbor_names_service_and_operation() -> None:
+    path = "/service/GraniteServiceVersion20100801/operation/ListMetrics"
+    asked = Asked([(b"smithy-protocol", b"rpc-v2-cbor")], b"", "id", path)
+
+    assert call_at_root(asked) == ServiceCall("monitoring", "monitoring", "ListMetrics", "rpc-v2-cbor")
+    assert call_of_stranger("POST", path, [signed("monitoring")], b"") is None
+    other = Asked([], b"", "id", "/service/Other/operation/Do")
+    assert call_at_root(other) == ServiceCall("", "Other", "Do", "rpc-v2-cbor")
+    stranger = call_of_stranger("POST", path, [signed("s3")], b"")
+    assert stranger is not None
+    assert stranger.row == "s3"
 
 
 def test_what_names_no_operation_is_no_call() -> None:

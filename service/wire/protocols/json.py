@@ -11,7 +11,15 @@ from service.errors import UnknownOperation
 from service.http.reply import Asked, Reply
 from service.wire import constraints, shapes
 from service.wire.constraints import Checker
-from service.wire.faults import error_code, fault_members, fault_status, known_error, request_header
+from service.wire.faults import (
+    error_code,
+    fault_members,
+    fault_status,
+    known_error,
+    query_error,
+    request_header,
+    type_name,
+)
 from service.wire.shapes import Reader, ReaderTable, Writer, WriterTable, render_json
 from service.wire.spec import Operation, Service, Shape
 
@@ -108,14 +116,18 @@ class JsonProtocol:
         code = error_code(known, self.spec)
         declared = self.spec.error_shapes.get(code)
         members = fault_members(known, declared, asked.request_id)
-        body = {"__type": code, "message": members["Message"], **members}
+        name = type_name(code, declared) if self.spec.query_compatible else code
+        body = {"__type": name, "message": members["Message"], **members}
         sent = dict(asked.headers).get(b"content-type", b"").partition(b";")[0].strip().lower()
         headers = [
             request_header(asked.request_id),
             (b"x-amzn-ErrorType", code.encode("ascii")),
             (b"Content-Type", _JSON_1_0 if sent == _JSON_1_0 else self.content_type),
         ]
-        return Reply(fault_status(known, code, declared), headers, render_json(body))
+        status = fault_status(known, code, declared)
+        if self.spec.query_compatible:
+            headers.append(query_error(code, status))
+        return Reply(status, headers, render_json(body))
 
     def _operation(self, name: str) -> JsonRpc:
         operation = self.operation(name)

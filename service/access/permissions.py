@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from service.domain.access_keys import AccessKey, Permission
+from service.wire.protocols.cbor import read_path
 
 OPEN = frozenset({"/ping", "/healthz", "/readyz", "/client.js"})
 """Whoever asks whether a server is well is answered; and a page's script is the same everywhere."""
@@ -40,7 +41,7 @@ def needed(method: str, path: str) -> Need | None:
     if path.startswith(_ENDPOINTS):
         return _needed_at_endpoint(safe, path)
     if method == "POST":
-        if path == "/":
+        if path == "/" or read_path(path):
             return ANY_KEY
         invokes = path == _INVOCATIONS or (path.startswith(_MODELS) and path.endswith(_INVOKE))
         return Need((Permission.INVOKE if invokes else Permission.MANAGE,))

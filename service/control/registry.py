@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from service.control import endpoint_configs, endpoints, models, tags, transform_jobs
@@ -12,7 +13,7 @@ from service.control.identity import get_caller_identity
 from service.control.listing import list_resources
 from service.control.ownership import check_editable
 from service.control.resources import OperationContext, ResourceReader, Resources
-from service.domain import sentences
+from service.domain import sentences, unserved
 from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.errors import UnknownOperation
@@ -20,6 +21,8 @@ from service.store.store import Store
 
 Fields = Mapping[str, Any]
 OperationOutput = Mapping[str, Any] | None
+AnswerOperation = Callable[[Caller, str, Fields], OperationOutput]
+"""Runs an operation of a service that keeps its own; it may wait for the disk. Raises as `call` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def _delete(kind: Kind, resources: Resources, fields: Fields) -> None:
     resources.delete(kind, name)
 
 
+_OWN = "sagemaker"
 _SAGEMAKER: Mapping[str, _Read | _Write] = {
     "CreateModel": _Write(models.create_model),
     "DescribeModel": _Read(models.describe_model),
@@ -78,7 +82,7 @@ SERVED = frozenset(_SAGEMAKER)
 """The operations of sagemaker that are served."""
 
 _OPERATIONS: Mapping[tuple[str, str], _Read | _Write | _Told] = {
-    **{("sagemaker", name): operation for name, operation in _SAGEMAKER.items()},
+    **{(_OWN, name): operation for name, operation in _SAGEMAKER.items()},
     ("sts", "GetCallerIdentity"): _Told(get_caller_identity),
 }
 
@@ -86,9 +90,16 @@ _OPERATIONS: Mapping[tuple[str, str], _Read | _Write | _Told] = {
 class Operations:
     """Runs operations on the store, each in one transaction."""
 
-    def __init__(self, store: Store, context: OperationContext) -> None:
+    def __init__(
+        self,
+        store: Store,
+        context: OperationContext,
+        others: Mapping[str, AnswerOperation] = MappingProxyType({}),
+    ) -> None:
+        """`others` answer all operations of some services, by their rows of the table of services."""
         self._store = store
         self._context = context
+        self._others = others
 
     async def call(self, caller: Caller, service: str, name: str, fields: Fields) -> OperationOutput:
         """Run one operation of a service on checked fields, on behalf of its caller.
@@ -97,7 +108,11 @@ class Operations:
             UnknownOperation: it is not served.
             CallerError: the operation's own refusals; nothing was changed.
         """
+        if service in self._others:
+            return await asyncio.to_thread(self._others[service], caller, name, fields)
         operation = _OPERATIONS.get((service, name))
+        if operation is None and service != _OWN:
+            raise unserved.refusal(service, service, name)
         if operation is None:
             raise UnknownOperation(sentences.operation_not_served(name))
         context = self._context.of(caller)

@@ -367,6 +367,14 @@ def not_authorized(principal: str, action: str, resource: str | None = None) -> 
     )
 
 
+def unsigned_form() -> str:
+    """The first sentence is AWS's; the rest is ours."""
+    return (
+        "Request is missing Authentication Token. A form changes nothing unless it is signed, as clients "
+        "of AWS do: any web page could have sent it."
+    )
+
+
 def operation_not_served(operation: str) -> str:
     """Ours: AWS serves them all."""
     return f"Operation {operation} is not served by sagebird yet."

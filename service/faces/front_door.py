@@ -20,6 +20,7 @@ from service.http.guard import CallerHeaders, Guard, is_prediction, leave, opene
 from service.http.remembered import Epoch, Remembered
 from service.http.reply import Answered, Answering, Preparing
 from service.http.request_ids import request_ids
+from service.wire.protocols.cbor import read_path
 from service.wire.services import ACTIONS
 
 _ENDPOINTS = b"/endpoints/"
@@ -196,7 +197,7 @@ class Gateway:
             return self._runtime if method == "POST" or not path.endswith(ACTIONS) else self._pages
         if method == "POST" and path == "/invocations":
             return self._invocations
-        return self._control if method == "POST" and path == "/" else self._pages
+        return self._control if method == "POST" and (path == "/" or read_path(path)) else self._pages
 
     def prepares(self, target: bytes) -> Preparing | None:
         """Who answers `POST target` without ASGI, if anybody; targets that need decoding are left to ASGI."""

@@ -105,10 +105,10 @@ def test_cbor_is_answered_in_cbor(stage: Stage) -> None:
     from botocore.parsers import create_parser
 
     answer = web.post(
-        f"{stage.url}/service/GraniteServiceVersion20100801/operation/ListMetrics",
+        f"{stage.url}/service/Other/operation/Do",
         headers={
             "smithy-protocol": "rpc-v2-cbor",
-            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/monitoring/aws4_request, "
+            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/other/aws4_request, "
             "SignedHeaders=host, Signature=0",
         },
         content=b"\xa0",

@@ -1,4 +1,7 @@
-"""The control face, `POST /`: calls by X-Amz-Target or as forms, of every service that shares the path."""
+"""The control face, `POST /`: calls by X-Amz-Target or as forms, of every service that shares the path.
+
+CBOR's calls, each of which has a path of its own, are answered here too.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -7,8 +10,17 @@ from typing import Any, Protocol
 from service.access.permissions import needed_for
 from service.control.identity import ROLE
 from service.domain import sentences, unserved
+from service.domain.access_keys import Permission
 from service.domain.caller import Caller
-from service.errors import ClientGone, NotAllowed, NotAuthenticated, SagebirdError, UnknownOperation
+from service.errors import (
+    ClientGone,
+    CredentialsMissing,
+    NotAllowed,
+    NotAuthenticated,
+    SagebirdError,
+    UnknownOperation,
+)
+from service.faces.aws.protocols import Protocols
 from service.faces.identity import caller_of
 from service.http.asgi import Receive, Scope, Send, read_body, send_reply
 from service.http.failures import note_failure
@@ -18,8 +30,7 @@ from service.log import get_logger
 from service.wire import services
 from service.wire.faults import error_code
 from service.wire.protocols.json import JsonProtocol
-from service.wire.protocols.protocol import FaultWriter, WireProtocol
-from service.wire.protocols.query import QueryFaults, QueryProtocol, is_form
+from service.wire.protocols.query import is_form
 from service.wire.services import ServiceCall, call_at_root
 
 OperationCall = Callable[[Caller, str, str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]]
@@ -29,7 +40,6 @@ _MAX_NAME_CHARS = 128
 # Reading and checking one of this size takes some milliseconds; nearly all control documents are smaller.
 _LARGE_BYTES = 65_536
 _TARGET = b"x-amz-target"
-_STS = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class Delegate(Protocol):
@@ -59,11 +69,7 @@ class ControlFace:
         max_body_bytes: int,
         elsewhere: Delegate | None = None,
     ) -> None:
-        self._sagemaker = sagemaker
-        self._protocols: Mapping[tuple[str, str], WireProtocol] = {  # by service and version
-            ("sagemaker", ""): sagemaker,
-            ("sts", "2011-06-15"): QueryProtocol(_STS, ["GetCallerIdentity"]),
-        }
+        self._protocols = Protocols(sagemaker)
         self._call = call
         self._max_body_bytes = max_body_bytes
         self._elsewhere = elsewhere
@@ -72,7 +78,7 @@ class ControlFace:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens; one log line if it failed."""
-        caller, asked = caller_of(scope), Asked(scope["headers"], b"", self._new_id())
+        caller, asked = caller_of(scope), Asked(scope["headers"], b"", self._new_id(), scope["path"])
         try:
             body = await read_body(scope, receive, self._max_body_bytes)
             asked = replace(asked, body=body)
@@ -100,10 +106,11 @@ class ControlFace:
     async def _answer(self, caller: Caller, call: ServiceCall | None, asked: Asked) -> Reply:
         if call is None:
             raise UnknownOperation(sentences.target_missing())
-        protocol = self._protocols.get((call.row, call.version))
+        protocol = await self._protocols.find(call)
         _check_permission(caller, call)
         if protocol is None or not protocol.models(call.operation):
             raise unserved.refusal(call.row, call.service, call.operation)
+        _check_origin(call, asked)
         fields = protocol.read(call.operation, asked)
         output = await self._call(caller, call.row, call.operation, fields)
         return protocol.write(call.operation, {} if output is None else output, asked.request_id)
@@ -111,12 +118,10 @@ class ControlFace:
     def _refuse(self, asked: Asked, call: ServiceCall | None, error: Exception) -> Reply:
         """The reply to a request that failed, with its log line."""
         takes_form = _takes_form(asked, error) if call is None else call.protocol == services.QUERY
-        # The other services that share POST / speak the protocol of SageMaker, or take forms.
-        writer: FaultWriter = QueryFaults() if takes_form else self._sagemaker
-        reply = writer.write_fault(error, asked)
+        reply = self._protocols.fault_writer(call, takes_form=takes_form).write_fault(error, asked)
         target = dict(asked.headers).get(_TARGET, b"").decode("latin-1")
-        operation = call.operation if call is not None and takes_form else target
-        code = error_code(error, self._sagemaker.spec) if isinstance(error, SagebirdError) else ""
+        operation = call.operation if call is not None and not target else target
+        code = error_code(error, self._protocols.sagemaker.spec) if isinstance(error, SagebirdError) else ""
         place = {"path": "/", "operation": operation[:_MAX_NAME_CHARS]}
         note_failure(self._log, error, asked.request_id, reply.status, code, **place)
         return reply
@@ -127,6 +132,13 @@ def _takes_form(asked: Asked, error: Exception) -> bool:
     headers = dict(asked.headers)
     is_signed = isinstance(error, NotAuthenticated) and _TARGET not in headers
     return is_signed and is_form(headers.get(b"content-type", b""))
+
+
+def _check_origin(call: ServiceCall, asked: Asked) -> None:
+    """Raise CredentialsMissing for what changes something and may be any page's wish: an unsigned form."""
+    changes = Permission.MANAGE in needed_for(call.operation).permissions
+    if changes and call.protocol == services.QUERY and b"authorization" not in dict(asked.headers):
+        raise CredentialsMissing(sentences.unsigned_form())
 
 
 def _check_permission(caller: Caller, call: ServiceCall) -> None:

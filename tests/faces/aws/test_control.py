@@ -47,8 +47,10 @@ class _Operations:
         self, caller: Caller, service: str, operation: str, fields: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
         assert caller == _CALLER
-        if service == "sts":
+        if (service, operation) == ("sts", "GetCallerIdentity"):
             return get_caller_identity(_SERVER.of(caller), fields)
+        if service != "sagemaker":
+            raise unserved.refusal(service, service, operation)
         self.calls.append((operation, fields))
         match operation:
             case "DescribeModel":

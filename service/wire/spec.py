@@ -11,7 +11,7 @@ RFC 6902 says.
 import gzip
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources, util
 from pathlib import Path
 from types import MappingProxyType
@@ -247,9 +247,12 @@ class _ShapeTable:
 
     def _member(self, name: str, reference: Mapping[str, Any]) -> Member:
         raw = self._raw[reference["shape"]]
+        shape = self.shape(reference["shape"])
+        if reference.get("flattened", False):  # here alone, whatever the shape says
+            shape = replace(shape, flattened=True)
         return Member(
             name=name,
-            shape=self.shape(reference["shape"]),
+            shape=shape,
             location=reference.get("location"),
             wire_name=reference.get("locationName", name),
             timestamp_format=reference.get("timestampFormat", raw.get("timestampFormat")),

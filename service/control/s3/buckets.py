@@ -113,49 +113,25 @@ def _same_for_all(members: dict[str, Any], context: S3Context, fields: S3Fields)
     return S3Output(members)
 
 
-_NO_POLICY: Final = partial(_unset, "NoSuchBucketPolicy", "The bucket policy does not exist")
-
 # Source: S3 API reference, and what its clients take for "not configured".
 UNCONFIGURED: Final = MappingProxyType[str, S3Operation](
     {
-        "GetBucketAccelerateConfiguration": partial(_same_for_all, {}),
         "GetBucketLogging": partial(_same_for_all, {}),
         "GetBucketNotificationConfiguration": partial(_same_for_all, {}),
-        "GetBucketRequestPayment": partial(_same_for_all, {"Payer": "BucketOwner"}),
-        "GetBucketVersioning": partial(_same_for_all, {}),
-        "GetBucketPolicy": _NO_POLICY,
-        "GetBucketPolicyStatus": _NO_POLICY,
-        "GetBucketCors": partial(_unset, "NoSuchCORSConfiguration", "The CORS configuration does not exist"),
         "GetBucketWebsite": partial(
             _unset,
             "NoSuchWebsiteConfiguration",
             "The specified bucket does not have a website configuration",
-        ),
-        "GetBucketLifecycleConfiguration": partial(
-            _unset, "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"
         ),
         "GetBucketReplication": partial(
             _unset,
             "ReplicationConfigurationNotFoundError",
             "The replication configuration was not found",
         ),
-        "GetBucketEncryption": partial(
-            _unset,
-            "ServerSideEncryptionConfigurationNotFoundError",
-            "The server side encryption configuration was not found",
-        ),
         "GetObjectLockConfiguration": partial(
             _unset,
             "ObjectLockConfigurationNotFoundError",
             "Object Lock configuration does not exist for this bucket",
-        ),
-        "GetPublicAccessBlock": partial(
-            _unset,
-            "NoSuchPublicAccessBlockConfiguration",
-            "The public access block configuration was not found",
-        ),
-        "GetBucketOwnershipControls": partial(
-            _unset, "OwnershipControlsNotFoundError", "The bucket ownership controls were not found"
         ),
     }
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from service.control.s3 import buckets, listing, objects, uploads
+from service.control.s3 import buckets, listing, objects, settings, uploads
 from service.control.s3.context import Receiving, S3Context, S3Fields, S3Operation, S3Output, Taking
 from service.domain import unserved
 from service.domain.caller import Caller
@@ -23,6 +23,7 @@ _ANSWERED: Final = MappingProxyType[str, S3Operation](
         "DeleteBucketTagging": buckets.delete_bucket_tagging,
         "GetBucketAcl": buckets.get_acl,
         **buckets.UNCONFIGURED,
+        **settings.SETTINGS,
         "ListObjects": listing.list_objects,
         "ListObjectsV2": listing.list_objects_v2,
         "ListObjectVersions": listing.list_object_versions,

@@ -38,6 +38,10 @@ class Arns:
         """The ARN of a SageMaker resource; `kind_tail` is the word before its name, as `endpoint-config`."""
         return f"arn:{self.partition}:sagemaker:{self.region}:{self.account}:{kind_tail}/{name}"
 
+    def of(self, service: str, tail: str) -> str:
+        """The ARN of a thing of another service; `tail` is what stands behind the account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{tail}"
+
     def assumed_role(self, role: str, session: str) -> str:
         """A caller that has assumed a role. Source: AWS's answer of GetCallerIdentity to such a caller."""
         return f"arn:{self.partition}:sts::{self.account}:assumed-role/{role}/{session}"

@@ -154,7 +154,7 @@ def build_keeper(settings: Settings, shared: Shared, url: str | None) -> KeeperP
         looks.append(series_look(settings, context.clock))
     desk = None if shared.control is None else shared.control.open_desk(settings, store)
     if desk is not None:
-        looks += [desk.clerk.look, desk.plans.look]
+        looks += desk.looks
     return KeeperParts(f"{shared.family}/keeper", context.clock, store, looks, desk)
 
 

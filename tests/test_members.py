@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 from tests.test_import_rule import our_sources
 
 _AWS_SPELLING = re.compile(r"[A-Z][a-z0-9]+([A-Z][A-Za-z0-9]*)+")
-_SERVICES = ("s3", "sagemaker", "sagemaker-runtime", "sts")
+_SERVICES = ("cloudwatch", "ecr", "s3", "sagemaker", "sagemaker-runtime", "sts")
 _ROOMS = ("cli", "control", "domain", "jobs")
 
 
@@ -24,7 +24,7 @@ def _members() -> set[str]:
         model = Loader().load_service_model(name, "service-2")
         found |= set(model["operations"])  # they are keys, too: of the table of operations
         for shape in model["shapes"].values():
-            found |= set(shape.get("members", {}))
+            found |= set(shape.get("members", {})) | set(shape.get("enum", ()))
     return found
 
 

@@ -24,6 +24,7 @@ from service.invoke.directory import Directory
 from service.invoke.recording import Recorder
 from service.processes.buckets import s3_face
 from service.processes.desk import Desk
+from service.processes.neighbours import alarm_look, neighbours
 from service.processes.outcome_clerk import OutcomeClerk
 from service.processes.outcome_post import OutcomePost
 from service.settings import Settings
@@ -49,7 +50,7 @@ class ControlPlane:
         """Its face, for who answers all requests itself or hands large ones in."""
         context = context_of(settings)
         elsewhere = self.desk if hands_in else None
-        call = Operations(store, context).call
+        call = Operations(store, context, neighbours(settings, store, context.clock, context.caller)).call
         return ControlFace(self.sagemaker, call, _MAX_BODY_BYTES, elsewhere)
 
     @staticmethod
@@ -67,7 +68,9 @@ class ControlPlane:
         )
         clerk = OutcomeClerk(opens, store, context, settings.data / "metrics")
         self.outcomes.open(clerk.answer)
-        return OpenDesks((self.desk, self.outcomes), clerk, TrafficPlans(store, context, clerk))
+        plans = TrafficPlans(store, context, clerk)
+        alarms = alarm_look(settings, store, context.clock, context.caller)
+        return OpenDesks((self.desk, self.outcomes), clerk, (clerk.look, plans.look, alarms))
 
     def post(self, settings: Settings, directory: Callable[[], Directory]) -> OutcomePost:
         """What hands in a gateway's predictions and outcomes."""
@@ -77,11 +80,11 @@ class ControlPlane:
 
 @dataclass(frozen=True, slots=True)
 class OpenDesks:
-    """What the keeper answers at, and what it does for outcomes in its rounds."""
+    """What the keeper answers at, and what it does in its rounds: for outcomes, ramps and alarms."""
 
     desks: tuple[Desk, ...]
     clerk: OutcomeClerk
-    plans: TrafficPlans
+    looks: tuple[Callable[[], object], ...]
 
     def close(self) -> None:
         """Finish what was handed in, and take no more."""

@@ -11,6 +11,8 @@ from botocore import xform_name
 from botocore.session import get_session
 
 from service.control import registry
+from service.control.cloudwatch import table as cloudwatch
+from service.control.ecr import repositories
 from service.control.s3 import table
 from service.faces.aws import runtime
 
@@ -29,6 +31,8 @@ def rows() -> Iterator[tuple[str, str, str]]:
         ("sagemaker-runtime", runtime.SERVED),
         ("sagemaker", registry.SERVED),
         ("s3", table.SERVED),
+        ("cloudwatch", cloudwatch.SERVED),
+        ("ecr", repositories.SERVED),
     ):
         names = [name for name in _operations(service) if _is_listed(service, name, served)]
         for name in sorted(names, key=lambda name: (name not in served, name)):
@@ -40,7 +44,8 @@ def rest() -> str:
     """One sentence on the operations that are not in the table."""
     return (
         "All other operations of `sagemaker` (training, notebooks, pipelines, domains and so on) are read "
-        "and checked as the model says, and then refused by name; so are all others of `s3`.\n"
+        "and checked as the model says, and then refused by name; so are all others of `s3`, `cloudwatch` "
+        "and `ecr`.\n"
     )
 
 
@@ -54,7 +59,7 @@ def _operations(service: str) -> list[str]:
 
 
 def _is_listed(service: str, name: str, served: Collection[str]) -> bool:
-    if service == "s3":
+    if service in ("s3", "cloudwatch", "ecr"):
         return name in served
     return service != "sagemaker" or _ABOUT_INFERENCE.search(name) is not None
 

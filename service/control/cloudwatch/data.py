@@ -1,0 +1,205 @@
+"""GetMetricData: metrics and expressions over them, in pages."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from service.control.cloudwatch.context import CloudWatchContext, CloudWatchFields
+from service.control.cloudwatch.periods import TimeRange, check_period, count_periods, first_period, read_span
+from service.control.cloudwatch.sources import metric_of, samples_of
+from service.domain.cloudwatch.expressions import (
+    FUNCTIONS,
+    MathSeries,
+    MathSetting,
+    evaluate,
+    names_in,
+)
+from service.domain.cloudwatch.statistics import in_periods, is_statistic, values_of, without_units
+from service.errors import ServiceFault, ValidationFault
+
+MOST_QUERIES: Final = 500
+_MOST_DATAPOINTS: Final = 100_800
+_MOST_EVER: Final = 1_000_000
+_MOST_LEVELS: Final = 20
+_METRICS: Final = "METRICS"
+_ID: Final = re.compile(r"[a-z][a-zA-Z0-9_]*", re.ASCII)
+
+
+@dataclass(slots=True)
+class QueryAnswers:
+    """The series of each query, by its id, and by which periods they are."""
+
+    context: CloudWatchContext
+    queries: Mapping[str, Mapping[str, Any]]
+    span: TimeRange
+    aligned: bool = False
+    _known: dict[str, MathSeries] = field(default_factory=dict)
+    _periods_s: dict[str, int] = field(default_factory=dict)
+    _open: list[str] = field(default_factory=list)
+
+    def series(self, identifier: str) -> MathSeries:
+        """The series of a query. Raises ServiceFault: it is none that is served."""
+        if identifier not in self._known:
+            if identifier in self._open or len(self._open) > _MOST_LEVELS:
+                raise _refused(f"The expression '{identifier}' refers to itself, or is nested too deeply.")
+            self._open.append(identifier)
+            query = self.queries[identifier]
+            if "MetricStat" in query:
+                self._periods_s[identifier] = query["MetricStat"]["Period"]
+                self._known[identifier] = self._of_metric(query["MetricStat"])
+            else:
+                self._known[identifier] = self._of_expression(query)
+            self._open.pop()
+        return self._known[identifier]
+
+    def _of_metric(self, told: Mapping[str, Any]) -> MathSeries:
+        start_s = self._start_s(told["Period"])
+        metric = metric_of(
+            told["Metric"].get("Namespace", ""),
+            told["Metric"].get("MetricName", ""),
+            told["Metric"].get("Dimensions", []),
+        )
+        samples = samples_of(self.context, metric, start_s, self.span.end_s)
+        unit = told.get("Unit")
+        wanted = (sample for sample in samples if unit in (None, sample.unit))
+        periods = without_units(in_periods(wanted, start_s, self.span.end_s, told["Period"]))
+        return dict(values_of(told["Stat"], periods))
+
+    def _of_expression(self, query: Mapping[str, Any]) -> MathSeries:
+        """By the longest period of what it names."""
+        named = self._named(query)
+        metrics = [one for one, each in self.queries.items() if "MetricStat" in each]
+        of_all = metrics if _METRICS in names_in(query["Expression"]) else []
+        series = {name: self.series(name) for name in dict.fromkeys((*of_all, *named))}
+        period_s = max((self._periods_s[name] for name in series), default=query.get("Period", 60))
+        self._periods_s[query["Id"]] = period_s
+        start_s = self._start_s(period_s)
+        begins = range(start_s, start_s + period_s * count_periods(self.span, period_s), period_s)
+        try:
+            return evaluate(query["Expression"], MathSetting(series, begins))
+        except ValidationFault as error:
+            raise _refused(f"Error in expression '{query['Id']}': {error.message}.") from None
+
+    def _named(self, query: Mapping[str, Any]) -> list[str]:
+        """The queries that an expression names."""
+        try:
+            names = [name for name in names_in(query["Expression"]) if name not in FUNCTIONS]
+        except ValidationFault as error:
+            raise _refused(f"Error in expression '{query['Id']}': {error.message}.") from None
+        for name in names:
+            if name not in self.queries:
+                raise _refused(
+                    f"Error in expression '{query['Id']}': {name} is no query and no function served here."
+                )
+        return names
+
+    def _start_s(self, period_s: int) -> int:
+        return (
+            int(self.span.start_s) // period_s * period_s
+            if self.aligned
+            else first_period(self.span, period_s)
+        )
+
+
+def get_metric_data(context: CloudWatchContext, fields: CloudWatchFields) -> Mapping[str, Any]:
+    """GetMetricData."""
+    span = read_span(fields["StartTime"], fields["EndTime"], context.now_s)
+    queries = check_queries(fields["MetricDataQueries"])
+    _check_size(queries, span)
+    answers = QueryAnswers(context, queries, span)
+    descending = fields.get("ScanBy", "TimestampDescending") == "TimestampDescending"
+    told = [
+        (query, sorted(answers.series(identifier).items(), reverse=descending))
+        for identifier, query in queries.items()
+        if query.get("ReturnData", True)
+    ]
+    most = min(fields.get("MaxDatapoints", _MOST_DATAPOINTS), _MOST_DATAPOINTS)
+    return _page(told, max(most, 1), _read_token(fields.get("NextToken")))
+
+
+def check_queries(queries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Queries by their ids. Raises ServiceFault: one cannot be asked so."""
+    if not queries or len(queries) > MOST_QUERIES:
+        raise _refused(f"The collection MetricDataQueries must have a size from 1 to {MOST_QUERIES}.")
+    found: dict[str, Mapping[str, Any]] = {}
+    for number, query in enumerate(queries, 1):
+        place = f"MetricDataQueries.member.{number}"
+        identifier = query["Id"]
+        if not _ID.fullmatch(identifier):
+            raise _refused(
+                f"The value {identifier} for parameter {place}.Id is not matching the expected pattern."
+            )
+        if identifier in found:
+            raise _refused(f"The values for parameter id in MetricDataQueries are not unique: {identifier}.")
+        if ("MetricStat" in query) == ("Expression" in query):
+            raise _refused(f"Exactly one of {place}.MetricStat and {place}.Expression must be specified.")
+        if "MetricStat" in query:
+            _check_stat(query["MetricStat"], place)
+        found[identifier] = query
+    return found
+
+
+def _check_stat(told: Mapping[str, Any], place: str) -> None:
+    check_period(told["Period"])
+    if not is_statistic(told["Stat"]):
+        raise _refused(f"The value {told['Stat']} for parameter {place}.MetricStat.Stat is not supported.")
+
+
+def _check_size(queries: Mapping[str, Mapping[str, Any]], span: TimeRange) -> None:
+    """Refuse what would be more than anybody reads, before memory is spent on it."""
+    periods = [each["MetricStat"]["Period"] if "MetricStat" in each else 60 for each in queries.values()]
+    asked = sum(count_periods(span, period_s) for period_s in periods)
+    if asked > _MOST_EVER:
+        raise _refused(
+            f"You have requested up to {asked:,} datapoints, of which {_MOST_EVER:,} can be computed at once."
+        )
+
+
+def _page(
+    told: Sequence[tuple[Mapping[str, Any], Sequence[tuple[int, float]]]], most: int, begin: tuple[int, int]
+) -> Mapping[str, Any]:
+    """From one datapoint of one query on, so many of them."""
+    results: list[dict[str, Any]] = []
+    left = most
+    for place, (query, values) in enumerate(told[begin[0] :], begin[0]):
+        first = begin[1] if place == begin[0] else 0
+        some = values[first : first + left]
+        left -= len(some)
+        rest = len(values) - first - len(some)
+        results.append(_result(query, some, "PartialData" if rest else "Complete"))
+        if rest or (not left and place + 1 < len(told)):
+            following = (place, first + len(some)) if rest else (place + 1, 0)
+            token = base64.urlsafe_b64encode(orjson.dumps(following)).decode()
+            return {"MetricDataResults": results, "NextToken": token, "Messages": []}
+    return {"MetricDataResults": results, "Messages": []}
+
+
+def _result(query: Mapping[str, Any], values: Sequence[tuple[int, float]], status: str) -> dict[str, Any]:
+    stat = query.get("MetricStat", {})
+    label = query.get("Label", stat.get("Metric", {}).get("MetricName", query["Id"]))
+    return {
+        "Id": query["Id"],
+        "Label": label,
+        "Timestamps": [begin_s for begin_s, _ in values],
+        "Values": [value for _, value in values],
+        "StatusCode": status,
+    }
+
+
+def _read_token(token: str | None) -> tuple[int, int]:
+    if token is None:
+        return 0, 0
+    try:
+        place, first = orjson.loads(base64.urlsafe_b64decode(token.encode()))
+        return max(int(place), 0), max(int(first), 0)
+    except (ValueError, TypeError, binascii.Error):
+        raise ServiceFault("InvalidNextToken", "Request parameter NextToken is invalid.") from None
+
+
+def _refused(text: str) -> ServiceFault:
+    return ServiceFault("ValidationError", text)

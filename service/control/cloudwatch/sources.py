@@ -1,0 +1,66 @@
+"""Where metrics come from: what gateways counted, and what clients told."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from service.control.cloudwatch import invocations
+from service.control.cloudwatch.context import CloudWatchContext
+from service.control.cloudwatch.invocations import ENDPOINT, NAMES, NAMESPACE, VARIANT
+from service.domain.cloudwatch.statistics import Sample
+from service.errors import Unavailable
+from service.observe.series import Datapoint
+from service.store.samples import Dimensions, Metric
+
+
+def metric_of(namespace: str, name: str, dimensions: Sequence[dict[str, str]]) -> Metric:
+    """A metric by the members that name it."""
+    return Metric(namespace, name, tuple(sorted((each["Name"], each["Value"]) for each in dimensions)))
+
+
+def dimensions_of(metric: Metric) -> list[dict[str, str]]:
+    """The member that names a metric's dimensions."""
+    return [{"Name": name, "Value": value} for name, value in metric.dimensions]
+
+
+def samples_of(context: CloudWatchContext, metric: Metric, since_s: float, until_s: float) -> list[Sample]:
+    """What is known of a metric, of times that begin from one moment up to before another.
+
+    Raises: Unavailable.
+    """
+    if metric.namespace == NAMESPACE:
+        return list(_counted(context, metric, since_s))
+    with context.kept.view() as view:
+        return view.samples(metric, since_s, until_s)
+
+
+def all_metrics(context: CloudWatchContext, since_s: float) -> list[Metric]:
+    """The metrics of which anything is known since then, in order. Raises: Unavailable."""
+    pairs = {(each.endpoint, each.variant) for each in _datapoints(context, since_s)}
+    counted = [Metric(NAMESPACE, name, _variant(*pair)) for pair in pairs for name in NAMES]
+    with context.kept.view() as view:
+        told = view.metrics(since_s)
+    return sorted((*counted, *told))
+
+
+def _counted(context: CloudWatchContext, metric: Metric, since_s: float) -> Iterator[Sample]:
+    named = dict(metric.dimensions)
+    pair = (named.get(ENDPOINT, ""), named.get(VARIANT, ""))
+    if metric.name not in NAMES or metric.dimensions != _variant(*pair):
+        return
+    unit = invocations.unit_of(metric.name)
+    instances = context.instances(*pair) if metric.name == "InvocationsPerInstance" else 1
+    for each in _datapoints(context, since_s, pair[0]):
+        if each.variant == pair[1]:
+            yield Sample(each.begin_s, unit, invocations.summarize(metric.name, each.counter, instances))
+
+
+def _datapoints(context: CloudWatchContext, since_s: float, endpoint: str | None = None) -> list[Datapoint]:
+    try:
+        found = context.series.read(since_s, context.now_s, endpoint=endpoint)
+    except sqlite3.Error as error:
+        raise Unavailable("What was counted cannot be read now: try again.") from error
+    return [*found.written, *found.latest]
+
+
+def _variant(endpoint: str, variant: str) -> Dimensions:
+    return ((ENDPOINT, endpoint), (VARIANT, variant))

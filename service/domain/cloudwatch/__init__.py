@@ -1,0 +1,1 @@
+"""What CloudWatch means by statistics, expressions and alarms. Pure."""

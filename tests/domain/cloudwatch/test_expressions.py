@@ -1,0 +1,84 @@
+"""Metric math: arithmetic over series, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from service.domain.cloudwatch.expressions import MathSetting, evaluate, names_in
+from service.errors import ValidationFault
+
+_SETTING = MathSetting({"m1": {0: 2.0, 60: 4.0}, "m2": {60: 1.0, 120: 0.0}, "e": {}}, (0, 60, 120))
+
+
+@pytest.mark.provenance("documented")
+@pytest.mark.parametrize(
+    ("expression", "series"),
+    [
+        ("m1", {0: 2.0, 60: 4.0}),
+        ("m1 / 2 + 1", {0: 2.0, 60: 3.0}),
+        ("1 + m1 * 2", {0: 5.0, 60: 9.0}),
+        ("(1 + m1) * 2", {0: 6.0, 60: 10.0}),
+        ("m1 + m2", {60: 5.0}),
+        ("100 * m2 / m1", {60: 25.0}),
+        ("m1 / m2", {60: 4.0}),  # and nothing where it is divided by zero
+        ("-m1^2", {0: -4.0, 60: -16.0}),
+        ("2^-m1", {0: 0.25, 60: 0.0625}),
+        ("m1-1-1", {0: 0.0, 60: 2.0}),
+        ("1.5e1", {0: 15.0, 60: 15.0, 120: 15.0}),
+        ("FILL(m1, 0)", {0: 2.0, 60: 4.0, 120: 0.0}),
+        ("FILL(m1,0) + FILL(m2, 1)", {0: 3.0, 60: 5.0, 120: 0.0}),
+        ("SUM([m1, m2])", {0: 2.0, 60: 5.0, 120: 0.0}),
+        ("MAX(METRICS())", {0: 2.0, 60: 4.0, 120: 0.0}),
+        ("AVG([m1,m2])", {0: 2.0, 60: 2.5, 120: 0.0}),
+        ("m1 / SUM(m1)", {0: 2.0 / 6, 60: 4.0 / 6}),
+        ("MIN(m1)", {0: 2.0, 60: 2.0, 120: 2.0}),
+        ("ABS(0 - m1)", {0: 2.0, 60: 4.0}),
+        ("CEIL(m1 / 3)", {0: 1.0, 60: 2.0}),
+        ("FLOOR(m1 / 3)", {0: 0.0, 60: 1.0}),
+        ("e + 1", {}),
+        ("SUM(e) + m1", {}),
+    ],
+)
+def test_expressions_are_calculated(expression: str, series: dict[int, float]) -> None:
+    assert evaluate(expression, _SETTING) == pytest.approx(series)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "m3",
+        "m1 +",
+        "m1 m2",
+        "(m1",
+        "m1)",
+        "SEARCH('{AWS}', 'Sum')",
+        "ANOMALY_DETECTION_BAND(m1, 2)",
+        "IF(m1, m2, 0)",
+        "SUM()",
+        "FILL(m1, m2)",
+        "FILL(m1)",
+        "METRICS()",
+        "METRICS() + 1",
+        "[m1, 1]",
+        "[m1",
+        "m1 & m2",
+        "m1; m2",
+        "(" * 100 + "m1" + ")" * 100,
+        "-" * 100 + "m1",
+        "2^" * 100 + "2",
+    ],
+)
+def test_what_is_not_understood_is_refused(expression: str) -> None:
+    with pytest.raises(ValidationFault):
+        evaluate(expression, _SETTING)
+
+
+@pytest.mark.parametrize("expression", ["1e308 * 10 * m1", "10^308 * 10^308 * m1", "(0-m1)^0.5"])
+def test_what_is_no_number_has_no_datapoint(expression: str) -> None:
+    assert evaluate(expression, _SETTING) == {}
+
+
+def test_names_are_found() -> None:
+    found: Any = names_in("SUM([m1, m2]) / m1 * 1e3")
+    assert found == ["SUM", "m1", "m2", "m1"]

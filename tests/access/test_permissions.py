@@ -27,6 +27,12 @@ def test_health_is_told_to_everybody(path: str) -> None:
         ("GET", "/endpoints/iris/", Need((INVOKE, READ), "iris")),
         ("GET", "/endpoints/a/b/c", Need((INVOKE, READ), None)),
         ("POST", "/invocations", Need((INVOKE,))),
+        (
+            "POST",
+            "/service/Granite/operation/PutMetricData",
+            Need(()),
+        ),  # judged where it is known what is asked
+        ("GET", "/service/Granite/operation/PutMetricData", Need((READ,))),
         ("POST", "/models/a/invoke", Need((INVOKE,))),
         ("POST", "/models", Need((MANAGE,))),
         ("DELETE", "/models/a", Need((MANAGE,))),

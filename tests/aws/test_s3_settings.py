@@ -42,31 +42,32 @@ _DAYS = [
 ]
 _SETTINGS = [
     (
-        "encryption",
+        ("put_bucket_encryption", "get_bucket_encryption", "delete_bucket_encryption"),
         {"ServerSideEncryptionConfiguration": {"Rules": [_RULE]}},
         "ServerSideEncryptionConfigurationNotFoundError",
     ),
     (
-        "public_access_block",
+        ("put_public_access_block", "get_public_access_block", "delete_public_access_block"),
         {"PublicAccessBlockConfiguration": _BLOCK},
         "NoSuchPublicAccessBlockConfiguration",
     ),
     (
-        "bucket_ownership_controls",
+        (
+            "put_bucket_ownership_controls",
+            "get_bucket_ownership_controls",
+            "delete_bucket_ownership_controls",
+        ),
         {"OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}},
         "OwnershipControlsNotFoundError",
     ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "given", "unset"), _SETTINGS, ids=lambda value: value if isinstance(value, str) else ""
-)
+@pytest.mark.parametrize(("methods", "given", "unset"), _SETTINGS)
 def test_a_setting_is_told_as_it_was_given_and_goes(
-    s3: Any, bucket: str, name: str, given: dict[str, Any], unset: str
+    s3: Any, bucket: str, methods: tuple[str, ...], given: dict[str, Any], unset: str
 ) -> None:
-    name = name if name != "encryption" else "bucket_encryption"
-    put, get, delete = (getattr(s3, f"{verb}_{name}") for verb in ("put", "get", "delete"))
+    put, get, delete = (getattr(s3, method) for method in methods)
     assert refused(get, Bucket=bucket) == (404, unset)
     put(Bucket=bucket, **given)
     found = get(Bucket=bucket)
@@ -79,7 +80,11 @@ def test_rules_of_pages_and_of_lives_are_told_as_they_were_given(s3: Any, bucket
     s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": _CORS})
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": _DAYS})
     assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == _CORS
-    assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"] == _DAYS
+    found = s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+    assert (found["Rules"], found["TransitionDefaultMinimumObjectSize"]) == (
+        _DAYS,
+        "all_storage_classes_128K",
+    )
     s3.delete_bucket_cors(Bucket=bucket)
     s3.delete_bucket_lifecycle(Bucket=bucket)
     assert refused(s3.get_bucket_cors, Bucket=bucket) == (404, "NoSuchCORSConfiguration")

@@ -24,13 +24,15 @@ class KeptSetting:
     """One setting: what the payload of its Put is called, what Get answers of it, what an unset one is told.
 
     `code` and `text` are an error's; where there is none, Get answers `unset`. Where it is `inside`, Get
-    answers what is in the payload, else the payload itself.
+    answers what is in the payload, else the payload itself. `beside` has members that are told in headers, by
+    what they are where nobody says it.
     """
 
     payload: str
     inside: bool = False
     code: str = ""
     text: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
     unset: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,6 +65,7 @@ _LIFECYCLE: Final = KeptSetting(
     inside=True,
     code="NoSuchLifecycleConfiguration",
     text="The lifecycle configuration does not exist",
+    beside=MappingProxyType({"TransitionDefaultMinimumObjectSize": "all_storage_classes_128K"}),
 )
 _VERSIONING: Final = KeptSetting("VersioningConfiguration", inside=True)
 _ACCELERATION: Final = KeptSetting("AccelerateConfiguration", inside=True)
@@ -75,10 +78,11 @@ def _put(setting: KeptSetting, status: int | None, context: S3Context, fields: S
         raise BucketFault("MalformedXML", "The XML you provided was not well-formed or did not validate")
     if len(json.dumps(given)) > _MOST_CHARS:
         raise BucketFault("MaxMessageLengthExceeded", "Your request was too big.")
+    told = {name: fields.get(name, usual) for name, usual in setting.beside.items()}
     context.buckets.bucket(fields["Bucket"])
     with context.buckets.details.changing(fields["Bucket"]) as facts:
-        facts.kept[setting.payload] = given
-    return S3Output(status=status)
+        facts.kept[setting.payload] = {**given, **told} if told else given
+    return S3Output(told, status)
 
 
 def _get(setting: KeptSetting, context: S3Context, fields: S3Fields) -> S3Output:

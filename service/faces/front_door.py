@@ -194,7 +194,8 @@ class Gateway:
         if path.startswith("/endpoints/") and path.endswith(_EXPERIMENTS):
             return self._pages
         if path.startswith("/endpoints/"):
-            return self._runtime if method == "POST" or not path.endswith(ACTIONS) else self._pages
+            asks = method == "POST" or not (path.endswith(ACTIONS) or _is_description(method, path))
+            return self._runtime if asks else self._pages
         if method == "POST" and path == "/invocations":
             return self._invocations
         return self._control if method == "POST" and (path == "/" or read_path(path)) else self._pages
@@ -257,6 +258,11 @@ def _around(admitted: Admitted, make: Callable[[Take | None], App], take: Take |
     if admitted.around is None:
         return make(take)
     return admitted.around(lambda begin: make(both(take, begin)))
+
+
+def _is_description(method: str, path: str) -> bool:
+    """Whether an endpoint is asked for by its name alone."""
+    return method in ("GET", "HEAD") and "/" not in path.removeprefix("/endpoints/")
 
 
 def _has_slash_too_many(path: str) -> bool:

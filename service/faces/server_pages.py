@@ -7,6 +7,7 @@ from service.faces.container.strays import answer_strays
 from service.faces.people.dashboard.board import Board
 from service.faces.people.dashboard.routes import add_dashboard
 from service.faces.people.dashboard.verdicts import Verdicts
+from service.faces.people.endpoint_document import add_endpoint_document
 from service.faces.people.experiments import Experiments
 from service.faces.people.pages import create_pages
 from service.http.asgi import App
@@ -48,5 +49,6 @@ def server_pages(
     problems, limit = follower.default_problems, settings.max_body_bytes
     found.include_router(create_router(registered, predictor.answer, rounds, problems, limit))
     add_dashboard(found, catalogue, board, draining)
+    add_endpoint_document(found, catalogue)
     answer_strays(found)
     return behind_proxies(found)

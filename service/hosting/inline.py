@@ -32,6 +32,7 @@ from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Call, HostedModel, Interface, Model, Replica, joined_interface
 from service.hosting.programs.compiled import Verdict
 from service.hosting.runtimes.runtime import Contents, Runtime
+from service.hosting.runtimes.schema_file import with_schema
 from service.hosting.runtimes.table import RUNTIMES, Loading, choose_runtime, endings_of, read_contents
 from service.s3uri import parse_s3_uri
 
@@ -82,7 +83,7 @@ class _PreparedModel:
     def load(self) -> Model:
         try:
             with _read_faults(self.name), self.few:
-                return self.runtime.load(self.contents)
+                return with_schema(self.runtime.load(self.contents), self.contents.folder)
         finally:
             self.end()
 

@@ -56,7 +56,9 @@ async def _call(app: App, scope: Scope, receive: Receive, send: Send) -> None:
     ("method", "path", "face"),
     [
         ("POST", "/endpoints/e/invocations", b"runtime"),
-        ("GET", "/endpoints/e", b"runtime"),
+        ("GET", "/endpoints/e", b"pages"),  # what it takes and gives
+        ("DELETE", "/endpoints/e", b"runtime"),
+        ("GET", "/endpoints/e/more", b"runtime"),
         ("GET", "/endpoints/e/invocations", b"pages"),
         ("DELETE", "/endpoints/e/async-invocations", b"pages"),
         ("POST", "/endpoints/e/async-invocations", b"runtime"),

@@ -130,6 +130,8 @@ def _as_shown(manual: Manual, interface: Interface) -> Schema:
             return {"type": "array", "items": _either([shown(each, depth + 1) for each in item])}
         return inferred(item)
 
+    if value is None and names:  # somebody has said so by hand
+        return {"type": "array", "items": _record(interface.columns), "minItems": 1}
     return {} if value is None else shown(value)
 
 

@@ -36,6 +36,7 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(("describe", "weights", "delete"), "deployments"),
         "models": "calls",
         "install": "install",
+        "client": "client",
         "keys": "keys",
     }
 )

@@ -19,13 +19,13 @@ def test_the_help_has_all_commands_in_order() -> None:
         *("serve", "container", "worker", "demo", "transform", "jobs", "deploy", "invoke"),
         *("load", "compare"),
         *("outcomes", "experiment", "promote"),
-        *("endpoints", "describe", "weights", "delete", "models", "install", "keys"),
+        *("endpoints", "describe", "weights", "delete", "models", "install", "client", "keys"),
     ]
 
 
 @pytest.mark.parametrize("wanted", ["", "--help", "-h", "nonsense"])
 def test_whatever_is_no_command_meets_all_of_them(wanted: str) -> None:
-    assert len(_names(wanted)) == 20
+    assert len(_names(wanted)) == 21
 
 
 @pytest.mark.parametrize("name", _names())

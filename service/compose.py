@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from service.control.declared import DeclaredFile, apply_declaration
-from service.control.reconcile import reconcile
+from service.control.reconcile import reconciling
 from service.faces.assembly import server_door
 from service.faces.container_door import container_door
 from service.hosting.artifacts.artifact import open_artifacts
@@ -28,6 +28,7 @@ from service.processes.events import ModelEvents
 from service.processes.family import Lives, Shared, run_family
 from service.processes.gateway import GatewayParts, run_gateway
 from service.processes.keeper import KeeperParts, run_keeper, series_look
+from service.processes.logs import failure_log, logs_look, open_logs
 from service.processes.model_host import (
     containers_beside,
     environments_look,
@@ -48,7 +49,6 @@ from service.processes.startup import (
 )
 from service.processes.worker import WorkerParts, run_worker
 from service.settings import Settings
-from service.store.members import LEASE_S, LeaseWatch
 from service.store.store import Store
 
 _SAGEMAKER_MODELS = Path("/opt/ml/models")
@@ -123,7 +123,10 @@ def _run(settings: Settings, listener: socket.socket, control: ControlPlane | No
             ),
             keeper=lambda: run_keeper(partial(build_keeper, settings, shared, url), parent),
             model_host=lambda: run_model_host(
-                containers.folder, parent, images=containers.images is not None
+                containers.folder,
+                parent,
+                images=containers.images is not None,
+                logs=None if control is None else open_logs(settings),
             ),
             worker=None if control is None else worker,
         )
@@ -146,12 +149,11 @@ def build_keeper(settings: Settings, shared: Shared, url: str | None) -> KeeperP
     """
     store = reopen(settings)
     context = context_of(settings)
-    watch = LeaseWatch(context.clock, LEASE_S)
-    looks: list[Callable[[], object]] = [partial(reconcile, store, context, watch.is_alive)]
+    looks: list[Callable[[], object]] = [reconciling(store, context)]
     if url is not None:
         welcome = Welcome(store, url, settings.gateways, open_artifacts(settings))
         looks = [build_declared_file(settings, store).look, *looks, welcome.look, environments_look(settings)]
-        looks.append(series_look(settings, context.clock))
+        looks += [series_look(settings, context.clock), logs_look(settings)]
     desk = None if shared.control is None else shared.control.open_desk(settings, store)
     if desk is not None:
         looks += desk.looks
@@ -171,14 +173,16 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
     store, control = reopen(settings), shared.control
     registry = Registry(settings.data / "metrics", slot)
     context = context_of(settings)
-    host = _build_host(settings, shared, registry)
+    host = _build_host(settings, shared, registry, lambda: follower)
     follower = Follower(store, host, registry, f"{shared.family}/{slot}", shared.newest)
+    failures = None if control is None else failure_log(settings, lambda: follower.directory)
     predictor = Predictor(
         lambda: follower.directory,
         random.Random().random,  # noqa: S311 - shares traffic out, keeps no secret
         registry,
         follower.catch_up,
         keep_up=follower.keep_up,
+        failures=failures,
     )
     rounds = Round(asyncio.get_running_loop())
     answering = (predictor, rounds, RegisteredModels(store, host), follower)
@@ -191,10 +195,12 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
     door = server_door(
         settings, context.caller, *answering, host, store, registry, face, s3, counts, recorder, post
     )
-    return GatewayParts(store, registry, host, follower, door, rounds, post)
+    return GatewayParts(store, registry, host, follower, door, rounds, post, predictor.failures)
 
 
-def _build_host(settings: Settings, shared: Shared, registry: Registry) -> InlineHost:
+def _build_host(
+    settings: Settings, shared: Shared, registry: Registry, follower: Callable[[], Follower]
+) -> InlineHost:
     limits = HostLimits(
         settings.gateway_memory_bytes,
         settings.model_timeout_s,
@@ -212,6 +218,7 @@ def _build_host(settings: Settings, shared: Shared, registry: Registry) -> Inlin
         settings.pinned_models,
         observer.compiled,
         containers=shared.containers,
+        log_places=lambda source: follower().log_places(source),
     )
     registry.watch_gauges(lambda: _gauges(host, limits))
     return host

@@ -1,7 +1,7 @@
 """An outcome that comes later, without a task: what each layer makes of it is done once it is there."""
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -17,6 +17,26 @@ class BegunCall(Protocol):
         ...
 
 
+class Identified(Generic[Kept]):
+    """What a task has to wait for, of a request that has been given an id."""
+
+    __slots__ = ("_asking", "request_id")
+
+    def __init__(self, asking: Awaitable[Kept], request_id: str) -> None:
+        self._asking = asking
+        self.request_id = request_id
+
+    def __await__(self) -> Generator[Any, None, Kept]:
+        """The value, or the exception raised."""
+        return self._asking.__await__()
+
+
+def request_id_of(outcome: object) -> str:
+    """The id that the request was given of which this is the outcome to come; "" for none."""
+    found: str = getattr(outcome, "request_id", "")
+    return found
+
+
 class Promise(Generic[Kept]):
     """A value or an exception, for one who waits. For one event loop.
 
@@ -24,9 +44,11 @@ class Promise(Generic[Kept]):
     has a task anyway may await it instead.
     """
 
-    __slots__ = ("_is_kept", "_outcome", "_steps")
+    __slots__ = ("_is_kept", "_outcome", "_steps", "request_id")
 
     def __init__(self) -> None:
+        self.request_id = ""
+        """The id that the request which waits has been given, "" for none so far."""
         self._steps: list[Callable[[Any], Any]] = []
         self._outcome: Any = None
         self._is_kept = False

@@ -4,8 +4,6 @@ This is the only reader of SAGEBIRD_* variables. A Settings object is made once 
 changes.
 """
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +15,9 @@ from service.machine import count_cpus, machine_memory_bytes
 from service.origins import read_host_pattern, read_origin
 from service.setting_kinds import Names, Rates, Size
 
-_PREFIX = "SAGEBIRD_"
-# Read by commands (URL, API_KEY) and by docker-compose.yml, whose variables may reach the server with others.
-_OTHERS = frozenset(f"{_PREFIX}{name}" for name in ("URL", "API_KEY", "IMAGE", "UID", "GID", "PACKAGES"))
+PREFIX = "SAGEBIRD_"
+"""How the variable of each setting begins."""
+
 DEPLOYMENTS = "sagebird-deployments"
 """The bucket that `sagebird deploy` ships to."""
 
@@ -36,7 +34,7 @@ _PASSING = (
 class Settings(BaseSettings):
     """What this process family was asked to be: SAGEBIRD_* variables, overridden by command-line options."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     host: str = Field(
         "127.0.0.1", description="Address to listen on. Any other than loopback needs SAGEBIRD_AUTH."
@@ -231,6 +229,11 @@ class Settings(BaseSettings):
         description="Days without a model in it after which an environment is removed; one that a model is "
         "loaded in never is.",
     )
+    logs_max_bytes: Size = Field(
+        256 * 2**20,
+        description="Bytes on disk for what models and jobs print, which clients of CloudWatch Logs and "
+        "`sagebird logs` read; the oldest lines of who has most go first. 0: none is kept.",
+    )
     s3: Literal["on", "off"] = Field(
         "on",
         description="Whether S3's clients may read and write buckets, the folders below `data/s3`: whoever "
@@ -356,6 +359,11 @@ class Settings(BaseSettings):
         return self.data / "outcomes.db"
 
     @property
+    def log_file(self) -> Path:
+        """Where is kept what models print, a SQLite database whatever has the state."""
+        return self.data / "logs.db"
+
+    @property
     def gateway_memory_bytes(self) -> int:
         """What one gateway's models may hold: an equal part, in which what gateways share counts by parts."""
         return self.model_memory // self.gateways
@@ -378,22 +386,10 @@ def load_settings(**options: Any) -> Settings:
         raise StartupError(_sentence(error)) from None
 
 
-def unknown_settings(names: Iterable[str]) -> list[str]:
-    """A sentence for each of these variables that looks like a setting and is none."""
-    known = {_PREFIX + name.upper() for name in Settings.model_fields}
-    told = []
-    for name in sorted(names):
-        if not name.upper().startswith(_PREFIX) or name.upper() in known | _OTHERS:
-            continue
-        near = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
-        told.append(f"{name} is no setting" + (f": perhaps {near[0]} is meant." if near else "."))
-    return told
-
-
 def _sentence(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
-        name = _PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
+        name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
         message = problem["msg"].removeprefix("Value error, ")
         problems.append(f"{name}: {message}" + (f" (got {problem['input']!r})" if problem["loc"] else ""))
     return "; ".join(problems) + "."

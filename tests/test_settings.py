@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from service.cli.unknown import unknown_settings
 from service.errors import StartupError
 from service.machine import machine_memory_bytes, parse_size
-from service.settings import Settings, load_settings, unknown_settings
+from service.settings import Settings, load_settings
 
 MACHINE = psutil.virtual_memory().total
 

@@ -9,10 +9,11 @@ import typer
 
 from service import __version__, log
 from service.cli.folders import DataFolder, ModelsFolder
+from service.cli.unknown import unknown_settings
 from service.errors import StartupError
 from service.hosting.memory import importing
 from service.hosting.runtimes.preload import limit_threads
-from service.settings import Settings, load_settings, unknown_settings
+from service.settings import Settings, load_settings
 
 ListenHost = Annotated[
     str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)

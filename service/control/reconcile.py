@@ -1,6 +1,7 @@
 """Makes statuses follow what the gateways report. The keeper's work."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from service.control.endpoints import endpoint_of, save_endpoint
 from service.control.resources import OperationContext, Resources
@@ -8,11 +9,17 @@ from service.domain.endpoint import UNSETTLED, Endpoint, EndpointStatus, Gateway
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
+from service.store.members import LEASE_S, LeaseWatch
 from service.store.store import Store, View
 
 _UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
 
 _SETTLED = (EndpointStatus.IN_SERVICE, EndpointStatus.FAILED)
+
+
+def reconciling(store: Store, context: OperationContext) -> Callable[[], int]:
+    """What settles endpoints, by the gateways whose leases are renewed."""
+    return partial(reconcile, store, context, LeaseWatch(context.clock, LEASE_S).is_alive)
 
 
 def reconcile(store: Store, context: OperationContext, is_alive: Callable[[str, int], bool]) -> int:

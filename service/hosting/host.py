@@ -23,7 +23,10 @@ Plain = str | int | float | bool
 
 
 class Call(NamedTuple):
-    """One request as a model's container sees it."""
+    """One request as a model's container sees it, but for its last two members.
+
+    `log_place` is where is kept what code of its own prints, and `request_id` what that is found by.
+    """
 
     body: bytes
     content_type: str | None
@@ -31,6 +34,8 @@ class Call(NamedTuple):
     custom_attributes: str | None = None
     target_model: str | None = None
     session_id: str | None = None
+    log_place: str | None = None
+    request_id: str | None = None
 
     def with_body(self, body: bytes) -> "Call":
         """The same for another body."""

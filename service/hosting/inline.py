@@ -17,7 +17,7 @@ from service.errors import ModelFailure, ModelFault
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.examples import example_call
 from service.hosting.artifacts.submitted import fingerprint, open_code
-from service.hosting.artifacts.unpacked import unpacked_bytes
+from service.hosting.artifacts.unpacked import estimate_bytes
 from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.compiler import Compiler, CompilingObserver
 from service.hosting.cache.entry import Entry
@@ -28,7 +28,6 @@ from service.hosting.calls.serial import SerialReplica, said_of
 from service.hosting.containers.opener import Containers
 from service.hosting.environments.asked import EnvironmentSpec
 from service.hosting.environments.making import Making
-from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Call, HostedModel, Interface, Model, Replica, joined_interface
 from service.hosting.programs.compiled import Verdict
 from service.hosting.runtimes.runtime import Contents, Runtime
@@ -91,9 +90,12 @@ class _PreparedModel:
 class _ArtifactSource:
     """Models from the artifact store."""
 
-    def __init__(self, artifacts: ArtifactStore, loading: Loading) -> None:
+    def __init__(
+        self, artifacts: ArtifactStore, loading: Loading, log_places: Callable[[ModelKey], Sequence[str]]
+    ) -> None:
         self._artifacts = artifacts
         self._loading = loading
+        self._log_places = log_places
         environments = None if loading.containers is None else loading.containers.environments
         self._making = None if environments is None else Making(environments)
         self._endings = endings_of(loading.runtimes)
@@ -114,6 +116,9 @@ class _ArtifactSource:
                 startup_s=key.limits.startup_s,
                 called=key.name,
             )
+            if contents.containers is not None:
+                places = partial(self._log_places, key)
+                contents = replace(contents, containers=contents.containers.printing_at(places))
             runtime = choose_runtime(contents, self._loading.runtimes)
             size_bytes = self._estimate(folder, version, runtime)
             asked, making, end = contents.lacking(), self._making, partial(self.notes.pop, key, None)
@@ -153,11 +158,14 @@ class InlineHost:
         compiled: Callable[[ModelKey, Verdict], None] = lambda _key, _verdict: None,
         runtimes: Sequence[Runtime] = RUNTIMES,
         containers: Containers | None = None,
+        log_places: Callable[[ModelSource], Sequence[str]] = lambda _source: (),
     ) -> None:
         """`pinned` names models that are never evicted; `compiled` is told what came of compiling each.
 
-        `runtimes` are those that may load a model; `containers` run what has code of its own.
+        `runtimes` are those that may load a model; `containers` run what has code of its own, and what a
+        source prints is kept at its `log_places`.
         """
+        self._log_places = log_places
         self._artifacts = artifacts
         self._endings = endings_of(runtimes)
         self._call_limits = CallLimits(limits.timeout_s, limits.concurrency, limits.queue)
@@ -169,7 +177,7 @@ class InlineHost:
         self.compiler = Compiler(self._example, compiled)
         most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
         self._loading = Loading(limits.budget_bytes, most_program_bytes, containers, runtimes)
-        source = self._source = _ArtifactSource(artifacts, self._loading)
+        source = self._source = _ArtifactSource(artifacts, self._loading, self._places_of)
         self.freshness = Freshness(source.version)
         self.cache = ModelCache(
             source,
@@ -349,6 +357,10 @@ class InlineHost:
         except (ModelFault, OSError):  # it was there when the model was loaded
             return None
 
+    def _places_of(self, key: ModelKey) -> list[str]:
+        sources = {source for (source, _), known in [*self._located.items()] if known == key}
+        return [place for source in sources for place in self._log_places(source)]
+
     def _keeps(self, key: ModelKey) -> bool:
         return key in self._pinned_keys or key.name in self._pinned_names
 
@@ -368,17 +380,6 @@ def names_of_models(
 ) -> list[str]:
     """The models below a folder that the runtimes load, scanned now. Raises ModelNotFound, ModelFailure."""
     return artifacts.list_models(folder, endings_of(runtimes))
-
-
-def estimate_bytes(folder: Path, most: int, endings: Sequence[str]) -> int:
-    """Memory that the model in `folder` will hold, as far as its files tell: their sizes when unpacked.
-
-    Model files are those with one of the `endings`.
-
-    What has more than `most` is counted to a little beyond it.
-    """
-    files = [file for file in folder.iterdir() if file.name.endswith(tuple(endings)) and file.is_file()]
-    return max(sum(unpacked_bytes(file, most) for file in files), SMALLEST_BYTES)
 
 
 @contextmanager

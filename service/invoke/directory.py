@@ -11,6 +11,7 @@ from service.domain.resource import Resource
 from service.domain.traffic import Traffic
 from service.domain.user_shares import UserShares
 from service.hosting.host import Replica
+from service.invoke.variant_log import NO_LOG, VariantLog
 from service.observe.counts import InvocationCounter, Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
 
@@ -38,6 +39,7 @@ class Target:
     counter: InvocationCounter
     containers: Mapping[str, "Target"] | None = None
     container: str = PRIMARY
+    log: VariantLog = NO_LOG
 
     def scale(self) -> None:
         """Be as many instances as the variant has."""
@@ -165,7 +167,8 @@ def _registered_route(
     address: str, source: ModelSource, replica: Callable[[ModelSource], Replica], registry: Registry
 ) -> Route:
     variant = Variant(ALL_TRAFFIC, 1.0, source, lazy=True)
-    target = Target(variant, replica(source), registry.invocation(address, variant.name))
+    log = VariantLog(address, variant)
+    target = Target(variant, replica(source), registry.invocation(address, variant.name), log=log)
     key = (0, variant.name)
     users = UserShares(address, [(variant.name, 1.0)])
     named, traffic = {variant.name: target}, Traffic([(key, 1.0)])
@@ -194,7 +197,7 @@ def _route(
     direct = any(variant.source.direct for variant in fleet.variants)
     named = {
         variant.name: _target(previous, variant)
-        or _new_target(variant, replica, registry.invocation(name, variant.name))
+        or _new_target(variant, replica, registry.invocation(name, variant.name), VariantLog(name, variant))
         for variant in fleet.variants
     }
     if direct:
@@ -209,13 +212,18 @@ def _route(
 
 
 def _new_target(
-    variant: Variant, replica: Callable[[ModelSource], Replica], counter: InvocationCounter
+    variant: Variant,
+    replica: Callable[[ModelSource], Replica],
+    counter: InvocationCounter,
+    log: VariantLog,
 ) -> Target:
     source = variant.source
     if not source.direct:
-        return Target(variant, replica(source), counter, container=source.answering)
+        return Target(variant, replica(source), counter, container=source.answering, log=log)
     containers = {
-        stage.name: Target(variant, replica(stage.source), counter, container=stage.name)
+        stage.name: Target(
+            variant, replica(stage.source), counter, container=stage.name, log=log.of(stage.name)
+        )
         for stage in source.stages
     }
     return replace(containers[source.answering], containers=containers)

@@ -11,6 +11,7 @@ from service.errors import SagebirdError
 from service.hosting.host import Host, HostedModel
 from service.invoke.directory import EMPTY, Directory, next_directory
 from service.invoke.newest import Newest
+from service.invoke.variant_log import log_places
 from service.invoke.warming import Warming
 from service.log import Trouble, get_logger
 from service.observe.counts import Registry
@@ -201,6 +202,12 @@ class Follower:
     def statuses(self) -> dict[str, str]:
         """The status of every endpoint, by name."""
         return {name: str(endpoint.status) for name, endpoint in self.directory.endpoints.items()}
+
+    def log_places(self, source: ModelSource) -> list[str]:
+        """Where is kept what a source prints, for all endpoints that have it. From any thread."""
+        return [
+            place for endpoint in self.directory.endpoints.values() for place in log_places(endpoint, source)
+        ]
 
     def _problems_of_all(self) -> list[_Problem]:
         names = self._warming.cold_endpoints() | self.directory.unsettled.keys()

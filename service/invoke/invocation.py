@@ -33,6 +33,13 @@ class Invocation(NamedTuple):
         """The same for another body."""
         return Invocation(self.caller, self.endpoint, self.call.with_body(body), *self[3:])
 
+    def identified(self, request_id: str, log_place: str | None) -> "Invocation":
+        """The same with the id that its caller will be told, and with where is kept what it has printed."""
+        if log_place is None:
+            return self
+        call = Call(*self.call[:6], log_place, request_id)
+        return Invocation(self.caller, self.endpoint, call, *self[3:])
+
 
 class InvocationHead:
     """Invocations that are alike but for their bodies, and where they lead as long as that route stays.

@@ -22,14 +22,14 @@ from service.hosting.calls.joining import answer_lanes
 from service.hosting.host import Answer, ShortWay, invoke_whole
 from service.hosting.stopwatch import Stopwatch
 from service.http.failures import log_bug
+from service.http.request_ids import request_ids
 from service.invoke.directory import Directory, Target
+from service.invoke.failed import FailureLog, at_variant
 from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.routing import Routing
 from service.invoke.settling import Settled, Settling, Tap
 from service.observe.counts import Registry
-from service.promise import Promise
-
-_VARIANT = "sagebird_variant"
+from service.promise import Identified, Promise
 
 
 class Prediction(NamedTuple):
@@ -57,6 +57,7 @@ class Predictor:
         catch_up: Callable[[], Awaitable[None]] | None = None,
         taps: Sequence[Tap] = (),
         keep_up: Callable[[], None] = lambda: None,
+        failures: FailureLog | None = None,
     ) -> None:
         """Answer nothing yet.
 
@@ -69,6 +70,8 @@ class Predictor:
         self._routing = Routing(directory, draw, catch_up)
         self._registry = registry
         self._settling = Settling(taps)
+        self._new_id = request_ids()
+        self.failures = FailureLog() if failures is None else failures
 
     async def predict(self, invocation: Invocation) -> Prediction:
         """Answer one invocation: a round of one.
@@ -165,7 +168,7 @@ class Predictor:
             route, only = self._routing.way(head)
             targets = [only or self._routing.pick(route, head.invocation) for _ in bodies]
         except SagebirdError:
-            return [self._late(head.invocation.with_body(body), begun_s) for body in bodies]
+            return [self._later(head.invocation.with_body(body), begun_s) for body in bodies]
         except Exception as error:  # worded and logged at the edge
             if len(bodies) == 1:
                 return [error]
@@ -243,24 +246,32 @@ class Predictor:
                 found.append(self._failed(answer, target, invocation, bodies[place], duration_s, model_s))
         return found, answered
 
-    async def _late(self, invocation: Invocation, begun_s: float) -> Prediction:
+    def _later(self, invocation: Invocation, begun_s: float) -> Awaitable[Prediction]:
+        request_id = self._new_id()
+        return Identified(self._late(invocation, request_id, begun_s), request_id)
+
+    async def _late(self, invocation: Invocation, request_id: str, begun_s: float) -> Prediction:
         """Answer what is refused as things stand, if it need not be once what is new is known."""
         try:
             target = await self._routing.find(invocation)
         except SagebirdError as error:
             self._settling.refused(self._registry, error)
             raise
+        invocation = invocation.identified(request_id, self.failures.place_of(target))
         return await self._ask(target, invocation, begun_s)
 
     def _begin(self, target: Target, invocation: Invocation, begun_s: float) -> InvocationOutcome:
         """Have an invocation answered later: without a task, where its replica can do that."""
-        watch, call = Stopwatch(), invocation.call
+        watch, request_id = Stopwatch(), self._new_id()
+        invocation = invocation.identified(request_id, self.failures.place_of(target))
+        call = invocation.call
         try:
             promise = target.replica.begin(call, watch)
         except Exception as error:  # worded and logged at the edge
             return self._failed(error, target, invocation, call.body, perf_counter() - begun_s, 0.0)
         if promise is None:
-            return self._ask(target, invocation, begun_s)
+            return Identified(self._ask(target, invocation, begun_s), request_id)
+        promise.request_id = request_id
         return promise.then(partial(self._settle, target, invocation, begun_s, watch))
 
     async def _ask(self, target: Target, invocation: Invocation, begun_s: float) -> Prediction:
@@ -387,14 +398,3 @@ def _note_cost(target: Target, head: InvocationHead, body: bytes, model_s: float
         target.replica.note_cost(head.call, len(body), model_s)
     except Exception as error:  # who asked has an answer
         log_bug("cost of a call not noted", error)
-
-
-def at_variant(error: Exception, variant: str) -> Exception:
-    """The error, knowing the variant where it came up. Each error belongs to one call, or to some alike."""
-    setattr(error, _VARIANT, variant)
-    return error
-
-
-def variant_of(error: BaseException) -> str | None:
-    """The variant where an error came up; None if it came up before one was picked."""
-    return getattr(error, _VARIANT, None)

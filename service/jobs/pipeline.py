@@ -81,4 +81,11 @@ class PipelineOpener:
     def open(self) -> tuple[Work, Callable[[], None], Profile]:
         """Load the models. Raises ModelFault."""
         first = self.openers[0]
-        return open_model(self.load(), self.load, first.options, quarantine=first.quarantine, as_blocks=False)
+        return open_model(
+            self.load(),
+            self.load,
+            first.options,
+            quarantine=first.quarantine,
+            as_blocks=False,
+            log_place=first.log_place,
+        )

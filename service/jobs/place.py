@@ -9,6 +9,7 @@ from service.domain.transform.document import options_of, source_of, target_of
 from service.domain.transform.job import JobState
 from service.domain.transform.names import SUFFIX, real_name, stored_name
 from service.errors import ObjectFault
+from service.jobs.data_log import NO_DATA_LOG, DataLog
 from service.jobs.inputs import Input, find_inputs
 from service.objects.objects import ObjectPath, find
 from service.objects.resolver import Resolver, shared_folder
@@ -26,7 +27,9 @@ class Places:
     No link is followed out of any of the three.
     """
 
-    def __init__(self, resolver: Resolver, inbox: Path, outbox: Path) -> None:
+    def __init__(self, resolver: Resolver, inbox: Path, outbox: Path, log: DataLog = NO_DATA_LOG) -> None:
+        self.log = log
+        """What is told of jobs' data."""
         self._resolver = resolver
         self._inbox = shared_folder(inbox)
         self._outbox = shared_folder(outbox)

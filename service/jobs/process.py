@@ -1,15 +1,13 @@
 """One process of a pool: loads the model, takes batches, gives results back."""
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 from typing import Final, Protocol
 
 from service.domain.transform.options import (
@@ -21,13 +19,14 @@ from service.domain.transform.options import (
     media_type,
     without_header,
 )
-from service.errors import ModelDied, ModelFault, ModelTimeout, ModelUnreachable, ObjectFault
+from service.errors import ModelDied, ModelFault, ModelUnreachable, ObjectFault
 from service.hosting.containers.opener import Containers
 from service.hosting.host import Answer, Call, Model, StreamedCall, Traits
 from service.hosting.memory import keep_freed_memory
 from service.hosting.runtimes.preload import reseed
 from service.hosting.runtimes.remote import RemoteModel
 from service.hosting.runtimes.table import Loading, load_model
+from service.jobs.alarm import alarm
 from service.jobs.work import Ask, BatchWork, Done, Failed
 from service.media.codec import choose_accept
 from service.media.tables import HeaderUse
@@ -120,6 +119,7 @@ class LocalModelOpener:
     image: str = ""
     place: Path | None = None
     large: bool = False
+    log_place: str | None = None
 
     def load(self) -> Model:
         """Load the folder's model. Raises ModelFault."""
@@ -143,7 +143,10 @@ class LocalModelOpener:
         if self.large and model.traits.in_place and (as_blocks or _takes_words(model)):
             model.traits.compiling.run(None, None)
             as_blocks = self._may_be_blocks(model)  # of which more is known now
-        return open_model(model, self.load, options, quarantine=self.quarantine, as_blocks=as_blocks)
+        quarantine, place = self.quarantine, self.log_place
+        return open_model(
+            model, self.load, options, quarantine=quarantine, as_blocks=as_blocks, log_place=place
+        )
 
     def _may_be_blocks(self, model: Model) -> bool:
         """Whether no answer depends on how records are put together; else AWS's batches count."""
@@ -164,11 +167,17 @@ class LocalModelOpener:
 
 
 def open_model(
-    model: Model, load: Callable[[], Model], options: TransformOptions, *, quarantine: bool, as_blocks: bool
+    model: Model,
+    load: Callable[[], Model],
+    options: TransformOptions,
+    *,
+    quarantine: bool,
+    as_blocks: bool,
+    log_place: str | None = None,
 ) -> tuple[Work, Callable[[], None], Profile]:
     """What is done with a loaded model; `load` loads it anew where its process is gone.
 
-    `as_blocks`: no answer depends on how records are put together.
+    `as_blocks`: no answer depends on how records are put together. What it prints is kept at `log_place`.
     """
     lasting, traits = _Lasting(model, load, options.timeout_s), model.traits
     parameters = _parameters_of(traits, options)
@@ -181,7 +190,7 @@ def open_model(
         below = options.content_type if traits.headers is HeaderUse.GIVEN else _announced(options, header)
 
         def ask(body: bytes) -> bytes:
-            return lasting.answer(Call(header + body, below, options.accept)).body
+            return lasting.answer(Call(header + body, below, options.accept, log_place=log_place)).body
 
         return BatchWork(
             options,
@@ -238,13 +247,13 @@ class _Lasting:
 
     def _answer(self, call: Call) -> Answer:
         try:
-            with _alarm(self._timeout_s):
+            with alarm(self._timeout_s):
                 return self._model.answer(call)
         except ModelUnreachable:
             if self._model.traits.elsewhere is None:
                 raise
             self._model = self._load()
-        with _alarm(self._timeout_s):
+        with alarm(self._timeout_s):
             return self._model.answer(call)
 
 
@@ -362,25 +371,6 @@ def _patient(ask: Ask, retries: int, pause: Callable[[float], None] = time.sleep
         return ask(body)
 
     return ask_again
-
-
-@contextmanager
-def _alarm(timeout_s: float) -> Iterator[None]:
-    """Interrupt the model's Python code when its time is over. Raises ModelTimeout. Main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(_number: int, _frame: FrameType | None) -> None:
-        raise ModelTimeout(f"no answer within {timeout_s:g} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, timeout_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _parameters(document: Mapping[str, object]) -> ContainerParameters:

@@ -7,12 +7,15 @@ from service.clock import SystemClock
 from service.domain.transform.job import Drop
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.containers.opener import Containers
+from service.jobs.data_log import NO_DATA_LOG, DataLog
 from service.jobs.inbox import Inbox
 from service.jobs.place import Places
 from service.jobs.worker import JobParts, Worker
 from service.log import get_logger
 from service.objects.resolver import Resolver
 from service.settings import Settings
+from service.store.log_writer import LogWriter
+from service.store.logs import LogStore
 from service.store.store import Store
 
 
@@ -35,7 +38,9 @@ def do_jobs(
     def leaving() -> bool:
         return stop.is_set() or orphaned()
 
-    places = Places(Resolver(settings.buckets), settings.inbox, settings.outbox)
+    writer = LogWriter(LogStore(settings.log_file)) if settings.logs_max_bytes else None
+    log = NO_DATA_LOG if writer is None else DataLog(writer.add)
+    places = Places(Resolver(settings.buckets), settings.inbox, settings.outbox, log)
     parts = JobParts(
         places, artifacts, settings.models, settings.worker_processes, settings.model_memory, containers
     )
@@ -50,3 +55,5 @@ def do_jobs(
     Worker(store, parts, SystemClock(), leaving).run(stop.wait)
     stop.set()
     watcher.join()
+    if writer is not None:
+        writer.close()

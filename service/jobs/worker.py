@@ -224,11 +224,12 @@ class Worker:
             if latest is not None:
                 state = JobState.read(latest.state)
                 change.put(replace(latest, state=state.write(**begun), modified_at=now))
+        self._parts.places.log.begin(job)
         self._log.info("job begun", job=job.name, files=begun["files"], bytes=begun["size_bytes"])
 
     def _work(self, lease: TaskLease, job: Resource, heartbeat: Heartbeat) -> None:
         """Transform some inputs. Raises ModelFault, ObjectFault, BrokenOff, LeaseLost."""
-        journal = TaskJournal(self._store.queue, lease, self._clock)
+        journal = self._parts.places.log.told(job, TaskJournal(self._store.queue, lease, self._clock))
         current = self._pool_for(job)
         if not lease.fresh:
             self._parts.places.clear(job)
@@ -325,7 +326,7 @@ class Worker:
     ) -> LocalModelOpener:
         """What opens one container's model in each of so many processes. Raises ModelFault."""
         environment, artifacts = _environment(job, container), self._parts.artifacts
-        containers = self._parts.containers
+        containers, log = self._parts.containers, self._parts.places.log
         version, found = self._version(container.location, environment), self._find_model(container.location)
         return LocalModelOpener(
             artifacts.open(found),
@@ -334,11 +335,14 @@ class Worker:
             asks_for(job.document, QUARANTINE_VARIABLE),
             self._parts.most_bytes,
             open_code(artifacts, environment),
-            None if containers is None else containers.for_job(count, options.timeout_s),
+            None
+            if containers is None
+            else log.printing(containers.for_job(count, options.timeout_s), job, container),
             version,
             container.image,
             found,
             is_large(JobState.read(job.state).size_bytes),
+            log.place(job),
         )
 
     def _version(self, location: str, environment: Mapping[str, str]) -> str:

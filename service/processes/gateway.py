@@ -14,6 +14,7 @@ from service.hosting.runtimes.preload import reseed
 from service.http.accepting import Place
 from service.http.edge import speaker
 from service.http.server import Server
+from service.invoke.failed import FailureLog
 from service.invoke.follow import Follower
 from service.invoke.round import Round
 from service.observe.counts import Registry
@@ -40,6 +41,7 @@ class GatewayParts:
     gateway: Gateway
     rounds: Round
     post: OutcomePost | None = None
+    failures: FailureLog | None = None
 
     def begin_draining(self) -> None:
         """Have every answer close its connection."""
@@ -109,4 +111,6 @@ async def _close(parts: GatewayParts) -> None:
     await parts.follower.close()
     await asyncio.to_thread(parts.registry.flush)
     await parts.host.close()
+    if parts.failures is not None:
+        await asyncio.to_thread(parts.failures.close)
     parts.store.close()

@@ -21,20 +21,26 @@ from service.hosting.sharing import ArrayStore
 from service.machine import count_cpus
 from service.objects.resolver import Resolver
 from service.processes.child import is_orphaned
+from service.processes.logs import open_logs
 from service.processes.private import private_folder
 from service.settings import DEPLOYMENTS, Settings
+from service.store.log_writer import LogWriter
+from service.store.logs import LogStore
 
 _LOOK_S = 0.05
 _DAY_S = 86_400.0
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
 
 
-def run_model_host(folder: Path, parent_pid: int, *, images: bool = False) -> int:
+def run_model_host(
+    folder: Path, parent_pid: int, *, images: bool = False, logs: LogStore | None = None
+) -> int:
     """Own the containers of `folder`, until SIGTERM and the last lease is back, or the parent is gone.
 
-    Where `images` run, containers of families that were killed are looked for at once.
+    Where `images` run, containers of families that were killed are looked for at once. What containers print
+    is kept in the `logs`.
     """
-    asyncio.run(_live(folder, parent_pid, images))
+    asyncio.run(_live(folder, parent_pid, images, logs))
     return 0
 
 
@@ -52,7 +58,7 @@ def family_containers(settings: Settings, further: Sequence[Path] = ()) -> Itera
 def containers_beside(settings: Settings, further: Sequence[Path] = ()) -> Iterator[Containers]:
     """Containers for a process that has no family; call it while that has one thread."""
     with private_folder(settings.data if settings.data.is_dir() else None) as folder:
-        pid = _fork_host(folder, images=settings.images != "off")
+        pid = _fork_host(folder, images=settings.images != "off", logs=open_logs(settings))
         try:
             yield _containers(settings, folder, 1, further)
         finally:
@@ -96,37 +102,41 @@ def environments_look(settings: Settings) -> Callable[[], None]:
     return Clearing(settings.data / "environments", settings.environments_keep_days * _DAY_S).look
 
 
-def _fork_host(folder: Path, *, images: bool) -> int:
+def _fork_host(folder: Path, *, images: bool, logs: LogStore | None) -> int:
     parent = os.getpid()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)  # the parent's handlers are not for the child
     try:
         pid = os.fork()
         if not pid:
-            _be_child(folder, parent, mask, images=images)
+            _be_child(folder, parent, mask, images=images, logs=logs)
         return pid
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _be_child(folder: Path, parent_pid: int, mask: Iterable[int], *, images: bool) -> NoReturn:
+def _be_child(
+    folder: Path, parent_pid: int, mask: Iterable[int], *, images: bool, logs: LogStore | None
+) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the other one decides
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        code = run_model_host(folder, parent_pid, images=images)
+        code = run_model_host(folder, parent_pid, images=images, logs=logs)
     finally:
         os._exit(code)
 
 
-async def _live(folder: Path, parent_pid: int, images: bool) -> None:
+async def _live(folder: Path, parent_pid: int, images: bool, logs: LogStore | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     environment = machine_environment()
     adopt()
     household = Household(DockerEngine(os.environ), folder) if images else None
-    host = ContainerHost(folder, ForkServer(environment, end_adopted), environment, household)
+    writer = None if logs is None else LogWriter(logs)
+    keep = None if writer is None else writer.add
+    host = ContainerHost(folder, ForkServer(environment, end_adopted), environment, household, keep)
     await host.open()
     measuring = loop.create_task(host.measure())
     end = loop.create_future()
@@ -141,3 +151,5 @@ async def _live(folder: Path, parent_pid: int, images: bool) -> None:
     await end
     measuring.cancel()
     await host.close()
+    if writer is not None:
+        writer.close()

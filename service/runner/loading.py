@@ -37,17 +37,13 @@ _VERSION = re.compile(rb"_sklearn_version[^0-9]{1,12}([0-9]+(?:\.\w+)+)")
 
 
 def enter(spec: Mapping[str, Any]) -> None:
-    """Make this process the model's: its environment, folder, modules and streams."""
+    """Make this process the model's: its environment, folder and modules."""
     environment = dict(spec["environment"])
     here, path = os.path.dirname(sys.executable), environment.get("PATH", os.defpath)
     environment["PATH"] = path if path.split(os.pathsep)[0] == here else here + os.pathsep + path
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    # made anew: those of the fork server remember what was at these descriptors before
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)  # noqa: SIM115 - for good
-        setattr(sys, name, stream)
     level = environment.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
     logging.root.setLevel(int(level) if level.isdecimal() else logging.INFO)
     logging.lastResort = logging.StreamHandler()  # only where the script has no handlers: no line comes twice

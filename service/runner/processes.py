@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, NoReturn
 from .handlers import ScriptedModel
 from .loading import enter, failure, load
 from .orphans import adopt, end_all, end_children_too, end_orphans, end_with_parent
+from .printing import Printing
 from .serving import Slot, end_child, fill_standard_streams, serve
 
 _PACKET_BYTES = 1 << 20
@@ -244,6 +245,8 @@ def _run_container(
     _end_with(host, True)
     own = getpid()
     try:
+        printing = Printing(spec.get("log_key", ""))
+        printing.take_over()
         enter(spec)
         endpoint, told = load(spec, quicken)
         _flush()
@@ -263,7 +266,7 @@ def _run_container(
         _send(host, told)
         if "loaded" in told:
             _set_apart()
-            _follow(host, workers, lambda slot: _work(listener, Slot(slots, slot), endpoint))
+            _follow(host, workers, lambda slot: _work(listener, Slot(slots, slot), endpoint, printing))
     if "loaded" in told and os.getpgrp() == getpid():
         os.killpg(0, signal.SIGKILL)  # itself, its workers, and what their handlers started
     for pid in workers:
@@ -306,9 +309,9 @@ def _follow(host: Socket, workers: dict[int, int], work: Callable[[int], NoRetur
         _send(host, {"worker": pid, "slot": slot})
 
 
-def _work(listener: Socket, slot: Slot, endpoint: ScriptedModel) -> NoReturn:
+def _work(listener: Socket, slot: Slot, endpoint: ScriptedModel, printing: Printing) -> NoReturn:
     endpoint.worker = getpid()
-    serve(listener, slot, endpoint.answer)
+    serve(listener, slot, endpoint.answer, printing)
 
 
 def _go_first_where_memory_is_short() -> None:

@@ -24,7 +24,13 @@ from struct import Struct
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
 
+from .printing import Printing
+
 FAREWELL = b"\0"
+_LOG_PLACE = "X-Sagebird-Log-Place"
+_ID = b"\r\nX-Amzn-RequestId: "  # the last line of a head, if it is there
+_ID_CHARS = 36
+_ID_BYTES = len(_ID) + _ID_CHARS
 _FIRST_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 20
 _STANDARD = 3  # so many descriptors are standard streams
@@ -50,7 +56,7 @@ class WrittenAnswer(NamedTuple):
 class RequestHead(NamedTuple):
     """The head of requests: the names of `headers` are as they were sent, those of `plain` in lower case.
 
-    It may be that of many requests, and is not to be changed.
+    It may be that of many requests, and is not to be changed. `log_place` is where is kept what is printed.
     """
 
     method: str
@@ -59,6 +65,7 @@ class RequestHead(NamedTuple):
     plain: dict[str, str]
     length: int
     stays: bool
+    log_place: str = ""
 
 
 class Request(NamedTuple):
@@ -66,6 +73,7 @@ class Request(NamedTuple):
 
     head: RequestHead
     body: bytes
+    request_id: str = ""
 
 
 class Slot:
@@ -94,7 +102,9 @@ class Slot:
         return self._map[self._place + _SLOT.size] == _LEAVES
 
 
-def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer]) -> NoReturn:
+def serve(
+    listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer], printing: Printing
+) -> NoReturn:
     """Answer calls until the process ends."""
     listener.settimeout(None)
     own = getpid()
@@ -106,7 +116,7 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
             try:
-                if not _answer_all(connection, listener, slot, answer, own):
+                if not _answer_all(connection, listener, slot, answer, printing, own):
                     connection.send(FAREWELL, _NO_SIGNAL)
                 connection.shutdown(SHUT_RDWR)  # a process that a handler started may hold it, too
             finally:
@@ -117,6 +127,7 @@ def serve(listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswe
             if getpid() != own:
                 end_child(error)
             slot.end()
+            printing.leave()
             number = error.errno if isinstance(error, OSError) else None
             if number is None:
                 traceback.print_exc()
@@ -165,7 +176,12 @@ def _end(status: int) -> NoReturn:
 
 
 def _answer_all(
-    connection: Socket, listener: Socket, slot: Slot, answer: Callable[[Request], WrittenAnswer], own: int
+    connection: Socket,
+    listener: Socket,
+    slot: Slot,
+    answer: Callable[[Request], WrittenAnswer],
+    printing: Printing,
+    own: int,
 ) -> bool:
     """Answer one call after the other that comes over a connection; False: somebody else is to be heard."""
     watched, number = poll(), connection.fileno()
@@ -185,9 +201,11 @@ def _answer_all(
         if behind == b"":
             return True  # nobody waits for the answer any more: callers close at once, never one way alone
         slot.begin()
+        printing.enter(request.head.log_place, request.request_id)
         reply = answer(request)
         if getpid() != own:
             _end(0)  # a child that the handler forked
+        printing.leave()  # before its caller can ask what was printed
         _write(connection, reply)
         slot.end()
         if slot.is_last():
@@ -209,13 +227,18 @@ def _read(connection: Socket, received: bytes) -> tuple[Request | None, bytes]:
         if not more or len(received) > _MOST_HEAD_BYTES:
             return None, b""
         received += more
-    # most callers send the same head again and again
+    begin, request_id = end + 4, ""
+    if end > _ID_BYTES and received.startswith(_ID, end - _ID_BYTES):
+        request_id = received[end - _ID_CHARS : end].decode("latin-1")
+        end -= _ID_BYTES
+    # most callers send the same head again and again, but for the id
     head = (_known_head if end <= _MOST_KNOWN_BYTES else _read_head)(received[:end])
-    begin, after = end + 4, end + 4 + head.length
+    after = begin + head.length
     body = received[begin:after]
     if len(body) < head.length:
         body = _rest(connection, body, head.length)
-    return (Request(head, body) if len(body) == head.length else None), received[after:]
+    whole = Request(head, body, request_id) if len(body) == head.length else None
+    return whole, received[after:]
 
 
 def _read_head(data: bytes) -> RequestHead:
@@ -224,10 +247,11 @@ def _read_head(data: bytes) -> RequestHead:
     for line in lines:
         name, _, value = line.partition(":")
         headers[name] = value.strip(" \t")
+    log_place = headers.pop(_LOG_PLACE, "")
     plain = {name.lower(): value for name, value in headers.items()}
     stays = headers.pop("Connection", "") == "keep-alive"
     method, path, _ = first.split(" ", 2)
-    return RequestHead(method, path, headers, plain, int(plain.get("content-length", "0")), stays)
+    return RequestHead(method, path, headers, plain, int(plain.get("content-length", "0")), stays, log_place)
 
 
 _known_head = lru_cache(_MOST_KNOWN)(_read_head)

@@ -26,12 +26,13 @@ from service.domain.endpoint import ModelSource
 from service.errors import BadPayload, ModelFailure, ModelFault, ModelNotFound, Unavailable
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.artifacts.unpacked import estimate_bytes
 from service.hosting.cache.source import ModelKey
 from service.hosting.containers.container_host import DOOR
 from service.hosting.containers.opener import Containers
 from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Model
-from service.hosting.inline import HostLimits, InlineHost, estimate_bytes
+from service.hosting.inline import HostLimits, InlineHost
 from tests.conftest import wait_until
 from tests.harness.containers import model_host
 

@@ -18,8 +18,9 @@ from service.errors import (
 )
 from service.hosting.host import Call
 from service.hosting.stopwatch import Stopwatch
+from service.invoke.failed import variant_of
 from service.invoke.invocation import Invocation, InvocationHead
-from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
+from service.invoke.predict import InvocationOutcome, Prediction, Predictor
 from tests.invoke.conftest import CALLER, ROW, Open, World
 
 _FILE = """

@@ -28,12 +28,13 @@ from service.http.remembered import remembering
 from service.http.reply import Answered, Answering, Reply, Written, send_answered
 from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
+from service.invoke.failed import variant_of
 from service.invoke.invocation import Invocation, InvocationHead
-from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
+from service.invoke.predict import InvocationOutcome, Prediction, Predictor
 from service.invoke.recording import nothing_recorded
 from service.invoke.round import Round
 from service.log import get_logger
-from service.promise import Promise
+from service.promise import Promise, request_id_of
 from service.wire.protocols.rest_json import compile_operation, fault_reply
 from service.wire.services import call_at_endpoint
 from service.wire.spec import load_service
@@ -135,7 +136,7 @@ class RuntimeFace:
         ]
 
     def _recorded(self, outcome: InvocationOutcome, head: InvocationHead) -> Answered:
-        request_id = self._new_id()
+        request_id = request_id_of(outcome) or self._new_id()
         to_answer = partial(self._to_answer, head.invocation, request_id)
         return self._recording.answered(outcome, head, request_id, to_answer)
 
@@ -147,15 +148,16 @@ class RuntimeFace:
         ]
 
     def _answered(self, outcome: InvocationOutcome, invocation: Invocation) -> Answered:
-        request_id = self._new_id()
         if isinstance(outcome, Prediction):
+            request_id = self._new_id()
             try:  # as _to_answer does, in fewer steps
                 written = self._written(outcome, request_id)
             except Exception:  # worded below
                 written = None
             return written or self._to_answer(invocation, request_id, outcome)
         if isinstance(outcome, Exception):
-            return self._to_answer(invocation, request_id, outcome)
+            return self._to_answer(invocation, self._new_id(), outcome)
+        request_id = request_id_of(outcome) or self._new_id()
         if isinstance(outcome, Promise):
             promise: Promise[Written | Reply] = outcome.then(partial(self._to_answer, invocation, request_id))
             return promise
@@ -206,6 +208,8 @@ class RuntimeFace:
     ) -> Reply:
         """The one place where the runtime's errors become replies."""
         variant, given = variant_of(error), error
+        if invocation is not None:
+            self._predictor.failures.note(invocation.endpoint, error, request_id)
         if isinstance(error, ModelFault) and invocation is not None:
             error = self._predictor.as_model_error(error, invocation)
         reply = fault_reply(error, self._service, request_id)

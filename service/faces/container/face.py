@@ -25,12 +25,13 @@ from service.http.failures import note_failure
 from service.http.reply import Answered, Answering, Reply, send_answered
 from service.http.request_ids import request_ids
 from service.http.sandbox import sandbox
+from service.invoke.failed import variant_of
 from service.invoke.invocation import Invocation, InvocationHead
-from service.invoke.predict import InvocationOutcome, Prediction, Predictor, variant_of
+from service.invoke.predict import InvocationOutcome, Prediction, Predictor
 from service.invoke.recording import nothing_recorded
 from service.invoke.round import Round
 from service.log import get_logger
-from service.promise import Promise
+from service.promise import Promise, request_id_of
 
 _CONTENT_TYPE = b"content-type"
 _ACCEPT = b"accept"
@@ -107,7 +108,7 @@ class InvocationsFace:
         ]
 
     def _recorded(self, outcome: InvocationOutcome, head: InvocationHead) -> Answered:
-        request_id = self._new_id()
+        request_id = request_id_of(outcome) or self._new_id()
         return self._recording.answered(outcome, head, request_id, partial(self._to_answer, request_id))
 
     def _answer_all(self, asked: Sequence[tuple[InvocationHead, Sequence[bytes]]]) -> list[list[Answered]]:
@@ -115,9 +116,9 @@ class InvocationsFace:
         return [[self._answered(outcome) for outcome in outcomes] for outcomes in found]
 
     def _answered(self, outcome: InvocationOutcome) -> Answered:
-        request_id = self._new_id()
         if isinstance(outcome, (Prediction, Exception)):
-            return self._to_answer(request_id, outcome)
+            return self._to_answer(self._new_id(), outcome)
+        request_id = request_id_of(outcome) or self._new_id()
         if isinstance(outcome, Promise):
             return outcome.then(partial(self._to_answer, request_id))
         return self._finish(outcome, request_id)
@@ -141,6 +142,7 @@ class InvocationsFace:
     def _refuse(self, error: Exception, request_id: str) -> Reply:
         """The one place where this face's errors become replies."""
         status, message = describe_error(error, request_id)
+        self._predictor.failures.note(None, error, request_id)
         code = error.code if isinstance(error, SagebirdError) else ""
         note_failure(self._log, error, request_id, status, code, path="/invocations")
         headers = [*_TEXT, _id_header(request_id)]

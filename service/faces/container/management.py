@@ -22,6 +22,7 @@ from service.invoke.invocation import Invocation, InvocationHead
 from service.invoke.predict import InvocationOutcome, Prediction
 from service.invoke.round import Round
 from service.log import get_logger
+from service.promise import request_id_of
 
 _PAGE = 100
 _TOKEN_DIGITS = 9
@@ -187,7 +188,7 @@ class _ModelRoutes:
         try:
             return _to_reply((await prediction).answer)
         except Exception as error:
-            return self._refuse(error, path)
+            return self._refuse(error, path, request_id_of(prediction))
 
     async def _guarded(self, request: Request, work: Awaitable[Response]) -> Response:
         """Run the work of one request; its errors become the bodies that multi-model-server sends."""
@@ -198,9 +199,9 @@ class _ModelRoutes:
         except Exception as error:
             return _response(self._refuse(error, request.url.path))
 
-    def _refuse(self, error: Exception, path: str) -> Reply:
+    def _refuse(self, error: Exception, path: str, request_id: str = "") -> Reply:
         """The one place where these routes' errors become replies, each with its line in the log."""
-        request_id = self._new_id()
+        request_id = request_id or self._new_id()
         status, message = describe_error(error, request_id)
         code = error.code if isinstance(error, SagebirdError) else ""
         note_failure(self._log, error, request_id, status, code, path=path)

@@ -4,9 +4,11 @@ import bz2
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
+
+from service.hosting.footprint import SMALLEST_BYTES
 
 _PIECE_BYTES: Final = 2**20
 _PACKED_PIECE_BYTES: Final = 2**16
@@ -29,6 +31,17 @@ class Room(NamedTuple):
 
 
 UNLIMITED: Final = Room(0)
+
+
+def estimate_bytes(folder: Path, most: int, endings: Sequence[str]) -> int:
+    """Memory that the model in `folder` will hold, as far as its files tell: their sizes when unpacked.
+
+    Model files are those with one of the `endings`.
+
+    What has more than `most` is counted to a little beyond it.
+    """
+    files = [file for file in folder.iterdir() if file.name.endswith(tuple(endings)) and file.is_file()]
+    return max(sum(unpacked_bytes(file, most) for file in files), SMALLEST_BYTES)
 
 
 def unpacked_bytes(file: Path, most: int) -> int:

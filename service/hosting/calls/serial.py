@@ -10,6 +10,7 @@ from typing import Final
 
 from service.domain import container_sentences
 from service.domain.endpoint import ModelSource
+from service.domain.log_places import place_below
 from service.errors import AnswerTooLarge, HopTooLarge, ModelFault, ModelNotFound, ModelTimeout
 from service.hosting.host import Answer, Call, Replica, ShortWay, invoke_whole
 from service.hosting.stopwatch import Stopwatch
@@ -47,6 +48,8 @@ class Chain:
             call.custom_attributes,
             call.target_model if name in self._multi else None,
             call.session_id,
+            None if call.log_place is None else place_below(call.log_place, name),
+            call.request_id,
         )
 
     def too_large(self, number: int, status: int, size_bytes: int) -> HopTooLarge:

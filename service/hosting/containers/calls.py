@@ -35,7 +35,9 @@ _NAMES: Final = (  # of the members of `Call` behind the body
     b"X-Amzn-SageMaker-Custom-Attributes",
     b"X-Amzn-SageMaker-Target-Model",
     b"X-Amzn-SageMaker-Session-Id",
+    b"X-Sagebird-Log-Place",
 )
+
 FAREWELL: Final = b"\0"  # see runner/serving
 ENDED: Final = "The process that ran the model ended before it had answered."
 
@@ -44,9 +46,11 @@ _Headers = tuple[str | None, ...]
 
 def written(call: Call, connection: bytes = b"close") -> bytes:
     """A call as the request that a container gets; `connection` says what becomes of that."""
-    return b"%b%b\r\n%bContent-Length: %d\r\n\r\n%b" % (
-        *(_BEGIN, connection, _lines_of(call[1:])),
-        *(len(call.body), call.body),
+    request_id = call.request_id  # the last line, where the runner looks for it: all others may be known
+    return b"%b%b\r\n%bContent-Length: %d\r\n%b\r\n%b" % (
+        *(_BEGIN, connection, _lines_of(call[1:7]), len(call.body)),
+        b"" if request_id is None else b"X-Amzn-RequestId: %b\r\n" % request_id.encode("latin-1"),
+        call.body,
     )
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from service.domain.log_places import KeepLine
 from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.containers.channel import Channel
 from service.hosting.containers.deaths import Deaths, ending
 from service.hosting.containers.forks import ForkServer
 from service.hosting.containers.members import TemplateProcess, WorkerProcess
 from service.hosting.containers.output import Output
+from service.hosting.containers.printed import Printed
 from service.hosting.containers.processes import grown_bytes, resident_bytes
 from service.hosting.containers.slots import Slots
 from service.hosting.containers.spec import ContainerSpec, Loaded
@@ -52,9 +54,14 @@ class Container:
         forks: ForkServer,
         environment: Mapping[str, str],
         broken: Callable[[ModelFault], None],
+        keep: KeepLine | None = None,
     ) -> None:
-        """`address` is where its socket will be. `broken` is told when it cannot be had any more."""
+        """`address` is where its socket will be. `broken` is told when it cannot be had any more.
+
+        `keep` keeps what its processes print.
+        """
         self.spec = spec
+        self.printed = Printed(keep)
         self.address = address
         self._forks = forks
         self._environment = environment
@@ -174,8 +181,8 @@ class Container:
 
     async def _start_process(self) -> TemplateProcess:
         channel, theirs = Channel.pair()
-        outputs = Output(self._tell("stdout")), Output(self._tell("stderr"))
-        told = self.spec.for_runner(self._environment)
+        outputs = Output(self._tell("stdout"), self.printed), Output(self._tell("stderr"), self.printed)
+        told = self.spec.for_runner(self._environment, self.printed.key)
         listener, slots = self._listener.fileno(), self._slots.descriptor
         files = (theirs.fileno(), listener, slots, *(output.writer for output in outputs))
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from service.domain.log_places import KeepLine
 from service.errors import EngineFault, ModelFailure, ModelFault
 from service.hosting.containers.container import Container
 from service.hosting.containers.forks import ForkServer
@@ -55,11 +56,14 @@ class ContainerHost:
         forks: ForkServer,
         environment: Mapping[str, str],
         household: Household | None = None,
+        keep: KeepLine | None = None,
     ) -> None:
         """`folder` is private: whoever can open what lies there can have a model answer.
 
         What the `household` left before is cleared away at once; without one, when an image is to run.
+        `keep` keeps what containers print.
         """
+        self._keep = keep
         self._folder = folder
         self._forks = forks
         self._environment = environment
@@ -133,6 +137,7 @@ class ContainerHost:
         if held is None:
             held = self._held[spec.key] = self._begin(spec)
         held.leases.add(writer)
+        held.container.printed.places.update(spec.log_places)
         left = asyncio.ensure_future(reader.read())  # nothing more is sent: it ends when the lease does
         try:
             await asyncio.wait((left, held.loading), return_when=asyncio.FIRST_COMPLETED)
@@ -165,9 +170,9 @@ class ContainerHost:
         self, spec: ContainerSpec, broken: Callable[[ModelFault], None], moved: Callable[[str], None]
     ) -> Container | ImageContainer:
         if spec.image:
-            return ImageContainer(spec, self._household, broken, moved)
+            return ImageContainer(spec, self._household, broken, moved, keep=self._keep)
         address = self._folder / f"{next(self._numbers)}.sock"
-        return Container(spec, address, self._forks, self._environment, broken)
+        return Container(spec, address, self._forks, self._environment, broken, self._keep)
 
     def _answer(self, held: _Held, writer: asyncio.StreamWriter) -> None:
         error = held.loading.exception() or held.broken

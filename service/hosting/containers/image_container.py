@@ -17,9 +17,11 @@ import httpx
 
 from service.domain import obstacles
 from service.domain.image import engine_image, named_image
+from service.domain.log_places import KeepLine
 from service.errors import EngineFault, ModelFailure, ModelFault
 from service.hosting.containers.deaths import Deaths
 from service.hosting.containers.output import Lines
+from service.hosting.containers.printed import Printed
 from service.hosting.containers.spec import ContainerSpec, Loaded
 from service.hosting.engines.household import Household
 from service.hosting.engines.packed import is_open_to_all, packed
@@ -49,12 +51,14 @@ class ImageContainer:
         broken: Callable[[ModelFault], None],
         moved: Callable[[str], None],
         look_s: float = _LOOK_S,
+        keep: KeepLine | None = None,
     ) -> None:
         """`broken` is told when it cannot be had any more; `moved` where it answers from now on, "": nowhere.
 
-        It is pinged each `look_s`.
+        It is pinged each `look_s`; `keep` keeps what it prints.
         """
         self.spec = spec
+        self.printed = Printed(keep)
         self.address = ""
         self._image = named_image(spec.image)
         self._household = household
@@ -64,7 +68,7 @@ class ImageContainer:
         self._look_s = look_s
         self._log = get_logger("sagebird.container").bind(model=spec.name, image=self._image)
         self._name = ""
-        self._lines = (Lines(self._tell("stdout")), Lines(self._tell("stderr")))
+        self._lines = (Lines(self._tell("stdout"), self.printed), Lines(self._tell("stderr"), self.printed))
         loop = asyncio.get_running_loop()
         self._printing: asyncio.Future[None] = loop.create_future()
         self._ending: asyncio.Future[None] = loop.create_future()

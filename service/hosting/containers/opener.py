@@ -1,6 +1,6 @@
 """How whoever loads models gets containers: where their host is, and what each may take."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Containers:
     what it holds. `environments` are made for models that ask for another one than the server's, None: never.
     `arrays` are those of large models that need none, which the same processes share, None: none are.
     `images` says how images of others run, None: not at all. An answer may have `most_answer_bytes`.
+    What they print at no call is kept at the `log_places` that are known when one is asked for.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Containers:
     arrays: ArrayStore | None = None
     images: Images | None = None
     most_answer_bytes: int = MOST_ANSWER_BYTES
+    log_places: Callable[[], Sequence[str]] = tuple
 
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""
@@ -60,6 +62,10 @@ class Containers:
             arrays=arrays,
             most_answer_bytes=MOST_ANSWER_BYTES,
         )
+
+    def printing_at(self, log_places: Callable[[], Sequence[str]]) -> "Containers":
+        """Those whose lines are kept there."""
+        return replace(self, log_places=log_places)
 
     def within(self, startup_s: float | None) -> "Containers":
         """Those that have so long to start, None: as long as all."""
@@ -104,6 +110,7 @@ class Containers:
                 load_timeout_s=self.load_timeout_s,
                 memory_bytes=self.memory_bytes,
                 program_bytes=self._part_for_programs(program_bytes),
+                log_places=tuple(self.log_places()),
             ),
         )
 
@@ -134,6 +141,7 @@ class Containers:
                 memory_bytes=self.memory_bytes,
                 image=image,
                 pull=self.images.pull,
+                log_places=tuple(self.log_places()),
             ),
         )
 

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from time import monotonic
 
+from service.hosting.containers.printed import Printed
+
 _READ_BYTES = 1 << 16
 _MOST_LINE_CHARS = 4096
 _MOST_LINES = 200  # in each _INTERVAL_S, the rest is counted
@@ -14,9 +16,10 @@ _INTERVAL_S = 5.0
 class Lines:
     """One stream, told line by line."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        """`tell` is told each line, without its end."""
+    def __init__(self, tell: Callable[[str], None], printed: Printed | None = None) -> None:
+        """`tell` is told lines, without their ends; `printed` reads and keeps those of the container."""
         self._tell = tell
+        self._printed = Printed() if printed is None else printed
         self._rest = b""
         self._told = self._left_out = 0
         self._until_s = 0.0
@@ -27,22 +30,24 @@ class Lines:
         whole, _, self._rest = (self._rest + data).rpartition(b"\n")
         if len(self._rest) > _READ_BYTES:
             whole, self._rest = whole + b"\n" + self._rest, b""
-        if self._told >= _MOST_LINES and monotonic() <= self._until_s:
+        if self._told >= _MOST_LINES and monotonic() <= self._until_s and self._printed.is_flooded():
             self._leave_out(whole)
         else:
             for line in filter(None, whole.split(b"\n")):
-                self._take(line)
+                self._take(self._printed.read(line))
 
     def _leave_out(self, lines: bytes) -> None:
         """Count lines that are not told any more, and keep the last one: what a flood brings costs little."""
         if last := lines.rstrip():
-            self._left_out += lines.count(b"\n") + 1
-            self.last = last.rpartition(b"\n")[2][:_MOST_LINE_CHARS].decode("utf-8", "replace")
+            number = lines.count(b"\n") + 1
+            self._left_out += number
+            text = self._printed.leave_out(number, last.rpartition(b"\n")[2])
+            self.last = text[:_MOST_LINE_CHARS].decode("utf-8", "replace")
 
     def end(self) -> None:
         """Nothing more will come."""
         if self._rest:
-            self._take(self._rest)
+            self._take(self._printed.read(self._rest))
             self._rest = b""
         self._tell_left_out()
 
@@ -69,9 +74,9 @@ class Lines:
 class Output:
     """Reads one pipe until all that may write to it are gone."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        """`tell` is told each line, without its end."""
-        self._lines = Lines(tell)
+    def __init__(self, tell: Callable[[str], None], printed: Printed | None = None) -> None:
+        """See Lines."""
+        self._lines = Lines(tell, printed)
         self._loop = asyncio.get_running_loop()
         self._reader, self.writer = os.pipe()
         os.set_blocking(self._reader, False)

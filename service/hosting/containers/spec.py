@@ -17,7 +17,7 @@ MOST_WORKERS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """One model with code of its own; what is equal in all but `name` and `load_timeout_s` is one container.
+    """One model with code of its own; what is equal in what it is made of is one container.
 
     `version` changes whenever its files do. `program` is the script's path, "" where the model has none;
     `code_dirs` are where its modules lie. `environment` is the model's own; `python` is the interpreter of an
@@ -27,6 +27,7 @@ class ContainerSpec:
 
     One of an `image` runs that instead, with `code_dirs` at most one folder of code apart from the model and
     `workers` the processors that it may use; where the engine lacks it, it may `pull` it.
+    What it prints at no call is kept at the `log_places` of all who ask for it.
     """
 
     name: str
@@ -44,11 +45,13 @@ class ContainerSpec:
     program_bytes: int = 0
     image: str = ""
     pull: bool = False
+    log_places: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """The same for equal specs, in 32 hexadecimal digits."""
-        return hashlib.sha256(replace(self, name="", load_timeout_s=0.0).to_json()).hexdigest()[:32]
+        """The same for equal specs, whatever their names, times to load and log places: 32 digits."""
+        made_of = replace(self, name="", load_timeout_s=0.0, log_places=())
+        return hashlib.sha256(made_of.to_json()).hexdigest()[:32]
 
     def to_json(self) -> bytes:
         """As one line of JSON, members in order."""
@@ -58,13 +61,17 @@ class ContainerSpec:
     def from_json(cls, text: bytes) -> "ContainerSpec":
         """What `to_json` wrote. Raises ValueError, TypeError, KeyError: it did not."""
         members = orjson.loads(text)
-        spec = cls(**{**members, "code_dirs": tuple(members["code_dirs"])})
+        lists = {name: tuple(members[name]) for name in ("code_dirs", "log_places")}
+        spec = cls(**{**members, **lists})
         if not 0 <= spec.workers <= MOST_WORKERS:
             raise ValueError(f"{spec.workers} workers are asked for")
         return spec
 
-    def for_runner(self, machine: Mapping[str, str]) -> dict[str, Any]:
-        """What the runner is told; `machine` are the variables that every container has."""
+    def for_runner(self, machine: Mapping[str, str], log_key: str = "") -> dict[str, Any]:
+        """What the runner is told.
+
+        `machine` are the variables that every container has; lines are marked with the `log_key`, if any.
+        """
         return {
             "model_dir": self.model_dir,
             "code_dirs": self.code_dirs,
@@ -74,6 +81,7 @@ class ContainerSpec:
             "model_files": PICKLES,
             "default_accept": self.default_accept,
             "program_bytes": self.program_bytes,
+            "log_key": log_key,
         }
 
 

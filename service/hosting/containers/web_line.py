@@ -56,7 +56,7 @@ class WebLine:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         transport = await self._connect(answer)
         try:
-            transport.write(written(call))
+            transport.write(written(call._replace(log_place=None, request_id=None)))
             return await answer
         finally:
             if transport.get_write_buffer_size():  # nobody reads it

@@ -16,9 +16,10 @@ from service.domain.endpoint import ModelSource
 from service.errors import ModelFailure
 from service.hosting.artifacts.archive import Limits
 from service.hosting.artifacts.artifact import ArtifactStore
+from service.hosting.artifacts.unpacked import estimate_bytes
 from service.hosting.containers.opener import Containers
 from service.hosting.host import Answer, Call, Host, invoke_whole
-from service.hosting.inline import HostLimits, InlineHost, estimate_bytes, names_of_models
+from service.hosting.inline import HostLimits, InlineHost, names_of_models
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.hosting.runtimes.table import RUNTIMES, Loading, choose_runtime, endings_of, load_model
 from tests.hosting.runtimes.constant import CONSTANT

@@ -18,7 +18,7 @@ _INVOCATIONS = "/invocations"
 _OF_INVOKERS = frozenset({"invocations", "async-invocations", "invocations-response-stream", "outcomes"})
 
 # Operations of AWS's that change nothing begin so. Source: the models of botocore.
-_READING = ("BatchDescribe", "Describe", "Get", "List", "Query", "Search")
+_READING = ("BatchDescribe", "Describe", "Filter", "Get", "List", "Query", "Search")
 _FREE = frozenset({"GetCallerIdentity"})  # Source: AWS, which asks for no permission here
 
 

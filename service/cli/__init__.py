@@ -20,6 +20,7 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "demo": "demo",
         "transform": "transform",
         "jobs": "jobs",
+        "logs": "logs",
         "deploy": "deployments",
         "invoke": "calls",
         "load": "load",

@@ -124,13 +124,13 @@ def choices(cards: Any) -> str:
     return f"{', '.join(names[:_MOST_NAMED])}{more}"
 
 
-def operate(url: str, operation: str, fields: Mapping[str, Any]) -> Any:
-    """Call one operation of the control plane; its output as JSON gives it.
+def operate(url: str, operation: str, fields: Mapping[str, Any], service: str = "SageMaker") -> Any:
+    """Call one operation of the control plane, or of another `service`; its output as JSON gives it.
 
     Raises:
         OperationRefused: the server refused it.
     """
-    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"SageMaker.{operation}"}
+    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{service}.{operation}"}
     response = ask(url, "POST", "/", content=json.dumps(fields), headers=headers)
     try:
         document = response.json() if response.content else {}

@@ -35,8 +35,8 @@ def s3_not_served(request: str) -> str:
 def no_logs(operation: str) -> str:
     """The first sentence is AWS's, observed; the rest is ours."""
     return (
-        f"The specified log group does not exist. sagebird does not serve {operation} of logs: what models "
-        "print is in the server's own log."
+        f"The specified log group does not exist. sagebird does not serve {operation} of logs, or keeps none "
+        "(SAGEBIRD_LOGS_MAX_BYTES): what models print is in the server's own log as well."
     )
 
 

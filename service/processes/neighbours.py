@@ -12,6 +12,7 @@ from service.control.registry import AnswerOperation
 from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.observe.series import VariantSeries
+from service.processes.kept_services import kept_services
 from service.settings import Settings
 from service.store.neighbours import NeighbourStore
 from service.store.store import Store
@@ -25,7 +26,8 @@ def neighbours(
     """Who answers the operations of each, by its row of the table of services."""
     context = _context(settings, store, clock, caller)
     repositories = EcrOperations(EcrContext(context.kept, clock, caller))
-    return {"monitoring": CloudWatchOperations(context).answer, "ecr": repositories.answer}
+    own = {"monitoring": CloudWatchOperations(context).answer, "ecr": repositories.answer}
+    return {**own, **kept_services(settings)}
 
 
 def alarm_look(settings: Settings, store: Store, clock: Clock, caller: Caller) -> Callable[[], None]:

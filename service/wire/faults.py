@@ -71,15 +71,16 @@ _AT_OBJECTS = MappingProxyType(
     }
 )
 
-# The same fault by the name that the control plane has for it (contract Z.2).
+# The same fault by the name that the control plane has for it (contract Z.2), and that some services have.
 _CONTROL_PLANE_CODES = MappingProxyType({"ValidationError": "ValidationException"})
+_OWN_CODES = MappingProxyType({("logs", "ValidationError"): "InvalidParameterException"})
 
 
 def error_code(error: SagebirdError, service: Service) -> str:
     """The code by which a service's clients know an error: ValidationError is ValidationException to some."""
     if isinstance(error, PayloadTooLarge):
         return "RequestEntityTooLargeException"
-    other = _CONTROL_PLANE_CODES.get(error.code, error.code)
+    other = _OWN_CODES.get((service.name, error.code)) or _CONTROL_PLANE_CODES.get(error.code, error.code)
     declared = service.error_shapes
     return other if error.code not in declared and other in declared else error.code
 

@@ -13,6 +13,7 @@ from botocore.session import get_session
 from service.control import registry
 from service.control.cloudwatch import table as cloudwatch
 from service.control.ecr import repositories
+from service.control.logs import table as logs
 from service.control.s3 import table
 from service.faces.aws import runtime
 
@@ -33,6 +34,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
         ("s3", table.SERVED),
         ("cloudwatch", cloudwatch.SERVED),
         ("ecr", repositories.SERVED),
+        ("logs", logs.SERVED),
     ):
         names = [name for name in _operations(service) if _is_listed(service, name, served)]
         for name in sorted(names, key=lambda name: (name not in served, name)):
@@ -44,8 +46,8 @@ def rest() -> str:
     """One sentence on the operations that are not in the table."""
     return (
         "All other operations of `sagemaker` (training, notebooks, pipelines, domains and so on) are read "
-        "and checked as the model says, and then refused by name; so are all others of `s3`, `cloudwatch` "
-        "and `ecr`.\n"
+        "and checked as the model says, and then refused by name; so are all others of `s3`, `cloudwatch`, "
+        "`ecr` and `logs`.\n"
     )
 
 
@@ -59,7 +61,7 @@ def _operations(service: str) -> list[str]:
 
 
 def _is_listed(service: str, name: str, served: Collection[str]) -> bool:
-    if service in ("s3", "cloudwatch", "ecr"):
+    if service in ("s3", "cloudwatch", "ecr", "logs"):
         return name in served
     return service != "sagemaker" or _ABOUT_INFERENCE.search(name) is not None
 

@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 from tests.test_import_rule import our_sources
 
 _AWS_SPELLING = re.compile(r"[A-Z][a-z0-9]+([A-Z][A-Za-z0-9]*)+")
-_SERVICES = ("cloudwatch", "ecr", "logs", "s3", "sagemaker", "sagemaker-runtime", "sts")
+_SERVICES = ("cloudwatch", "ecr", "iam", "logs", "s3", "sagemaker", "sagemaker-runtime", "sts")
 _ROOMS = ("cli", "control", "domain", "jobs")
 
 

@@ -72,7 +72,7 @@ class AlikeClaims:
         """What is to be said of a call whose time, or whose key's, is over."""
         try:
             check_fresh(date, signed_s, now_s, SKEW_S)
-            self._keyring.of_id(self._key.id)
+            self._keyring.check(self._key)
         except CallerError as error:
             return error
         return wrong()

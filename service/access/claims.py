@@ -10,6 +10,7 @@ from hmac import compare_digest
 from typing import NamedTuple
 
 from service.access.keyring import UNKNOWN_PAIR, Keyring
+from service.access.sessions import read_session
 from service.domain.access_keys import AccessKey
 from service.errors import CredentialsUnknown, SignatureWrong
 from service.http.asgi import Headers
@@ -88,7 +89,7 @@ class Claims:
             else sigv4.read_header(authorization, fields)
         )
         key = self.keyring.of_id(signature.scope.access_key)
-        if signature.has_token:  # ours have none
+        if signature.has_token != (read_session(signature.scope.access_key) is not None):
             raise CredentialsUnknown(UNKNOWN_PAIR, signed=True)
         check_time(signature, self.keyring.now_s())
         payload = _payload(head, signature, fields)
@@ -104,7 +105,7 @@ class Claims:
     def check_body(self, claim: Claim, body_hash: bytes) -> None:
         """Hold a claim against the body that came. Raises SignatureWrong, CredentialsUnknown."""
         if not self.keyring.is_good(claim.key, self.keyring.now_s()):
-            self.keyring.of_id(claim.key.id)
+            self.keyring.check(claim.key)
             raise wrong()
         if not claim.is_right(body_hash):
             raise wrong()

@@ -1,9 +1,11 @@
 """The keys of one process that answers calls: in memory, found by what a request brings."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from service.access.key_file import KeyFile
 from service.access.minting import digest_of
+from service.access.sessions import read_session
 from service.domain.access_keys import AccessKey
 from service.errors import CredentialsExpired, CredentialsUnknown
 from service.http.remembered import Remembered
@@ -49,7 +51,15 @@ class Keyring:
 
     def is_good(self, key: AccessKey, now_s: float) -> bool:
         """Whether a key that was found is one still."""
-        return self._by_id.get(key.id) is key and not key.has_expired(now_s)
+        known = self._by_id.get(key.id)
+        is_known = known is key or (known is not None and replace(key, expires_at=known.expires_at) == known)
+        return is_known and not key.has_expired(now_s)
+
+    def check(self, key: AccessKey) -> None:
+        """Say why a key that was found is good no more. Raises CredentialsUnknown, CredentialsExpired."""
+        if key.has_expired(self.now_s()):
+            raise CredentialsExpired(_EXPIRED_PAIR, signed=True)
+        self.of_id(key.id)
 
     def of_api_key(self, api_key: bytes) -> AccessKey:
         """The key that an API key belongs to. Raises CredentialsUnknown, CredentialsExpired."""
@@ -63,16 +73,20 @@ class Keyring:
         return key
 
     def of_id(self, key_id: str) -> AccessKey:
-        """The key of an access key id, as AWS refuses others.
+        """The key of an access key id, as AWS refuses others; that of a session ends with it.
 
         Raises CredentialsUnknown, CredentialsExpired.
         """
-        key = self._by_id.get(key_id)
+        session = read_session(key_id)
+        key = self._by_id.get(key_id if session is None else session.key_id)
         if key is None:
             raise CredentialsUnknown(UNKNOWN_PAIR, signed=True)
-        if key.has_expired(self.now_s()):
+        now_s = self.now_s()
+        if key.has_expired(now_s) or (session is not None and session.expires_s <= now_s):
             raise CredentialsExpired(_EXPIRED_PAIR, signed=True)
-        return key
+        if session is None or (key.expires_at is not None and key.expires_at <= session.expires_s):
+            return key
+        return replace(key, expires_at=session.expires_s)
 
     def signing_key(self, scope: CredentialScope) -> bytes:
         """What a key of this ring signs with on one day, in one region, for one service."""

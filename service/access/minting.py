@@ -10,7 +10,9 @@ from service.access.key_file import KeyFile
 from service.domain.access_keys import AccessKey, Permission
 from service.rates import RequestRate
 
-_ID_PREFIX = "SBKA"
+ID_PREFIX = "SBKA"
+"""How the ids of access keys begin."""
+
 _ID_BYTES = 10  # 16 letters, as AWS's ids have behind theirs
 _API_KEY_PREFIX = "sbk_"
 _API_KEY_BYTES = 32
@@ -36,7 +38,7 @@ def mint(
     concurrency: int | None = None,
 ) -> Minted:
     """Make a key that nobody has had before."""
-    key_id = _ID_PREFIX + b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
+    key_id = ID_PREFIX + b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
     api_key = _API_KEY_PREFIX + secrets.token_urlsafe(_API_KEY_BYTES)
     key = AccessKey(
         key_id,

@@ -18,8 +18,9 @@ _INVOCATIONS = "/invocations"
 _OF_INVOKERS = frozenset({"invocations", "async-invocations", "invocations-response-stream", "outcomes"})
 
 # Operations of AWS's that change nothing begin so. Source: the models of botocore.
-_READING = ("BatchDescribe", "Describe", "Filter", "Get", "List", "Query", "Search")
-_FREE = frozenset({"GetCallerIdentity"})  # Source: AWS, which asks for no permission here
+_READING = ("BatchDescribe", "Describe", "Filter", "Get", "List", "Query", "Search", "Simulate")
+# Source: AWS, which asks for no permission at the first; the others give nobody more than he has.
+_FREE = frozenset({"GetCallerIdentity", "AssumeRole", "GetSessionToken"})
 
 
 class Need(NamedTuple):

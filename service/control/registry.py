@@ -9,7 +9,6 @@ from typing import Any
 
 from service.control import endpoint_configs, endpoints, models, tags, transform_jobs
 from service.control.describe_endpoint import describe_endpoint
-from service.control.identity import get_caller_identity
 from service.control.listing import list_resources
 from service.control.ownership import check_editable
 from service.control.resources import OperationContext, ResourceReader, Resources
@@ -33,13 +32,6 @@ class _Read:
 @dataclass(frozen=True, slots=True)
 class _Write:
     call: Callable[[Resources, Fields], OperationOutput]
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Needs nothing of the store, and answers at once."""
-
-    call: Callable[[OperationContext, Fields], OperationOutput]
 
 
 def _listed(kind: Kind) -> _Read:
@@ -81,9 +73,8 @@ _SAGEMAKER: Mapping[str, _Read | _Write] = {
 SERVED = frozenset(_SAGEMAKER)
 """The operations of sagemaker that are served."""
 
-_OPERATIONS: Mapping[tuple[str, str], _Read | _Write | _Told] = {
+_OPERATIONS: Mapping[tuple[str, str], _Read | _Write] = {
     **{(_OWN, name): operation for name, operation in _SAGEMAKER.items()},
-    ("sts", "GetCallerIdentity"): _Told(get_caller_identity),
 }
 
 
@@ -116,8 +107,6 @@ class Operations:
         if operation is None:
             raise UnknownOperation(sentences.operation_not_served(name))
         context = self._context.of(caller)
-        if isinstance(operation, _Told):
-            return operation.call(context, fields)
         return await asyncio.to_thread(self._run, operation, context, fields)
 
     def _run(self, operation: _Read | _Write, context: OperationContext, fields: Fields) -> OperationOutput:

@@ -14,13 +14,15 @@ class Caller(NamedTuple):
 
     `account` has 12 digits. What a signature claims of its region names nobody: requests of any are served
     as those of the server's own. `principal` is the session's name in the role that every caller has assumed,
-    `permissions` are the names of what he may do with the whole server, see access_keys.Permission.
+    `permissions` are the names of what he may do with the whole server, see access_keys.Permission. `key_id`
+    is that of his access key, "" where nobody is asked for one.
     """
 
     account: str
     region: str
     principal: str = ANONYMOUS
     permissions: str = EVERYTHING
+    key_id: str = ""
 
     @property
     def arns(self) -> Arns:

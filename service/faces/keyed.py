@@ -96,7 +96,8 @@ class KeyedDoor:
 
     def _caller(self, key: AccessKey) -> Caller:
         allowed = [each for each in Permission if key.allows(each) and key.covers_all]
-        return self._server._replace(principal=key.name, permissions=" ".join(allowed))
+        told = " ".join(allowed)
+        return self._server._replace(principal=key.name, permissions=told, key_id=key.id)
 
     def _refusal(self, caller: Caller, key: AccessKey, need: Need, path: str) -> CallerError:
         """What somebody is told who has signed."""

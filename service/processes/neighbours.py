@@ -27,7 +27,7 @@ def neighbours(
     context = _context(settings, store, clock, caller)
     repositories = EcrOperations(EcrContext(context.kept, clock, caller))
     own = {"monitoring": CloudWatchOperations(context).answer, "ecr": repositories.answer}
-    return {**own, **kept_services(settings)}
+    return {**own, **kept_services(settings, store, clock)}
 
 
 def alarm_look(settings: Settings, store: Store, clock: Clock, caller: Caller) -> Callable[[], None]:

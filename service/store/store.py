@@ -39,6 +39,9 @@ NOTICES = "notices"
 ACCESS_KEYS = "access_keys"
 """The fact that maps the ids of access keys to what is kept of them."""
 
+IAM = "iam"
+"""The fact that holds roles and policies, which nothing here enforces."""
+
 REGISTERED_MODELS = "registered_models"
 """The fact that maps names of the multi-model container contract to where their models are."""
 

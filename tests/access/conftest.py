@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from service.access.claims import AskedHead, Claims
-from service.access.key_file import open_key_file
+from service.access.key_file import KeyFile, open_key_file
 from service.access.keyring import Keyring
 from service.access.minting import Minted, mint
 from service.domain.access_keys import Permission
@@ -33,6 +33,7 @@ class House:
 
     keyring: Keyring
     minted: Minted
+    key_file: KeyFile
     ahead_s: float = 0.0
 
     @property
@@ -72,5 +73,5 @@ def house(tmp_path: Path) -> House:
     found: list[House] = []
     keyring = Keyring(key_file, lambda: time.time() + found[0].ahead_s)
     keyring.replace([minted.key])
-    found.append(House(keyring, minted))
+    found.append(House(keyring, minted, key_file))
     return found[0]

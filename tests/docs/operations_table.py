@@ -10,9 +10,10 @@ from pathlib import Path
 from botocore import xform_name
 from botocore.session import get_session
 
-from service.control import registry
+from service.control import registry, sts
 from service.control.cloudwatch import table as cloudwatch
 from service.control.ecr import repositories
+from service.control.iam import table as iam
 from service.control.logs import table as logs
 from service.control.s3 import table
 from service.faces.aws import runtime
@@ -35,6 +36,8 @@ def rows() -> Iterator[tuple[str, str, str]]:
         ("cloudwatch", cloudwatch.SERVED),
         ("ecr", repositories.SERVED),
         ("logs", logs.SERVED),
+        ("iam", iam.SERVED),
+        ("sts", sts.SERVED),
     ):
         names = [name for name in _operations(service) if _is_listed(service, name, served)]
         for name in sorted(names, key=lambda name: (name not in served, name)):
@@ -47,7 +50,7 @@ def rest() -> str:
     return (
         "All other operations of `sagemaker` (training, notebooks, pipelines, domains and so on) are read "
         "and checked as the model says, and then refused by name; so are all others of `s3`, `cloudwatch`, "
-        "`ecr` and `logs`.\n"
+        "`ecr`, `logs`, `iam` and `sts`.\n"
     )
 
 
@@ -61,7 +64,7 @@ def _operations(service: str) -> list[str]:
 
 
 def _is_listed(service: str, name: str, served: Collection[str]) -> bool:
-    if service in ("s3", "cloudwatch", "ecr", "logs"):
+    if service in ("s3", "cloudwatch", "ecr", "logs", "iam", "sts"):
         return name in served
     return service != "sagemaker" or _ABOUT_INFERENCE.search(name) is not None
 

@@ -158,6 +158,42 @@ def test_a_key_has_so_many_requests_under_way_in_all_gateways_together(keyed: Ke
         wait_until(lambda line=line: _ask(line, key) == 200)  # type: ignore[misc]
 
 
+def _of_session(keyed: Keyed, service: str, given: dict[str, Any], token: str | None) -> Any:
+    return boto3.client(
+        service,
+        region_name="us-east-1",
+        endpoint_url=keyed.server.url,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=token,
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def test_credentials_of_a_role_may_what_their_key_may_and_no_more(keyed: Keyed) -> None:
+    key = keyed.create("night", Permission.INVOKE)
+    role = {"RoleArn": "arn:aws:iam::000000000000:role/any", "RoleSessionName": "batch"}
+    given = keyed.client("sts", key).assume_role(**role)["Credentials"]
+    token = given["SessionToken"]
+    asked = {"EndpointName": "one", "ContentType": "text/csv", "Body": b"1"}
+    runtime = _of_session(keyed, "sagemaker-runtime", given, token)
+
+    for _ in range(4):  # heads that are alike are known by then
+        assert runtime.invoke_endpoint(**asked)["Body"].read() == b"[7.0]"
+    again = _of_session(keyed, "sts", given, token)
+    assert again.get_caller_identity()["Arn"].endswith("/night")
+    assert again.get_session_token(DurationSeconds=900)["Credentials"]["AccessKeyId"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        _of_session(keyed, "sagemaker", given, token).list_endpoints()
+    with pytest.raises(ClientError, match="AccessDenied"):
+        _of_session(keyed, "logs", given, token).describe_log_groups()
+    with pytest.raises(ClientError, match="UnrecognizedClient"):
+        _of_session(keyed, "sagemaker-runtime", given, None).invoke_endpoint(**asked)
+    wrong = {**given, "SecretAccessKey": key.secret_access_key}
+    with pytest.raises(ClientError, match="InvalidSignature"):
+        _of_session(keyed, "sagemaker-runtime", wrong, token).invoke_endpoint(**asked)
+
+
 def test_a_large_document_is_signed_and_permitted_like_any_other(keyed: Keyed, everything: Minted) -> None:
     """The keeper answers it, who is told what the key allows."""
     tags = [{"Key": f"k{number}", "Value": "v" * 250} for number in range(50)]

@@ -14,7 +14,9 @@ from service.wire.services import ServiceCall, is_of_its_version
 from service.wire.spec import Service, load_service
 
 # By rows of the table of services: what botocore calls the model of each, beside SageMaker's own.
-_MODELS: Final = MappingProxyType({"ecr": "ecr", "logs": "logs", "monitoring": "cloudwatch", "sts": "sts"})
+_MODELS: Final = MappingProxyType(
+    {"ecr": "ecr", "iam": "iam", "logs": "logs", "monitoring": "cloudwatch", "sts": "sts"}
+)
 
 _MAKERS: Final = MappingProxyType[str, Callable[[Service], WireProtocol]](
     {services.JSON: JsonProtocol, services.QUERY: QueryProtocol, services.CBOR: CborProtocol}

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from service.clock import SystemClock
-from service.control.identity import get_caller_identity
+from service.control.identity import caller_identity
 from service.control.resources import OperationContext
 from service.domain import sentences, unserved
 from service.domain.caller import Caller
@@ -48,7 +48,7 @@ class _Operations:
     ) -> Mapping[str, Any] | None:
         assert caller == _CALLER
         if (service, operation) == ("sts", "GetCallerIdentity"):
-            return get_caller_identity(_SERVER.of(caller), fields)
+            return caller_identity(caller)
         if service != "sagemaker":
             raise unserved.refusal(service, service, operation)
         self.calls.append((operation, fields))
@@ -227,7 +227,7 @@ def test_a_call_that_nobody_signed_is_named_by_what_it_says_of_itself(url: str) 
     assert message == unserved.service_not_served("GetParameter", "AmazonSSM")
     _, _, message = _error(_post(url, "Fly"))
     assert message == unserved.service_not_served("Fly", "an unnamed service")
-    answer = _post(url, None, "Action=GetRole&Version=2010-05-08", Content_Type=_FORM)
+    answer = _post(url, None, "Action=GetRole&RoleName=r&Version=2010-05-08", Content_Type=_FORM)
     assert (answer.status_code, answer.headers["content-type"]) == (403, "text/xml")
     assert "does not serve GetRole of iam" in answer.text
     answer = _post(url, None, "Action=Publish&Version=2010-03-31", Content_Type=_FORM)

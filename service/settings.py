@@ -239,6 +239,10 @@ class Settings(BaseSettings):
         description="Whether S3's clients may read and write buckets, the folders below `data/s3`: whoever "
         "reaches the port may then put models there, and models are code.",
     )
+    kept: Literal["on", "off"] = Field(
+        "on",
+        description="Whether feature groups, pipelines, projects and the like are kept, though nothing runs.",
+    )
     model_buckets: Names = Field(
         ("*",),
         description="Buckets that models may come from, comma-separated, `*` for anything: whoever may write "

@@ -70,6 +70,8 @@ _SAGEMAKER: Mapping[str, _Read | _Write] = {
     "DeleteTags": _Write(tags.delete_tags),
 }
 
+_OF_TAGS = frozenset(("AddTags", "ListTags", "DeleteTags"))
+
 SERVED = frozenset(_SAGEMAKER)
 """The operations of sagemaker that are served."""
 
@@ -87,7 +89,7 @@ class Operations:
         context: OperationContext,
         others: Mapping[str, AnswerOperation] = MappingProxyType({}),
     ) -> None:
-        """`others` answer all operations of some services, by their rows of the table of services."""
+        """`others` answer the other operations of services, by their rows of the table of services."""
         self._store = store
         self._context = context
         self._others = others
@@ -99,9 +101,9 @@ class Operations:
             UnknownOperation: it is not served.
             CallerError: the operation's own refusals; nothing was changed.
         """
-        if service in self._others:
-            return await asyncio.to_thread(self._others[service], caller, name, fields)
         operation = _OPERATIONS.get((service, name))
+        if service in self._others and (operation is None or _is_about_others(name, fields)):
+            return await asyncio.to_thread(self._others[service], caller, name, fields)
         if operation is None and service != _OWN:
             raise unserved.refusal(service, service, name)
         if operation is None:
@@ -115,3 +117,8 @@ class Operations:
                 return operation.call(Resources(change, context), fields)
         with self._store.view() as view:
             return operation.call(ResourceReader(view, context), fields)
+
+
+def _is_about_others(name: str, fields: Fields) -> bool:
+    """Whether tags are those of a resource that others keep."""
+    return name in _OF_TAGS and not tags.is_ours(fields["ResourceArn"])

@@ -46,6 +46,12 @@ def delete_tags(resources: Resources, fields: Mapping[str, Any]) -> dict[str, An
     return {}
 
 
+def is_ours(arn: str) -> bool:
+    """Whether an ARN is one of a kind that the table of kinds has; others may be known elsewhere."""
+    found = _ARN.fullmatch(arn)
+    return found is not None and found[1] in _KINDS
+
+
 def _resource(resources: ResourceReader, arn: str) -> Resource:
     found = _ARN.fullmatch(arn)
     kind = _KINDS.get(found[1]) if found else None

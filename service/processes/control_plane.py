@@ -50,7 +50,9 @@ class ControlPlane:
         """Its face, for who answers all requests itself or hands large ones in."""
         context = context_of(settings)
         elsewhere = self.desk if hands_in else None
-        call = Operations(store, context, neighbours(settings, store, context.clock, context.caller)).call
+        model = self.sagemaker.spec
+        others = neighbours(settings, store, context.clock, context.caller, model)
+        call = Operations(store, context, others).call
         return ControlFace(self.sagemaker, call, _MAX_BODY_BYTES, elsewhere)
 
     @staticmethod

@@ -8,6 +8,7 @@ from service.control.cloudwatch.evaluation import AlarmClock
 from service.control.cloudwatch.table import CloudWatchOperations
 from service.control.ecr.repositories import EcrContext, EcrOperations
 from service.control.endpoints import endpoint_of
+from service.control.kept.operations import KeptOperations
 from service.control.registry import AnswerOperation
 from service.domain.caller import Caller
 from service.domain.kinds import Kind
@@ -16,17 +17,23 @@ from service.processes.kept_services import kept_services
 from service.settings import Settings
 from service.store.neighbours import NeighbourStore
 from service.store.store import Store
+from service.wire.spec import Service
 
 _DAY_S = 86_400.0
 
 
 def neighbours(
-    settings: Settings, store: Store, clock: Clock, caller: Caller
+    settings: Settings, store: Store, clock: Clock, caller: Caller, sagemaker: Service
 ) -> Mapping[str, AnswerOperation]:
-    """Who answers the operations of each, by its row of the table of services."""
+    """Who answers the operations of each, by its row of the table of services; `sagemaker` is its model."""
     context = _context(settings, store, clock, caller)
     repositories = EcrOperations(EcrContext(context.kept, clock, caller))
-    own = {"monitoring": CloudWatchOperations(context).answer, "ecr": repositories.answer}
+    own: dict[str, AnswerOperation] = {
+        "monitoring": CloudWatchOperations(context).answer,
+        "ecr": repositories.answer,
+    }
+    if settings.kept == "on":
+        own["sagemaker"] = KeptOperations(sagemaker, context.kept, clock).answer
     return {**own, **kept_services(settings, store, clock)}
 
 

@@ -14,6 +14,7 @@ from service.control import registry, sts
 from service.control.cloudwatch import table as cloudwatch
 from service.control.ecr import repositories
 from service.control.iam import table as iam
+from service.control.kept.families import FAMILIES
 from service.control.logs import table as logs
 from service.control.s3 import table
 from service.faces.aws import runtime
@@ -46,9 +47,12 @@ def rows() -> Iterator[tuple[str, str, str]]:
 
 
 def rest() -> str:
-    """One sentence on the operations that are not in the table."""
+    """On the operations that are not in the table."""
     return (
-        "All other operations of `sagemaker` (training, notebooks, pipelines, domains and so on) are read "
+        f"Kept and not run: {', '.join(FAMILIES)}. Each of them is created, described, listed, changed and "
+        "deleted as the model says, and nothing comes of it: no pipeline runs, and no feature is stored. "
+        "`ListTags` of each says `sagebird:kept-not-run`, and `SAGEBIRD_KEPT=off` refuses them.\n\n"
+        "All other operations of `sagemaker` (training, notebooks, jobs and so on) are read "
         "and checked as the model says, and then refused by name; so are all others of `s3`, `cloudwatch`, "
         "`ecr`, `logs`, `iam` and `sts`.\n"
     )

@@ -17,7 +17,8 @@ def service_not_served(operation: str, service: str) -> str:
     """Ours; `service` as its clients name it in their requests."""
     return (
         f"sagebird does not serve {operation} of {service}: it stands in for sagemaker, "
-        "sagemaker-runtime, and much of s3, logs, cloudwatch, ecr, iam, sts. Point only those clients at it, e.g. by "
+        "sagemaker-runtime, and much of s3, logs, cloudwatch, ecr, iam, sts. "
+        "Point only those clients at it, e.g. by "
         "AWS_ENDPOINT_URL_SAGEMAKER and AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME instead of AWS_ENDPOINT_URL."
     )
 

@@ -1,6 +1,7 @@
 """Which alarms can be kept: what PutMetricAlarm may ask for, and what is refused with its reason."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final
 
 from service.control.cloudwatch.context import CloudWatchFields
@@ -55,6 +56,8 @@ def check_alarm(fields: CloudWatchFields) -> None:
     for name in ("EvaluationPeriods", "ComparisonOperator", "Threshold"):
         if name not in fields:
             raise ServiceFault("MissingParameter", f"The request must contain the parameter {name}")
+    if not isfinite(fields["Threshold"]):
+        raise _refused("Threshold must be a number")
     if fields["ComparisonOperator"] not in COMPARISONS:
         raise _refused(
             f"ComparisonOperator {fields['ComparisonOperator']} needs a band, which sagebird does not serve."

@@ -226,6 +226,7 @@ def test_all_alarms_that_are_named_go_or_none(watch: Watch) -> None:
         ({"ExtendedStatistic": "p99"}, "InvalidParameterCombination"),
         ({"Statistic": None, "ExtendedStatistic": "tm99"}, "ValidationError"),
         ({"Period": 61}, "ValidationError"),
+        ({"Threshold": float("nan")}, "ValidationError"),
         ({"Period": 60, "EvaluationPeriods": 1441}, "ValidationError"),
         ({"DatapointsToAlarm": 2}, "ValidationError"),
         ({"TreatMissingData": "maybe"}, "ValidationError"),

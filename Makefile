@@ -81,7 +81,7 @@ sdk: .venv-sdk/.ready  ## Make .venv-sdk with the SageMaker Python SDK, which on
 	$(BIN)/pytest tests/aws/control/sdk
 
 .PHONY: client
-client: $(DEV) models  ## Make a typed TypeScript client from /openapi.json, compile it and call a server (npm)
+client: $(DEV) models  ## Make typed clients in TypeScript and Python from /openapi.json and call a server (npm)
 	$(BIN)/python tests/faces/client/run.py
 
 .PHONY: bench

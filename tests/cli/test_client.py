@@ -83,7 +83,7 @@ def test_types_say_what_columns_may_hold(samples: RunningServer) -> None:
     birds, iris = (_snippet(samples, name, "ts") for name in ("bird-strike", "iris"))
 
     assert "export type Answer = (0 | 1 | 2)[];" in iris
-    assert "number[][]" in iris
+    assert "export type Rows = (number[] | {" in iris
     assert '"sepal length (cm)": number' in iris
     assert '"large"' in birds
     assert "speed_knots: number | null" in birds

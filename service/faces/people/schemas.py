@@ -45,11 +45,12 @@ def request_schema(content_type: str, manual: Manual) -> Schema:
         return {"type": "array", "items": _TEXT, "minItems": 1}
     if interface.width is None and not interface.columns:
         return _as_shown(manual, interface)  # a model of texts, say
-    rows: list[Schema] = [{"type": "array", "items": _row(interface), "minItems": 1}]
+    kinds: list[Schema] = [_row(interface)]
     if interface.columns:
-        records = {"type": "array", "items": _record(interface.columns), "minItems": 1}
-        rows = [records] if any(column.text for column in interface.columns) else [*rows, records]
-    return rows[0] if len(rows) == 1 else {"anyOf": rows}
+        record = _record(interface.columns)
+        kinds = [record] if any(column.text for column in interface.columns) else [*kinds, record]
+    # One list of either, not one list or the other: generated clients tell apart what is in a list, not lists.
+    return {"type": "array", "items": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}, "minItems": 1}
 
 
 def request_example(content_type: str, manual: Manual) -> Any:

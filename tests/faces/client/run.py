@@ -1,7 +1,8 @@
-"""A typed client from a running server's /openapi.json: made, compiled strictly, and let call two endpoints.
+"""Typed clients from a server's /openapi.json, in TypeScript and Python: made, and let call the samples.
 
 `make client`. It needs node and npm, whose registry it asks for openapi-typescript, openapi-fetch and
-typescript in the versions of package.json; they go into .client/ of the checkout.
+typescript in the versions of package.json, and pip, for openapi-python-client in an environment of its own;
+all of it goes into .client/ of the checkout.
 """
 
 import contextlib
@@ -35,6 +36,8 @@ _STRICTLY = [
     "out",
     "client.ts",
 ]
+_GENERATOR = "openapi-python-client==0.29.1"
+_CONFIG = "{package_name_override: sagebird_client, post_hooks: []}\n"
 
 
 def main() -> int:
@@ -43,7 +46,7 @@ def main() -> int:
     if npm is None:
         sys.exit("make client needs node and npm.")
     _FOLDER.mkdir(exist_ok=True)
-    for name in ("package.json", "client.ts"):
+    for name in ("package.json", "client.ts", "client.py"):
         shutil.copy(_HERE / name, _FOLDER / name)
     with _server() as url:
         for command in (
@@ -51,12 +54,26 @@ def main() -> int:
             ["node_modules/.bin/openapi-typescript", f"{url}/openapi.json", "-o", "schema.ts"],
             ["node_modules/.bin/tsc", *_STRICTLY],
             ["node", "out/client.js", url],
+            *_python(url),
         ):
             code = subprocess.run(command, cwd=_FOLDER, check=False).returncode
             if code != 0:
                 print(f"failed: {' '.join(command)}", file=sys.stderr)
                 return code
     return 0
+
+
+def _python(url: str) -> list[list[str]]:
+    """What makes the client in Python and runs it, in an environment of its own."""
+    (_FOLDER / "python.yaml").write_text(_CONFIG, encoding="utf-8")
+    python = "python/bin/python"
+    generate = ["generate", "--url", f"{url}/openapi.json", "--config", "python.yaml", "--meta", "none"]
+    return [
+        [sys.executable, "-m", "venv", "python"],
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _GENERATOR],
+        ["python/bin/openapi-python-client", *generate, "--overwrite", "--output-path", "sagebird_client"],
+        [python, "client.py", url],
+    ]
 
 
 @contextlib.contextmanager

@@ -181,13 +181,11 @@ def test_names_types_and_classes_come_from_the_models(document: dict[str, Any]) 
     iris, strike = (
         document["paths"][f"/endpoints/{name}/invocations"]["post"] for name in ("iris", "bird-strike")
     )
-    rows, records = iris["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
-    assert (rows["items"]["minItems"], rows["items"]["maxItems"], rows["items"]["items"]) == (
-        4,
-        4,
-        {"type": "number"},
-    )
-    assert records["items"]["required"][0] == "sepal length (cm)"
+    body = iris["requestBody"]["content"]["application/json"]["schema"]
+    row, record = body["items"]["anyOf"]
+    assert (body["type"], body["minItems"]) == ("array", 1)
+    assert (row["minItems"], row["maxItems"], row["items"]) == (4, 4, {"type": "number"})
+    assert record["required"][0] == "sepal length (cm)"
     answer = iris["responses"]["200"]["content"]
     assert answer["application/json"]["schema"] == {
         "type": "array",

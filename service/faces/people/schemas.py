@@ -49,7 +49,7 @@ def request_schema(content_type: str, manual: Manual) -> Schema:
     if interface.columns:
         record = _record(interface.columns)
         kinds = [record] if any(column.text for column in interface.columns) else [*kinds, record]
-    # One list of either, not one list or the other: generated clients tell apart what is in a list, not lists.
+    # One list of either, not one list or the other: generated clients tell apart what is in a list.
     return {"type": "array", "items": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}, "minItems": 1}
 
 

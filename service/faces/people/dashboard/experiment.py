@@ -51,12 +51,20 @@ def drawn(found: Mapping[str, Any]) -> dict[str, Any]:
     qualities = [(variant["name"], variant["quality"]) for variant in found["variants"]]
     return {
         "found": found,
+        "plan": "running" if is_planned(found) else "",
         "binary": verdict["binary"],
         "comparisons": {comparison["challenger"]: comparison for comparison in verdict["comparisons"]},
         "course": course_of(found["timeline"], names),
         "matrices": [_matrix(name, quality) for name, quality in qualities if quality],
         "changes": list(reversed(found["changes"][-_MOST_CHANGES:])),
     }
+
+
+def is_planned(found: Mapping[str, Any]) -> bool:
+    """Whether a ramp or a policy is under way."""
+    return any(
+        found[name] is not None and found[name]["state"] == "running" for name in ("ramp", "allocation")
+    )
 
 
 def course_of(timeline: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Course | None:

@@ -8,6 +8,7 @@ import orjson
 
 from service.control.promotion import ramp_weights
 from service.domain.traffic import Traffic
+from service.faces.people.dashboard.experiment import is_planned
 from service.invoke.catalogue import EndpointCard
 
 STEPS: Final = (5.0, 25.0, 50.0, 100.0)
@@ -51,5 +52,5 @@ def preview(
         "pause": PAUSES.get(pause_s, ""),
         "sentence": "" if found is None else found["sentence"],
         "is_sure": found is not None and found["better"] == variant,
-        "ramp": None if found is None else found["ramp"],
+        "ends": found is not None and is_planned(found),
     }

@@ -46,6 +46,7 @@ def document(**more: Any) -> dict[str, Any]:
         "warnings": [],
         "better": "b",
         "ramp": None,
+        "allocation": None,
         "changes": [],
         "timeline": [],
         "tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "dropped"), 0),
@@ -169,6 +170,26 @@ def test_warnings_ramps_and_changes_are_told_and_nothing_of_them_is_markup() -> 
     for text in ("at 5 %: &lt;b&gt;late", "a 1, b 2.5", "&lt;i&gt;", "alice", "&lt;u&gt;Beware."):
         assert text in page
     assert "2026-01-02 12:00:00" in page
+
+
+def test_a_policy_that_decides_on_weights_is_told_and_ended_by_a_promotion() -> None:
+    policy = {
+        "policy": "thompson",
+        "state": "running",
+        "changes": 3,
+        "floor": 1.0,
+        "next_at": "2026-01-02T12:00:00+00:00",
+        "why": "",
+    }
+    page = html(allocation=policy)
+
+    assert "follows outcomes by thompson: 3 changes so far, every variant keeps 1 %" in page
+    assert 'data-plan="running"' in page
+    said = preview(card(), document(allocation=policy), "b", "")
+    assert "This ends the ramp or policy" in Renderer().fragment("promotion.html", said)
+    stopped = html(allocation={**policy, "state": "stopped", "why": "b was <promoted>."})
+    assert "no longer follows outcomes by thompson: b was &lt;promoted&gt;." in stopped
+    assert 'data-plan=""' in stopped
 
 
 def test_a_preview_says_what_the_request_does() -> None:

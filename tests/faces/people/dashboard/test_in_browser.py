@@ -196,7 +196,7 @@ def test_a_ramp_is_seen_and_stopped(page: Browser, server: RunningServer) -> Non
     page.wait(f"{_IRIS}.querySelector('.ramp')?.textContent.includes('goes up in steps: it has 5 %')")
     page.wait(f"!{_IRIS}.querySelector('.promotion .stop').hidden")
     page.run(f"{_IRIS}.querySelector('.promotion .stop').click()")
-    page.wait(f"{_IRIS}.querySelector('.promotion .told').textContent === 'The ramp is stopped.'")
+    page.wait(f"{_IRIS}.querySelector('.promotion .told').textContent === 'It is stopped.'")
     page.wait(f"{_IRIS}.querySelector('.ramp')?.textContent.includes('was stopped on its way up, at 5 %')")
 
 

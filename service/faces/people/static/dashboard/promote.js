@@ -3,6 +3,7 @@
 import { ask } from "./ask.js";
 
 const FORM = "form.promotion";
+const STOP = '{"stop": true}';
 const wanted = (form) => form.querySelector(".preview [data-request]")?.dataset.request;
 
 export function beginPromotions() {
@@ -22,7 +23,7 @@ export function beginPromotions() {
     if (wanted(event.target)) send(event.target, wanted(event.target));
   });
   document.addEventListener("click", (event) => {
-    if (event.target.matches(`${FORM} .stop`)) send(event.target.closest(FORM), '{"stop": true}');
+    if (event.target.matches(`${FORM} .stop`)) send(event.target.closest(FORM), STOP);
   });
   document.body.addEventListener("htmx:afterSwap", (event) => {
     const form = event.target.closest(FORM);
@@ -40,7 +41,7 @@ function propose(form) {
 }
 
 export function showRamps() {
-  for (const form of document.querySelectorAll(FORM)) form.querySelector(".stop").hidden = card(form)?.dataset.ramp !== "running";
+  for (const form of document.querySelectorAll(FORM)) form.querySelector(".stop").hidden = card(form)?.dataset.plan !== "running";
 }
 
 async function send(form, body) {
@@ -54,7 +55,7 @@ async function send(form, body) {
     });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.message ?? answer.statusText);
-    told.textContent = say(found.ramp);
+    told.textContent = say(body, found.ramp);
     form.querySelector(".preview").textContent = "";
   } catch (error) {
     told.className = "told bad";
@@ -63,4 +64,4 @@ async function send(form, body) {
   }
 }
 
-const say = (ramp) => (!ramp ? "There is no ramp." : ramp.state === "stopped" ? "The ramp is stopped." : `${ramp.variant} has ${ramp.steps[ramp.step]} %.`);
+const say = (body, ramp) => (body === STOP ? "It is stopped." : `${ramp.variant} has ${ramp.steps[ramp.step]} %.`);

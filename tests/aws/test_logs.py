@@ -1,7 +1,10 @@
 """What models and jobs print, found by stock boto3: by its group, by its stream, by the id of its request."""
 
 import json
+import os
 import secrets
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -156,6 +159,34 @@ def test_curl_is_told_the_same_id(server: RunningServer, logs: Any) -> None:
 
     request_id = answer.headers["x-amzn-requestid"]
     wait_until(lambda: found(logs, f'"{request_id}"') == ["by curl"], _LONG_S)
+
+
+def test_the_aws_command_line_finds_a_line_and_who_asks(
+    server: RunningServer, logs: Any, runtime: Any
+) -> None:
+    request_id = ask(runtime, say="by the command line")
+    wait_until(lambda: found(logs, f'"{request_id}"') == ["by the command line"], _LONG_S)
+
+    def told(*arguments: str) -> str:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment |= {
+            "AWS_ENDPOINT_URL": server.url,
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "y",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        command = [str(Path(sys.executable).parent / "aws"), *arguments, "--output", "text"]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=True
+        ).stdout
+
+    pattern = f'"{request_id}"'
+    lines = told("logs", "filter-log-events", "--log-group-name", _GROUP, "--filter-pattern", pattern)
+    assert "by the command line" in lines
+    role = told("sts", "get-caller-identity", "--query", "Arn").strip().split("/")[1]
+    assert told("iam", "get-role", "--role-name", role, "--query", "Role.RoleName").strip() == role
 
 
 def test_a_caller_cannot_write_into_the_log_of_another_request(logs: Any, runtime: Any) -> None:

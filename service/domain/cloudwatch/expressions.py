@@ -1,13 +1,13 @@
 """Metric math: arithmetic over metrics by their ids, and a few functions. All else is refused.
 
 A value is a number, or a series: numbers by when their periods begin. Two series meet where both have a
-number; what is divided by zero has none.
+number; what is divided by zero, or comes to no number that is finite, has none.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -20,14 +20,30 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)|([A-Za-z]\w*)|([-+*/^(),\[\]]))", re.ASCII
 )
 _MOST_LEVELS: Final = 32
+_MOST_STEPS: Final = 2_000_000  # twenty for each datapoint of the largest question
+
+
+class MathBudget:
+    """How many numbers may still be calculated for one question, whatever its expressions are."""
+
+    def __init__(self, most: int = _MOST_STEPS) -> None:
+        self._most = most
+        self._left = most
+
+    def spend(self, steps: int) -> None:
+        """Say so before that much is done. Raises ValidationFault: it is too much."""
+        if steps > self._left:
+            raise ValidationFault(f"it takes more than {self._most:,} steps: datapoints times operations")
+        self._left -= steps
 
 
 @dataclass(frozen=True, slots=True)
 class MathSetting:
-    """What an expression may name: the series by their ids, and the periods of theirs that there are."""
+    """What an expression may name, the series by their ids; the periods that there are; what it may cost."""
 
     series: Mapping[str, MathSeries]
     begins: Sequence[int]
+    budget: MathBudget = field(default_factory=MathBudget)
 
 
 def evaluate(expression: str, setting: MathSetting) -> MathSeries:
@@ -37,6 +53,7 @@ def evaluate(expression: str, setting: MathSetting) -> MathSeries:
         raise ValidationFault("it is a list of series, not one")
     if isinstance(value, Mapping):
         return value
+    setting.budget.spend(len(setting.begins))
     return dict.fromkeys(setting.begins, value) if math.isfinite(value) else {}
 
 
@@ -85,25 +102,29 @@ class _Reading:
     def _sum(self) -> MathValue:
         value = self._product()
         while self._peek() in ("+", "-"):
-            value = _joined(self._next()[1], value, self._product())
+            value = self._joined(self._next()[1], value, self._product())
         return value
 
     def _product(self) -> MathValue:
         value = self._signed()
         while self._peek() in ("*", "/"):
-            value = _joined(self._next()[1], value, self._signed())
+            value = self._joined(self._next()[1], value, self._signed())
         return value
 
     def _signed(self) -> MathValue:
         if self._peek() in ("+", "-"):
             sign = self._next()[1]
             value = self._within(self._signed)
-            return value if sign == "+" else _joined("*", -1.0, value)
+            return value if sign == "+" else self._joined("*", -1.0, value)
         base = self._one()
         if self._peek() == "^":
             self._next()
-            return _joined("^", base, self._within(self._signed))
+            return self._joined("^", base, self._within(self._signed))
         return base
+
+    def _joined(self, sign: str, left: MathValue, right: MathValue) -> MathValue:
+        self._setting.budget.spend(_size(left) + _size(right))
+        return _joined(sign, left, right)
 
     def _within(self, read: Callable[[], MathValue]) -> MathValue:
         self._levels += 1
@@ -116,7 +137,7 @@ class _Reading:
     def _one(self) -> MathValue:
         kind, text = self._next()
         if kind == "number":
-            return float(text)
+            return _number(float, text)
         if kind == "name":
             return self._named(text)
         if text == "(":
@@ -149,12 +170,22 @@ class _Reading:
             if self._peek() == ",":
                 self._next()
         self._expect(")")
+        fills = len(self._setting.begins) if name == "FILL" else 0
+        self._setting.budget.spend(sum(map(_size, arguments)) + fills)
         return _call(name, arguments, self._setting)
+
+
+def _size(value: MathValue) -> int:
+    """How many numbers it is made of; a list is work even where its series are empty."""
+    if isinstance(value, list):
+        return sum(len(series) + 1 for series in value)
+    return len(value) if isinstance(value, Mapping) else 1
 
 
 def _joined(sign: str, left: MathValue, right: MathValue) -> MathValue:
     if isinstance(left, list) or isinstance(right, list):
         raise ValidationFault(f"{sign} is not served for lists of series")
+    function = _SIGNS[sign]
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         pairs = {at: (left[at], right[at]) for at in left if at in right}
     elif isinstance(left, Mapping):
@@ -162,18 +193,22 @@ def _joined(sign: str, left: MathValue, right: MathValue) -> MathValue:
     elif isinstance(right, Mapping):
         pairs = {at: (left, one) for at, one in right.items()}
     else:
-        found = _calculated(sign, left, right)
-        return math.nan if found is None else found
-    found_of = ((at, _calculated(sign, *pair)) for at, pair in pairs.items())
-    return {at: value for at, value in found_of if value is not None}
+        return _number(function, left, right)
+    return _finite((at, _number(function, *pair)) for at, pair in pairs.items())
 
 
-def _calculated(sign: str, left: float, right: float) -> float | None:
+def _number(function: Callable[..., float], *arguments: object) -> float:
+    """What a function comes to; NaN where that is no number, is endless, or cannot be said."""
     try:
-        value = _SIGNS[sign](left, right)
-    except (ZeroDivisionError, OverflowError):
-        return None
-    return value if isinstance(value, float) and math.isfinite(value) else None
+        value = function(*arguments)
+    except (ArithmeticError, ValueError):
+        return math.nan
+    return value if isinstance(value, float) and math.isfinite(value) else math.nan
+
+
+def _finite(values: Iterable[tuple[int, float]]) -> MathSeries:
+    """The datapoints that are numbers: no series has others."""
+    return {at: value for at, value in values if math.isfinite(value)}
 
 
 _SIGNS: Final = MappingProxyType[str, Callable[[float, float], float]](
@@ -182,7 +217,7 @@ _SIGNS: Final = MappingProxyType[str, Callable[[float, float], float]](
         "-": lambda left, right: left - right,
         "*": lambda left, right: left * right,
         "/": lambda left, right: left / right,
-        "^": lambda left, right: left**right,
+        "^": lambda left, right: math.nan if math.isnan(left + right) else left**right,  # 1 to any power is 1
     }
 )
 
@@ -205,23 +240,28 @@ def _call(name: str, arguments: list[MathValue], setting: MathSetting) -> MathVa
 def _each(function: Callable[[float], float], value: MathValue) -> MathValue:
     if isinstance(value, list):
         raise ValidationFault("lists of series are not served there")
-    return {at: function(one) for at, one in value.items()} if isinstance(value, Mapping) else function(value)
+    if isinstance(value, Mapping):
+        return _finite((at, _number(function, one)) for at, one in value.items())
+    return _number(function, value)
 
 
 def _over(function: Callable[[Sequence[float]], float], value: MathValue) -> MathValue:
     """Of one series a number, of several a series."""
     if isinstance(value, list):
-        begins = sorted({at for series in value for at in series})
-        return {at: function([series[at] for series in value if at in series]) for at in begins}
+        found: dict[int, list[float]] = {}
+        for series in value:
+            for at, one in series.items():
+                found.setdefault(at, []).append(one)
+        return _finite((at, _number(function, found[at])) for at in sorted(found))
     if isinstance(value, Mapping):
-        return function(list(value.values())) if value else math.nan
+        return _number(function, list(value.values())) if value else math.nan
     return value
 
 
 def _filled(value: MathValue, with_what: MathValue, setting: MathSetting) -> MathValue:
     if not isinstance(value, Mapping) or isinstance(with_what, Mapping | list):
         raise ValidationFault("FILL is served for a series and a number")
-    return {at: value.get(at, with_what) for at in setting.begins}
+    return _finite((at, value.get(at, with_what)) for at in setting.begins)
 
 
 _OF_ONE: Final = MappingProxyType[str, Callable[[float], float]](

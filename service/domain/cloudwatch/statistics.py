@@ -32,19 +32,26 @@ class Summary:
     spans: Mapping[Span, float] = field(default_factory=dict)
 
     def plus(self, other: "Summary") -> "Summary":
-        """Both together. Percentiles of values of which some were told without spans are not known."""
-        spans: dict[Span, float] = {}
-        if self.spans and other.spans:
-            spans = dict(self.spans)
-            for span, count in other.spans.items():
+        """Both together."""
+        return joined((self, other))
+
+
+def joined(summaries: Sequence[Summary]) -> Summary:
+    """One or more together. Percentiles of values of which some were told without spans are not known."""
+    if len(summaries) == 1:
+        return summaries[0]
+    spans: dict[Span, float] = {}
+    if all(each.spans for each in summaries):
+        for each in summaries:
+            for span, count in each.spans.items():
                 spans[span] = spans.get(span, 0.0) + count
-        return Summary(
-            self.count + other.count,
-            self.total + other.total,
-            min(self.least, other.least),
-            max(self.greatest, other.greatest),
-            _narrowed(spans),
-        )
+    return Summary(
+        sum(each.count for each in summaries),
+        sum(each.total for each in summaries),
+        min(each.least for each in summaries),
+        max(each.greatest for each in summaries),
+        _narrowed(spans),
+    )
 
 
 def summary_of(values: Sequence[float], counts: Sequence[float]) -> Summary:
@@ -133,13 +140,12 @@ def in_periods(
     samples: Iterable[Sample], start_s: int, end_s: float, period_s: int
 ) -> dict[tuple[int, str], Summary]:
     """Samples that begin from `start_s` up to before `end_s`, joined by unit and by periods from then on."""
-    found: dict[tuple[int, str], Summary] = {}
+    found: dict[tuple[int, str], list[Summary]] = {}
     for sample in samples:
         if start_s <= sample.begin_s < end_s:
             begin_s = start_s + (sample.begin_s - start_s) // period_s * period_s
-            known = found.get((begin_s, sample.unit))
-            found[begin_s, sample.unit] = sample.summary if known is None else known.plus(sample.summary)
-    return found
+            found.setdefault((begin_s, sample.unit), []).append(sample.summary)
+    return {key: joined(summaries) for key, summaries in found.items()}
 
 
 def without_units(periods: Mapping[tuple[int, str], Summary]) -> dict[int, Summary]:
@@ -154,5 +160,5 @@ def values_of(name: str, periods: Mapping[int, Summary]) -> Iterator[tuple[int, 
     """A statistic of each period in which it is known, in their order."""
     for begin_s in sorted(periods):
         value = statistic(name, periods[begin_s])
-        if value is not None:
+        if value is not None and math.isfinite(value):
             yield begin_s, value

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.cloudwatch.expressions import MathSetting, evaluate, names_in
+from service.domain.cloudwatch.expressions import MathBudget, MathSetting, evaluate, names_in
 from service.errors import ValidationFault
 
 _SETTING = MathSetting({"m1": {0: 2.0, 60: 4.0}, "m2": {60: 1.0, 120: 0.0}, "e": {}}, (0, 60, 120))
@@ -74,7 +74,26 @@ def test_what_is_not_understood_is_refused(expression: str) -> None:
         evaluate(expression, _SETTING)
 
 
-@pytest.mark.parametrize("expression", ["1e308 * 10 * m1", "10^308 * 10^308 * m1", "(0-m1)^0.5"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "1e308 * 10 * m1",
+        "10^308 * 10^308 * m1",
+        "(0-m1)^0.5",
+        "CEIL(1/0)",
+        "FLOOR(1e999)",
+        "ABS(1e999)",
+        "m1 / MAX(1e999)",
+        "m1 / m1 ^ (1/0)",
+        "(1/0) ^ 0",
+        "FILL(e, 1/0)",
+        "FILL(e, 1e999)",
+        "SUM(FILL(e, 1e308))",
+        "AVG([FILL(e, 1e308), FILL(e, 1e308)])",
+        "FLOOR(SUM(FILL(e, 1e308)))",
+        "m1 * (0-2)^0.5",
+    ],
+)
 def test_what_is_no_number_has_no_datapoint(expression: str) -> None:
     assert evaluate(expression, _SETTING) == {}
 
@@ -82,3 +101,33 @@ def test_what_is_no_number_has_no_datapoint(expression: str) -> None:
 def test_names_are_found() -> None:
     found: Any = names_in("SUM([m1, m2]) / m1 * 1e3")
     assert found == ["SUM", "m1", "m2", "m1"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "m + m + m",
+        "-m - m",
+        "m * 2 + 1 + 2",
+        "2 ^ m ^ 2 ^ m",
+        "ABS(CEIL(FLOOR(m)))",
+        "FILL(m, 0)",
+        "SUM([m, m, m])",
+        "SUM([e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e, e])",
+        "MAX(METRICS()) + MAX(METRICS())",
+        "1",
+    ],
+)
+def test_what_an_expression_costs_is_told_before_it_is_spent(expression: str) -> None:
+    series = {"m": dict.fromkeys(range(10), 1.0), "e": {}}
+    with pytest.raises(ValidationFault, match="more than 25 steps"):
+        evaluate(expression, MathSetting(series, range(30), MathBudget(25)))
+    assert evaluate(expression, MathSetting(series, range(30), MathBudget(200))) is not None
+
+
+def test_expressions_of_one_question_share_what_they_may_cost() -> None:
+    setting = MathSetting({"m": dict.fromkeys(range(10), 1.0)}, range(10), MathBudget(25))
+    evaluate("m + 1", setting)
+    evaluate("m + 1", setting)
+    with pytest.raises(ValidationFault, match="steps"):
+        evaluate("m + 1", setting)

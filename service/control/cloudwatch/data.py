@@ -3,7 +3,8 @@
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,20 +12,20 @@ import orjson
 
 from service.control.cloudwatch.context import CloudWatchContext, CloudWatchFields
 from service.control.cloudwatch.periods import TimeRange, check_period, count_periods, first_period, read_span
-from service.control.cloudwatch.sources import metric_of, samples_of
+from service.control.cloudwatch.sources import MetricReader, MetricWindow, metric_of
 from service.domain.cloudwatch.expressions import (
     FUNCTIONS,
+    MathBudget,
     MathSeries,
     MathSetting,
     evaluate,
     names_in,
 )
-from service.domain.cloudwatch.statistics import in_periods, is_statistic, values_of, without_units
+from service.domain.cloudwatch.statistics import is_statistic
 from service.errors import ServiceFault, ValidationFault
 
 MOST_QUERIES: Final = 500
 _MOST_DATAPOINTS: Final = 100_800
-_MOST_EVER: Final = 1_000_000
 _MOST_LEVELS: Final = 20
 _METRICS: Final = "METRICS"
 _ID: Final = re.compile(r"[a-z][a-zA-Z0-9_]*", re.ASCII)
@@ -34,69 +35,90 @@ _ID: Final = re.compile(r"[a-z][a-zA-Z0-9_]*", re.ASCII)
 class QueryAnswers:
     """The series of each query, by its id, and by which periods they are."""
 
-    context: CloudWatchContext
+    reader: MetricReader
     queries: Mapping[str, Mapping[str, Any]]
     span: TimeRange
     aligned: bool = False
     _known: dict[str, MathSeries] = field(default_factory=dict)
     _periods_s: dict[str, int] = field(default_factory=dict)
+    _names: dict[str, list[str]] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
+    _budget: MathBudget = field(default_factory=MathBudget)
+
+    def size(self) -> int:
+        """How many datapoints there can be, without looking for one. Raises ServiceFault, as `series`."""
+        return sum(count_periods(self.span, self.period_s(identifier)) for identifier in self.queries)
+
+    def period_s(self, identifier: str) -> int:
+        """By which periods a query is: its own, or the longest of what it names. Raises ServiceFault."""
+        if identifier not in self._periods_s:
+            with self._entered(identifier) as query:
+                if "MetricStat" in query:
+                    self._periods_s[identifier] = query["MetricStat"]["Period"]
+                else:
+                    periods_s = [self.period_s(name) for name in self._named(query)]
+                    self._periods_s[identifier] = max(periods_s, default=query.get("Period", 60))
+        return self._periods_s[identifier]
 
     def series(self, identifier: str) -> MathSeries:
-        """The series of a query. Raises ServiceFault: it is none that is served."""
+        """The series of a query. Raises ServiceFault: it is none that is served, or too much work."""
         if identifier not in self._known:
-            if identifier in self._open or len(self._open) > _MOST_LEVELS:
-                raise _refused(f"The expression '{identifier}' refers to itself, or is nested too deeply.")
-            self._open.append(identifier)
-            query = self.queries[identifier]
-            if "MetricStat" in query:
-                self._periods_s[identifier] = query["MetricStat"]["Period"]
-                self._known[identifier] = self._of_metric(query["MetricStat"])
-            else:
-                self._known[identifier] = self._of_expression(query)
-            self._open.pop()
+            period_s = self.period_s(identifier)
+            with self._entered(identifier) as query:
+                self._known[identifier] = (
+                    self._of_metric(query["MetricStat"])
+                    if "MetricStat" in query
+                    else self._of_expression(query, period_s)
+                )
         return self._known[identifier]
 
+    @contextmanager
+    def _entered(self, identifier: str) -> Iterator[Mapping[str, Any]]:
+        if identifier in self._open or len(self._open) > _MOST_LEVELS:
+            raise _refused(f"The expression '{identifier}' refers to itself, or is nested too deeply.")
+        self._open.append(identifier)
+        yield self.queries[identifier]
+        self._open.pop()
+
     def _of_metric(self, told: Mapping[str, Any]) -> MathSeries:
-        start_s = self._start_s(told["Period"])
         metric = metric_of(
             told["Metric"].get("Namespace", ""),
             told["Metric"].get("MetricName", ""),
             told["Metric"].get("Dimensions", []),
         )
-        samples = samples_of(self.context, metric, start_s, self.span.end_s)
-        unit = told.get("Unit")
-        wanted = (sample for sample in samples if unit in (None, sample.unit))
-        periods = without_units(in_periods(wanted, start_s, self.span.end_s, told["Period"]))
-        return dict(values_of(told["Stat"], periods))
+        start_s = self._start_s(told["Period"])
+        window = MetricWindow(metric, told.get("Unit"), start_s, self.span.end_s, told["Period"])
+        return self.reader.values(window, told["Stat"])
 
-    def _of_expression(self, query: Mapping[str, Any]) -> MathSeries:
-        """By the longest period of what it names."""
-        named = self._named(query)
-        metrics = [one for one, each in self.queries.items() if "MetricStat" in each]
-        of_all = metrics if _METRICS in names_in(query["Expression"]) else []
-        series = {name: self.series(name) for name in dict.fromkeys((*of_all, *named))}
-        period_s = max((self._periods_s[name] for name in series), default=query.get("Period", 60))
-        self._periods_s[query["Id"]] = period_s
+    def _of_expression(self, query: Mapping[str, Any], period_s: int) -> MathSeries:
+        series = {name: self.series(name) for name in self._named(query)}
         start_s = self._start_s(period_s)
         begins = range(start_s, start_s + period_s * count_periods(self.span, period_s), period_s)
         try:
-            return evaluate(query["Expression"], MathSetting(series, begins))
+            return evaluate(query["Expression"], MathSetting(series, begins, self._budget))
         except ValidationFault as error:
             raise _refused(f"Error in expression '{query['Id']}': {error.message}.") from None
 
     def _named(self, query: Mapping[str, Any]) -> list[str]:
-        """The queries that an expression names."""
+        """The queries that an expression names, each once."""
+        if query["Id"] not in self._names:
+            self._names[query["Id"]] = self._look_up(query)
+        return self._names[query["Id"]]
+
+    def _look_up(self, query: Mapping[str, Any]) -> list[str]:
         try:
-            names = [name for name in names_in(query["Expression"]) if name not in FUNCTIONS]
+            found = dict.fromkeys(names_in(query["Expression"]))
         except ValidationFault as error:
             raise _refused(f"Error in expression '{query['Id']}': {error.message}.") from None
+        metrics = [one for one, each in self.queries.items() if "MetricStat" in each]
+        of_all = metrics if _METRICS in found else []
+        names = [name for name in found if name not in FUNCTIONS]
         for name in names:
             if name not in self.queries:
                 raise _refused(
                     f"Error in expression '{query['Id']}': {name} is no query and no function served here."
                 )
-        return names
+        return list(dict.fromkeys((*of_all, *names)))
 
     def _start_s(self, period_s: int) -> int:
         return (
@@ -110,8 +132,8 @@ def get_metric_data(context: CloudWatchContext, fields: CloudWatchFields) -> Map
     """GetMetricData."""
     span = read_span(fields["StartTime"], fields["EndTime"], context.now_s)
     queries = check_queries(fields["MetricDataQueries"])
-    _check_size(queries, span)
-    answers = QueryAnswers(context, queries, span)
+    answers = QueryAnswers(MetricReader(context), queries, span)
+    _check_size(answers.size())
     descending = fields.get("ScanBy", "TimestampDescending") == "TimestampDescending"
     told = [
         (query, sorted(answers.series(identifier).items(), reverse=descending))
@@ -140,6 +162,8 @@ def check_queries(queries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str
             raise _refused(f"Exactly one of {place}.MetricStat and {place}.Expression must be specified.")
         if "MetricStat" in query:
             _check_stat(query["MetricStat"], place)
+        elif "Period" in query:
+            check_period(query["Period"])
         found[identifier] = query
     return found
 
@@ -150,13 +174,12 @@ def _check_stat(told: Mapping[str, Any], place: str) -> None:
         raise _refused(f"The value {told['Stat']} for parameter {place}.MetricStat.Stat is not supported.")
 
 
-def _check_size(queries: Mapping[str, Mapping[str, Any]], span: TimeRange) -> None:
-    """Refuse what would be more than anybody reads, before memory is spent on it."""
-    periods = [each["MetricStat"]["Period"] if "MetricStat" in each else 60 for each in queries.values()]
-    asked = sum(count_periods(span, period_s) for period_s in periods)
-    if asked > _MOST_EVER:
+def _check_size(asked: int) -> None:
+    """Refuse what would be more than CloudWatch tells in one call, before anything is spent on it."""
+    if asked > _MOST_DATAPOINTS:
         raise _refused(
-            f"You have requested up to {asked:,} datapoints, of which {_MOST_EVER:,} can be computed at once."
+            f"You have requested up to {asked:,} datapoints, which exceeds the limit of {_MOST_DATAPOINTS:,}."
+            " You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
 
 

@@ -15,6 +15,7 @@ from service.control.cloudwatch.alarms import ALARM, set_state
 from service.control.cloudwatch.context import SERVICE, CloudWatchContext
 from service.control.cloudwatch.data import QueryAnswers, check_queries
 from service.control.cloudwatch.periods import TimeRange
+from service.control.cloudwatch.sources import MetricReader
 from service.domain.cloudwatch.alarm import BEYOND, AlarmState, Judgement, Rule, judge, window
 from service.errors import SagebirdError, ServiceFault
 from service.log import Trouble, get_logger
@@ -88,7 +89,7 @@ def judge_alarm(context: CloudWatchContext, kept: KeptDocument) -> Judgement:
     current_s = int(now_s) // period_s * period_s
     span = TimeRange(current_s - period_s * (rule.needed + BEYOND), current_s + period_s)
     queries = given.get("Metrics") or [_query(given)]
-    answers = QueryAnswers(context, check_queries(queries), span, aligned=True)
+    answers = QueryAnswers(MetricReader(context), check_queries(queries), span, aligned=True)
     wanted = next(query["Id"] for query in queries if query.get("ReturnData", True))
     try:
         values = answers.series(wanted)

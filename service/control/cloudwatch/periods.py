@@ -31,7 +31,7 @@ def read_span(start: datetime, end: datetime, now_s: float) -> TimeRange:
 
 def check_period(period_s: int) -> None:
     """Raise ServiceFault for a period that CloudWatch does not have."""
-    if period_s not in _SHORT_S and period_s % _MINUTE_S:
+    if period_s < 1 or (period_s not in _SHORT_S and period_s % _MINUTE_S):
         raise ServiceFault(
             "InvalidParameterValue",
             f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60; it is {period_s}.",

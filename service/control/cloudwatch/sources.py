@@ -1,15 +1,58 @@
 """Where metrics come from: what gateways counted, and what clients told."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from service.control.cloudwatch import invocations
 from service.control.cloudwatch.context import CloudWatchContext
 from service.control.cloudwatch.invocations import ENDPOINT, NAMES, NAMESPACE, VARIANT
-from service.domain.cloudwatch.statistics import Sample
+from service.domain.cloudwatch.statistics import Sample, Summary, in_periods, values_of, without_units
 from service.errors import Unavailable
 from service.observe.series import Datapoint
 from service.store.samples import Dimensions, Metric
+
+_MOST_SPANS: Final = 500_000  # some 100 MB
+
+
+class MetricWindow(NamedTuple):
+    """What of a metric is asked for: of one unit or of any, by which periods from when until when."""
+
+    metric: Metric
+    unit: str | None
+    start_s: int
+    end_s: float
+    period_s: int
+
+
+class MetricReader:
+    """Reads metrics for one question or one look, each once: who asks again gets what was read."""
+
+    def __init__(self, context: CloudWatchContext) -> None:
+        self._context = context
+        self._periods: dict[MetricWindow, Mapping[int, Summary]] = {}
+        self._values: dict[tuple[MetricWindow, str], Mapping[int, float]] = {}
+        self._spans = 0
+
+    def values(self, window: MetricWindow, name: str) -> Mapping[int, float]:
+        """A statistic by when periods begin, where it is known. Raises: Unavailable."""
+        key = (window, name)
+        if key not in self._values:
+            self._values[key] = dict(values_of(name, self._summaries(window)))
+        return self._values[key]
+
+    def _summaries(self, window: MetricWindow) -> Mapping[int, Summary]:
+        if window not in self._periods:
+            metric, unit, start_s, end_s, period_s = window
+            samples = samples_of(self._context, metric, start_s, end_s)
+            wanted = (sample for sample in samples if unit in (None, sample.unit))
+            found = without_units(in_periods(wanted, start_s, end_s, period_s))
+            if self._spans > _MOST_SPANS:  # what many metrics are made of is not held all at once
+                self._periods.clear()
+                self._spans = 0
+            self._spans += sum(1 + len(summary.spans) for summary in found.values())
+            self._periods[window] = found
+        return self._periods[window]
 
 
 def metric_of(namespace: str, name: str, dimensions: Sequence[dict[str, str]]) -> Metric:

@@ -182,6 +182,10 @@ def test_pages_of_metric_data_hold_all_of_it_once(watch: Watch) -> None:
         [{"Id": "a", "Expression": "a + 1"}],
         [{"Id": "a", "Expression": "b"}, {"Id": "b", "Expression": "a"}],
         [{"Id": f"a{number}", "Expression": f"a{number + 1}"} for number in range(499)],
+        [
+            {"Id": "a0", "Expression": "1"},
+            *({"Id": f"a{n}", "Expression": f"a{n - 1}", "ReturnData": n == 499} for n in range(1, 500)),
+        ],
         [{"Id": "a", "Expression": "SEARCH('x', 'Sum', 60)"}],
         [{"Id": "a", "Expression": "SELECT AVG(x) FROM y"}],
         [query("a", "Invocations", "tm99")],

@@ -32,6 +32,7 @@ BROAD: Mapping[str, str] = MappingProxyType(
         "hosting/programs/encoders.py": "the encoder itself, asked word by word",
         "hosting/runtimes/*": "the model's own code, which may raise whatever it likes",
         "hosting/footprint.py": "the model's own code, run by pickling",
+        "control/cloudwatch/evaluation.py": "a loop that must outlive one bad alarm",
         "promise.py": "a step of an answer that fails: the next one is told, and in the end who waits",
         "jobs/worker.py": "a loop that must outlive one bad task",
         "jobs/inbox.py": "a loop that must outlive one bad look",

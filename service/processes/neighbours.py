@@ -39,7 +39,7 @@ def neighbours(
 
 def alarm_look(settings: Settings, store: Store, clock: Clock, caller: Caller) -> Callable[[], None]:
     """What brings alarms into their states, in one process of a family."""
-    return AlarmClock(_context(settings, store, clock, caller)).look
+    return AlarmClock(_context(settings, store, clock, caller)).begin
 
 
 def _context(settings: Settings, store: Store, clock: Clock, caller: Caller) -> CloudWatchContext:

@@ -246,3 +246,20 @@ def test_the_aws_cli_asks_and_is_answered(stage: Stage) -> None:
     assert aws("cloudwatch", "list-metrics", "--namespace", "cli")["Metrics"] == [
         {"Namespace": "cli", "MetricName": "m", "Dimensions": []}
     ]
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), float("-inf")])
+def test_a_threshold_that_is_no_number_is_refused(cloudwatch: Any, threshold: float) -> None:
+    status, _ = _refused(
+        cloudwatch.put_metric_alarm,
+        AlarmName="endless",
+        Namespace="shop",
+        MetricName="m",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=threshold,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    assert status == 400
+    assert cloudwatch.describe_alarms(AlarmNames=["endless"])["MetricAlarms"] == []

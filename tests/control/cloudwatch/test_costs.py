@@ -1,5 +1,6 @@
 """What questions and alarms may cost: counted before it is spent, and no alarm keeps others waiting."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -7,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from service.control.cloudwatch.context import CloudWatchContext
+from service.control.cloudwatch.alarms import ALARM
+from service.control.cloudwatch.context import SERVICE, CloudWatchContext
 from service.control.cloudwatch.data import get_metric_data
-from service.errors import ServiceFault
-from tests.control.cloudwatch.conftest import NOON, OF_VARIANT, Watch
+from service.control.cloudwatch.evaluation import AlarmClock
+from service.errors import ServiceFault, Unavailable
+from tests.control.cloudwatch.conftest import ERRORS, NOON, OF_VARIANT, Watch
 
 
 def metric(
@@ -99,3 +102,120 @@ def test_a_metric_is_read_once_for_one_question(watch: Watch) -> None:
     )
     assert [each["Values"] for each in found["MetricDataResults"]][::3] == [[6.0], [6.0]]
     assert asked == ["e"]
+
+
+# Alarms
+
+
+def put_alarm(watch: Watch, name: str, endpoint: str = "e", **more: Any) -> None:
+    dimensions = [{"Name": "EndpointName", "Value": endpoint}, OF_VARIANT[0]]
+    given = {**ERRORS, "AlarmName": name, "MetricName": "InvocationsPerInstance", "Dimensions": dimensions}
+    watch.call("PutMetricAlarm", **{**given, **more})
+
+
+def put_expression(watch: Watch, name: str, expression: str) -> None:
+    rest = ("EvaluationPeriods", "ComparisonOperator", "Threshold", "TreatMissingData")
+    watch.call(
+        "PutMetricAlarm",
+        AlarmName=name,
+        Metrics=[metric("m", ReturnData=False), {"Id": "x", "Expression": expression}],
+        **{each: ERRORS[each] for each in rest},
+    )
+
+
+def states(watch: Watch) -> dict[str, str]:
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in watch.call("DescribeAlarms")["MetricAlarms"]}
+
+
+def test_a_look_that_takes_long_goes_on_with_the_next_alarms(watch: Watch) -> None:
+    for name in "abcd":
+        put_alarm(watch, name, endpoint=name)
+    read: list[str] = []
+
+    def slowly(endpoint: str) -> None:
+        read.append(endpoint)
+        watch.clock.advance(10.0)
+
+    alarms = AlarmClock(counting(watch, slowly))
+    for number in range(1, 7):
+        alarms.look()
+        assert len(read) == number
+        alarms.look()  # and it is not due again for as long as it deserves
+        assert len(read) == number
+        watch.clock.advance(101.0)
+    assert read == ["a", "b", "c", "d", "a", "b"]
+    assert states(watch) == dict.fromkeys("abcd", "OK")
+
+
+def test_alarms_on_one_metric_read_it_once_in_a_look(watch: Watch) -> None:
+    for name in "abcd":
+        put_alarm(watch, name)
+    read: list[str] = []
+    AlarmClock(counting(watch, read.append)).look()
+    assert read == ["e"]
+    assert states(watch) == dict.fromkeys("abcd", "OK")
+
+
+def test_who_begins_a_look_does_not_wait_for_it(watch: Watch) -> None:
+    put_alarm(watch, "a")
+    reads, goes_on = threading.Semaphore(0), threading.Event()
+
+    def wait(_: str) -> None:
+        reads.release()
+        goes_on.wait(60)
+
+    alarms = AlarmClock(counting(watch, wait))
+    before = set(threading.enumerate())
+    alarms.begin()
+    assert reads.acquire(timeout=60)
+    alarms.begin()  # one is going on
+    (thread,) = set(threading.enumerate()) - before
+    assert states(watch) == {"a": "INSUFFICIENT_DATA"}
+    goes_on.set()
+    thread.join(60)
+    assert states(watch) == {"a": "OK"}
+    alarms.begin()  # none is due
+    assert not set(threading.enumerate()) - before
+
+
+def test_an_alarm_that_cannot_be_judged_says_why_and_stops_no_other(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_alarm(watch, "a")
+    put_alarm(watch, "z")
+    put_expression(watch, "m1", "SEARCH(m)")
+    put_expression(watch, "m2", "CEIL(1/0)")
+    with watch.kept.change() as change:  # as a release before kept it that took what is no number
+        kept = change.find(SERVICE, ALARM, "a")
+        assert kept is not None
+        given = {**kept.document["given"], "Threshold": None}
+        change.put(replace(kept, document={**kept.document, "given": given}))
+    watch.invoke(1)
+    for _ in range(3):
+        watch.state("z")
+    assert states(watch) == {"a": "INSUFFICIENT_DATA", "m1": "INSUFFICIENT_DATA", "m2": "OK", "z": "ALARM"}
+    why = {alarm["AlarmName"]: alarm["StateReason"] for alarm in watch.call("DescribeAlarms")["MetricAlarms"]}
+    assert "cannot be judged. TypeError" in why["a"]
+    assert "cannot be judged. Error in expression 'x': SEARCH" in why["m1"]
+    told = [record.msg for record in caplog.records if record.name == "sagebird.alarms"]
+    assert [each["alarm"] for each in told if isinstance(each, dict)] == ["a", "m1"]
+
+
+def test_alarms_wait_where_nothing_can_be_read(watch: Watch) -> None:
+    put_alarm(watch, "a")
+
+    def locked(_: str) -> None:
+        raise Unavailable("locked")
+
+    alarms = AlarmClock(counting(watch, locked))
+    with pytest.raises(Unavailable):
+        alarms.evaluate()
+    alarms.look()
+    (alarm,) = watch.call("DescribeAlarms")["MetricAlarms"]
+    assert alarm["StateReason"] == "Unchecked: Initial alarm creation"
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf"), float("-inf")])
+def test_a_threshold_is_a_number(watch: Watch, threshold: float) -> None:
+    with pytest.raises(ServiceFault, match="Threshold must be a number"):
+        put_alarm(watch, "a", Threshold=threshold)

@@ -7,12 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import httpx
 import typer
@@ -200,6 +200,12 @@ keeps his variant and says a few seconds later what his flower really was. Predi
 """
 
 
+def _is_better(found: Mapping[str, Any]) -> bool:
+    """Whether the verdict is for the new variant, whatever warnings there are: people weigh them."""
+    comparisons = (found["verdict"] or {}).get("comparisons", ())
+    return any(each["challenger"] == _NEW and each["decision"] == "better" for each in comparisons)
+
+
 class _Show:
     """Lets users ask, and tells how the experiment is going."""
 
@@ -237,9 +243,9 @@ class _Show:
             self._is_decided = True
             why = found["changes"][-1]["reason"] if found["changes"] else ""
             self._tell(now_s, f"{_NEW} has all traffic now ({why}): you have decided. Ctrl-C ends the demo.")
-        elif found["better"] == _NEW and not self._is_proposed:
+        elif _is_better(found) and not self._is_proposed:
             self._is_proposed = True
-            self._tell(now_s, found["sentence"])
+            self._tell(now_s, " ".join([found["sentence"], *found["warnings"]]))
             typer.echo(self._proposal())
         elif now_s - self._told_s >= _TELL_S:
             self._tell(now_s, found["sentence"])

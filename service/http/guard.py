@@ -57,7 +57,7 @@ class CallerHeaders(NamedTuple):
     preflight: bytes | None  # the method that a page asks leave for
     wanted: bytes  # the headers that it asks leave for
     private: bool  # it asks to reach from a public network into a private one
-    is_signed: bool = False  # it has an Authorization header
+    is_signed: bool = False  # or says otherwise who sends it, as no browser does unasked
 
 
 class Guard:
@@ -175,8 +175,13 @@ def read_asked(headers: Headers) -> CallerHeaders:
         get(b"access-control-request-method"),
         get(b"access-control-request-headers", b""),
         get(b"access-control-request-private-network") == b"true",
-        get(b"authorization") is not None,
+        is_deliberate(get(b"authorization", b"")),
     )
+
+
+def is_deliberate(authorization: bytes) -> bool:
+    """Whether a program put this header there; browsers send `Basic` and its kin for whichever page asks."""
+    return authorization[:7].lower().startswith((b"aws", b"bearer "))
 
 
 def is_prediction(path: str) -> bool:

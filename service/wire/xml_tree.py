@@ -42,6 +42,7 @@ class _Reading:
     def __init__(self) -> None:
         self.top = Element("")
         self._open = [self.top]
+        self._texts: list[list[str]] = [[]]  # of each that is open, to be joined at its end
         self._count = 0
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.buffer_text = True
@@ -57,12 +58,13 @@ class _Reading:
         element = Element(name.rpartition(" ")[2])
         self._open[-1].children.append(element)
         self._open.append(element)
+        self._texts.append([])
 
     def _end(self, _name: str) -> None:
-        self._open.pop()
+        self._open.pop().text = "".join(self._texts.pop())
 
     def _add(self, text: str) -> None:
-        self._open[-1].text += text
+        self._texts[-1].append(text)
 
     def _refuse(self, *_declared: object) -> NoReturn:
         raise ValueError("a document type is declared")

@@ -12,7 +12,7 @@ import pytest
 
 from service.errors import AccessDenied
 from service.http.asgi import Headers
-from service.http.guard import Guard, guard_of, read_asked
+from service.http.guard import Guard, guard_of, is_deliberate, read_asked
 from service.settings import Settings
 from tests.conftest import RunningServer, StartServer, wait_until
 from tests.harness import web
@@ -376,3 +376,23 @@ def test_values_of_an_environment_are_in_no_page_and_in_no_log(open_server: Runn
 
 def _operation(name: str) -> dict[str, str]:
     return {**_CALL, "X-Amz-Target": f"SageMaker.{name}"}
+
+
+@pytest.mark.parametrize("header", [b"AWS4-HMAC-SHA256 Credential=a", b"AWS id:signature", b"bearer key"])
+def test_programs_say_who_they_are(header: bytes) -> None:
+    assert is_deliberate(header)
+
+
+@pytest.mark.parametrize("header", [b"", b"Basic dTpw", b"Negotiate abc", b"Digest username=a", b"NTLM abc"])
+def test_what_browsers_send_unasked_is_nobodys_word(header: bytes) -> None:
+    assert not is_deliberate(header)
+
+
+def test_a_form_with_what_browsers_send_unasked_is_a_form(open_server: RunningServer) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Authorization": "Basic dTpw"}
+    body = "Action=DeleteAlarms&Version=2010-08-01&AlarmNames.member.1=any"
+
+    refused = web.post(open_server.url, content=body, headers=form)
+
+    assert refused.status_code == 403
+    assert "MissingAuthenticationToken" in refused.text

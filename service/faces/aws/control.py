@@ -24,6 +24,7 @@ from service.faces.aws.protocols import Protocols
 from service.faces.identity import caller_of
 from service.http.asgi import Receive, Scope, Send, read_body, send_reply
 from service.http.failures import note_failure
+from service.http.guard import is_deliberate
 from service.http.reply import Asked, Reply
 from service.http.request_ids import request_ids
 from service.log import get_logger
@@ -137,7 +138,8 @@ def _takes_form(asked: Asked, error: Exception) -> bool:
 def _check_origin(call: ServiceCall, asked: Asked) -> None:
     """Raise CredentialsMissing for what changes something and may be any page's wish: an unsigned form."""
     changes = Permission.MANAGE in needed_for(call.operation).permissions
-    if changes and call.protocol == services.QUERY and b"authorization" not in dict(asked.headers):
+    said = dict(asked.headers).get(b"authorization", b"")
+    if changes and call.protocol == services.QUERY and not is_deliberate(said):
         raise CredentialsMissing(sentences.unsigned_form())
 
 

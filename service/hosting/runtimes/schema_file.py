@@ -4,6 +4,7 @@ It describes calls and changes no answer: so a file that cannot be followed is a
 served as without it.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ FILE: Final = "schema.json"
 _MOST_BYTES: Final = 1 << 20
 _MOST_COLUMNS: Final = 1000
 _MOST_WORDS: Final = 1000
+_MOST_CLASSES: Final = 10_000
 _MEMBERS: Final = ("columns", "classes")
 _OF_COLUMN: Final = ("name", "type", "words", "gaps")
 _TYPES: Final = ("number", "text")
@@ -77,6 +79,8 @@ def _read(file: Path) -> GivenSchema:
         raise _Unfit(f"columns must be a list of at most {_MOST_COLUMNS:,}")
     if not isinstance(classes, list) or not all(isinstance(each, str | int | float) for each in classes):
         raise _Unfit("classes must be a list of words, numbers or truth values")
+    if len(classes) > _MOST_CLASSES:
+        raise _Unfit(f"there may be {_MOST_CLASSES:,} classes")
     found = GivenSchema(tuple(_column(each, at) for at, each in enumerate(columns, 1)), tuple(classes))
     _check_once([column.name for column in found.columns], "column")
     _check_once(list(map(repr, found.classes)), "class")
@@ -109,9 +113,9 @@ def _check_members(given: Iterable[str], known: tuple[str, ...], what: str) -> N
 
 
 def _check_once(names: list[str], what: str) -> None:
-    if len(names) > len(set(names)):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Unfit(f"{what} {twice} is there twice")
+    name, number = Counter(names).most_common(1)[0] if names else ("", 0)
+    if number > 1:
+        raise _Unfit(f"{what} {name} is there twice")
 
 
 def _merged(given: GivenSchema, learnt: Interface | None) -> Interface:

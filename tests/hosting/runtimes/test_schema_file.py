@@ -69,6 +69,7 @@ def test_what_the_file_leaves_out_is_as_the_model_tells(tmp_path: Path) -> None:
         ({"columns": ["a", "a"]}, "column a is there twice"),
         ({"classes": [None]}, "classes must be a list"),
         ({"classes": [1, 1]}, "class 1 is there twice"),
+        ({"classes": [*range(10_001)]}, "there may be 10,000 classes"),
         ({"columns": ["a"]}, "it has 1 columns, and the model was fitted with 2"),
         ({"classes": ["x"]}, "the model's classes are 0, 1, 2"),
         ('"' + " " * (1 << 20) + '"', "it has more than 1,048,576 bytes"),

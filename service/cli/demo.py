@@ -193,8 +193,9 @@ The endpoint {ENDPOINT} has two variants:
   {_OLD}   4 calls in 5 go to a model that sees the sepals of a flower alone
   {_NEW}   1 call in 5 goes to a model that sees its petals, too
 
-Users are simulated: {rate:g} calls a second, each by somebody with an id of his own (X-Sagebird-User), who
-keeps his variant and says a few seconds later what his flower really was. Predictions are the models' own.
+Users are simulated: {rate:g} calls a second, each by somebody with an id of his own (X-Sagebird-User), one in
+four by somebody who has called before. Each keeps his variant and says a few seconds later what his flower
+really was. Predictions are the models' own.
 
   Open {url}/dashboard, and press Ctrl-C here to end all of it ({kept}).
 """

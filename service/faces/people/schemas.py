@@ -137,7 +137,8 @@ def _as_shown(manual: Manual, interface: Interface) -> Schema:
 
 
 def _row(interface: Interface) -> Schema:
-    row: Schema = {"type": "array", "items": _NUMBER}
+    gaps = any(column.gaps for column in interface.columns)
+    row: Schema = {"type": "array", "items": {"type": ["number", "null"]} if gaps else _NUMBER}
     if interface.width is not None:
         row |= {"minItems": interface.width, "maxItems": interface.width}
     if interface.columns:

@@ -10,7 +10,7 @@ export const hasKey = () => Boolean(kept());
 
 export async function ask(path, options = {}) {
   const answer = await fetch(path, { ...options, headers: headers(options.headers) });
-  if (wantsKey(answer.status)) askForKey();
+  if (answer.status === 401 || (answer.status === 403 && !kept())) askForKey(); // else its caller says what it may not
   return answer;
 }
 

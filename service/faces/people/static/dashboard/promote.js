@@ -54,7 +54,7 @@ async function send(form, body) {
       method: "POST", headers: { "Content-Type": "application/json" }, body,
     });
     const found = await answer.json();
-    if (!answer.ok) throw new Error(found.message ?? answer.statusText);
+    if (!answer.ok) throw new Error(found.message ?? found.Message ?? answer.statusText);
     told.textContent = say(body, found.ramp);
     form.querySelector(".preview").textContent = "";
   } catch (error) {

@@ -25,7 +25,8 @@ from service.domain.cloudwatch.statistics import is_statistic
 from service.errors import ServiceFault, ValidationFault
 
 MOST_QUERIES: Final = 500
-_MOST_DATAPOINTS: Final = 100_800
+_MOST_DATAPOINTS: Final = 100_800  # of a page, as on AWS
+_MOST_AT_ONCE: Final = 3 * _MOST_DATAPOINTS  # all pages of a question are computed for each
 _MOST_LEVELS: Final = 20
 _METRICS: Final = "METRICS"
 _ID: Final = re.compile(r"[a-z][a-zA-Z0-9_]*", re.ASCII)
@@ -175,10 +176,10 @@ def _check_stat(told: Mapping[str, Any], place: str) -> None:
 
 
 def _check_size(asked: int) -> None:
-    """Refuse what would be more than CloudWatch tells in one call, before anything is spent on it."""
-    if asked > _MOST_DATAPOINTS:
+    """Refuse what would be too much to compute, before anything is spent on it."""
+    if asked > _MOST_AT_ONCE:
         raise _refused(
-            f"You have requested up to {asked:,} datapoints, which exceeds the limit of {_MOST_DATAPOINTS:,}."
+            f"You have requested up to {asked:,} datapoints, which exceeds the limit of {_MOST_AT_ONCE:,}."
             " You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
 

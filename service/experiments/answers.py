@@ -41,7 +41,10 @@ def read_items(body: bytes, rows: int) -> list[Any]:
         UnclearAnswer: it has another number of parts.
     """
     text = body.decode("utf-8", "replace").strip()
-    items = _parse(text)
+    try:
+        items = _parse(text)
+    except (csv.Error, RecursionError) as error:
+        raise UnclearAnswer(f"Nobody can read the answer ({error}): {text[:80]}") from error
     if rows == 1 and len(items) > 1:
         items = [items]
     if len(items) != rows:
@@ -218,7 +221,7 @@ def as_number(cell: Any) -> float | None:
         return None
     try:
         return float(cell)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -241,7 +244,9 @@ def canonical(value: Any) -> str:
     number = as_number(value)
     if number is not None:
         return str(int(number)) if number.is_integer() else repr(number)
-    text = str(value).strip()
+    text = (
+        str(value).strip().encode("utf-8", "replace").decode()
+    )  # no halves of a character: nobody keeps them
     return text.lower() if text.lower() in ("true", "false") else text
 
 

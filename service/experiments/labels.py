@@ -4,6 +4,7 @@ What is predicted (which classes, or numbers) shows from labels and answers alon
 anew when a label comes that was not known: then all that was counted has to be counted again.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -13,9 +14,12 @@ from service.experiments.answers import Task, canonical, read_items, tell_task
 from service.experiments.class_quality import ClassQuality
 from service.experiments.grading import Grades, grade
 from service.experiments.number_quality import NumberQuality
+from service.experiments.reports import MOST
 
 _SAMPLE = 200
 _MOST_NAMES = 50
+_MOST_OTHERS = 50  # names beside the classes, which figures tell apart
+_OTHER_LABELS, _OTHER_ANSWERS = "other labels", "other answers"
 
 
 class Labels:
@@ -29,6 +33,7 @@ class Labels:
         self.unclear = 0
         """Answers that say nothing about what labels are."""
         self._names: set[str] = set()
+        self._others: set[str] = set()
         self._sample: list[Any] = []
 
     @property
@@ -56,7 +61,7 @@ class Labels:
 
     def forget(self) -> None:
         """Count from the beginning."""
-        self.quality, self.unclear = {}, 0
+        self.quality, self.unclear, self._others = {}, 0, set()
 
     def count(self, variant: str, label: str, answer: str | None) -> float | None:
         """Count a prediction that was met: 1 or 0 for right or wrong, or how far off; None: unclear."""
@@ -64,12 +69,34 @@ class Labels:
         if graded is None:
             self.unclear += 1
             return None
+        if isinstance(graded.quality, ClassQuality):
+            graded.quality.confusion = self._named(graded.quality.confusion)
         known = self.quality.get(variant)
         if known is None:
             self.quality[variant] = graded.quality
         else:
             _merge(known, graded.quality)
         return graded.outcomes[0]
+
+    def _named(self, confusion: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+        """It without the names that are too many: whoever reports labels may say anything in each of them."""
+        return Counter(
+            {
+                (
+                    self._name(label, _OTHER_LABELS),
+                    self._name(said, _OTHER_LABELS if said == label else _OTHER_ANSWERS),
+                ): n
+                for (label, said), n in confusion.items()
+            }
+        )
+
+    def _name(self, name: str, otherwise: str) -> str:
+        if self.task is not None and name in self.task.classes:
+            return name
+        if name not in self._others and len(self._others) >= _MOST_OTHERS:
+            return otherwise
+        self._others.add(name)
+        return name
 
 
 def _merge(known: ClassQuality | NumberQuality, new: ClassQuality | NumberQuality) -> None:
@@ -83,6 +110,9 @@ def _merge(known: ClassQuality | NumberQuality, new: ClassQuality | NumberQualit
 
 def _graded(task: Task, label: str, answer: str) -> Grades | None:
     try:
-        return grade(task, [label], {0: read_items(answer.encode(), 1)[0]})
+        if not task.classes and not abs(float(label)) <= MOST:  # nor is it NaN
+            return None
+        graded = grade(task, [label], {0: read_items(answer.encode(), 1)[0]})
     except (UnclearAnswer, ValueError):  # ValueError: a word where labels are numbers
         return None
+    return graded if graded.outcomes[0] <= MOST else None

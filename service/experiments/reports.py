@@ -17,11 +17,17 @@ LABEL = "label"
 MOST_CHARS = 256
 """How long the text of a label may be."""
 
+MOST = 1e100
+"""How great a number may be: squares are summed up."""
+
 _ID = "inference_id"
 _AT = "at"
 _MOST_ID_CHARS = 64  # as AWS has it
 _MOST_OUTCOMES = 10  # of one record
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""What no text of a database holds: the end of a text to some readers, and halves of a character."""
+
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 _EARLIEST_S, _LATEST_S = 0.0, 253_402_300_799.0  # the year 9999
 
@@ -103,6 +109,7 @@ def _read(number: int, record: Any) -> Iterator[Reported]:
         raise ValidationFault(
             f"Record {number} of the outcomes has no {_ID}, a text of 1 to {_MOST_ID_CHARS} characters."
         )
+    _check_kept(number, _ID, inference_id)
     at_s = _read_time(number, record.get(_AT))
     names = [name for name in record if name not in (_ID, _AT)]
     if not 1 <= len(names) <= _MOST_OUTCOMES:
@@ -118,10 +125,18 @@ def _read(number: int, record: Any) -> Iterator[Reported]:
         yield Reported(inference_id, name, _read_value(number, name, record[name]), at_s)
 
 
+def _check_kept(number: int, name: str, text: str) -> None:
+    if _UNKEPT.search(text):
+        raise ValidationFault(
+            f"Record {number}: {name} has a NUL or half of a character (a lone surrogate), which no text may."
+        )
+
+
 def _read_value(number: int, name: str, value: Any) -> _Value:
     if name == LABEL:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if isinstance(value, str | int | float) and 1 <= len(text.strip()) <= MOST_CHARS:
+            _check_kept(number, LABEL, text)
             return text
         raise ValidationFault(
             f"Record {number}: a label is a word or a number, of {MOST_CHARS} characters at most."
@@ -131,7 +146,7 @@ def _read_value(number: int, name: str, value: Any) -> _Value:
         found = float(value) if found is None and isinstance(value, str | int | float) else found
     except (ValueError, OverflowError):
         found = None
-    if found is None or not isfinite(found) or abs(found) > 1e100:  # squares are summed up
+    if found is None or not isfinite(found) or abs(found) > MOST:
         raise ValidationFault(f"Record {number}: {name} is no number, nor true or false.")
     return found
 

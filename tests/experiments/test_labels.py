@@ -1,5 +1,6 @@
 """Labels that come one by one lead to what grading all of them at once does."""
 
+import orjson
 import pytest
 from sklearn.metrics import accuracy_score, mean_absolute_error, roc_auc_score
 
@@ -72,3 +73,44 @@ def test_what_was_known_before_a_start_stays() -> None:
     assert labels.learn(pairs)
     assert not labels.meet(pairs)
     assert [labels.count("a", *pair) for pair in pairs] == [1.0, 0.0]
+
+
+def test_figures_tell_only_so_many_names_apart_and_stay_right() -> None:
+    labels = Labels()
+    pairs = [(f"word{number}", f'["word{number - number % 2}"]') for number in range(2000)]
+
+    outcomes = _all(labels, pairs[:60])
+    outcomes += [labels.count("a", *pair) for pair in pairs[60:]]
+
+    document = labels.quality["a"].document()
+    assert len(document["classes"]) <= 50 + 50 + 2
+    assert len(document["confusion"]) <= 3 * 102
+    assert document["count"] == len(outcomes) == 2000
+    assert document["accuracy"] == sum(each or 0.0 for each in outcomes) / 2000 == 0.5
+
+
+@pytest.mark.parametrize("label", ["1e308", "nan", "inf", "-1e101"])
+def test_numbers_beyond_all_bounds_are_unclear(label: str) -> None:
+    labels = Labels(Task(()))
+
+    assert labels.count("a", label, "[1.5]") is None
+    assert labels.count("a", "2", "[1e200]") is None
+    assert (labels.unclear, labels.quality) == (2, {})
+
+
+@pytest.mark.parametrize("answer", ["[" * 1024, "a\rb", "9" * 400, '["\\ud800"]'])
+def test_no_answer_keeps_labels_from_being_counted(answer: str) -> None:
+    labels = Labels()
+
+    labels.meet([("x", answer), ("y", "x"), ("1.5", answer)])
+
+    assert labels.count("a", "x", answer) in (None, 0.0)
+    assert Labels(Task(())).count("a", "1.5", answer) is None
+
+
+def test_what_is_told_of_answers_can_be_written() -> None:
+    labels = Labels(Task(("x", "y")))
+
+    labels.count("a", "x", '["\\ud800"]')
+
+    assert orjson.dumps(labels.quality["a"].document())

@@ -59,6 +59,16 @@ def test_outcomes_are_read_as_json_lines_or_csv(
         (b'{"inference_id": "a", "click": 1, "at": -5}', "at is no time"),
         (b'{"inference_id": "a", "click": 1, "at": true}', "at is no time"),
         (b"[" * 100_000, "neither JSON|nested too deeply"),
+        (
+            b'{"inference_id": "\\ud800", "click": 1}',
+            "Record 1: inference_id has a NUL or half of a character",
+        ),
+        (b'{"inference_id": "a\\u0000", "click": 1}', "inference_id has a NUL"),
+        (b'{"inference_id": "a", "label": "\\udfff"}', "label has a NUL or half of a character"),
+        (b'{"inference_id": "a", "label": "\\u0000x"}', "label has a NUL"),
+        (b'{"inference_id": "a", "\\ud800": 1}', "is no name of an outcome"),
+        (b'{"inference_id": "a", "click": "\\ud800"}', "click is no number"),
+        (b'{"inference_id": "a", "click": 1, "at": "\\ud800"}', "at is no time"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_taken(body: bytes, complaint: str) -> None:
@@ -87,3 +97,8 @@ def test_more_than_a_few_outcomes_of_one_record_are_refused() -> None:
 
     with pytest.raises(ValidationFault, match="has 11 outcomes: it takes 1 to 10"):
         read_reports("application/json", body)
+
+
+def test_a_nul_in_csv_is_refused_as_in_json() -> None:
+    with pytest.raises(ValidationFault, match="inference_id has a NUL"):
+        read_reports("text/csv", b"inference_id,click\na\0b,1\n")

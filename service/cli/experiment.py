@@ -148,8 +148,8 @@ def _show(document: Mapping[str, Any]) -> None:
     tallies = document["tallies"]
     left = [
         f"{tallies[name]:,} {name}"
-        for name in ("waiting", "unknown", "contradicting", "dropped")
-        if tallies[name]
+        for name in ("waiting", "unknown", "contradicting", "refused", "dropped")
+        if tallies.get(name)  # servers of before refused none
     ]
     if left:
         _say(console, f"Outcomes and predictions beside: {', '.join(left)}.")

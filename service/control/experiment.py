@@ -257,7 +257,7 @@ def _better(verdict: Mapping[str, Any] | None, warnings: Sequence[str]) -> str |
 
 
 def _tallies(run: Run | None) -> dict[str, int]:
-    names = ("counted", "waiting", "unknown", "repeated", "contradicting", "dropped")
+    names = ("counted", "waiting", "unknown", "repeated", "contradicting", "refused", "dropped")
     return {name: 0 if run is None else run.tallies.get(name, 0) for name in names}
 
 

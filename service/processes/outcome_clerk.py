@@ -1,6 +1,7 @@
 """Keeps predictions and outcomes that gateways hand in, and says what they are worth: the keeper's part."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -23,12 +24,14 @@ from service.http.reply import Asked, Reply
 from service.log import Trouble, get_logger
 from service.observe.counts import InvocationCounter, read_all
 from service.store.outcome_messages import unpack_predictions
-from service.store.outcomes import Lately, OutcomeStore, Run
+from service.store.outcome_tables import Predicted
+from service.store.outcomes import Lately, OutcomeStore, Receipt, Run
 from service.store.store import Store
 
 PREDICTIONS, REPORTS, EXPERIMENT, PROMOTE = b"predictions", b"reports", b"experiment", b"promote"
 """What is asked for, by the name of the first header; the others are its parts."""
 
+_UNFINISHED = "The server could not finish the request: try again."
 _JSON: Headers = [(b"Content-Type", b"application/json")]
 _CLEAR_S = 30.0
 _FRESH_S = 1.0
@@ -66,8 +69,7 @@ class OutcomeClerk:
         (kind, first), *_ = asked.headers
         try:
             if kind == PREDICTIONS:
-                with self._turn:
-                    self._outcomes().take_predictions(*unpack_predictions(asked.body))
+                self._take_predictions(*unpack_predictions(asked.body))
                 return Reply(200, [], b"")
             if kind == REPORTS:
                 return Reply(200, _JSON, json.dumps(self._take_reports(asked)).encode())
@@ -79,7 +81,7 @@ class OutcomeClerk:
             return _refusal(error)
         except Exception:  # the edge of a request: the others go on
             self._log.exception("request for outcomes failed")
-            return _refusal(Unavailable("The server could not finish the request: try again."))
+            return _refusal(Unavailable(_UNFINISHED))
 
     def look(self) -> None:
         """Note how experiments go, and let go of what is too old, now and then."""
@@ -130,6 +132,30 @@ class OutcomeClerk:
             self._opened = self._opens()
         return self._opened
 
+    def _take_predictions(self, predictions: Sequence[Predicted], dropped: Mapping[str, int]) -> None:
+        """Keep predictions, and count the bad ones among them as dropped: else all came again for ever.
+
+        Raises:
+            SagebirdError: nothing can be kept now.
+        """
+        try:
+            with self._turn:
+                self._outcomes().take_predictions(predictions, dropped)
+            return
+        except SagebirdError:
+            raise
+        except Exception:  # the edge of a prediction: those that came together with it are kept
+            if not predictions:
+                raise
+            if len(predictions) == 1:
+                self._log.exception("a prediction of %s failed", predictions[0].arm.endpoint)
+        if len(predictions) == 1:
+            self._take_predictions([], Counter(dropped) + Counter([predictions[0].arm.endpoint]))
+            return
+        half = len(predictions) // 2
+        self._take_predictions(predictions[:half], dropped)
+        self._take_predictions(predictions[half:], {})
+
     def _take_reports(self, asked: Asked) -> list[list[Any]]:
         """Status and document of each part: a refused one does no harm to the others."""
         found: list[list[Any]] = []
@@ -144,17 +170,32 @@ class OutcomeClerk:
                 self._check_known(name)
                 reports = read_reports(content_type.decode("latin-1"), body)
             except CallerError as error:
-                found.append([_status(error), {"message": error.message}])
+                found.append(_refused(error))
                 continue
             places.append(len(found))
             found.append([200, {}])
             taken.append((name, reports))
-        with self._turn:
-            receipts = self._outcomes().take_reports(taken, time()) if taken else []
         self._moved.update(name for name, _ in taken)
-        for place, receipt in zip(places, receipts, strict=True):
-            found[place][1] = receipt._asdict()
+        for place, receipt in zip(places, self._keep(taken), strict=True):
+            found[place] = (
+                _refused(receipt) if isinstance(receipt, SagebirdError) else [200, receipt._asdict()]
+            )
         return found
+
+    def _keep(self, taken: Sequence[tuple[str, Sequence[Reported]]]) -> Sequence[Receipt | SagebirdError]:
+        """What became of each report: those of all in one transaction, or each by itself where one is bad."""
+        if not taken:
+            return []
+        try:
+            with self._turn:
+                return self._outcomes().take_reports(taken, time())
+        except SagebirdError as error:  # it is the database's, whoever reports
+            return [error] * len(taken)
+        except Exception:  # the edge of a report: those that came together with it are kept
+            if len(taken) == 1:
+                self._log.exception("outcomes of %s failed", taken[0][0])
+                return [Unavailable(_UNFINISHED)]
+        return [receipt for each in taken for receipt in self._keep([each])]
 
     def _check_known(self, endpoint: str) -> None:
         """Raise NothingThere: what is reported of whatever anybody names would have no end."""
@@ -269,6 +310,10 @@ def _read_wish(asked: Mapping[str, str]) -> Wish:
 
 def _status(error: SagebirdError) -> int:
     return {NothingThere: 404, Unavailable: 503, ValidationFault: 400}.get(type(error), 500)
+
+
+def _refused(error: SagebirdError) -> list[Any]:
+    return [_status(error), {"message": error.message}]
 
 
 def _refusal(error: SagebirdError) -> Reply:

@@ -135,7 +135,9 @@ class OutcomePost:
         if reply.status != 200:
             return [reply] * len(some)
         return [
-            Reply(status, [*_JSON], json.dumps(document).encode())
+            _unavailable(document["message"])
+            if status == 503
+            else Reply(status, [*_JSON], json.dumps(document).encode())
             for status, document in json.loads(reply.body)
         ]
 

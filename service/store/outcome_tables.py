@@ -4,7 +4,7 @@ They are no part of the state: the file may be moved away, and other ones are ma
 list is CROSS JOINed to it: SQLite, which knows neither size, then goes through the list and not the table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -92,6 +92,23 @@ def make_arm(connection: Connection, arm: Arm, at_s: float) -> tuple[int, int]:
     )
     found = execute("SELECT id FROM arms WHERE run = ? AND weights = ? AND variant = ? AND drawn = ?", row)
     return found.scalar_one(), run_id
+
+
+def newest_run(connection: Connection, endpoint: str) -> int | None:
+    """The id of the run that an endpoint has now; None before its first prediction."""
+    found = connection.exec_driver_sql(
+        "SELECT id FROM runs WHERE endpoint = ? ORDER BY id DESC LIMIT 1", (endpoint,)
+    ).first()
+    return None if found is None else found[0]
+
+
+def forget_outcomes(connection: Connection, endpoint: str, reports: Collection[Reported]) -> None:
+    """Take outcomes away as if nobody had reported them. They waited, and are in no sums."""
+    if reports:
+        connection.exec_driver_sql(
+            "DELETE FROM outcomes WHERE endpoint = ? AND inference_id = ? AND name = ?",
+            [(endpoint, report.inference_id, report.name) for report in reports],
+        )
 
 
 def tally(connection: Connection, endpoint: str, numbers: Mapping[str, int]) -> None:

@@ -14,13 +14,14 @@ from typing import NamedTuple
 import orjson
 from sqlalchemy import Connection
 
-from service.errors import StartupError
+from service.errors import StartupError, ValidationFault
 from service.experiments.answers import Task
 from service.experiments.labels import Labels
 from service.experiments.reports import LABEL, Reported
 from service.experiments.sums import Sums
 from service.experiments.timeline import Mark, with_mark
 from service.store.database import begin_read, begin_write, open_engine, said_plainly
+from service.store.outcome_bounds import OutcomeBounds
 from service.store.outcome_sums import Earned, SumBook
 from service.store.outcome_tables import (
     FORMAT,
@@ -29,6 +30,7 @@ from service.store.outcome_tables import (
     Predicted,
     Recorded,
     count_picks,
+    forget_outcomes,
     hashed,
     ids_of_predictions,
     known_outcomes,
@@ -109,6 +111,7 @@ class OutcomeStore:
         self._most = most
         self._arms: dict[Arm, tuple[int, int]] = {}  # its id, and its run's
         self._labels: dict[int, Labels] = {}
+        self._bounds = OutcomeBounds()
         with self._change() as connection:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if found not in (0, FORMAT):
@@ -133,10 +136,22 @@ class OutcomeStore:
             for endpoint, number in (dropped or {}).items():
                 tally(connection, endpoint, {"dropped": number})
 
-    def take_reports(self, asked: Sequence[tuple[str, Sequence[Reported]]], now_s: float) -> list[Receipt]:
-        """Keep what is reported of endpoints; once this returns, it is kept whatever happens."""
+    def take_reports(
+        self, asked: Sequence[tuple[str, Sequence[Reported]]], now_s: float
+    ) -> list[Receipt | ValidationFault]:
+        """Keep what is reported of endpoints; once this returns, it is kept whatever happens.
+
+        Where there is a fault in the place of a receipt nothing of that report is kept.
+        """
+        found: list[Receipt | ValidationFault] = []
         with self._change() as connection:
-            return [self._take_reports(connection, endpoint, reports, now_s) for endpoint, reports in asked]
+            for endpoint, reports in asked:
+                try:
+                    found.append(self._take_reports(connection, endpoint, reports, now_s))
+                except ValidationFault as fault:  # before anything of it was written
+                    tally(connection, endpoint, {"refused": len(reports)})
+                    found.append(fault)
+        return found
 
     def run(self, endpoint: str) -> Run | None:
         """What is known of an endpoint's newest fleet; None if nothing was recorded."""
@@ -225,6 +240,7 @@ class OutcomeStore:
         except BaseException:
             self._arms.clear()
             self._labels.clear()
+            self._bounds.forget()
             raise
 
     def _take_predictions(self, connection: Connection, endpoint: str, some: Sequence[Predicted]) -> None:
@@ -255,6 +271,20 @@ class OutcomeStore:
         if not reports:
             return
         known = known_predictions(connection, endpoint, [report.inference_id for report in reports])
+        beyond = self._bounds.beyond(connection, reports, known)
+        forget_outcomes(connection, endpoint, beyond)
+        tally(connection, endpoint, {"waiting": -len(beyond), "refused": len(beyond)})
+        self._count_met(connection, endpoint, [each for each in reports if each not in beyond], known)
+
+    def _count_met(
+        self,
+        connection: Connection,
+        endpoint: str,
+        reports: Sequence[Reported],
+        known: Mapping[str, Recorded],
+    ) -> None:
+        if not reports:
+            return
         self._read_labels_first(connection, reports, known)
         connection.exec_driver_sql(
             "UPDATE outcomes SET arm = ? WHERE endpoint = ? AND inference_id = ? AND name = ?",
@@ -280,6 +310,7 @@ class OutcomeStore:
             elif said[key] != report.value:
                 contradicting += 1
         known = known_predictions(connection, endpoint, [report.inference_id for report in new])
+        self._bounds.check(connection, endpoint, said.keys(), new, known)
         met = [report for report in new if report.inference_id in known]
         self._read_labels_first(connection, met, known)
         rows = [_row(endpoint, report, known.get(report.inference_id), now_s) for report in new]
@@ -303,6 +334,7 @@ class OutcomeStore:
                 labels.setdefault(found.run, []).append((found, str(report.value)))
             elif found.drawn:
                 earned.append(_earned(found, report.name, float(report.value)))
+                self._bounds.note(found.run, report.name)
         for run, some in labels.items():
             earned += self._label(connection, run, some)
         SumBook(connection).add(earned)

@@ -122,7 +122,10 @@ def _document(window: Any) -> dict[str, Any]:
             "sentence": "Keep going.",
             "warnings": [],
         },
-        **{"tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "dropped"), 0), "changes": []},
+        **{
+            "tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "refused", "dropped"), 0),
+            "changes": [],
+        },
         **{"ramp": None, "allocation": _ALLOCATION, "window": window},
     }
 

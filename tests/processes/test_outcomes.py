@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,60 @@ def test_reports_that_come_together_are_answered_each_by_its_own_receipt(house: 
     assert [answers[at][1]["counted"] for at in (0, 2, 3)] == [1, 1, 0]
     assert "neither JSON nor JSON lines" in answers[1][1]["message"]
     assert report(house, click("1"))[0][1]["repeated"] == 1
+
+
+def poison(folder: Path, table: str) -> None:
+    """Have the database refuse one row, as it would by a fault of ours that nobody knows of yet."""
+    with closing(sqlite3.connect(folder / "outcomes.db")) as connection:
+        connection.execute(
+            f"CREATE TRIGGER poison BEFORE INSERT ON {table} WHEN NEW.inference_id = 'bad'"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+
+
+def test_a_report_that_nobody_can_keep_fails_alone(house: House, memory_path: Path) -> None:
+    house.record("1", "2", "bad")
+    run(house.post.flush)
+    poison(memory_path, "outcomes")
+
+    answers = report(house, click("1"), click("bad"), click("2"))
+
+    assert [status for status, _ in answers] == [200, 503, 200]
+    assert [answers[at][1]["counted"] for at in (0, 2)] == [1, 1]
+    assert "could not finish" in answers[1][1]["message"]
+
+
+def test_a_prediction_that_nobody_can_keep_is_dropped_alone(house: House, memory_path: Path) -> None:
+    report(house, click("0"))  # the file is there now
+    poison(memory_path, "predictions")
+    house.record("1", "bad", "2", "3")
+
+    run(house.post.flush)
+
+    assert [document["counted"] for _, document in report(house, *map(click, "123"))] == [1, 1, 1]
+    document = json.loads(run(lambda: house.post.experiment("iris", {})).body)
+    assert document["tallies"]["dropped"] == 1
+
+
+def test_a_half_of_a_character_is_refused_to_its_sender_alone(house: House) -> None:
+    bad = (b'{"inference_id": "\\ud800", "click": 1}', b'{"inference_id": "1", "label": "\\ud800"}')
+
+    answers = report(house, click("1"), *bad, click("2"))
+
+    assert [status for status, _ in answers] == [200, 400, 400, 200]
+
+
+def test_names_without_end_are_refused_and_counted(house: House) -> None:
+    house.record(*map(str, range(12)))
+    run(house.post.flush)
+    names = [{"inference_id": str(each // 5), f"x{each}": 1} for each in range(51)]
+
+    ((status, document), (fine, _)) = report(house, json.dumps(names).encode(), click("1"))
+
+    assert (status, fine) == (400, 200)
+    assert document["message"].startswith("An experiment has 50 names of outcomes at most")
+    tallies = json.loads(run(lambda: house.post.experiment("iris", {})).body)["tallies"]
+    assert (tallies["refused"], tallies["counted"]) == (51, 1)
 
 
 def test_what_is_reported_of_no_endpoint_is_refused(house: House) -> None:

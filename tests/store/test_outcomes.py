@@ -2,13 +2,13 @@
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event
 
-from service.errors import StartupError
+from service.errors import StartupError, ValidationFault
 from service.experiments.reports import Reported
 from service.experiments.sums import Sums, sum_up
 from service.store.outcome_messages import pack_predictions, unpack_predictions
@@ -306,3 +306,63 @@ def test_how_an_experiment_has_gone_is_kept_until_another_one_begins(memory_path
     assert opened.timeline("iris", "label") == marks[:1]
     assert opened.timeline("iris", "click") == []
     opened.close()
+
+
+def named(number: int, names: Iterable[str]) -> list[Reported]:
+    return [Reported(f"id-{number}", name, 1.0, None) for name in names]
+
+
+def test_a_run_has_so_many_names_and_a_report_with_more_changes_nothing(memory_path: Path) -> None:
+    store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+    store.take_predictions([predicted(number) for number in range(9)])
+    for number in range(5):
+        names = [f"x{each}" for each in range(10 * number, 10 * number + 10)]
+        assert store.take_reports([("iris", named(number, names))], 101.0) == [Receipt(counted=10)]
+    store.close()
+    store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)  # it knows them after a start, too
+
+    beyond = named(6, ["x0", "more"])
+    refused, taken = store.take_reports([("iris", beyond), ("iris", named(7, ["x0", "label"]))], 101.0)
+    repeated = store.take_reports([("iris", named(1, ["x10"])), ("iris", named(8, ["x3"]))], 101.0)
+    waiting = store.take_reports([("iris", named(77, ["other"]))], 101.0)
+
+    assert isinstance(refused, ValidationFault)
+    assert "50 names of outcomes at most" in refused.message
+    assert taken == Receipt(counted=2)
+    assert repeated == [Receipt(repeated=1), Receipt(counted=1)]
+    assert isinstance(waiting[0], ValidationFault)
+    run = store.run("iris")
+    assert run is not None
+    assert len(run.outcomes) == 51  # the label, too
+    assert run.outcomes["x0"][0] == 2
+    assert run.tallies["refused"] == 3
+    store.close()
+
+
+def test_names_that_wait_for_their_predictions_are_no_way_around(store: OutcomeStore) -> None:
+    for number in range(6):
+        names = [f"x{10 * number + each}" for each in range(10)]
+        assert store.take_reports([("iris", named(number, names))], 99.0) == [Receipt(waiting=10)]
+
+    store.take_predictions([predicted(number) for number in range(6)])
+
+    run = store.run("iris")
+    assert run is not None
+    assert len(run.outcomes) == 50
+    assert run.tallies == {"waiting": 0, "counted": 50, "refused": 10}
+    (again,) = store.take_reports([("iris", named(5, [f"x{each}" for each in range(50, 60)]))], 101.0)
+    assert isinstance(again, ValidationFault)
+
+
+def test_a_prediction_has_so_many_outcomes(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(1), predicted(2)])
+    names = [f"x{number}" for number in range(20)]
+    store.take_reports([("iris", named(1, names))], 101.0)
+
+    refused, fine = store.take_reports(
+        [("iris", named(1, ["one-more"])), ("iris", named(1, names[:3]) + named(2, ["one-more"]))], 101.0
+    )
+
+    assert isinstance(refused, ValidationFault)
+    assert "A prediction has 20 outcomes at most" in refused.message
+    assert fine == Receipt(counted=1, repeated=3)

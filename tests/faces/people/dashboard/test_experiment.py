@@ -49,7 +49,7 @@ def document(**more: Any) -> dict[str, Any]:
         "allocation": None,
         "changes": [],
         "timeline": [],
-        "tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "dropped"), 0),
+        "tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "refused", "dropped"), 0),
     } | more
 
 

@@ -87,8 +87,19 @@ def promote(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    for line in plan_lines(found) or [f"{endpoint} has no ramp and no policy"]:
+    for line in _answer_lines(endpoint, found):
         typer.echo(told(line))
+
+
+def _answer_lines(endpoint: str, found: Mapping[str, Any]) -> list[str]:
+    """What was done, and what becomes of the endpoint's traffic."""
+    if found.get("stopped") is False:
+        return [f"{endpoint} keeps its weights: nothing was under way"]
+    lines = plan_lines(found) or [f"{endpoint} has no ramp and no policy"]
+    if skipped := found.get("skipped"):
+        percents = ", ".join(f"{step:g}" for step in skipped)
+        lines.append(f"Left out, since {found['ramp']['variant']} had as much already: {percents} %")
+    return lines
 
 
 def plan_lines(document: Mapping[str, Any]) -> list[str]:

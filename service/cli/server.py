@@ -21,6 +21,9 @@ KEY_VARIABLE = "SAGEBIRD_API_KEY"
 
 _TIMEOUT_S = 75.0
 _TRY_S = 1.0
+_UNAUTHORIZED = 401
+_KEY_FAULTS = ("MissingAuthenticationTokenException", "UnrecognizedClientException", "ExpiredTokenException")
+_KEY_HINT = f" Commands send the API key that {KEY_VARIABLE} holds: set it to a good one."
 _MOST_NAMED = 20
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]/]*\]|[^/:]+):[0-9]{1,5}(/|$)")
 _PORT = "SAGEBIRD_PORT"
@@ -140,7 +143,8 @@ def operate(url: str, operation: str, fields: Mapping[str, Any], service: str = 
         _fail_stranger(url)
     if response.is_success:
         return document
-    raise OperationRefused(document["__type"], document.get("message", ""))
+    hint = _KEY_HINT if document["__type"] in _KEY_FAULTS else ""
+    raise OperationRefused(document["__type"], document.get("message", "") + hint)
 
 
 def ask(url: str, method: str, path: str, **options: Any) -> httpx.Response:
@@ -233,8 +237,14 @@ def error_text(response: httpx.Response) -> str:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        return f"{response.status_code}: {response.text}"
+        return f"{response.status_code}: {response.text}{_hint_key(response)}"
     message = (
         document.get("OriginalMessage") or document.get("Message") or document.get("message") or document
     )
-    return f"{response.status_code} {response.headers.get('x-amzn-errortype', '')}: {message}"
+    code = response.headers.get("x-amzn-errortype", "")
+    return f"{response.status_code}{code and ' '}{code}: {message}{_hint_key(response)}"
+
+
+def _hint_key(response: httpx.Response) -> str:
+    """Where commands have their key from: the server names headers, as other clients need."""
+    return _KEY_HINT if response.status_code == _UNAUTHORIZED else ""

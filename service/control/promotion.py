@@ -17,6 +17,7 @@ from service.control.weighing import hindrance, weigh
 from service.domain import sentences
 from service.domain.endpoint import unknown_variants
 from service.domain.kinds import Kind
+from service.domain.traffic import Traffic
 from service.errors import CallerError, ValidationFault
 from service.store.store import Store
 
@@ -26,6 +27,7 @@ RAMPS = "ramps"
 _MOST_STEPS = 20
 _LEAST_PAUSE_S = 1.0
 _LOOK_S = 1.0
+_ROUNDING = 1e-9  # of shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,19 @@ def promote(resources: Resources, name: str, wanted: Wanted) -> Ramp:
         raise ValidationFault(sentences.endpoint_failed(resources.arn(Kind.ENDPOINT, name)))
     unknown = unknown_variants(fleet, [wanted.variant])
     if unknown:
-        raise ValidationFault(sentences.variants_unknown(unknown, fleet.config_name))
+        there = ", ".join(dict(fleet.weights))
+        raise ValidationFault(f"The endpoint {name} has no variant {wanted.variant[:63]}: it has {there}.")
     before = dict(fleet.weights)
-    ramp = Ramp(wanted.variant, wanted.steps, wanted.pause_s, fleet.generation, before, before, "", step=-1)
-    reason = wanted.reason or (f"{wanted.variant} is promoted" if len(wanted.steps) == 1 else "")
+    steps = steps_left(wanted.steps, before, wanted.variant)
+    ramp = Ramp(wanted.variant, steps, wanted.pause_s, fleet.generation, before, before, "", step=-1)
+    reason = wanted.reason or (f"{wanted.variant} is promoted" if len(steps) == 1 else "")
     return _keep(resources, name, _step(resources, name, ramp, reason))
+
+
+def steps_left(steps: Sequence[float], weights: Mapping[str, float], variant: str) -> tuple[float, ...]:
+    """The percents that are more than the variant has, the last one at least: a ramp takes nothing away."""
+    has = 100 * Traffic([*weights.items()]).shares()[variant]
+    return tuple(step for step in steps if step > has + _ROUNDING) or (steps[-1],)
 
 
 def stop_ramp(resources: Resources, name: str, why: str) -> Ramp | None:

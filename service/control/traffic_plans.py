@@ -1,6 +1,6 @@
 """What is to become of an endpoint's traffic, as callers ask: one plan at a time, a ramp or a policy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from service.control.allocation import (
@@ -34,14 +34,17 @@ class Judge(Protocol):
 
 
 def plan_traffic(resources: Resources, name: str, document: Any) -> dict[str, Any]:
-    """Do what a document asks for, in place of what was under way; the plans of now.
+    """Do what a document asks for, in place of what was under way; the plans of now, and what was done.
+
+    `skipped` are the steps of a ramp that would have taken traffic away from the variant, `stopped` is
+    whether anything was under way.
 
     Raises:
         ValidationFault: it asks for nothing that can be done.
     """
     act = _read(document)
-    act(resources, name)
-    return {"endpoint": name, **plans_of(resources, name)}
+    done = act(resources, name)
+    return {"endpoint": name, **plans_of(resources, name), **done}
 
 
 def plans_of(facts: Facts, name: str) -> dict[str, Any]:
@@ -53,30 +56,32 @@ def plans_of(facts: Facts, name: str) -> dict[str, Any]:
     }
 
 
-def _read(document: Any) -> Callable[[Resources, str], None]:
+def _read(document: Any) -> Callable[[Resources, str], Mapping[str, Any]]:
     """What is to be done. Raises ValidationFault."""
     if isinstance(document, dict) and document.get("stop") is True:
         return lambda resources, name: _stop(resources, name, "It was stopped by hand.")
     if isinstance(document, dict) and "policy" in document:
         policy = read_policy(document)
 
-        def follow(resources: Resources, name: str) -> None:
+        def follow(resources: Resources, name: str) -> Mapping[str, Any]:
             begin_allocation(resources, name, policy)
             stop_ramp(resources, name, f"{policy.policy} decides from now on.")
+            return {}
 
         return follow
     wanted = read_wanted(document)
 
-    def give(resources: Resources, name: str) -> None:
-        promote(resources, name, wanted)
+    def give(resources: Resources, name: str) -> Mapping[str, Any]:
+        ramp = promote(resources, name, wanted)
         stop_allocation(resources, name, f"{wanted.variant} was promoted.")
+        return {"skipped": [step for step in wanted.steps if step not in ramp.steps]}
 
     return give
 
 
-def _stop(resources: Resources, name: str, why: str) -> None:
-    stop_ramp(resources, name, why)
-    stop_allocation(resources, name, why)
+def _stop(resources: Resources, name: str, why: str) -> Mapping[str, Any]:
+    ended = (stop_ramp(resources, name, why), stop_allocation(resources, name, why))
+    return {"stopped": any(each is not None for each in ended)}
 
 
 class TrafficPlans:

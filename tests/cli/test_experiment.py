@@ -98,6 +98,35 @@ def test_people_are_told_how_a_policy_goes_and_how_it_ended() -> None:
             assert run("promote", "e", "--stop", "--url", stub.url).stdout == said
 
 
+def test_it_is_said_which_steps_would_have_taken_traffic_away_and_that_nothing_was_under_way() -> None:
+    ramp = {**_RAMP, "steps": [100], "state": "done"}
+    with answering({"ramp": ramp, "allocation": None, "skipped": [5.0, 25.0]}) as stub:
+        assert run("promote", "e", "b", "--ramp", "5,25,100", "--url", stub.url).stdout == (
+            "b has 100 % of the traffic\nLeft out, since b had as much already: 5, 25 %\n"
+        )
+    with answering({"ramp": _RAMP, "allocation": None, "stopped": False}) as stub:
+        stopped = run("promote", "e", "--stop", "--url", stub.url).stdout
+    assert stopped == "e keeps its weights: nothing was under way\n"
+
+
+def refusing(status: int, **headers: str) -> Any:
+    """A server that refuses everything in the same words."""
+    body = b'{"__type": "MissingAuthenticationTokenException", "message": "No."}'
+    return serving(lambda _asked: Reply(status, body, headers={"x-amzn-RequestId": "1", **headers}))
+
+
+def test_a_refusal_has_no_colon_in_the_air_and_says_where_a_command_has_its_key_from() -> None:
+    with refusing(400) as stub:
+        assert run("promote", "e", "b", "--url", stub.url).stderr == "sagebird: 400: No.\n"
+    with refusing(400, **{"x-amzn-ErrorType": "ValidationError"}) as stub:
+        assert run("promote", "e", "b", "--url", stub.url).stderr == "sagebird: 400 ValidationError: No.\n"
+    hint = "No. Commands send the API key that SAGEBIRD_API_KEY holds: set it to a good one."
+    with refusing(401) as stub:
+        assert run("promote", "e", "b", "--url", stub.url).stderr == f"sagebird: 401: {hint}\n"
+    with refusing(403) as stub:  # as AWS words it
+        assert hint in run("logs", "e", "--url", stub.url).stderr
+
+
 def _document(window: Any) -> dict[str, Any]:
     latency = {"p50_ms": 1.0, "p90_ms": 1.0, "p99_ms": 2.0}
     variants = [

@@ -9,6 +9,7 @@ import pytest
 from service.control.history import changes_of
 from service.control.promotion import Ramp, Ramps, promote, ramp_of, read_wanted, stop_ramp
 from service.control.resources import Resources
+from service.control.traffic_plans import plan_traffic
 from service.errors import ValidationFault
 from tests.control.conftest import Control, opened, variant
 
@@ -84,6 +85,38 @@ def test_a_ramp_takes_its_steps_when_they_are_due_and_leaves_the_others_their_sh
     ]
 
 
+@pytest.mark.parametrize(
+    ("ramp", "steps", "first"),
+    [
+        ([5, 25, 50, 100], (100.0,), 100.0),
+        ([5, 25, 80, 90, 100], (90.0, 100.0), 90.0),  # it has 80 already
+        ([5, 50], (50.0,), 50.0),  # none is left: the last one
+    ],
+)
+def test_a_ramp_takes_no_traffic_away(
+    ramped: Ramped, ramp: list[int], steps: tuple[float, ...], first: float
+) -> None:
+    begun = ramped.promote(variant="a", ramp=ramp, pause_s=60)
+
+    assert (begun.steps, begun.step) == (steps, 0)
+    weights = ramped.weights()
+    assert 100 * weights["a"] / sum(weights.values()) == pytest.approx(first)
+
+
+def test_the_answer_names_steps_that_were_skipped_and_whether_anything_was_stopped(ramped: Ramped) -> None:
+    def plan(document: Any) -> dict[str, Any]:
+        with ramped.control.store.change() as change:
+            done = plan_traffic(Resources(change, ramped.control.context), "iris", document)
+        ramped.control.settle()
+        return done
+
+    assert plan({"stop": True})["stopped"] is False
+    assert plan({"variant": "a", "ramp": [5, 90, 100]})["skipped"] == [5.0]
+    assert [plan({"stop": True})["stopped"] for _ in range(2)] == [True, False]
+    assert plan({"policy": "thompson"})["allocation"]["state"] == "running"
+    assert plan({"stop": True})["stopped"] is True
+
+
 def test_a_broken_guard_rail_takes_the_weights_back(ramped: Ramped) -> None:
     ramped.promote(variant="b", ramp=[10, 100], pause_s=60)
     ramped.broken = ["b fails more often than a: by 2 to 5 points."]
@@ -110,14 +143,14 @@ def test_a_ramp_yields_to_whoever_changes_weights_or_models(ramped: Ramped) -> N
     assert stopped is not None
     assert (stopped.state, stopped.why) == ("stopped", "Somebody else changed the weights.")
     assert ramped.reasons()[-1] == "UpdateEndpointWeightsAndCapacities"
-    ramped.promote(variant="b", ramp=[10, 100], pause_s=60)
+    ramped.promote(variant="b", ramp=[60, 100], pause_s=60)
     ramped.control.create_config("other", variant("a"), variant("b"), variant("c"))
     ramped.control.call("UpdateEndpoint", EndpointName="iris", EndpointConfigName="other")
     ramped.control.settle()
     other = ramped.look(61)
     assert other is not None
     assert other.why == "The endpoint has other models now."
-    ramped.promote(variant="b", ramp=[10, 100], pause_s=60)
+    ramped.promote(variant="b", ramp=[60, 100], pause_s=60)
     ramped.control.call("DeleteEndpoint", EndpointName="iris")
     gone = ramped.look(2)
     assert gone is not None
@@ -139,7 +172,7 @@ def test_a_ramp_can_be_stopped_by_hand_where_it_is(ramped: Ramped) -> None:
 
 
 def test_what_cannot_be_promoted_is_refused_and_changes_nothing(ramped: Ramped) -> None:
-    with pytest.raises(ValidationFault, match="none"):
+    with pytest.raises(ValidationFault, match=r"^The endpoint iris has no variant none: it has a, b, c\.$"):
         ramped.promote(variant="none")
 
     assert ramp_of(ramped.control.store, "iris") is None

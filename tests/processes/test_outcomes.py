@@ -243,7 +243,7 @@ def test_a_document_that_cannot_be_made_is_refused_with_a_sentence(
 def test_a_promotion_is_done_on_behalf_of_who_asks(house: House) -> None:
     someone = Caller("000000000000", "us-east-1", "alice")
 
-    reply = run(lambda: house.post.promote(someone, "iris", b'{"variant": "b", "ramp": [10, 100]}'))
+    reply = run(lambda: house.post.promote(someone, "iris", b'{"variant": "b", "ramp": [60, 100]}'))
     stopped = run(lambda: house.post.promote(someone, "iris", b'{"stop": true}'))
     refused = run(lambda: house.post.promote(someone, "iris", b"[" * 50_000))
 
@@ -296,7 +296,7 @@ def test_what_was_on_its_way_when_a_gateway_was_told_to_stop_is_handed_in_again(
 
 @pytest.mark.parametrize(
     ("plan", "body"),
-    [("ramp", b'{"variant": "b", "ramp": [10, 100]}'), ("allocation", b'{"policy": "thompson"}')],
+    [("ramp", b'{"variant": "b", "ramp": [60, 100]}'), ("allocation", b'{"policy": "thompson"}')],
 )
 def test_the_plan_of_an_endpoint_that_is_gone_ends(house: House, plan: str, body: bytes) -> None:
     run(lambda: house.post.promote(CALLER, "iris", body))

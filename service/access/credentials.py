@@ -15,6 +15,10 @@ _MISSING = (
     "This server asks for a key: send one as X-Api-Key or as Authorization: Bearer, or sign the request as "
     "AWS's clients do. `sagebird keys create` makes keys."
 )
+_OLDER = (
+    "The request is signed in S3's older way, which this server does not verify: sign with signature_version "
+    "s3v4."
+)
 _SEVERAL = "The request brings more than one key or signature: send one."
 _MISSING_OF_AWS = "Missing Authentication Token"
 _MOST_BASIC_BYTES = 1024
@@ -48,6 +52,8 @@ def read_credentials(headers: Headers, query: bytes) -> Credentials:
         return Credentials(None)
     if keys:
         return Credentials(keys[0])
+    if not authorizations and b"AWSAccessKeyId=" in query and b"Signature=" in query:
+        raise CredentialsMissing(_OLDER, signed=True)
     if not authorizations:
         raise CredentialsMissing(_MISSING)
     return _of_header(authorizations[0])

@@ -51,6 +51,17 @@ def test_more_than_one_thing_is_refused(headers: Headers, query: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "query",
+    [b"AWSAccessKeyId=SBKA&Signature=c%3D&Expires=1", b"Expires=1&Signature=c%3D&AWSAccessKeyId=SBKA"],
+)
+def test_whoever_signs_an_address_in_the_older_way_is_told_of_the_newer_one(query: bytes) -> None:
+    with pytest.raises(CredentialsMissing, match="sign with signature_version s3v4") as refused:
+        read_credentials([], query)
+    assert refused.value.signed
+    assert read_credentials([_KEY], query) == Credentials(b"k")
+
+
+@pytest.mark.parametrize(
     "authorization",
     [
         *(

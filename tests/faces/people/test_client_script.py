@@ -94,6 +94,21 @@ def test_it_tries_again_as_the_server_says(tmp_path: Path) -> None:
 
 
 @needs_node
+def test_without_an_address_it_says_what_is_missing(tmp_path: Path) -> None:
+    with played([]) as server:
+        found = in_node(
+            tmp_path,
+            server,
+            'const own = await import("./client.mjs?of-its-own");\n'
+            'try { await own.predict("iris", "1,2"); }\n'
+            "catch (error) { console.log(JSON.stringify(error.message)); }",
+        )
+
+    assert found == "configure({url}) first"
+    assert not server.asked
+
+
+@needs_node
 @pytest.mark.parametrize(
     ("answers", "status", "message"),
     [

@@ -2,7 +2,7 @@
 const set = { url: new URL(import.meta.url).origin, key: "", userHeader: "X-Sagebird-User", retries: 4, longest: 30 };
 const json = "application/json";
 
-/** Another server, a key, how often to try again, and how many seconds to wait at most. */
+/** Another server, a key, how often to try again, how many seconds to wait. */
 export const configure = (given) => Object.assign(set, given);
 
 /** The server's refusal: its sentence, status and request id. */
@@ -16,7 +16,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Ask an endpoint for rows: whatever JSON has, or a text of CSV. Comes to { answer, variant, id }. */
+/** Ask an endpoint for rows: JSON, or a text of CSV. Comes to { answer, variant, id }. */
 export async function predict(endpoint, rows, { user, variant, model, accept, id, headers, signal } = {}) {
   const csv = typeof rows === "string";
   const answer = await send(endpoint, "invocations", {
@@ -40,21 +40,22 @@ export async function reportOutcome(endpoint, id, outcome, { signal } = {}) {
 }
 
 async function send(endpoint, action, given, body, options) {
+  if (set.url === "null") throw Error("configure({url}) first");
   const all = Object.entries({ "Content-Type": json, "X-Api-Key": set.key || undefined, ...given });
   const headers = Object.fromEntries(all.filter(([, value]) => value !== undefined));
-  for (let turn = 0; ; turn += 1) {
+  for (let turn = 0; ; turn++) {
     const url = `${set.url}/endpoints/${encodeURIComponent(endpoint)}/${action}`;
     const answer = await fetch(url, { method: "POST", headers, body, ...options });
     if (answer.ok) return answer;
     const wait = pause(answer.headers.get("retry-after"), turn);
     const again = [429, 503].includes(answer.status) && turn < set.retries && wait <= set.longest;
     if (!again) throw new Refusal(answer, await answer.text());
-    await new Promise((done) => { setTimeout(done, 1000 * wait); });
+    await new Promise((done) => setTimeout(done, 1000 * wait));
     options.signal?.throwIfAborted();
   }
 }
 
-// Seconds: as the server says, else twice as many each time.
+// Seconds, as told or doubling.
 function pause(said, turn) {
   if (said === null) return 2 ** turn * (0.1 + 0.1 * Math.random());
   return Math.max(0, +said || (Date.parse(said) - Date.now()) / 1000 || 0);

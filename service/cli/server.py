@@ -21,7 +21,7 @@ KEY_VARIABLE = "SAGEBIRD_API_KEY"
 
 _TIMEOUT_S = 75.0
 _TRY_S = 1.0
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 _KEY_FAULTS = ("MissingAuthenticationTokenException", "UnrecognizedClientException", "ExpiredTokenException")
 _KEY_HINT = f" Commands send the API key that {KEY_VARIABLE} holds: set it to a good one."
 _MOST_NAMED = 20
@@ -113,7 +113,12 @@ def find_endpoint(url: str, name: str, target_model: str | None = None) -> Any:
 
 
 def hint_names(url: str, name: str) -> str:
-    """The endpoints that there are, to be said where there is none of that name; else nothing."""
+    """The endpoints that there are, to be said where there is none of that name; else nothing.
+
+    Nor for a key that may only invoke: what was refused before is what counts then.
+    """
+    if ask(url, "GET", "/status").status_code in (_UNAUTHORIZED, _FORBIDDEN):
+        return ""
     cards = status(url)["endpoints"]
     return "" if any(card["name"] == name for card in cards) else f" {url} has {choices(cards)}."
 

@@ -127,6 +127,18 @@ def test_a_refusal_has_no_colon_in_the_air_and_says_where_a_command_has_its_key_
         assert hint in run("logs", "e", "--url", stub.url).stderr
 
 
+def test_a_key_that_may_only_invoke_is_told_what_was_wrong_with_its_call() -> None:
+    def answer(asked: Asked) -> Reply:
+        wrong = Reply(400, b'{"Message": "3 columns"}', headers={"x-amzn-RequestId": "1"})
+        unread = Reply(403, b'{"Message": "It may not read."}', headers={"x-amzn-RequestId": "1"})
+        return unread if asked.path == "/status" else wrong
+
+    with serving(answer) as stub:
+        done = CliRunner().invoke(make_app("invoke"), ["invoke", "e", "-", "--url", stub.url], input="1,2")
+
+    assert done.stderr.startswith("sagebird: 400: 3 columns")
+
+
 def _document(window: Any) -> dict[str, Any]:
     latency = {"p50_ms": 1.0, "p90_ms": 1.0, "p99_ms": 2.0}
     variants = [

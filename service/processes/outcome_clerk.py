@@ -280,6 +280,11 @@ class OutcomeClerk:
     def _promote(self, caller: Caller, endpoint: str, body: bytes) -> dict[str, Any]:
         try:
             document = json.loads(body)
+            json.dumps(
+                document, ensure_ascii=False
+            ).encode()  # else a reason with half of a character is kept
+        except UnicodeEncodeError:
+            raise ValidationFault("The request has half of a character (a lone surrogate).") from None
         except (ValueError, RecursionError) as error:
             raise ValidationFault(f"The request is no JSON: {error}.") from error
         with self._store.change() as change:

@@ -254,6 +254,13 @@ def test_a_promotion_is_done_on_behalf_of_who_asks(house: House) -> None:
     assert [change["by"] for change in document["changes"]] == ["alice"]
 
 
+def test_a_reason_that_nobody_could_read_again_is_not_kept(house: House) -> None:
+    refused = run(lambda: house.post.promote(CALLER, "iris", b'{"variant": "b", "reason": "\\ud800"}'))
+
+    assert (refused.status, "half of a character" in json.loads(refused.body)["message"]) == (400, True)
+    assert run(lambda: house.post.experiment("iris", {})).status == 200
+
+
 def test_traffic_follows_what_was_handed_in(house: House) -> None:
     house.recorder = Recorder(lambda: Directory(1, {}, {"iris": ROUTE}), lambda: 100.0, "all")
     asked = Invocation(CALLER, "iris", Call(b"1", None, None), inference_id="x")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -116,22 +117,33 @@ def plan_lines(document: Mapping[str, Any]) -> list[str]:
 def _ramp_line(ramp: Mapping[str, Any]) -> str:
     percent = ramp["steps"][ramp["step"]]
     if ramp["state"] == "running":
-        return f"{ramp['variant']} has {percent:g} %, the next step is due at {ramp['next_at']}"
+        return f"{ramp['variant']} has {percent:g} %, the next step is due at {_time(ramp['next_at'])}"
     if ramp["state"] == "stopped":
         return f"The ramp of {ramp['variant']} was stopped at {percent:g} %: {ramp['why']}"
     return f"{ramp['variant']} has {percent:g} % of the traffic"
 
 
 def _allocation_line(allocation: Mapping[str, Any]) -> str:
-    weights = ", ".join(f"{name} {weight:g}" for name, weight in allocation["weights"].items())
+    weights = _shares(allocation["weights"])
     which = allocation["outcome"] or "the most frequent outcome"
     if allocation["state"] == "running":
         return (
             f"Traffic follows {which} by {allocation['policy']}: {weights}; changed "
-            f"{allocation['changes']:,} times, the next look is due at {allocation['next_at']}"
+            f"{allocation['changes']:,} times, the next look is due at {_time(allocation['next_at'])}"
         )
     left = f"and was left at {weights}: {allocation['why']}"
     return f"Traffic followed {which} by {allocation['policy']}, {left}"
+
+
+def _shares(weights: Mapping[str, float]) -> str:
+    """Parts of the traffic, whatever the weights sum up to."""
+    whole = sum(weights.values()) or 1.0
+    return ", ".join(f"{name} {weight / whole:.1%}" for name, weight in weights.items())
+
+
+def _time(at: str) -> str:
+    """A time of ours to the second, in UTC."""
+    return datetime.fromisoformat(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _percents(text: str) -> list[float]:

@@ -85,13 +85,13 @@ def test_people_are_told_how_a_policy_goes_and_how_it_ended() -> None:
     for allocation, said in (
         (
             _ALLOCATION,
-            "Traffic follows the most frequent outcome by thompson: a 78.6, b 21.4; changed 3 times, the "
-            "next look is due at 2026-01-02T12:00:00+00:00\n",
+            "Traffic follows the most frequent outcome by thompson: a 78.6%, b 21.4%; changed 3 times, the "
+            "next look is due at 2026-01-02 12:00:00 UTC\n",
         ),
         (
             {**_ALLOCATION, "state": "stopped", "why": "b was promoted.", "outcome": "click"},
             "The ramp of b was stopped at 10 %: thompson decides from now on.\n"
-            "Traffic followed click by thompson, and was left at a 78.6, b 21.4: b was promoted.\n",
+            "Traffic followed click by thompson, and was left at a 78.6%, b 21.4%: b was promoted.\n",
         ),
     ):
         with answering({"ramp": _RAMP, "allocation": allocation}) as stub:

@@ -18,6 +18,7 @@ _COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("serve", "container", "worker"), "roles"),
         "demo": "demo",
+        "run": "run",
         "transform": "transform",
         "jobs": "jobs",
         "logs": "logs",

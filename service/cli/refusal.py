@@ -11,7 +11,7 @@ import typer
 from service.cli.told import told_lines
 
 
-def fail(message: str) -> NoReturn:
+def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with a sentence."""
     sys.stderr.write(f"sagebird: {told_lines(message)}\n")
-    raise typer.Exit(1)
+    raise typer.Exit(code)

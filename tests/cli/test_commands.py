@@ -16,7 +16,7 @@ def _names(wanted: str = "") -> list[str]:
 
 def test_the_help_has_all_commands_in_order() -> None:
     assert _names() == [
-        *("serve", "container", "worker", "demo", "transform", "jobs", "logs", "deploy", "invoke"),
+        *("serve", "container", "worker", "demo", "run", "transform", "jobs", "logs", "deploy", "invoke"),
         *("load", "compare"),
         *("outcomes", "experiment", "promote"),
         *("endpoints", "describe", "weights", "delete", "models", "install", "client", "keys"),
@@ -25,7 +25,7 @@ def test_the_help_has_all_commands_in_order() -> None:
 
 @pytest.mark.parametrize("wanted", ["", "--help", "-h", "nonsense"])
 def test_whatever_is_no_command_meets_all_of_them(wanted: str) -> None:
-    assert len(_names(wanted)) == 22
+    assert len(_names(wanted)) == 23
 
 
 @pytest.mark.parametrize("name", _names())

@@ -31,7 +31,9 @@ _USAGE, _NOT_RUN, _NOT_FOUND = 2, 126, 127
 def run(
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PROGRAM ARGUMENT...]", help="The program, behind `--`.", show_default=False),
+        typer.Argument(
+            metavar="COMMAND", help="The program and its arguments, behind `--`.", show_default=False
+        ),
     ] = None,
     url: GivenUrl = None,
 ) -> None:

@@ -260,7 +260,7 @@ def test_s3_calls_are_not_mistaken_for_the_page(samples: RunningServer) -> None:
 
 def test_other_methods_and_paths_below_endpoints_are_no_operation(samples: RunningServer) -> None:
     for method, path in (
-        ("GET", "/endpoints/iris"),
+        ("PUT", "/endpoints/iris"),
         ("POST", "/endpoints/iris"),
         ("POST", "/endpoints/iris/other"),
         ("PUT", "/endpoints/"),

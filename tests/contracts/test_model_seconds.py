@@ -192,4 +192,4 @@ async def _ask(predictor: Predictor, bodies: Sequence[bytes]) -> None:
 
 
 async def _wait(outcome: Any) -> Any:
-    return await outcome if asyncio.iscoroutine(outcome) else outcome
+    return await outcome if hasattr(outcome, "__await__") else outcome

@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
+from service.access.sessions import SessionMaker
 from service.control.registry import SERVED, Operations
 from service.control.resources import OperationContext
+from service.control.sts import StsOperations
 from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.errors import UnknownOperation, ValidationFault
@@ -117,7 +119,8 @@ def test_a_call_does_not_hold_up_the_event_loop(control: Control) -> None:
 
 def test_arns_are_those_of_who_calls(control: Control) -> None:
     control.create_model()
-    operations = Operations(control.store, control.context)
+    sts = StsOperations(SessionMaker(None), control.clock)
+    operations = Operations(control.store, control.context, {"sts": sts.answer})
     someone = Caller("123456789012", "cn-north-1", "alice")
 
     def ask(service: str, operation: str, **fields: Any) -> Any:

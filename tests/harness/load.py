@@ -352,7 +352,9 @@ def main() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcome = runner.run(_carry_out(plan))
     columns = {name: _packed(name, getattr(outcome, name)) for name in _COLUMNS}
-    json.dump(asdict(replace(outcome, sent_s=(), took_s=(), given=())) | columns, sys.stdout)
+    told = json.dumps(asdict(replace(outcome, sent_s=(), took_s=(), given=())) | columns)
+    sys.stdout.write(told)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -226,8 +226,8 @@ CASES = [
     Refused(
         "foreign-arn",
         "list_tags",
-        {"ResourceArn": arn("domain/d-1")},
-        f'"{arn("domain/d-1")}" is not the ARN of a model, endpoint configuration, endpoint or '
+        {"ResourceArn": arn("training-job/j-1")},
+        f'"{arn("training-job/j-1")}" is not the ARN of a model, endpoint configuration, endpoint or '
         "transform job of this account and region.",
         source="guess",
     ),

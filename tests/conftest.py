@@ -107,7 +107,7 @@ class RunningServer:
         return self.process.wait(timeout_s)
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     """Poll until the condition holds; fails when the time is over."""
     deadline = time.monotonic() + timeout_s
     while not condition():

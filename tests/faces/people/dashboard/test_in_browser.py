@@ -51,9 +51,17 @@ def _status(server: RunningServer) -> dict[str, Any]:
     return document
 
 
-def _shares(server: RunningServer) -> dict[str, float]:
+def _iris(server: RunningServer) -> dict[str, Any]:
     (iris,) = [card for card in _status(server)["endpoints"] if card["name"] == "iris"]
-    return {variant["name"]: variant["share"] for variant in iris["variants"]}
+    return dict(iris)
+
+
+def _shares(server: RunningServer) -> dict[str, float]:
+    return {variant["name"]: variant["share"] for variant in _iris(server)["variants"]}
+
+
+def _state(server: RunningServer) -> str:
+    return str(_iris(server)["status"])
 
 
 def _share_out(server: RunningServer, shares: dict[str, float]) -> None:
@@ -64,7 +72,8 @@ def _share_out(server: RunningServer, shares: dict[str, float]) -> None:
     }
     asked = {"EndpointName": "iris", "DesiredWeightsAndCapacities": desired}
     assert web.post(server.url, json=asked, headers=headers, timeout=60).status_code == 200
-    wait_until(lambda: _shares(server) == shares, 60)
+    # While it is still Updating, as after weights that it had before, what the page asks next is refused.
+    wait_until(lambda: _shares(server) == shares and _state(server) == "InService", 60)
 
 
 def test_every_card_shows_true_numbers(page: Browser, server: RunningServer) -> None:

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any, Literal, TextIO, cast
 
-import structlog
-from structlog.stdlib import BoundLogger, ProcessorFormatter
-from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
-
 from service.floods import INTERVAL_S, Floods, LeftOut, Seldom
+from service.imports import left_out
+
+with left_out("rich"):  # it would be for tracebacks, which are written in a way of their own here
+    import structlog
+    from structlog.stdlib import BoundLogger, ProcessorFormatter
+    from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 LogFormat = Literal["auto", "json", "text"]
 Logger = BoundLogger

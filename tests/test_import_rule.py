@@ -20,7 +20,7 @@ import pytest
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
     (
-        ("errors", "floods", "machine", "origins", "promise", "rates", "runner"),
+        ("errors", "floods", "imports", "machine", "origins", "promise", "rates", "runner"),
         ("setting_kinds",),
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
@@ -112,10 +112,6 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 # (file, module of ours) that a function may import late; anything else is imported at the top of its file.
 DEFERRED = (
-    (
-        "processes/worker.py",
-        "service.jobs.role",
-    ),  # nobody but workers pays for jobs
     (
         "cli/roles.py",
         "service.compose",

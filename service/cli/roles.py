@@ -13,6 +13,7 @@ from service.cli.unknown import unknown_settings
 from service.errors import StartupError
 from service.hosting.memory import importing
 from service.hosting.runtimes.preload import limit_threads
+from service.imports import left_out
 from service.settings import Settings, load_settings
 
 ListenHost = Annotated[
@@ -97,7 +98,7 @@ def start(settings: Settings) -> Any:
     for sentence in unknown_settings(os.environ):
         log.get_logger("sagebird.settings").warning("unknown setting", reason=sentence)
     limit_threads()
-    with importing():
+    with importing(), left_out("pygments", "rich"):  # they are for terminals
         from service import compose
 
         return compose

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from service.access.shared_counts import SharedCounts
 from service.hosting.containers.opener import Containers
+from service.hosting.runtimes.named import modules_in
 from service.hosting.runtimes.preload import preload
 from service.http.accepting import Balance, Place
 from service.http.door import keep_from_beginning
@@ -44,7 +45,7 @@ class Lives:
 
 def run_family(settings: Settings, listener: socket.socket, lives: Lives) -> int:
     """Fork the family and keep it alive, until SIGTERM; returns the exit code."""
-    preload()
+    preload(modules_in(settings.models))
     balance = Balance(settings.gateways)
 
     def gateway(number: int) -> Role:

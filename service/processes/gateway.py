@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from service.faces.front_door import Gateway
@@ -24,6 +25,12 @@ from service.processes.key_watch import KeyWatch
 from service.processes.outcome_post import OutcomePost
 from service.settings import Settings
 from service.store.store import Store
+
+_new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+with suppress(ImportError):  # not on every platform; here, so that forked processes share it
+    import uvloop
+
+    _new_event_loop = uvloop.new_event_loop
 
 # How long a thread that burns CPU in Python (a model being loaded, or a slow one) may hold up the event loop.
 # Each system call of a request waits anew: with Python's own 5 ms a request takes tens of them.
@@ -53,13 +60,7 @@ def run_gateway(settings: Settings, place: Place, parent_pid: int, build: Callab
     keep_big_arrays_apart()
     reseed()
     sys.setswitchinterval(_SWITCH_S)
-    try:
-        import uvloop  # not on every platform
-
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    except ImportError:
-        factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         return runner.run(_live(settings, place, parent_pid, build))
 
 

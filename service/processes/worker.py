@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from service.domain.transform.job import Drop
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.containers.opener import Containers
+from service.jobs.role import do_jobs
 from service.processes.child import is_orphaned, stop_event
 from service.settings import Settings
 from service.store.store import Store
@@ -32,8 +33,6 @@ def run_worker(
 
     def orphaned() -> bool:
         return parent_pid is not None and is_orphaned(parent_pid)
-
-    from service.jobs.role import do_jobs  # nobody else needs what it imports
 
     alone = parent_pid is None
     do_jobs(settings, parts.store, parts.artifacts, parts.order, stop, orphaned, alone, containers)

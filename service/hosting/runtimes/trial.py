@@ -18,6 +18,7 @@ import joblib
 
 from service.errors import ModelFailure, ModelFault
 from service.hosting.footprint import measure
+from service.hosting.runtimes.named import modules_of
 from service.hosting.runtimes.preload import preload
 
 _HARMLESS: Final = b"harmless"
@@ -68,7 +69,7 @@ def _run(command: list[str], file: Path, pipe: int) -> int:
 
 
 def _main(pipe: int, file: Path, most_bytes: int) -> NoReturn:
-    preload()  # what most models import anyway is not theirs
+    preload(modules_of(file))  # libraries are not the model's
     os.set_inheritable(pipe, False)
     _limit(most_bytes)
     os.write(pipe, _try(file, most_bytes))

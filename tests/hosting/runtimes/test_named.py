@@ -1,0 +1,59 @@
+import os
+import pickle
+from pathlib import Path
+
+import joblib
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from service.hosting.runtimes.named import modules_in, modules_of
+
+_WORDS = make_pipeline(ColumnTransformer([("words", OneHotEncoder(), ["word"])]), Ridge())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_modules_of_a_pickle_are_found_in_every_protocol(tmp_path: Path, protocol: int) -> None:
+    file = tmp_path / "model.pkl"
+    file.write_bytes(pickle.dumps(make_pipeline(StandardScaler(), Ridge()), protocol))
+
+    found = modules_of(file)
+
+    assert {"sklearn.pipeline", "sklearn.preprocessing._data", "sklearn.linear_model._ridge"} <= {*found}
+    assert "pandas" not in found
+
+
+def test_models_that_are_asked_by_the_names_of_columns_need_frames(tmp_path: Path) -> None:
+    joblib.dump(_WORDS, tmp_path / "model.joblib")
+
+    assert {"pandas", "sklearn.compose._column_transformer"} <= {*modules_of(tmp_path / "model.joblib")}
+
+
+def test_the_folder_of_one_model_and_that_of_many_are_looked_through(tmp_path: Path) -> None:
+    (tmp_path / "bayes").mkdir()
+    joblib.dump(GaussianNB(), tmp_path / "bayes" / "model.joblib")
+
+    assert modules_in(tmp_path) == modules_in(tmp_path / "bayes") == ["sklearn.naive_bayes"]
+
+
+@pytest.mark.parametrize("script", ["inference.py", "code/inference.py"])
+def test_what_a_script_loads_is_not_needed_here(tmp_path: Path, script: str) -> None:
+    (tmp_path / "own" / script).parent.mkdir(parents=True)
+    (tmp_path / "own" / script).write_text("")
+    joblib.dump(_WORDS, tmp_path / "own" / "model.joblib")
+
+    assert modules_in(tmp_path) == []
+
+
+def test_what_is_no_model_or_not_there_names_nothing(tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    os.mkfifo(tmp_path / "odd" / "model.joblib")  # to open it would wait for a writer
+    (tmp_path / "odd2").mkdir()
+    (tmp_path / "odd2" / "model.pkl").write_bytes(b"\x00sklearn. sklearn.\xff sklearn..x pandasql")
+
+    assert modules_in(tmp_path) == ["pandas"]
+    assert modules_in(tmp_path / "not there") == []
+    assert modules_of(tmp_path / "not there") == []

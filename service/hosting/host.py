@@ -124,11 +124,16 @@ def joined_interface(first: Interface | None, last: Interface | None) -> Interfa
 class Elsewhere(Protocol):
     """A model's other process, as the event loop sees it."""
 
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
+    @property
+    def places(self) -> int | None:
+        """How many calls may be there at once from this one by now; None: as many as of any model."""
+        ...
+
+    def begin(self, call: Call, told: Callable[[Outcome], None], watch: Stopwatch) -> BegunCall:
         """Have one call answered, without a thread or a task; `told` hears later what came of it.
 
-        ModelUnreachable: nobody took the call, so that it may be sent again. Other faults are the model's own
-        refusal or failure. Raises nothing.
+        `watch` is started once the process gets it. ModelUnreachable: nobody took the call, so that it may be
+        sent again. Other faults are the model's own refusal or failure. Raises nothing.
         """
         ...
 
@@ -154,9 +159,8 @@ class Traits:
     event loop if measured to be cheap. `scripted`: its own functions read requests or word answers.
     `joinable`: how its calls may be answered together, None: each by itself. `headers` is what it makes of a
     header line of CSV, `columns` are the names by which it knows one. `compiling`: what became of making it
-    faster. `elsewhere` is the process that answers, where it is another one, `places` how many calls may be
-    there at once from this one, None: as many as of any model, and `front` what answers some of them in its
-    place. `ask_parameters` asks one that says what it can do in a batch (contract A.5); blocks.
+    faster. `elsewhere` is the process that answers calls, where it is another one, `front` what answers some
+    of them in its place. `ask_parameters` asks one what it can do in a batch (contract A.5); blocks.
     """
 
     kind: str
@@ -171,7 +175,6 @@ class Traits:
     compiling: Compiling = field(default_factory=partial(Compiling, None))
     elsewhere: Elsewhere | None = None
     ask_parameters: Callable[[], Mapping[str, Any]] | None = None
-    places: int | None = None
     front: "Front | None" = None
 
     @property

@@ -33,11 +33,14 @@ class Invocation(NamedTuple):
         """The same for another body."""
         return Invocation(self.caller, self.endpoint, self.call.with_body(body), *self[3:])
 
-    def identified(self, request_id: str, log_place: str | None) -> "Invocation":
-        """The same with the id that its caller will be told, and with where is kept what it has printed."""
+    def identified(self, body: bytes, request_id: str, log_place: str | None) -> "Invocation":
+        """The same for another body, with the id that its caller will be told.
+
+        And with where is kept what it has printed.
+        """
         if log_place is None:
-            return self
-        call = Call(*self.call[:6], log_place, request_id)
+            return self.with_body(body)
+        call = Call(body, *self.call[1:6], log_place, request_id)
         return Invocation(self.caller, self.endpoint, call, *self[3:])
 
 

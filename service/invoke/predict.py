@@ -126,7 +126,7 @@ class Predictor:
             if target is None:
                 found.append(self._spread(head, bodies, begun_s))
             elif lane is None:
-                found.append([self._begin(target, head.invocation.with_body(one), begun_s) for one in bodies])
+                found.append([self._begin(target, head.invocation, body, begun_s) for body in bodies])
             else:
                 places.append(len(found))
                 parts.append((target, head, bodies))
@@ -194,7 +194,7 @@ class Predictor:
             duration_s = perf_counter() - begun_s
             return [self._failed(error, target, head.invocation, body, duration_s, 0.0) for body in bodies]
         if lane is None:
-            return [self._begin(target, head.invocation.with_body(body), begun_s) for body in bodies]
+            return [self._begin(target, head.invocation, body, begun_s) for body in bodies]
         return self._answer_lanes([(target, head, bodies)], [(lane, bodies)], begun_s)[0]
 
     def _answer_lanes(
@@ -257,18 +257,18 @@ class Predictor:
         except SagebirdError as error:
             self._settling.refused(self._registry, error)
             raise
-        invocation = invocation.identified(request_id, self.failures.place_of(target))
+        body, place = invocation.call.body, self.failures.place_of(target)
+        invocation = invocation.identified(body, request_id, place)
         return await self._ask(target, invocation, begun_s)
 
-    def _begin(self, target: Target, invocation: Invocation, begun_s: float) -> InvocationOutcome:
+    def _begin(self, target: Target, like: Invocation, body: bytes, begun_s: float) -> InvocationOutcome:
         """Have an invocation answered later: without a task, where its replica can do that."""
         watch, request_id = Stopwatch(), self._new_id()
-        invocation = invocation.identified(request_id, self.failures.place_of(target))
-        call = invocation.call
+        invocation = like.identified(body, request_id, self.failures.place_of(target))
         try:
-            promise = target.replica.begin(call, watch)
+            promise = target.replica.begin(invocation.call, watch)
         except Exception as error:  # worded and logged at the edge
-            return self._failed(error, target, invocation, call.body, perf_counter() - begun_s, 0.0)
+            return self._failed(error, target, invocation, body, perf_counter() - begun_s, 0.0)
         if promise is None:
             return Identified(self._ask(target, invocation, begun_s), request_id)
         promise.request_id = request_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+import select
 import socket
 import sys
 import traceback
@@ -18,7 +19,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from functools import lru_cache
 from os import O_RDWR, _exit, close, devnull, fstat, getpid, set_inheritable
 from os import open as open_file
-from select import POLLIN, poll
+from select import POLLHUP, POLLIN, poll
 from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
 from struct import Struct
 from time import monotonic_ns
@@ -41,6 +42,9 @@ _LEAVES = 1  # whatever else stands there, the model has written
 _MOST_COUNTED = 1 << 64
 _MOST_KNOWN = 256
 _MOST_KNOWN_BYTES = 1024
+_TURN_NS = 5_000_000  # that a connection has where others wait
+_MOMENT_MS = 1  # that its caller has for the next call where others wait
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # 0 where the system does not tell
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN)  # the caller's end, not ours
 
 
@@ -117,7 +121,7 @@ def serve(
             connection.settimeout(None)
             try:
                 if not _answer_all(connection, listener, slot, answer, printing, own):
-                    connection.send(FAREWELL, _NO_SIGNAL)
+                    connection.send(FAREWELL, _NO_SIGNAL)  # raises where nobody listens any more
                 connection.shutdown(SHUT_RDWR)  # a process that a handler started may hold it, too
             finally:
                 connection.close()
@@ -183,23 +187,24 @@ def _answer_all(
     printing: Printing,
     own: int,
 ) -> bool:
-    """Answer one call after the other that comes over a connection; False: somebody else is to be heard."""
-    watched, number = poll(), connection.fileno()
-    watched.register(listener, POLLIN)
-    watched.register(number, POLLIN)
+    """Answer one call after the other that comes over a connection.
+
+    False: whoever stays at it is to be told that nothing more of what he has sent is taken up.
+    """
+    turn = _Turn(connection, listener)
     received = b""
-    behind: bytes | None = received  # what is known to be there
-    stays = False
+    stays, behind = False, True  # behind: more has come, as far as is known
     while True:
-        if stays and behind is None and all(other != number for other, _ in watched.poll()):
+        if stays and not turn.goes_on(behind):
             return False
         request, received = _read(connection, received)
         if request is None:
-            return True
+            return not stays
         stays = request.head.stays
-        behind = received or _look(connection)
-        if behind == b"":
-            return True  # nobody waits for the answer any more: callers close at once, never one way alone
+        seen = turn.look(received)
+        if seen is None:
+            return not stays  # nobody waits for the answer, or the call was called back
+        behind = seen
         slot.begin()
         printing.enter(request.head.log_place, request.request_id)
         reply = answer(request)
@@ -212,12 +217,48 @@ def _answer_all(
             return not stays
 
 
-def _look(connection: Socket) -> bytes | None:
-    """What comes next, which stays there: a byte, the end, or nothing yet."""
+class _Turn:
+    """How long one connection goes on: while others wait, not for ever, and not if its caller has nothing."""
+
+    __slots__ = ("_any", "_connection", "_ends_ns", "_number", "_others", "_own")
+
+    def __init__(self, connection: Socket, listener: Socket) -> None:
+        self._connection, self._number = connection, connection.fileno()
+        self._own, self._others, self._any = poll(), poll(), poll()
+        self._own.register(connection, POLLIN | _HUNG_UP)
+        self._others.register(listener, POLLIN)
+        self._any.register(connection, POLLIN)
+        self._any.register(listener, POLLIN)
+        self._ends_ns = monotonic_ns() + _TURN_NS
+
+    def goes_on(self, behind: bool) -> bool:
+        """Whether its next call is to be heard, for which this waits unless it is there already."""
+        if monotonic_ns() >= self._ends_ns:
+            if self._others.poll(0):
+                return False
+            self._ends_ns = monotonic_ns() + _TURN_NS
+        if behind or any(number == self._number for number, _ in self._any.poll()):
+            return True
+        return bool(self._own.poll(_MOMENT_MS))  # to take leave costs more than many a call
+
+    def look(self, received: bytes) -> bool | None:
+        """Whether anything has come behind the call that was read; None if its caller has hung up.
+
+        Callers close at once, never one way alone, but to call back what was not begun.
+        """
+        if not _HUNG_UP:  # not told by this system, where no more than one call lies behind another
+            return True if received else _look(self._connection)
+        seen = self._own.poll(0)
+        if not seen:
+            return bool(received)
+        return None if seen[0][1] & (_HUNG_UP | POLLHUP) else True
+
+
+def _look(connection: Socket) -> bool | None:
     try:
-        return connection.recv(1, MSG_PEEK | MSG_DONTWAIT)
+        return bool(connection.recv(1, MSG_PEEK | MSG_DONTWAIT)) or None
     except BlockingIOError:
-        return None
+        return False
 
 
 def _read(connection: Socket, received: bytes) -> tuple[Request | None, bytes]:
@@ -271,14 +312,21 @@ def _rest(connection: Socket, body: bytes, wanted: int) -> bytes:
 
 def _write(connection: Socket, answer: WrittenAnswer) -> None:
     status, body, content_type, headers = answer
-    head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\n"
-    if content_type is not None:
-        head += f"Content-Type: {content_type}\r\n"
-    for name, value in headers:
-        head += f"{name}: {value}\r\n"
-    whole = f"{head}\r\n".encode("latin-1")
+    whole = _answer_head(status, len(body), content_type, headers)
     if len(body) < _FIRST_BYTES:
         connection.sendall(whole + body, _NO_SIGNAL)
     else:
         connection.sendall(whole, _NO_SIGNAL)
         connection.sendall(body, _NO_SIGNAL)
+
+
+@lru_cache(_MOST_KNOWN)
+def _answer_head(
+    status: int, size: int, content_type: str | None, headers: tuple[tuple[str, str], ...]
+) -> bytes:
+    head = f"HTTP/1.1 {status} -\r\nContent-Length: {size}\r\n"
+    if content_type is not None:
+        head += f"Content-Type: {content_type}\r\n"
+    for name, value in headers:
+        head += f"{name}: {value}\r\n"
+    return f"{head}\r\n".encode("latin-1")

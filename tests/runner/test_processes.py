@@ -331,6 +331,42 @@ def test_who_is_to_leave_while_it_waits_leaves_after_the_next_call(odd: Containe
     assert odd.told() == {"ended": odd.workers[0], "slot": 0, "status": 0}
 
 
+def test_nothing_is_begun_behind_a_call_whose_caller_says_that_no_more_comes(
+    odd: Container,
+) -> None:
+    request = b"POST /invocations HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n%s"
+    with odd.begin(request % (6, b'"wait"') + (request % (7, b'"print"')) * 3) as called_back:
+        while not odd.calls_of(0)[1]:
+            time.sleep(0.001)
+        called_back.shutdown(socket.SHUT_WR)
+        Path(odd.spec["model_dir"], "go").touch()
+        received = b""
+        with suppress(ConnectionResetError):
+            while part := called_back.recv(4096):
+                received += part
+    assert received.endswith(b'\r\n\r\n"waited"\0')
+    assert odd.call("pid").json == odd.workers[0]
+    assert odd.calls_of(0)[0] == 2
+    assert "called" not in odd.said()
+
+
+def test_whose_turn_is_over_hears_so_where_somebody_waits_whatever_more_he_has_sent(odd: Container) -> None:
+    request = b"POST /invocations HTTP/1.1\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n%s"
+    with odd.begin(request % (6, b'"wait"') + (request % (7, b'"print"')) * 3) as long:
+        while not (since_ns := odd.calls_of(0)[1]) or time.monotonic_ns() - since_ns < 10_000_000:
+            time.sleep(0.001)
+        with odd.begin(request % (5, b'"pid"')) as other:
+            Path(odd.spec["model_dir"], "go").touch()
+            assert odd.answer(other).json == odd.workers[0]
+        received = b""
+        with suppress(ConnectionResetError):
+            while part := long.recv(4096):
+                received += part
+    assert received.endswith(b'\r\n\r\n"waited"\0')
+    assert odd.calls_of(0)[0] == 2
+    assert "called" not in odd.said()
+
+
 def test_large_bodies_pass_both_ways_and_silent_callers_do_no_harm(odd: Container) -> None:
     assert odd.call("z" * 3_000_000).json == "z" * 3_000_000
     assert len(odd.call("big7000000").body) == 7_000_002

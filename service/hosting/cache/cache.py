@@ -288,7 +288,8 @@ class ModelCache:
         except BaseException:
             self._unhold(promised_bytes)
             raise
-        places = box[0].traits.places
+        elsewhere = box[0].traits.elsewhere
+        places = None if elsewhere is None else elsewhere.places
         gate = Gate(self._concurrency if places is None else places, self._queue)
         entry = Entry(key, box.pop(), prepared.version, self._clock.monotonic(), gate)
         self._held_bytes += entry.size_bytes - promised_bytes

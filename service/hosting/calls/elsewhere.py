@@ -85,8 +85,7 @@ class CallElsewhere:
     def set_result(self, _place: None, /) -> None:
         """See gate.InLine."""
         self._is_inside = True
-        self._watch.start()
-        self._begun = self._elsewhere.begin(self._call, self._answered)
+        self._begun = self._elsewhere.begin(self._call, self._answered, self._watch)
 
     def expire(self) -> None:
         """See deadlines.Limited."""

@@ -192,10 +192,15 @@ class InlineReplica:
             if len(self._entries) >= self._most_targets:
                 self._entries.clear()
             self._entries[target] = entry
-            if not self.source.multi and entry.model.traits.places != self._places:
-                self._places = entry.model.traits.places
-                self._resize()
+            if not self.source.multi:
+                elsewhere = entry.model.traits.elsewhere
+                self._take_places(None if elsewhere is None else elsewhere.places)
         return entry
+
+    def _take_places(self, places: int | None) -> None:
+        if places != self._places:
+            self._places = places
+            self._resize()
 
     def _resize(self) -> None:
         """Let in as many calls as the model's other process has places, or each instance takes."""
@@ -273,6 +278,8 @@ class InlineReplica:
         told: Callable[[Outcome], None],
     ) -> CallElsewhere:
         gate = entry.gate if self.source.multi else self._gate
+        if not self.source.multi and elsewhere.places != self._places:
+            self._take_places(elsewhere.places)
         asked = CallElsewhere(self, entry, gate, elsewhere, call, watch, told)
         asked.start(due_s)
         return asked

@@ -28,8 +28,9 @@ _MOST_DIGITS: Final = 18
 _MOST_MESSAGE_CHARS: Final = 8192
 _KNOWN_HEADS: Final = 256
 _KNOWN_BYTES: Final = 1 << 17
-_BEGIN: Final = b"POST /invocations HTTP/1.1\r\nHost: model\r\nConnection: "
-_NAMES: Final = (  # of the members of `Call` behind the body
+_BEGIN: Final = b"POST /invocations HTTP/1.1\r\nHost: model\r\n"
+_NAMES: Final = (  # of what becomes of the connection, and of the members of `Call` behind the body
+    b"Connection",
     b"Content-Type",
     b"Accept",
     b"X-Amzn-SageMaker-Custom-Attributes",
@@ -44,21 +45,24 @@ ENDED: Final = "The process that ran the model ended before it had answered."
 _Headers = tuple[str | None, ...]
 
 
-def written(call: Call, connection: bytes = b"close") -> bytes:
+def written(call: Call, connection: str = "close") -> bytes:
     """A call as the request that a container gets; `connection` says what becomes of that."""
-    request_id = call.request_id  # the last line, where the runner looks for it: all others may be known
-    return b"%b%b\r\n%bContent-Length: %d\r\n%b\r\n%b" % (
-        *(_BEGIN, connection, _lines_of(call[1:7]), len(call.body)),
-        b"" if request_id is None else b"X-Amzn-RequestId: %b\r\n" % request_id.encode("latin-1"),
-        call.body,
-    )
+    body, request_id = call.body, call.request_id
+    head = _lines_of((connection, *call[1:7]))
+    if request_id is None:
+        return b"%b%d\r\n\r\n%b" % (head, len(body), body)
+    # the last line, where the runner looks for it: all others may be known
+    told = request_id.encode("latin-1")
+    return b"%b%d\r\nX-Amzn-RequestId: %b\r\n\r\n%b" % (head, len(body), told, body)
 
 
 def _write_lines(headers: _Headers) -> bytes:
-    head = []
+    """All but the length, which ends the head."""
+    head = [_BEGIN]
     for name, value in zip(_NAMES, headers, strict=True):
         if value is not None:
             head.append(b"%b: %b\r\n" % (name, value.encode("latin-1")))
+    head.append(b"Content-Length: ")
     return b"".join(head)
 
 
@@ -134,10 +138,9 @@ class Incoming:
             self._data += data
         else:
             self._data = bytearray(self._data) + data
-        return self.is_whole()
+        return self._is_whole()
 
-    def is_whole(self) -> bool:
-        """Whether all of it is there. Raises as `add`."""
+    def _is_whole(self) -> bool:
         if self._head is None:
             end = self._data.find(b"\r\n\r\n")
             if end < 0:
@@ -149,11 +152,6 @@ class Incoming:
                 raise answer_too_large(self._head.length, self._most_bytes)
             self._need_bytes = end + 4 + self._head.length
         return self._need_bytes <= len(self._data)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether any of it is there."""
-        return bool(self._data)
 
     @property
     def is_farewell(self) -> bool:
@@ -168,12 +166,65 @@ class Incoming:
         """The answer, once it is whole, or the fault: it says that the model refused, or failed."""
         if self._head is None:
             raise RuntimeError("There is no answer yet.")
-        length, status, members = self._head
-        end = self._need_bytes
-        body = bytes(memoryview(self._data)[end - length : end])
-        if status >= 400:
-            return fault_of(body.decode("utf-8", "replace")[:_MOST_MESSAGE_CHARS], status)
-        return Answer(body, *members)
+        length, end = self._head.length, self._need_bytes
+        return _outcome(self._head, bytes(memoryview(self._data)[end - length : end]))
+
+
+class AnswerStream:
+    """What comes over a connection: one answer behind the other, as many at once as there are."""
+
+    __slots__ = ("_most_bytes", "_part", "fault")
+
+    def __init__(self, most_bytes: int) -> None:
+        """The body of each may have `most_bytes`."""
+        self._most_bytes = most_bytes
+        self._part: Incoming | None = None
+        self.fault: ModelFault | None = None
+        """Why nothing can follow what came: it ended early, or is no answer."""
+
+    def add(self, data: bytes) -> list[Outcome]:
+        """Take the next bytes, b"" for the end; what became whole by them."""
+        found: list[Outcome] = []
+        try:
+            if self._part is not None or not data:
+                part = self._part or Incoming(self._most_bytes)
+                if not part.add(data):
+                    return found
+                found.append(part.outcome())
+                data, self._part = part.rest(), None
+            self._read(data, found)
+        except ModelFault as fault:
+            self.fault = fault
+        return found
+
+    def _read(self, data: bytes, found: list[Outcome]) -> None:
+        at, size = 0, len(data)
+        while at < size:
+            end = data.find(b"\r\n\r\n", at)
+            head = _head_of(data[at:end]) if end >= 0 else None
+            if head is not None and head.length > self._most_bytes:
+                raise answer_too_large(head.length, self._most_bytes)
+            if head is None or end + 4 + head.length > size:
+                self._part = Incoming(self._most_bytes, data[at:])
+                return
+            at = end + 4 + head.length
+            found.append(_outcome(head, data[end + 4 : at]))
+
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing came of the next answer."""
+        return self._part is None
+
+    @property
+    def is_farewell(self) -> bool:
+        """See Incoming."""
+        return self._part is not None and self._part.is_farewell
+
+
+def _outcome(head: _Head, body: bytes) -> Outcome:
+    if head.status >= 400:
+        return fault_of(body.decode("utf-8", "replace")[:_MOST_MESSAGE_CHARS], head.status)
+    return Answer(body, *head.members)
 
 
 def answer_too_large(size_bytes: int, most_bytes: int) -> AnswerTooLarge:

@@ -4,54 +4,29 @@ A worker takes one connection at a time and answers all calls of it, one after t
 with the other gateways, and whoever connects next gets the next one that is free: after some calls a
 connection is closed, lest the others wait for ever. One that has no call to send is kept for a moment, for to
 connect costs as much as a call; its worker takes its leave where somebody else connects meanwhile, and what
-had not reached it by then is sent elsewhere. One call more than a worker is at may lie in its socket, so that
-it need not wait for us. If it lies there for long it is called back: nobody waits for what hangs before him.
+had not reached it by then is sent elsewhere. More calls than the one that a worker is at may lie in its
+socket, so that it need not wait for us: one, or several where calls are quick, which are sent, and answered,
+in one go. If they lie there for long they are called back: nobody waits for what hangs before him.
 """
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Final
 
-from service.errors import ModelDied, ModelFault, ModelUnreachable
-from service.hosting.containers.calls import ENDED, MOST_ANSWER_BYTES, READ_BYTES, Incoming, written
+from service.errors import ModelUnreachable
+from service.hosting.containers.calls import MOST_ANSWER_BYTES, written
+from service.hosting.containers.connection import DEPTH, MOST_DEPTH, Begun, WorkerConnection
 from service.hosting.host import Call, Outcome
+from service.hosting.stopwatch import Stopwatch
 
-_DEPTH: Final = 2
-_MOST_CALLS: Final = 64  # of one connection
 _KEPT_S: Final = 0.5  # without a call; at most twice as long
 _STUCK_S: Final = 0.05  # behind another call; at most twice as long
 _FULL_S: Final = 0.002  # to wait where more connections than the system keeps are in line
-
-
-class Begun:
-    """A call in line or at a worker."""
-
-    __slots__ = ("_told", "connection", "request")
-
-    def __init__(self, request: bytes, told: Callable[[Outcome], None]) -> None:
-        self.request = request
-        self.connection: _Connection | None = None
-        self._told: Callable[[Outcome], None] | None = told
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return self._told is None
-
-    def tell(self, outcome: Outcome) -> None:
-        """Tell who waits, if somebody still does."""
-        told, self._told = self._told, None
-        if told is not None:
-            told(outcome)
-
-    def give_up(self) -> None:
-        """See promise.BegunCall: the worker that is at it sees it, and the call behind it goes elsewhere."""
-        self._told = None
-        if self.connection is not None:
-            self.connection.give_up(self)
+_AHEAD_S: Final = 0.002  # of work that may lie in a worker's socket, beyond one call
+_LONG_S: Final = 0.1  # more than that tells nothing new of how quick calls are
+_PART: Final = 0.1  # that the newest calls have in it
+_SHARED_S: Final = 0.02  # in which no more workers are asked, once they were all at others' calls
 
 
 class CallLine:
@@ -69,9 +44,11 @@ class CallLine:
 
         An answer may have `most_bytes`; more than that is refused before it is read.
 
-        Connections are kept for `kept_s` where no call waits for them. A call that lies behind another one
-        for `stuck_s`, at most twice as long, is called back.
+        Connections are kept for `kept_s` where no call waits for them. Calls that lie behind another one
+        for `stuck_s`, at most twice as long, are called back.
         """
+        self.depth = DEPTH
+        """How many calls a connection may have now."""
         self.most_bytes = most_bytes
         self._address = address
         self._workers = workers
@@ -79,35 +56,41 @@ class CallLine:
         self._stuck_s = stuck_s
         self._sweeping: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
+        self._call_s = _AHEAD_S / DEPTH  # what a call takes, of late
+        self.places = DEPTH * workers
+        """How many calls its connections may have now."""
         self._waiting: deque[Begun] = deque()
-        self._connections: list[_Connection] = []
+        self._connections: list[WorkerConnection] = []
+        self._laden: list[WorkerConnection] = []  # with requests that are to be sent
+        self._will_send = False
+        self._most = workers  # connections for now: other gateways may have the other workers
 
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Begun:
+    def begin(self, call: Call, told: Callable[[Outcome], None], watch: Stopwatch) -> Begun:
         """Have one call answered; `told` hears later what came of it, see host.Elsewhere.
 
         That may be ModelDied: its process ended.
         """
-        asked = Begun(written(call, b"keep-alive"), told)
+        asked = Begun(written(call, "keep-alive"), told, watch)
         self._waiting.append(asked)
         self.serve()
         return asked
 
     def serve(self) -> None:
-        """Send what waits as far as workers may take it."""
+        """Hand what waits to connections, as far as workers may take it."""
         while self._waiting:
-            if self._waiting[0].is_over:
+            if self._waiting[0].told is None:
                 self._waiting.popleft()
                 continue
             connection = self._free()
             if connection is None:
                 return
-            connection.send(self._waiting.popleft())
-            if connection.is_ahead and self._looking is None:
-                self._looking = asyncio.get_running_loop().call_later(self._stuck_s, self._look)
+            connection.take(self._waiting.popleft())
 
     def take_back(self, calls: Iterable[Begun]) -> None:
         """Put calls that no worker had begun first in line again; the last of them comes first."""
-        self._waiting.extendleft(calls)
+        for asked in calls:
+            asked.connection = None
+            self._waiting.appendleft(asked)
 
     def keep(self) -> bool:
         """Whether a connection without calls is kept for a moment."""
@@ -123,6 +106,62 @@ class CallLine:
         for connection in tuple(self._connections):
             connection.close_if_idle()
 
+    def leave(self, connection: WorkerConnection) -> None:
+        """A connection is closed."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+
+    def note_pace(self, call_s: float) -> None:
+        """Calls took so long, each of them: so many lie in a socket as take no longer than a moment."""
+        self._call_s += _PART * (min(call_s, _LONG_S) - self._call_s)
+        self.depth = max(DEPTH, min(int(_AHEAD_S / self._call_s), MOST_DEPTH))
+        self.places = self.depth * self._workers
+
+    def relieve(self, now_s: float) -> None:
+        """Calls are quick here; have others not wait for long where nobody takes them up.
+
+        Then the other workers are at calls of other gateways, and so they are for a while.
+        """
+        if len(self._connections) == 1:
+            return
+        withdrawn = [each for each in tuple(self._connections) if each.withdraw(now_s)]
+        if withdrawn:
+            if self._most == self._workers:
+                asyncio.get_running_loop().call_later(_SHARED_S, self._ask_all)
+            self._most = max(len(self._connections), 1)
+            self.serve()
+
+    def _ask_all(self) -> None:
+        self._most = self._workers
+        self.serve()
+
+    # ------------------------------------------------------------------ sending together
+
+    def send_later(self, connection: WorkerConnection) -> None:
+        """Have a connection send what it has once all is taken up that is there by now."""
+        self._laden.append(connection)
+        if not self._will_send:
+            self._will_send = True
+            asyncio.get_running_loop().call_soon(self._send_now)
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(self._stuck_s, self._look)
+
+    def gather(self) -> bool:
+        """Whoever calls this calls `send` soon, by himself, with what it gives."""
+        before, self._will_send = self._will_send, True
+        return before
+
+    def send(self, before: bool) -> None:
+        """Send what has gathered since."""
+        self._will_send = before
+        while self._laden:
+            self._laden.pop().send()
+
+    def _send_now(self) -> None:
+        self.send(False)
+
+    # ------------------------------------------------------------------ what is done from time to time
+
     def _sweep(self) -> None:
         self._sweeping = None
         for connection in tuple(self._connections):
@@ -134,28 +173,27 @@ class CallLine:
         """Call back what has lain behind the same call since this was done last."""
         self._looking = None
         for connection in tuple(self._connections):
-            connection.call_back()
+            if connection.call_back():
+                self.note_pace(_LONG_S)
+                self._most = self._workers
         self.serve()
         if self._looking is None and any(each.is_ahead for each in self._connections):
             self._looking = asyncio.get_running_loop().call_later(self._stuck_s, self._look)
 
-    def leave(self, connection: "_Connection") -> None:
-        """A connection is closed."""
-        with suppress(ValueError):
-            self._connections.remove(connection)
+    # ------------------------------------------------------------------ connections
 
-    def _free(self) -> "_Connection | None":
-        best, least = None, _DEPTH
+    def _free(self) -> WorkerConnection | None:
+        best, least = None, self.depth
         for each in self._connections:
             load = each.load
             if load < least:
                 best, least = each, load
                 if not load:
                     return each
-        if len(self._connections) >= self._workers:
+        if len(self._connections) >= self._most:
             return best
         try:
-            connection = _Connection(self, self._address)
+            connection = WorkerConnection(self, self._address)
         except BlockingIOError:
             asyncio.get_running_loop().call_later(_FULL_S, self.serve)
             return None
@@ -171,172 +209,3 @@ class CallLine:
         loop = asyncio.get_running_loop()
         for asked in waiting:
             loop.call_soon(asked.tell, ModelUnreachable(message))
-
-
-class _Connection:
-    """One connection, and the calls that were sent over it, in their order."""
-
-    __slots__ = (
-        *("_at", "_calls", "_doubtful", "_is_old", "_line"),
-        *("_loop", "_reply", "_sent", "_socket", "_unsent"),
-    )
-
-    def __init__(self, line: CallLine, address: str) -> None:
-        self._line = line
-        self._loop = asyncio.get_running_loop()
-        self._calls: deque[Begun] = deque()
-        self._sent = 0
-        self._is_old = False
-        self._at: Begun | None = None  # the call that it was at with another behind, when that was looked at
-        self._doubtful: Begun | None = None  # a call that was called back, perhaps too late
-        self._unsent = b""
-        self._reply = Incoming(line.most_bytes)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
-        try:
-            self._socket.connect(address)
-        except BaseException:
-            self._socket.close()
-            raise
-        self._loop.add_reader(self._socket, self._read)
-
-    @property
-    def load(self) -> int:
-        """Calls that it may not take beyond `_DEPTH`; one that has had its share takes no more."""
-        return len(self._calls) if self._sent < _MOST_CALLS and not self._unsent else _DEPTH
-
-    def send(self, asked: Begun) -> None:
-        """Send a call; at most `_DEPTH` at once."""
-        self._calls.append(asked)
-        self._sent += 1
-        self._is_old = False
-        asked.connection = self
-        request = asked.request
-        try:
-            sent = self._socket.send(request)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # which the reader hears of
-            if self._sent > 1:  # it was kept, and nobody took the call
-                asked.connection = None
-                self._sent = _MOST_CALLS
-                self._line.take_back((self._calls.pop(),))
-            return
-        if sent < len(request):
-            self._unsent = request[sent:]
-            self._loop.add_writer(self._socket, self._write)
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether a call lies behind the one that its worker is at."""
-        return len(self._calls) >= _DEPTH and self._doubtful is None
-
-    def call_back(self) -> None:
-        """Call back what lay behind the same call when this was asked last.
-
-        A worker that has answered looks whether its caller has hung up before it begins the next call that it
-        has received (runner/serving). So it will not begin it if it had not answered by the time when this
-        end said that nothing more comes.
-        """
-        if not self.is_ahead:
-            self._at = None
-        elif self._calls[0] is not self._at:
-            self._at = self._calls[0]
-        elif not self._has_news():
-            self._sent = _MOST_CALLS
-            self._unsent = b""
-            self._loop.remove_writer(self._socket)
-            with suppress(OSError):  # which the reader hears of
-                self._socket.shutdown(socket.SHUT_WR)
-            if self._has_news():  # the worker was quicker: it has begun the call, or takes its leave
-                self._doubtful = self._calls[-1]
-                return
-            asked = self._calls.pop()
-            asked.connection = None
-            self._line.take_back((asked,))
-
-    def _has_news(self) -> bool:
-        """Whether something has come that was not read yet, the end included."""
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
-
-    def give_up(self, asked: Begun) -> None:
-        """Nobody waits for this call any more: if a worker is at it, that one hears of it."""
-        if self._calls and self._calls[0] is asked:
-            self._end(None)
-
-    def age(self) -> None:
-        """Close what had no call since this was asked last."""
-        if self._is_old:
-            self.close_if_idle()
-        self._is_old = not self._calls
-
-    def close_if_idle(self) -> None:
-        """Close unless it has calls."""
-        if not self._calls:
-            self._end(None)
-
-    def _write(self) -> None:
-        try:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
-        except BlockingIOError:
-            return
-        except OSError:
-            self._unsent = b""
-        if not self._unsent:
-            self._loop.remove_writer(self._socket)
-            self._line.serve()
-
-    def _read(self) -> None:
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:  # something lay unread at the other end; a single call is not taken up then
-            self._end(None if self._sent > 1 and len(self._calls) == 1 else ModelDied(ENDED))
-            return
-        try:
-            whole = self._reply.add(data)
-            while whole and self._calls:
-                whole = self._settle()
-        except ModelFault as fault:
-            called_back = isinstance(fault, ModelDied) and self._calls and self._calls[0] is self._doubtful
-            self._end(None if called_back else fault)
-            return
-        if self._reply.is_farewell or (self._reply.has_begun and not self._calls):
-            self._end(None)  # what answers nothing that was asked must not be taken for the next answer
-            return
-        self._line.serve()
-        if not self._calls and (self._sent >= _MOST_CALLS or not self._line.keep()):
-            self._end(None)
-
-    def _settle(self) -> bool:
-        """Hand on the answer that is whole; whether the next one is, too. Raises ModelFault: that is none."""
-        reply, self._reply = self._reply, Incoming(self._line.most_bytes, self._reply.rest())
-        asked = self._calls.popleft()
-        if self._reply.has_begun and not self._calls:  # whoever is told may have the next call at once
-            self._sent = _MOST_CALLS
-        asked.tell(reply.outcome())
-        return self._reply.is_whole()
-
-    def _end(self, fault: ModelFault | None) -> None:
-        """Close; the call that the worker is at fails by the fault, those behind it are sent elsewhere."""
-        if self._socket.fileno() < 0:
-            return
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        self._socket.close()
-        self._line.leave(self)
-        calls, self._calls = self._calls, deque()
-        for asked in calls:
-            asked.connection = None
-        first = calls.popleft() if calls and (fault is not None or calls[0].is_over) else None
-        self._line.take_back(reversed(calls))
-        self._line.serve()
-        if first is not None and fault is not None:
-            first.tell(fault)

@@ -24,6 +24,7 @@ from service.hosting.containers.calls import (
 )
 from service.hosting.containers.lease import Lease
 from service.hosting.host import Answer, Call, Outcome
+from service.hosting.stopwatch import Stopwatch
 from service.media.types import BYTES
 from service.promise import BegunCall
 
@@ -41,8 +42,9 @@ class WebLine:
         self._lease = lease
         self._most_bytes = most_bytes
 
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
+    def begin(self, call: Call, told: Callable[[Outcome], None], watch: Stopwatch) -> BegunCall:
         """See host.Elsewhere."""
+        watch.start()
         return _Asked(self.ask(call), told)
 
     async def ask(self, call: Call) -> Answer:

@@ -8,8 +8,9 @@ from functools import partial
 from service.errors import ModelFailure
 from service.hosting.artifacts.requirements import missing_requirements
 from service.hosting.containers.calls import ask_blocking
+from service.hosting.containers.connection import Begun
 from service.hosting.containers.lease import Lease
-from service.hosting.containers.line import Begun, CallLine
+from service.hosting.containers.line import CallLine
 from service.hosting.containers.opener import Containers
 from service.hosting.containers.spec import Loaded
 from service.hosting.footprint import SMALLEST_BYTES
@@ -18,10 +19,8 @@ from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes.fronted import AskContainer, Fronting
 from service.hosting.runtimes.interface import interface_of
 from service.hosting.runtimes.runtime import Contents
+from service.hosting.stopwatch import Stopwatch
 from service.media.tables import HeaderUse
-
-_EACH = 2  # calls that a worker may have: that which it is at, and the next one
-
 
 MakeFront = Callable[[Contents, AskContainer], Fronting | None]
 
@@ -62,9 +61,14 @@ class _OtherProcess:
         self._fronting = fronting
         self._line = CallLine(lease.address, lease.workers, most_bytes=most_bytes)
 
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Begun:
+    @property
+    def places(self) -> int:
+        """See host.Elsewhere: more where calls are quick."""
+        return self._line.places
+
+    def begin(self, call: Call, told: Callable[[Outcome], None], watch: Stopwatch) -> Begun:
         """See host.Elsewhere."""
-        return self._line.begin(call if self._program is None else self._program.call(call), told)
+        return self._line.begin(call if self._program is None else self._program.call(call), told, watch)
 
     def look(self) -> int | None:
         """Memory that counts for this process by now; None once the container is gone."""
@@ -116,7 +120,6 @@ class ContainedModel:
             columns=columns if headers is HeaderUse.KNOWN else None,
             compiling=Compiling(None) if fronting is None else fronting,
             elsewhere=elsewhere,
-            places=_EACH * lease.workers,
             front=fronting,
         )
         weakref.finalize(self, lease.close)

@@ -15,6 +15,7 @@ from service.hosting.footprint import SMALLEST_BYTES
 from service.hosting.host import Answer, Call, Interface, Outcome, Traits
 from service.hosting.runtimes.remote import RemoteModel
 from service.hosting.runtimes.runtime import Contents
+from service.hosting.stopwatch import Stopwatch
 from service.media.tables import HeaderUse
 from service.promise import BegunCall
 
@@ -28,10 +29,12 @@ class _WebServer:
         self._lease = lease
         self._sharers = sharers
         self._line = WebLine(lease, most_bytes)
-
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> BegunCall:
+        self.places: int | None = None
         """See host.Elsewhere."""
-        return self._line.begin(call, told)
+
+    def begin(self, call: Call, told: Callable[[Outcome], None], watch: Stopwatch) -> BegunCall:
+        """See host.Elsewhere."""
+        return self._line.begin(call, told, watch)
 
     def notes(self) -> tuple[str, ...]:
         """See host.Elsewhere."""

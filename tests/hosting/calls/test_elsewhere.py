@@ -34,8 +34,10 @@ class Process:
         self.asked: list[Asked] = []
         self.is_there = True
         self.is_let_go = False
+        self.places: int | None = None
 
-    def begin(self, call: Call, told: Callable[[Outcome], None]) -> Asked:
+    def begin(self, call: Call, told: Callable[[Outcome], None], watch: Stopwatch) -> Asked:
+        watch.start()
         self.asked.append(Asked(call, told))
         return self.asked[-1]
 
@@ -82,6 +84,26 @@ def test_so_many_are_asked_at_once_as_the_gate_lets_in_and_the_next_as_one_ends(
             with pytest.raises(ModelFailure, match="b is bad"):
                 await b
             assert watch.seconds > 0
+
+    run(test())
+
+
+def test_more_are_asked_at_once_while_the_process_has_more_places() -> None:
+    async def test() -> None:
+        async with rig() as it:
+            process = await loaded(it, replica := it.replica(concurrency=1))
+            process.places = 1
+            promises = [begin(replica, body) for body in (b"a", b"b")]
+            assert process.bodies == b"a"
+            process.places = 3
+            promises.append(begin(replica, b"c"))
+            assert process.bodies == b"abc"
+            process.places = 2
+            promises.append(begin(replica, b"d"))
+            for number in range(4):
+                assert process.bodies == b"abcd"[: max(3, number + 2)]
+                process.asked[number].answer()
+            assert [(await one).body for one in promises] == [b"A", b"B", b"C", b"D"]
 
     run(test())
 

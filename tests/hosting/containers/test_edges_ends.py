@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from service.errors import ModelDied, ModelUnreachable
+from service.hosting.containers.connection import Begun, WorkerConnection
 from service.hosting.containers.lease import take_lease
-from service.hosting.containers.line import Begun, _Connection
 from service.hosting.containers.orphans import _adopted, adopt
 from service.hosting.containers.spec import ContainerSpec
 from service.hosting.host import Answer, Call, Outcome
+from service.hosting.stopwatch import Stopwatch
 from tests.harness.played_workers import Workers, line_to, run
 
 _SET_ADOPT, _GET_ADOPT = 36, 37  # of prctl
@@ -35,7 +36,7 @@ def test_who_hears_an_answer_may_close_the_line_at_once(workers: Workers) -> Non
             line.close()
             heard.set()
 
-        line.begin(Call(b"a", "text/plain", None), close)
+        line.begin(Call(b"a", "text/plain", None), close, Stopwatch())
         worker = await workers.accept()
         assert await worker.take() == b"a"
         await worker.answer(b"A")
@@ -50,9 +51,9 @@ def test_who_hears_an_answer_may_close_the_line_at_once(workers: Workers) -> Non
 def test_a_first_call_that_cannot_even_be_written_fails_as_its_worker_died(workers: Workers) -> None:
     async def test() -> None:
         told: asyncio.Queue[Outcome] = asyncio.Queue()
-        connection = _Connection(line_to(workers, 1), workers.address)
+        connection = WorkerConnection(line_to(workers, 1), workers.address)
         (await workers.accept()).die()
-        connection.send(Begun(b"POST / HTTP/1.1\r\n\r\n", told.put_nowait))
+        connection.take(Begun(b"POST / HTTP/1.1\r\n\r\n", told.put_nowait, Stopwatch()))
         assert isinstance(await told.get(), ModelDied)
         assert told.empty()
 

@@ -8,6 +8,7 @@ import pytest
 from service.errors import ModelDied
 from service.hosting.containers.web_line import _Connection
 from service.hosting.host import Answer, Call, Outcome
+from service.hosting.stopwatch import Stopwatch
 from tests.hosting.containers.test_web_line import CALL, Served, run
 
 LARGE = Call(bytes(32 << 20), "text/csv", None)
@@ -33,7 +34,7 @@ def test_who_gave_up_a_call_is_told_nothing_of_it() -> None:
         told: list[Outcome] = []
         reported: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-        begun = one.line.begin(CALL, told.append)
+        begun = one.line.begin(CALL, told.append, Stopwatch())
         server = await one.take()
         await server.request()
         begun.give_up()
@@ -49,7 +50,7 @@ def test_who_gave_up_a_call_is_told_nothing_of_it() -> None:
 def test_a_container_that_ends_at_a_call_is_told_to_who_began_it(reply: bytes) -> None:
     async def test(one: Served) -> None:
         told: asyncio.Queue[Outcome] = asyncio.Queue()
-        one.line.begin(CALL, told.put_nowait)
+        one.line.begin(CALL, told.put_nowait, Stopwatch())
         server = await one.take()
         await server.request()
         await server.say(reply)

@@ -17,6 +17,7 @@ from service.hosting.containers.line import CallLine
 from service.hosting.containers.web_line import WebLine
 from service.hosting.host import Answer, Call, Outcome
 from service.hosting.runtimes.remote import RemoteModel
+from service.hosting.stopwatch import Stopwatch
 from tests.harness.played_workers import LIMIT_S, Workers, run, send
 from tests.hosting.containers.test_web_line import Served
 from tests.hosting.containers.test_web_line import run as run_served
@@ -63,10 +64,10 @@ def test_who_calls_again_as_soon_as_it_is_answered_is_not_given_what_came_behind
 
         def told(outcome: Outcome) -> None:
             if answers.empty():
-                line.begin(Call(b"b", None, None), answers.put_nowait)
+                line.begin(Call(b"b", None, None), answers.put_nowait, Stopwatch())
             answers.put_nowait(outcome)
 
-        line.begin(Call(b"a", None, None), told)
+        line.begin(Call(b"a", None, None), told, Stopwatch())
         worker = await workers.accept()
         await worker.take()
         await say(worker.connection, whole(b"A") + FORGED)

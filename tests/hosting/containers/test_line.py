@@ -9,6 +9,7 @@ from service.errors import ModelFailure, ModelFault, ModelUnreachable
 from service.hosting.containers.calls import FAREWELL
 from service.hosting.containers.line import CallLine
 from service.hosting.host import Answer, Call, Outcome
+from service.hosting.stopwatch import Stopwatch
 from tests.harness.lines import ask
 from tests.harness.played_workers import LIMIT_S, Worker, Workers, line_to, run, send
 
@@ -39,14 +40,14 @@ def test_as_many_connections_as_workers_and_one_call_ahead_in_each(workers: Work
 
 def test_a_connection_is_given_up_after_its_share_so_that_others_come_in(workers: Workers) -> None:
     async def test() -> None:
-        calls = send(line_to(workers, 1), *(str(number) for number in range(100)))
+        calls = send(line_to(workers, 1), *(str(number) for number in range(600)))
         taken: list[bytes] = []
-        while len(taken) < 100:
+        while len(taken) < 600:
             worker = await workers.accept()
             while (body := await worker.take()) != b"end":
                 taken.append(body)
                 await worker.answer(body)
-            assert len(taken) in (64, 100)
+            assert len(taken) in (512, 600)
         assert [(await call).body for call in calls] == taken
 
     run(test())
@@ -163,8 +164,8 @@ def test_where_nobody_listens_calls_may_be_sent_again(workers: Workers) -> None:
         workers.listener.close()
         told: list[Outcome] = []
         line = line_to(workers, 1)
-        line.begin(Call(b"a", None, None), told.append)
-        line.begin(Call(b"b", None, None), told.append).give_up()
+        line.begin(Call(b"a", None, None), told.append, Stopwatch())
+        line.begin(Call(b"b", None, None), told.append, Stopwatch()).give_up()
         assert told == []  # who asks has to know first that it does
         await asyncio.sleep(0)
         assert [type(one) for one in told] == [ModelUnreachable]
@@ -376,7 +377,7 @@ def test_a_kept_connection_is_closed_after_its_share_like_any_other(workers: Wor
     async def test() -> None:
         line = kept(workers)
         worker: Worker | None = None
-        for number in range(64):
+        for number in range(512):
             (call,) = send(line, str(number))
             worker = worker or await workers.accept()
             await answered(worker, call)

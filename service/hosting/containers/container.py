@@ -21,8 +21,9 @@ from typing import Any
 from service.domain.log_places import KeepLine
 from service.errors import ModelFailure, ModelFault, ModelTooLarge
 from service.hosting.containers.channel import Channel
-from service.hosting.containers.deaths import Deaths, ending
+from service.hosting.containers.deaths import Deaths, ReplacementPace, ending
 from service.hosting.containers.forks import ForkServer
+from service.hosting.containers.held_memory import HeldMemory
 from service.hosting.containers.members import TemplateProcess, WorkerProcess
 from service.hosting.containers.output import Output
 from service.hosting.containers.printed import Printed
@@ -39,9 +40,6 @@ _LOOKS = 20  # at what its processes are at, for each at what is below them
 _HEALTHY_S = 10.0
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 10.0
-_ROOM = 8  # of what a container may hold, this part is left for calls under way
-_FORK_S = 0.05  # until another worker is at calls
-_TIMES = 40  # as long it works before it leaves
 
 
 class Container:
@@ -71,7 +69,8 @@ class Container:
         self._slots = Slots(spec.workers)
         self._workers = [WorkerProcess(slot) for slot in range(spec.workers)]
         self._templates: list[TemplateProcess] = []
-        self._deaths = Deaths()
+        self._memory = HeldMemory(spec, self._workers, self._templates, self._slots)
+        self._deaths, self._pace = Deaths(), ReplacementPace()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
         self._held: int | None = None  # what keeps its environment from being cleared
@@ -91,7 +90,7 @@ class Container:
 
     def size_bytes(self) -> int:
         """Memory that its processes hold by now; what they share with each other counts once."""
-        return self._held_bytes(self._grown())
+        return self._memory.held_bytes(self._memory.grown())
 
     def trouble(self) -> str:
         """What people should know of its processes, "" for nothing."""
@@ -113,17 +112,6 @@ class Container:
             self._held = None
         self.address.unlink(missing_ok=True)
         self._slots.close()
-
-    def _grown(self) -> dict[int, int]:
-        """By its place, how much more each worker holds than what it was forked with."""
-        return {
-            worker.slot: grown_bytes(worker.pid, worker.size_bytes) + worker.below_bytes
-            for worker in self._workers
-            if worker.pid
-        }
-
-    def _held_bytes(self, grown: Mapping[int, int]) -> int:
-        return sum(grown.values()) + sum(each.size_bytes + each.below_bytes for each in self._templates)
 
     def _calls(self) -> int:
         return sum(self._slots.calls(slot) for slot in range(self._slots.count))
@@ -165,7 +153,7 @@ class Container:
         template.is_loading = False
         if 0 < self.spec.memory_bytes < template.size_bytes:
             self._end(template)
-            raise ModelTooLarge(self._too_large(template.size_bytes))
+            raise ModelTooLarge(self._memory.too_large(template.size_bytes))
         self._spawn(self._listen(template))
         return template
 
@@ -256,7 +244,7 @@ class Container:
     def _note_death(self, worker: WorkerProcess, how: str) -> float:
         """Log that a worker is gone; how long to wait before the next one.
 
-        Not at all where it died at a call, however often: those that come next are somebody else's.
+        Where it died at a call no longer and longer, however often: those that come next are somebody else's.
         """
         called = self._slots.calls(worker.slot) > worker.calls
         if called or monotonic() - worker.started_s >= _HEALTHY_S:
@@ -264,7 +252,8 @@ class Container:
         else:
             worker.quick_deaths += 1
         wait_s = min(_FIRST_WAIT_S * 2.0 ** min(worker.quick_deaths - 2, 20), _LONGEST_WAIT_S)
-        wait_s = 0.0 if worker.quick_deaths < 2 else wait_s
+        if worker.quick_deaths < 2:
+            wait_s = self._pace.wait_s() if called else 0.0
         pid, worker.pid = worker.pid, 0
         how = worker.reason or how
         self._deaths.note(how)
@@ -306,7 +295,7 @@ class Container:
             if look % _LOOKS == 0:
                 self._count_below()
             if self.spec.memory_bytes:
-                self._end_too_large()
+                self._memory.keep_within(self._kill)
 
     def _count_below(self) -> None:
         """See what processes hold that the model's code has started. What nobody calls starts none."""
@@ -328,53 +317,6 @@ class Container:
         for worker in map(self._workers.__getitem__, waiting.stuck()):
             if worker.pid and monotonic() - worker.started_s > waiting.longest_s:
                 self._kill(worker, f"it took up no call for {waiting.longest_s:g} seconds")
-
-    def _end_too_large(self) -> None:
-        """If all of them hold too much, have the one that loads leave, or the worker that has grown most.
-
-        Where that would not be enough it is the template that grew, by what it has started.
-        """
-        for template in self._templates:
-            if template.is_loading:
-                template.size_bytes = grown_bytes(template.pid, template.base_bytes)
-        # who is killed holds it a while longer, which is nobody else's fault
-        grown = {slot: size for slot, size in self._grown().items() if not self._workers[slot].reason}
-        held, most = self._held_bytes(grown), self.spec.memory_bytes
-        if held <= most:
-            return self._have_leave(grown, held)
-        leaving = [template for template in self._templates if template.is_loading]
-        if not leaving and sum(grown.values()) < held - most:
-            leaving = self._templates
-        for template in leaving:
-            template.reason = template.reason or self._too_large(held)
-            with suppress(ProcessLookupError):
-                os.kill(template.pid, signal.SIGKILL)
-        if grown and not leaving:
-            largest = self._workers[max(grown, key=grown.__getitem__)]
-            self._kill(largest, f"its container held {held >> 20} MiB of {most >> 20} MiB")
-
-    def _have_leave(self, grown: Mapping[int, int], held: int) -> None:
-        """Where little room is left, have a worker that grew leave between two calls: so none is lost.
-
-        One that grew by more than that room, lest the next one is where it was, and has worked for long
-        against what it takes to have another.
-        """
-        room = self.spec.memory_bytes // _ROOM
-        staying = {slot: size for slot, size in grown.items() if not self._workers[slot].leaves}
-        if self._held_bytes(staying) <= self.spec.memory_bytes - room or not staying:
-            return
-        largest = self._workers[max(staying, key=staying.__getitem__)]
-        needs_s = sum((each.loaded.seconds for each in self._templates if each.slot == largest.slot), _FORK_S)
-        if staying[largest.slot] > room and monotonic() - largest.started_s > _TIMES * needs_s:
-            held_of = f"{held >> 20} MiB of {self.spec.memory_bytes >> 20} MiB"
-            largest.leaves = f"it left between two calls, when its container held {held_of}"
-            self._slots.have_leave(largest.slot)
-
-    def _too_large(self, held_bytes: int) -> str:
-        return (
-            f"Model {self.spec.name} takes {held_bytes >> 20} MiB in memory, more than the "
-            f"{self.spec.memory_bytes >> 20} MiB that a container may hold: raise SAGEBIRD_CONTAINER_MEMORY."
-        )
 
     def _kill(self, worker: WorkerProcess, reason: str) -> None:
         if not worker.reason:

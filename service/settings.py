@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from service.errors import StartupError
 from service.machine import count_cpus, machine_memory_bytes
+from service.object_settings import ObjectSettings
 from service.origins import read_host_pattern, read_origin
 from service.setting_kinds import Names, Rates, Size
 
@@ -31,7 +32,7 @@ _PASSING = (
 )
 
 
-class Settings(BaseSettings):
+class Settings(ObjectSettings):
     """What this process family was asked to be: SAGEBIRD_* variables, overridden by command-line options."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")

@@ -21,7 +21,7 @@ import pytest
 LAYERS = (
     (
         ("errors", "floods", "imports", "machine", "origins", "promise", "rates", "runner"),
-        ("setting_kinds",),
+        ("object_settings", "setting_kinds"),
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
     (("media", "http", "experiments"), ("wire", "domain"), ("wire.protocols",), ("wire.services",)),
@@ -64,12 +64,13 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "_sagebird_runner": ("runner/frameworks/_sagebird_frameworks.py",),
         "_sagebird_standins": ("runner/standins/*",),  # likewise of the stand-ins
         "alembic": ("store/migrate.py", "store/migrations/*"),
-        "botocore": ("wire/spec.py", "load/aws.py"),
+        "botocore": ("wire/spec.py", "load/aws.py", "objects/s3/client.py"),
         "fastapi": ("faces/people/*", "faces/container/*"),
         "flask": ("runner/standins/*",),  # where a model's environment has it
         "httptools": ("load/connection.py", "hosting/containers/web_line.py"),
         "httpx": (
             "cli/*",
+            "faces/aws/s3_front.py",
             "hosting/containers/image_container.py",
             "hosting/engines/engine.py",
             "hosting/runtimes/remote.py",
@@ -93,8 +94,8 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pandas": ("hosting/runtimes/*", "runner/frameworks/_sagebird_mlflow.py"),
         "prometheus_client": ("observe/*",),
         "psutil": ("machine.py", "hosting/*", "observe/*"),
-        "pydantic": ("settings.py", "setting_kinds.py"),
-        "pydantic_settings": ("settings.py", "setting_kinds.py"),
+        "pydantic": ("settings.py", "setting_kinds.py", "object_settings.py"),
+        "pydantic_settings": ("settings.py", "setting_kinds.py", "object_settings.py"),
         "rich": ("cli/*",),
         "scipy": ("hosting/programs/*", "hosting/runtimes/*", "runner/frameworks/serve_xgboost.py"),
         "simdjson": ("media/csv_quick.py", "hosting/runtimes/number_json.py"),
@@ -132,7 +133,10 @@ DEFERRED = (
 
 # What implements a seam -> the files below service/ that may name it; all others know the Protocol alone.
 IMPLEMENTERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"service.objects.folders": ("objects/resolver.py",)}
+    {
+        "service.objects.folders": ("objects/resolver.py",),
+        "service.objects.s3.bucket": ("objects/resolver.py",),
+    }
 )
 
 # Rooms that are programs of their own, for other interpreters too -> what of them is a library for others.

@@ -199,10 +199,11 @@ class InlineHost:
 
     def single(self, source: ModelSource) -> InlineReplica:
         """A replica of a source that is no pipeline."""
-        return InlineReplica(source, self.locate, self.cache, self._callers, self._call_limits)
+        afar = self._artifacts.is_afar(source.location)
+        return InlineReplica(source, self.locate, self.cache, self._callers, self._call_limits, afar=afar)
 
-    def locate(self, source: ModelSource, target_model: str | None) -> ModelKey:
-        """The files that a call uses.
+    def locate(self, source: ModelSource, target_model: str | None, *, asking: bool = True) -> ModelKey:
+        """The files that a call uses; see ArtifactStore.resolve.
 
         They are not looked up again while their model is loaded: it keeps answering when its archive is
         deleted, as SageMaker's does (contract A.7).
@@ -214,12 +215,8 @@ class InlineHost:
         if known is not None and self.cache.is_loaded(known):
             self._located.move_to_end((source, target_model))
             return known
-        folder = self.path_of(source)
-        # AWS's notebooks write /one.tar.gz as well: the name follows the prefix.
-        name = (target_model or "").lstrip("/")
-        path = self._artifacts.resolve(name, within=folder) if source.multi else folder
         key = ModelKey(
-            path,
+            self._path_of(source, target_model, asking=asking),
             source.environment,
             source.version,
             self._loading.image_that_counts(source.image),
@@ -269,9 +266,19 @@ class InlineHost:
         ]
         return [*loaded, *loading, *failed]
 
-    def path_of(self, source: ModelSource) -> Path:
+    def path_of(self, source: ModelSource, *, asking: bool = False) -> Path:
         """The folder or archive of a source, an empty one where it has none. Raises ModelNotFound."""
-        return self._artifacts.resolve(source.location) if source.location else self._artifacts.nothing()
+        if not source.location:
+            return self._artifacts.nothing()
+        return self._artifacts.resolve(source.location, asking=asking)
+
+    def _path_of(self, source: ModelSource, target_model: str | None, *, asking: bool) -> Path:
+        # AWS's notebooks write /one.tar.gz as well: the name follows the prefix.
+        name = (target_model or "").lstrip("/")
+        if source.multi and name and self._artifacts.is_afar(source.location):  # of thousands this one alone
+            return self._artifacts.resolve(f"{source.location.rstrip('/')}/{name}", asking=asking)
+        folder = self.path_of(source, asking=asking)
+        return self._artifacts.resolve(name, within=folder) if source.multi else folder
 
     def path_below(self, folder: Path, name: str) -> Path | None:
         """The folder or archive that a target name stands for, None if there is none."""
@@ -289,7 +296,7 @@ class InlineHost:
         keys = set()
         for source in sources:
             try:
-                keys.add(self.locate(source, None))
+                keys.add(self.locate(source, None, asking=False))
             except ModelFault:
                 continue  # it answers for itself when it is called
         self._pinned_keys = keys
@@ -313,7 +320,7 @@ class InlineHost:
 
     async def _warm_up(self, source: ModelSource) -> None:
         replica = self.single(source)
-        path = replica.key().path
+        path = (await replica.found()).path
         call = await asyncio.get_running_loop().run_in_executor(self._loaders, example_call, path)
         await replica.warm_up(call)
 

@@ -19,7 +19,7 @@ from service.jobs.outcome import JobOutcome
 from service.jobs.pool import ProcessPool, ThreadPool, WorkerPool
 from service.jobs.process import ContainerOpener, LocalModelOpener
 from service.jobs.transform import Job, JobMonitor, run_transform
-from service.objects.resolver import Resolver
+from service.objects.resolver import Resolver, open_resolver
 from service.s3uri import parse_s3_uri
 from service.settings import Settings
 
@@ -70,7 +70,7 @@ def open_transform_parts(
 ) -> TransformParts:
     """The parts over the settings' folders; `model_roots` are further folders that models may lie in."""
     return TransformParts(
-        Resolver(settings.buckets, allow_paths=allow_paths),
+        open_resolver(settings, allow_paths=allow_paths),
         open_artifacts(settings, model_roots),
         settings.models,
         settings.worker_processes,

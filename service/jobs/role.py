@@ -12,7 +12,7 @@ from service.jobs.inbox import Inbox
 from service.jobs.place import Places
 from service.jobs.worker import JobParts, Worker
 from service.log import get_logger
-from service.objects.resolver import Resolver
+from service.objects.resolver import open_resolver
 from service.settings import Settings
 from service.store.log_writer import LogWriter
 from service.store.logs import LogStore
@@ -40,7 +40,7 @@ def do_jobs(
 
     writer = LogWriter(LogStore(settings.log_file)) if settings.logs_max_bytes else None
     log = NO_DATA_LOG if writer is None else DataLog(writer.add)
-    places = Places(Resolver(settings.buckets), settings.inbox, settings.outbox, log)
+    places = Places(open_resolver(settings), settings.inbox, settings.outbox, log)
     parts = JobParts(
         places, artifacts, settings.models, settings.worker_processes, settings.model_memory, containers
     )

@@ -101,6 +101,12 @@ class Folder:
             raise ObjectUnreadable(str(spot), "it is a link that leads elsewhere")
         return real
 
+    def fetched(self, key: str) -> Path | None:
+        """The same, if it is there."""
+        with suppress(ObjectFault):
+            return self.fetch(key)
+        return None
+
     def withdraw(self, key: str, version: str) -> None:
         """Remove the temporary file."""
         remove_unfinished(self._spot(key), version)

@@ -28,7 +28,7 @@ _ENDINGS: Final = (".out", ".rejected", ".gz")
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object: its key, its size in bytes, and its version, which is another one after each write."""
+    """One object: its key, its size in bytes, and its version, which is another one for other bytes."""
 
     key: str
     size_bytes: int
@@ -36,7 +36,7 @@ class StoredObject:
 
 
 class ObjectReader(Protocol):
-    """An object that is being read: the same one to its end, also where another one gets its key."""
+    """An object that is being read: the same one to its end; where another one gets its key it may fail."""
 
     @property
     def size_bytes(self) -> int:
@@ -62,7 +62,7 @@ class Sink(Protocol):
 
     @property
     def version(self) -> str:
-        """The version that it has once it has its key, and that no other object of that key ever had.
+        """The version that it has once it has its key, and that no object of other bytes has.
 
         Raises ObjectFault.
         """
@@ -103,7 +103,8 @@ class Objects(Protocol):
 
         Its name is durable once `sync` was called. With `keep` nothing is replaced: where the key is taken,
         it gets the next one of its numbered names. With `expected` it takes the place of the object with that
-        version alone, with ABSENT of none. Raises ObjectChanged where another one is there.
+        version alone, with ABSENT of none. Raises ObjectChanged where another one is there, or with `keep`
+        comes at the very same moment.
         """
         ...
 
@@ -117,6 +118,10 @@ class Objects(Protocol):
 
     def fetch(self, key: str) -> Path:
         """Where its bytes, or all objects below the key, can be read on this machine: no link on the way."""
+        ...
+
+    def fetched(self, key: str) -> Path | None:
+        """What `fetch` told last, None where it was not asked; without asking anybody for it."""
         ...
 
     def withdraw(self, key: str, version: str) -> None:

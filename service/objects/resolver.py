@@ -1,5 +1,7 @@
 """The one place that says what an address means: `s3://bucket/key` is a file below the buckets' folder.
 
+Or an object of an S3 server, where one has the buckets.
+
 Addresses come from strangers where `allow_paths` is false: then only s3:// is understood, and nothing leads
 out of the buckets' folder, neither words nor links. Whatever the address, only plain files are opened.
 """
@@ -12,10 +14,13 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from service.errors import ObjectFault, ObjectUnreadable
+from service.object_settings import S3Server, copies_in
 from service.objects.beneath import Spot, version_of
 from service.objects.folders import Folder
 from service.objects.objects import ObjectPath, Objects, StoredObject, read_chunks
+from service.objects.s3.bucket import S3Bucket
 from service.s3uri import parse_s3_uri
+from service.settings import DEPLOYMENTS, Settings
 
 _FILE: Final = "file:"
 _CALLED: Final = "s3:/"  # what the buckets' folder is called by those who know it by addresses
@@ -34,16 +39,31 @@ class Listing:
         return ObjectPath(self.objects, entry.key)
 
 
-class Resolver:
-    """Objects of this machine; `buckets` is the folder of the s3:// ones."""
+@dataclass(frozen=True, slots=True)
+class Afar:
+    """An S3 server that has the buckets, and the folder of what is copied from it."""
 
-    def __init__(self, buckets: Path, *, allow_paths: bool = False) -> None:
+    server: S3Server
+    copies: Path
+
+
+class Resolver:
+    """Objects of this machine; `buckets` is the folder of the s3:// ones, but for those that are `afar`."""
+
+    def __init__(self, buckets: Path, *, allow_paths: bool = False, afar: Afar | None = None) -> None:
         self._buckets = buckets
         self._allow_paths = allow_paths
+        self._afar = afar
 
     def bucket(self, name: str) -> Objects:
         """The objects of a bucket; it need not exist. The name must be one that an address can have."""
+        if self._afar is not None and self.is_afar(name):
+            return S3Bucket(self._afar.server, name, self._afar.copies)
         return Folder(Spot(self._buckets, called=_CALLED) / name)
+
+    def is_afar(self, bucket: str) -> bool:
+        """Whether a bucket's objects are asked for over a network. Those of `sagebird deploy` never are."""
+        return self._afar is not None and bucket != DEPLOYMENTS
 
     def folder(self, name: str) -> Path:
         """Where a bucket lies on this machine, for who puts whole trees there or takes them away at once."""
@@ -51,8 +71,11 @@ class Resolver:
 
     def bucket_at(self, real: Path) -> str | None:
         """The bucket that a path without links lies in, "" for what holds all of them, None for no bucket."""
-        buckets = Path(os.path.realpath(self._buckets))
-        return next(iter(real.relative_to(buckets).parts), "") if real.is_relative_to(buckets) else None
+        folders = [self._buckets] if self._afar is None else [self._buckets, self._afar.copies]
+        for folder in map(Path, map(os.path.realpath, folders)):
+            if real.is_relative_to(folder):
+                return next(iter(real.relative_to(folder).parts), "")
+        return None
 
     def locate(self, address: str) -> ObjectPath:
         """The object or folder that an address means; it need not exist. Raises ObjectFault."""
@@ -90,6 +113,13 @@ class Resolver:
     def read(self, address: str) -> bytes:
         """A whole object. Raises ObjectFault."""
         return b"".join(read_chunks(self.locate(address)))
+
+
+def open_resolver(settings: Settings, *, allow_paths: bool = False) -> Resolver:
+    """What addresses mean to a server: that of the settings. Whoever asks for objects asks this one."""
+    server = settings.s3_server
+    afar = None if server is None else Afar(server, copies_in(settings.data))
+    return Resolver(settings.buckets, allow_paths=allow_paths, afar=afar)
 
 
 def shared_folder(folder: Path) -> ObjectPath:

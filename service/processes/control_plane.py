@@ -16,10 +16,10 @@ from service.domain.caller import Caller
 from service.domain.image import pinned_image
 from service.domain.transform.job import Drop
 from service.faces.aws.control import ControlFace
-from service.faces.aws.s3 import S3Face
 from service.hosting.artifacts.artifact import changed_s, open_artifacts
 from service.hosting.engines.engine import image_there
 from service.hosting.memory import importing
+from service.http.asgi import App
 from service.invoke.directory import Directory
 from service.invoke.recording import Recorder
 from service.processes.buckets import s3_face
@@ -56,7 +56,7 @@ class ControlPlane:
         return ControlFace(self.sagemaker, call, _MAX_BODY_BYTES, elsewhere)
 
     @staticmethod
-    def s3_face(settings: Settings) -> S3Face | None:
+    def s3_face(settings: Settings) -> App | None:
         """The face of buckets, for one process; None where they are not served."""
         return s3_face(settings, context_of(settings).caller)
 

@@ -58,7 +58,7 @@ class Welcome:
         if source is None or source.takes_target or source.direct:
             return None
         try:
-            example = example_call(self._artifacts.resolve(source.parts[0].location))
+            example = example_call(self._artifacts.resolve(source.parts[0].location, asking=False))
         except (ModelFault, OSError):
             return None
         if example is None or example.content_type is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic.fields import FieldInfo
 
 from service.cli import make_app
 from service.settings import Settings
@@ -67,14 +68,20 @@ def settings_table() -> str:
         ("variable", "default", "meaning"),
         (
             (f"`SAGEBIRD_{name.upper()}`", _default(field), str(field.description))
-            for name, field in Settings.model_fields.items()
+            for name, field in _settings().items()
         ),
     )
 
 
+def _settings() -> dict[str, FieldInfo]:
+    """Those of the class itself come first, as people read them, then those that it has of others."""
+    fields, own = Settings.model_fields, Settings.__annotations__
+    return {name: fields[name] for name in sorted(fields, key=lambda name: name not in own)}
+
+
 def compose_settings() -> str:
     """Every setting that docker-compose.yml passes on; the others it sets itself, or they are its folders."""
-    names = (name for name in Settings.model_fields if name not in _SET_BY_COMPOSE)
+    names = (name for name in _settings() if name not in _SET_BY_COMPOSE)
     return "".join(f"    SAGEBIRD_{name.upper()}:\n" for name in names)
 
 

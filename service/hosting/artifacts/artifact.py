@@ -11,24 +11,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from math import inf
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from service.clock import Clock, SystemClock
-from service.errors import ModelFailure, ModelFault, ModelNotFound, ObjectFault
+from service.errors import ModelFailure, ModelFault, ModelNotFound
 from service.hosting.artifacts.archive import Limits, NotAllowedError, extract
 from service.hosting.artifacts.debris import NEW, remove_tree, unfinished
+from service.hosting.artifacts.naming import (
+    fetched,
+    fingerprint_afar,
+    is_sound,
+    local_path,
+    may_be_model,
+    real_path,
+    spellings,
+)
 from service.media.tables import quoted
 from service.media.types import ARCHIVES
 from service.objects.beneath import lies_in, stamp
 from service.objects.objects import Objects
-from service.objects.resolver import Resolver
+from service.objects.resolver import Resolver, open_resolver
 from service.s3uri import S3Uri, parse_s3_uri
 from service.settings import Settings
 
 _SCRIPTS: Final = ("inference.py", "code/inference.py")
-_MAX_NAME_CHARS: Final = 1024
 _LISTED_DEPTH: Final = 2
 _NOTHING: Final = "nothing"
 _OLD_S: Final = 3600.0
@@ -64,37 +71,52 @@ class ArtifactStore:
         self._limits = limits
         self._clock = SystemClock() if clock is None else clock
 
-    def resolve(self, location: str | Path, *, within: Path | None = None) -> Path:
+    def resolve(self, location: str | Path, *, within: Path | None = None, asking: bool = True) -> Path:
         """Find a folder or archive by path, file:// or s3:// address or name.
 
-        `within` takes names below it only; the key of an s3:// address is a name below its bucket.
+        `within` takes names below it only; the key of an s3:// address is a name below its bucket. Without
+        `asking` no server is: what it has is where it was copied last. Else this may take long.
 
         `x.tar.gz` also finds the folder `x`, and `x` the archive, where only the other one exists. The
         result is free of symbolic links, a root or below one, and strictly below `within`.
 
-        Raises: ModelNotFound, in the same words for what is missing and for what lies outside.
+        Raises: ModelNotFound, in the same words for what is missing and for what lies outside; ModelFailure
+        where a server cannot be asked.
         """
         name = str(location)
         missing = ModelNotFound(f"There is no model {quoted(name)} in the model folder.")
         found = parse_s3_uri(name) if within is None else None
         if found is not None:
-            return self._in_bucket(found, missing)
-        if not _is_sound(name, within is not None):
+            return self._in_bucket(found, missing, asking)
+        if not is_sound(name, within is not None):
             raise missing
         inside = None if within is None else Path(os.path.realpath(within))
         for base in [*self._folders(), Path()] if inside is None else [inside]:
-            for candidate in _spellings(base / _local(name, inside is not None)):
-                real = _real(candidate)
+            for candidate in spellings(base / local_path(name, inside is not None)):
+                real = real_path(candidate)
                 if real is None or not self._is_allowed(real):
                     continue
                 if inside is not None and inside not in real.parents:
                     continue
-                if _may_be_model(real, candidate):
+                if may_be_model(real, candidate):
                     return real
         raise missing
 
-    def _in_bucket(self, uri: S3Uri, missing: ModelNotFound) -> Path:
+    def is_afar(self, location: str | Path) -> bool:
+        """Whether a server is asked for what lies there."""
+        uri = parse_s3_uri(str(location))
+        return uri is not None and self._resolver is not None and self._resolver.is_afar(uri.bucket)
+
+    def _in_bucket(self, uri: S3Uri, missing: ModelNotFound, asking: bool) -> Path:
         """A model in a bucket: a key is a name in it, and no key at all means all that it holds."""
+        for objects, candidate in self._candidates(uri, missing):
+            real = fetched(objects, "/".join(candidate.parts), asking=asking)
+            if real is not None and self._is_allowed(real) and may_be_model(real, candidate):
+                return real
+        raise missing
+
+    def _candidates(self, uri: S3Uri, missing: ModelNotFound) -> Iterator[tuple[Objects, Path]]:
+        """What an address in a bucket may mean. Raises ModelNotFound."""
         if self._resolver is None:
             raise missing
         if not self._is_trusted(uri.bucket):
@@ -102,13 +124,10 @@ class ArtifactStore:
                 f"Bucket {uri.bucket} may hold no models: SAGEBIRD_MODEL_BUCKETS does not name it."
             )
         bucket, name = self._resolver.bucket(uri.bucket), uri.key.rstrip("/")
-        if name and not _is_sound(name, is_target=True):
+        if name and not is_sound(name, is_target=True):
             raise missing
-        for candidate in _spellings(Path(name)) if name else [Path()]:
-            real = _fetched(bucket, "/".join(candidate.parts))
-            if real is not None and self._is_allowed(real) and _may_be_model(real, candidate):
-                return real
-        raise missing
+        for candidate in spellings(Path(name)) if name else [Path()]:
+            yield bucket, candidate
 
     def _folders(self) -> list[Path]:
         return [Path(os.path.realpath(root)) for root in self._roots]
@@ -140,11 +159,19 @@ class ArtifactStore:
                 raise ModelFailure(f"{folder.name} holds {name}, which is a link to dropped files.")
 
     def version_of(self, location: str) -> str:
-        """The fingerprint of the model at a location.
+        """The fingerprint of the model at a location; nothing is copied for it.
 
         Raises: ModelNotFound; ModelFailure beyond the limit of files.
         """
-        return self.fingerprint(self.resolve(location))
+        uri = parse_s3_uri(location)
+        if uri is None or not self.is_afar(location):
+            return self.fingerprint(self.resolve(location))
+        missing = ModelNotFound(f"There is no model {quoted(location)} in the model folder.")
+        for objects, candidate in self._candidates(uri, missing):
+            found = fingerprint_afar(objects, "/".join(candidate.parts), self._limits.max_members)
+            if found is not None:
+                return found
+        raise missing
 
     def fingerprint(self, path: Path) -> str:
         """Short text that changes when any file of the folder (or the archive) does; reads no contents.
@@ -292,58 +319,13 @@ def open_artifacts(settings: Settings, further: Sequence[Path] = ()) -> Artifact
         [settings.models, *further],
         settings.data / "unpacked",
         Limits(settings.archive_max_bytes, settings.archive_max_members, settings.archive_max_ratio),
-        resolver=Resolver(settings.buckets),
+        resolver=open_resolver(settings),
         trusted=settings.model_buckets,
         barred=(settings.inbox, settings.outbox),
     )
 
 
-# ---- names and folders
-
-
-def _is_sound(name: str, is_target: bool) -> bool:
-    if not name or len(name) > _MAX_NAME_CHARS or "\0" in name:
-        return False
-    if not is_target:
-        scheme, _, _ = name.partition("://")
-        return scheme in (name, "file")
-    parts = PurePosixPath(name).parts
-    return bool(parts) and ".." not in parts and not name.startswith("/")
-
-
-def _local(name: str, is_target: bool) -> str:
-    if is_target or not name.startswith("file:"):
-        return name
-    address = urlsplit(name)
-    # A host other than this one has no files here; the bare root is below no folder.
-    return unquote(address.path) if address.netloc in ("", "localhost") else "/"
-
-
-def _spellings(path: Path) -> Iterator[Path]:
-    yield path
-    suffix = next((suffix for suffix in ARCHIVES if path.name.endswith(suffix)), None)
-    if suffix is not None:
-        yield Path(str(path).removesuffix(suffix))
-    else:
-        yield from (Path(f"{path}{suffix}") for suffix in ARCHIVES)
-
-
-def _may_be_model(real: Path, called: Path) -> bool:
-    return real.is_dir() or (real.is_file() and called.name.endswith(ARCHIVES))
-
-
-def _fetched(objects: Objects, key: str) -> Path | None:
-    try:
-        return objects.fetch(key)
-    except ObjectFault:
-        return None
-
-
-def _real(path: Path) -> Path | None:
-    try:
-        return Path(os.path.realpath(path, strict=True))
-    except (OSError, ValueError):
-        return None
+# ---- folders
 
 
 def _is_model(entry: "os.DirEntry[str]", endings: tuple[str, ...]) -> bool:

@@ -22,6 +22,7 @@ from service.hosting.cache.source import ModelKey
 from service.hosting.calls.batcher import Batcher
 from service.hosting.calls.deadlines import Deadlines
 from service.hosting.calls.elsewhere import CallElsewhere, Gone
+from service.hosting.calls.finding import Finding
 from service.hosting.calls.joining import lane_of
 from service.hosting.host import Answer, Call, Elsewhere, Outcome, ShortWay
 from service.hosting.stopwatch import Stopwatch
@@ -58,8 +59,15 @@ class InlineReplica:
         cache: ModelCache,
         executor: Executor,
         limits: CallLimits,
+        *,
+        afar: bool = False,
     ) -> None:
-        """`locate` finds a model's files; `limits` are those of one instance."""
+        """`locate` finds a model's files, for which a server is asked where they are `afar`.
+
+        `limits` are those of one instance.
+        """
+        self._afar = afar
+        self._finding = Finding(self.key, executor, source)
         self.source = source
         self._locate = locate
         self._cache = cache
@@ -92,6 +100,12 @@ class InlineReplica:
         self._key = self._locate(self.source, None)
         self._entries.clear()
         return self._key
+
+    async def found(self, target_model: str | None = None, timeout_s: float | None = None) -> ModelKey:
+        """As `key`, which is asked in a thread where that may take long."""
+        if self._afar:
+            return await self._finding.found(target_model, timeout_s)
+        return self.key(target_model)
 
     def short_way(self, call: Call, bodies: Sequence[bytes]) -> ShortWay | None:
         """What answers calls like `call`, but for their bodies, at once; None: `invoke` them one by one.
@@ -173,7 +187,7 @@ class InlineReplica:
 
     async def warm_up(self, call: Call | None) -> None:
         """Load the model and, given an example call, have it answer once. Raises ModelFault, Unavailable."""
-        entry = await self._cache.acquire(self.key())
+        entry = await self._cache.acquire(await self.found())
         if call is None:
             self._cache.release(entry)
         else:
@@ -187,15 +201,20 @@ class InlineReplica:
         entry = self._entries.get(target)
         if entry is not None and self._cache.pin_again(entry):
             return entry
+        if self._afar and self._key is None:  # to find its files may take long: `_load` does
+            return None
         entry = self._cache.pin(self.key(target) if self._key is None else self._key)
         if entry is not None:
-            if len(self._entries) >= self._most_targets:
-                self._entries.clear()
-            self._entries[target] = entry
+            self._remember(target, entry)
             if not self.source.multi:
                 elsewhere = entry.model.traits.elsewhere
                 self._take_places(None if elsewhere is None else elsewhere.places)
         return entry
+
+    def _remember(self, target: str | None, entry: Entry) -> None:
+        if len(self._entries) >= self._most_targets:
+            self._entries.clear()
+        self._entries[target] = entry
 
     def _take_places(self, places: int | None) -> None:
         if places != self._places:
@@ -220,10 +239,15 @@ class InlineReplica:
         return lane
 
     async def _load(self, target_model: str | None) -> Entry:
-        key = self.key(target_model)  # looked up anew, since the files may lie elsewhere by now
+        key = await self.found(
+            target_model, self._timeout_s
+        )  # anew, since the files may lie elsewhere by now
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
-                return await self._cache.acquire(key)
+                entry = await self._cache.acquire(key)
+                if self._afar and self.source.multi:
+                    self._remember(target_model, entry)
+                return entry
         except TimeoutError:
             if not limit.expired():
                 raise  # the source's own

@@ -64,7 +64,7 @@ def fetched(objects: Objects, key: str, *, asking: bool = True) -> Path | None:
     try:
         return objects.fetch(key)
     except ObjectFault as fault:
-        _check_answered(objects, key, fault)
+        _check_answered(objects, fault)
         return None
 
 
@@ -78,7 +78,7 @@ def fingerprint_afar(objects: Objects, key: str, most: int) -> str | None:
         below = objects.list(f"{key}/" if key else "")
         entries = list(islice(below, most + 1)) if found is None else [found]
     except ObjectFault as fault:
-        _check_answered(objects, key, fault)
+        _check_answered(objects, fault)
         return None
     if len(entries) > most:
         raise ModelFailure(f"{objects.address(key)} holds more than {most} files.")
@@ -86,9 +86,9 @@ def fingerprint_afar(objects: Objects, key: str, most: int) -> str | None:
     return blake2b(told.encode(), digest_size=16).hexdigest() if entries else None
 
 
-def _check_answered(objects: Objects, key: str, fault: ObjectFault) -> None:
+def _check_answered(objects: Objects, fault: ObjectFault) -> None:
     """Raise ModelFailure where a server did not answer: of folders here strangers are told no more."""
-    if objects.path(key) is None and isinstance(fault, ObjectUnreadable) and fault.reason != _NOT_THERE:
+    if objects.path("") is None and isinstance(fault, ObjectUnreadable) and fault.reason != _NOT_THERE:
         raise ModelFailure(fault.message) from fault
 
 

@@ -239,9 +239,7 @@ class InlineReplica:
         return lane
 
     async def _load(self, target_model: str | None) -> Entry:
-        key = await self.found(
-            target_model, self._timeout_s
-        )  # anew, since the files may lie elsewhere by now
+        key = await self.found(target_model, self._timeout_s)  # anew: they may have moved
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
                 entry = await self._cache.acquire(key)

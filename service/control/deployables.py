@@ -1,7 +1,7 @@
 """From AWS's documents to what can be deployed: a configuration's variants, and why one cannot run here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from service.control.resources import Resources
 from service.domain import obstacles, sentences
@@ -19,10 +19,20 @@ from service.domain.resource import Resource
 from service.domain.submitted_code import code_address
 from service.errors import ModelFault
 
+_OF_CONTAINERS: Final = ("PrimaryContainer", "Containers")
+
 
 def containers_of(model: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The container definitions of a model's document."""
     return [model["PrimaryContainer"]] if "PrimaryContainer" in model else list(model.get("Containers", ()))
+
+
+def running_document(model: Resource) -> Mapping[str, Any]:
+    """A model's document with the containers that run: those of packages in the places of their names."""
+    if not model.state:
+        return model.document
+    kept = {name: value for name, value in model.document.items() if name not in _OF_CONTAINERS}
+    return {**kept, **model.state}
 
 
 def container_location(container: Mapping[str, Any]) -> str:
@@ -105,7 +115,8 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
     if "ModelName" not in document:
         return Variant(source=ModelSource(""), obstacle=obstacles.components_cannot_run(), **common)
     model = resources.get(Kind.MODEL, document["ModelName"])
-    containers = containers_of(model.document)
+    running = running_document(model)
+    containers = containers_of(running)
     context = resources.context
     version_of = context.version_of_declared if model.declared else context.version_of
     obstacle = obstacle_of(containers, context.runs_images)
@@ -119,10 +130,10 @@ def _variant(resources: Resources, document: Mapping[str, Any], config: Resource
         _source(container, version, limits, str if obstacle else context.image_now)
         for container, version in zip(containers, versions, strict=True)
     ]
-    if len(containers) == 1 and not is_direct(model.document):
+    if len(containers) == 1 and not is_direct(running):
         return Variant(source=sources[0], obstacle=obstacle, image=sources[0].image, **common)
     stages = tuple(map(Stage, names_of(containers), sources))
-    source = ModelSource("", stages=stages, direct=is_direct(model.document))
+    source = ModelSource("", stages=stages, direct=is_direct(running))
     return Variant(source=source, obstacle=obstacle, **common)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from service.control.deployables import containers_of
+from service.control.deployables import containers_of, running_document
 from service.control.resources import ResourceReader, Resources
 from service.domain import sentences
 from service.domain.features import ASYNC, SERVERLESS
@@ -105,7 +105,7 @@ def _features_of(document: Mapping[str, Any]) -> list[str]:
 
 
 def _model_of(resources: Resources, variant: Mapping[str, Any]) -> Mapping[str, Any]:
-    return resources.get(Kind.MODEL, variant["ModelName"]).document if "ModelName" in variant else {}
+    return running_document(resources.get(Kind.MODEL, variant["ModelName"])) if "ModelName" in variant else {}
 
 
 def _check_model(resources: Resources, variant: Mapping[str, Any], *, with_role: bool) -> None:

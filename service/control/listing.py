@@ -3,8 +3,10 @@
 import base64
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from math import isfinite
+from types import MappingProxyType
 from typing import Any
 
 from service.control.resources import ResourceReader
@@ -33,27 +35,39 @@ def list_resources(
     kind: Kind,
     fields: Mapping[str, Any],
     more: Callable[[Resource], Mapping[str, Any]] | None = None,
+    only: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """One page of summaries, newest first unless asked otherwise; `more` adds members to each summary.
+
+    `only` are conditions of a ListQuery beside those that all kinds have.
 
     Raises:
         ValidationFault: the token is not one that the same question got.
     """
     order = _ORDERS[fields.get("SortBy", "CreationTime")]
     descending = fields.get("SortOrder", "Descending") == "Descending"
-    question = [kind.value, order, descending, *(_plain(fields.get(name)) for name in _FILTERS)]
+    question = [
+        kind.value,
+        order,
+        descending,
+        *(_plain(fields.get(name)) for name in _FILTERS),
+        *map(list, only.items()),
+    ]
     most = fields.get("MaxResults", DEFAULT_RESULTS)
-    listing = ListQuery(
-        order=order,
-        descending=descending,
-        limit=most + 1,
-        after=_read_token(fields.get("NextToken"), question),
-        name_contains=fields.get("NameContains"),
-        status=fields.get("StatusEquals"),
-        created_after=fields.get("CreationTimeAfter"),
-        created_before=fields.get("CreationTimeBefore"),
-        modified_after=fields.get("LastModifiedTimeAfter"),
-        modified_before=fields.get("LastModifiedTimeBefore"),
+    listing = replace(
+        ListQuery(
+            order=order,
+            descending=descending,
+            limit=most + 1,
+            after=_read_token(fields.get("NextToken"), question),
+            name_contains=fields.get("NameContains"),
+            status=fields.get("StatusEquals"),
+            created_after=fields.get("CreationTimeAfter"),
+            created_before=fields.get("CreationTimeBefore"),
+            modified_after=fields.get("LastModifiedTimeAfter"),
+            modified_before=fields.get("LastModifiedTimeBefore"),
+        ),
+        **only,
     )
     found = resources.page(kind, listing, brief=more is None)
     summaries = [_summary(resources, kind, resource) for resource in found[:most]]

@@ -1,6 +1,7 @@
 """The rules of models that generic resources lack: what a container definition must and must not hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from service.control.deployables import (
@@ -11,10 +12,14 @@ from service.control.deployables import (
     names_of,
     obstacle_of,
 )
+from service.control.packaged import packaged
 from service.control.resources import ResourceReader, Resources
 from service.domain import container_sentences, sentences
 from service.domain.kinds import Kind
 from service.errors import ModelFault, ValidationFault
+
+MOST_CONTAINERS = 15
+"""Source: botocore, shape ContainerDefinitionList."""
 
 MOST_ENVIRONMENT_BYTES = 32 * 1024
 """Over all containers of a model, names and values together. Source: contract A.4."""
@@ -26,14 +31,17 @@ def create_model(resources: Resources, fields: Mapping[str, Any]) -> dict[str, A
     What cannot run here is taken as AWS takes it, and fails its endpoint.
 
     Raises:
-        ValidationFault: the name is taken, the containers break a rule, or a model that could run here has no
-            data where it says.
+        ValidationFault: the name is taken, the containers break a rule, a package is missing, or a model
+            that could run here has no data where it says.
     """
-    containers = containers_of(fields)
-    if not containers or {"PrimaryContainer", "Containers"} <= fields.keys():
+    asked = containers_of(fields)
+    if not asked or {"PrimaryContainer", "Containers"} <= fields.keys():
         raise ValidationFault(sentences.one_of("PrimaryContainer", "Containers"))
-    for container in containers:
+    for container in asked:
         _check_container(container)
+    containers = packaged(resources, asked)
+    if len(containers) > MOST_CONTAINERS:
+        raise ValidationFault(container_sentences.too_many_containers(MOST_CONTAINERS))
     _check_environment(containers)
     if "Containers" in fields:
         _check_list(containers, direct=is_direct(fields))
@@ -42,6 +50,8 @@ def create_model(resources: Resources, fields: Mapping[str, Any]) -> dict[str, A
             if not is_multi(container) and container_location(container):
                 _check_data(resources, container)
     created = resources.create(Kind.MODEL, fields)
+    if containers != asked:
+        resources.put(replace(created, state=_running(fields, containers)))
     return {"ModelArn": resources.arn(Kind.MODEL, created.name)}
 
 
@@ -55,13 +65,19 @@ def describe_model(resources: ResourceReader, fields: Mapping[str, Any]) -> dict
     return {"EnableNetworkIsolation": False, **found}
 
 
+def _running(fields: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The member of a model's document that differs in what runs."""
+    one = "PrimaryContainer" in fields and len(containers) == 1
+    return {"PrimaryContainer": containers[0]} if one else {"Containers": list(containers)}
+
+
 def _check_container(container: Mapping[str, Any]) -> None:
     if ("Image" in container) == ("ModelPackageName" in container):
         raise ValidationFault(sentences.container_source())
     if "ModelDataUrl" in container and "ModelDataSource" in container:
         raise ValidationFault(sentences.only_one_of("ModelDataUrl", "ModelDataSource"))
     has_data = not container.keys().isdisjoint(("ModelDataUrl", "ModelDataSource"))
-    if is_multi(container) and not has_data:
+    if is_multi(container) and not has_data and "Image" in container:
         raise ValidationFault(sentences.multi_model_needs_data())
 
 

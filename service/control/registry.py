@@ -7,7 +7,15 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from service.control import endpoint_configs, endpoints, models, tags, transform_jobs
+from service.control import (
+    endpoint_configs,
+    endpoints,
+    model_packages,
+    models,
+    package_groups,
+    tags,
+    transform_jobs,
+)
 from service.control.describe_endpoint import describe_endpoint
 from service.control.listing import list_resources
 from service.control.ownership import check_editable
@@ -65,6 +73,19 @@ _SAGEMAKER: Mapping[str, _Read | _Write] = {
     "DescribeTransformJob": _Read(transform_jobs.describe_transform_job),
     "ListTransformJobs": _Read(transform_jobs.list_transform_jobs),
     "StopTransformJob": _Write(transform_jobs.stop_transform_job),
+    "CreateModelPackageGroup": _Write(package_groups.create_group),
+    "DescribeModelPackageGroup": _Read(package_groups.describe_group),
+    "DeleteModelPackageGroup": _Write(package_groups.delete_group),
+    "ListModelPackageGroups": _Read(package_groups.list_groups),
+    "PutModelPackageGroupPolicy": _Write(package_groups.put_policy),
+    "GetModelPackageGroupPolicy": _Read(package_groups.get_policy),
+    "DeleteModelPackageGroupPolicy": _Write(package_groups.delete_policy),
+    "CreateModelPackage": _Write(model_packages.create_package),
+    "DescribeModelPackage": _Read(model_packages.describe_package),
+    "BatchDescribeModelPackage": _Read(model_packages.batch_describe_packages),
+    "UpdateModelPackage": _Write(model_packages.update_package),
+    "DeleteModelPackage": _Write(model_packages.delete_package),
+    "ListModelPackages": _Read(model_packages.list_packages),
     "AddTags": _Write(tags.add_tags),
     "ListTags": _Read(tags.list_tags),
     "DeleteTags": _Write(tags.delete_tags),

@@ -15,6 +15,7 @@ from service.control.deployables import (
     is_multi,
     names_of,
     obstacle_of,
+    running_document,
 )
 from service.control.listing import list_resources
 from service.control.resources import ResourceReader, Resources
@@ -49,7 +50,7 @@ def create_transform_job(resources: Resources, fields: Mapping[str, Any]) -> dic
     _check_new(resources, fields["TransformJobName"])
     check_options(options_of(fields))
     model = resources.get(Kind.MODEL, fields["ModelName"])
-    if any("ModelDataSource" in container for container in containers_of(model.document)):
+    if any("ModelDataSource" in container for container in containers_of(running_document(model))):
         raise ValidationFault(sentences.batch_of_data_source())
     return _create(resources, fields, _model_state(resources, model))
 
@@ -121,11 +122,12 @@ def _create(resources: Resources, fields: Mapping[str, Any], state: JobState) ->
 
 def _model_state(resources: Resources, model: Resource) -> JobState:
     """Where a model is now, so that the job can do without its record later."""
-    containers = containers_of(model.document)
+    running = running_document(model)
+    containers = containers_of(running)
     obstacle = obstacle_of(containers, resources.context.runs_images)
     if any(map(is_multi, containers)):
         obstacle = obstacle or obstacles.many_models_cannot_transform()
-    if is_direct(model.document):
+    if is_direct(running):
         obstacle = obstacle or obstacles.direct_cannot_transform()
     stages = tuple(
         JobStage(

@@ -6,6 +6,11 @@ As in sentences, one function each with its source; theirs of one container are 
 from service.errors import REQUEST_ID
 
 
+def too_many_containers(most: int) -> str:
+    """Ours: packages may have more containers together than a model."""
+    return f"A model has at most {most} containers, those of its model packages among them."
+
+
 def container_hostname_not_supported(endpoint: str) -> str:
     """Ours: AWS's text is not confirmed (contract Y)."""
     return (

@@ -30,6 +30,8 @@ class Kind(Enum):
     ENDPOINT_CONFIG = "endpoint-config"
     ENDPOINT = "endpoint"
     TRANSFORM_JOB = "transform-job"
+    MODEL_PACKAGE = "model-package"
+    MODEL_PACKAGE_GROUP = "model-package-group"
 
     @property
     def row(self) -> KindRow:
@@ -63,5 +65,20 @@ _TABLE = {
         "TransformJobSummaries",
         status="TransformJobStatus",
         modified=True,
+    ),
+    Kind.MODEL_PACKAGE: KindRow(
+        "model-package",
+        "model package",
+        "ModelPackageName",
+        "ModelPackageArn",
+        "ModelPackageSummaryList",
+    ),
+    Kind.MODEL_PACKAGE_GROUP: KindRow(
+        "model-package-group",
+        "model package group",
+        "ModelPackageGroupName",
+        "ModelPackageGroupArn",
+        "ModelPackageGroupSummaryList",
+        status="ModelPackageGroupStatus",
     ),
 }

@@ -21,6 +21,8 @@ class ListQuery:
     The page begins after the place `after`, that of the last resource of the page before: whatever is added
     or removed meanwhile, no resource comes twice and none that stays is left out. `name_contains` is literal,
     but for the case of ASCII letters. Times exclude themselves.
+
+    Those that lie in others are `nested`, as a version in its group: `group/1` is `below` the group.
     """
 
     order: SortKey = "created_at"
@@ -33,6 +35,8 @@ class ListQuery:
     created_before: datetime | None = None
     modified_after: datetime | None = None
     modified_before: datetime | None = None
+    below: str | None = None
+    nested: bool | None = None
 
     def place_of(self, resource: Resource) -> PagePosition:
         """Where a resource stands in this order."""

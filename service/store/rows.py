@@ -86,6 +86,11 @@ def _filters(listing: ListQuery, dialect: str) -> list[ColumnElement[bool]]:
         found.append(_name_contains(listing.name_contains, dialect))
     if listing.status is not None:
         found.append(columns.status == listing.status)
+    if listing.below is not None:  # a span of names, which an index has; "0" is what comes after "/"
+        found += [columns.name > f"{listing.below}/", columns.name < f"{listing.below}0"]
+    if listing.nested is not None:
+        slash = columns.name.like("%/%")
+        found.append(slash if listing.nested else ~slash)
     for column, after, before in (
         (columns.created_at, listing.created_after, listing.created_before),
         (columns.modified_at, listing.modified_after, listing.modified_before),

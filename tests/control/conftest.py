@@ -34,6 +34,7 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 DATA = "s3://models/one.tar.gz"
 ROLE = "arn:aws:iam::000000000000:role/anyone"
+PACKAGE_OF_OTHERS = "arn:aws:sagemaker:us-east-1:865070037744:model-package/iris"
 INSTANCES = {"InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
 
 

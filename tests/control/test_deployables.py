@@ -8,7 +8,7 @@ from service.domain.endpoint import WarmState
 from service.domain.features import LoadLimits
 from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
-from tests.control.conftest import DATA, IMAGE, INSTANCES, ROLE, Control, variant
+from tests.control.conftest import DATA, IMAGE, INSTANCES, PACKAGE_OF_OTHERS, ROLE, Control, variant
 
 CONTAINER = {"Image": IMAGE, "ModelDataUrl": DATA}
 UNHEALTHY = (
@@ -57,7 +57,7 @@ def test_an_image_that_cannot_run_fails_its_endpoint_and_says_what_can(control: 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ({"PrimaryContainer": {"ModelPackageName": "iris"}}, "a model package cannot run here"),
+        ({"PrimaryContainer": {"ModelPackageName": PACKAGE_OF_OTHERS}}, "a model package cannot run here"),
         ({"PrimaryContainer": {"Image": IMAGE}}, "the model has no data"),
     ],
 )

@@ -9,7 +9,7 @@ from service.domain import sentences
 from service.domain.endpoint import WarmState
 from service.domain.image import resolved_image
 from service.domain.kinds import Kind
-from tests.control.conftest import IMAGE, NOON, Control, arn, variant
+from tests.control.conftest import IMAGE, NOON, PACKAGE_OF_OTHERS, Control, arn, variant
 
 ARN = arn(Kind.ENDPOINT, "iris")
 SERVERLESS = {"MemorySizeInMB": 1024, "MaxConcurrency": 5}
@@ -287,7 +287,7 @@ def test_the_last_deployment_is_shown_in_every_status(control: Control) -> None:
 
 
 def test_a_variant_without_image_shows_none(control: Control) -> None:
-    control.call("CreateModel", ModelName="one", PrimaryContainer={"ModelPackageName": "iris"})
+    control.call("CreateModel", ModelName="one", PrimaryContainer={"ModelPackageName": PACKAGE_OF_OTHERS})
     control.create_config()
     control.create_endpoint()
 

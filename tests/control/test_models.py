@@ -4,11 +4,10 @@ import pytest
 
 from service.control.models import MOST_ENVIRONMENT_BYTES
 from service.domain.kinds import Kind
-from tests.control.conftest import DATA, IMAGE, NOON, ROLE, Control, arn
+from tests.control.conftest import DATA, IMAGE, NOON, PACKAGE_OF_OTHERS, ROLE, Control, arn
 
 ARN = arn(Kind.MODEL, "one")
 CONTAINER = {"Image": IMAGE, "ModelDataUrl": DATA}
-PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/iris/1"
 
 
 def source(uri: str = DATA) -> dict[str, Any]:
@@ -92,7 +91,9 @@ def test_a_model_has_one_primary_container_or_several_others(
 
 
 @pytest.mark.provenance("observed")
-@pytest.mark.parametrize("container", [{"ModelDataUrl": DATA}, {"Image": IMAGE, "ModelPackageName": PACKAGE}])
+@pytest.mark.parametrize(
+    "container", [{"ModelDataUrl": DATA}, {"Image": IMAGE, "ModelPackageName": PACKAGE_OF_OTHERS}]
+)
 def test_a_container_is_an_image_or_a_package(control: Control, container: dict[str, Any]) -> None:
     assert control.refusal("CreateModel", ModelName="one", PrimaryContainer=container) == (
         "Specify one of either Image and Model Data URL or ModelPackageName in container definition."
@@ -149,7 +150,7 @@ def test_data_may_be_an_unpacked_folder(control: Control) -> None:
         {"PrimaryContainer": {"Image": "pytorch:2", "ModelDataUrl": "s3://models/none"}},
         {"PrimaryContainer": {"Image": "pytorch:2"}},
         {"PrimaryContainer": {"Image": IMAGE}},
-        {"PrimaryContainer": {"ModelPackageName": PACKAGE}},
+        {"PrimaryContainer": {"ModelPackageName": PACKAGE_OF_OTHERS}},
         {"Containers": [CONTAINER, {"Image": "pytorch:2"}]},
     ],
 )

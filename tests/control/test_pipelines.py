@@ -9,7 +9,7 @@ from service.domain.endpoint_state import endpoint_from_state, endpoint_to_state
 from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
 from service.domain.transform.job import JobStage, JobState
-from tests.control.conftest import DATA, IMAGE, NOON, ROLE, Control
+from tests.control.conftest import DATA, IMAGE, NOON, PACKAGE_OF_OTHERS, ROLE, Control
 
 OTHER = "s3://models/two.tar.gz"
 PREFIX = "s3://models/many/"
@@ -172,7 +172,7 @@ def test_the_container_that_did_not_start_is_named(both: Control) -> None:
     ("second", "words"),
     [
         ({**SECOND, "Image": "pytorch:2"}, "the image pytorch:2 cannot run here"),
-        ({"ModelPackageName": "iris"}, "a model package cannot run here"),
+        ({"ModelPackageName": PACKAGE_OF_OTHERS}, "a model package cannot run here"),
         ({"Image": IMAGE}, "the model has no data"),
     ],
 )

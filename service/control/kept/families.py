@@ -17,7 +17,7 @@ FAMILIES: Final = (
     *("Action", "Algorithm", "AppImageConfig", "Artifact", "CodeRepository", "Context"),
     *("DataQualityJobDefinition", "DeviceFleet", "Domain", "Experiment", "FeatureGroup", "FlowDefinition"),
     *("Hub", "HumanTaskUi", "Image", "ModelBiasJobDefinition", "ModelCard"),
-    *("ModelExplainabilityJobDefinition", "ModelPackageGroup", "ModelQualityJobDefinition"),
+    *("ModelExplainabilityJobDefinition", "ModelQualityJobDefinition"),
     *("NotebookInstanceLifecycleConfig", "Pipeline", "Project", "Space", "StudioLifecycleConfig", "Trial"),
     *("TrialComponent", "UserProfile"),
 )

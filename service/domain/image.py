@@ -8,7 +8,7 @@ BUILT_IN = "sagebird/sklearn"
 """The image of models that need none."""
 
 _RUNS = re.compile(
-    r"(?:^|/)(?:sagemaker-(?:scikit-learn|xgboost|pytorch|pytorch-inference)|sagebird/sklearn|sagebird-sklearn)"
+    r"(?:^|/)(?:sagemaker-(?:scikit-learn|xgboost|pytorch|pytorch-inference)|sagebird/sklearn|sagebird-sklearn|mlflow-pyfunc)"
     r"(?:[:@].*)?$"
     r"|\.amazonaws\.com/(?:xgboost|pytorch-inference)(?:[:@].*)?$"
 )
@@ -24,7 +24,8 @@ def runs_here(image: str) -> bool:
     """Whether the runtimes of this server can stand in for an image.
 
     Sagebird's own, and AWS's of scikit-learn, XGBoost and PyTorch, such as
-    `<account>.dkr.ecr.<region>.amazonaws.com/sagemaker-scikit-learn:<version>-cpu-py3`.
+    `<account>.dkr.ecr.<region>.amazonaws.com/sagemaker-scikit-learn:<version>-cpu-py3`; and the one that
+    MLflow builds, whose models are served as it serves them.
     """
     return _RUNS.search(image) is not None
 

@@ -11,6 +11,8 @@ from service.domain.image import BUILT_IN, framework_of, is_xgboost, resolved_im
         "ghcr.io/sagebird/sklearn:1",
         "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
         "662702820516.dkr.ecr.eu-north-1.amazonaws.com/sagemaker-scikit-learn@sha256:0123",
+        "000000000000.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2",
+        "mlflow-pyfunc",
     ],
 )
 def test_scikit_learn_images_run_in_the_built_in_runtime(image: str) -> None:

@@ -80,6 +80,10 @@ check: $(DEV)  ## Lint, formatting, types and the import rule
 sdk: .venv-sdk/.ready  ## Make .venv-sdk with the SageMaker Python SDK, which one test then runs
 	$(BIN)/pytest tests/aws/control/sdk
 
+.PHONY: programs
+programs: $(DEV) models  ## Run programs of SageMaker's users, each in an environment of its own: ARGS='sdk2 mlflow' (minutes; npm)
+	$(BIN)/python -m tests.programs $(ARGS)
+
 .PHONY: client
 client: $(DEV) models  ## Make typed clients in TypeScript and Python from /openapi.json and call a server (npm)
 	$(BIN)/python tests/faces/client/run.py

@@ -24,6 +24,8 @@ from tests.docs import operations_table
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+HOWTOS = ROOT / "docs" / "howto"
+SHOWN = ROOT / "tests" / "programs" / "shown"
 _SET_BY_COMPOSE = (
     "host",
     "port",
@@ -126,7 +128,24 @@ def operations() -> str:
     return _table(("operation", "served", "tests"), operations_table.rows()) + "\n" + operations_table.rest()
 
 
+def program(file: str) -> Callable[[], str]:
+    """What shows a program that tests run."""
+    language = {".py": "py", ".sh": "bash", ".mjs": "js", ".tf": "hcl"}[Path(file).suffix]
+    return lambda: f"```{language}\n{(SHOWN / file).read_text(encoding='utf-8')}```\n"
+
+
+PROGRAMS = {
+    "sagemaker-sdk.md": "sdk2.py",
+    "sagemaker-sdk-3.md": "sdk3.py",
+    "model-registry.md": "model_registry.py",
+    "airflow.md": "airflow_operators.py",
+    "mlflow.md": "mlflow_deployments.sh",
+    "javascript.md": "javascript.mjs",
+    "cdk.md": "cdk_template.py",
+    "terraform.md": "terraform/main.tf",
+}
 BLOCKS = (
+    *(Block("program", HOWTOS / page, program(file)) for page, file in PROGRAMS.items()),
     Block("commands", REFERENCE / "commands.md", commands_table),
     Block("settings", REFERENCE / "settings.md", settings_table),
     Block("settings", ROOT / "docker-compose.yml", compose_settings),

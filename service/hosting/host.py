@@ -309,6 +309,26 @@ class HostedModel:
     loading: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ContainerCard:
+    """One container of this machine: `state` is loading, ready, busy or broken.
+
+    So many of its processes are `busy`, the longest one for `busy_s` seconds; they have begun `calls`, None
+    where nobody knows, and were started anew `restarts` times, the last time for `reason`.
+    """
+
+    model: str
+    image: str
+    state: str
+    pids: tuple[int, ...]
+    busy: int
+    busy_s: float
+    calls: int | None
+    size_bytes: int
+    restarts: int
+    reason: str
+
+
 class Host(Protocol):
     """Gives out replicas of models, and keeps house. Belongs to one event loop."""
 
@@ -340,6 +360,10 @@ class Host(Protocol):
 
     def models(self) -> list[HostedModel]:
         """The models that are loaded, least recently used first, that load for long, or whose load failed."""
+        ...
+
+    def containers(self) -> list[ContainerCard]:
+        """The containers of the machine that models of code of their own run in; blocks, a moment."""
         ...
 
     def interface_of(self, source: ModelSource, target_model: str | None = None) -> Interface | None:

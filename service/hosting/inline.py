@@ -28,7 +28,7 @@ from service.hosting.calls.serial import SerialReplica, said_of
 from service.hosting.containers.opener import Containers
 from service.hosting.environments.asked import EnvironmentSpec
 from service.hosting.environments.making import Making
-from service.hosting.host import Call, HostedModel, Interface, Model, Replica, joined_interface
+from service.hosting.host import Call, ContainerCard, HostedModel, Interface, Model, Replica, joined_interface
 from service.hosting.programs.compiled import Verdict
 from service.hosting.runtimes.runtime import Contents, Runtime
 from service.hosting.runtimes.schema_file import with_schema
@@ -240,6 +240,11 @@ class InlineHost:
         model = None if entry is None else entry.peek()
         found = None if model is None else model.interface()
         return None if entry is None or found is None else replace(found, shown=entry.shown)
+
+    def containers(self) -> list[ContainerCard]:
+        """See Host."""
+        there = self._loading.containers
+        return [] if there is None else there.cards()
 
     def models(self) -> list[HostedModel]:
         """The models that are loaded, least recently used first, that load for long, or whose load failed."""

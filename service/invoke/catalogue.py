@@ -9,7 +9,7 @@ from service.domain.endpoint import Endpoint, Fleet, ModelSource
 from service.domain.traffic import Traffic
 from service.errors import ModelFault
 from service.hosting.artifacts.examples import example_call, example_calls
-from service.hosting.host import Call, Column, Host, Interface
+from service.hosting.host import Call, Column, ContainerCard, Host, Interface
 from service.invoke.directory import Directory
 from service.invoke.job_cards import JobCard, job_cards
 from service.media.types import CSV, JSON, TEXT
@@ -169,6 +169,10 @@ class Catalogue:
         lent = self._store.fact(EDITABLE_ENDPOINTS) or ()
         made = (name for name, endpoint in self._directory().endpoints.items() if not endpoint.heals)
         return frozenset([*lent, *made])
+
+    def containers(self) -> list[ContainerCard]:
+        """The containers of this machine, by the names of their models."""
+        return sorted(self._host.containers(), key=lambda card: (card.model, card.pids))
 
     def models(self) -> list[ModelCard]:
         """Every model of the models folder, and every other that a gateway holds or failed to load."""

@@ -66,11 +66,11 @@ class Container:
         self._broken = broken
         self._log = get_logger("sagebird.container").bind(model=spec.name)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._slots = Slots(spec.workers)
-        self._workers = [WorkerProcess(slot) for slot in range(spec.workers)]
+        self.slots = Slots(spec.workers)
+        self.workers = [WorkerProcess(slot) for slot in range(spec.workers)]
         self._templates: list[TemplateProcess] = []
-        self._memory = HeldMemory(spec, self._workers, self._templates, self._slots)
-        self._deaths, self._pace = Deaths(), ReplacementPace()
+        self._memory = HeldMemory(spec, self.workers, self._templates, self.slots)
+        self.deaths, self._pace = Deaths(), ReplacementPace()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
         self._held: int | None = None  # what keeps its environment from being cleared
@@ -85,7 +85,7 @@ class Container:
         self._listener.bind(str(self.address))
         self._listener.listen(_BACKLOG)
         self._held = hold(self.spec.python) if self.spec.python else None
-        self._spawn(self._watch(Waiting(self._listener, self._slots, self.spec.timeout_s)))
+        self._spawn(self._watch(Waiting(self._listener, self.slots, self.spec.timeout_s)))
         return await self._stand_up()
 
     def size_bytes(self) -> int:
@@ -94,7 +94,7 @@ class Container:
 
     def trouble(self) -> str:
         """What people should know of its processes, "" for nothing."""
-        return self._deaths.trouble()
+        return self.deaths.trouble()
 
     async def close(self) -> None:
         """End all its processes, whatever they are at."""
@@ -111,22 +111,22 @@ class Container:
             os.close(self._held)
             self._held = None
         self.address.unlink(missing_ok=True)
-        self._slots.close()
+        self.slots.close()
 
     def _calls(self) -> int:
-        return sum(self._slots.calls(slot) for slot in range(self._slots.count))
+        return sum(self.slots.calls(slot) for slot in range(self.slots.count))
 
     # ------------------------------------------------------------------ how it comes to stand
 
     async def _stand_up(self) -> Loaded:
         template = await self._load()
         if template.loaded.can_be_forked:
-            for worker in self._workers:
+            for worker in self.workers:
                 self._ask_for(worker, template)
         else:  # each worker loads for itself
-            self._serve_itself(template, self._workers[0])
-            others = [await self._load() for _ in self._workers[1:]]
-            for other, worker in zip(others, self._workers[1:], strict=True):
+            self._serve_itself(template, self.workers[0])
+            others = [await self._load() for _ in self.workers[1:]]
+            for other, worker in zip(others, self.workers[1:], strict=True):
                 self._serve_itself(other, worker)
         return template.loaded
 
@@ -171,7 +171,7 @@ class Container:
         channel, theirs = Channel.pair()
         outputs = Output(self._tell("stdout"), self.printed), Output(self._tell("stderr"), self.printed)
         told = self.spec.for_runner(self._environment, self.printed.key)
-        listener, slots = self._listener.fileno(), self._slots.descriptor
+        listener, slots = self._listener.fileno(), self.slots.descriptor
         files = (theirs.fileno(), listener, slots, *(output.writer for output in outputs))
         try:
             if not self.spec.python and self._forks.obeys(told["environment"]):
@@ -200,15 +200,15 @@ class Container:
     def _ask_for(self, worker: WorkerProcess, template: TemplateProcess) -> None:
         worker.pid, worker.below_bytes = 0, 0
         worker.reason = worker.leaves = ""
-        worker.calls = self._slots.calls(worker.slot)
-        self._slots.clear(worker.slot)
+        worker.calls = self.slots.calls(worker.slot)
+        self.slots.clear(worker.slot)
         with suppress(OSError):  # the template is gone: whoever listens to it sees that as well
             template.channel.send({"fork": worker.slot})
 
     def _serve_itself(self, template: TemplateProcess, worker: WorkerProcess) -> None:
         template.slot = worker.slot
-        worker.calls = self._slots.calls(worker.slot)
-        self._slots.clear(worker.slot)
+        worker.calls = self.slots.calls(worker.slot)
+        self.slots.clear(worker.slot)
         worker.pid, worker.reason, worker.leaves = template.pid, "", ""
         worker.started_s, worker.size_bytes = monotonic(), resident_bytes(template.pid)
         with suppress(OSError):
@@ -217,7 +217,7 @@ class Container:
     async def _listen(self, template: TemplateProcess) -> None:
         with suppress(LookupError, TypeError, ValueError):  # no word of ours: it is believed nothing more
             while (told := await template.channel.receive()) is not None:
-                self._hear(template, told, self._workers[told["slot"]])
+                self._hear(template, told, self.workers[told["slot"]])
         if not self._is_over:
             self._spawn(self._stand_up_again(template))
 
@@ -246,7 +246,7 @@ class Container:
 
         Where it died at a call no longer and longer, however often: those that come next are somebody else's.
         """
-        called = self._slots.calls(worker.slot) > worker.calls
+        called = self.slots.calls(worker.slot) > worker.calls
         if called or monotonic() - worker.started_s >= _HEALTHY_S:
             worker.quick_deaths = 0
         else:
@@ -256,13 +256,13 @@ class Container:
             wait_s = self._pace.wait_s() if called else 0.0
         pid, worker.pid = worker.pid, 0
         how = worker.reason or how
-        self._deaths.note(how)
+        self.deaths.note(how)
         self._log.warning("worker replaced", pid=pid, ended=how, wait_s=wait_s)
         return wait_s
 
     async def _stand_up_again(self, template: TemplateProcess) -> None:
         """A template is gone, and all that were forked from it."""
-        lost = [worker for worker in self._workers if template.slot in (None, worker.slot)]
+        lost = [worker for worker in self.workers if template.slot in (None, worker.slot)]
         how = template.reason or next((each.leaves for each in lost if each.leaves), "its process ended")
         waits = [self._note_death(worker, how) for worker in lost]
         self._end(template)
@@ -299,8 +299,8 @@ class Container:
 
     def _count_below(self) -> None:
         """See what processes hold that the model's code has started. What nobody calls starts none."""
-        calls, busy = self._calls(), [self._slots.busy_s(worker.slot) is not None for worker in self._workers]
-        members: list[WorkerProcess | TemplateProcess] = [*self._workers, *self._templates]
+        calls, busy = self._calls(), [self.slots.busy_s(worker.slot) is not None for worker in self.workers]
+        members: list[WorkerProcess | TemplateProcess] = [*self.workers, *self._templates]
         if calls == self._counted and not any(busy) and not any(each.below_bytes for each in members):
             return
         self._counted = calls
@@ -310,11 +310,11 @@ class Container:
             each.below_bytes = self._forks.census.below_bytes(pid, pids.keys())
 
     def _end_overdue(self, waiting: Waiting) -> None:
-        for worker in self._workers:
-            busy_s = self._slots.busy_s(worker.slot)
+        for worker in self.workers:
+            busy_s = self.slots.busy_s(worker.slot)
             if worker.pid and busy_s is not None and busy_s > self.spec.timeout_s:
                 self._kill(worker, f"it was at one call for {busy_s:.3g} seconds")
-        for worker in map(self._workers.__getitem__, waiting.stuck()):
+        for worker in map(self.workers.__getitem__, waiting.stuck()):
             if worker.pid and monotonic() - worker.started_s > waiting.longest_s:
                 self._kill(worker, f"it took up no call for {waiting.longest_s:g} seconds")
 

@@ -8,7 +8,7 @@ Not in here: what a container does (container); the other end of the connection 
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -23,8 +23,10 @@ from service.hosting.containers.container import Container
 from service.hosting.containers.forks import ForkServer
 from service.hosting.containers.image_container import ImageContainer
 from service.hosting.containers.spec import ContainerSpec, Loaded
+from service.hosting.containers.survey import SURVEY, card_of, told
 from service.hosting.engines.engine import DockerEngine
 from service.hosting.engines.household import Household
+from service.hosting.host import ContainerCard
 from service.log import get_logger
 
 DOOR = "host.sock"
@@ -122,13 +124,28 @@ class ContainerHost:
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self._lend(ContainerSpec.from_json(await reader.readline()), reader, writer)
+            line = await reader.readline()
+            if line == SURVEY:
+                writer.write(told(self._cards()))
+                await writer.drain()
+                return
+            await self._lend(ContainerSpec.from_json(line), reader, writer)
         except OSError:  # gone
             pass
         except (ValueError, TypeError, KeyError) as error:  # nobody of ours
             self._log.warning("lease refused", reason=str(error))
         finally:
             writer.close()
+
+    def _cards(self) -> Iterator[ContainerCard]:
+        for held in tuple(self._held.values()):
+            broken = held.broken is not None or (held.loading.done() and held.loading.exception() is not None)
+            state = "broken" if broken else "ready" if held.loading.done() else "loading"
+            there = held.container
+            if isinstance(there, Container):
+                yield card_of(there, state, there.workers, there.slots)
+            else:
+                yield card_of(there, state, (), None)
 
     async def _lend(
         self, spec: ContainerSpec, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

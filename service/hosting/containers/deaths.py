@@ -45,12 +45,16 @@ class Deaths:
         """`now_s` tells the time."""
         self._now_s = now_s
         self._at_s: deque[float] = deque(maxlen=_MANY)
-        self._how = ""
+        self.number = 0
+        """How many there were."""
+        self.last = ""
+        """How the last one ended, "" while there was none."""
 
     def note(self, how: str) -> None:
         """One has ended."""
         self._at_s.append(self._now_s())
-        self._how = how
+        self.number += 1
+        self.last = how
 
     def trouble(self) -> str:
         """What to tell where several ended in the last minute; "" else.
@@ -59,4 +63,4 @@ class Deaths:
         """
         if len(self._at_s) < _MANY or self._now_s() - self._at_s[0] > _RECENT_S:
             return ""
-        return f"its processes end again and again, the last one by this: {self._how}"
+        return f"its processes end again and again, the last one by this: {self.last}"

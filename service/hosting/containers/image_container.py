@@ -74,7 +74,7 @@ class ImageContainer:
         self._ending: asyncio.Future[None] = loop.create_future()
         self._keeping: asyncio.Task[None] | None = None
         self._held_bytes = 0
-        self._deaths = Deaths()
+        self.deaths = Deaths()
 
     async def start(self) -> Loaded:
         """Have it run and be healthy; what is known of it.
@@ -93,7 +93,7 @@ class ImageContainer:
 
     def trouble(self) -> str:
         """What people should know of it, "" for nothing."""
-        return self._deaths.trouble()
+        return self.deaths.trouble()
 
     async def close(self) -> None:
         """End it, whatever it is at."""
@@ -212,7 +212,7 @@ class ImageContainer:
             self._moved("")
             quick_deaths = quick_deaths + 1 if monotonic() - begun_s < _HEALTHY_S else 0
             wait_s = _wait_s(quick_deaths)
-            self._deaths.note(how)
+            self.deaths.note(how)
             self._log.warning("container replaced", ended=how, wait_s=wait_s)
             try:
                 await self._remove()

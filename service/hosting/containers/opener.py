@@ -8,9 +8,12 @@ from service.domain import obstacles
 from service.domain.image import named_image
 from service.errors import ModelFailure
 from service.hosting.containers.calls import MOST_ANSWER_BYTES
+from service.hosting.containers.container_host import DOOR
 from service.hosting.containers.lease import Lease, take_lease
 from service.hosting.containers.spec import MOST_WORKERS, ContainerSpec
+from service.hosting.containers.survey import survey
 from service.hosting.environments.environments import Environments
+from service.hosting.host import ContainerCard
 from service.hosting.sharing import ArrayStore
 from service.media.types import JSON
 
@@ -50,6 +53,10 @@ class Containers:
     images: Images | None = None
     most_answer_bytes: int = MOST_ANSWER_BYTES
     log_places: Callable[[], Sequence[str]] = tuple
+
+    def cards(self) -> list[ContainerCard]:
+        """Those that stand, of whoever has them; none while their host is away. Blocks, a moment."""
+        return survey(self.folder / DOOR)
 
     def for_job(self, workers: int, timeout_s: float) -> "Containers":
         """Those for a job of so many calls at once, each of which may take so long."""

@@ -202,6 +202,34 @@ def test_who_dies_at_a_call_is_replaced_at_once_however_often(opened: Open) -> N
         lease.close()
 
 
+def test_a_look_at_containers_says_what_their_processes_are_at(opened: Open, tmp_path: Path) -> None:
+    with model_host(workers=2) as containers:
+        assert containers.cards() == []
+        lease = opened(containers)
+        wait_until(lambda: len(containers.cards()[0].pids) == 2, 60)
+        (card,) = containers.cards()
+        assert (card.model, card.image, card.state, card.busy, card.restarts) == ("model", "", "ready", 0, 0)
+        assert say(lease, "os.getpid()") in card.pids
+        with pytest.raises(ModelFault):
+            say(lease, "os._exit(3)")
+        wait_until(lambda: containers.cards()[0].reason == "exit code 3", 60)
+        gate = tmp_path / "gate"
+        os.mkfifo(gate)
+        with ThreadPoolExecutor() as threads:
+            asked = threads.submit(say, lease, f"len(open({str(gate)!r}).read())")
+            wait_until(lambda: containers.cards()[0].state == "busy", 60)
+            (busy,) = containers.cards()
+            gate.write_text("go")
+            assert asked.result(60) == 2
+        assert (busy.busy, busy.restarts) == (1, 1)
+        assert busy.busy_s > 0
+        assert busy.calls is not None
+        assert busy.calls >= 3
+        assert busy.size_bytes > 0
+        lease.close()
+    assert containers.cards() == []  # their host is gone
+
+
 def test_what_was_set_apart_from_a_container_ends_with_its_fork_server(opened: Open) -> None:
     with model_host(workers=1) as containers:
         lease = opened(containers)

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from service.faces.people.dashboard.figures import HOUR_S, Hour, HourSums, VariantRates
 from service.faces.people.pages import Served
 from service.hosting.environments.keeping import EnvironmentCard, environments_there
+from service.hosting.host import ContainerCard
 from service.invoke.catalogue import EndpointCard, ModelCard, VariantCard
 from service.invoke.job_cards import JobCard
 from service.observe.failures import FailedRequest, read_failures
@@ -24,6 +25,10 @@ _SLOW_S: Final = 3.0
 
 class Surveyed(Served, Protocol):
     """What is served, and more of what can be seen of it. All of these may block."""
+
+    def containers(self) -> list[ContainerCard]:
+        """The containers in which models with code of their own run."""
+        ...
 
     def jobs(self, most: int) -> list[JobCard]:
         """The transform jobs that were made last."""
@@ -71,6 +76,7 @@ class Picture:
     panels: tuple[EndpointPanel, ...]
     more: bool
     models: tuple[ModelCard, ...]
+    containers: tuple[ContainerCard, ...]
     jobs: tuple[JobCard, ...]
     environments: tuple[EnvironmentCard, ...]
     failures: tuple[FailedRequest, ...]
@@ -93,6 +99,7 @@ class _Slow:
     cards: list[EndpointCard]
     editable: frozenset[str]
     models: list[ModelCard]
+    containers: list[ContainerCard]
     jobs: list[JobCard]
     environments: list[EnvironmentCard]
     experiments: Mapping[str, Mapping[str, Any]]
@@ -150,6 +157,7 @@ class Board:
             cards,
             seen.editable(),
             seen.models(),
+            seen.containers(),
             seen.jobs(_MOST_JOBS),
             environments_there(self._environments),
             self._experiments_of([card.name for card in cards[:MOST_CARDS] if _compares(card)]),
@@ -178,6 +186,7 @@ class Board:
             tuple(panel(card) for card in slow.cards[:MOST_CARDS]),
             len(slow.cards) > MOST_CARDS,
             tuple(slow.models),
+            tuple(slow.containers),
             tuple(slow.jobs),
             tuple(slow.environments),
             tuple(read_failures(self._metrics)),

@@ -45,7 +45,7 @@ class Renderer:
 
     def parts(self, picture: Picture) -> dict[str, str]:
         """What changes by itself, by the names that the page knows it by."""
-        fixed = ("notices", "summary", "models", "environments", "jobs", "failures")
+        fixed = ("notices", "summary", "models", "containers", "environments", "jobs", "failures")
         parts = {name: self._part(name, picture) for name in fixed}
         parts |= {f"panel/{each.card.name}": self._part("panel", each) for each in picture.panels}
         known = {each.card.name: self._experiment_part(each) for each in picture.panels if each.experiment}

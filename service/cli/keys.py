@@ -102,7 +102,9 @@ def list_keys(data: DataFolder = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([_document(key, now_s) for key in found], indent=2))
         return
-    table = Table("key", "name", "allows", "endpoints", "rate", "at once", "created (UTC)", "state")
+    table = Table(
+        "key", "name", "allows", "endpoints", "rate", "at once", "max body", "created (UTC)", "state"
+    )
     for key in found:
         table.add_row(
             cell(key.id),
@@ -111,6 +113,7 @@ def list_keys(data: DataFolder = None, as_json: Json = False) -> None:
             cell(", ".join(key.endpoints)),
             "" if key.rate is None else str(key.rate),
             "" if key.concurrency is None else f"{key.concurrency:,}",
+            "" if key.most_body_bytes is None else _told_size(key.most_body_bytes),
             _date(key.created_at),
             _state(key, now_s),
         )
@@ -181,6 +184,14 @@ def _size(text: str | None) -> int | None:
     except ValueError as error:
         fail(f"--max-body {error}.")
     return size if isinstance(size, int) else None
+
+
+def _told_size(size_bytes: int) -> str:
+    """A size in the largest unit in which it is a whole number."""
+    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor:,} {unit}"
+    return f"{size_bytes:,} B"
 
 
 def _expiry(text: str | None, now_s: float) -> float | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from service.errors import CredentialsMissing
 from service.log import REQUEST_FAILED, get_logger
 
 MOST_FAILURES: Final = 50
@@ -19,6 +20,7 @@ MOST_FAILURES: Final = 50
 
 _PLACES: Final = ("path", "operation", "endpoint")
 _MOST_CHARS: Final = 300
+_DASHBOARD: Final = "/dashboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class RecentFailures(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Remember a request that failed."""
         told = record.msg
-        if isinstance(told, dict) and told.get("event") == REQUEST_FAILED:
+        if isinstance(told, dict) and told.get("event") == REQUEST_FAILED and not _asks_for_a_key(told):
             self._kept.append(_failure(told))
             self._is_written = False
 
@@ -68,6 +70,11 @@ def read_failures(metrics: Path) -> list[FailedRequest]:
     """The last failures of all processes, the newest first."""
     found = [failure for file in metrics.glob("*.failures") for failure in _read(file)]
     return sorted(found, key=lambda failure: failure.at, reverse=True)[:MOST_FAILURES]
+
+
+def _asks_for_a_key(told: dict[str, Any]) -> bool:
+    """Whether that is how the dashboard finds out that it has to ask its reader for a key."""
+    return told.get("code") == CredentialsMissing.code and str(told.get("path", "")).startswith(_DASHBOARD)
 
 
 def _failure(told: dict[str, Any]) -> FailedRequest:

@@ -75,6 +75,18 @@ def test_keys_are_listed_and_revoked(tmp_path: Path) -> None:
     assert {one["access_key_id"]: one["state"] for one in listed} == {ids[0]: "revoked", ids[1]: "good"}
 
 
+def test_a_list_says_how_large_a_body_may_be(tmp_path: Path) -> None:
+    for name, size in (("web", "100kB"), ("big", "3MB"), ("odd", "1000")):
+        assert _run(tmp_path, "create", "--name", name, "--max-body", size).exit_code == 0
+    assert _run(tmp_path, "create", "--name", "any").exit_code == 0
+
+    listed = _run(tmp_path, "list").stdout
+
+    assert "max body" in listed
+    for told in ("100 kB", "3 MB", "1,000 B"):
+        assert told in listed
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import ModelFailure, ValidationFault
+from service.errors import CredentialsMissing, ModelFailure, ValidationFault
 from service.http.failures import note_failure
 from service.log import get_logger
 from service.observe.failures import MOST_FAILURES, RecentFailures, read_failures
@@ -35,6 +35,19 @@ def test_a_failure_is_told_with_its_id_place_and_cause(kept: RecentFailures, tmp
     assert (found.request_id, found.status, found.code) == ("id-1", 400, "Code")
     assert (found.where, found.reason) == ("/endpoints/e/invocations", "no such variant")
     assert found.at.startswith("20")
+
+
+def test_a_page_that_finds_out_that_it_needs_a_key_has_not_failed(
+    kept: RecentFailures, tmp_path: Path
+) -> None:
+    missing = CredentialsMissing("Say who you are.")
+    for path in ("/dashboard/main", "/dashboard/live", "/endpoints/e/invocations"):
+        note_failure(get_logger("test.failures"), missing, "id", 401, missing.code, path=path)
+    refused = ValidationFault("no such variant")
+    note_failure(get_logger("test.failures"), refused, "id", 400, "Code", path="/dashboard/main")
+    kept.write()
+    found = {(failure.where, failure.status) for failure in read_failures(tmp_path)}
+    assert found == {("/endpoints/e/invocations", 401), ("/dashboard/main", 400)}
 
 
 def test_a_bug_tells_its_kind_alone(kept: RecentFailures, tmp_path: Path) -> None:

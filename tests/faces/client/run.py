@@ -2,7 +2,7 @@
 
 `make client`. It needs node and npm, whose registry it asks for openapi-typescript, openapi-fetch and
 typescript in the versions of package.json, and pip, for openapi-python-client in an environment of its own;
-all of it goes into .client/ of the checkout.
+all of it goes into .client/ of the checkout, or the folder that TEST_CLIENT names. `--fetch` does no more.
 """
 
 import contextlib
@@ -13,14 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[2]
-_FOLDER = _ROOT / ".client"
+_FOLDER = Path(os.environ.get("TEST_CLIENT") or _ROOT / ".client").resolve()
 _START_S = 120.0
 _STRICTLY = [
     "--strict",
@@ -36,6 +36,7 @@ _STRICTLY = [
     "out",
     "client.ts",
 ]
+_PYTHON = "python/bin/python"
 _GENERATOR = "openapi-python-client==0.29.1"
 _CONFIG = "{package_name_override: sagebird_client, post_hooks: []}\n"
 
@@ -45,34 +46,46 @@ def main() -> int:
     npm = shutil.which("npm")
     if npm is None:
         sys.exit("make client needs node and npm.")
-    _FOLDER.mkdir(exist_ok=True)
+    _FOLDER.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "client.ts", "client.py"):
         shutil.copy(_HERE / name, _FOLDER / name)
+    code = _run(_fetching(npm))
+    if code != 0 or "--fetch" in sys.argv[1:]:
+        return code
     with _server() as url:
-        for command in (
-            [npm, "install", "--silent", "--no-audit", "--no-fund"],
-            ["node_modules/.bin/openapi-typescript", f"{url}/openapi.json", "-o", "schema.ts"],
-            ["node_modules/.bin/tsc", *_STRICTLY],
-            ["node", "out/client.js", url],
-            *_python(url),
-        ):
-            code = subprocess.run(command, cwd=_FOLDER, check=False).returncode
-            if code != 0:
-                print(f"failed: {' '.join(command)}", file=sys.stderr)
-                return code
+        return _run(_calling(url))
+
+
+def _run(commands: Sequence[Sequence[str]]) -> int:
+    """The exit code of the first command that fails, 0 if none does."""
+    for command in commands:
+        code = subprocess.run(command, cwd=_FOLDER, check=False).returncode
+        if code != 0:
+            print(f"failed: {' '.join(command)}", file=sys.stderr)
+            return code
     return 0
 
 
-def _python(url: str) -> list[list[str]]:
-    """What makes the client in Python and runs it, in an environment of its own."""
+def _fetching(npm: str) -> list[list[str]]:
+    """What fetches the generators; of an environment that is there nothing is made anew."""
+    making = [] if (_FOLDER / _PYTHON).exists() else [[sys.executable, "-m", "venv", "python"]]
+    return [
+        [npm, "install", "--silent", "--no-audit", "--no-fund"],
+        *making,
+        [_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _GENERATOR],
+    ]
+
+
+def _calling(url: str) -> list[list[str]]:
+    """What makes the clients of a server's document and has them call it."""
     (_FOLDER / "python.yaml").write_text(_CONFIG, encoding="utf-8")
-    python = "python/bin/python"
     generate = ["generate", "--url", f"{url}/openapi.json", "--config", "python.yaml", "--meta", "none"]
     return [
-        [sys.executable, "-m", "venv", "python"],
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _GENERATOR],
+        ["node_modules/.bin/openapi-typescript", f"{url}/openapi.json", "-o", "schema.ts"],
+        ["node_modules/.bin/tsc", *_STRICTLY],
+        ["node", "out/client.js", url],
         ["python/bin/openapi-python-client", *generate, "--overwrite", "--output-path", "sagebird_client"],
-        [python, "client.py", url],
+        [_PYTHON, "client.py", url],
     ]
 
 

@@ -191,6 +191,7 @@ def build_gateway(settings: Settings, shared: Shared, slot: str) -> GatewayParts
         return GatewayParts(store, registry, host, follower, door, rounds)
     face, s3 = control.face(settings, store, hands_in=True), control.s3_face(settings)
     post = control.post(settings, lambda: follower.directory)
+    post.shadow(lambda: follower.directory, lambda: host.cache.in_use, predictor.settling)
     counts, recorder = shared.counts.begin(slot), post.recorder
     door = server_door(
         settings, context.caller, *answering, host, store, registry, face, s3, counts, recorder, post

@@ -24,6 +24,7 @@ BROAD: Mapping[str, str] = MappingProxyType(
         "invoke/predict.py": "the outcome of one call, worded and logged by the face that asked",
         "invoke/round.py": "the net under a round: every waiter gets an answer",
         "invoke/settling.py": "counting, the log and taps: none of them may keep an answer back",
+        "invoke/shadow_calls.py": "a loop that must outlive one bad call",
         "invoke/follow.py": "a loop that must outlive one bad look",
         "invoke/warming.py": "the model's own code, told as the reason why an endpoint failed",
         "hosting/cache/*": "the model's own code, while it is loaded or compiled",

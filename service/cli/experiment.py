@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +12,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service.cli.agreement_view import agreement_lines
 from service.cli.compare_view import quality_table, show_verdict
 from service.cli.media import guessed_type, known_type
 from service.cli.promote import plan_lines
 from service.cli.refusal import fail
 from service.cli.server import Url, call
 from service.cli.told import cell, open_console, print_table, told
-from service.media.types import CSV
+from service.media.types import CSV, JSON
 
 _MOST_BYTES = 500_000  # of one request
 _MOST_CHANGES = 5
@@ -79,10 +80,23 @@ def experiment(
         Window | None,
         typer.Option(help="How good predictions of that time were, too.", show_default=False),
     ] = None,
+    ask_both: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="PERCENT",
+            help="Have so much of live calls asked of a second variant, too, from now on; 0 ends it.",
+            show_default=False,
+        ),
+    ] = None,
     url: Url = "",
     as_json: _AsJson = False,
 ) -> None:
     """Say which variant is better by the outcomes that were reported, and what speaks against it."""
+    if ask_both is not None:
+        body = json.dumps({"ask_both": ask_both}).encode()
+        call(url, "POST", _path(endpoint, "experiment"), content=body, headers=_typed(JSON))
     given = {"outcome": outcome, "less": "true" if less else None, "worth": worth, "control": control}
     asked = {name: str(value) for name, value in given.items() if value is not None}
     if window is not None:
@@ -145,6 +159,8 @@ def _show(document: Mapping[str, Any]) -> None:
         _say(console, document["sentence"], "bold")
     for warning in document["warnings"]:
         _say(console, warning, "red")
+    for line in agreement_lines(document.get("agreement")):  # servers of before have none
+        _say(console, line)
     tallies = document["tallies"]
     left = [
         f"{tallies[name]:,} {name}"
@@ -170,18 +186,9 @@ def _show_window(console: Console, window: Mapping[str, Any]) -> None:
 
 def _table(document: Mapping[str, Any]) -> Table:
     outcome = document["outcome"] or "outcome"
-    table = Table(
-        "variant",
-        "share",
-        "requests",
-        "errors",
-        "p99 ms",
-        "users",
-        "calls",
-        "outcomes",
-        cell(outcome),
-        "at any time, 95 %",
-    )
+    counted = _counted(document["variants"])
+    names = ("variant", "share", "requests", "errors", "p99 ms", *counted, "outcomes", cell(outcome))
+    table = Table(*names, "at any time, 95 %")
     for column in table.columns[1:]:
         column.justify = "right"
     for each in document["variants"]:
@@ -193,13 +200,18 @@ def _table(document: Mapping[str, Any]) -> Table:
             f"{each['requests']:,}",
             f"{each['server_errors']:,}",
             "" if p99 is None else f"{p99:g}",
-            f"{each['users']:,}",
-            f"{each['calls']:,}",
+            *(f"{each[member]:,}" for member in counted.values()),
             f"{judged['count']:,}",
             "" if judged["mean"] is None else f"{judged['mean']:.4g}",
             "" if judged["lower"] is None else f"{judged['lower']:.4g} to {judged['upper']:.4g}",
         )
     return table
+
+
+def _counted(variants: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The columns that say of whom calls were recorded, by title: those alone in which there is anything."""
+    columns = {"users": "users", "without user": "calls"}
+    return {title: member for title, member in columns.items() if any(each[member] for each in variants)}
 
 
 def _say(console: Console, text: str, style: str = "") -> None:

@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 
-from service.domain.endpoint import Endpoint
+from service.domain.endpoint import Endpoint, Fleet
 from service.domain.traffic import Traffic
 from service.experiments.guards import failure_warnings, latency_warnings
 from service.experiments.reports import LABEL
 from service.experiments.shares import ALARM, Picks, mismatch_p_value
 from service.experiments.sums import Sums, count_up
 from service.experiments.verdict import Question, judge
-from service.observe.counts import BOUNDS_S, InvocationCounter
+from service.observe.counter import BOUNDS_S, InvocationCounter
 from service.store.outcomes import ArmTally, Lately, Run
 
 WINDOWS: Mapping[str, float] = MappingProxyType({"hour": 3600.0, "day": 86_400.0, "week": 604_800.0})
@@ -57,11 +57,11 @@ def describe_experiment(
     wish: Wish,
     lately: Lately | None = None,
 ) -> dict[str, Any]:
-    """The document; `counters` are those of each variant, `changes` those of its weights.
+    """The document; `counters` are those of each variant of the fleet, `changes` those of its weights.
 
     `lately` is about the window that the wish names, None if that is empty.
     """
-    fleet = endpoint.serving or endpoint.pending
+    fleet = looked_at(endpoint)
     weights = dict(fleet.weights) if fleet is not None else {}
     if run is not None and (fleet is None or run.generation != fleet.generation):
         run = None  # of other models
@@ -90,6 +90,11 @@ def describe_experiment(
         "window": _window(names, lately, now_s, wish),
         "changes": list(changes),
     }
+
+
+def looked_at(endpoint: Endpoint) -> Fleet | None:
+    """The fleet that an experiment is about, with its models and all that came of these."""
+    return endpoint.serving or endpoint.pending
 
 
 def write_experiment(document: Mapping[str, Any]) -> bytes:

@@ -35,15 +35,19 @@ _Value = float | str
 
 
 class Reported(NamedTuple):
-    """One outcome of one prediction: a label's text, or a number. `at_s` is None where nobody says when."""
+    """One outcome of one prediction: a label's text, or a number. `at_s` is None where nobody says when.
+
+    `reporter` is the key by which it came, where that may not manage.
+    """
 
     inference_id: str
     name: str
     value: _Value
     at_s: float | None
+    reporter: str = ""
 
 
-def read_reports(content_type: str, body: bytes) -> list[Reported]:
+def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Reported]:
     """The reports of a body: one JSON object, a list of them, one per line, or CSV with a head.
 
     Raises:
@@ -57,7 +61,7 @@ def read_reports(content_type: str, body: bytes) -> list[Reported]:
     found = [report for number, record in enumerate(records, 1) for report in _read(number, record)]
     if not found:
         raise ValidationFault("There is no outcome in the request.")
-    return found
+    return [report._replace(reporter=reporter) for report in found] if reporter else found
 
 
 def _is_csv(content_type: str) -> bool:

@@ -8,11 +8,13 @@ from service.domain.endpoint import PRIMARY, UNSETTLED, Endpoint, Fleet, ModelSo
 from service.domain.endpoint_state import endpoint_from_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
+from service.domain.shadow import SHADOW_SHARES, ShadowShare, read_shadow_shares
 from service.domain.traffic import Traffic
 from service.domain.user_shares import UserShares
 from service.hosting.host import Replica
 from service.invoke.variant_log import NO_LOG, VariantLog
-from service.observe.counts import InvocationCounter, Registry
+from service.observe.counter import InvocationCounter
+from service.observe.counts import Registry
 from service.store.store import DEFAULT_ENDPOINT, REGISTERED_MODELS, Delta
 
 _Value = TypeVar("_Value")
@@ -47,14 +49,14 @@ class Target:
             target.scale()
         self.replica.scale(self.variant.instances, self.variant.most_calls)
 
-    def of(self, variant: Variant) -> "Target":
-        """The same for a variant that differs in nothing that is loaded."""
-        if variant == self.variant:
+    def of(self, variant: Variant, counter: InvocationCounter) -> "Target":
+        """The same for a variant that differs in nothing that is loaded, maybe of another fleet."""
+        if variant == self.variant and counter is self.counter:
             return self
         containers = self.containers
         if containers is not None:
-            containers = {name: target.of(variant) for name, target in containers.items()}
-        return replace(self, variant=variant, containers=containers)
+            containers = {name: target.of(variant, counter) for name, target in containers.items()}
+        return replace(self, variant=variant, counter=counter, containers=containers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Directory:
     `routes` has those that take requests, and registered models by their address; `default` names the one
     that is called without a name, `registered` maps the names of the multi-model container contract to where
     their models are, `unsettled` has those endpoints, few of many, that wait for gateways or failed.
+    `shadow_shares` are those of calls that are asked of a second variant, by endpoint.
     """
 
     revision: int
@@ -91,6 +94,7 @@ class Directory:
     default: str | None = None
     registered: Mapping[str, str] = field(default_factory=dict)
     unsettled: Mapping[str, Endpoint] = field(default_factory=dict)
+    shadow_shares: Mapping[str, ShadowShare] = field(default_factory=dict)
 
 
 EMPTY = Directory(0, {}, {})
@@ -133,11 +137,17 @@ def next_directory(
     registered = facts.get(REGISTERED_MODELS, {})
     if registered is not before.registered or delta.complete:
         _place_registered(before, routes, registered, replica, registry)
-    return Directory(delta.revision, endpoints, routes, facts.get(DEFAULT_ENDPOINT), registered, unsettled)
+    shares = read_shadow_shares(facts.get(SHADOW_SHARES))
+    default = facts.get(DEFAULT_ENDPOINT)
+    return Directory(delta.revision, endpoints, routes, default, registered, unsettled, shares)
 
 
 def _facts(directory: Directory) -> dict[str, Any]:
-    return {DEFAULT_ENDPOINT: directory.default, REGISTERED_MODELS: directory.registered}
+    return {
+        DEFAULT_ENDPOINT: directory.default,
+        REGISTERED_MODELS: directory.registered,
+        SHADOW_SHARES: directory.shadow_shares,
+    }
 
 
 def _place(table: dict[str, _Value], name: str, value: _Value | None) -> None:
@@ -195,11 +205,12 @@ def _route(
     if previous is not None and before.endpoints[name].serving == fleet:
         return previous
     direct = any(variant.source.direct for variant in fleet.variants)
-    named = {
-        variant.name: _target(previous, variant)
-        or _new_target(variant, replica, registry.invocation(name, variant.name), VariantLog(name, variant))
-        for variant in fleet.variants
-    }
+    named: dict[str, Target] = {}
+    for variant in fleet.variants:
+        counter = registry.invocation(name, variant.name, fleet.generation)
+        named[variant.name] = _target(previous, variant, counter) or _new_target(
+            variant, replica, counter, VariantLog(name, variant)
+        )
     if direct:
         named = {key: replace(target, containers=target.containers or {}) for key, target in named.items()}
     for target in named.values():
@@ -229,9 +240,9 @@ def _new_target(
     return replace(containers[source.answering], containers=containers)
 
 
-def _target(previous: Route | None, variant: Variant) -> Target | None:
+def _target(previous: Route | None, variant: Variant, counter: InvocationCounter) -> Target | None:
     """The target that serves the variant already, None where its model is another: a replica keeps state."""
     known = None if previous is None else previous.named.get(variant.name)
     if known is None or known.variant.source != variant.source:
         return None
-    return known.of(variant)
+    return known.of(variant, counter)

@@ -69,7 +69,7 @@ class Predictor:
         self._keep_up = keep_up
         self._routing = Routing(directory, draw, catch_up)
         self._registry = registry
-        self._settling = Settling(taps)
+        self.settling = Settling(taps)
         self._new_id = request_ids()
         self.failures = FailureLog() if failures is None else failures
 
@@ -155,7 +155,7 @@ class Predictor:
         answered_s = perf_counter()
         duration_s, model_s = answered_s - begun_s, answered_s - asked_s
         outcomes, number = self._outcomes(target, head, bodies, answers, duration_s, model_s)
-        self._settling.answered(target, number, duration_s, model_s)
+        self.settling.answered(target, number, duration_s, model_s)
         if len(bodies) == 1:
             _note_cost(target, head, bodies[0], model_s)
         return outcomes
@@ -208,16 +208,16 @@ class Predictor:
         last, answered = parts[0][0], 0
         for (target, head, bodies), outcomes in zip(parts, answers, strict=True):
             if target is not last:
-                self._settling.answered(last, answered, duration_s, model_s)
+                self.settling.answered(last, answered, duration_s, model_s)
                 last, answered = target, 0
-            if len(outcomes) == 1 and type(outcomes[0]) is Answer and not self._settling.taps:
+            if len(outcomes) == 1 and type(outcomes[0]) is Answer and not self.settling.taps:
                 found.append([Prediction(outcomes[0], target.variant.name)])  # as below, in fewer steps
                 answered += 1
                 continue
             some, number = self._outcomes(target, head, bodies, outcomes, duration_s, model_s)
             found.append(some)
             answered += number
-        self._settling.answered(last, answered, duration_s, model_s)
+        self.settling.answered(last, answered, duration_s, model_s)
         if len(parts) == 1 and len(parts[0][2]) == 1:
             _note_cost(last, parts[0][1], parts[0][2][0], model_s)
         return found
@@ -233,7 +233,7 @@ class Predictor:
     ) -> tuple[list[InvocationOutcome], int]:
         """What came of calls, and how many were answered, which are counted by who asked."""
         variant, answered, invocation = target.variant.name, 0, head.invocation
-        taps = self._settling.taps
+        taps = self.settling.taps
         found: list[InvocationOutcome] = []
         for place, answer in enumerate(answers):
             if isinstance(answer, Answer):
@@ -241,7 +241,7 @@ class Predictor:
                 found.append(Prediction(answer, variant))
                 if taps:
                     asked = invocation.with_body(bodies[place])
-                    self._settling.tell(Settled(asked, variant, answer, duration_s, model_s))
+                    self.settling.tell(Settled(asked, variant, answer, duration_s, model_s))
             else:
                 found.append(self._failed(answer, target, invocation, bodies[place], duration_s, model_s))
         return found, answered
@@ -255,7 +255,7 @@ class Predictor:
         try:
             target = await self._routing.find(invocation)
         except SagebirdError as error:
-            self._settling.refused(self._registry, error)
+            self.settling.refused(self._registry, error)
             raise
         body, place = invocation.call.body, self.failures.place_of(target)
         invocation = invocation.identified(body, request_id, place)
@@ -305,9 +305,9 @@ class Predictor:
         self, target: Target, invocation: Invocation, begun_s: float, watch: Stopwatch, answer: Answer
     ) -> Prediction:
         duration_s, model_s, variant = perf_counter() - begun_s, watch.seconds, target.variant.name
-        self._settling.answered(target, 1, duration_s, model_s)
-        if self._settling.taps:
-            self._settling.tell(Settled(invocation, variant, answer, duration_s, model_s))
+        self.settling.answered(target, 1, duration_s, model_s)
+        if self.settling.taps:
+            self.settling.tell(Settled(invocation, variant, answer, duration_s, model_s))
         return Prediction(answer, variant)
 
     def _failed(
@@ -324,11 +324,11 @@ class Predictor:
             error.container = target.container
         if isinstance(error, SagebirdError):
             error = self._worded(error, invocation)
-        self._settling.failed(target, error, duration_s, model_s)
+        self.settling.failed(target, error, duration_s, model_s)
         variant = target.variant.name
-        if self._settling.taps:
+        if self.settling.taps:
             asked = invocation.with_body(body)
-            self._settling.tell(Settled(asked, variant, error, duration_s, model_s))
+            self.settling.tell(Settled(asked, variant, error, duration_s, model_s))
         return at_variant(error, variant)
 
     def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:

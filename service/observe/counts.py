@@ -6,10 +6,8 @@ No metric names and no text formats in here: those are `observe.exposition`.
 
 import os
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field, fields, replace
-from math import isfinite
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, TypeVar
@@ -18,141 +16,69 @@ import orjson
 import psutil
 
 from service.log import get_logger
+from service.observe.counter import (
+    FINE_BOUNDS_S,
+    InvocationCounter,
+    add_numbers,
+    increase,
+    read_seconds,
+    read_whole,
+)
 
-# Upper ends of the latency buckets in seconds, the last one without end; a small model answers in under 1 ms.
-BOUNDS_S = (
-    *(0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02),
-    *(0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
-)
-# Of those that series keep: a model that is compiled answers in tens of microseconds.
-FINE_BOUNDS_S = (
-    *(0.00001, 0.000015, 0.00002, 0.00003, 0.00005, 0.000075, 0.0001, 0.00015, 0.0002, 0.0003),
-    *BOUNDS_S,
-)
 # How many models, and how many variants, one process counts by name: callers may name endlessly many.
 MAX_NAMES = 1000
 OTHER = "other"
+# How many fleets of an endpoint are counted apart: requests may still be under way in those before the last.
+MOST_GENERATIONS = 4
 # A slot not flushed for so long is dead, even if its process id lives (again); flushes come every 0.5 s.
 STALE_S = 10.0
 
-_FORMAT = 2
-_FINER = len(FINE_BOUNDS_S) - len(BOUNDS_S)
+_FORMAT = 3
+_OTHERS = (OTHER, OTHER)
+_NO_FLEET = 0  # the generation of what is no fleet's, and of all fleets that are no longer counted apart
+
+Pair = tuple[str, str]
+"""An endpoint and one of its variants."""
+
+Deployment = tuple[str, str, int]
+"""The same, and the generation of the fleet: a variant of another one is another model by the same name."""
+
 _Key = TypeVar("_Key", bound=Hashable)
-_Number = TypeVar("_Number", int, float)
-
-
-@dataclass(slots=True)
-class InvocationCounter:
-    """What happened to the requests of one variant; counted from one thread only, the event loop's.
-
-    `latency`, `model` and `overhead` are requests by how long they took, by how long the model was at them,
-    and by the rest of that (one more than FINE_BOUNDS_S); `seconds` is their whole latency and
-    `model_seconds` the model's part of it; `errors` counts by AWS code and class of the status (4 or 5).
-    """
-
-    latency: list[int] = field(default_factory=lambda: [0] * (len(FINE_BOUNDS_S) + 1))
-    model: list[int] = field(default_factory=lambda: [0] * (len(FINE_BOUNDS_S) + 1))
-    overhead: list[int] = field(default_factory=lambda: [0] * (len(FINE_BOUNDS_S) + 1))
-    seconds: float = 0.0
-    model_seconds: float = 0.0
-    errors: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    @property
-    def requests(self) -> int:
-        """How many requests were counted, answered or not."""
-        return sum(self.latency)
-
-    @property
-    def buckets(self) -> list[int]:
-        """Requests by latency, one more than BOUNDS_S."""
-        return [sum(self.latency[: _FINER + 1]), *self.latency[_FINER + 1 :]]
-
-    def errors_of(self, status_class: Literal[4, 5]) -> int:
-        """How many requests failed with a status of this class."""
-        return sum(number for (_, of_class), number in self.errors.items() if of_class == status_class)
-
-    def count(self, duration_s: float, model_s: float = 0.0, requests: int = 1) -> None:
-        """Count an answered request, or several that took as long: whole latency, and the model's part."""
-        self.latency[bisect_left(FINE_BOUNDS_S, duration_s)] += requests
-        self.model[bisect_left(FINE_BOUNDS_S, model_s)] += requests
-        self.overhead[bisect_left(FINE_BOUNDS_S, duration_s - model_s)] += requests
-        self.seconds += duration_s * requests
-        self.model_seconds += model_s * requests
-
-    def count_error(
-        self, duration_s: float, code: str, status_class: Literal[4, 5], model_s: float = 0.0
-    ) -> None:
-        """Count one failed request too; for a ModelError `status_class` is that of the container's status.
-
-        Source: Invocation4XXErrors and Invocation5XXErrors go by the container (contract E.1).
-        """
-        self.count(duration_s, model_s)
-        _increase(self.errors, (code, status_class), 1)
-
-    def add(self, other: "InvocationCounter") -> None:
-        """Add another process's numbers to these."""
-        self.latency = _sums(self.latency, other.latency)
-        self.model = _sums(self.model, other.model)
-        self.overhead = _sums(self.overhead, other.overhead)
-        self.seconds += other.seconds
-        self.model_seconds += other.model_seconds
-        _add(self.errors, other.errors)
-
-    def since(self, before: "InvocationCounter") -> "InvocationCounter":
-        """What was counted after these numbers were those of `before`."""
-        errors = {key: number - before.errors.get(key, 0) for key, number in self.errors.items()}
-        return InvocationCounter(
-            _differences(self.latency, before.latency),
-            _differences(self.model, before.model),
-            _differences(self.overhead, before.overhead),
-            max(0.0, self.seconds - before.seconds),
-            max(0.0, self.model_seconds - before.model_seconds),
-            {key: number for key, number in errors.items() if number},
-        )
-
-    def numbers(self) -> list[Any]:
-        """These numbers as a list, fit for JSON."""
-        errors = [[*key, number] for key, number in self.errors.items()]
-        return [self.latency, self.model, self.overhead, self.seconds, self.model_seconds, errors]
-
-    @classmethod
-    def of_numbers(cls, numbers: list[Any]) -> "InvocationCounter":
-        """The counter that such a list was made of. Raises ValueError, TypeError: it is none."""
-        latency, model, overhead, seconds, model_seconds, errors = numbers
-        return cls(
-            _histogram(latency),
-            _histogram(model),
-            _histogram(overhead),
-            _seconds(seconds),
-            _seconds(model_seconds),
-            {(str(code), _whole(status_class)): _whole(number) for code, status_class, number in errors},
-        )
 
 
 @dataclass(slots=True)
 class Counts:
-    """Everything that only ever grows; the keys are labels, e.g. (endpoint, variant) or (model, outcome)."""
+    """Everything that only ever grows; the keys are labels, e.g. (model, outcome)."""
 
-    invocations: dict[tuple[str, str], InvocationCounter] = field(default_factory=dict)
+    deployments: dict[Deployment, InvocationCounter] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     loads: dict[tuple[str, str], int] = field(default_factory=dict)
     load_seconds: dict[str, float] = field(default_factory=dict)
     evictions: dict[tuple[str, str], int] = field(default_factory=dict)
 
+    @property
+    def invocations(self) -> dict[Pair, InvocationCounter]:
+        """What happened to each variant, in whatever fleets. To be read only."""
+        found: dict[Pair, InvocationCounter] = {}
+        for (endpoint, variant, _), counter in list(self.deployments.items()):  # one step, see add()
+            pair = (endpoint, variant)
+            found[pair] = found[pair].plus(counter) if pair in found else counter
+        return found
+
     def used(self) -> "Counts":
         """These counts without the variants that had no request: of many endpoints most are idle."""
-        known = list(self.invocations.items())  # one step, see add()
-        return replace(self, invocations={pair: counter for pair, counter in known if counter.requests})
+        known = list(self.deployments.items())  # as above
+        return replace(self, deployments={each: counter for each, counter in known if counter.requests})
 
     def add(self, other: "Counts") -> None:
         """Add another process's counts to these."""
-        # list(), here and in _add, is one step for the interpreter: the event loop may add a key meanwhile.
-        for pair, counter in list(other.invocations.items()):
-            self.invocations.setdefault(pair, InvocationCounter()).add(counter)
-        _add(self.refusals, other.refusals)
-        _add(self.loads, other.loads)
-        _add(self.load_seconds, other.load_seconds)
-        _add(self.evictions, other.evictions)
+        # list(), here and in add_numbers, is one step: the event loop may add a key meanwhile.
+        for deployment, counter in list(other.deployments.items()):
+            self.deployments.setdefault(deployment, InvocationCounter()).add(counter)
+        add_numbers(self.refusals, other.refusals)
+        add_numbers(self.loads, other.loads)
+        add_numbers(self.load_seconds, other.load_seconds)
+        add_numbers(self.evictions, other.evictions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,35 +124,47 @@ class Registry:
         self._counts, self._born = Counts(), time.time_ns()
         if self._path.exists() and (kept := _read(self._path)) is not None:
             self._counts, self._born = kept.counts, kept.born
+        self._generations: dict[Pair, list[int]] = {}
+        for endpoint, variant, generation in self._counts.deployments:
+            self._generations.setdefault((endpoint, variant), []).append(generation)
         self._models = set(self._counts.load_seconds) | {model for model, _ in self._counts.evictions}
         self._gauges: Callable[[], Gauges] = Gauges
         self._counting = Lock()  # models load and leave on other threads than the event loop's
         self._flushing = Lock()
         self._flushed = b""
 
-    def invocation(self, endpoint: str, variant: str) -> InvocationCounter:
-        """The counter of a variant, always the same object: ask per routing snapshot, not per request."""
-        pair = (_make_label(endpoint), _make_label(variant))
+    def invocation(self, endpoint: str, variant: str, generation: int = _NO_FLEET) -> InvocationCounter:
+        """The counter of a variant of a fleet, always the same object: ask per snapshot, not per request.
+
+        Of a variant the last few generations are counted apart.
+        """
         with self._counting:
-            known = self._counts.invocations
-            return known.setdefault(_bound(pair, known, (OTHER, OTHER)), InvocationCounter())
+            pair = _bound((_make_label(endpoint), _make_label(variant)), self._generations, _OTHERS)
+            deployment = (*pair, _NO_FLEET if pair == _OTHERS else generation)
+            known = self._generations.setdefault(pair, [])
+            if deployment[2] not in known:
+                known.append(deployment[2])
+                self._counts.deployments[deployment] = InvocationCounter()
+                if len(known) - (_NO_FLEET in known) > MOST_GENERATIONS:
+                    self._put_together(pair, known)
+            return self._counts.deployments[deployment]
 
     def count_refusal(self, code: str) -> None:
         """Count a request that failed before it reached an endpoint, by AWS code."""
         with self._counting:
-            _increase(self._counts.refusals, code, 1)
+            increase(self._counts.refusals, code, 1)
 
     def count_load(self, model: str, outcome: Literal["loaded", "failed"], seconds: float) -> None:
         """Count one attempt to load a model and the seconds it took; callable from any thread."""
         with self._counting:
             name = self._model(model)
-            _increase(self._counts.loads, (name, outcome), 1)
-            _increase(self._counts.load_seconds, name, seconds)
+            increase(self._counts.loads, (name, outcome), 1)
+            increase(self._counts.load_seconds, name, seconds)
 
     def count_eviction(self, model: str, reason: str) -> None:
         """Count one model unloaded: for memory, idle, changed, deleted; callable from any thread."""
         with self._counting:
-            _increase(self._counts.evictions, (self._model(model), reason), 1)
+            increase(self._counts.evictions, (self._model(model), reason), 1)
 
     def watch_gauges(self, read: Callable[[], Gauges]) -> None:
         """Have `read` called for the gauges at every flush, possibly on another thread."""
@@ -257,6 +195,13 @@ class Registry:
                 self._flushed = data
             return snapshot
 
+    def _put_together(self, pair: Pair, known: list[int]) -> None:
+        """Count the oldest fleet of a variant with those before it."""
+        oldest = min(generation for generation in known if generation != _NO_FLEET)
+        before = self._counts.deployments.pop((*pair, oldest))
+        self._counts.deployments.setdefault((*pair, _NO_FLEET), InvocationCounter()).add(before)
+        known[:] = [_NO_FLEET, *(each for each in known if each not in (oldest, _NO_FLEET))]
+
     def _model(self, name: str) -> str:
         bound = _bound(_make_label(name), self._models, OTHER)
         self._models.add(bound)
@@ -267,23 +212,6 @@ def read_all(directory: Path) -> list[Snapshot]:
     """What every slot wrote last, in the order of slots; a damaged file is skipped with a log line."""
     snapshots = (_read(path) for path in sorted(directory.glob("*.json")))
     return [snapshot for snapshot in snapshots if snapshot is not None]
-
-
-def _sums(mine: list[int], theirs: list[int]) -> list[int]:
-    return [one + other for one, other in zip(mine, theirs, strict=True)]
-
-
-def _differences(mine: list[int], before: list[int]) -> list[int]:
-    return [one - other for one, other in zip(mine, before, strict=True)]
-
-
-def _add(into: dict[_Key, _Number], other: dict[_Key, _Number]) -> None:
-    for key, number in list(other.items()):
-        _increase(into, key, number)
-
-
-def _increase(into: dict[_Key, _Number], key: _Key, number: _Number) -> None:
-    into[key] = into[key] + number if key in into else number
 
 
 def _bound(name: _Key, known: Collection[_Key], other: _Key) -> _Key:
@@ -311,7 +239,7 @@ def _to_document(snapshot: Snapshot) -> dict[str, Any]:
         "born": snapshot.born,
         "bounds_s": FINE_BOUNDS_S,
         "gauges": {gauge.name: getattr(gauges, gauge.name) for gauge in fields(gauges)},
-        "invocations": [[*pair, *counter.numbers()] for pair, counter in counts.invocations.items()],
+        "deployments": [[*each, *counter.numbers()] for each, counter in counts.deployments.items()],
         "refusals": list(counts.refusals.items()),
         "loads": [[*key, number] for key, number in counts.loads.items()],
         "load_seconds": list(counts.load_seconds.items()),
@@ -333,33 +261,24 @@ def _from_document(slot: str, document: dict[str, Any], fresh: bool) -> Snapshot
     if document["format"] != _FORMAT or tuple(document["bounds_s"]) != FINE_BOUNDS_S:
         raise ValueError("written by another version")
     counts = Counts(
-        invocations={
-            (str(endpoint), str(variant)): InvocationCounter.of_numbers(numbers)
-            for endpoint, variant, *numbers in document["invocations"]
+        deployments=read_deployments(document["deployments"]),
+        refusals={str(code): read_whole(number) for code, number in document["refusals"]},
+        loads={
+            (str(model), str(outcome)): read_whole(number) for model, outcome, number in document["loads"]
         },
-        refusals={str(code): _whole(number) for code, number in document["refusals"]},
-        loads={(str(model), str(outcome)): _whole(number) for model, outcome, number in document["loads"]},
-        load_seconds={str(model): _seconds(number) for model, number in document["load_seconds"]},
-        evictions={(str(model), str(why)): _whole(number) for model, why, number in document["evictions"]},
+        load_seconds={str(model): read_seconds(number) for model, number in document["load_seconds"]},
+        evictions={
+            (str(model), str(why)): read_whole(number) for model, why, number in document["evictions"]
+        },
     )
-    gauges = Gauges(**{name: _whole(number) for name, number in document["gauges"].items()})
-    live = fresh and psutil.pid_exists(_whole(document["pid"]))
-    return Snapshot(slot, counts, gauges, live, _whole(document["born"]))
+    gauges = Gauges(**{name: read_whole(number) for name, number in document["gauges"].items()})
+    live = fresh and psutil.pid_exists(read_whole(document["pid"]))
+    return Snapshot(slot, counts, gauges, live, read_whole(document["born"]))
 
 
-def _histogram(buckets: list[Any]) -> list[int]:
-    if len(buckets) != len(FINE_BOUNDS_S) + 1:
-        raise ValueError("not as many buckets as bounds")
-    return [_whole(number) for number in buckets]
-
-
-def _whole(number: Any) -> int:
-    if type(number) is not int or number < 0:
-        raise ValueError(f"{number!r} is no count")
-    return number
-
-
-def _seconds(number: Any) -> float:
-    if type(number) not in (int, float) or not isfinite(number) or number < 0:
-        raise ValueError(f"{number!r} is no sum of seconds")
-    return float(number)
+def read_deployments(told: list[list[Any]]) -> dict[Deployment, InvocationCounter]:
+    """The counters that were told as lists of a deployment and its numbers. Raises ValueError, TypeError."""
+    return {
+        (str(endpoint), str(variant), read_whole(generation)): InvocationCounter.of_numbers(numbers)
+        for endpoint, variant, generation, *numbers in told
+    }

@@ -11,12 +11,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from service.log import get_logger
+from service.observe.counter import BOUNDS_S, InvocationCounter
 from service.observe.counts import (
-    BOUNDS_S,
     MAX_NAMES,
     Counts,
     Gauges,
-    InvocationCounter,
     Registry,
     Snapshot,
     read_all,

@@ -14,12 +14,21 @@ from datetime import datetime
 from itertools import accumulate, pairwise
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 
 from service.log import Trouble, get_logger
-from service.observe.counts import FINE_BOUNDS_S, InvocationCounter, Snapshot, read_all
+from service.observe.counter import FINE_BOUNDS_S, InvocationCounter
+from service.observe.counts import (
+    MOST_GENERATIONS,
+    Counts,
+    Deployment,
+    Pair,
+    Snapshot,
+    read_all,
+    read_deployments,
+)
 
 MINUTE_S: Final = 60
 # Datapoints of so many seconds, until they are so old: then they become part of the next longer ones.
@@ -32,7 +41,12 @@ create table if not exists datapoints (
   primary key (endpoint, variant, begin_s, period_s)
 ) without rowid;
 create index if not exists datapoints_by_age on datapoints (period_s, begin_s);
-create table if not exists seen (slot text primary key, born integer, invocations blob);
+create table if not exists deployments (
+  endpoint text, variant text, generation integer, grown_s integer, numbers blob,
+  primary key (endpoint, variant, generation)
+) without rowid;
+create table if not exists counted (slot text primary key, born integer, deployments blob);
+drop table if exists seen;
 """
 _SINCE: Final = (
     "select endpoint, variant, begin_s, period_s, numbers from datapoints "
@@ -49,7 +63,15 @@ _ONE: Final = (
 _PUT: Final = "replace into datapoints values (?, ?, ?, ?, ?)"
 _FORGET: Final = "delete from datapoints where period_s = ? and begin_s < ?"
 
-_Pair = tuple[str, str]
+_FLEET: Final = "select variant, numbers from deployments where endpoint = ? and generation = ?"
+_PUT_DEPLOYMENT: Final = "replace into deployments values (?, ?, ?, ?, ?)"
+_DEPLOYMENT: Final = "select numbers from deployments where endpoint = ? and variant = ? and generation = ?"
+_FORGET_FLEETS: Final = (
+    "delete from deployments where endpoint = ?1 and variant = ?2 and generation <= (select generation "
+    "from deployments where endpoint = ?1 and variant = ?2 order by generation desc limit 1 offset ?3)"
+)
+
+_Of = TypeVar("_Of", Pair, Deployment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +119,7 @@ class _Seen:
     """The numbers of one slot that are in datapoints already."""
 
     born: int
-    invocations: Mapping[_Pair, InvocationCounter]
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +159,7 @@ class VariantSeries:
                     found = Datapoints(tuple(datapoints), round=at_round, seen=_read_seen(connection))
         # After the transaction: what is written meanwhile counts as not written, and never twice.
         slots = tuple(read_all(self._metrics))
-        grown = _grown(found.seen, slots)
+        grown = _grown(found.seen, slots, _variants)
         begin_s = int(now_s) // MINUTE_S * MINUTE_S
         latest = (Datapoint(*pair, begin_s, MINUTE_S, counter) for pair, counter in grown.items())
         return Datapoints(
@@ -149,6 +171,26 @@ class VariantSeries:
             found.round,
             found.seen,
         )
+
+    def fleet(self, endpoint: str, generation: int) -> dict[str, InvocationCounter]:
+        """What happened to each variant of one fleet since it serves, also before restarts.
+
+        Raises sqlite3.Error.
+        """
+        found: dict[str, InvocationCounter] = {}
+        seen: Mapping[str, _Seen] = {}
+        if self._file.exists():
+            with _opened(self._file) as connection, _transaction(connection, "deferred"):
+                seen = _read_seen(connection)
+                if _has_deployments(connection):
+                    rows = connection.execute(_FLEET, (endpoint, generation)).fetchall()
+                    found = {name: InvocationCounter.of_numbers(orjson.loads(told)) for name, told in rows}
+        # After the transaction, as in `read`.
+        grown = _grown(seen, read_all(self._metrics), _deployments)
+        for (name, variant, fleet), counter in grown.items():
+            if (name, fleet) == (endpoint, generation):
+                found.setdefault(variant, InvocationCounter()).add(counter)
+        return found
 
 
 class SeriesKeeping:
@@ -197,11 +239,13 @@ class SeriesKeeping:
                 for statement in _TABLES.split(";")[:-1]:
                     connection.execute(statement)
                 snapshots = read_all(self._metrics)
-                grown = _grown(_read_seen(connection), snapshots)
+                seen = _read_seen(connection)
+                grown = _grown(seen, snapshots, _variants)
                 _add(
                     connection,
                     [Datapoint(*pair, begin_s, MINUTE_S, counter) for pair, counter in grown.items()],
                 )
+                _add_deployments(connection, begin_s, _grown(seen, snapshots, _deployments))
                 _write_seen(connection, snapshots)
                 self._clear(connection, begin_s + MINUTE_S)
                 connection.execute(f"pragma user_version = {_round_of(connection) % _MOST_ROUNDS + 1}")
@@ -214,6 +258,7 @@ class SeriesKeeping:
             connection.execute(_FORGET, old)
         for period_s, _ in _TIERS:
             connection.execute(_FORGET, (period_s, now_s - self._keep_s))
+        connection.execute("delete from deployments where grown_s < ?", (now_s - self._keep_s,))
 
     def _set_aside(self) -> None:
         """Begin anew where the file is damaged: nothing depends on what it held."""
@@ -272,32 +317,62 @@ def _add(connection: sqlite3.Connection, datapoints: Iterable[Datapoint]) -> Non
         connection.execute(_PUT, (*key, orjson.dumps(counter.numbers())))
 
 
-def _grown(seen: Mapping[str, _Seen], snapshots: Iterable[Snapshot]) -> dict[_Pair, InvocationCounter]:
-    """By how much the numbers of all slots have grown, of the variants that had a request since."""
-    sums: dict[_Pair, InvocationCounter] = {}
+def _add_deployments(
+    connection: sqlite3.Connection, begin_s: int, grown: Mapping[Deployment, InvocationCounter]
+) -> None:
+    """Add numbers to those of fleets; of a variant those of the last few fleets are kept."""
+    for (endpoint, variant, generation), counter in grown.items():
+        row = connection.execute(_DEPLOYMENT, (endpoint, variant, generation)).fetchone()
+        total = counter if row is None else counter.plus(InvocationCounter.of_numbers(orjson.loads(row[0])))
+        told = orjson.dumps(total.numbers())
+        connection.execute(_PUT_DEPLOYMENT, (endpoint, variant, generation, begin_s, told))
+        if row is None:
+            connection.execute(_FORGET_FLEETS, (endpoint, variant, MOST_GENERATIONS))
+
+
+def _variants(counts: Counts) -> Mapping[Pair, InvocationCounter]:
+    return counts.invocations
+
+
+def _deployments(counts: Counts) -> Mapping[Deployment, InvocationCounter]:
+    """Those of fleets that are counted apart."""
+    return {each: counter for each, counter in counts.deployments.items() if each[2]}
+
+
+def _grown(
+    seen: Mapping[str, _Seen],
+    snapshots: Iterable[Snapshot],
+    of: Callable[[Counts], Mapping[_Of, InvocationCounter]],
+) -> dict[_Of, InvocationCounter]:
+    """By how much the numbers of all slots have grown, of what had a request since."""
+    sums: dict[_Of, InvocationCounter] = {}
     for snapshot in snapshots:
         before = seen.get(snapshot.slot)
-        known = before.invocations if before is not None and before.born == snapshot.born else {}
-        for pair, counter in snapshot.counts.invocations.items():
-            grown = counter.since(known[pair]) if pair in known else counter
+        known = of(before.counts) if before is not None and before.born == snapshot.born else {}
+        for key, counter in of(snapshot.counts).items():
+            grown = counter.since(known[key]) if key in known else counter
             if grown.requests > 0:
-                sums.setdefault(pair, InvocationCounter()).add(grown)
+                sums.setdefault(key, InvocationCounter()).add(grown)
     return sums
 
 
 def _read_seen(connection: sqlite3.Connection) -> dict[str, _Seen]:
+    if not _has_deployments(connection):
+        return {}
     return {
-        slot: _Seen(
-            born,
-            {(one, two): InvocationCounter.of_numbers(numbers) for one, two, *numbers in orjson.loads(told)},
-        )
-        for slot, born, told in connection.execute("select slot, born, invocations from seen").fetchall()
+        slot: _Seen(born, Counts(read_deployments(orjson.loads(told))))
+        for slot, born, told in connection.execute("select slot, born, deployments from counted").fetchall()
     }
+
+
+def _has_deployments(connection: sqlite3.Connection) -> bool:
+    """Whether this release wrote the file already: those before kept no numbers of fleets."""
+    return connection.execute("select 1 from sqlite_master where name = 'counted'").fetchone() is not None
 
 
 def _write_seen(connection: sqlite3.Connection, snapshots: Iterable[Snapshot]) -> None:
     """Remember what is written now; what a slot that cannot be read said last stays."""
     for snapshot in snapshots:
-        counters = snapshot.counts.invocations.items()
-        told = orjson.dumps([[*pair, *counter.numbers()] for pair, counter in counters])
-        connection.execute("replace into seen values (?, ?, ?)", (snapshot.slot, snapshot.born, told))
+        counters = snapshot.counts.deployments.items()
+        told = orjson.dumps([[*each, *counter.numbers()] for each, counter in counters])
+        connection.execute("replace into counted values (?, ?, ?)", (snapshot.slot, snapshot.born, told))

@@ -24,7 +24,7 @@ from service.invoke.directory import Directory
 from service.invoke.recording import Recorder
 from service.processes.buckets import s3_face
 from service.processes.desk import Desk
-from service.processes.neighbours import alarm_look, neighbours
+from service.processes.neighbours import alarm_look, neighbours, variant_series
 from service.processes.outcome_clerk import OutcomeClerk
 from service.processes.outcome_post import OutcomePost
 from service.settings import Settings
@@ -68,7 +68,7 @@ class ControlPlane:
         opens = partial(
             OutcomeStore, settings.outcome_file, settings.outcome_days * _DAY_S, settings.outcome_rows
         )
-        clerk = OutcomeClerk(opens, store, context, settings.data / "metrics")
+        clerk = OutcomeClerk(opens, store, context, variant_series(settings))
         self.outcomes.open(clerk.answer)
         plans = TrafficPlans(store, context, clerk)
         alarms = alarm_look(settings, store, context.clock, context.caller)

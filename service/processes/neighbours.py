@@ -42,10 +42,15 @@ def alarm_look(settings: Settings, store: Store, clock: Clock, caller: Caller) -
     return AlarmClock(_context(settings, store, clock, caller)).begin
 
 
+def variant_series(settings: Settings) -> VariantSeries:
+    """What happened to each variant, for who reads it."""
+    return VariantSeries(settings.data / "series.db", settings.data / "metrics")
+
+
 def _context(settings: Settings, store: Store, clock: Clock, caller: Caller) -> CloudWatchContext:
     return CloudWatchContext(
         NeighbourStore(settings.data / "neighbours.db"),
-        VariantSeries(settings.data / "series.db", settings.data / "metrics"),
+        variant_series(settings),
         clock,
         caller,
         lambda endpoint, variant: _instances(store, endpoint, variant),

@@ -1,34 +1,45 @@
 """Keeps predictions and outcomes that gateways hand in, and says what they are worth: the keeper's part."""
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from pathlib import Path
 from threading import Lock
 from time import monotonic, time
 from typing import Any
 
 from service.control.endpoints import endpoint_of
-from service.control.experiment import WINDOWS, Wish, describe_experiment, write_experiment
+from service.control.experiment import (
+    WINDOWS,
+    Wish,
+    describe_experiment,
+    looked_at,
+    write_experiment,
+)
 from service.control.history import changes_of
 from service.control.resources import OperationContext, Resources
+from service.control.shadowing import ask_both, describe_agreement, shadow_share
 from service.control.traffic_plans import plan_traffic, plans_of
 from service.domain.caller import Caller
+from service.domain.endpoint import Endpoint
 from service.domain.kinds import Kind
 from service.errors import CallerError, NothingThere, SagebirdError, Unavailable, ValidationFault
+from service.experiments.live_agreement import LiveAgreement
 from service.experiments.reports import Reported, read_reports
 from service.experiments.timeline import mark_of
 from service.http.asgi import Headers
 from service.http.reply import Asked, Reply
 from service.log import Trouble, get_logger
-from service.observe.counts import InvocationCounter, read_all
+from service.observe.counter import InvocationCounter
+from service.observe.series import VariantSeries
 from service.store.outcome_messages import unpack_predictions
-from service.store.outcome_tables import Predicted
-from service.store.outcomes import Lately, OutcomeStore, Receipt, Run
+from service.store.outcome_tables import Predicted, Receipt
+from service.store.outcomes import Lately, OutcomeStore, Run
 from service.store.store import Store
 
 PREDICTIONS, REPORTS, EXPERIMENT, PROMOTE = b"predictions", b"reports", b"experiment", b"promote"
+AGREEMENTS, ASK_BOTH = b"agreements", b"ask-both"
 """What is asked for, by the name of the first header; the others are its parts."""
 
 _UNFINISHED = "The server could not finish the request: try again."
@@ -46,14 +57,18 @@ class OutcomeClerk:
     """Answers what is handed in. Its threads take turns."""
 
     def __init__(
-        self, opens: Callable[[], OutcomeStore], store: Store, context: OperationContext, metrics: Path
+        self,
+        opens: Callable[[], OutcomeStore],
+        store: Store,
+        context: OperationContext,
+        series: VariantSeries,
     ) -> None:
-        """`opens` is called when outcomes are needed first; `metrics` has what processes have counted."""
+        """`opens` is called when outcomes are needed first; `series` has what processes have counted."""
         self._opens = opens
         self._opened: OutcomeStore | None = None
         self._store = store
         self._context = context
-        self._metrics = metrics
+        self._series = series
         self._turn = Lock()
         self._cleared_s = 0.0
         self._fresh: dict[tuple[str, Wish], tuple[float, dict[str, Any]]] = {}
@@ -71,12 +86,16 @@ class OutcomeClerk:
             if kind == PREDICTIONS:
                 self._take_predictions(*unpack_predictions(asked.body))
                 return Reply(200, [], b"")
+            if kind == AGREEMENTS:
+                self._take_agreements(asked.body)
+                return Reply(200, [], b"")
             if kind == REPORTS:
                 return Reply(200, _JSON, json.dumps(self._take_reports(asked)).encode())
             endpoint = first.decode()
             if kind == EXPERIMENT:
                 return Reply(200, _JSON, write_experiment(self._experiment(endpoint, asked.body)))
-            return Reply(200, _JSON, json.dumps(self._promote(caller, endpoint, asked.body)).encode())
+            act = ask_both if kind == ASK_BOTH else plan_traffic
+            return Reply(200, _JSON, json.dumps(self._act(act, caller, endpoint, asked.body)).encode())
         except SagebirdError as error:
             return _refusal(error)
         except Exception:  # the edge of a request: the others go on
@@ -156,6 +175,11 @@ class OutcomeClerk:
         self._take_predictions(predictions[:half], dropped)
         self._take_predictions(predictions[half:], {})
 
+    def _take_agreements(self, body: bytes) -> None:
+        found = {name: LiveAgreement.of_told(told) for name, told in json.loads(body).items()}
+        with self._turn:
+            self._outcomes().add_agreements(found)
+
     def _take_reports(self, asked: Asked) -> list[list[Any]]:
         """Status and document of each part: a refused one does no harm to the others."""
         found: list[list[Any]] = []
@@ -163,12 +187,12 @@ class OutcomeClerk:
         taken: list[tuple[str, list[Reported]]] = []
         at = 0
         for endpoint, described in asked.headers[1:]:
-            size, _, content_type = described.partition(b" ")
+            size, reporter, content_type = described.split(b" ", 2)
             body, at = asked.body[at : at + int(size)], at + int(size)
             name = endpoint.decode()
             try:
                 self._check_known(name)
-                reports = read_reports(content_type.decode("latin-1"), body)
+                reports = read_reports(content_type.decode("latin-1"), body, reporter.decode())
             except CallerError as error:
                 found.append(_refused(error))
                 continue
@@ -239,17 +263,22 @@ class OutcomeClerk:
         with self._store.view() as view:
             resource = view.get(Kind.ENDPOINT, name)
             changes, plans = changes_of(view, name), plans_of(view, name)
-        if resource is None:
-            raise NothingThere(f"There is no endpoint {name}.")
+            if resource is None:
+                raise NothingThere(f"There is no endpoint {name}.")
+            endpoint = endpoint_of(resource)
+            share = shadow_share(view, endpoint)
+        counters = self._counters(endpoint)
         lately = None if wish.window is None else self._lately(name, wish.window)
         with self._turn:  # labels are counted in memory
             run = self._outcomes().run(name)
-            document = describe_experiment(
-                endpoint_of(resource), run, self._counters(name), changes, time(), wish, lately
-            )
+            document = describe_experiment(endpoint, run, counters, changes, time(), wish, lately)
             compared = document["verdict"] is not None
+            agreement = self._outcomes().agreement(name)
             document["timeline"] = self._outcomes().timeline(name, _about(document)) if compared else []
-        document |= plans
+        document |= {
+            **plans,
+            "agreement": describe_agreement(endpoint, share, agreement, document["control"]),
+        }
         if len(self._fresh) >= _MOST_FRESH:
             self._fresh.clear()
         self._fresh[name, wish] = (now_s, document)
@@ -269,15 +298,18 @@ class OutcomeClerk:
         self._windows[name, window] = (now_s, found)
         return found
 
-    def _counters(self, endpoint: str) -> dict[str, InvocationCounter]:
-        found: dict[str, InvocationCounter] = {}
-        for snapshot in read_all(self._metrics):
-            for (name, variant), counter in snapshot.counts.invocations.items():
-                if name == endpoint:
-                    found.setdefault(variant, InvocationCounter()).add(counter)
-        return found
+    def _counters(self, endpoint: Endpoint) -> Mapping[str, InvocationCounter]:
+        """What happened to the variants of the fleet that is looked at: another one had other models."""
+        fleet = looked_at(endpoint)
+        try:
+            return {} if fleet is None else self._series.fleet(endpoint.name, fleet.generation)
+        except sqlite3.Error as error:
+            raise Unavailable("What was counted cannot be read now: try again.") from error
 
-    def _promote(self, caller: Caller, endpoint: str, body: bytes) -> dict[str, Any]:
+    def _act(
+        self, act: Callable[[Resources, str, Any], dict[str, Any]], caller: Caller, endpoint: str, body: bytes
+    ) -> dict[str, Any]:
+        """Change an experiment on behalf of a caller, as a document says."""
         try:
             document = json.loads(body)
             json.dumps(
@@ -288,7 +320,7 @@ class OutcomeClerk:
         except (ValueError, RecursionError) as error:
             raise ValidationFault(f"The request is no JSON: {error}.") from error
         with self._store.change() as change:
-            done = plan_traffic(Resources(change, self._context.of(caller)), endpoint, document)
+            done = act(Resources(change, self._context.of(caller)), endpoint, document)
         self._fresh.clear()
         return done
 

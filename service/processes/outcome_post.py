@@ -6,18 +6,23 @@ answer are handed in together, so that many small reports cost one transaction.
 
 import asyncio
 import json
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from time import time
 from typing import NamedTuple
 
 from service.domain.caller import Caller
 from service.errors import SagebirdError, Unavailable
 from service.http.asgi import Headers
 from service.http.reply import Asked, Reply
+from service.invoke.directory import Directory
 from service.invoke.recording import Recorder
+from service.invoke.settling import Settling
+from service.invoke.shadow_calls import ShadowCalls
 from service.log import Trouble, get_logger
 from service.processes.desk import Desk
-from service.processes.outcome_clerk import EXPERIMENT, PREDICTIONS, PROMOTE, REPORTS
+from service.processes.outcome_clerk import AGREEMENTS, ASK_BOTH, EXPERIMENT, PREDICTIONS, PROMOTE, REPORTS
 from service.store.outcome_messages import pack_predictions
 from service.store.outcome_tables import Predicted
 
@@ -36,6 +41,7 @@ class _Waiting(NamedTuple):
     content_type: str
     body: bytes
     answer: asyncio.Future[Reply]
+    reporter: str
 
 
 class OutcomePost:
@@ -50,14 +56,25 @@ class OutcomePost:
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0  # of those on their way, too
         self._sending: asyncio.Task[None] | None = None
+        self._shadow: ShadowCalls | None = None
         self._trouble = Trouble(get_logger("sagebird.outcomes"), "predictions not handed in")
 
-    async def report(self, endpoint: str, content_type: str, body: bytes) -> Reply:
+    def shadow(
+        self, directory: Callable[[], Directory], in_flight: Callable[[], int], settling: Settling
+    ) -> None:
+        """Have live calls asked of second variants, too, where that is wanted. For the event loop.
+
+        `in_flight` calls are served at the moment, `settling` tells which are over.
+        """
+        draw = random.Random().random  # noqa: S311 - picks a sample, keeps no secret
+        self._shadow = ShadowCalls(directory, draw, time, in_flight, settling)
+
+    async def report(self, endpoint: str, content_type: str, body: bytes, reporter: str = "") -> Reply:
         """Have outcomes kept; whoever has a 200 has them kept for good."""
         if self._waiting_bytes + len(body) > _MOST_WAITING_BYTES:
             return _unavailable(_BUSY)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(endpoint, content_type, body, answer))
+        self._waiting.append(_Waiting(endpoint, content_type, body, answer, reporter))
         self._waiting_bytes += len(body)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
@@ -75,11 +92,32 @@ class OutcomePost:
         """Have a variant promoted on behalf of a caller."""
         return await self._ask(caller, [(PROMOTE, endpoint.encode())], body)
 
+    async def ask_both(self, caller: Caller, endpoint: str, body: bytes) -> Reply:
+        """Have a share of calls asked of a second variant on behalf of a caller."""
+        return await self._ask(caller, [(ASK_BOTH, endpoint.encode())], body)
+
     async def run(self) -> None:
         """Hand in what is recorded, again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            await self.flush()
+        asking = None if self._shadow is None else asyncio.create_task(self._shadow.run())
+        try:
+            while True:
+                await asyncio.sleep(_FLUSH_S)
+                await self.flush()
+                await self._flush_agreements()
+        finally:
+            if asking is not None:
+                asking.cancel()
+
+    async def _flush_agreements(self) -> None:
+        if self._shadow is None:
+            return
+        self._shadow.follow()
+        if found := self._shadow.take():
+            told = {name: agreement.told() for name, agreement in found.items()}
+            reply = await self._ask(self._caller, [(AGREEMENTS, b"")], json.dumps(told).encode())
+            if reply.status != 200:
+                self._trouble.meet(reply.body.decode("utf-8", "replace"))
+                self._shadow.put_back(found)
 
     async def flush(self) -> None:
         """Hand in what is recorded, some at a time: so long as that takes, calls wait."""
@@ -126,7 +164,8 @@ class OutcomePost:
         parts = [
             (
                 each.endpoint.encode(),
-                b"%d %b" % (len(each.body), each.content_type.encode("latin-1", "replace")),
+                b"%d %b %b"
+                % (len(each.body), each.reporter.encode(), each.content_type.encode("latin-1", "replace")),
             )
             for each in some
         ]

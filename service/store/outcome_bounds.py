@@ -1,7 +1,8 @@
 """How many outcomes there may be: names of a run, and outcomes of a prediction; what is beyond is refused.
 
 Each name has its sums for each arm, for as long as the endpoint serves these models, and each experiment
-tells of all of them: whoever may report must not be able to make that long.
+tells of all of them: whoever may report must not be able to make that long. Nor to use up what others need:
+of a key that may not manage there are few new names, and of all such keys not all that there may be.
 """
 
 from collections import Counter
@@ -15,6 +16,18 @@ from service.store.outcome_tables import Recorded, newest_run
 
 MOST_NAMES = 50
 """How many names of outcomes a run has at most, beside the label."""
+
+MOST_NAMES_OF_KEYS = 40
+"""How many of these keys that may not manage may bring in: whoever manages has the others."""
+
+MOST_NAMES_OF_KEY = 10
+"""How many of those one key may bring in."""
+
+NAMERS = (
+    "CREATE TABLE IF NOT EXISTS namers (endpoint TEXT NOT NULL, run INTEGER NOT NULL, name TEXT NOT NULL,"
+    " reporter TEXT NOT NULL, PRIMARY KEY (endpoint, run, name)) WITHOUT ROWID"
+)
+"""The table of names that such keys brought in, and which; before the first prediction for run 0."""
 
 MOST_OUTCOMES = 20
 """How many outcomes a prediction has at most."""
@@ -52,6 +65,7 @@ class OutcomeBounds:
                     f"A prediction has {MOST_OUTCOMES} outcomes at most: that would be "
                     f"{numbers[report.inference_id]} of {report.inference_id[:64]!r}."
                 )
+        fresh: list[tuple[int, str]] = []
         for run, names in _by_run(connection, endpoint, new, known).items():
             before = self._names_of(connection, run)
             number = len(names | before)
@@ -60,18 +74,26 @@ class OutcomeBounds:
                     f"An experiment has {MOST_NAMES} names of outcomes at most: with "
                     f"{min(names - before)} it would have {number}."
                 )
+            fresh += [(run or 0, name) for name in names - before]
+        if fresh and new[0].reporter:
+            _take_names(connection, endpoint, new[0].reporter, fresh)
 
     def beyond(
-        self, connection: Connection, reports: Sequence[Reported], known: Mapping[str, Recorded]
+        self,
+        connection: Connection,
+        endpoint: str,
+        reports: Sequence[Reported],
+        known: Mapping[str, Recorded],
     ) -> set[Reported]:
         """Those of outcomes that waited for their predictions for whose names there is no place any more."""
         found: set[Reported] = set()
+        namers = _namers(connection, endpoint) if reports else {}
         for report in reports:
             recorded = known[report.inference_id]
             if report.name == LABEL or not recorded.drawn:
                 continue
             names = self._names_of(connection, recorded.run)
-            if report.name not in names and len(names) >= MOST_NAMES:
+            if report.name not in names and not _has_place(report.name, names, namers):
                 found.add(report)
             else:
                 names.add(report.name)
@@ -94,6 +116,51 @@ class OutcomeBounds:
             )
             names = self._names[run] = {row[0] for row in found}
         return names
+
+
+def _take_names(
+    connection: Connection, endpoint: str, reporter: str, fresh: Sequence[tuple[int, str]]
+) -> None:
+    """Note which key brings in names that are new. Raises ValidationFault: they are too many."""
+    for run in {run for run, _ in fresh}:
+        held = _namers(connection, endpoint, run)
+        new = {name for of_run, name in fresh if of_run == run} - held.keys()
+        own = sum(each == reporter for each in held.values()) + len(new)
+        if new and own > MOST_NAMES_OF_KEY:
+            raise ValidationFault(
+                f"A key that may not manage brings in {MOST_NAMES_OF_KEY} names of outcomes at most: with "
+                f"{min(new)} it would have {own}. Report it once with one that may."
+            )
+        if new and len(held) + len(new) > MOST_NAMES_OF_KEYS:
+            raise ValidationFault(
+                f"Keys that may not manage bring in {MOST_NAMES_OF_KEYS} names of outcomes at most: report "
+                f"{min(new)} once with one that may."
+            )
+        if new:
+            rows = [(endpoint, run, name, reporter) for name in new]
+            connection.exec_driver_sql("INSERT INTO namers VALUES (?, ?, ?, ?)", rows)
+    newest = max(run for run, _ in fresh)
+    connection.exec_driver_sql(
+        "DELETE FROM namers WHERE endpoint = ? AND run < ? AND run > 0", (endpoint, newest)
+    )
+
+
+def _namers(connection: Connection, endpoint: str, run: int | None = None) -> dict[str, str]:
+    """Which keys brought names in, of one run or whenever."""
+    found = connection.exec_driver_sql(
+        "SELECT name, reporter FROM namers WHERE endpoint = ? AND run = coalesce(?, run) ORDER BY run",
+        (endpoint, run),
+    )
+    return dict(tuple(row) for row in found)
+
+
+def _has_place(name: str, names: Collection[str], namers: Mapping[str, str]) -> bool:
+    """Whether a run that has these names may have another one, which waited for its prediction."""
+    if name not in namers:
+        return len(names) < MOST_NAMES
+    by_keys = [namers[each] for each in names if each in namers]
+    own = by_keys.count(namers[name])
+    return own < MOST_NAMES_OF_KEY and len(by_keys) < MOST_NAMES_OF_KEYS and len(names) < MOST_NAMES
 
 
 def _by_run(

@@ -52,6 +52,18 @@ class Arm(NamedTuple):
     drawn: bool = True
 
 
+class Receipt(NamedTuple):
+    """What became of reported outcomes: met their prediction, wait for it, or came before.
+
+    Of those that came before some say something else now: the first word counts.
+    """
+
+    counted: int = 0
+    waiting: int = 0
+    repeated: int = 0
+    contradicting: int = 0
+
+
 class Predicted(NamedTuple):
     """One prediction; the text of its answer is None where that is too long or no text."""
 

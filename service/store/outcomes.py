@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 from sqlalchemy import Connection
@@ -17,17 +16,20 @@ from sqlalchemy import Connection
 from service.errors import StartupError, ValidationFault
 from service.experiments.answers import Task
 from service.experiments.labels import Labels
+from service.experiments.live_agreement import LiveAgreement
 from service.experiments.reports import LABEL, Reported
 from service.experiments.sums import Sums
 from service.experiments.timeline import Mark, with_mark
+from service.store.agreements import AGREEMENTS, add_agreements, agreement_of
 from service.store.database import begin_read, begin_write, open_engine, said_plainly
-from service.store.outcome_bounds import OutcomeBounds
+from service.store.outcome_bounds import NAMERS, OutcomeBounds
 from service.store.outcome_sums import Earned, SumBook
 from service.store.outcome_tables import (
     FORMAT,
     STATEMENTS,
     Arm,
     Predicted,
+    Receipt,
     Recorded,
     count_picks,
     forget_outcomes,
@@ -47,18 +49,6 @@ from service.store.timelines import STATEMENT, keep_marks, marks_of
 _MOST_LABELS = 100_000  # of which the quality is known after a start
 _MOST_LATELY = 50_000
 _CHUNK = 10_000
-
-
-class Receipt(NamedTuple):
-    """What became of reported outcomes: met their prediction, wait for it, or came before.
-
-    Of those that came before some say something else now: the first word counts.
-    """
-
-    counted: int = 0
-    waiting: int = 0
-    repeated: int = 0
-    contradicting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +106,7 @@ class OutcomeStore:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if found not in (0, FORMAT):
                 raise StartupError(f"{file} was written by another release of sagebird: move it away.")
-            for statement in (*STATEMENTS, STATEMENT, f"PRAGMA user_version = {FORMAT}"):
+            for statement in (*STATEMENTS, STATEMENT, AGREEMENTS, NAMERS, f"PRAGMA user_version = {FORMAT}"):
                 connection.exec_driver_sql(statement)
 
     def close(self) -> None:
@@ -186,6 +176,16 @@ class OutcomeStore:
         with self._change(durable=False) as connection:
             marks = with_mark(marks_of(connection, endpoint, about), mark)
             keep_marks(connection, endpoint, about, marks)
+
+    def agreement(self, endpoint: str) -> LiveAgreement | None:
+        """How variants answered the same live rows, None if none was asked of two."""
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
+            return agreement_of(connection, endpoint)
+
+    def add_agreements(self, found: Mapping[str, LiveAgreement]) -> None:
+        """Add what gateways found out, by endpoint."""
+        with self._change(durable=False) as connection:
+            add_agreements(connection, found)
 
     def lately(self, endpoint: str, since_s: float, most: int = _MOST_LATELY) -> Lately | None:
         """How good predictions of an endpoint's newest fleet since then were; None without any label.
@@ -271,7 +271,7 @@ class OutcomeStore:
         if not reports:
             return
         known = known_predictions(connection, endpoint, [report.inference_id for report in reports])
-        beyond = self._bounds.beyond(connection, reports, known)
+        beyond = self._bounds.beyond(connection, endpoint, reports, known)
         forget_outcomes(connection, endpoint, beyond)
         tally(connection, endpoint, {"waiting": -len(beyond), "refused": len(beyond)})
         self._count_met(connection, endpoint, [each for each in reports if each not in beyond], known)

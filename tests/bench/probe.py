@@ -15,7 +15,7 @@ from service.hosting.programs.compiled import Quick
 from service.http.fastpath import FastProtocol
 from service.invoke.predict import Predictor
 from service.invoke.round import Round
-from service.observe.counts import InvocationCounter
+from service.observe.counter import InvocationCounter
 from tests.harness.timing import report_when_asked, timed
 
 _LAYERS: tuple[tuple[str, Any, str], ...] = (

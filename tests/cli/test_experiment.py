@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from service.cli import make_app
 from service.experiments.class_quality import ClassQuality
+from service.experiments.live_agreement import LiveTally
 from service.experiments.number_quality import NumberQuality
 from tests.load.stub import Asked, Reply, serving
 
@@ -189,6 +190,36 @@ def test_a_window_has_the_quality_of_its_predictions() -> None:
     assert "Traffic follows the most frequent outcome" in shown[0]
     assert "4 with a label, the newest of them.\n" in shown[1]
     assert "1.5" in shown[1]
+
+
+def test_columns_without_a_number_are_left_out() -> None:
+    nobody = _document(None)
+    users = _document(None)
+    for variant in users["variants"]:
+        variant |= {"calls": 0, "users": 7}
+    shown = []
+    for found in (nobody, users):
+        with answering(found) as stub:
+            shown.append(run("experiment", "e", "--url", stub.url).stdout)
+
+    assert [("without" in each, "users" in each) for each in shown] == [(True, False), (False, True)]
+
+
+def test_live_rows_are_asked_of_two_and_it_is_told_where_they_differ() -> None:
+    tally = LiveTally(failed=1)
+    tally.meet([("0", "1"), ("1", "1"), ("0", "0"), ("2", "2")], 0.0, "id-1")
+    agreement = {"ask_both": 5.0, "dropped": 1_200, "pairs": [tally.document(("a", "b"), "a")]}
+    with answering({**_document(None), "agreement": agreement}) as stub:
+        said = run("experiment", "e", "--ask-both", "5", "--url", stub.url).stdout
+
+    assert [each.method for each in stub.asked] == ["POST", "GET"]
+    assert json.loads(stub.asked[0].body) == {"ask_both": 5.0}
+    assert "5 % of calls are asked of a second variant, too.\n" in said
+    assert "b and a differ on 1 of 4 live rows: 25.0% (" in said
+    assert "  a says 0, b 1: 1\n" in said
+    assert "  1970-01-01T00:00:00+00:00 id-1, row 1: 0 against 1\n" in said
+    assert "1,200 calls were not asked of two" in said
+    assert "1 failed at the second one, 0 pairs" in said
 
 
 def test_no_window_is_told_unless_it_is_asked_for() -> None:

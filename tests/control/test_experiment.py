@@ -11,7 +11,7 @@ import pytest
 from service.control.experiment import Wish, describe_experiment, write_experiment
 from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant
 from service.experiments.reports import Reported
-from service.observe.counts import InvocationCounter
+from service.observe.counter import InvocationCounter
 from service.store.outcome_tables import Arm, Predicted
 from service.store.outcomes import Lately, OutcomeStore
 

@@ -161,7 +161,18 @@ def test_a_variant_with_another_model_gets_a_replica_of_its_own(follow: Follow) 
 
     assert after.routes["one"].named["a"].replica is not before.routes["one"].named["a"].replica
     assert after.routes["one"].named["a"].replica.source == other.source
-    assert after.routes["one"].named["b"] is before.routes["one"].named["b"]
+    assert after.routes["one"].named["b"].replica is before.routes["one"].named["b"].replica
+
+
+def test_what_a_new_fleet_does_is_counted_apart_from_what_the_one_before_it_did(follow: Follow) -> None:
+    before = follow(EMPTY, serving("one", A, B))
+    reweighed = follow(before, serving("one", replace(A, weight=1.0), B)).routes["one"].named
+    after = follow(before, serving("one", A, B, active=Fleet("next", 2, (A, B)))).routes["one"].named
+
+    for name, target in before.routes["one"].named.items():
+        assert reweighed[name].counter is target.counter
+        assert after[name].counter is not target.counter
+        assert after[name].replica is target.replica
 
 
 def test_targets_are_told_apart_by_fleet_and_variant_and_a_new_fleet_has_those_of_its_own(

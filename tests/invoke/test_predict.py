@@ -284,8 +284,11 @@ def test_invocations_of_many_heads_get_together_what_each_gets_alone(world: Open
                 begun = predictor.answer(heads)
                 found = [[await _settled(outcome) for outcome in outcomes] for outcomes in begun]
                 assert found == alone, again
-        counters = [here.registry.invocation(*pair) for pair in (*product(["iris"], "abc"), ("all", "v"))]
-        assert sum(counter.requests for counter in counters) == 4 * 3 * 3 * (len(_HEADS) - 2)
+        counters = here.registry.snapshot().counts.invocations
+        pairs = (*product(["iris"], "abc"), ("all", "v"))
+        assert sum(counters[pair].requests for pair in pairs if pair in counters) == 4 * 3 * 3 * (
+            len(_HEADS) - 2
+        )
         assert here.host.cache.in_use == 0
 
     _with(world, act)
@@ -319,7 +322,8 @@ def test_a_target_model_may_begin_with_a_slash(world: Open) -> None:
 
 def test_the_models_own_seconds_are_counted_however_a_call_is_answered(world: Open) -> None:
     async def act(here: World) -> None:
-        predictor, counter = here.predictor(), here.registry.invocation("iris", "a")
+        predictor = here.predictor()
+        counter = here.follower.directory.routes["iris"].named["a"].counter
         head = InvocationHead(Invocation(CALLER, "iris", Call(b"", "text/csv", None)))
         here.draws[:] = [0.0] * 100
 

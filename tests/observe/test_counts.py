@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.observe.counter import BOUNDS_S, InvocationCounter
 from service.observe.counts import (
-    BOUNDS_S,
     MAX_NAMES,
+    MOST_GENERATIONS,
     OTHER,
     STALE_S,
     Counts,
     Gauges,
-    InvocationCounter,
     Registry,
     Snapshot,
     read_all,
@@ -176,6 +176,36 @@ def test_variants_beyond_the_bound_are_counted_together(tmp_path: Path) -> None:
     assert counters[-1] is counters[MAX_NAMES] is registry.invocation(OTHER, OTHER)
 
 
+def test_fleets_of_an_endpoint_are_counted_apart_and_together(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, "g0")
+    registry.invocation("e", "v", 7).count_error(0.25, "ModelError", 5)
+    registry.invocation("e", "v", 9).count(0.5, requests=2)
+    registry.flush()
+    heir = Registry(tmp_path, "g0")  # the next process in the slot goes on from its file
+    heir.invocation("e", "v", 9).count(0.5)
+
+    counts = heir.snapshot().counts
+
+    assert {each[2]: counter.requests for each, counter in counts.deployments.items()} == {7: 1, 9: 3}
+    assert (counts.deployments["e", "v", 9].errors_of(5), counts.invocations["e", "v"].errors_of(5)) == (0, 1)
+    assert counts.invocations["e", "v"].requests == 4
+
+
+def test_an_endpoint_that_is_updated_for_ever_takes_no_more_room_and_loses_no_count(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, "g0")
+    for generation in range(1, 21):
+        registry.invocation("e", "v", generation).count(0.25)
+        if generation == 10:
+            registry.flush()
+            registry = Registry(tmp_path, "g0")
+
+    counts = registry.snapshot().counts
+
+    assert counts.invocations["e", "v"].requests == 20
+    assert len(counts.deployments) == MOST_GENERATIONS + 1
+    assert {("e", "v", 0), ("e", "v", 20), ("e", "v", 19)} < counts.deployments.keys()
+
+
 def test_the_bound_holds_over_a_restart(tmp_path: Path) -> None:
     first = Registry(tmp_path, "g0")
     for i in range(MAX_NAMES):
@@ -315,7 +345,7 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "fractional count": lambda d: d.update(refusals=[["ValidationError", 1.5]]),
     "negative seconds": lambda d: d.update(load_seconds=[["m", -0.5]]),
     "seconds missing": lambda d: d.update(load_seconds=[["m", None]]),
-    "too few buckets": lambda d: d["invocations"][0].__setitem__(2, [1, 2]),
+    "too few buckets": lambda d: d["deployments"][0].__setitem__(3, [1, 2]),
     "an unknown gauge": lambda d: d["gauges"].update(weight=1),
     "gauges of another shape": lambda d: d.update(gauges=[]),
     "a pid that can not be": lambda d: d.update(pid=2**62),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.observe.counts import BOUNDS_S, Gauges, Registry
+from service.observe.counter import BOUNDS_S
+from service.observe.counts import Gauges, Registry
 from service.observe.exposition import CONTENT_TYPE, render
 
 Labels = frozenset[tuple[str, str]]

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.clock import ManualClock
-from service.observe.counts import FINE_BOUNDS_S, InvocationCounter, Registry
+from service.observe.counter import FINE_BOUNDS_S, InvocationCounter
+from service.observe.counts import Registry
 from service.observe.series import MINUTE_S, Datapoint, SeriesKeeping, VariantSeries, quantile_s
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -39,6 +41,18 @@ class Place:
         now_s = self.clock.now().timestamp()
         found = self.series.read(now_s - back_s, now_s, endpoint=endpoint)
         return [*found.written, *found.latest]
+
+    def fleet(self, generation: int) -> dict[str, tuple[int, int]]:
+        """Requests and failures of each variant of a fleet."""
+        found = self.series.fleet("e", generation)
+        return {name: (counter.requests, counter.errors_of(5)) for name, counter in found.items()}
+
+    def restart(self) -> None:
+        """End all processes, as the next server's start does."""
+        self.keeping.catch_up()
+        for file in self.metrics.glob("*.json"):
+            file.unlink()
+        self.keeping = self.new_keeping()
 
     def requests(self, back_s: float = 10 * 365 * _DAY_S) -> int:
         return sum(datapoint.requests for datapoint in self.read(back_s))
@@ -124,6 +138,53 @@ def test_a_slot_that_begins_anew_is_not_taken_for_one_that_went_on(place: Place)
     count(Registry(place.metrics, "g0"), 10)  # more than before: no number went back
     place.pass_time(MINUTE_S)
     assert [datapoint.requests for datapoint in place.read()] == [3, 10]
+
+
+def test_what_a_fleet_did_is_known_apart_from_that_of_other_fleets_over_restarts(place: Place) -> None:
+    one, two = Registry(place.metrics, "g0"), Registry(place.metrics, "g1")
+    one.invocation("e", "v", 3).count_error(0.25, "ModelError", 5)
+    for registry in (one, two):
+        registry.invocation("e", "v", 5).count(0.25, requests=2)
+        registry.flush()
+    place.pass_time(MINUTE_S)
+    one.invocation("e", "v", 5).count(0.25)
+    one.invocation("e", "w", 5).count_error(0.25, "ModelError", 5)
+    one.flush()
+    before = place.fleet(5)
+    place.restart()
+
+    assert before == place.fleet(5) == {"v": (5, 0), "w": (1, 1)}
+    assert place.fleet(3) == {"v": (1, 1)}
+    assert place.fleet(4) == {}
+    assert place.requests() == 7
+
+
+def test_what_many_fleets_did_is_not_kept_for_ever(place: Place) -> None:
+    registry = Registry(place.metrics, "g0")
+    for generation in range(1, 11):
+        registry.invocation("e", "v", generation).count(0.25)
+        registry.flush()
+        place.pass_time(MINUTE_S)
+    assert [place.fleet(generation) for generation in (1, 2, 10)] == [{}, {}, {"v": (1, 0)}]
+    assert place.requests() == 10
+    place.pass_time(place.keep_s + MINUTE_S)
+    place.restart()
+    place.pass_time(MINUTE_S)
+    assert place.fleet(10) == {}
+
+
+def test_a_file_of_the_release_before_is_read_on(place: Place) -> None:
+    with closing(sqlite3.connect(place.file)) as connection:
+        connection.execute("create table seen (slot text primary key, born integer, invocations blob)")
+        connection.execute(
+            "create table datapoints (endpoint text, variant text, begin_s, period_s, numbers)"
+        )
+        connection.execute("pragma user_version = 7")
+    registry = Registry(place.metrics, "g0")
+    registry.invocation("e", "v", 1).count(0.25)
+    registry.flush()
+
+    assert (place.requests(), place.fleet(1)) == (1, {"v": (1, 0)})
 
 
 def test_a_restart_keeps_what_was_counted_last_in_its_minute(place: Place) -> None:

@@ -20,16 +20,21 @@ from service.domain.endpoint_state import endpoint_to_state
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.domain.traffic import Traffic
+from service.experiments.live_agreement import LiveAgreement
 from service.hosting.host import Call
+from service.http.reply import Asked
 from service.invoke.directory import Directory, Route, Target
 from service.invoke.invocation import Invocation
 from service.invoke.recording import Recorder
-from service.observe.counts import InvocationCounter
+from service.observe.counter import InvocationCounter
+from service.observe.counts import Registry
+from service.observe.series import VariantSeries
 from service.processes.desk import Desk
-from service.processes.outcome_clerk import OutcomeClerk
+from service.processes.outcome_clerk import AGREEMENTS, OutcomeClerk
 from service.processes.outcome_post import OutcomePost
 from service.store.outcomes import OutcomeStore
 from service.store.store import Store
+from tests.conftest import wait_until
 
 CALLER = Caller("000000000000", "us-east-1")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -50,19 +55,25 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder / "state.db")
-        endpoint = Endpoint("iris", EndpointStatus.IN_SERVICE, Fleet("config", 1, VARIANTS), generation=1)
-        state = endpoint_to_state(endpoint)
-        with self.store.change() as change:
-            change.put(Resource(Kind.ENDPOINT, "iris", {}, NOON, NOON, endpoint.status, state=state))
+        self.metrics = folder / "metrics"
+        self.serve(generation=1)
         self.desk = Desk()
         self.clerk = OutcomeClerk(
             lambda: OutcomeStore(folder / "outcomes.db", 3600.0, 100_000),
             self.store,
             OperationContext(CALLER, ManualClock(NOON)),
-            folder / "metrics",
+            VariantSeries(folder / "series.db", folder / "metrics"),
         )
         self.recorder = Recorder(lambda: Directory(1, {}, {"iris": ROUTE}), lambda: 100.0, "all")
         self.post = OutcomePost(self.desk, self.recorder, CALLER)
+
+    def serve(self, generation: int) -> None:
+        """Have the endpoint serve a fleet."""
+        fleet = Fleet("config", generation, VARIANTS)
+        endpoint = Endpoint("iris", EndpointStatus.IN_SERVICE, fleet, generation=generation)
+        state = endpoint_to_state(endpoint)
+        with self.store.change() as change:
+            change.put(Resource(Kind.ENDPOINT, "iris", {}, NOON, NOON, endpoint.status, state=state))
 
     def record(self, *ids: str) -> None:
         for each in ids:
@@ -192,6 +203,43 @@ def test_the_document_tells_of_what_was_handed_in(house: House) -> None:
     assert house.clerk.broken("iris") == []
     again = run(lambda: house.post.experiment("iris", {"outcome": "click", "worth": "0.1"}))
     assert again.body == reply.body
+
+
+def test_requests_and_errors_are_those_of_the_models_that_serve(house: House) -> None:
+    registry = Registry(house.metrics, "g0")
+    for _ in range(2_000):
+        registry.invocation("iris", "a", 1).count(0.001)
+        registry.invocation("iris", "b", 1).count_error(0.001, "ModelError", 5)
+    registry.flush()
+    assert any("b fails more often than a" in each for each in house.clerk.broken("iris"))
+
+    house.serve(generation=2)  # b is mended
+    registry.invocation("iris", "b", 2).count(0.001)
+    registry.flush()
+
+    wait_until(lambda: house.clerk.broken("iris") == [], 60)
+    document = json.loads(run(lambda: house.post.experiment("iris", {})).body)
+    assert [(each["requests"], each["server_errors"]) for each in document["variants"]] == [(0, 0), (1, 0)]
+
+
+def test_what_variants_say_of_the_same_rows_is_told(house: House) -> None:
+    asked = run(lambda: house.post.ask_both(CALLER, "iris", b'{"ask_both": 25}'))
+    agreement = LiveAgreement(1, dropped=3)
+    agreement.tally(("a", "b")).meet([("0", "1"), ("1", "1")], 0.0, "id-1")
+    told = json.dumps({"iris": agreement.told()}).encode()
+    handed = run(lambda: house.desk.hand_in(CALLER, Asked([(AGREEMENTS, b"")], told, "")))
+
+    found = json.loads(run(lambda: house.post.experiment("iris", {})).body)["agreement"]
+
+    assert (asked.status, handed.status) == (200, 200)
+    assert (found["ask_both"], found["dropped"]) == (25, 3)
+    (pair,) = found["pairs"]
+    assert (pair["control"], pair["variant"], pair["rows"], pair["differing"]) == ("a", "b", 2, 1)
+    house.serve(generation=2)
+    wait_until(lambda: house.clerk.broken("iris") == [], 60)
+    wait_until(
+        lambda: json.loads(run(lambda: house.post.experiment("iris", {})).body)["agreement"] is None, 60
+    )  # of other models
 
 
 def test_how_it_has_gone_is_marked_now_and_then(house: House) -> None:

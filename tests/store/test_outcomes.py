@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Engine, event
 
 from service.errors import StartupError, ValidationFault
+from service.experiments.live_agreement import LiveAgreement
 from service.experiments.reports import Reported
 from service.experiments.sums import Sums, sum_up
 from service.store.outcome_messages import pack_predictions, unpack_predictions
-from service.store.outcome_tables import Arm, Predicted
-from service.store.outcomes import OutcomeStore, Receipt
+from service.store.outcome_tables import Arm, Predicted, Receipt
+from service.store.outcomes import OutcomeStore
 
 _WEIGHTS = (("a", 9.0), ("b", 1.0))
 A, B = Arm("iris", 1, _WEIGHTS, "a"), Arm("iris", 1, _WEIGHTS, "b")
@@ -352,6 +353,62 @@ def test_names_that_wait_for_their_predictions_are_no_way_around(store: OutcomeS
     assert run.tallies == {"waiting": 0, "counted": 50, "refused": 10}
     (again,) = store.take_reports([("iris", named(5, [f"x{each}" for each in range(50, 60)]))], 101.0)
     assert isinstance(again, ValidationFault)
+
+
+def by_key(reports: list[Reported], key: str) -> list[Reported]:
+    return [report._replace(reporter=key) for report in reports]
+
+
+def test_a_key_that_may_not_manage_uses_up_no_names_of_others(store: OutcomeStore) -> None:
+    store.take_predictions([predicted(number) for number in range(9)])
+
+    def say(number: int, prefix: str, names: int, key: str = "") -> Receipt | ValidationFault:
+        reports = by_key(named(number, [f"{prefix}{each}" for each in range(names)]), key)
+        return store.take_reports([("iris", reports)], 101.0)[0]
+
+    assert say(0, "a", 10, "AKIA1") == Receipt(counted=10)
+    refused = say(1, "b", 1, "AKIA1")
+    assert isinstance(refused, ValidationFault)
+    assert refused.message.startswith("A key that may not manage brings in 10 names of outcomes at most")
+    assert say(1, "a", 10, "AKIA1") == Receipt(counted=10)  # those that it has
+    assert [say(n, f"k{n}-", 10, f"AKIA{n}") for n in (2, 3, 4)] == [Receipt(counted=10)] * 3
+    beyond = say(5, "k5-", 1, "AKIA5")
+    assert isinstance(beyond, ValidationFault)
+    assert say(5, "a", 1, "AKIA5") == Receipt(counted=1)  # what is there is for all
+    assert say(6, "mine", 10) == Receipt(counted=10)
+
+
+def test_nor_do_names_that_wait_for_their_predictions(store: OutcomeStore) -> None:
+    first = by_key(named(0, [f"x{each}" for each in range(10)]), "AKIA1")
+    assert store.take_reports([("iris", first)], 99.0) == [Receipt(waiting=10)]
+    (refused,) = store.take_reports([("iris", by_key(named(1, ["more"]), "AKIA1"))], 99.0)
+    assert isinstance(refused, ValidationFault)
+
+    store.take_predictions([predicted(number) for number in range(3)])
+
+    run = store.run("iris")
+    assert run is not None
+    assert len(run.outcomes) == 10
+    late = by_key(named(99, ["later"]), "AKIA1")
+    assert store.take_reports([("iris", late)], 101.0) == [Receipt(waiting=1)]
+    store.take_predictions([predicted(99)])
+    run = store.run("iris")
+    assert run is not None
+    assert "later" not in run.outcomes
+    assert run.tallies["refused"] == 2
+
+
+def test_what_variants_say_of_the_same_rows_is_added_up_for_the_newest_fleet(memory_path: Path) -> None:
+    store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+    assert store.agreement("iris") is None
+    for generation, dropped in ((1, 5), (2, 1), (1, 5), (2, 2)):
+        store.add_agreements({"iris": LiveAgreement(generation, dropped)})
+    store.close()
+
+    opened = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+    assert opened.agreement("iris") == LiveAgreement(2, 3)
+    assert opened.agreement("birds") is None
+    opened.close()
 
 
 def test_a_prediction_has_so_many_outcomes(store: OutcomeStore) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from service.domain.cloudwatch.statistics import Span, Summary
-from service.observe.counts import FINE_BOUNDS_S, InvocationCounter
+from service.observe.counter import FINE_BOUNDS_S, InvocationCounter
 
 NAMESPACE: Final = "AWS/SageMaker"
 ENDPOINT: Final = "EndpointName"

@@ -1,10 +1,13 @@
 """`/endpoints/NAME/…`: outcomes are reported, experiments looked at, variants promoted."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Protocol
 
+import orjson
 from fastapi import FastAPI, Request, Response
 
+from service.domain.access_keys import Permission
 from service.domain.caller import Caller
 from service.errors import ClientGone, PayloadTooLarge
 from service.faces.identity import caller_of
@@ -42,6 +45,11 @@ _REPORT = {
         },
     }
 }
+_ASK_BOTH = {
+    "type": "object",
+    "properties": {"ask_both": {"type": "number", "description": "Percents of calls, 0 for none"}},
+    "required": ["ask_both"],
+}
 _PROMOTION = {
     "type": "object",
     "properties": {
@@ -69,12 +77,16 @@ _PROMOTION = {
 class Experiments(Protocol):
     """Who keeps outcomes, and says what they are worth. Raises nothing."""
 
-    async def report(self, endpoint: str, content_type: str, body: bytes) -> Reply:
-        """Keep outcomes of an endpoint's predictions."""
+    async def report(self, endpoint: str, content_type: str, body: bytes, reporter: str = "") -> Reply:
+        """Keep outcomes of an endpoint's predictions; `reporter` is a key that may not manage, "" if none."""
         ...
 
     async def experiment(self, endpoint: str, asked: Mapping[str, str]) -> Reply:
         """The document of an endpoint's experiment."""
+        ...
+
+    async def ask_both(self, caller: Caller, endpoint: str, body: bytes) -> Reply:
+        """Have a share of calls asked of a second variant, too."""
         ...
 
     async def promote(self, caller: Caller, endpoint: str, body: bytes) -> Reply:
@@ -94,8 +106,8 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
     )
     async def report(request: Request) -> Response:
         content_type = request.headers.get("content-type", JSON)
-        name = request.path_params["name"]
-        reply = await _with_body(request, lambda body: experiments.report(name, content_type, body))
+        name, reporter = request.path_params["name"], _reporter(caller_of(request.scope))
+        reply = await _with_body(request, lambda body: experiments.report(name, content_type, body, reporter))
         return _response(reply, new_id())
 
     @app.get(
@@ -106,6 +118,31 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
     )
     async def experiment(request: Request) -> Response:
         reply = await experiments.experiment(request.path_params["name"], dict(request.query_params))
+        if (
+            reply.status == HTTPStatus.OK
+            and Permission.READ not in caller_of(request.scope).permissions.split()
+        ):
+            reply = Reply(reply.status, reply.headers, _without_examples(reply.body))
+        return _response(reply, new_id())
+
+    _add_changes(app, experiments, new_id)
+
+
+def _add_changes(app: FastAPI, experiments: Experiments, new_id: Callable[[], str]) -> None:
+    """Add the routes by which experiments are changed."""
+
+    @app.post(
+        "/endpoints/{name}/experiment",
+        tags=["experiments"],
+        summary="Have a share of calls asked of a second variant, too, in the background",
+        openapi_extra={
+            "parameters": [_NAME],
+            "requestBody": {"required": True, "content": {JSON: {"schema": _ASK_BOTH}}},
+        },
+    )
+    async def ask_both(request: Request) -> Response:
+        caller, name = caller_of(request.scope), request.path_params["name"]
+        reply = await _with_body(request, lambda body: experiments.ask_both(caller, name, body))
         return _response(reply, new_id())
 
     @app.post(
@@ -121,6 +158,19 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
         caller, name = caller_of(request.scope), request.path_params["name"]
         reply = await _with_body(request, lambda body: experiments.promote(caller, name, body))
         return _response(reply, new_id())
+
+
+def _reporter(caller: Caller) -> str:
+    """The key of who may not manage: he is not to use up what others need."""
+    return "" if Permission.MANAGE in caller.permissions.split() else caller.key_id
+
+
+def _without_examples(body: bytes) -> bytes:
+    """The document for who may invoke and see nothing else: what others were answered is not his."""
+    document = orjson.loads(body)
+    for pair in (document["agreement"] or {}).get("pairs", ()):
+        pair["examples"] = []
+    return orjson.dumps(document)
 
 
 async def _with_body(request: Request, ask: Callable[[bytes], Awaitable[Reply]]) -> Reply:

@@ -53,11 +53,18 @@ def drawn(found: Mapping[str, Any]) -> dict[str, Any]:
         "found": found,
         "plan": "running" if is_planned(found) else "",
         "binary": verdict["binary"],
+        "counted": _counted(found["variants"]),
         "comparisons": {comparison["challenger"]: comparison for comparison in verdict["comparisons"]},
         "course": course_of(found["timeline"], names),
         "matrices": [_matrix(name, quality) for name, quality in qualities if quality],
         "changes": list(reversed(found["changes"][-_MOST_CHANGES:])),
     }
+
+
+def _counted(variants: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The columns that say of whom calls were recorded, by title: those alone in which there is anything."""
+    columns = {"Users": "users", "Calls without a user": "calls"}
+    return {title: member for title, member in columns.items() if any(each[member] for each in variants)}
 
 
 def is_planned(found: Mapping[str, Any]) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from service.observe.counts import InvocationCounter, Snapshot
+from service.observe.counter import InvocationCounter
+from service.observe.counts import Pair, Snapshot
 from service.observe.series import MINUTE_S, Datapoint, Datapoints, quantile_s
 
 HOUR_S: Final = 3600
@@ -15,7 +16,6 @@ _LEAST_S: Final = 5  # of a minute that is not over, to tell its rate
 
 _CURVES: Final = ("rate", "errors", "p50", "p99")
 
-Pair = tuple[str, str]
 _Point = tuple[float | None, float | None, float | None, float | None]
 _NOTHING: Final[_Point] = (0.0, 0.0, None, None)
 

@@ -11,6 +11,20 @@ ODD = "<b>bold & 'quoted'"
 """A model that is on disk, and that nobody asks for."""
 
 
+SHOUTS = """
+import os
+
+def model_fn(model_dir):
+    return os.getpid()
+
+def transform_fn(model, body, content_type, accept):
+    if body.strip() == "leave":
+        os._exit(3)
+    return str(os.getpid()), "text/plain"
+"""
+"""A script that says which process answers, and whose process leaves where it is asked to."""
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) -> Iterator[RunningServer]:
     models = tmp_path_factory.mktemp("models")
@@ -18,6 +32,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) 
         copy_sample(name, models / name)
     (models / ODD).mkdir()
     (models / ODD / "model.joblib").write_bytes(b"no model")
+    (models / "shouts").mkdir()
+    (models / "shouts" / "inference.py").write_text(SHOUTS)
     (models / "endpoints.yaml").write_text(
         """
         default_endpoint: iris
@@ -28,6 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, start_server: StartServer) 
           fixed:
             variants: {a: {model: iris-logistic, weight: 1}, b: {model: iris-forest, weight: 1}}
           bird-strike: {variants: {current: {model: bird-strike}}}
+          shouts: {variants: {current: {model: shouts}}}
         """
     )
     server = start_server(models)

@@ -10,6 +10,7 @@ import pytest
 
 from service.domain.caller import Caller
 from service.experiments.class_quality import ClassQuality
+from service.experiments.live_agreement import LiveTally
 from service.experiments.number_quality import NumberQuality
 from service.faces.people.dashboard.experiment import HEIGHT, WIDTH, course_of, drawn
 from service.faces.people.dashboard.promotion import preview
@@ -47,6 +48,7 @@ def document(**more: Any) -> dict[str, Any]:
         "better": "b",
         "ramp": None,
         "allocation": None,
+        "agreement": None,
         "changes": [],
         "timeline": [],
         "tallies": dict.fromkeys(("waiting", "unknown", "contradicting", "refused", "dropped"), 0),
@@ -172,6 +174,29 @@ def test_warnings_ramps_and_changes_are_told_and_nothing_of_them_is_markup() -> 
     assert "2026-01-02 12:00:00" in page
 
 
+def test_live_rows_on_which_variants_differ_are_told_and_nothing_of_them_is_markup() -> None:
+    tally = LiveTally(unclear=2)
+    tally.meet([("<i>no</i>", "yes"), ("yes", "yes")], 0.0, "<b>id</b>")
+    agreement = {"ask_both": 5.0, "dropped": 7, "pairs": [tally.document(("a", "b"), "a")]}
+    page = html(agreement=agreement)
+
+    assert "asked of two <small>5 % of calls</small>" in page
+    assert "<b>b</b> and <b>a</b> differ on 1 of 2 rows: 50 %" in page
+    assert "<td>&lt;b&gt;id&lt;/b&gt;</td>" in page
+    assert "<td>&lt;i&gt;no&lt;/i&gt;</td><td>yes</td>" in page
+    assert "2 pairs of answers are unclear." in page
+    assert "7 calls were not asked of two" in page
+    assert "asked of two" not in html()
+
+
+def test_columns_without_a_number_are_not_drawn() -> None:
+    nobody = [{"name": name, "users": 0, "calls": 3, "outcome": None, "quality": None} for name in "ab"]
+    page = html(variants=nobody)
+
+    assert "Calls without a user</th>" in page
+    assert "Users</th>" not in page
+
+
 def test_a_policy_that_decides_on_weights_is_told_and_ended_by_a_promotion() -> None:
     policy = {
         "policy": "thompson",
@@ -245,7 +270,10 @@ class Played:
     async def experiment(self, endpoint: str, asked: Mapping[str, str]) -> Reply:
         return Reply(self.status, [], json.dumps({"endpoint": endpoint, **asked}).encode())
 
-    async def report(self, endpoint: str, content_type: str, body: bytes) -> Reply:
+    async def report(self, endpoint: str, content_type: str, body: bytes, reporter: str = "") -> Reply:
+        raise AssertionError
+
+    async def ask_both(self, caller: Caller, endpoint: str, body: bytes) -> Reply:
         raise AssertionError
 
     async def promote(self, caller: Caller, endpoint: str, body: bytes) -> Reply:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(_CHROMIUM is None, reason="needs Chromium")
 
 _ROW = "5.1,3.5,1.4,0.2"
 _DRAWN = (
-    "document.querySelectorAll('[data-plot] canvas').length === 6 && "
+    "document.querySelectorAll('[data-plot] canvas').length === 8 && "
     "document.getElementById('live').dataset.state === 'live'"
 )
 _IRIS = "document.querySelector('[data-endpoint=iris]')"
@@ -209,13 +209,45 @@ def test_a_ramp_is_seen_and_stopped(page: Browser, server: RunningServer) -> Non
     page.wait(f"{_IRIS}.querySelector('.ramp')?.textContent.includes('was stopped on its way up, at 5 %')")
 
 
+def test_containers_are_shown_with_what_their_processes_are_at(page: Browser, server: RunningServer) -> None:
+    def cells() -> list[str]:
+        found: list[str] = page.run(
+            "[...document.querySelectorAll('[data-part=containers] tbody tr')]"
+            ".map((row) => [...row.cells].map((cell) => cell.textContent.trim()))"
+            ".find((cells) => cells[0] === 'shouts') ?? []"
+        )
+        return found
+
+    wait_until(lambda: cells()[:2] == ["shouts", "ready"], 60)
+    pid = server.invoke("shouts", "hello", content_type="text/csv").text
+    wait_until(lambda: pid in cells()[2].split(", "), 60)
+    assert server.invoke("shouts", "leave", content_type="text/csv").status_code == 424
+    wait_until(lambda: cells()[7:] == ["1", "exit code 3"], 60)
+    wait_until(lambda: int(cells()[5]) >= 2, 60)
+
+
+def test_live_rows_that_are_asked_of_two_variants_are_shown(page: Browser, server: RunningServer) -> None:
+    asked = web.post(f"{server.url}/endpoints/iris/experiment", json={"ask_both": 100}, timeout=60)
+    assert asked.json() == {"endpoint": "iris", "ask_both": 100.0}
+
+    def is_shown() -> bool:
+        server.invoke("iris", _ROW, content_type="text/csv")
+        shown = page.run(f"{_IRIS}.querySelector('.agreement')?.textContent ?? ''")
+        return "differ on 0 of" in shown
+
+    wait_until(is_shown, 60)
+    assert "asked of two 100 % of calls" in page.run(f"{_IRIS}.querySelector('h4').textContent")
+    told = web.get(f"{server.url}/endpoints/iris/experiment", timeout=60).json()["agreement"]
+    assert {pair["differing"] for pair in told["pairs"]} == {0}
+
+
 @pytest.mark.skipif(_AXE is None, reason="needs axe-core (TEST_AXE names the folder where npm put it)")
 @pytest.mark.parametrize(("width", "dark"), [(360, False), (1280, True)])
 def test_nothing_keeps_people_out(page: Browser, width: int, dark: bool) -> None:
     assert _AXE is not None
     page.show(width, dark=dark)
     page.run("for (const each of document.querySelectorAll('details')) each.open = true")
-    page.wait("document.querySelectorAll('form.ask').length === 3")
+    page.wait("document.querySelectorAll('form.ask').length === 4")
     page.run(_AXE.read_text(encoding="utf-8") + "; true")
     found = page.run(
         "axe.run(document, {resultTypes: ['violations']}).then((all) => JSON.stringify(all.violations))"
@@ -233,7 +265,13 @@ def test_it_fits_a_narrow_window(page: Browser, tmp_path: Path) -> None:
     for width in (360, 1280):
         page.show(width)
         page.run("for (const each of document.querySelectorAll('details')) each.open = true")
-        page.wait("document.querySelectorAll('form.ask').length === 3")
+        page.wait("document.querySelectorAll('form.ask').length === 4")
         assert page.run("document.documentElement.scrollWidth") <= width
+        hidden = page.run(
+            "[...document.querySelectorAll('.wide')].filter((e) => e.scrollWidth > e.clientWidth).length"
+        )
+        assert (hidden > 0) == (width == 360)  # and an edge that is dark says so
+        edges = "getComputedStyle(document.querySelector('.wide')).backgroundAttachment"
+        assert page.run(edges) == "local, local, scroll, scroll"
         page.picture(folder / f"dashboard-{width}.png")
         assert (folder / f"dashboard-{width}.png").stat().st_size > 10_000

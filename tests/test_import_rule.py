@@ -39,6 +39,7 @@ LAYERS = (
         ("hosting.runtimes",),
         ("hosting.cache",),
         ("hosting.calls",),
+        ("hosting.artifact_loads",),
         ("hosting.inline",),
     ),
     (("control", "invoke", "jobs"),),

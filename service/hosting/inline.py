@@ -2,40 +2,33 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from threading import BoundedSemaphore
 
 from service.clock import Clock
 from service.domain.endpoint import ModelSource
 from service.domain.image import named_image
-from service.errors import ModelFailure, ModelFault
+from service.errors import ModelFault
+from service.hosting.artifact_loads import ArtifactSource
 from service.hosting.artifacts.artifact import ArtifactStore
 from service.hosting.artifacts.examples import example_call
-from service.hosting.artifacts.submitted import fingerprint, open_code
-from service.hosting.artifacts.unpacked import estimate_bytes
 from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.compiler import Compiler, CompilingObserver
 from service.hosting.cache.entry import Entry
-from service.hosting.cache.freshness import Freshness, version_to_load
+from service.hosting.cache.freshness import Freshness
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.calls.serial import SerialReplica, said_of
 from service.hosting.containers.opener import Containers
-from service.hosting.environments.asked import EnvironmentSpec
-from service.hosting.environments.making import Making
 from service.hosting.host import Call, ContainerCard, HostedModel, Interface, Model, Replica, joined_interface
 from service.hosting.programs.compiled import Verdict
-from service.hosting.runtimes.runtime import Contents, Runtime
-from service.hosting.runtimes.schema_file import with_schema
-from service.hosting.runtimes.table import RUNTIMES, Loading, choose_runtime, endings_of, read_contents
+from service.hosting.runtimes.runtime import Runtime
+from service.hosting.runtimes.table import RUNTIMES, Loading, endings_of
 from service.s3uri import parse_s3_uri
 
-_LOAD_THREADS, _LOADS_HERE = 512, 32  # all others wait for containers that load, which may take minutes
+_LOAD_THREADS = 512  # most wait for containers that load, which may take minutes
 _CALL_THREADS = 256
 _MAX_LOCATED = 10_000
 _MAX_NAME_CHARS = 1024  # of a TargetModel. Source: the shape of the API
@@ -53,96 +46,6 @@ class HostLimits:
     queue: int = 1000
     idle_s: float = 0.0
     compile: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _PreparedModel:
-    name: str
-    contents: Contents
-    runtime: Runtime
-    estimate_bytes: int
-    asked: EnvironmentSpec | None
-    making: Making | None
-    end: Callable[[], object]
-    few: AbstractContextManager[object]  # who loads in this process
-
-    @property
-    def version(self) -> str:
-        return self.contents.version
-
-    async def get_ready(self) -> None:
-        if self.asked is None or self.making is None:
-            return
-        try:
-            await self.making.wait_for(self.asked, self.contents.tell)
-        except BaseException:
-            self.end()
-            raise
-
-    def load(self) -> Model:
-        try:
-            with _read_faults(self.name), self.few:
-                return with_schema(self.runtime.load(self.contents), self.contents.folder)
-        finally:
-            self.end()
-
-
-class _ArtifactSource:
-    """Models from the artifact store."""
-
-    def __init__(
-        self, artifacts: ArtifactStore, loading: Loading, log_places: Callable[[ModelKey], Sequence[str]]
-    ) -> None:
-        self._artifacts = artifacts
-        self._loading = loading
-        self._log_places = log_places
-        environments = None if loading.containers is None else loading.containers.environments
-        self._making = None if environments is None else Making(environments)
-        self._endings = endings_of(loading.runtimes)
-        self._measured: dict[tuple[str, str], int] = {}
-        self._few = BoundedSemaphore(_LOADS_HERE)
-        self.notes: dict[ModelKey, str] = {}
-        """How loads go that take long."""
-
-    def prepare(self, key: ModelKey) -> _PreparedModel:
-        version = version_to_load(partial(self.version, key), key.version)
-        with _read_faults(key.name):
-            folder = self._artifacts.open(key.path)
-            environment = dict(key.environment)
-            code = open_code(self._artifacts, environment)
-            contents = replace(
-                read_contents(folder, environment, self._loading, code, version, key.image, key.path),
-                tell=partial(self.notes.__setitem__, key),
-                startup_s=key.limits.startup_s,
-                called=key.name,
-            )
-            if contents.containers is not None:
-                places = partial(self._log_places, key)
-                contents = replace(contents, containers=contents.containers.printing_at(places))
-            runtime = choose_runtime(contents, self._loading.runtimes)
-            size_bytes = self._estimate(folder, version, runtime)
-            asked, making, end = contents.lacking(), self._making, partial(self.notes.pop, key, None)
-            few = nullcontext() if runtime.shared else self._few
-            return _PreparedModel(key.name, contents, runtime, size_bytes, asked, making, end, few)
-
-    def close(self) -> None:
-        """Wait for no environment any more."""
-        if self._making is not None:
-            self._making.close()
-
-    def _estimate(self, folder: Path, version: str, runtime: Runtime) -> int:
-        """Measured once for each version: a model that was too large is not unpacked anew at each try."""
-        known = self._measured.get((str(folder), version))
-        if known is None:
-            known = estimate_bytes(folder, self._loading.most_file_bytes, self._endings)
-            if len(self._measured) >= _MAX_LOCATED:
-                self._measured.clear()
-            self._measured[str(folder), version] = known
-        containers = self._loading.containers
-        return known if containers is None else containers.part_of(known, contained=runtime.shared)
-
-    def version(self, key: ModelKey) -> str:
-        return fingerprint(self._artifacts, key.path, dict(key.environment))
 
 
 class InlineHost:
@@ -177,7 +80,7 @@ class InlineHost:
         self.compiler = Compiler(self._example, compiled)
         most_program_bytes = limits.budget_bytes // _PROGRAMS_PART if limits.compile else 0
         self._loading = Loading(limits.budget_bytes, most_program_bytes, containers, runtimes)
-        source = self._source = _ArtifactSource(artifacts, self._loading, self._places_of)
+        source = self._source = ArtifactSource(artifacts, self._loading, self._places_of)
         self.freshness = Freshness(source.version)
         self.cache = ModelCache(
             source,
@@ -392,12 +295,3 @@ def names_of_models(
 ) -> list[str]:
     """The models below a folder that the runtimes load, scanned now. Raises ModelNotFound, ModelFailure."""
     return artifacts.list_models(folder, endings_of(runtimes))
-
-
-@contextmanager
-def _read_faults(name: str) -> Iterator[None]:
-    """Word what the file system refuses, so that it is remembered like any other failed load."""
-    try:
-        yield
-    except OSError as error:
-        raise ModelFailure(f"The files of model {name} cannot be read: {error}.") from error

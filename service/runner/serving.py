@@ -21,7 +21,6 @@ from os import O_RDWR, _exit, close, devnull, fstat, getpid, set_inheritable
 from os import open as open_file
 from select import POLLHUP, POLLIN, poll
 from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
-from struct import Struct
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
 
@@ -36,7 +35,7 @@ _FIRST_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 20
 _STANDARD = 3  # so many descriptors are standard streams
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
-_SLOT = Struct("<QQ")
+_LEAVES_AT = 16
 _RECORD_BYTES = 24
 _LEAVES = 1  # whatever else stands there, the model has written
 _MOST_COUNTED = 1 << 64
@@ -87,23 +86,26 @@ class Slot:
     """
 
     def __init__(self, descriptor: int, number: int) -> None:
-        self._map = mmap.mmap(descriptor, 0)
-        self._place = number * _RECORD_BYTES
-        self._begun: int = _SLOT.unpack_from(self._map, self._place)[0]
+        shared = memoryview(mmap.mmap(descriptor, 0))[number * _RECORD_BYTES :][:_RECORD_BYTES]
+        # Each number is written at once: pack_into fills its place with zeros first, which who reads may see.
+        self._numbers = shared.cast("Q")
+        self._leaves = shared[_LEAVES_AT:]
+        self._begun: int = self._numbers[0]
         self.end()
 
     def begin(self) -> None:
         """A call is taken up."""
         self._begun = (self._begun + 1) % _MOST_COUNTED  # whatever the model has written there
-        _SLOT.pack_into(self._map, self._place, self._begun, monotonic_ns())
+        self._numbers[0] = self._begun
+        self._numbers[1] = monotonic_ns()
 
     def end(self) -> None:
         """No call is under way."""
-        _SLOT.pack_into(self._map, self._place, self._begun, 0)
+        self._numbers[1] = 0
 
     def is_last(self) -> bool:
         """Whether another worker is to come in place of this one, before its next call."""
-        return self._map[self._place + _SLOT.size] == _LEAVES
+        return self._leaves[0] == _LEAVES
 
 
 def serve(

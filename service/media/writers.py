@@ -22,6 +22,7 @@ import numpy.typing as npt
 import orjson
 
 from service.errors import ModelFailure
+from service.media.digits import write_digits
 from service.media.types import CSV, JSON, JSON_LINES, NPY
 
 _TO_QUOTE: Final = re.compile(r'[",\r\n]')
@@ -32,8 +33,6 @@ _KEY_TYPES: Final = (str, int, float, type(None))
 _SHORT_EXPONENT: Final = re.compile(rb"e-(?=\d[],])")
 _POSITIVE_EXPONENT: Final = re.compile(rb"e(?=\d)")
 _TINY: Final = re.compile(rb"(?<!\d)0\.0000([1-9])(\d*)")
-# Each number of one digit, behind its comma.
-_DIGITS: Final = np.array([b", %d" % digit for digit in range(10)])
 
 
 def unwrap(value: Any) -> Any:
@@ -142,16 +141,6 @@ def _dump(value: Any) -> bytes:
         return _JSON.encode(_with_plain_keys(_native(value))).encode()
 
 
-def _digits(value: npt.NDArray[Any]) -> bytes | None:
-    """A list of whole numbers of one digit, in half of the time; None if it is none."""
-    if b"\xff" in value.tobytes():  # as in every small negative number, which would be counted from the end
-        return None
-    try:
-        return b"[%b]" % _DIGITS.take(value).tobytes()[2:]
-    except IndexError:
-        return None
-
-
 def _numbers(value: npt.NDArray[Any]) -> bytes | None:
     """An array of numbers without blanks; None if nan or infinity is among them."""
     written = orjson.dumps(value, default=_native, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -190,10 +179,10 @@ def _texts(value: npt.NDArray[Any]) -> bytes:
 def _write_json(value: Any) -> bytes:
     if type(value) is np.ndarray:
         kind = value.dtype.kind
-        if value.dtype == np.int64 and value.ndim == 1:  # labels, mostly
-            written = _digits(value)
-            if written is not None:
-                return written
+        if kind == "i" and len(value.shape) == 1 and value.size:  # labels, mostly
+            lists = write_digits(value, [(0, len(value))])
+            if lists is not None:
+                return lists[0]
         if kind in _NUMBER_KINDS:
             written = _numbers(value)
             if written is not None:

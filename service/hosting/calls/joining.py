@@ -20,6 +20,7 @@ from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Joined, Quick
 from service.media.codec import OUTPUTS, Accept, choose_accept, decode, encode
 from service.media.csv_quick import count_newlines, read_csv_quickly
+from service.media.digits import write_digits
 from service.media.types import CSV, JSON
 
 MOST_ROWS = 2048
@@ -167,9 +168,12 @@ class Lane:
         if self._json and len(rows) == len(bodies) and prediction.dtype.kind in "iu" and prediction.ndim == 1:
             answers = self._answers
             return [answers[label] for label in prediction.tolist()]
-        if len(bodies) == 1:
-            return [_encode(prediction, self._accept)]
-        spans = [(at, at + each) for at in range(0, len(rows), each)] if each else _spans(bodies)
+        spans = [(0, len(rows))]
+        if len(bodies) > 1:
+            spans = [(at, at + each) for at in range(0, len(rows), each)] if each else [*_spans(bodies)]
+        lists = write_digits(prediction, spans) if self._json else None
+        if lists is not None:
+            return [Answer(written, JSON) for written in lists]
         return [_encode(prediction[start:end], self._accept) for start, end in spans]
 
     def _rows_each(self, rows: Any, bodies: Sequence[bytes]) -> int:

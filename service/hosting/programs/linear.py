@@ -10,6 +10,11 @@ from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.program import Methods, classify, expit, multiply, softmax, two_sided
 
+# Offsets are added row by row, each a loop of its own. Where scores are more than a few numbers, but not
+# many, the offsets of as many rows lie ready: one loop for all, in a third of the time.
+_FEW = 48
+_MOST_LAID = 4096
+
 Link = Callable[[Any, Step], Methods]
 """What a linear model makes of its scores, which some step works out."""
 
@@ -21,10 +26,20 @@ def _scores(estimator: Any) -> Step:
         raise NotCompilable("the coefficients are sparse")
     # Shaped like the scores of one row: arrays of one shape are added in half the time.
     offset = np.reshape(estimator.intercept_, (1, -1) if weights.ndim == 2 else -1)
+    several = weights.ndim == 2 and 1 < offset.size == weights.shape[1]
+    laid = offset.reshape(-1)
 
     def scores(rows: Any) -> Any:
+        nonlocal laid
         found = rows.dot(weights) if rows.ndim == 2 else multiply(rows, weights)
-        found += offset
+        if several and _FEW < found.size <= _MOST_LAID and found.flags.c_contiguous:
+            ready = laid
+            if ready.size < found.size:
+                ready = laid = np.tile(offset[0], found.size // offset.size)
+            flat = found.reshape(-1)
+            flat += ready[: found.size]
+        else:
+            found += offset
         return found
 
     return scores

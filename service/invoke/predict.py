@@ -65,7 +65,7 @@ class Predictor:
         before a request is refused, for another gateway may already answer it; `taps` are told of each
         invocation of a variant that is over. `keep_up` is called before invocations are answered.
         """
-        self._directory = directory
+        self.directory = directory
         self._keep_up = keep_up
         self._routing = Routing(directory, draw, catch_up)
         self._registry = registry
@@ -111,7 +111,7 @@ class Predictor:
         places: list[int] = []
         parts: list[_Part] = []
         lanes: list[tuple[ShortWay, Sequence[bytes]]] = []
-        routes = self._directory().routes
+        routes = self.directory().routes
         for head, bodies in asked:
             target: Target | None = None
             try:
@@ -143,7 +143,7 @@ class Predictor:
         """What came of invocations of one head, in fewer steps; None where it takes more."""
         target = head.only
         try:
-            if target is None or self._directory().routes.get(head.name) is not head.route:
+            if target is None or self.directory().routes.get(head.name) is not head.route:
                 return None
             lane = target.replica.short_way(head.call, bodies)
         except Exception:  # what is wrong shows on the way of all others
@@ -333,7 +333,7 @@ class Predictor:
 
     def as_model_error(self, fault: ModelFault, invocation: Invocation) -> ModelError:
         """A container's refusal as the runtime API words it. Source: contract B.4."""
-        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
+        arns, endpoint = invocation.caller.arns, invocation.endpoint or self.directory().default or ""
         container = fault.container or PRIMARY
         if isinstance(fault, AnswerTooLarge):
             return self._unreadable(invocation, container)
@@ -353,13 +353,13 @@ class Predictor:
 
     def unreadable_answer(self, invocation: Invocation, variant: str) -> Exception:
         """The model's answer is larger than a reply may be. Source: contract B.4."""
-        route = self._directory().routes.get(invocation.endpoint or self._directory().default or "")
+        route = self.directory().routes.get(invocation.endpoint or self.directory().default or "")
         target = None if route is None else route.named.get(variant)
         named = invocation.target_container_hostname or (PRIMARY if target is None else target.container)
         return at_variant(self._unreadable(invocation, named), variant)
 
     def _unreadable(self, invocation: Invocation, container: str) -> ModelError:
-        arns, endpoint = invocation.caller.arns, invocation.endpoint or self._directory().default or ""
+        arns, endpoint = invocation.caller.arns, invocation.endpoint or self.directory().default or ""
         return ModelError(
             sentences.answer_unreadable(arns.console_logs_url(endpoint), arns.account, container),
             ErrorCode="INTERNAL_FAILURE_FROM_MODEL",
@@ -369,7 +369,7 @@ class Predictor:
 
     def _worded(self, error: SagebirdError, invocation: Invocation) -> SagebirdError:
         target_model = None if invocation.registered is not None else invocation.call.target_model
-        endpoint = invocation.endpoint or self._directory().default or ""
+        endpoint = invocation.endpoint or self.directory().default or ""
         if isinstance(error, ModelNotFound) and target_model is not None:
             return ValidationFault(sentences.target_model_unknown(target_model, endpoint, error.message))
         if isinstance(error, ModelNotReady) and target_model is not None:

@@ -1,12 +1,13 @@
 """The runtime face: `POST /endpoints/{name}/invocations` as boto3 and the aws CLI speak it."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from service.domain import sentences
 from service.domain.caller import Caller
 from service.errors import ClientGone, ModelFault, SagebirdError, UnknownOperation
+from service.faces.aws.session_ids import NEW_SESSION, mark_session, read_session
 from service.faces.identity import caller_of, passage_of
 from service.faces.recorded import Recording
 from service.faces.users import ReadUser, users_by
@@ -201,7 +202,22 @@ class RuntimeFace:
 
     def _read(self, caller: Caller, endpoint: str, headers: Headers, body: bytes) -> Invocation:
         fields = self._invoke_endpoint.read({"EndpointName": endpoint}, headers, body)
-        return _to_invocation(caller, fields, self._user_of(headers))
+        invocation = _to_invocation(caller, fields, self._user_of(headers))
+        return invocation if invocation.call.session_id is None else self._in_session(invocation)
+
+    def _in_session(self, invocation: Invocation) -> Invocation:
+        """The same where its session is: at the variant that its id names, or else always at the same one."""
+        given, variants = invocation.call.session_id or NEW_SESSION, self._variants(invocation)
+        if given == NEW_SESSION or len(variants) < 2 or invocation.target_variant is not None:
+            return invocation
+        own, variant = read_session(given, variants)
+        if variant is None:
+            return invocation._replace(user=invocation.user or given.encode())
+        return invocation._replace(call=invocation.call._replace(session_id=own), target_variant=variant)
+
+    def _variants(self, invocation: Invocation) -> Collection[str]:
+        route = self._predictor.directory().routes.get(invocation.endpoint or "")
+        return () if route is None else route.named.keys()
 
     def _refuse(
         self, error: Exception, path: str, request_id: str, invocation: Invocation | None = None
@@ -229,13 +245,13 @@ class RuntimeFace:
             "ContentType": answer.content_type,
             "InvokedProductionVariant": prediction.variant,
         }
-        for member, value in (
-            ("CustomAttributes", answer.custom_attributes),
-            ("NewSessionId", answer.new_session_id),
-            ("ClosedSessionId", answer.closed_session_id),
-        ):
+        if answer.custom_attributes is not None:
+            output["CustomAttributes"] = answer.custom_attributes
+        sessions = (("NewSessionId", answer.new_session_id), ("ClosedSessionId", answer.closed_session_id))
+        for member, value in sessions:
             if value is not None:
-                output[member] = value
+                several = len(self._variants(invocation)) > 1
+                output[member] = mark_session(value, prediction.variant) if several else value
         reply = self._invoke_endpoint.write(output)
         reply.headers.extend((*sandbox(answer.content_type), (b"x-amzn-requestid", request_id.encode())))
         return reply if answer.status == 200 else Reply(answer.status, reply.headers, reply.body)

@@ -1,5 +1,6 @@
 """A server that asks for keys, as AWS's clients, commands and programs meet it, with two gateways."""
 
+import json
 import os
 import socket
 import subprocess
@@ -29,9 +30,13 @@ from service.domain.access_keys import Permission
 from service.errors import StartupError
 from service.store.store import Store
 from tests.conftest import RunningServer, StartServer, wait_until
+from tests.faces.attacker import find_chromium
 from tests.harness import web
+from tests.harness.browser import Browser
 from tests.harness.gateways import Line, declare, events, line_to_each_gateway, make_model, port, variants
+from tests.harness.node import find_package
 
+_CHROMIUM, _SDK = find_chromium(), find_package("@aws-sdk/client-sagemaker-runtime")
 _CSV = {"Content-Type": "text/csv"}
 _PATH = "/endpoints/one/invocations"
 
@@ -285,6 +290,70 @@ def test_the_aws_cli_signs_as_always(keyed: Keyed, everything: Minted, tmp_path:
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "answer").read_bytes() == b"[7.0]"
+
+
+def test_curl_is_let_in_by_a_key_and_by_nothing_else(keyed: Keyed, everything: Minted) -> None:
+    def ask(*headers: str) -> str:
+        options = [part for header in ("Content-Type: text/csv", *headers) for part in ("-H", header)]
+        command = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code}", *options, "-d", "1"]
+        url = keyed.server.url + _PATH
+        done = subprocess.run([*command, url], capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout
+
+    assert ask(f"X-Api-Key: {everything.api_key}") == "200"
+    assert ask(f"Authorization: Bearer {everything.api_key}") == "200"
+    assert {ask(), ask("X-Api-Key: sbk_wrong"), ask("Authorization: Bearer sbk_wrong")} == {"401"}
+
+
+@pytest.mark.skipif(_CHROMIUM is None, reason="needs Chromium")
+def test_a_page_is_let_in_by_a_key_that_somebody_types_and_by_nothing_else(
+    keyed: Keyed, everything: Minted
+) -> None:
+    assert _CHROMIUM is not None
+    client = f"import('{keyed.server.url}/client.js')"
+
+    def predict(key: str) -> str:
+        """What a page says that uses this server's own module."""
+        told = f"(it.configure({{ key: {json.dumps(key)} }}), it.predict('one', '1'))"
+        return (
+            f"{client}.then((it) => {told}).then((it) => String(it.answer), (error) => 'no: ' + error.status)"
+        )
+
+    host = keyed.server.url.removeprefix("http://")
+    with Browser(_CHROMIUM) as page:
+        page.open(f"{keyed.server.url}/client.js")  # which anybody may have
+        assert page.run(predict(everything.api_key)) == "7"
+        assert page.run(predict("")) == page.run(predict("sbk_wrong")) == "no: 401"
+        for typed, then in (
+            ("sbk_wrong", "location.href.startsWith('chrome-error:')"),
+            (everything.api_key, "document.title === 'sagebird dashboard'"),
+        ):
+            page.ask("Page.navigate", url=f"http://me:{typed}@{host}/dashboard")
+            page.wait(then)
+        page.open(f"{keyed.server.url}/dashboard")  # the browser knows the key by now, as after its question
+        page.wait("document.querySelectorAll('article[data-endpoint]').length === 2")
+
+
+@pytest.mark.skipif(_SDK is None, reason="needs AWS's SDK for JavaScript (TEST_CLIENT names the folder)")
+def test_the_javascript_sdk_signs_as_always(keyed: Keyed, everything: Minted) -> None:
+    assert _SDK is not None
+    script = (
+        "const { SageMakerRuntimeClient: Client, InvokeEndpointCommand } ="
+        " require('@aws-sdk/client-sagemaker-runtime');"
+        "const [endpoint, accessKeyId, secretAccessKey] = process.argv.slice(1);"
+        "const client = new Client({ endpoint, region: 'us-east-1', maxAttempts: 1,"
+        " credentials: { accessKeyId, secretAccessKey } });"
+        "client.send(new InvokeEndpointCommand({ EndpointName: 'one', ContentType: 'text/csv', Body: '1' }))"
+        ".then((it) => console.log(Buffer.from(it.Body).toString()), (error) => console.log(error.name));"
+    )
+
+    def ask(secret: str) -> str:
+        command = ["node", "-e", script, keyed.server.url, everything.key.id, secret]
+        done = subprocess.run(command, cwd=_SDK, capture_output=True, text=True, timeout=120, check=True)
+        return done.stdout.strip()
+
+    assert ask(everything.secret_access_key) == "[7.0]"
+    assert ask("wrong") == "InvalidSignatureException"
 
 
 def test_a_container_has_no_keys() -> None:

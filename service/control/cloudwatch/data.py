@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,7 +26,7 @@ from service.errors import ServiceFault, ValidationFault
 
 MOST_QUERIES: Final = 500
 _MOST_DATAPOINTS: Final = 100_800  # of a page, as on AWS
-_MOST_AT_ONCE: Final = 3 * _MOST_DATAPOINTS  # all pages of a question are computed for each
+_MOST_AT_ONCE: Final = 3 * _MOST_DATAPOINTS  # of expressions and what they name, which are held together
 _MOST_LEVELS: Final = 20
 _METRICS: Final = "METRICS"
 _ID: Final = re.compile(r"[a-z][a-zA-Z0-9_]*", re.ASCII)
@@ -47,8 +47,14 @@ class QueryAnswers:
     _budget: MathBudget = field(default_factory=MathBudget)
 
     def size(self) -> int:
-        """How many datapoints there can be, without looking for one. Raises ServiceFault, as `series`."""
-        return sum(count_periods(self.span, self.period_s(identifier)) for identifier in self.queries)
+        """How many datapoints expressions and what they name can have, without looking for one.
+
+        Metrics that no expression names are read one after the other, as far as a page goes. Raises
+        ServiceFault, as `series`.
+        """
+        held = {identifier for identifier, query in self.queries.items() if "Expression" in query}
+        held.update(*(self._named(self.queries[identifier]) for identifier in [*held]))
+        return sum(count_periods(self.span, self.period_s(identifier)) for identifier in held)
 
     def period_s(self, identifier: str) -> int:
         """By which periods a query is: its own, or the longest of what it names. Raises ServiceFault."""
@@ -136,13 +142,13 @@ def get_metric_data(context: CloudWatchContext, fields: CloudWatchFields) -> Map
     answers = QueryAnswers(MetricReader(context), queries, span)
     _check_size(answers.size())
     descending = fields.get("ScanBy", "TimestampDescending") == "TimestampDescending"
-    told = [
-        (query, sorted(answers.series(identifier).items(), reverse=descending))
-        for identifier, query in queries.items()
-        if query.get("ReturnData", True)
-    ]
+    wanted = [query for query in queries.values() if query.get("ReturnData", True)]
     most = min(fields.get("MaxDatapoints", _MOST_DATAPOINTS), _MOST_DATAPOINTS)
-    return _page(told, max(most, 1), _read_token(fields.get("NextToken")))
+
+    def told(query: Mapping[str, Any]) -> Sequence[tuple[int, float]]:
+        return sorted(answers.series(query["Id"]).items(), reverse=descending)
+
+    return _page(wanted, told, max(most, 1), _read_token(fields.get("NextToken")))
 
 
 def check_queries(queries: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -185,18 +191,22 @@ def _check_size(asked: int) -> None:
 
 
 def _page(
-    told: Sequence[tuple[Mapping[str, Any], Sequence[tuple[int, float]]]], most: int, begin: tuple[int, int]
+    wanted: Sequence[Mapping[str, Any]],
+    told: Callable[[Mapping[str, Any]], Sequence[tuple[int, float]]],
+    most: int,
+    begin: tuple[int, int],
 ) -> Mapping[str, Any]:
-    """From one datapoint of one query on, so many of them."""
+    """From one datapoint of one query on, so many of them; what comes behind is not looked for."""
     results: list[dict[str, Any]] = []
     left = most
-    for place, (query, values) in enumerate(told[begin[0] :], begin[0]):
+    for place, query in enumerate(wanted[begin[0] :], begin[0]):
+        values = told(query)
         first = begin[1] if place == begin[0] else 0
         some = values[first : first + left]
         left -= len(some)
         rest = len(values) - first - len(some)
         results.append(_result(query, some, "PartialData" if rest else "Complete"))
-        if rest or (not left and place + 1 < len(told)):
+        if rest or (not left and place + 1 < len(wanted)):
             following = (place, first + len(some)) if rest else (place + 1, 0)
             token = base64.urlsafe_b64encode(orjson.dumps(following)).decode()
             return {"MetricDataResults": results, "NextToken": token, "Messages": []}

@@ -54,15 +54,38 @@ def ask(watch: Watch, *queries: dict[str, Any], span_s: int = 600) -> Any:
             120_000,
             "360,000",
         ),
-        ([metric(f"m{number}") for number in range(500)], 60 * 606, "303,000"),
+        (
+            [*(metric(f"m{number}") for number in range(499)), {"Id": "e", "Expression": "SUM(METRICS())"}],
+            60 * 606,
+            "303,000",
+        ),
     ],
 )
-def test_more_datapoints_than_one_call_tells_are_refused(
+def test_expressions_over_more_datapoints_than_are_held_at_once_are_refused(
     watch: Watch, queries: list[dict[str, Any]], span_s: int, asked: str
 ) -> None:
     with pytest.raises(ServiceFault, match=f"up to {asked} datapoints, which exceeds the limit") as caught:
         ask(watch, *queries, span_s=span_s)
     assert caught.value.code == "ValidationError"
+
+
+@pytest.mark.provenance("documented")
+def test_metrics_alone_are_told_however_many_they_are_and_as_far_as_a_page_goes(watch: Watch) -> None:
+    watch.invoke(6)
+    queries = [metric(f"m{number}") for number in range(500)]
+    fields: dict[str, Any] = {
+        "MetricDataQueries": queries,
+        "StartTime": NOON - timedelta(days=2),  # 1,440,500 periods, with a datapoint in 500
+        "EndTime": NOON + timedelta(minutes=1),
+        "MaxDatapoints": 200,
+    }
+    pages, token = list[int](), dict[str, str]()
+    while not pages or token:
+        page = watch.call("GetMetricData", **fields, **token)
+        pages.append(sum(len(each["Values"]) for each in page["MetricDataResults"]))
+        token = {"NextToken": page["NextToken"]} if "NextToken" in page else {}
+
+    assert pages == [200, 200, 100]
 
 
 @pytest.mark.parametrize("period_s", [61, 0, -60])

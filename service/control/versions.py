@@ -1,8 +1,9 @@
 """The versions of declared models' files, and which change of them counts as a new version of the model.
 
 A change counts once nothing more changed for a while: files are written one after the other. Code that writes
-into its own folder while it is loaded makes another version by each load. After some such in a row one does
-not count any more, or its model would be loaded for ever.
+into its own folder while it is loaded makes another version by each load, and its model would be loaded for
+ever. It cannot be told from somebody who edits files while a model loads: so after some such changes in a row
+each has to wait twice as long as the one before until it counts, and in the end none does.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -13,7 +14,11 @@ from typing import Final
 from service.control.resources import OperationContext
 from service.log import get_logger
 
-_MOST_OWN: Final = 3
+_QUICK_OWN: Final = 3
+"""So many in a row count as soon as others."""
+_FIRST_WAIT_S: Final = 15.0
+_MOST_OWN: Final = 10
+"""The last one has waited 16 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,14 @@ class _Version:
 
     def settle(self, now_s: float, settle_s: float) -> "_Version":
         """What is known once nothing changed for so long."""
-        if self.met == self.settled or now_s - self.since_s < settle_s or self.is_passed_over:
+        if self.met == self.settled or now_s - self.since_s < self._wait_s(settle_s) or self.is_passed_over:
             return self
         return replace(self, settled=self.met, own=self.own + 1 if self.is_own else 0)
+
+    def _wait_s(self, settle_s: float) -> float:
+        if not self.is_own or self.own < _QUICK_OWN:
+            return settle_s
+        return max(settle_s, _FIRST_WAIT_S * 2 ** (self.own - _QUICK_OWN))
 
 
 class Versions:
@@ -91,6 +101,12 @@ class Versions:
             if before.is_passed_over:
                 self._log.warning(
                     "model writes into its own folder as it is loaded: that makes no new version any more",
+                    model=path.name,
+                )
+            elif is_own and before.own == _QUICK_OWN:
+                self._log.warning(
+                    "model writes into its own folder as it is loaded, or somebody else does: "
+                    "new versions wait ever longer",
                     model=path.name,
                 )
         return before.settle(now_s, self._settle_s)

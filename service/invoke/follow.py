@@ -11,7 +11,7 @@ from service.errors import SagebirdError
 from service.hosting.host import Host, HostedModel
 from service.invoke.directory import EMPTY, Directory, next_directory
 from service.invoke.newest import Newest
-from service.invoke.variant_log import log_places
+from service.invoke.variant_log import PrintingSources
 from service.invoke.warming import Warming
 from service.log import Trouble, get_logger
 from service.observe.counts import Registry
@@ -61,6 +61,7 @@ class Follower:
         self._following = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._was_ready = False
+        self._printing: tuple[Directory, PrintingSources] | None = None
         self._renew_at_s = 0.0  # on the event loop's clock
         self._quick_until_s = 0.0  # on the event loop's clock
         self._log = get_logger("sagebird.gateway")
@@ -205,9 +206,11 @@ class Follower:
 
     def log_places(self, source: ModelSource) -> list[str]:
         """Where is kept what a source prints, for all endpoints that have it. From any thread."""
-        return [
-            place for endpoint in self.directory.endpoints.values() for place in log_places(endpoint, source)
-        ]
+        directory = self.directory
+        known = self._printing
+        if known is None or known[0] is not directory:
+            known = self._printing = (directory, PrintingSources(directory.endpoints.values()))
+        return known[1].places(source)
 
     def _problems_of_all(self) -> list[_Problem]:
         names = self._warming.cold_endpoints() | self.directory.unsettled.keys()

@@ -1,5 +1,7 @@
 """Where is kept what variants print: of each at the first line, since few print anything."""
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Final
 
 from service.domain.endpoint import Endpoint, ModelSource, Variant
@@ -34,14 +36,21 @@ class VariantLog:
 NO_LOG: Final = VariantLog("", None)
 
 
-def log_places(endpoint: Endpoint, source: ModelSource) -> list[str]:
-    """Where is kept what a source prints while it is loaded for an endpoint."""
-    variants = [variant for fleet in endpoint.fleets for variant in fleet.variants]
-    places = [VariantLog(endpoint.name, variant).place for variant in variants if variant.source == source]
-    places += [
-        VariantLog(endpoint.name, variant, stage.name).place
-        for variant in variants
-        for stage in variant.source.stages
-        if stage.source == source
-    ]
-    return [place for place in dict.fromkeys(places) if place is not None]
+class PrintingSources:
+    """Which variants have a source, of all endpoints of a directory: where is kept what it prints."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._logs: dict[ModelSource, list[VariantLog]] = {}
+        for endpoint in endpoints:
+            for variant in chain.from_iterable(fleet.variants for fleet in endpoint.fleets):
+                self._add(variant.source, VariantLog(endpoint.name, variant))
+                for stage in variant.source.stages:
+                    self._add(stage.source, VariantLog(endpoint.name, variant, stage.name))
+
+    def _add(self, source: ModelSource, log: VariantLog) -> None:
+        self._logs.setdefault(source, []).append(log)
+
+    def places(self, source: ModelSource) -> list[str]:
+        """Where is kept what a source prints at no call, for all endpoints that have it."""
+        found = (log.place for log in self._logs.get(source, ()))
+        return [place for place in dict.fromkeys(found) if place is not None]

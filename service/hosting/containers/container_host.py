@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ class _Held:
     broken: ModelFault | None = None
     told_bytes: int = 0
     told_trouble: str = ""
+    places: dict[asyncio.StreamWriter, tuple[str, ...]] = field(default_factory=dict)
+
+    def print_at(self, lease: asyncio.StreamWriter, places: tuple[str, ...]) -> None:
+        """Have lines of no call be kept where its leases want them, of which one wants these from now on."""
+        self.places[lease] = places
+        self.container.printed.places = set(chain(*self.places.values()))
 
 
 class ContainerHost:
@@ -154,8 +160,8 @@ class ContainerHost:
         if held is None:
             held = self._held[spec.key] = self._begin(spec)
         held.leases.add(writer)
-        held.container.printed.places.update(spec.log_places)
-        left = asyncio.ensure_future(reader.read())  # nothing more is sent: it ends when the lease does
+        held.print_at(writer, spec.log_places)
+        left = asyncio.ensure_future(_hear_places(held, reader, writer))  # it ends when the lease does
         try:
             await asyncio.wait((left, held.loading), return_when=asyncio.FIRST_COMPLETED)
             if not left.done():
@@ -165,6 +171,8 @@ class ContainerHost:
             left.cancel()
             held.leases.discard(writer)
             held.answered.discard(writer)
+            held.print_at(writer, ())
+            del held.places[writer]
             if not held.leases:
                 await self._end(held)
 
@@ -227,6 +235,13 @@ class ContainerHost:
         with suppress(asyncio.CancelledError, ModelFault, OSError):
             await held.loading
         await held.container.close()
+
+
+async def _hear_places(held: _Held, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take in where a lease wants lines to be kept, until it ends, or says what is no such thing."""
+    with suppress(OSError, ValueError, TypeError):
+        while (line := await reader.readline()).endswith(b"\n"):
+            held.print_at(writer, tuple(map(str, orjson.loads(line))))
 
 
 async def _clear(household: Household) -> None:

@@ -6,7 +6,7 @@ Not in here: what stands at the other end (container_host).
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -21,14 +21,22 @@ from service.hosting.containers.spec import ContainerSpec, Loaded
 _COMES_BACK_S: Final = 10.0  # in which a model host that died is there again
 _LOOK_S: Final = 0.02
 _READ_BYTES: Final = 1 << 16
+_PLACES_S: Final = 2.0
 
 
 class Lease:
     """A container that stands as long as this is not closed."""
 
     def __init__(
-        self, connection: socket.socket, loaded: Loaded, address: str, workers: int, size_bytes: int
+        self,
+        connection: socket.socket,
+        loaded: Loaded,
+        address: str,
+        workers: int,
+        size_bytes: int,
+        log_places: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """What is printed at no call is kept at the `log_places` as they are by then, more or less."""
         self.loaded = loaded
         self.workers = workers
         self.address = address
@@ -40,6 +48,10 @@ class Lease:
         self.lost: ModelFault | None = None
         """Why the container cannot be used any more, if so."""
         self._connection = connection
+        self._log_places = log_places
+        self._told_places = tuple(log_places())
+        self._places_due_s = time.monotonic() + _PLACES_S
+        self._unsent = b""
         self._rest = b""
         self._lock = threading.Lock()
         connection.setblocking(False)
@@ -47,11 +59,24 @@ class Lease:
     def look(self) -> bool:
         """Take in the news; whether the container can still be used. Does not wait."""
         with self._lock:
+            self._tell_places()
             return self._look()
 
     def close(self) -> None:
         """Give it back; once nobody has a lease of it any more the container ends."""
         self._connection.close()
+
+    def _tell_places(self) -> None:
+        """Tell where lines are to be kept, once in a while, if that is not where they were before."""
+        if not self._unsent and time.monotonic() >= self._places_due_s:
+            self._places_due_s = time.monotonic() + _PLACES_S
+            places = tuple(self._log_places())
+            if places != self._told_places:
+                self._told_places, self._unsent = places, orjson.dumps(places) + b"\n"
+        if self._unsent:
+            with suppress(OSError):  # full: the rest follows; or gone, which is heard
+                sent = self._connection.send(self._unsent)
+                self._unsent = self._unsent[sent:]
 
     def _look(self) -> bool:
         while self.lost is None:
@@ -78,10 +103,12 @@ class Lease:
             self.lost = _fault(news["broken"])
 
 
-def take_lease(folder: Path, spec: ContainerSpec) -> Lease:
+def take_lease(
+    folder: Path, spec: ContainerSpec, log_places: Callable[[], Sequence[str]] | None = None
+) -> Lease:
     """Have a container stand. Blocks until its model is loaded.
 
-    `folder` is that of the container host.
+    `folder` is that of the container host; `log_places` are those of the spec where they do not change.
 
     Raises:
         ModelFault: it cannot be loaded.
@@ -103,7 +130,9 @@ def take_lease(folder: Path, spec: ContainerSpec) -> Lease:
         if "failed" in told:
             raise _fault(told["failed"])
         raise ModelUnreachable("The process that runs the models of scripts ended while this one was loaded.")
-    lease = Lease(connection, Loaded.of(told["ready"]), told["address"], spec.workers, told["size_bytes"])
+    loaded, size_bytes = Loaded.of(told["ready"]), told["size_bytes"]
+    places = (lambda: spec.log_places) if log_places is None else log_places
+    lease = Lease(connection, loaded, told["address"], spec.workers, size_bytes, places)
     lease.trouble = told["trouble"]
     return lease
 

@@ -119,6 +119,7 @@ class Containers:
                 program_bytes=self._part_for_programs(program_bytes),
                 log_places=tuple(self.log_places()),
             ),
+            self.log_places,
         )
 
     def open_image(
@@ -150,6 +151,7 @@ class Containers:
                 pull=self.images.pull,
                 log_places=tuple(self.log_places()),
             ),
+            self.log_places,
         )
 
     def _part_for_programs(self, program_bytes: int) -> int:

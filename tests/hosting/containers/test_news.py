@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -77,6 +78,60 @@ def test_a_lease_that_is_closed_is_lost(ends: tuple[Lease, socket.socket]) -> No
     lease, _ = ends
     lease.close()
     assert not lease.look()
+
+
+def test_a_lease_tells_where_lines_are_to_be_kept_once_that_is_elsewhere() -> None:
+    ours, theirs = socket.socketpair()
+    places = ["g a"]
+    lease = Lease(ours, Loaded(0.0), "/nowhere", 1, 10, lambda: places)
+    theirs.setblocking(False)
+    heard = bytearray()
+
+    def hear() -> bool:
+        assert lease.look()
+        with suppress(BlockingIOError):
+            heard.extend(theirs.recv(1 << 16))
+        return heard.endswith(b"\n")
+
+    places[:] = ["g b", "g c"]
+    wait_until(hear, 60)
+
+    assert json.loads(heard) == ["g b", "g c"]
+    ours.close()
+    theirs.close()
+
+
+def test_lines_of_no_call_are_kept_where_those_want_them_who_have_the_container(tmp_path: Path) -> None:
+    """Two endpoints share one; what it prints goes on where it is when one of them has gone."""
+    kept: list[str] = []
+    (tmp_path / "talks.py").write_text(
+        "import time\nwhile True:\n    print('still here', flush=True)\n    time.sleep(0.02)\n"
+    )
+    spec = ContainerSpec("talks", "", str(tmp_path), program=str(tmp_path / "talks.py"), load_timeout_s=600)
+
+    async def until(*places: str) -> None:
+        """Until the last lines are kept there, and nowhere else."""
+        await asyncio.to_thread(wait_until, lambda: set(kept[-20:]) == {*places}, 180)
+
+    async def test(folder: Path) -> None:
+        forks = ForkServer({"PATH": os.defpath})
+        host = ContainerHost(folder, forks, {}, keep=lambda place, _text, _request: kept.append(place))
+        await host.open()
+        writers = []
+        for place in ("g one", "g two"):
+            _, writer = await asyncio.open_unix_connection(folder / "host.sock")
+            writer.write(replace(spec, log_places=(place,)).to_json() + b"\n")
+            writers.append(writer)
+        await until("g one", "g two")
+        writers[0].write(b'["g three"]\n')
+        await until("g three", "g two")
+        writers[0].close()
+        await until("g two")
+        writers[1].close()
+        await host.close()
+
+    with TemporaryDirectory(prefix="sagebird-") as name:
+        asyncio.run(test(Path(name)))
 
 
 @pytest.mark.parametrize("said", [b"", b'{"half', b"{}\n"])

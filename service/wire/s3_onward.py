@@ -43,6 +43,10 @@ _IN_QUERY: Final = frozenset(
 )
 
 
+# Who makes a URL does not know the body; some say what no body sums up to.
+_NOT_KNOWN: Final = (b"x-amz-checksum-", b"x-amz-sdk-")
+
+
 @dataclass(frozen=True, slots=True)
 class OnwardBody:
     """How a body goes on: `payload` is what is signed of it, `length` None where there is none.
@@ -164,7 +168,8 @@ def _split_query(query: bytes) -> tuple[bytes, dict[bytes, bytes]]:
         if presigned and lowered.decode("latin-1") in _IN_QUERY:
             continue
         if presigned and lowered.startswith(b"x-amz-"):
-            hoisted[lowered] = value
+            if not lowered.startswith(_NOT_KNOWN):
+                hoisted[lowered] = value
             continue
         kept.append(b"%b=%b" % (_encoded(name), _encoded(value)))
     return b"&".join(kept), hoisted

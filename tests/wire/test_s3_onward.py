@@ -55,12 +55,14 @@ def test_a_presigned_url_goes_on_by_what_it_asks_for() -> None:
     query = (
         b"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a%2Fb&X-Amz-Date=x&X-Amz-Expires=60"
         b"&X-Amz-SignedHeaders=host&x-amz-acl=private&response-content-type=text%2Fx&X-Amz-Signature=00"
+        b"&x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32"
     )
 
     sent = gone(query=query)
 
     assert urlsplit(sent.url).query == "response-content-type=text%2Fx"
     assert dict(sent.headers)[b"x-amz-acl"] == b"private"
+    assert b"x-amz-checksum-crc32" not in dict(sent.headers)
     older = gone(query=b"AWSAccessKeyId=a&Signature=b&Expires=1&partNumber=2")
     assert urlsplit(older.url).query == "partNumber=2"
 

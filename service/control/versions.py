@@ -49,7 +49,7 @@ class _Version:
     def _wait_s(self, settle_s: float) -> float:
         if not self.is_own or self.own < _QUICK_OWN:
             return settle_s
-        return max(settle_s, _FIRST_WAIT_S * 2 ** (self.own - _QUICK_OWN))
+        return max(settle_s, _FIRST_WAIT_S * 2.0 ** (self.own - _QUICK_OWN))
 
 
 class Versions:

@@ -13,6 +13,7 @@ from service.control import (
     model_packages,
     models,
     package_groups,
+    search,
     tags,
     transform_jobs,
 )
@@ -86,6 +87,7 @@ _SAGEMAKER: Mapping[str, _Read | _Write] = {
     "UpdateModelPackage": _Write(model_packages.update_package),
     "DeleteModelPackage": _Write(model_packages.delete_package),
     "ListModelPackages": _Read(model_packages.list_packages),
+    "Search": _Read(search.search),
     "AddTags": _Write(tags.add_tags),
     "ListTags": _Read(tags.list_tags),
     "DeleteTags": _Write(tags.delete_tags),
@@ -125,6 +127,8 @@ class Operations:
         operation = _OPERATIONS.get((service, name))
         if service in self._others and (operation is None or _is_about_others(name, fields)):
             return await asyncio.to_thread(self._others[service], caller, name, fields)
+        if name == "Search" and service == _OWN and not search.is_searched(fields):
+            raise UnknownOperation(sentences.operation_not_served(f"Search of {fields['Resource']}"))
         if operation is None and service != _OWN:
             raise unserved.refusal(service, service, name)
         if operation is None:
@@ -141,5 +145,7 @@ class Operations:
 
 
 def _is_about_others(name: str, fields: Fields) -> bool:
-    """Whether tags are those of a resource that others keep."""
+    """Whether tags are those of a resource that others keep, or such resources are searched."""
+    if name == "Search":
+        return not search.is_searched(fields)
     return name in _OF_TAGS and not tags.is_ours(fields["ResourceArn"])

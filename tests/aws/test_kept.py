@@ -173,3 +173,22 @@ def test_jobs_are_not_said_to_have_run(client: Any) -> None:
                 "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
             },
         )
+
+
+def test_runs_of_experiments_are_found_by_what_they_are(client: Any) -> None:
+    for number in range(2):
+        name, parameters = f"run-{number}", {"depth": {"NumberValue": number}}
+        tags = [{"Key": "run", "Value": str(number)}]
+        client.create_trial_component(TrialComponentName=name, Parameters=parameters, Tags=tags)
+
+    def named(**condition: str) -> list[str]:
+        runs = {"Name": "TrialComponentName", "Operator": "Contains", "Value": "run-"}
+        asked = {"Filters": [runs, condition]}
+        answer = client.search(Resource="ExperimentTrialComponent", SearchExpression=asked)
+        return [each["TrialComponent"]["TrialComponentName"] for each in answer["Results"]]
+
+    deeper = {"Name": "Parameters.depth.NumberValue", "Operator": "GreaterThan", "Value": "0"}
+    assert named(**deeper) == ["run-1"]
+    assert named(Name="Tags.run", Operator="Equals", Value="0") == ["run-0"]
+    with pytest.raises(ClientError, match="Search of TrainingJob"):
+        client.search(Resource="TrainingJob")

@@ -21,7 +21,7 @@ from service.faces.aws import runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 _ABOUT_INFERENCE = re.compile(
-    r"(?:Add|List|Delete)Tags$|(?:Model|ModelPackage|ModelPackageGroup|ModelPackageGroupPolicy|Endpoint|EndpointWeightsAndCapacities|TransformJob|EndpointConfig|"
+    r"Search$|(?:Add|List|Delete)Tags$|(?:Model|ModelPackage|ModelPackageGroup|ModelPackageGroupPolicy|Endpoint|EndpointWeightsAndCapacities|TransformJob|EndpointConfig|"
     r"InferenceComponent|InferenceComponentRuntimeConfig|InferenceExperiment|InferenceRouter|EndpointPolicy|"
     r"InferenceRecommendationsJob|InferenceRecommendationsJobStep)s?$"
 )

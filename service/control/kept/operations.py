@@ -15,6 +15,7 @@ from service.control.kept.families import Family, families
 from service.control.kept.lists import list_kept
 from service.control.kept.shown import KeptResource, arn_of, read_kept, shown
 from service.control.resources import TAGS, to_tags
+from service.control.search import select
 from service.domain import sentences
 from service.domain.caller import Caller
 from service.errors import CallerError, ServiceFault, UnknownOperation, ValidationFault
@@ -47,8 +48,8 @@ class KeptOperations:
 
     def answer(self, caller: Caller, operation: str, fields: KeptFields) -> Mapping[str, Any]:
         """Run one of them. Raises UnknownOperation: it is of no family; CallerError: its own refusals."""
-        if operation in _OF_TAGS:
-            return _OF_TAGS[operation](self, caller, fields)
+        if operation in _OF_ALL:
+            return _OF_ALL[operation](self, caller, fields)
         found = families(self.service).get(operation)
         if found is None:
             raise UnknownOperation(sentences.operation_not_served(operation))
@@ -126,6 +127,21 @@ class KeptOperations:
             _, kept = self._at(view, caller, fields["ResourceArn"])
         return {TAGS: _pairs({**kept.tags, NOT_RUN: "true"})}
 
+    def search(self, caller: Caller, fields: KeptFields) -> Mapping[str, Any]:
+        """Search: a trial is searched as ExperimentTrial, and told as Trial."""
+        noun = fields["Resource"].removeprefix("Experiment") or "Experiment"
+        found = families(self.service).get(f"Create{noun}")
+        output = self.service.operations["Search"].output
+        member = output.members["Results"].shape.item.shape.members.get(noun) if output else None
+        if found is None or member is None:
+            raise UnknownOperation(sentences.operation_not_served(f"Search of {fields['Resource']}"))
+        with self.store.view() as view:
+            all_kept = [read_kept(each) for each in view.all(_SERVICE, found[1].noun)]
+        documents = (
+            {**shown(found[1], caller, kept, member.shape), TAGS: _pairs(kept.tags)} for kept in all_kept
+        )
+        return select(fields, noun, documents)
+
     def _at(self, view: KeptView, caller: Caller, arn: str) -> tuple[Family, KeptResource]:
         tail, _, name = arn.rpartition(":")[2].partition("/")
         for _, family in families(self.service).values():
@@ -155,7 +171,8 @@ _ACTS: Final[Mapping[str, Callable[[KeptOperations, Family, Caller, KeptFields],
     "Delete": KeptOperations.delete,
     "List": KeptOperations.list,
 }
-_OF_TAGS: Final[Mapping[str, Callable[[KeptOperations, Caller, KeptFields], Mapping[str, Any]]]] = {
+_OF_ALL: Final[Mapping[str, Callable[[KeptOperations, Caller, KeptFields], Mapping[str, Any]]]] = {
+    "Search": KeptOperations.search,
     "AddTags": KeptOperations.add_tags,
     "DeleteTags": KeptOperations.delete_tags,
     "ListTags": KeptOperations.list_tags,

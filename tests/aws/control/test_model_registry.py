@@ -40,6 +40,10 @@ def test_a_version_is_approved_deployed_and_answers(account: Account) -> None:
     assert answer["Body"].read() == b"two"
     described = client.describe_model_package(ModelPackageName=packages[1])
     assert described["ModelApprovalStatus"] == "Approved"
+    approved = {"Name": "ModelApprovalStatus", "Operator": "Equals", "Value": "Approved"}
+    own = {"Name": "ModelPackageGroupName", "Operator": "Equals", "Value": group}
+    results = client.search(Resource="ModelPackage", SearchExpression={"Filters": [own, approved]})["Results"]
+    assert [each["ModelPackage"]["ModelPackageArn"] for each in results] == [packages[1]]
     told = client.batch_describe_model_package(ModelPackageArnList=packages)
     assert told["ModelPackageSummaries"].keys() == set(packages)
 

@@ -23,6 +23,7 @@ from service.observe.failures import RecentFailures
 from service.observe.flushing import keep_flushed
 from service.processes.key_watch import KeyWatch
 from service.processes.outcome_post import OutcomePost
+from service.processes.slices import ask_for_short_slices
 from service.settings import Settings
 from service.store.store import Store
 
@@ -60,6 +61,7 @@ def run_gateway(settings: Settings, place: Place, parent_pid: int, build: Callab
     keep_big_arrays_apart()
     reseed()
     sys.setswitchinterval(_SWITCH_S)
+    ask_for_short_slices()  # callers wait for it, and models compute beside it
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         return runner.run(_live(settings, place, parent_pid, build))
 

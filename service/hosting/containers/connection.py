@@ -102,7 +102,7 @@ class WorkerConnection:
     """One connection, and the calls that were sent over it, in their order."""
 
     __slots__ = (
-        *("_answers", "_at", "_calls", "_is_doubtful", "_is_old", "_line", "_loop", "_ready"),
+        *("_answers", "_at", "_calls", "_has_hung_up", "_is_doubtful", "_is_old", "_line", "_loop", "_ready"),
         *("_sent", "_since_s", "_socket", "_unknown", "_unsent", "is_known", "load"),
     )
 
@@ -120,6 +120,7 @@ class WorkerConnection:
         self._since_s = 0.0  # when its worker could begin the first of its calls
         self._is_old = False
         self._at: Begun | None = None  # the call that it was at with others behind, when that was looked at
+        self._has_hung_up = False  # so what lies unread at the other end may be what was called back
         self._is_doubtful = False  # what lay behind that one was called back, perhaps too late
         self._ready: list[bytes] = []  # requests of its last calls, which are sent together
         self._unsent = b""
@@ -219,7 +220,7 @@ class WorkerConnection:
 
     def _hang_up(self) -> None:
         """Say that nothing more comes."""
-        self.load, self._sent = _FULL, _MOST_CALLS
+        self.load, self._sent, self._has_hung_up = _FULL, _MOST_CALLS, True
         self._unsent = b""
         self._ready.clear()
         self._loop.remove_writer(self._socket)
@@ -250,8 +251,14 @@ class WorkerConnection:
 
     def give_up(self, asked: Begun) -> None:
         """Nobody waits for this call any more: if a worker is at it, that one hears of it."""
-        if self._calls and self._calls[0] is asked:
-            self._end(None)
+        if not self._calls or self._calls[0] is not asked:
+            return
+        if len(self._calls) > 1:
+            self._hang_up()
+            if self._has_news():  # it is answered, and the next one perhaps begun: see call_back
+                self._is_doubtful = True
+                return
+        self._end(None)
 
     def age(self) -> None:
         """Close what had no call since this was asked last."""
@@ -283,7 +290,8 @@ class WorkerConnection:
         except BlockingIOError:
             return
         except OSError:  # something lay unread at the other end; a single call is not taken up then
-            self._end(None if self._sent > 1 and len(self._calls) == 1 else ModelDied(ENDED))
+            single = self._sent > 1 and len(self._calls) == 1 and not self._has_hung_up
+            self._end(None if single else ModelDied(ENDED))
             return
         answers, line = self._answers, self._line
         found = answers.add(data)

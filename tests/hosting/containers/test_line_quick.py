@@ -4,9 +4,13 @@ import asyncio
 from contextlib import suppress
 from time import monotonic
 
+import pytest
+
+from service.errors import ModelDied
 from service.hosting.containers.connection import MOST_DEPTH
 from service.hosting.containers.line import CallLine
-from service.hosting.host import Answer
+from service.hosting.host import Answer, Call, Outcome
+from service.hosting.stopwatch import Stopwatch
 from tests.harness.played_workers import LIMIT_S, Worker, Workers, run, send
 from tests.hosting.containers.test_line import answered, kept
 
@@ -93,6 +97,46 @@ def test_all_that_lie_behind_a_call_that_hangs_go_to_a_worker_that_is_free(worke
         assert line.depth == 2
         await one.answer(b"HANG")
         assert (await hanging).body == b"HANG"
+        line.close()
+
+    run(test())
+
+
+def test_a_worker_that_dies_at_a_call_takes_it_along_though_others_were_called_back(workers: Workers) -> None:
+    async def test() -> None:
+        line = CallLine(workers.address, 2, kept_s=2 * LIMIT_S, stuck_s=0.01)
+        one = await known(line, workers)
+        hanging, *others = send(line, "hang", "a", "b")
+        received = b""
+        while not received.endswith(b"hang"):  # and no more: what is called back stays unread
+            received += await asyncio.get_running_loop().sock_recv(one.connection, 1)
+        two = await workers.accept()
+        assert [await answered(two, other) for other in others] == [b"a", b"b"]
+        one.die()
+        with pytest.raises(ModelDied):
+            await hanging
+        (call,) = send(line, "c")
+        assert await answered(two, call) == b"c"  # and nothing before it
+        line.close()
+
+    run(test())
+
+
+def test_what_was_begun_behind_a_call_that_is_given_up_too_late_is_not_sent_again(workers: Workers) -> None:
+    async def test() -> None:
+        line = kept(workers)
+        worker = await known(line, workers)
+        told: asyncio.Queue[Outcome] = asyncio.Queue()
+        first, _ = (line.begin(Call(body, None, None), told.put_nowait, Stopwatch()) for body in (b"a", b"b"))
+        assert [await worker.take(), await worker.take()] == [b"a", b"b"]
+        worker.connection.send(b"HTTP/1.1 200 -\r\nContent-Length: 1\r\n\r\nA")  # which nobody has read yet
+        first.give_up()
+        await worker.answer(b"B")
+        assert await told.get() == Answer(b"B", "text/plain")
+        assert told.empty()
+        assert await worker.take() == b"end"
+        with pytest.raises(BlockingIOError):
+            workers.listener.accept()
         line.close()
 
     run(test())

@@ -5,6 +5,8 @@ import socket
 from collections.abc import Coroutine
 from pathlib import Path
 
+import uvloop
+
 from service.hosting.containers.line import CallLine
 from service.hosting.host import Answer, Call
 from tests.harness.lines import ask
@@ -60,19 +62,32 @@ class Worker:
         return data
 
     async def answer(self, body: bytes, status: int = 200) -> None:
-        reply = b"HTTP/1.1 %d -\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
-            status,
-            len(body),
-            body,
-        )
-        await asyncio.get_running_loop().sock_sendall(self.connection, reply)
+        await asyncio.get_running_loop().sock_sendall(self.connection, _written(body, status))
+
+    def answer_and_die(self, body: bytes, then: bytes) -> None:
+        """All of it before the caller reads any."""
+        reply = _written(body) + then
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(reply))
+        assert self.connection.send(reply) == len(reply)
+        self.die()
 
     def die(self) -> None:
         self.connection.close()
 
 
+def _written(body: bytes, status: int = 200) -> bytes:
+    head = b"HTTP/1.1 %d -\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+    return head + body
+
+
 def run(test: Coroutine[object, object, None]) -> None:
     asyncio.run(asyncio.wait_for(test, LIMIT_S))
+
+
+def run_as_gateways_do(test: Coroutine[object, object, None]) -> None:
+    """In their kind of event loop, which tells only once that somebody has gone."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(test, LIMIT_S))
 
 
 def line_to(workers: Workers, number: int) -> CallLine:

@@ -27,6 +27,7 @@ MOST_DEPTH: Final = 8
 _MOST_CALLS: Final = 512  # of one connection
 _FULL: Final = 1 << 20  # calls, more than any connection may have
 _LARGE_BYTES: Final = 1 << 16  # of requests that do not wait for others
+_MOST_READS: Final = 16  # in a row
 _PATIENCE_S: Final = 0.002  # in which a worker takes up a connection if one is free
 
 
@@ -163,7 +164,8 @@ class WorkerConnection:
             sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
-        except OSError:  # which the reader hears of
+        except OSError:  # of which the reader hears, who may have been told that already
+            self._loop.call_soon(self._read)
             if self._sent > 1:  # it was kept, and nobody took the calls
                 self._take_back(len(ready))
                 self._line.serve()
@@ -224,7 +226,7 @@ class WorkerConnection:
         self._unsent = b""
         self._ready.clear()
         self._loop.remove_writer(self._socket)
-        with suppress(OSError):  # which the reader hears of
+        with suppress(OSError):  # of which the reader hears
             self._socket.shutdown(socket.SHUT_WR)
 
     def _is_unread(self) -> bool:
@@ -285,14 +287,22 @@ class WorkerConnection:
             self._line.serve()
 
     def _read(self) -> None:
+        """Read all that is there: that the other end has gone uvloop tells once, whatever is left to read."""
+        for _ in range(_MOST_READS):
+            if not self._read_part():
+                return
+        self._loop.call_soon(self._read)  # others have their turn meanwhile
+
+    def _read_part(self) -> bool:
+        """Read some of what is there, and do what it asks for; whether there may be more."""
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         except OSError:  # something lay unread at the other end; a single call is not taken up then
             single = self._sent > 1 and len(self._calls) == 1 and not self._has_hung_up
             self._end(None if single else ModelDied(ENDED))
-            return
+            return False
         answers, line = self._answers, self._line
         found = answers.add(data)
         before = line.gather()
@@ -308,6 +318,7 @@ class WorkerConnection:
                     self._end(None)
         finally:
             line.send(before)
+        return self._socket.fileno() >= 0
 
     def _settle(self, found: list[Outcome]) -> None:
         """Hand on answers."""

@@ -7,11 +7,12 @@ from time import monotonic
 import pytest
 
 from service.errors import ModelDied
+from service.hosting.containers.calls import FAREWELL
 from service.hosting.containers.connection import MOST_DEPTH
 from service.hosting.containers.line import CallLine
 from service.hosting.host import Answer, Call, Outcome
 from service.hosting.stopwatch import Stopwatch
-from tests.harness.played_workers import LIMIT_S, Worker, Workers, run, send
+from tests.harness.played_workers import LIMIT_S, Worker, Workers, run, run_as_gateways_do, send
 from tests.hosting.containers.test_line import answered, kept
 
 
@@ -259,3 +260,33 @@ def test_who_answers_what_was_not_asked_is_asked_nothing_more(workers: Workers) 
         line.close()
 
     run(test())
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_what_a_leaving_worker_has_not_read_goes_to_the_next_however_large_its_answer_is(
+    workers: Workers, size: int
+) -> None:
+    async def test() -> None:
+        line = kept(workers)
+        worker = await known(line, workers)
+        calls = send(line, "a", "b" * 3, "c")
+        assert await worker.take() == b"a"
+        worker.answer_and_die(b"A" * size, FAREWELL)
+        assert (await calls[0]).body == b"A" * size
+        await serve_until(await workers.accept(), {b"bbb", b"c"})
+        assert [(await call).body for call in calls[1:]] == [b"BBB", b"C"]
+        line.close()
+
+    run_as_gateways_do(test())
+
+
+def test_who_died_while_nobody_asked_is_asked_nothing_more(workers: Workers) -> None:
+    async def test() -> None:
+        line = kept(workers)
+        worker = await known(line, workers)
+        worker.die()
+        (call,) = send(line, "a")  # before the loop has seen that
+        await answered(await workers.accept(), call)
+        line.close()
+
+    run_as_gateways_do(test())

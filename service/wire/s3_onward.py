@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from service.errors import BucketFault
 from service.http.asgi import Headers
 from service.object_settings import S3Server
 from service.wire import sigv4
@@ -31,9 +32,18 @@ _CHECKSUM: Final = b"x-amz-checksum-"
 _OF_THE_SIGNATURE: Final = frozenset(
     {b"authorization", sigv4.DATE, sigv4.PAYLOAD, sigv4.TOKEN, b"date", b"expect", b"host"}
 )
+# Keys of this server in other places.
+_KEYS_OF_HERE: Final = frozenset({b"cookie", b"x-api-key", b"proxy-authorization"})
 _OF_THE_HOP: Final = frozenset(
-    {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"content-length"}
+    {
+        *(b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        *(b"content-length", b"proxy-connection", b"proxy-authenticate", b"http2-settings"),
+    }
 )
+# What a request means does not hang on a header that nobody signs, as Connection.
+_NEVER_OF_THE_HOP: Final = (b"x-amz-", b"content-", b"if-", b"range")
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in values. Source: RFC 9110, 5.5
 # Those of a presigned URL; what else it says by x-amz- in its query are headers.
 _IN_QUERY: Final = frozenset(
     {
@@ -59,6 +69,11 @@ class OnwardBody:
     unpacks: bool = False
     frames: bool = False
 
+    @property
+    def is_hashed(self) -> bool:
+        """Whether it is told what it sums up to."""
+        return _HASH.fullmatch(self.payload) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Onward:
@@ -70,10 +85,14 @@ class Onward:
 
 
 def body_of(headers: Mapping[bytes, bytes]) -> OnwardBody | None:
-    """How the body of a request with these headers goes on; None where it does not say how long it is."""
+    """How the body of a request with these headers goes on; None where it does not say how long it is.
+
+    Raises: BucketFault.
+    """
     payload = headers.get(sigv4.PAYLOAD, b"")
-    if payload == _TRAILING:
-        return OnwardBody(payload, _number(headers.get(b"content-length")))
+    length = None if b"transfer-encoding" in headers else _number(headers.get(b"content-length"))
+    if payload == _TRAILING and length is not None:
+        return OnwardBody(payload, length)
     if payload.startswith(_STREAMING) or _CHUNKED in _codings(headers):
         decoded = _number(headers.get(_DECODED))
         if decoded is None:
@@ -81,7 +100,6 @@ def body_of(headers: Mapping[bytes, bytes]) -> OnwardBody | None:
         if not payload.endswith(_SIGNED_TRAILING):
             return OnwardBody(sigv4.UNSIGNED_PAYLOAD, decoded, unpacks=True)
         return OnwardBody(_TRAILING, _framed_length(decoded, headers), unpacks=True, frames=True)
-    length = _number(headers.get(b"content-length"))
     if length is None and b"transfer-encoding" in headers:
         return None
     return OnwardBody(payload if _HASH.fullmatch(payload) else sigv4.UNSIGNED_PAYLOAD, length)
@@ -96,14 +114,17 @@ def onward(
     server: S3Server,
     now: str,
 ) -> Onward:
-    """The request to `server`; `place` is a bucket and a key as a path has it, `now` a time as AWS has it."""
+    """The request to `server`; `place` is a bucket and a key as a path has it, `now` a time as AWS has it.
+
+    Raises: BucketFault.
+    """
     bucket, raw_key = place
     parts = urlsplit(server.endpoint)
     path = quote(unquote_to_bytes(raw_key), safe="/-_.~")
     by_host = bucket and not server.path_style
     host = f"{bucket}.{parts.netloc}" if by_host else parts.netloc
     raw_path = f"/{path}" if by_host or not bucket else f"/{quote(bucket, safe='-_.~')}/{path}"
-    kept_query, hoisted = _split_query(query)
+    kept_query, hoisted = split_query(query)
     sent = dict(_kept(headers, body))
     sent = {**hoisted, **sent, b"host": host.encode("ascii"), sigv4.DATE: now.encode("ascii")}
     sent[sigv4.PAYLOAD] = body.payload
@@ -127,12 +148,29 @@ def frame_trailers(trailers: Mapping[str, str]) -> bytes:
     return f"{lines}\r\n".encode("latin-1")
 
 
+def announced(headers: Mapping[bytes, bytes]) -> list[bytes]:
+    """The names of what is to stand behind the last chunk. Raises BucketFault for others than checksums."""
+    names = [name.strip().lower() for name in headers.get(_TRAILER, b"").split(b",")]
+    found = [*dict.fromkeys(name for name in names if name)]
+    if any(not name.startswith(_CHECKSUM) or name.removeprefix(_CHECKSUM) not in _LENGTHS for name in found):
+        raise BucketFault(
+            "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
+        )
+    return found
+
+
+def listed(connection: bytes) -> frozenset[bytes]:
+    """The headers that a Connection header says are for the next hop only; those of S3 never are."""
+    names = (name.strip().lower() for name in connection.split(b","))
+    return frozenset(name for name in names if name and not name.startswith(_NEVER_OF_THE_HOP))
+
+
 def _framed_length(decoded: int, headers: Mapping[bytes, bytes]) -> int:
     whole, rest = divmod(decoded, BLOCK_BYTES)
     overhead = whole * (len(frame(b"x" * BLOCK_BYTES)) - BLOCK_BYTES)
     if rest:
         overhead += len(b"%x" % rest) + 4
-    names = [name.strip().lower() for name in headers.get(_TRAILER, b"").split(b",") if name.strip()]
+    names = announced(headers)
     trailing = sum(len(name) + 3 + _LENGTHS.get(name.removeprefix(_CHECKSUM), 0) for name in names)
     return decoded + overhead + len(frame(b"")) + trailing + 2
 
@@ -140,8 +178,10 @@ def _framed_length(decoded: int, headers: Mapping[bytes, bytes]) -> int:
 def _kept(headers: Headers, body: OnwardBody) -> Iterator[tuple[bytes, bytes]]:
     """The headers that go on, those that came twice joined."""
     joined: dict[bytes, bytes] = {}
+    dropped = _OF_THE_SIGNATURE | _OF_THE_HOP | _KEYS_OF_HERE
+    dropped |= listed(b",".join(value for name, value in headers if name == b"connection"))
     for name, value in headers:
-        if name not in _OF_THE_SIGNATURE and name not in _OF_THE_HOP:
+        if name not in dropped:
             joined[name] = joined[name] + b"," + value if name in joined else value
     if body.unpacks and not body.frames:
         joined.pop(_DECODED, None)
@@ -157,8 +197,8 @@ def _codings(headers: Mapping[bytes, bytes]) -> list[bytes]:
     return [one.strip() for one in headers.get(b"content-encoding", b"").lower().split(b",") if one.strip()]
 
 
-def _split_query(query: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """The query without a signature, and what a presigned URL says by it of headers."""
+def split_query(query: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """The query without a signature, and what a presigned URL says by it of headers. Raises BucketFault."""
     kept, hoisted = [], {}
     pairs = [part.partition(b"=")[::2] for part in query.split(b"&") if part]
     decoded = [(_decoded(name), _decoded(value)) for name, value in pairs]
@@ -169,10 +209,17 @@ def _split_query(query: bytes) -> tuple[bytes, dict[bytes, bytes]]:
             continue
         if presigned and lowered.startswith(b"x-amz-"):
             if not lowered.startswith(_NOT_KNOWN):
-                hoisted[lowered] = value
+                hoisted[lowered] = _sendable(lowered, value)
             continue
         kept.append(b"%b=%b" % (_encoded(name), _encoded(value)))
     return b"&".join(kept), hoisted
+
+
+def _sendable(name: bytes, value: bytes) -> bytes:
+    """The value as a header has it. Raises BucketFault for what none can be."""
+    if not _NAME.fullmatch(name) or _UNSENDABLE.search(value):
+        raise BucketFault("InvalidArgument", "A field of the query cannot be a header.")
+    return value.strip()
 
 
 def _signature(

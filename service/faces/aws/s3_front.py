@@ -2,11 +2,16 @@
 
 Clients are not sent there themselves: what they sign is signed for this server, by keys that the other one
 does not know, and who may come in is asked at the front door. Bodies pass through in blocks, in both
-directions; one that is found to be wrong here is never whole over there.
+directions; one that is found to be wrong here is never whole over there. Some servers replace an object as
+soon as they are asked to: so they are asked once a small body is proven, and much of a large one is there.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from hashlib import sha256
 from typing import Final
+from urllib.parse import unquote
 
 import httpx
 
@@ -23,10 +28,23 @@ from service.http.sandbox import sandbox
 from service.log import get_logger
 from service.object_settings import S3Server
 from service.objects.buckets.digests import Digests
+from service.objects.buckets.names import check_bucket_name, is_bucket_name
+from service.wire import sigv4
 from service.wire.aws_chunked import AwsChunked
 from service.wire.protocols.rest_xml import S3Faults
 from service.wire.protocols.s3_places import bucket_of_host, split_path
-from service.wire.s3_onward import BLOCK_BYTES, Onward, OnwardBody, body_of, frame, frame_trailers, onward
+from service.wire.s3_onward import (
+    BLOCK_BYTES,
+    Onward,
+    OnwardBody,
+    announced,
+    body_of,
+    frame,
+    frame_trailers,
+    listed,
+    onward,
+    split_query,
+)
 
 _MOST_TRANSFERS: Final = 256
 _MOST_KNOWN: Final = 1024
@@ -35,8 +53,15 @@ _LIMITS: Final = httpx.Limits(max_connections=_MOST_TRANSFERS, keepalive_expiry=
 _TIMES: Final = httpx.Timeout(60.0, connect=5.0)
 _NOT_ELSEWHERE: Final = ((b"cross-origin-resource-policy", b"same-origin"),)
 _OF_THE_HOP: Final = frozenset(
-    {b"connection", b"keep-alive", b"transfer-encoding", b"server", b"date", b"upgrade", b"trailer"}
+    {
+        *(b"connection", b"keep-alive", b"transfer-encoding", b"server", b"date", b"upgrade", b"trailer"),
+        *(b"proxy-connection", b"proxy-authenticate", b"set-cookie"),
+    }
 )
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in values. Source: RFC 9110, 5.5
+_ANSWERS: Final = range(200, 600)
+_COPIED: Final = b"x-amz-copy-source"
 _OWNERS: Final = (b"x-amz-expected-bucket-owner", b"x-amz-source-expected-bucket-owner")
 _NOTHING: Final = OnwardBody(b"UNSIGNED-PAYLOAD", None)
 
@@ -64,30 +89,42 @@ class S3Front:
             await self._refuse(scope, send, BucketFault("SlowDown", "Please reduce your request rate."))
             return
         self._transfers += 1
+        coming = _Coming(receive)
         try:
-            try:
-                answer = await self._asked(scope, receive)
-            except ClientGone:
-                return
-            except Exception as error:  # the one place where errors of this face become replies
-                await self._refuse(scope, send, error)
-                return
-            await _pass_back(scope, answer, send)
+            await coming.while_there(self._answer(scope, coming, send))
+        except ClientGone:
+            return
         finally:
             self._transfers -= 1
 
-    async def _asked(self, scope: Scope, receive: Receive) -> httpx.Response:
+    async def _answer(self, scope: Scope, coming: "_Coming", send: Send) -> None:
+        try:
+            answer = await self._asked(scope, coming)
+        except ClientGone:
+            return
+        except Exception as error:  # the one place where errors of this face become replies
+            await self._refuse(scope, send, error)
+            return
+        try:
+            await _pass_back(scope, answer, send)
+        except httpx.HTTPError as error:  # the answer ends too early, which the client is to see
+            self._log.warning("the S3 server broke off an answer", path=scope["path"], reason=str(error))
+
+    async def _asked(self, scope: Scope, coming: "_Coming") -> httpx.Response:
         """The answer of the server, whose body is to come. Raises SagebirdError."""
-        headers = _of_others(scope["headers"], caller_of(scope))
+        query, headers = _said(scope)
+        said = dict(headers)
         bucket, raw_key = await self._place(scope)
-        body = body_of(dict(headers))
+        self._check_source(said.get(_COPIED))
+        body = body_of(said)
         if body is None:
             raise BucketFault("MissingContentLength", "You must provide the Content-Length HTTP header.")
-        goes = self._onward(scope["method"], (bucket, raw_key), scope.get("query_string", b""), headers, body)
+        goes = self._onward(scope["method"], (bucket, raw_key), query, headers, body)
         if not body.length and not body.unpacks:
-            await _check_body(receive)
+            await _check_no_body(scope["method"], coming, body)
             return await self._ask(goes, None)
-        return await self._ask(goes, _bytes_of(receive, body, dict(headers)))
+        blocks = _unpacked(coming, body, said) if body.unpacks else _plain(coming, body)
+        return await self._ask(goes, await _begun(blocks))
 
     def _onward(
         self, method: str, place: tuple[str, bytes], query: bytes, headers: Headers, body: OnwardBody
@@ -95,21 +132,36 @@ class S3Front:
         now = self._clock.now().strftime("%Y%m%dT%H%M%SZ")
         return onward(method, place, query, headers, body, self._server, now)
 
-    async def _ask(self, goes: Onward, content: AsyncIterator[bytes] | None) -> httpx.Response:
+    async def _ask(self, goes: Onward, content: AsyncIterator[bytes] | bytes | None) -> httpx.Response:
         """Raises BucketFault where no answer comes; what has no body is asked for twice then."""
         if self._client is None:
             self._client = httpx.AsyncClient(timeout=_TIMES, limits=_LIMITS, follow_redirects=False)
-        request = httpx.Request(goes.method, goes.url, headers=goes.headers, content=content)
         try:
-            try:
-                return await self._client.send(request, stream=True)
-            except (httpx.RemoteProtocolError, httpx.ReadError):  # a connection that was kept too long
-                if content is not None:
-                    raise
-                return await self._client.send(request, stream=True)
+            request = httpx.Request(goes.method, goes.url, headers=goes.headers, content=content)
+            answer = await self._send(self._client, request, again=content is None)
+        except httpx.InvalidURL:
+            raise BucketFault("InvalidURI", "Couldn't parse the specified URI.") from None
+        except httpx.LocalProtocolError as error:
+            text = f"The request cannot go on as it is: {error}."
+            raise BucketFault("InvalidRequest", text) from error
         except httpx.HTTPError as error:
             text = f"The S3 server {self._server.endpoint} does not answer: please try again."
             raise BucketFault("ServiceUnavailable", text) from error
+        if answer.status_code not in _ANSWERS:
+            await answer.aclose()
+            text = f"The S3 server {self._server.endpoint} answers with no status of HTTP."
+            raise BucketFault("ServiceUnavailable", text)
+        return answer
+
+    async def _send(
+        self, client: httpx.AsyncClient, request: httpx.Request, *, again: bool
+    ) -> httpx.Response:
+        try:
+            return await client.send(request, stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError):  # a connection that was kept too long
+            if not again:
+                raise
+            return await client.send(request, stream=True)
 
     async def _place(self, scope: Scope) -> tuple[str, bytes]:
         """Bucket and key as it came. Raises BucketFault."""
@@ -118,13 +170,28 @@ class S3Front:
         bucket = split_path(raw)[0]
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         named = bucket_of_host(host.decode("latin-1"), self._bases)
-        if named and ((scope["method"] == "PUT" and not first) or await self._has(named)):
+        makes = scope["method"] == "PUT" and not first
+        if named and (makes or (is_bucket_name(named) and await self._has(named))):
             bucket, raw_key = named, raw.removeprefix(b"/")
+        if bucket or raw not in (b"", b"/"):  # what is named here ends up in an address
+            check_bucket_name(bucket)
         if any(part in (".", "..") for part in split_path(b"/x/" + raw_key)[1].split("/")):
             raise BucketFault("InvalidArgument", "A key may not have . or .. between its slashes here.")
+        self._check_shown(bucket)
+        return bucket, raw_key
+
+    def _check_source(self, source: bytes | None) -> None:
+        """See that what is copied may be asked for as well. Raises BucketFault."""
+        if source is None:
+            return
+        bucket = unquote(source.decode("latin-1")).removeprefix("/").partition("/")[0]
+        if not bucket.startswith("arn:"):
+            check_bucket_name(bucket)
+        self._check_shown(bucket)
+
+    def _check_shown(self, bucket: str) -> None:
         if bucket in self._hidden:
             raise BucketFault("NoSuchBucket", "The specified bucket does not exist", BucketName=bucket)
-        return bucket, raw_key
 
     async def _has(self, bucket: str) -> bool:
         """Whether there is such a bucket, as far as was told lately. Raises BucketFault."""
@@ -148,21 +215,78 @@ class S3Front:
         await send_reply(send, reply.status, reply.headers, body)
 
 
+class _Coming:
+    """What comes from a client: its body, and then the news that it left."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_whole = asyncio.Event()
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The parts of the body. Raises ClientGone, and CallerError for another body than was signed."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            more, part = message.get("more_body", False), message.get("body", b"")
+            if not more:
+                self._is_whole.set()
+            if part:
+                yield part
+
+    async def while_there(self, working: Coroutine[None, None, None]) -> None:
+        """Have work done; it is given up when the client leaves behind its body. Raises ClientGone."""
+        work, leaving = asyncio.create_task(working), asyncio.create_task(self._left())
+        try:
+            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientGone
+            await work
+        finally:
+            work.cancel()
+            leaving.cancel()
+            await asyncio.gather(work, leaving, return_exceptions=True)
+
+    async def _left(self) -> None:
+        await self._is_whole.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
 async def _pass_back(scope: Scope, answer: httpx.Response, send: Send) -> None:
-    """Give the answer on, as it comes."""
+    """Give the answer on, as it comes. Raises httpx.HTTPError where it breaks off."""
     try:
         headers = [(name.lower(), value) for name, value in answer.headers.raw]
         own: Headers = []
         if scope["method"] in ("GET", "HEAD"):
             own = [*_NOT_ELSEWHERE, *sandbox(answer.headers.get("content-type", ""))]
         replaced = _OF_THE_HOP.union(name for name, _ in own)
-        headers = [*((name, value) for name, value in headers if name not in replaced), *own]
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+        replaced |= listed(b",".join(value for name, value in headers if name == b"connection"))
+        if "transfer-encoding" in answer.headers:
+            replaced |= {b"content-length"}
+        kept = [
+            (name, value) for name, value in headers if name not in replaced and _is_sendable(name, value)
+        ]
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": [*kept, *own]})
         async for block in answer.aiter_raw():
             await send({"type": "http.response.body", "body": block, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
         await answer.aclose()
+
+
+def _is_sendable(name: bytes, value: bytes) -> bool:
+    return bool(_NAME.fullmatch(name)) and not _UNSENDABLE.search(value)
+
+
+def _said(scope: Scope) -> tuple[bytes, Headers]:
+    """The query without a signature, and the headers with those of a presigned URL. Raises BucketFault."""
+    query, hoisted = split_query(scope.get("query_string", b""))
+    headers = [one for one in scope["headers"] if one[0] != sigv4.PAYLOAD or one[0] not in hoisted]
+    given, caller = {name for name, _ in headers}, caller_of(scope)
+    above = _of_others([*hoisted.items()], caller)
+    return query, [*(one for one in above if one[0] not in given), *_of_others(headers, caller)]
 
 
 def _of_others(headers: Headers, caller: Caller) -> Headers:
@@ -173,41 +297,64 @@ def _of_others(headers: Headers, caller: Caller) -> Headers:
     return [(name, value) for name, value in headers if name not in _OWNERS]
 
 
-async def _check_body(receive: Receive) -> None:
+async def _check_no_body(method: str, coming: _Coming, body: OnwardBody) -> None:
     """Have the end of a request be seen, that it is the one that was signed. Raises CallerError."""
-    async for _ in _received(receive):
+    async for _ in coming.parts():
         raise BucketFault("IncompleteBody", "The request has a body that it does not tell of.")
+    if method in ("PUT", "POST") and body.is_hashed and body.payload != sigv4.NO_BODY:
+        raise _other_hash()
 
 
-async def _received(receive: Receive) -> AsyncIterator[bytes]:
-    """The parts of a body. Raises ClientGone, and CallerError for another body than was signed."""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        more, part = message.get("more_body", False), message.get("body", b"")
-        if part:
-            yield part
+async def _begun(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes] | bytes:
+    """The bytes, once the first block of them is there: all of them, found to be right, if they are few."""
+    first = bytearray()
+    async for block in blocks:
+        first += block
+        if len(first) > BLOCK_BYTES:
+            return _joined(bytes(first), blocks)
+    return bytes(first)
 
 
-async def _bytes_of(
-    receive: Receive, body: OnwardBody, headers: Mapping[bytes, bytes]
+async def _joined(first: bytes, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in blocks:
+        yield block
+
+
+async def _plain(coming: _Coming, body: OnwardBody) -> AsyncIterator[bytes]:
+    """The bytes as they come, the last of them once it is known that all of them are right."""
+    digest, size, held = sha256(), 0, b""
+    async for part in coming.parts():
+        size += len(part)
+        if body.length is not None and size > body.length:
+            raise _other_length()
+        if body.is_hashed:
+            digest.update(part)
+        if held:
+            yield held
+        held = part
+    if size != body.length:
+        raise _other_length()
+    if body.is_hashed and digest.hexdigest().encode("ascii") != body.payload:
+        raise _other_hash()
+    yield held
+
+
+async def _unpacked(
+    coming: _Coming, body: OnwardBody, headers: Mapping[bytes, bytes]
 ) -> AsyncIterator[bytes]:
-    """The bytes that go on. Of chunks the last ones do so once it is known that all of them are right."""
-    if not body.unpacks:
-        async for part in _received(receive):
-            yield part
-        return
+    """What is in the chunks, framed anew or not: the last of it once all of it is known to be right."""
     chunks, held = AwsChunked(), bytearray()
     known = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
     promised, size = Promised({}, known), 0
-    digests = Digests(promised.names)
-    async for part in _received(receive):
+    digests = Digests(promised.names, sha256=bool(promised.sha256))
+    async for part in coming.parts():
         for inside in _opened(chunks, part):
             digests.update(inside)
             size += len(inside)
             held += inside
+        if promised.length is not None and size > promised.length:
+            raise _other_length()
         while len(held) > BLOCK_BYTES:
             block = bytes(held[:BLOCK_BYTES])
             del held[:BLOCK_BYTES]
@@ -219,7 +366,18 @@ async def _bytes_of(
         yield bytes(held)
         return
     last = frame(bytes(held)) + frame(b"") if held else frame(b"")
-    yield last + frame_trailers(chunks.trailers)
+    names = [name.decode("latin-1") for name in announced(headers)]
+    yield last + frame_trailers({name: chunks.trailers[name] for name in names})
+
+
+def _other_length() -> BucketFault:
+    text = "You did not provide the number of bytes specified by the Content-Length HTTP header"
+    return BucketFault("IncompleteBody", text)
+
+
+def _other_hash() -> BucketFault:
+    text = "The provided 'x-amz-content-sha256' header does not match what was computed."
+    return BucketFault("XAmzContentSHA256Mismatch", text)
 
 
 def _opened(chunks: AwsChunked, part: bytes) -> list[bytes]:

@@ -1,7 +1,6 @@
 """Which names buckets and keys can have where they are folders and files. Nothing is looked at here."""
 
 import re
-from ipaddress import IPv4Address
 from typing import Final
 
 from service.errors import BucketFault
@@ -10,6 +9,7 @@ from service.s3uri import parse_s3_uri
 
 # Source: S3 user guide, "General purpose bucket naming rules".
 _NEW_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_ADDRESS: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}", re.ASCII)
 _RESERVED_BEGINNINGS: Final = ("xn--", "sthree-")
 _RESERVED_ENDINGS: Final = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
@@ -19,9 +19,20 @@ _MOST_NAME_BYTES: Final = 255  # of a file, on nearly every file system
 
 def check_new_bucket(name: str) -> None:
     """Refuse what S3 would not call a bucket. Raises BucketFault."""
-    good = _NEW_BUCKET.fullmatch(name) and ".." not in name and not _is_address(name)
-    if not good or name.startswith(_RESERVED_BEGINNINGS) or name.endswith(_RESERVED_ENDINGS):
-        raise BucketFault("InvalidBucketName", "The specified bucket is not valid.", BucketName=name)
+    if name.startswith(_RESERVED_BEGINNINGS) or name.endswith(_RESERVED_ENDINGS):
+        raise _no_name(name)
+    check_bucket_name(name)
+
+
+def check_bucket_name(name: str) -> None:
+    """Refuse what no bucket of S3 is called, new or old. Raises BucketFault."""
+    if not is_bucket_name(name):
+        raise _no_name(name)
+
+
+def is_bucket_name(name: str) -> bool:
+    """Whether a bucket of S3 may be called so."""
+    return bool(_NEW_BUCKET.fullmatch(name)) and ".." not in name and not _ADDRESS.fullmatch(name)
 
 
 def is_bucket(name: str) -> bool:
@@ -67,9 +78,5 @@ def _refusal(reason: str, key: str) -> BucketFault:
     return BucketFault("InvalidArgument", text, ArgumentName="Key", ArgumentValue=key)
 
 
-def _is_address(name: str) -> bool:
-    try:
-        IPv4Address(name)
-    except ValueError:
-        return False
-    return True
+def _no_name(name: str) -> BucketFault:
+    return BucketFault("InvalidBucketName", "The specified bucket is not valid.", BucketName=name)

@@ -186,6 +186,29 @@ def test_what_is_fetched_can_be_read_on_this_machine(top: ObjectPath, objects: O
     assert objects.fetched("nothing") is None
 
 
+@pytest.mark.parametrize("place", ["server"], indirect=True)  # in our folders, a folder stays one
+def test_what_is_fetched_may_become_a_folder_and_a_file_again(top: ObjectPath, objects: Objects) -> None:
+    for gone, there in (("zzz", "m/a"), ("m/a", "m/a/b/c"), ("m/a/b/c", "m/a/b"), ("m/a/b", "m/a")):
+        objects.remove(gone)
+        put(top / there, there.encode())
+
+        folder = objects.fetch("m").parent
+        assert [str(each.relative_to(folder)) for each in folder.glob("m/**/*") if each.is_file()] == [there]
+        assert (folder / there).read_bytes() == there.encode()
+
+
+@pytest.mark.parametrize("key", ["m/.lock", "m/.lock/model", "m/.part-1", "m/.part-1/model"])
+def test_what_is_fetched_may_be_called_as_what_keeps_others_out(
+    top: ObjectPath, objects: Objects, key: str
+) -> None:
+    put(top / key, b"one")
+    asked = "/".join(key.split("/")[:2])
+
+    for _ in range(2):
+        fetched = objects.fetch(asked)
+        assert (fetched / "model" if key.endswith("model") else fetched).read_bytes() == b"one"
+
+
 # ---- writing
 
 

@@ -133,17 +133,25 @@ def _locked(place: Path, how: int) -> Iterator[None]:
 
 def _copy_all(objects: Objects, prefix: str, listed: list[StoredObject], folder: Path) -> None:
     """Have a folder hold what is listed, and nothing else."""
-    wanted = set()
-    for each in listed:
-        name = each.key.removeprefix(prefix)
+    wanted = {each.key.removeprefix(prefix): each for each in listed}
+    folders = {str(above) for name in wanted for above in Path(name).parents}
+    for name, each in wanted.items():
         if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
             raise ObjectFault(f"{objects.address(each.key)} has a name that no file can have.")
-        wanted.add(name)
-        (folder / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _copy(objects, each, folder / name, folder.parent)
+        if name in folders:
+            raise ObjectFault(
+                f"{objects.address(each.key)} and an object below it are no file and folder of one name."
+            )
+    # Before anything is copied: what was a file may have become a folder, and a folder a file.
     for file in [file for file in folder.rglob("*") if file.is_file()]:
         if str(file.relative_to(folder)) not in wanted:
             file.unlink()
+    for name, each in wanted.items():
+        target = folder / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if target.is_dir():
+            shutil.rmtree(target)
+        _copy(objects, each, target, folder.parent)
 
 
 def _copy(objects: Objects, found: StoredObject, target: Path, place: Path | None = None) -> None:
@@ -179,6 +187,9 @@ def _time_of(version: str) -> int:
 
 
 def _name(key: str) -> str:
-    """What a copy is called: as its object, so that its ending tells what it is."""
-    name = key.rpartition("/")[2] or "all"
-    return os.fsdecode(os.fsencode(name)[-_MOST_NAME_BYTES:])
+    """What a copy is called: as its object, so that its ending tells what it is.
+
+    None begins with a dot: such names have the lock, parts, and folders above.
+    """
+    name = os.fsdecode(os.fsencode(key.rpartition("/")[2] or "all")[-_MOST_NAME_BYTES:])
+    return f"_{name}" if name.startswith(".") else name

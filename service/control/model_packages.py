@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from service.control.listing import list_resources
-from service.control.package_groups import COMPLETED, GROUP, find_group
+from service.control.package_groups import COMPLETED, GROUP, find_group, look_up
 from service.control.resources import ResourceReader, Resources
 from service.domain import package_sentences
 from service.domain.kinds import Kind
@@ -139,11 +139,8 @@ def find_package(resources: ResourceReader, name_or_arn: str) -> Resource:
     Raises:
         ValidationFault: there is none.
     """
-    name = name_or_arn.rpartition(":model-package/")[2]
-    found = resources.find(Kind.MODEL_PACKAGE, name)
+    found, arn = look_up(resources, Kind.MODEL_PACKAGE, name_or_arn)
     if found is None:
-        given = name_or_arn.startswith("arn:")
-        arn = name_or_arn if given else resources.arn(Kind.MODEL_PACKAGE, name)
         raise ValidationFault(package_sentences.package_missing(arn))
     return found
 

@@ -79,12 +79,20 @@ def delete_policy(resources: Resources, fields: Mapping[str, Any]) -> None:
 
 def find_group(resources: ResourceReader, name_or_arn: str) -> Resource:
     """A group by its name or its ARN. Raises ValidationFault: there is none."""
-    name = name_or_arn.rpartition("/")[2]
-    found = resources.find(Kind.MODEL_PACKAGE_GROUP, name)
+    found, arn = look_up(resources, Kind.MODEL_PACKAGE_GROUP, name_or_arn)
     if found is None:
-        arn = resources.arn(Kind.MODEL_PACKAGE_GROUP, name)
         raise ValidationFault(package_sentences.group_missing(arn))
     return found
+
+
+def look_up(resources: ResourceReader, kind: Kind, name_or_arn: str) -> tuple[Resource | None, str]:
+    """What has a name or an ARN, and its ARN: an ARN of elsewhere, or of another kind, is of nothing here."""
+    begin = resources.arn(kind, "")
+    if name_or_arn.startswith("arn:"):
+        name, arn = name_or_arn.removeprefix(begin), name_or_arn
+    else:
+        name, arn = name_or_arn, f"{begin}{name_or_arn}"
+    return (resources.find(kind, name) if arn == f"{begin}{name}" else None), arn
 
 
 def _group_of_policy(resources: ResourceReader, fields: Mapping[str, Any]) -> Resource:

@@ -202,6 +202,32 @@ def test_a_package_that_is_not_there_does_not_exist(control: Control, name: str)
 
 
 @pytest.mark.provenance("documented")
+@pytest.mark.parametrize(
+    "begin",
+    [
+        "arn:aws:sagemaker:us-east-1:999999999999",
+        "arn:aws:sagemaker:ap-south-1:{account}",
+        "arn:aws-cn:sagemaker:us-east-1:{account}",
+    ],
+)
+def test_an_arn_of_elsewhere_is_that_of_nothing_here(control: Control, begin: str) -> None:
+    make_group(control)
+    register(control)
+    group = f"{begin.format(account=GROUP_ARN.split(':')[4])}:model-package-group/{GROUP}"
+    package = f"{group.replace('-group/', '/')}/1"
+    no_group = f"ModelPackageGroup {group} does not exist."
+    no_package = f"ModelPackage {package} does not exist."
+
+    for operation in ("DescribeModelPackageGroup", "DeleteModelPackageGroup", "CreateModelPackage"):
+        assert control.refusal(operation, ModelPackageGroupName=group) == no_group
+    assert control.refusal("ListModelPackages", ModelPackageGroupName=group) == no_group
+    assert control.refusal("DescribeModelPackage", ModelPackageName=package) == no_package
+    assert control.refusal("DeleteModelPackage", ModelPackageName=package) == no_package
+    assert control.refusal("UpdateModelPackage", ModelPackageArn=package) == no_package
+    assert listed(control, ModelPackageGroupName=GROUP_ARN) == [f"{GROUP}/1"]
+
+
+@pytest.mark.provenance("documented")
 def test_lists_have_packages_of_no_group_unless_others_are_asked_for(control: Control) -> None:
     make_group(control)
     make_group(control, "flowers-b")

@@ -1,5 +1,6 @@
 import os
 import pickle
+import subprocess
 from pathlib import Path
 
 import joblib
@@ -57,3 +58,45 @@ def test_what_is_no_model_or_not_there_names_nothing(tmp_path: Path) -> None:
     assert modules_in(tmp_path) == ["pandas"]
     assert modules_in(tmp_path / "not there") == []
     assert modules_of(tmp_path / "not there") == []
+
+
+def test_a_link_to_a_plain_file_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "true").write_bytes(b"sklearn.svm")
+    (tmp_path / "model.joblib").symlink_to("true")
+
+    assert modules_of(tmp_path / "model.joblib") == ["sklearn.svm"]
+
+
+def test_a_link_to_what_the_kernel_makes_is_not(tmp_path: Path) -> None:
+    with subprocess.Popen(["cat"], env={"NAME": "pandas"}, stdin=subprocess.PIPE) as process:
+        (tmp_path / "model.pkl").symlink_to(f"/proc/{process.pid}/environ")
+
+        assert modules_of(tmp_path / "model.pkl") == []
+
+
+def test_a_pipe_is_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.pkl")  # to open it would wait for a writer
+
+    assert modules_of(tmp_path / "model.pkl") == []
+
+
+def test_files_that_lie_about_hide_no_folder(tmp_path: Path) -> None:
+    for number in range(1000):
+        (tmp_path / f"{number}.txt").touch()
+    for letter in "abcdefghijklmnopqrst":
+        (tmp_path / letter).mkdir()
+        (tmp_path / letter / "model.pkl").write_bytes(f"sklearn.{letter}".encode())
+    (tmp_path / "0.pkl").write_bytes(b"sklearn.z")
+
+    assert modules_in(tmp_path) == [f"sklearn.{letter}" for letter in "abcdefghijklmnopqrstz"]
+
+
+def test_so_many_modules_are_named_and_no_more(tmp_path: Path) -> None:
+    letters = "abcdefghijkl"
+    names = " ".join(f"sklearn.{a}{b}{c}" for a in letters for b in letters for c in letters)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.pkl").write_bytes(names.encode())
+
+    assert len(modules_of(tmp_path / "one" / "model.pkl")) == 500
+    assert len(modules_in(tmp_path)) == 500

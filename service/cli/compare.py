@@ -1,13 +1,15 @@
 """The command that asks all variants of an endpoint the same rows: compare."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
+from httpx import Response
 from rich.console import Console
 from rich.progress import Progress
 
@@ -22,6 +24,10 @@ from service.experiments.answers import read_items, tell_task
 from service.experiments.grading import Grades, grade
 from service.experiments.sums import sum_up
 from service.experiments.verdict import Question, judge_paired
+
+_ROW: Final = re.compile(r"\b((?:[Rr]ow|[Rr]ecord) )([0-9]{1,9})\b")
+_HEADER: Final = "the header"  # who refuses it has looked for its columns by their names
+_UNKNOWN: Final = "unknown column"
 
 Control = Annotated[
     str | None,
@@ -103,10 +109,12 @@ class _Asking:
             first, last = len(found), min(len(found) + self._size, len(rows.rows))
             response = self._send(rows, variant, first, last)
             if response.is_client_error and rows.head and not first:
-                rows = rows.headless()
-                response = self._send(rows, variant, first, last)
+                bare = rows.headless()
+                again = self._send(bare, variant, first, last)
+                if again.is_success or _HEADER not in error_text(response):
+                    rows, response = bare, again
             if not response.is_success:
-                fail(f"{variant} refused rows {first + 1} to {last}: {error_text(response)}")
+                fail(f"{variant} refused rows {first + 1} to {last}: {_told(response, first)}")
             try:
                 found += read_items(response.content, last - first)
             except UnclearAnswer as error:
@@ -114,12 +122,19 @@ class _Asking:
             told(last - first)
         return rows, found
 
-    def _send(self, rows: LabelledRows, variant: str, first: int, last: int) -> Any:
+    def _send(self, rows: LabelledRows, variant: str, first: int, last: int) -> Response:
         headers = {
             "Content-Type": rows.content_type,
             **dict(headers_for(self._accept, variant, self._target_model, None)),
         }
         return ask(self._url, "POST", self._path, content=rows.body(first, last), headers=headers)
+
+
+def _told(response: Response, first: int) -> str:
+    """Why rows were refused, by their numbers in the file: a request knows none of those before it."""
+    text = _ROW.sub(lambda found: f"{found[1]}{int(found[2]) + first}", error_text(response))
+    hint = " --label COLUMN says which column has labels: they are not sent." if _UNKNOWN in text else ""
+    return text + hint
 
 
 def _compare(rows: LabelledRows, answers: Mapping[str, Sequence[Any]], worth: float | None) -> dict[str, Any]:

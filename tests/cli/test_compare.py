@@ -88,6 +88,46 @@ def refusing_head(answer: Any) -> Any:
     return lambda asked: Reply(400, b'{"Message": "no head"}') if asked.body[:1].isalpha() else answer(asked)
 
 
+@pytest.mark.parametrize(
+    ("with_head", "without", "told"),
+    [
+        (
+            "the header has the unknown column 'kind'; the model's columns are size",
+            "Row 1 has 2",
+            "unknown column 'kind'; the model's columns are size --label COLUMN says which column has labels",
+        ),
+        ("the header lacks the column 'age'", "Row 1 has 2", "the header lacks the column 'age'\n"),
+        ("Row 1, column 1: 'size' is not a number", "Row 2, column 2: 'x' is", "Row 2, column 2: 'x' is\n"),
+    ],
+)
+def test_the_refusal_that_tells_what_is_wrong_is_shown(
+    tmp_path: Path, with_head: str, without: str, told: str
+) -> None:
+    def refuse(asked: Asked) -> Reply:
+        said = with_head if asked.body[:1].isalpha() else without
+        return Reply(400, json.dumps({"Message": said}).encode())
+
+    (tmp_path / "a.csv").write_text("size,kind\n1,x\n2,x\n")
+    with two_variants({"a": refuse, "b": refuse}) as stub:
+        done = run("e", str(tmp_path / "a.csv"), "--url", stub.url)
+
+    assert done.exit_code == 1
+    assert told in done.stderr
+
+
+def test_rows_have_the_numbers_that_they_have_in_the_file(tmp_path: Path) -> None:
+    def refuse(asked: Asked) -> Reply:
+        if "bad" not in asked.body.decode():
+            return Reply(body=b"[0, 0]")
+        return Reply(400, b'{"Message": "Row 2 has 1 column, but row 1 has 2."}')
+
+    (tmp_path / "a.csv").write_text("1,0\n2,0\n3,0\n4,0\n5,0\nbad,0\n")
+    with two_variants({"a": refuse, "b": refuse}) as stub:
+        done = run("e", str(tmp_path / "a.csv"), "--rows-per-request", "2", "--url", stub.url)
+
+    assert "refused rows 5 to 6: 400: Row 6 has 1 column, but row 5 has 2." in done.stderr
+
+
 def test_without_labels_only_the_disagreement_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1\n2\n3\n")
     with two_variants({"a": says(lambda row: 0), "b": says(lambda row: 0)}) as stub:

@@ -11,12 +11,16 @@ import typer
 
 from service.arn import log_group
 from service.cli.refusal import fail
-from service.cli.server import OperationRefused, Url, operate
+from service.cli.server import OperationRefused, Url, hint_names, operate
 from service.cli.told import told_lines
 from service.domain.log_places import TRANSFORM_JOBS
 
 _LOGS: Final = "Logs_20140328"
 _MISSING: Final = "ResourceNotFoundException"
+_NO_JOB: Final = (
+    "ResourceNotFound",
+    "ValidationException",
+)  # the latter, too, where no job can have that name
 _LOOK_S: Final = 1.0
 _PAGE: Final = 1_000
 _LATE_MS: Final = 10_000  # so much later a line may come whose time is earlier
@@ -81,7 +85,20 @@ def _place(url: str, name: str, *, waits: bool) -> Mapping[str, Any]:
         return of_job
     if waits:
         return {"logGroupName": group}
+    names = hint_names(url, name)
+    if names and not _is_job(url, name):
+        fail(f"There is no endpoint or batch transform job {name}.{names}")
     fail(f"Nothing was printed by an endpoint or a batch transform job {name} so far.")
+
+
+def _is_job(url: str, name: str) -> bool:
+    try:
+        operate(url, "DescribeTransformJob", {"TransformJobName": name})
+    except OperationRefused as refused:
+        if refused.code not in _NO_JOB:
+            raise
+        return False
+    return True
 
 
 def _streams(url: str, asked: Mapping[str, Any]) -> list[Any]:

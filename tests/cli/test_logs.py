@@ -16,7 +16,12 @@ _LINES = [("v/i-1", "first"), ("v/i-1", "second\nline \x1b[31m"), ("w/i-4", "thi
 
 
 def _answer(asked: Asked) -> Reply:
+    if asked.path.startswith("/status"):
+        status = {"endpoints": [{"name": "iris"}, {"name": "quiet"}], "models": []}
+        return Reply(body=json.dumps(status).encode(), headers={"x-amzn-requestid": "1"})
     fields: dict[str, Any] = json.loads(asked.body)
+    if asked.headers["x-amz-target"].endswith("DescribeTransformJob"):
+        return _describe_job(fields["TransformJobName"])
     streams = _GROUPS.get(fields["logGroupName"])
     if streams is None:
         text = {"__type": "ResourceNotFoundException", "message": "The specified log group does not exist."}
@@ -35,6 +40,14 @@ def _answer(asked: Asked) -> Reply:
     }
     more = {"nextToken": str(page + 1)} if page + 1 < len(_LINES) else {}
     return Reply(body=json.dumps({"events": [event], **more}).encode())
+
+
+def _describe_job(name: str) -> Reply:
+    if name == "new-job":
+        return Reply(body=b"{}", headers={"x-amzn-requestid": "1"})
+    code = "ValidationException" if name == "nobody" else "AccessDeniedException"
+    text = {"__type": code, "message": "No."}
+    return Reply(400, json.dumps(text).encode(), {"x-amzn-requestid": "1"})
 
 
 @pytest.fixture
@@ -63,7 +76,21 @@ def test_a_name_may_be_a_jobs_or_a_groups_and_an_unknown_one_is_said(stub: Stub)
 
     unknown = _logs(stub, "nobody")
     assert unknown.exit_code == 1
-    assert "Nothing was printed by an endpoint or a batch transform job nobody" in unknown.output
+    assert (
+        f"There is no endpoint or batch transform job nobody. {stub.url} has iris, quiet.\n" in unknown.output
+    )
+
+
+@pytest.mark.parametrize("name", ["quiet", "new-job"])
+def test_of_what_is_there_and_silent_that_is_said(stub: Stub, name: str) -> None:
+    silent = _logs(stub, name)
+
+    assert silent.exit_code == 1
+    assert f"Nothing was printed by an endpoint or a batch transform job {name} so far." in silent.output
+
+
+def test_who_may_not_ask_for_jobs_is_told_so(stub: Stub) -> None:
+    assert "sagebird: No.\n" in _logs(stub, "secret").output
 
 
 def test_a_request_is_a_term_of_the_pattern(stub: Stub) -> None:

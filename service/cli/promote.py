@@ -69,8 +69,10 @@ def promote(
 
     Ramps and policies end, and weights go back to those of before, where a guard rail is broken.
     """
-    if [stop, variant is not None, policy is not None].count(True) != 1:
-        fail("Name the variant to promote, a --policy, or --stop to end what is under way.")
+    asked = [stop, variant is not None, policy is not None].count(True)
+    if asked != 1:
+        both = ": one of them, not both" if asked else ""
+        fail(f"Name the variant to promote, a --policy, or --stop to end what is under way{both}.")
     timing = {"reason": reason, "pause_s": pause}
     wanted: dict[str, Any] = {"stop": True}
     chosen = {"outcome": outcome, "less": less or None, "floor": floor}

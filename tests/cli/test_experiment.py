@@ -61,6 +61,12 @@ def test_a_promotion_asks_for_what_was_given(arguments: tuple[str, ...], wanted:
     assert (asked.path, told(asked)) == ("/endpoints/e/promote", {**usual, **wanted})
 
 
+def test_a_variant_and_the_end_of_what_is_under_way_are_not_both_asked_for() -> None:
+    with answering({}) as stub:
+        assert "not both" in run("promote", "e", "b", "--stop", "--url", stub.url).stderr
+        assert "not both" not in run("promote", "e", "--url", stub.url).stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -34,6 +34,12 @@ _EARLIEST_S, _LATEST_S = 0.0, 253_402_300_799.0  # the year 9999
 _Value = float | str
 
 
+class _Cell(str):
+    """A text of CSV, which may stand for a number or a truth value: JSON has these itself."""
+
+    __slots__ = ()
+
+
 class Reported(NamedTuple):
     """One outcome of one prediction: a label's text, or a number. `at_s` is None where nobody says when.
 
@@ -81,7 +87,9 @@ def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
             raise ValidationFault(
                 f"Row {number} of the outcomes has {len(row)} cells, the head {len(names)}."
             )
-    return ({name: cell for name, cell in zip(names, row, strict=True) if cell.strip()} for row in rows)
+    return (
+        {name: _Cell(cell) for name, cell in zip(names, row, strict=True) if cell.strip()} for row in rows
+    )
 
 
 def _json_records(text: str) -> Iterable[Any]:
@@ -126,7 +134,7 @@ def _read(number: int, record: Any) -> Iterator[Reported]:
             raise ValidationFault(
                 f"Record {number}: {name[:40]!r} is no name of an outcome: letters, digits and _.- do."
             )
-        yield Reported(inference_id, name, _read_value(number, name, record[name]), at_s)
+        yield Reported(str(inference_id), name, _read_value(number, name, record[name]), at_s)
 
 
 def _check_kept(number: int, name: str, text: str) -> None:
@@ -145,9 +153,9 @@ def _read_value(number: int, name: str, value: Any) -> _Value:
         raise ValidationFault(
             f"Record {number}: a label is a word or a number, of {MOST_CHARS} characters at most."
         )
-    found = _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    found = _WORDS.get(value.strip().lower()) if isinstance(value, _Cell) else None
     try:
-        found = float(value) if found is None and isinstance(value, str | int | float) else found
+        found = float(value) if found is None and isinstance(value, _Cell | int | float) else found
     except (ValueError, OverflowError):
         found = None
     if found is None or not isfinite(found) or abs(found) > MOST:

@@ -50,6 +50,8 @@ def test_outcomes_are_read_as_json_lines_or_csv(
         (b'{"inference_id": "a"}', "has 0 outcomes"),
         (b'{"inference_id": "a", "x y": 1}', "is no name of an outcome"),
         (b'{"inference_id": "a", "click": "perhaps"}', "click is no number"),
+        (b'{"inference_id": "a", "click": "yes"}', "click is no number, nor true or false"),
+        (b'{"inference_id": "a", "click": "1"}', "click is no number, nor true or false"),
         (b'{"inference_id": "a", "click": NaN}', "neither JSON nor JSON lines"),
         (b'{"inference_id": "a", "click": 1e999}', "click is no number"),
         (b'{"inference_id": "a", "click": [1]}', "click is no number"),

@@ -142,8 +142,11 @@ def variant_failed(variant: str, reason: str, container: str = "primary containe
 
 
 def declared_update_failed(reason: str) -> str:
-    """The same for an update that the endpoints file asked for, which is not tried again by itself. Ours."""
-    again = " What was served before goes on. When the model is mended, save the endpoints file again."
+    """The same for an update that the endpoints file asked for. Ours."""
+    again = (
+        " What was served before goes on. It is tried again when the model's files or the endpoints file are "
+        "saved again (where SAGEBIRD_RELOAD is off, only the latter)."
+    )
     return _cut(reason, MAX_FAILURE_REASON_CHARS - len(again)) + again
 
 

@@ -208,7 +208,8 @@ def test_a_failed_update_that_is_taken_back_is_forgotten(place: Place) -> None:
     place.answer(WarmState.FAILED, "broken")
     told = place.endpoint().failure_reason
     assert told == sentences.declared_update_failed(sentences.variant_failed("b", "broken"))
-    assert told.endswith("When the model is mended, save the endpoints file again.")
+    assert "tried again when the model's files or the endpoints file are saved again" in told
+    assert told.endswith("(where SAGEBIRD_RELOAD is off, only the latter).")
 
     assert place.apply(ONLY_A) == ["endpoint iris: the update that failed is withdrawn"]
 

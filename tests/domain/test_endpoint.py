@@ -164,7 +164,7 @@ def test_a_failed_update_of_a_declared_endpoint_says_how_it_is_tried_again_howev
     told = endpoint.settle(gateways(failed(2, "b", "x" * 2000)), 9).failure_reason
 
     assert len(told) == 1024
-    assert told.endswith("save the endpoints file again.")
+    assert told.endswith("(where SAGEBIRD_RELOAD is off, only the latter).")
 
 
 def test_the_report_of_a_failed_update_does_not_fail_the_next_one() -> None:

@@ -57,6 +57,7 @@ def test_a_program_goes_to_its_end(server: RunningServer, tmp_path: Path) -> Non
     ran = run(PROGRAMS["registry"], server.url, tmp_path)
 
     assert ran.passed, ran.said
+    assert not (server.data / "s3" / "registry").exists()
 
 
 def test_what_cdk_makes_of_an_app_is_created_from_its_template(server: RunningServer, tmp_path: Path) -> None:

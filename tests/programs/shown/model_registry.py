@@ -79,4 +79,7 @@ sagemaker.delete_model(ModelName=NAME)
 for package in (first, second):
     sagemaker.delete_model_package(ModelPackageName=package)
 sagemaker.delete_model_package_group(ModelPackageGroupName=NAME)
+for archive in ("logistic.tar.gz", "forest.tar.gz"):
+    s3.delete_object(Bucket=BUCKET, Key=archive)
+s3.delete_bucket(Bucket=BUCKET)
 print("==> nothing is left")

@@ -68,8 +68,11 @@ def test_a_link_to_a_plain_file_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_link_to_what_the_kernel_makes_is_not(tmp_path: Path) -> None:
-    with subprocess.Popen(["cat"], env={"NAME": "pandas"}, stdin=subprocess.PIPE) as process:
-        (tmp_path / "model.pkl").symlink_to(f"/proc/{process.pid}/environ")
+    with subprocess.Popen(
+        ["cat", "-", "pandas"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        (tmp_path / "model.pkl").symlink_to(f"/proc/{process.pid}/cmdline")
+        assert b"pandas" in (tmp_path / "model.pkl").read_bytes()
 
         assert modules_of(tmp_path / "model.pkl") == []
 

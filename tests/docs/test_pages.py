@@ -120,7 +120,10 @@ def _check_for_images(line: str, words: list[str]) -> None:
         case ["mkdir", "-p", folder, "&&", "echo", _, ">", file]:
             _check_data(folder, Path(file))
         case ["sagebird", command, *_]:
-            given = shlex.split(line)[2:]
+            all_words = shlex.split(line)
+            at = all_words.index("sagebird")
+            assert {word.partition("=")[0] for word in all_words[:at]} <= _settings_told()
+            given = all_words[at + 2 :]
             get_group(make_app(command)).commands[command].make_context(command, given)  # fails if it may not
         case ["curl", url, "-d", _]:
             (endpoint,) = re.findall(r"^localhost:8080/endpoints/([\w-]+)/invocations$", url)
@@ -132,6 +135,12 @@ def _check_for_images(line: str, words: list[str]) -> None:
             _check_aws(shlex.split(line)[1:])
         case _:
             pytest.fail(f"nothing checks this line: {line}")
+
+
+def _settings_told() -> set[str]:
+    """The settings that the reference has."""
+    told = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    return set(re.findall(r"^\| `(SAGEBIRD_\w+)` \|", told, re.MULTILINE))
 
 
 def _check_build(image: str, folder: str) -> None:

@@ -41,6 +41,10 @@ class Call(NamedTuple):
         """The same for another body."""
         return Call(body, *self[1:])
 
+    def of_nobody(self) -> "Call":
+        """The same asked by no caller: what is printed meanwhile belongs to no request, of no other model."""
+        return Call(*self[:6])
+
 
 class StreamedCall(NamedTuple):
     """A `Call` whose body comes in parts, which are there once, for who passes them on as they come."""

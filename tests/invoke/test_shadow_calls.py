@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -11,9 +12,12 @@ from service.control.resources import Resources
 from service.control.shadowing import ask_both
 from service.errors import ValidationFault
 from service.experiments.live_agreement import LiveTally
-from service.hosting.host import Call
+from service.hosting.host import Answer, Call, Replica, StreamedAnswer
+from service.hosting.stopwatch import Stopwatch
+from service.invoke.directory import Directory
 from service.invoke.invocation import Invocation
 from service.invoke.predict import Predictor
+from service.invoke.settling import Settled
 from service.invoke.shadow_calls import MOST_BYTES, MOST_WAITING, ShadowCalls
 from tests.invoke.conftest import CALLER, CONTEXT, ROW, Open, World
 
@@ -34,8 +38,9 @@ class Shadowed:
         self.predictor = Predictor(lambda: here.follower.directory, lambda: 0.0, here.registry)
         self.in_flight = 0
         self.drawn = 0.0
+        self.follow: Callable[[], Directory] = lambda: here.follower.directory
         self.calls = ShadowCalls(
-            lambda: here.follower.directory,
+            lambda: self.follow(),
             lambda: self.drawn,
             lambda: 5.0,
             lambda: self.in_flight,
@@ -101,6 +106,41 @@ def test_a_call_is_asked_of_the_other_variant_and_counted_nowhere_else(world: Op
         await until(lambda: shadowed.tally().rows == 3)
         assert shadowed.requests() == {"logistic": 2}
         assert shadowed.tally().differing == len(shadowed.tally().examples) == 0
+
+    _with(world, act)
+
+
+class Overheard:
+    """A replica whose calls are noted."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.calls: list[Call] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._replica, name)
+
+    async def invoke(self, call: Call, watch: Stopwatch | None = None) -> Answer | StreamedAnswer:
+        self.calls.append(call)
+        return await self._replica.invoke(call, watch)
+
+
+def test_what_the_other_variant_prints_is_not_told_as_printed_for_the_caller(world: Open) -> None:
+    async def act(shadowed: Shadowed) -> None:
+        await shadowed.want(100)
+        directory = shadowed.here.follower.directory
+        route = directory.routes["iris"]
+        other = Overheard(route.named["forest"].replica)
+        named = {**route.named, "forest": replace(route.named["forest"], replica=cast("Replica", other))}
+        routes = {**directory.routes, "iris": replace(route, named=named)}
+        shadowed.follow = lambda: replace(directory, routes=routes)
+        call = Call(
+            ROW, "text/csv", None, "attribute", log_place="that of logistic", request_id="its caller's"
+        )
+        asked = Invocation(CALLER, "iris", call)
+        shadowed.calls.note(Settled(asked, "logistic", Answer(b"[0]", "application/json"), 0.0, 0.0))
+        await until(lambda: shadowed.tally().rows == 1)
+        assert other.calls == [Call(ROW, "text/csv", None, "attribute")]
 
     _with(world, act)
 

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,21 @@ _Concurrency = Annotated[
         help="How many of its requests may be under way at once.  [default: any]", show_default=False, min=1
     ),
 ]
+_Endpoints = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Endpoints it is for, with commas or again for more; `*` stands for any text.  [default: *]",
+        show_default=False,
+    ),
+]
+_Allowed = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What it allows, with commas or again for more: `invoke`, `read`, `manage` (which sees, too)."
+        "  [default: invoke]",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 keys = typer.Typer(help="Make, list and revoke the keys of callers.", no_args_is_help=True)
@@ -46,13 +61,8 @@ keys = typer.Typer(help="Make, list and revoke the keys of callers.", no_args_is
 @keys.command()
 def create(
     name: Annotated[str, typer.Option(help="Whose key it is: letters, digits and _.@-, at most 64.")],
-    endpoints: Annotated[
-        str, typer.Option(help="Endpoints it is for, comma-separated; `*` stands for any text.")
-    ] = ANY_ENDPOINT,
-    allow: Annotated[
-        str,
-        typer.Option(help="What it allows, comma-separated: `invoke`, `read`, `manage` (which sees, too)."),
-    ] = "invoke",
+    endpoints: _Endpoints = None,
+    allow: _Allowed = None,
     rate: Annotated[
         str | None,
         typer.Option(help="How often it may ask, e.g. 50/s or 600/m.  [default: any]", show_default=False),
@@ -77,7 +87,7 @@ def create(
 
     The API key is for curl and web pages, the pair of access key id and secret access key for AWS's clients.
     """
-    permissions, patterns = _permissions(allow), _patterns(endpoints)
+    permissions, patterns = _permissions(allow or [Permission.INVOKE]), _patterns(endpoints or [ANY_ENDPOINT])
     if not _NAME.fullmatch(name):
         fail(f"{name!r} is no name for a key: letters, digits and _.@-, at most 64.")
     if ANY_ENDPOINT not in patterns and permissions != {Permission.INVOKE}:
@@ -149,16 +159,21 @@ def _opened(data: Path | None) -> Iterator[tuple[Settings, Store]]:
         fail(error.message)
 
 
-def _permissions(text: str) -> set[Permission]:
-    names = {part.strip() for part in text.split(",") if part.strip()}
+def _parts(given: Sequence[str]) -> list[str]:
+    """What was listed, by commas or by several options."""
+    return [part.strip() for part in ",".join(given).split(",") if part.strip()]
+
+
+def _permissions(given: Sequence[str]) -> set[Permission]:
+    names = {*_parts(given)}
     unknown = sorted(names - set(Permission))
     if unknown or not names:
         fail(f"{', '.join(unknown) or 'Nothing'} is nothing that a key allows: {', '.join(Permission)}.")
     return {Permission(name) for name in names}
 
 
-def _patterns(text: str) -> tuple[str, ...]:
-    patterns = tuple(part.strip() for part in text.split(",") if part.strip())
+def _patterns(given: Sequence[str]) -> tuple[str, ...]:
+    patterns = tuple(_parts(given))
     for pattern in patterns:
         if not _PATTERN.fullmatch(pattern):
             fail(f"{pattern!r} is no name of an endpoint, and no pattern of names such as iris-*.")

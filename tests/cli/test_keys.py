@@ -62,6 +62,14 @@ def test_people_are_told_the_secrets_once(tmp_path: Path) -> None:
     assert "sbk_" not in listed
 
 
+def test_what_is_given_again_is_added_to_what_was_given_before(tmp_path: Path) -> None:
+    allowed = _run(tmp_path, "create", "--name", "a", "--allow", "manage", "--allow", "invoke,read").stdout
+    where = _run(tmp_path, "create", "--name", "b", "--endpoints", "iris", "--endpoints", "birds").stdout
+
+    assert allowed.startswith("a may invoke, read, manage at *.")
+    assert where.startswith("b may invoke at iris, birds.")
+
+
 def test_keys_are_listed_and_revoked(tmp_path: Path) -> None:
     ids = [
         json.loads(_run(tmp_path, "create", "--name", name, "--json").stdout)["access_key_id"]

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from service.hosting.runtimes.named import modules_in, modules_of
+from tests.conftest import wait_until
 
 _WORDS = make_pipeline(ColumnTransformer([("words", OneHotEncoder(), ["word"])]), Ridge())
 
@@ -72,7 +73,8 @@ def test_a_link_to_what_the_kernel_makes_is_not(tmp_path: Path) -> None:
         ["cat", "-", "pandas"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         (tmp_path / "model.pkl").symlink_to(f"/proc/{process.pid}/cmdline")
-        assert b"pandas" in (tmp_path / "model.pkl").read_bytes()
+        # the kernel lets Popen go on before it has set down what the new program was called with
+        wait_until(lambda: b"pandas" in (tmp_path / "model.pkl").read_bytes())
 
         assert modules_of(tmp_path / "model.pkl") == []
 

@@ -1,6 +1,6 @@
 """Whether answers agree, bit by bit: a program's with its method's, joined requests' with each alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import thread_time
 from typing import Any
@@ -37,25 +37,62 @@ SPOTS = ((1, 6), (3, 1), (17, 1))
 """The same for programs whose parts were held against the method's parts before."""
 
 
+class Trial:
+    """Holds programs against the methods that they stand for, on some rows, each once."""
+
+    def __init__(
+        self,
+        method: Callable[[str], Step],
+        programs: Mapping[str, Step],
+        rows: Given,
+        checked: Sequence[tuple[int, int]] = CHECKED,
+        *,
+        row_wise: bool = False,
+    ) -> None:
+        """`method` finds the method of a name; of those that are `row_wise` see `check`."""
+        self._method = method
+        self._programs = programs
+        self._rows = rows
+        self._checked = checked
+        self._row_wise = row_wise
+        self._held: set[str] = set()
+
+    def hold(self, *names: str) -> None:
+        """Hold the programs of these names against their methods. Raises as `check` does."""
+        for name in names:
+            if name in self._held:
+                continue
+            program = self._programs[name]
+            check(name, self._method(name), program, self._rows, self._checked, row_wise=self._row_wise)
+            self._held.add(name)
+
+
 def check(
     name: str,
     method: Step,
     program: Step,
     rows: Given,
     checked: Sequence[tuple[int, int]] = CHECKED,
+    *,
+    row_wise: bool = False,
 ) -> None:
     """Compare a program with the method that it stands for, bit by bit, for some numbers of rows.
+
+    A method that is known to be `row_wise` is called once for each number, and is otherwise taken at its word
+    for all rows: that of a forest takes as long for one row as for a hundred.
 
     Raises:
         Disagreement: they differ.
         Exception: one of them failed.
     """
     with quiet():
-        _compare(name, method(rows), program(rows), rows)
+        together = method(rows)
+        _compare(name, together, program(rows), rows)
         for size, times in checked:
-            for at in np.linspace(0, max(0, len(rows) - size), times).astype(int):
+            for number, at in enumerate(np.linspace(0, max(0, len(rows) - size), times).astype(int)):
                 some = rows[at : at + size]
-                _compare(name, method(some), program(some), some)
+                expected = together[at : at + size] if row_wise and number else method(some)
+                _compare(name, expected, program(some), some)
 
 
 def check_rows(step: Step, rows: Given) -> None:

@@ -13,6 +13,7 @@ Here is also found out how requests may be put together without a change of anyb
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,8 +24,8 @@ from service.hosting.programs.agreement import (
     SPOTS,
     Given,
     Step,
+    Trial,
     answer_stack,
-    check,
     check_rows,
     check_stacks,
     quiet,
@@ -269,6 +270,7 @@ def _compile(reference: Reference, example: Matrix | None, *, joined: bool) -> V
     if not programs and not row_wise:
         return Verdict(reasons=tuple(reasons))
     tried = probe_texts(reference.estimator) if texts else _rows(reference, programs, example)
+    trials = _Trials(reference, programs, tried)
     quick: dict[str, Quick] = {}
     speeds: dict[str, Speeds] = {}
     domains: dict[str, Domain] = {}
@@ -277,8 +279,7 @@ def _compile(reference: Reference, example: Matrix | None, *, joined: bool) -> V
             reasons += [f"there is no program for its {name}"] if programs else []
             continue
         try:
-            _check_all(name, reference, programs, tried)
-            domains[name] = _domain(name, reference, programs, tried)
+            domains[name] = trials.hold(name)
             speeds[name] = measure(method, programs[name], tried)
             quick[name] = Quick(bare(programs[name]), *faster_for(speeds[name]), domains[name])
         except Exception as error:
@@ -290,22 +291,35 @@ def _compile(reference: Reference, example: Matrix | None, *, joined: bool) -> V
     return Verdict(tuple(quick), tuple(reasons), speeds, joins, domains)
 
 
-def _check_all(name: str, reference: Reference, programs: Mapping[str, Step], rows: Given) -> None:
-    """Hold a program, and the scores below its labels, against the estimator. Raises Exception."""
-    checked = CHECKED if reference.probes() is None else SPOTS
-    for each in (*_witnesses(name, programs), name):
-        check(each, reference.method(each), programs[each], rows, checked)
+class _Trials:
+    """Holds programs of a model against its estimator: on rows as they are, and on wider ones."""
 
+    def __init__(self, reference: Reference, programs: Mapping[str, Step], rows: Given) -> None:
+        self._rows = rows
+        self._programs = programs
+        self._own = reference.probes() is not None
+        checked, row_wise = SPOTS if self._own else CHECKED, reference.is_row_wise()
+        self._trial = partial(Trial, reference.method, programs, checked=checked, row_wise=row_wise)
+        self._plain = self._trial(rows)
+        self._wide: dict[Domain, Trial] = {}
 
-def _domain(name: str, reference: Reference, programs: Mapping[str, Step], rows: Given) -> Domain:
-    """What a program may be given: all that it says it takes, if it was tried on such rows too."""
-    said = domain_of(programs[name])
-    try:
-        if isinstance(rows, np.ndarray) and said is not Domain.PLAIN and reference.probes() is None:
-            _check_all(name, reference, programs, widened(rows, said))
-    except ModelFault:  # the estimator takes no such rows
-        return Domain.PLAIN
-    return said
+    def hold(self, name: str) -> Domain:
+        """What a program may be given: all that it says it takes, if it was tried on such rows too.
+
+        With it are tried the scores below its labels. Raises Exception where it differs on plain rows.
+        """
+        names = (*_witnesses(name, self._programs), name)
+        self._plain.hold(*names)
+        said = domain_of(self._programs[name])
+        if said is Domain.PLAIN or self._own or not isinstance(self._rows, np.ndarray):
+            return said
+        if said not in self._wide:
+            self._wide[said] = self._trial(widened(self._rows, said))
+        try:
+            self._wide[said].hold(*names)
+        except ModelFault:  # the estimator takes no such rows
+            return Domain.PLAIN
+        return said
 
 
 def _witnesses(name: str, programs: Mapping[str, Step]) -> tuple[str, ...]:

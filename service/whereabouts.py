@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 FILE = "server.json"
 
@@ -34,9 +35,19 @@ def told(data: Path, urls: Sequence[str]) -> Iterator[None]:
 
 def find_urls(data: Path) -> tuple[str, ...]:
     """Where the server of a data folder said it is; nothing if it did not, or not so that it can be read."""
+    urls = _read(data).get("urls")
+    return tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
+
+
+def find_server(data: Path) -> str:
+    """The server of a data folder for a sentence: its address and its process, "" where it does not say."""
+    urls, pid = find_urls(data), _read(data).get("pid")
+    return f"{urls[0]} (process {pid})" if urls and isinstance(pid, int) else ""
+
+
+def _read(data: Path) -> dict[str, Any]:
     try:
         document = json.loads((data / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ()
-    urls = document.get("urls") if isinstance(document, dict) else None
-    return tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
+        return {}
+    return document if isinstance(document, dict) else {}

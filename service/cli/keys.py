@@ -19,7 +19,8 @@ from service.cli.refusal import fail
 from service.cli.told import cell, open_console, print_table
 from service.clock import SystemClock
 from service.control.access_keys import add_access_key, list_access_keys, revoke_access_key
-from service.domain.access_keys import ANY_ENDPOINT, AccessKey, Permission
+from service.domain.access_keys import ANY_ENDPOINT, AccessKey, Permission, matches
+from service.domain.kinds import Kind
 from service.errors import SagebirdError
 from service.machine import parse_size
 from service.rates import RequestRate, read_rate
@@ -100,7 +101,19 @@ def create(
         until_s = _expiry(expires, now_s)
         minted = mint(name, permissions, patterns, key_file, now_s, until_s, limit, most_bytes, concurrency)
         add_access_key(store, minted.key)
+        hint = _hint_names(store, patterns)
     typer.echo(json.dumps(_secrets(minted), indent=2) if as_json else _told_once(minted))
+    if hint:
+        typer.echo(hint, err=True)
+
+
+def _hint_names(store: Store, patterns: Sequence[str]) -> str:
+    """What to say where no endpoint matches a pattern: a slip, unless the endpoint is still to come."""
+    names = [each.name for each in store.of_kind(Kind.ENDPOINT)]
+    unmet = [pattern for pattern in patterns if not any(matches(pattern, name) for name in names)]
+    if not names or not unmet:
+        return ""
+    return f"sagebird: no endpoint is called {', '.join(unmet)} so far; there are {', '.join(names)}"
 
 
 @keys.command("list")

@@ -83,11 +83,12 @@ def _place(url: str, name: str, *, waits: bool) -> Mapping[str, Any]:
     of_job = {"logGroupName": TRANSFORM_JOBS, "logStreamNamePrefix": f"{name}/"}
     if _streams(url, of_job):
         return of_job
-    if waits:
-        return {"logGroupName": group}
     names = hint_names(url, name)
-    if names and not _is_job(url, name):
+    is_job = bool(names) and _is_job(url, name)
+    if names and not is_job:
         fail(f"There is no endpoint or batch transform job {name}.{names}")
+    if waits:
+        return of_job if is_job else {"logGroupName": group}
     fail(f"Nothing was printed by an endpoint or a batch transform job {name} so far.")
 
 

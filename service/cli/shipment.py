@@ -43,6 +43,8 @@ def ship(path: str, name: str, data: Path, endings: Sequence[str] | None = None)
     source = Path(path).absolute()
     if lies_in(source, (data / "inbox", data / "outbox")):
         fail(f"{path} lies in the drop folder: what is dropped is data, never a model.")
+    if not os.path.exists(source):  # a name that is too long is none either
+        fail(f"There is no {path} here: name the folder of a model, a .tar.gz archive or an s3:// address.")
     is_archive = source.is_file() and source.name.endswith(ARCHIVES)
     if not is_archive:
         _check_folder(path, source, _endings() if endings is None else endings)

@@ -23,7 +23,7 @@ from service.processes.keeper import series_keeping
 from service.settings import DEPLOYMENTS, Settings
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
-from service.whereabouts import told
+from service.whereabouts import find_server, told
 
 _BACKLOG = 2048
 _FOR_NOBODY_ELSE = 0o077
@@ -154,8 +154,10 @@ def only_one(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            place = find_server(data)
             raise StartupError(
-                f"Another sagebird already serves from {data}: stop it, or set SAGEBIRD_DATA to another."
+                f"Another sagebird already serves from {data}{place and f' on {place}'}: stop it, or set "
+                "SAGEBIRD_DATA to another."
             ) from None
         except OSError as error:
             raise StartupError(f"{path} cannot be locked (SAGEBIRD_DATA): {error.strerror}.") from None

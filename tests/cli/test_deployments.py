@@ -217,9 +217,11 @@ def test_a_path_that_is_no_model_is_refused_with_what_would_be_one(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "model.zip").write_bytes(b"x")
-    for path in (tmp_path / "nowhere", tmp_path / "empty", tmp_path / "model.zip"):
+    reasons = {"nowhere": "There is no {} here", "empty": "{} is no model", "model.zip": "{} is no model"}
+    for name, reason in {**reasons, "n" * 300: "There is no {} here"}.items():
+        path = tmp_path / name
         words = _sentence(_sagebird(server, "deploy", str(path), "--name", "none"))
-        assert f"{path} is no model" in words
+        assert reason.format(path) in words
         assert ".tar.gz" in words
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from typer.testing import CliRunner, Result
 
 from service.cli import make_app
 from service.domain.access_keys import CODEC
+from service.domain.kinds import Kind
+from service.domain.resource import Resource
 from service.store.store import ACCESS_KEYS, Store
 
 
@@ -37,6 +40,21 @@ def test_a_key_may_be_told_how_many_requests_it_has_at_once(tmp_path: Path) -> N
     assert made["concurrency"] == 17
     assert re.search(r"\b17\b", _run(tmp_path, "list").stdout)
     assert _run(tmp_path, "create", "--name", "web", "--concurrency", "0").exit_code == 2
+
+
+def test_a_slip_in_the_name_of_an_endpoint_is_told(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    store = Store(tmp_path / "state.db")
+    with store.change() as change:
+        change.put(Resource(Kind.ENDPOINT, "iris", {}, now, now))
+    store.close()
+
+    slip = _run(tmp_path, "create", "--name", "web", "--endpoints", "iirs,ir*", "--json")
+
+    assert "no endpoint is called iirs so far; there are iris" in slip.stderr
+    assert json.loads(slip.stdout)["endpoints"] == ["iirs", "ir*"]
+    for good in ("iris", "*", "i*s"):
+        assert _run(tmp_path, "create", "--name", "web", "--endpoints", good).stderr == ""
 
 
 def test_the_store_keeps_no_secret(tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def test_a_name_may_be_a_jobs_or_a_groups_and_an_unknown_one_is_said(stub: Stub)
     )
 
 
+def test_nobody_waits_for_what_a_slip_names(stub: Stub) -> None:
+    unknown = _logs(stub, "nobody", "--follow")
+
+    assert unknown.exit_code == 1
+    assert "There is no endpoint or batch transform job nobody." in unknown.output
+
+
 @pytest.mark.parametrize("name", ["quiet", "new-job"])
 def test_of_what_is_there_and_silent_that_is_said(stub: Stub, name: str) -> None:
     silent = _logs(stub, name)

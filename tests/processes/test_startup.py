@@ -8,6 +8,7 @@ import pytest
 from service.errors import StartupError
 from service.processes.startup import address, begin, check_folders, install_listed, listen, only_one
 from service.settings import Settings, load_settings
+from service.whereabouts import told
 
 
 def settings(models: Path, data: Path) -> Settings:
@@ -48,6 +49,18 @@ def test_two_servers_do_not_share_one_state(tmp_path: Path) -> None:
 
     with only_one(tmp_path):
         pass
+
+
+def test_who_is_second_is_told_where_the_first_one_serves(tmp_path: Path) -> None:
+    second = only_one(tmp_path)
+    words = rf"serves from {tmp_path} on http://127\.0\.0\.1:9000 \(process {os.getpid()}\): stop it"
+
+    with (
+        only_one(tmp_path),
+        told(tmp_path, ["http://127.0.0.1:9000"]),
+        pytest.raises(StartupError, match=words),
+    ):
+        second.__enter__()
 
 
 def test_the_lock_is_given_back_after_an_error(tmp_path: Path) -> None:

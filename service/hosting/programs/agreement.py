@@ -37,7 +37,7 @@ SPOTS = ((1, 6), (3, 1), (17, 1))
 """The same for programs whose parts were held against the method's parts before."""
 
 
-class Trial:
+class ProgramCheck:
     """Holds programs against the methods that they stand for, on some rows, each once."""
 
     def __init__(

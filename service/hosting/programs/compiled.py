@@ -23,8 +23,8 @@ from service.hosting.programs.agreement import (
     CHECKED,
     SPOTS,
     Given,
+    ProgramCheck,
     Step,
-    Trial,
     answer_stack,
     check_rows,
     check_stacks,
@@ -270,7 +270,7 @@ def _compile(reference: Reference, example: Matrix | None, *, joined: bool) -> V
     if not programs and not row_wise:
         return Verdict(reasons=tuple(reasons))
     tried = probe_texts(reference.estimator) if texts else _rows(reference, programs, example)
-    trials = _Trials(reference, programs, tried)
+    checks = _ProgramChecks(reference, programs, tried)
     quick: dict[str, Quick] = {}
     speeds: dict[str, Speeds] = {}
     domains: dict[str, Domain] = {}
@@ -279,7 +279,7 @@ def _compile(reference: Reference, example: Matrix | None, *, joined: bool) -> V
             reasons += [f"there is no program for its {name}"] if programs else []
             continue
         try:
-            domains[name] = trials.hold(name)
+            domains[name] = checks.hold(name)
             speeds[name] = measure(method, programs[name], tried)
             quick[name] = Quick(bare(programs[name]), *faster_for(speeds[name]), domains[name])
         except Exception as error:
@@ -291,7 +291,7 @@ def _compile(reference: Reference, example: Matrix | None, *, joined: bool) -> V
     return Verdict(tuple(quick), tuple(reasons), speeds, joins, domains)
 
 
-class _Trials:
+class _ProgramChecks:
     """Holds programs of a model against its estimator: on rows as they are, and on wider ones."""
 
     def __init__(self, reference: Reference, programs: Mapping[str, Step], rows: Given) -> None:
@@ -299,9 +299,9 @@ class _Trials:
         self._programs = programs
         self._own = reference.probes() is not None
         checked, row_wise = SPOTS if self._own else CHECKED, reference.is_row_wise()
-        self._trial = partial(Trial, reference.method, programs, checked=checked, row_wise=row_wise)
-        self._plain = self._trial(rows)
-        self._wide: dict[Domain, Trial] = {}
+        self._check = partial(ProgramCheck, reference.method, programs, checked=checked, row_wise=row_wise)
+        self._plain = self._check(rows)
+        self._wide: dict[Domain, ProgramCheck] = {}
 
     def hold(self, name: str) -> Domain:
         """What a program may be given: all that it says it takes, if it was tried on such rows too.
@@ -314,7 +314,7 @@ class _Trials:
         if said is Domain.PLAIN or self._own or not isinstance(self._rows, np.ndarray):
             return said
         if said not in self._wide:
-            self._wide[said] = self._trial(widened(self._rows, said))
+            self._wide[said] = self._check(widened(self._rows, said))
         try:
             self._wide[said].hold(*names)
         except ModelFault:  # the estimator takes no such rows

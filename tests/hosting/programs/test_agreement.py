@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.hosting.programs.agreement import CHECKED, Disagreement, Trial, check
+from service.hosting.programs.agreement import CHECKED, Disagreement, ProgramCheck, check
 from service.media.readers import Matrix
 
 _ROWS = np.arange(800.0).reshape(200, 4)
@@ -66,18 +66,18 @@ def test_a_program_that_is_wrong_for_a_row_by_itself_is_found_where_the_method_i
 def test_each_program_is_tried_once_on_the_same_rows() -> None:
     methods = {"predict": _Sums(), "predict_proba": _Sums()}
     programs = {"predict": _Sums(), "predict_proba": _Sums()}
-    trial = Trial(methods.__getitem__, programs, _ROWS)
+    tried = ProgramCheck(methods.__getitem__, programs, _ROWS)
 
-    trial.hold("predict_proba", "predict")
+    tried.hold("predict_proba", "predict")
     once = programs["predict_proba"].calls
-    trial.hold("predict_proba")
+    tried.hold("predict_proba")
 
     assert programs["predict_proba"].calls == once > 0
 
 
 def test_what_did_not_hold_is_tried_again() -> None:
-    trial = Trial(lambda _name: _Sums(), {"predict": lambda rows: rows.sum(axis=1) + 1.0}, _ROWS)
+    tried = ProgramCheck(lambda _name: _Sums(), {"predict": lambda rows: rows.sum(axis=1) + 1.0}, _ROWS)
 
     for _ in range(2):
         with pytest.raises(Disagreement):
-            trial.hold("predict")
+            tried.hold("predict")

@@ -9,6 +9,7 @@ First what must be equal is compared, then how many outcomes each needs to see a
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from math import log
 from pathlib import Path
 from random import Random
@@ -32,7 +33,13 @@ from service.experiments.means import Estimate, log_evidence
 from service.experiments.proportions import log_evidence_share
 from service.experiments.shares import ALARM, Picks, mismatch_p_value
 from service.experiments.sums import Sums
+from tests.experiments import formulas
+from tests.experiments.formulas import Running, first_beyond, gbstats_evidence
+from tests.experiments.simulate import CONTESTS, contend
 
+Sees = Callable[[Sums, Sums], bool]
+
+_MOST_OUTCOMES = 20_000
 _ALPHA = 0.05
 _ENOUGH = log(1 / _ALPHA)
 
@@ -72,51 +79,42 @@ def compare_values() -> None:
 
 
 def compare_power(experiments: int) -> None:
-    """Outcomes until a difference is seen, of the same experiments."""
-    for name, one, two in (
-        ("0.80 and 0.85", 0.80, 0.85),
-        ("0.50 and 0.53", 0.50, 0.53),
-        ("0.05 and 0.07", 0.05, 0.07),
-    ):
-        ours, theirs = [], []
-        for seed in range(experiments):
-            random = Random(seed)
-            first, second = _outcomes(random, one, two)
-            ours.append(_stop(first, second, _we_see))
-            theirs.append(_stop(first, second, _gbstats_sees))
+    """Outcomes until a difference is seen, of the same experiments; the packages say that they see it."""
+    for contest in CONTESTS:
+        one, two = contend(contest, experiments, _MOST_OUTCOMES, np.random.default_rng(0))
+        ours = first_beyond(formulas.difference_evidence(one, two, contest.binary), _ENOUGH)
+        theirs = first_beyond(gbstats_evidence(one, two, _ALPHA), _ENOUGH)
+        wrong = 0
+        for experiment in range(experiments):
+            wrong += not _is_first(one, two, experiment, ours[experiment], partial(_we_see, contest.binary))
+            wrong += not _is_first(one, two, experiment, theirs[experiment], _gbstats_sees)
+        waited = [
+            mean(_MOST_OUTCOMES if look is None else look + 1 for look in looks) for looks in (ours, theirs)
+        ]
         print(
-            f"shares {name}: ours {mean(ours):,.0f} outcomes, gbstats {mean(theirs):,.0f} "
-            f"({mean(ours) / mean(theirs):.2f} times)",
+            f"{contest.name}: ours {waited[0]:,.0f} outcomes, gbstats {waited[1]:,.0f} "
+            f"({waited[0] / waited[1]:.2f} times); {wrong} of {2 * experiments} ends are elsewhere",
             flush=True,
         )
 
 
-def _outcomes(random: Random, one: float, two: float, most: int = 40_000) -> tuple[list[Sums], list[Sums]]:
-    """Sums of both variants after every 20 outcomes, shared out evenly."""
-    first, second = Sums(), Sums()
-    both: tuple[list[Sums], list[Sums]] = ([], [])
-    for number in range(most):
-        if random.random() < 0.5:
-            first += Sums(1, *[float(random.random() < one)] * 2)
-        else:
-            second += Sums(1, *[float(random.random() < two)] * 2)
-        if number % 20 == 19:
-            both[0].append(first)
-            both[1].append(second)
-    return both
+def _is_first(one: Running, two: Running, experiment: int, look: int | None, sees: Sees) -> bool:
+    """Whether a difference is seen at this look, if any, and not at the one before, or at the last one."""
+
+    def at(seen: int) -> bool:
+        return sees(one.sums(experiment, seen)[0], two.sums(experiment, seen)[0])
+
+    if look is None:
+        return not at(_MOST_OUTCOMES - 1)
+    return at(look) and not (look and at(look - 1))
 
 
-def _stop(first: list[Sums], second: list[Sums], sees: Callable[[Sums, Sums], bool]) -> int:
-    found = (number for number, pair in enumerate(zip(first, second, strict=True)) if sees(*pair))
-    return 20 * (next(found, len(first)) + 1)
-
-
-def _we_see(one: Sums, two: Sums) -> bool:
-    return difference_evidence([one], [two], True) > _ENOUGH
+def _we_see(binary: bool, one: Sums, two: Sums) -> bool:
+    return difference_evidence([one], [two], binary) > _ENOUGH
 
 
 def _gbstats_sees(one: Sums, two: Sums) -> bool:
-    if min(one.total, two.total) < 1:
+    if min(one.total, two.total) < 1 or min(one.count, two.count) < 2:
         return False
     stats = [
         SampleMeanStatistic(n=sums.count, sum=sums.total, sum_squares=sums.squares) for sums in (one, two)

@@ -1,8 +1,9 @@
-"""Many simulated experiments, looked at after every outcome: what the intervals and alarms promise, counted.
+"""Many simulated experiments, looked at after every outcome: what the verdicts and alarms promise, counted.
 
-`python tests/experiments/simulate.py` prints it for 2,000 experiments of each kind, in a few minutes of one
-processor; `--experiments`, `--outcomes` and `--seed` change that. So many looks are only possible as arrays:
-the formulas are here once more, in numpy, and test_simulate.py holds them to the code at looks by chance.
+`python tests/experiments/simulate.py` prints it for 2,000 experiments of each kind, in about two minutes of
+one processor; `--experiments`, `--outcomes` and `--seed` change that. So many looks are only possible as
+arrays: formulas.py finds the look at which each experiment is nearest to a decision, and whether anything is
+decided there is what the code itself says of the sums of that look.
 """
 
 import argparse
@@ -14,22 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import betaln, xlog1py, xlogy
 
 if __name__ == "__main__":  # as a program it has only its own folder on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from service.experiments.intervals import FEW_BOTH, FEW_NUMBERS, FEW_PART
-from service.experiments.shares import ALARM, LOG_PRIOR, TILTS
-from service.experiments.verdict import ALPHA
+from service.experiments.shares import ALARM, Picks, mismatch_p_value
+from service.experiments.verdict import ALPHA, Question, judge
+from tests.experiments.formulas import (
+    Array,
+    Running,
+    difference_evidence,
+    first_beyond,
+    gbstats_evidence,
+    mean_evidence,
+    mismatch_evidence,
+    run_up,
+)
 
-Array = np.ndarray[Any, Any]
 Random = np.random.Generator
 Draw = Callable[[Random, tuple[int, int]], Array]
 """Outcomes of so many experiments (rows), one after the other (columns)."""
 
-_PART = 100  # experiments at a time
-_PRIOR_SIZE = 100.0
+_PART = 50  # experiments at a time: their arrays stay in the processor's cache for the better part
+_NEAR = 0.05  # of evidence: what is no nearer to a decision cannot be one by a rounding
 
 
 def share(first: float, last: float | None = None) -> Draw:
@@ -75,36 +83,6 @@ CASES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Sums of one variant at each look: arrays (experiments, periods, looks)."""
-
-    count: Array
-    total: Array
-    squares: Array
-
-    def whole(self) -> "Running":
-        """Those of all periods together."""
-        return Running(*(part.sum(axis=1, keepdims=True) for part in (self.count, self.total, self.squares)))
-
-    @property
-    def mean(self) -> Array:
-        return np.divide(self.total, self.count, out=np.zeros_like(self.total), where=self.count > 0)
-
-    @property
-    def is_few(self) -> Array:
-        """Whether successes or failures are few, at each look (experiments, looks)."""
-        whole = self.whole()
-        return np.asarray(np.minimum(whole.total, whole.count - whole.total)[:, 0] < FEW_BOTH)
-
-    @property
-    def variance(self) -> Array:
-        """Within periods, nan where there is none (experiments, looks)."""
-        spread = np.maximum(0.0, self.squares - self.total * self.mean).sum(axis=1)
-        freedom = (self.count - (self.count > 0)).sum(axis=1)
-        return np.asarray(np.divide(spread, freedom, out=np.full_like(spread, np.nan), where=freedom > 0))
-
-
 def simulate(case: Case, experiments: int, outcomes: int, random: Random) -> tuple[Running, Running]:
     """Control and challenger of so many experiments, at all looks."""
     shape = (experiments, outcomes)
@@ -112,69 +90,7 @@ def simulate(case: Case, experiments: int, outcomes: int, random: Random) -> tup
     chosen = random.random(shape) < np.array(case.shares)[period]
     values = case.draw(random, shape)
     inside = period[None, :] == np.arange(len(case.shares))[:, None]  # (periods, looks)
-    return _running(values, ~chosen, inside), _running(values, chosen, inside)
-
-
-def _running(values: Array, chosen: Array, inside: Array) -> Running:
-    mine = chosen[:, None, :] & inside[None, :, :]
-    parts = (mine.astype(float), mine * values[:, None, :], mine * values[:, None, :] ** 2)
-    return Running(*(np.cumsum(part, axis=2) for part in parts))
-
-
-def difference_evidence(one: Running, two: Running, binary: bool) -> Array:
-    """The logarithm of the evidence against no difference at each look (experiments, looks)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = _approximate_difference(one, two)
-    if binary:
-        few = log(FEW_PART) + _exact_difference(one, two)
-        return np.where(one.is_few | two.is_few, few, log(1 - FEW_PART) + found)
-    few = np.minimum(one.count.sum(axis=1), two.count.sum(axis=1)) < FEW_NUMBERS
-    return np.where(few, 0.0, found)
-
-
-def _approximate_difference(one: Running, two: Running) -> Array:
-    both = (one.count > 0) & (two.count > 0)
-    parts = np.where(both, one.count * two.count / (one.count + two.count), 0.0)
-    whole = parts.sum(axis=1)
-    first, second = one.variance[:, None], two.variance[:, None]
-    value = (parts * (two.mean - one.mean)).sum(axis=1) / whole
-    spread = np.where(both, parts**2 * (first / one.count + second / two.count), 0.0).sum(axis=1) / whole**2
-    freedom = np.maximum(1.0, np.where(both, one.count + two.count - 2, 0).sum(axis=1))
-    size = (first + second)[:, 0] / 2 / spread
-    return np.nan_to_num(_log_evidence(value**2 / spread, size, freedom), nan=0.0)
-
-
-def _log_evidence(squared: Array, size: Array, freedom: Array) -> Array:
-    """By the squared distance in standard errors."""
-    shrunk = _PRIOR_SIZE / (_PRIOR_SIZE + size)
-    ratio = squared / freedom
-    return np.asarray((np.log(shrunk) + (freedom + 1) * (np.log1p(ratio) - np.log1p(shrunk * ratio))) / 2)
-
-
-def _exact_difference(one: Running, two: Running) -> Array:
-    both = (one.count > 0) & (two.count > 0)
-    count, total = one.count + two.count, one.total + two.total
-    pooled = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-    likely = xlogy(total, pooled) + xlog1py(count - total, -pooled)
-    return np.asarray(np.where(both, _log_mixture(one) + _log_mixture(two) - likely, 0.0).sum(axis=1))
-
-
-def _log_mixture(sums: Running) -> Array:
-    return np.asarray(betaln(0.5 + sums.total, 0.5 + sums.count - sums.total) - betaln(0.5, 0.5))
-
-
-def mean_evidence(sums: Running, truth: float, binary: bool) -> Array:
-    """The logarithm of the evidence against the true mean at each look (experiments, looks)."""
-    whole = sums.whole()
-    count, total = whole.count[:, 0], whole.total[:, 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = Running(whole.count, whole.total, whole.squares).variance
-        found = _log_evidence((total / count - truth) ** 2 * count / variance, count, count - 1)
-    found = np.nan_to_num(found, nan=0.0)
-    if binary:
-        exact = _log_mixture(whole)[:, 0] - total * log(truth) - (count - total) * log(1 - truth)
-        return np.where(sums.is_few, log(FEW_PART) + exact, log(1 - FEW_PART) + found)
-    return np.where(count < FEW_NUMBERS, 0.0, found)
+    return run_up(values, ~chosen, inside, case.binary), run_up(values, chosen, inside, case.binary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +107,94 @@ def count_case(case: Case, experiments: int, outcomes: int, seed: int) -> Promis
     alarms = missed = 0
     for part in _parts(experiments, seed):
         one, two = simulate(case, part.experiments, outcomes, part.random)
-        alarms += int((difference_evidence(one, two, case.binary) > log(1 / ALPHA)).any(axis=1).sum())
+        evidence = difference_evidence(one, two, case.binary)
+        alarms += sum(_says_winner(case, one, two, *at) for at in _nearest(evidence, ALPHA))
         if case.mean is not None:
-            missed += int((mean_evidence(two, case.mean, case.binary) > log(1 / ALPHA)).any(axis=1).sum())
+            evidence = mean_evidence(two, case.mean, case.binary)
+            missed += sum(_leaves_out(case, one, two, *at) for at in _nearest(evidence, ALPHA))
     return Promise(experiments, alarms, missed)
+
+
+def _nearest(evidence: Array, alpha: float) -> Iterator[tuple[int, int]]:
+    """Experiment and look where each is nearest to a decision, if that may be one."""
+    for experiment, look in enumerate(evidence.argmax(axis=1).tolist()):
+        if evidence[experiment, look] > log(1 / alpha) - _NEAR:
+            yield experiment, look
+
+
+def _verdict(case: Case, one: Running, two: Running, experiment: int, look: int) -> dict[str, Any]:
+    outcomes = {"A": one.sums(experiment, look), "B": two.sums(experiment, look)}
+    return judge(Question("A", case.binary), outcomes)
+
+
+def _says_winner(case: Case, one: Running, two: Running, experiment: int, look: int) -> bool:
+    verdict = _verdict(case, one, two, experiment, look)
+    return verdict["comparisons"][0]["decision"] in ("better", "worse")
+
+
+def _leaves_out(case: Case, one: Running, two: Running, experiment: int, look: int) -> bool:
+    challenger = _verdict(case, one, two, experiment, look)["variants"][1]
+    return challenger["lower"] is not None and not challenger["lower"] <= case.mean <= challenger["upper"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Outcomes of both, of which the challenger's are better."""
+
+    name: str
+    control: Draw
+    challenger: Draw
+    binary: bool
+
+
+CONTESTS = (
+    Contest("shares of 50 and 55 %", share(0.50), share(0.55), True),
+    Contest("shares of 80 and 84 %", share(0.80), share(0.84), True),
+    Contest("shares of 5 and 7 %", share(0.05), share(0.07), True),
+    Contest("normal, a tenth of a deviation apart", normal(5.0, 2.0), normal(5.2, 2.0), False),
+    Contest("lognormal, 8 % apart", lognormal(0.75), lambda *how: 1.08 * lognormal(0.75)(*how), False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """How many experiments were decided in time, and after how many outcomes (all of them if never), mean."""
+
+    decided: int
+    outcomes: float
+
+
+def count_power(contest: Contest, experiments: int, outcomes: int, seed: int) -> tuple[Power, Power]:
+    """Ours and gbstats', of the same experiments that end with so many outcomes."""
+    ours: list[int | None] = []
+    theirs: list[int | None] = []
+    for part in _parts(experiments, seed):
+        one, two = contend(contest, part.experiments, outcomes, part.random)
+        evidence = difference_evidence(one, two, contest.binary)
+        case = Case(contest.name, contest.control, contest.binary, None)
+        for experiment, look in enumerate(first_beyond(evidence, log(1 / ALPHA))):
+            won = look is not None and _says_winner(case, one, two, experiment, look)
+            ours.append(look if won else None)
+        theirs.extend(first_beyond(gbstats_evidence(one, two, ALPHA), log(1 / ALPHA)))
+    return _power(ours, outcomes), _power(theirs, outcomes)
+
+
+def contend(contest: Contest, experiments: int, outcomes: int, random: Random) -> tuple[Running, Running]:
+    """Control and challenger of so many experiments, at all looks; each gets every second outcome."""
+    shape = (experiments, outcomes)
+    chosen = random.random(shape) < 0.5
+    values = np.where(chosen, contest.challenger(random, shape), contest.control(random, shape))
+    inside = np.ones((1, outcomes), dtype=bool)
+    return (
+        run_up(values, ~chosen, inside, contest.binary),
+        run_up(values, chosen, inside, contest.binary),
+    )
+
+
+def _power(looks: Sequence[int | None], outcomes: int) -> Power:
+    decided = [look + 1 for look in looks if look is not None]
+    waited = sum(decided) + outcomes * (len(looks) - len(decided))
+    return Power(len(decided), waited / len(looks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,24 +244,26 @@ def simulate_picks(sharing: Sharing, experiments: int, picks: int, random: Rando
     return np.where(lost, -1, chosen), shares
 
 
-def mismatch_evidence(chosen: Array, shares: Array) -> Array:
-    """The logarithm of the evidence against the weights after each request (experiments, picks)."""
-    whole = np.full(chosen.shape, -np.inf)
-    for variant, share_of in enumerate(shares):
-        for tilt, prior in zip(TILTS, LOG_PRIOR, strict=True):
-            scale = -np.log1p(share_of * (np.exp(tilt) - 1))
-            steps = np.where(chosen < 0, 0.0, (chosen == variant) * tilt + scale)
-            steps[:, (share_of <= 0) | (share_of >= 1)] = 0.0
-            whole = np.logaddexp(whole, prior + np.cumsum(steps, axis=1))
-    return whole - log(len(shares))
+def picks_at(sharing: Sharing, chosen: Array, picks: int) -> list[Picks]:
+    """What was picked in each period that has begun, by the variants of all requests until now."""
+    periods = []
+    length = picks // len(sharing.periods)
+    for number, weights in enumerate(sharing.periods):
+        mine = chosen[number * length : (number + 1) * length]
+        counts = {name: int((mine == variant).sum()) for variant, name in enumerate(weights)}
+        periods.append(Picks(weights, counts))
+    return periods
 
 
 def count_sharing(sharing: Sharing, experiments: int, picks: int, seed: int) -> int:
     """In how many experiments it was ever told that weights are not kept."""
     alarms = 0
+    picks -= picks % len(sharing.periods)
     for part in _parts(experiments, seed):
         chosen, shares = simulate_picks(sharing, part.experiments, picks, part.random)
-        alarms += int((mismatch_evidence(chosen, shares) > log(1 / ALARM)).any(axis=1).sum())
+        for experiment, look in _nearest(mismatch_evidence(chosen, shares), ALARM):
+            seen = picks_at(sharing, chosen[experiment, : look + 1], picks)
+            alarms += mismatch_p_value(seen) < ALARM
     return alarms
 
 
@@ -273,17 +275,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     sizes = (asked.experiments, asked.outcomes, asked.seed)
-    print(
-        f"{asked.experiments:,} experiments between equals, a look after each of {asked.outcomes:,} outcomes"
-    )
+    print(f"{sizes[0]:,} experiments between equals, a look after each of {sizes[1]:,} outcomes")
     for case in CASES:
         found = count_case(case, *sizes)
         missed = "" if case.mean is None else f", coverage {1 - found.missed / found.experiments:.2%}"
         print(f"  {case.name}: false winners {found.alarms / found.experiments:.2%}{missed}", flush=True)
     print("Shares held against weights, a look after every request")
     for sharing in SHARINGS:
+        alarms = count_sharing(sharing, *sizes)
+        print(f"  {sharing.name}: alarms {alarms / asked.experiments:.2%}", flush=True)
+    print("B is better, a look after every outcome: decided in time, and after how many outcomes")
+    for contest in CONTESTS:
+        ours, theirs = count_power(contest, *sizes)
         print(
-            f"  {sharing.name}: alarms {count_sharing(sharing, *sizes) / asked.experiments:.2%}", flush=True
+            f"  {contest.name}: {ours.decided / sizes[0]:.1%} after {ours.outcomes:,.0f}; gbstats "
+            f"{theirs.decided / sizes[0]:.1%} after {theirs.outcomes:,.0f} (ours: "
+            f"{ours.decided / max(1, theirs.decided):.2f} times the power, "
+            f"{ours.outcomes / theirs.outcomes:.2f} times the outcomes)",
+            flush=True,
         )
 
 

@@ -6,19 +6,20 @@ import numpy as np
 import pytest
 
 from service.experiments import intervals
-from service.experiments.shares import Picks, mismatch_p_value
+from service.experiments.shares import mismatch_p_value
 from service.experiments.sums import Sums
+from tests.experiments.formulas import difference_evidence, mean_evidence, mismatch_evidence
 from tests.experiments.simulate import (
     CASES,
+    CONTESTS,
     SHARINGS,
     Case,
-    Running,
+    Contest,
     Sharing,
     count_case,
+    count_power,
     count_sharing,
-    difference_evidence,
-    mean_evidence,
-    mismatch_evidence,
+    picks_at,
     simulate,
     simulate_picks,
 )
@@ -42,13 +43,20 @@ def test_kept_weights_are_hardly_ever_an_alarm(sharing: Sharing) -> None:
     assert alarms >= 10 if sharing.lost else alarms <= 4
 
 
+@pytest.mark.parametrize("contest", CONTESTS, ids=lambda contest: contest.name)
+def test_what_is_better_is_found_nearly_as_often_as_gbstats_finds_it(contest: Contest) -> None:
+    ours, theirs = count_power(contest, _EXPERIMENTS, 3_000, seed=1)
+
+    assert ours.decided >= 0.8 * theirs.decided
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_formulas_of_the_simulation_are_those_of_the_code(case: Case) -> None:
     one, two = simulate(case, 3, 1_500, np.random.default_rng(2))
     evidence = difference_evidence(one, two, case.binary)
     for look in (5, 40, 300, 1_100, 1_499):
         for experiment in range(3):
-            control, challenger = sums_at(one, experiment, look), sums_at(two, experiment, look)
+            control, challenger = one.sums(experiment, look), two.sums(experiment, look)
             ours = intervals.difference_evidence(control, challenger, case.binary)
             assert evidence[experiment, look] == pytest.approx(ours, abs=1e-8)
 
@@ -62,7 +70,7 @@ def test_an_interval_leaves_out_the_mean_that_the_simulation_has_evidence_agains
     evidence = mean_evidence(two, case.mean, case.binary)
     for look in (40, 300, 1_499):
         for experiment in range(3):
-            whole = sum(sums_at(two, experiment, look), Sums())
+            whole = sum(two.sums(experiment, look), Sums())
             alpha = exp(-evidence[experiment, look] - 1e-6)
             if alpha < 1 and (found := intervals.mean_interval(whole, case.binary, alpha)):
                 assert found[0] <= case.mean <= found[1]
@@ -79,25 +87,3 @@ def test_the_alarm_of_the_simulation_is_that_of_the_code(sharing: Sharing) -> No
         for experiment in range(2):
             ours = mismatch_p_value(picks_at(sharing, chosen[experiment, : look + 1], 900))
             assert min(1.0, exp(-evidence[experiment, look])) == pytest.approx(ours, rel=1e-6)
-
-
-def sums_at(running: Running, experiment: int, look: int) -> list[Sums]:
-    """The sums of each period at one look."""
-    parts = zip(
-        *(part[experiment, :, look].tolist() for part in (running.count, running.total, running.squares)),
-        strict=True,
-    )
-    return [Sums(int(count), total, squares) for count, total, squares in parts]
-
-
-def picks_at(
-    sharing: Sharing, chosen: "np.ndarray[tuple[int], np.dtype[np.int64]]", picks: int
-) -> list[Picks]:
-    """What was picked in each period that has begun."""
-    periods = []
-    for number, weights in enumerate(sharing.periods):
-        length = picks // len(sharing.periods)
-        mine = chosen[number * length : (number + 1) * length]
-        counts = {name: int((mine == variant).sum()) for variant, name in enumerate(weights)}
-        periods.append(Picks(weights, counts))
-    return periods

@@ -16,6 +16,7 @@ _INVOKE = "/invoke"
 _INVOCATIONS = "/invocations"
 # What is asked of an endpoint by whoever may invoke it; anything else below its name manages it.
 _OF_INVOKERS = frozenset({"invocations", "async-invocations", "invocations-response-stream", "outcomes"})
+_EXPERIMENT = "experiment"  # totals of all callers: their requests, errors, latencies and outcomes
 
 # Operations of AWS's that change nothing begin so. Source: the models of botocore.
 _READING = ("BatchDescribe", "Describe", "Filter", "Get", "List", "Query", "Search", "Simulate")
@@ -55,11 +56,16 @@ def needed_at_objects(method: str) -> Need:
 
 
 def _needed_at_endpoint(safe: bool, path: str) -> Need:
-    """Whoever may invoke an endpoint may see it. What holds a slash is no name, and of no pattern."""
+    """Whoever may invoke an endpoint may see what it takes, not what all others were answered.
+
+    What holds a slash is no name, and of no pattern.
+    """
     name, _, action = path.removeprefix(_ENDPOINTS).rpartition("/")
     if not name:
         name, action = action, ""
     endpoint = None if "/" in name else name
+    if safe and action == _EXPERIMENT:
+        return Need((Permission.READ,))
     if safe:
         return Need((Permission.INVOKE, Permission.READ), endpoint)
     return Need((Permission.INVOKE,), endpoint) if action in _OF_INVOKERS else Need((Permission.MANAGE,))

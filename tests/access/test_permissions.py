@@ -25,6 +25,9 @@ def test_health_is_told_to_everybody(path: str) -> None:
         ("DELETE", "/endpoints/iris/invocations", Need((INVOKE,), "iris")),
         ("GET", "/endpoints/iris", Need((INVOKE, READ), "iris")),
         ("GET", "/endpoints/iris/", Need((INVOKE, READ), "iris")),
+        ("GET", "/endpoints/iris/experiment", Need((READ,))),
+        ("HEAD", "/endpoints/iris/experiment", Need((READ,))),
+        ("GET", "/endpoints/experiment", Need((INVOKE, READ), "experiment")),
         ("GET", "/endpoints/a/b/c", Need((INVOKE, READ), None)),
         ("POST", "/invocations", Need((INVOKE,))),
         (

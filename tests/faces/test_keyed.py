@@ -253,9 +253,11 @@ def test_a_key_is_good_for_its_endpoints_and_what_it_allows(server: KeyedServer)
     assert status(iris, "/endpoints/other/invocations") == [403, 403]
     assert status(iris, "/invocations") == status(iris, "/status", "GET") == [403, 403]
     assert status(iris, "/endpoints/iris", "GET") == [200, 200]
+    assert status(iris, "/endpoints/iris/experiment", "GET") == [403, 403]  # totals of all callers
     assert status(iris, "/models", "POST") == status(iris, "/models/a", "DELETE") == [403, 403]
     assert status(ops, PATH) == [403, 403]
     assert status(ops, "/status", "GET") == status(ops, "/models") == [200, 200]
+    assert status(ops, "/endpoints/iris/experiment", "GET") == [200, 200]
 
 
 def test_who_may_not_ask_is_told_what_his_key_allows_and_as_by_aws_where_he_signs(

@@ -1,10 +1,8 @@
 """`/endpoints/NAME/…`: outcomes are reported, experiments looked at, variants promoted."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from http import HTTPStatus
 from typing import Any, Protocol
 
-import orjson
 from fastapi import FastAPI, Request, Response
 
 from service.domain.access_keys import Permission
@@ -118,11 +116,6 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
     )
     async def experiment(request: Request) -> Response:
         reply = await experiments.experiment(request.path_params["name"], dict(request.query_params))
-        if (
-            reply.status == HTTPStatus.OK
-            and Permission.READ not in caller_of(request.scope).permissions.split()
-        ):
-            reply = Reply(reply.status, reply.headers, _without_examples(reply.body))
         return _response(reply, new_id())
 
     _add_changes(app, experiments, new_id)
@@ -163,14 +156,6 @@ def _add_changes(app: FastAPI, experiments: Experiments, new_id: Callable[[], st
 def _reporter(caller: Caller) -> str:
     """The key of who may not manage: he is not to use up what others need."""
     return "" if Permission.MANAGE in caller.permissions.split() else caller.key_id
-
-
-def _without_examples(body: bytes) -> bytes:
-    """The document for who may invoke and see nothing else: what others were answered is not his."""
-    document = orjson.loads(body)
-    for pair in (document["agreement"] or {}).get("pairs", ()):
-        pair["examples"] = []
-    return orjson.dumps(document)
 
 
 async def _with_body(request: Request, ask: Callable[[bytes], Awaitable[Reply]]) -> Reply:

@@ -57,8 +57,14 @@ def drawn(found: Mapping[str, Any]) -> dict[str, Any]:
         "comparisons": {comparison["challenger"]: comparison for comparison in verdict["comparisons"]},
         "course": course_of(found["timeline"], names),
         "matrices": [_matrix(name, quality) for name, quality in qualities if quality],
-        "changes": list(reversed(found["changes"][-_MOST_CHANGES:])),
+        "changes": [_in_shares(change) for change in reversed(found["changes"][-_MOST_CHANGES:])],
     }
+
+
+def _in_shares(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change with parts of the traffic: weights sum up to anything, here to 1 and there to 100."""
+    whole = sum(change["weights"].values()) or 1.0
+    return {**change, "shares": {name: weight / whole for name, weight in change["weights"].items()}}
 
 
 def _counted(variants: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -163,13 +163,13 @@ def test_warnings_ramps_and_changes_are_told_and_nothing_of_them_is_markup() -> 
     }
     change = {
         "at": "2026-01-02T12:00:00+00:00",
-        "weights": {"a": 1, "b": 2.5},
+        "weights": {"a": 1, "b": 3},
         "reason": "<i>",
         "by": "alice",
     }
     page = html(ramp=ramp, changes=[change], warnings=["<u>Beware.</u>"])
 
-    for text in ("at 5 %: &lt;b&gt;late", "a 1, b 2.5", "&lt;i&gt;", "alice", "&lt;u&gt;Beware."):
+    for text in ("at 5 %: &lt;b&gt;late", "a 25 %, b 75 %", "&lt;i&gt;", "alice", "&lt;u&gt;Beware."):
         assert text in page
     assert "2026-01-02 12:00:00" in page
 

@@ -1,5 +1,7 @@
 // Two small charts for each endpoint: what its variants did in the last hour, by the minute.
 
+import { lonely } from "./lonely.js";
+
 const HEIGHT = 130;
 const known = new Map(); // endpoint -> { t: [seconds], of: { variant: { rate, errors, p50, p99 } } }
 const drawn = new Map(); // element -> uPlot
@@ -70,7 +72,8 @@ function options(box, what, place, lines) {
       { ...axis, size: 44, space: 28, values: (_, ticks) => ticks.map((each) => short(each)) },
     ],
     series: [{}, ...lines.map((each) => ({
-      label: each.name, stroke: each.stroke, fill: each.fill, dash: each.dash, width: 1.5, spanGaps: false, points: { show: !each.bars && undefined, size: 4 },
+      label: each.name, stroke: each.stroke, fill: each.fill, dash: each.dash, width: 1.5, spanGaps: false,
+      points: each.bars ? { show: false } : { show: false, filter: lonely, size: 6, stroke: each.stroke, fill: each.stroke },
       ...(each.bars ? { paths: uPlot.paths.bars({ size: [0.8, 8] }) } : {}),
     }))],
     hooks: { setCursor: [(plot) => tell(box, plot, what)] },

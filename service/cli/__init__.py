@@ -70,8 +70,13 @@ def make_app(wanted: str = "") -> typer.Typer:
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:
-            app.command(cls=_Command)(found)
+            app.command(cls=_Command, help=_flowing(found.__doc__))(found)
     return app
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs of one line each: help breaks them to the terminal's width, and not where the code does."""
+    return "\n\n".join(" ".join(each.split()) for each in text.split("\n\n"))
 
 
 class _Command(TyperCommand):

@@ -35,7 +35,7 @@ def invoke(
         str | None,
         typer.Argument(
             metavar="FILE|-",
-            help="The request; - reads standard input.  [default: standard input; the endpoint's example "
+            help="The request; - reads standard input.  \\[default: standard input; the endpoint's example "
             "if that is a terminal or empty]",
             show_default=False,
         ),
@@ -43,7 +43,7 @@ def invoke(
     content_type: Annotated[
         str | None,
         typer.Option(
-            help="Content-Type.  [default: by the file's ending, else JSON if it looks so, else text/csv]",
+            help="Content-Type.  \\[default: by the file's ending, else JSON if it looks so, else text/csv]",
             show_default=False,
         ),
     ] = None,

@@ -33,7 +33,7 @@ Control = Annotated[
     str | None,
     typer.Option(
         metavar="VARIANT",
-        help="What others are compared with.  [default: the one of most weight]",
+        help="What others are compared with.  \\[default: the one of most weight]",
         show_default=False,
     ),
 ]
@@ -41,8 +41,8 @@ Worth = Annotated[
     float | None,
     typer.Option(
         min=1e-9,
-        help="Smallest difference that matters.  [default: 0.01, a point, of classes; of numbers a tenth of "
-        "their standard deviation]",
+        help="Smallest difference that matters.  \\[default: 0.01, a point, of classes; of numbers a tenth "
+        "of their standard deviation]",
         show_default=False,
     ),
 ]

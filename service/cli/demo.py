@@ -50,7 +50,9 @@ def demo(
     ] = 8080,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Keep it there.  [default: gone at the end]", show_default=False),
+        typer.Option(
+            metavar="FOLDER", help="Keep it there.  \\[default: gone at the end]", show_default=False
+        ),
     ] = None,
     rate: Annotated[float, typer.Option(min=1, max=1000, help="Calls of users per second.")] = 40,
 ) -> None:

@@ -45,7 +45,7 @@ def deploy(
     variant: Annotated[
         str | None,
         typer.Option(
-            help="Add or replace this variant and keep the others.  [default: the only variant]",
+            help="Add or replace this variant and keep the others.  \\[default: the only variant]",
             show_default=False,
         ),
     ] = None,

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.agreement_view import agreement_lines
+from service.cli.compare import Worth
 from service.cli.compare_view import quality_table, show_verdict
 from service.cli.media import guessed_type, known_type
-from service.cli.promote import plan_lines
+from service.cli.promote import plan_lines, traffic_shares
 from service.cli.refusal import fail
 from service.cli.server import Url, call
 from service.cli.told import cell, open_console, print_table, told
@@ -66,19 +67,24 @@ def experiment(
     outcome: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Which outcome decides.  [default: the most frequent]", show_default=False
+            metavar="NAME", help="Which outcome decides.  \\[default: the most frequent]", show_default=False
         ),
     ] = None,
     less: Annotated[bool, typer.Option("--less", help="Less of it is better.")] = False,
-    worth: Annotated[
-        float | None, typer.Option(min=1e-9, help="Smallest difference that matters.", show_default=False)
-    ] = None,
+    worth: Worth = None,
     control: Annotated[
-        str | None, typer.Option(metavar="VARIANT", help="What others are compared with.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="VARIANT",
+            help="What others are compared with.  \\[default: the one that had most weight at first]",
+            show_default=False,
+        ),
     ] = None,
     window: Annotated[
         Window | None,
-        typer.Option(help="How good predictions of that time were, too.", show_default=False),
+        typer.Option(
+            help="How good predictions of that time were, too.  \\[default: none]", show_default=False
+        ),
     ] = None,
     ask_both: Annotated[
         float | None,
@@ -172,8 +178,7 @@ def _show(document: Mapping[str, Any]) -> None:
     for line in plan_lines(document):
         _say(console, line)
     for change in document["changes"][-_MOST_CHANGES:]:
-        weights = ", ".join(f"{name} {weight:g}" for name, weight in change["weights"].items())
-        _say(console, f"{change['at']}: {weights} ({change['reason']})")
+        _say(console, f"{change['at']}: {traffic_shares(change['weights'])} of traffic ({change['reason']})")
 
 
 def _show_window(console: Console, window: Mapping[str, Any]) -> None:

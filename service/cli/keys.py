@@ -36,13 +36,13 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _Concurrency = Annotated[
     int | None,
     typer.Option(
-        help="How many of its requests may be under way at once.  [default: any]", show_default=False, min=1
+        help="How many of its requests may be under way at once.  \\[default: any]", show_default=False, min=1
     ),
 ]
 _Endpoints = Annotated[
     list[str] | None,
     typer.Option(
-        help="Endpoints it is for, with commas or again for more; `*` stands for any text.  [default: *]",
+        help="Endpoints it is for, with commas or again for more; `*` stands for any text.  \\[default: *]",
         show_default=False,
     ),
 ]
@@ -50,7 +50,7 @@ _Allowed = Annotated[
     list[str] | None,
     typer.Option(
         help="What it allows, with commas or again for more: `invoke`, `read`, `manage` (which sees, too)."
-        "  [default: invoke]",
+        "  \\[default: invoke]",
         show_default=False,
     ),
 ]
@@ -66,20 +66,22 @@ def create(
     allow: _Allowed = None,
     rate: Annotated[
         str | None,
-        typer.Option(help="How often it may ask, e.g. 50/s or 600/m.  [default: any]", show_default=False),
+        typer.Option(help="How often it may ask, e.g. 50/s or 600/m.  \\[default: any]", show_default=False),
     ] = None,
     burst: Annotated[
         int | None,
-        typer.Option(help="How many may come at once.  [default: as in a second]", show_default=False, min=1),
+        typer.Option(
+            help="How many may come at once.  \\[default: as in a second]", show_default=False, min=1
+        ),
     ] = None,
     max_body: Annotated[
         str | None,
-        typer.Option(help="Largest body, e.g. 100kB.  [default: the server's]", show_default=False),
+        typer.Option(help="Largest body, e.g. 100kB.  \\[default: the server's]", show_default=False),
     ] = None,
     concurrency: _Concurrency = None,
     expires: Annotated[
         str | None,
-        typer.Option(help="How long it is good, e.g. 12h or 90d.  [default: for ever]", show_default=False),
+        typer.Option(help="How long it is good, e.g. 12h or 90d.  \\[default: for ever]", show_default=False),
     ] = None,
     data: DataFolder = None,
     as_json: Json = False,

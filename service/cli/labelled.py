@@ -26,7 +26,7 @@ LabelColumn = Annotated[
     typer.Option(
         "--label",
         metavar="COLUMN",
-        help="Column of the labels: its name or number (-1 is the last).  [default: label or target]",
+        help="Column of the labels: its name or number (-1 is the last).  \\[default: label or target]",
         show_default=False,
     ),
 ]

@@ -60,7 +60,7 @@ Duration = Annotated[
     typer.Option(
         min=0.1,
         max=LONGEST_S,
-        help="Seconds.  [default: 10; with --requests as long as they take]",
+        help="Seconds.  \\[default: 10; with --requests as long as they take]",
         show_default=False,
     ),
 ]
@@ -72,13 +72,13 @@ AnswerTimeout = Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds t
 Bodies = Annotated[
     list[Path] | None,
     typer.Option(
-        help="A request, or a folder of them; again for more: they take turns.  [default: the example]",
+        help="A request, or a folder of them; again for more: they take turns.  \\[default: the example]",
         show_default=False,
     ),
 ]
 ContentTypeHeader = Annotated[
     str | None,
-    typer.Option(help="Content-Type.  [default: by the file's ending, else text/csv]", show_default=False),
+    typer.Option(help="Content-Type.  \\[default: by the file's ending, else text/csv]", show_default=False),
 ]
 Remote = Annotated[bool, typer.Option("--remote", help="Allow another machine than this one: one of yours.")]
 Aws = Annotated[
@@ -87,7 +87,7 @@ Aws = Annotated[
 Region = Annotated[str | None, typer.Option(help="AWS region, with --aws.", show_default=False)]
 Processes = Annotated[
     int | None,
-    typer.Option(min=1, max=64, help="Processes that send.  [default: by the rate]", show_default=False),
+    typer.Option(min=1, max=64, help="Processes that send.  \\[default: by the rate]", show_default=False),
 ]
 JsonFile = Annotated[
     Path | None,

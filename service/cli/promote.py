@@ -26,7 +26,7 @@ class FollowedBy(StrEnum):
 _Ramp = Annotated[
     str | None,
     typer.Option(
-        metavar="PERCENTS", help="In steps, as 5,25,50,100.  [default: all at once]", show_default=False
+        metavar="PERCENTS", help="In steps, as 5,25,50,100.  \\[default: all at once]", show_default=False
     ),
 ]
 _Policy = Annotated[
@@ -37,14 +37,14 @@ _Outcome = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Which outcome a policy follows.  [default: the most frequent]",
+        help="Which outcome a policy follows.  \\[default: the most frequent]",
         show_default=False,
     ),
 ]
 _Floor = Annotated[
     float | None,
     typer.Option(
-        metavar="PERCENT", help="What a policy leaves each variant.  [default: 1]", show_default=False
+        metavar="PERCENT", help="What a policy leaves each variant.  \\[default: 1]", show_default=False
     ),
 ]
 
@@ -126,7 +126,7 @@ def _ramp_line(ramp: Mapping[str, Any]) -> str:
 
 
 def _allocation_line(allocation: Mapping[str, Any]) -> str:
-    weights = _shares(allocation["weights"])
+    weights = traffic_shares(allocation["weights"])
     which = allocation["outcome"] or "the most frequent outcome"
     if allocation["state"] == "running":
         return (
@@ -137,7 +137,7 @@ def _allocation_line(allocation: Mapping[str, Any]) -> str:
     return f"Traffic followed {which} by {allocation['policy']}, {left}"
 
 
-def _shares(weights: Mapping[str, float]) -> str:
+def traffic_shares(weights: Mapping[str, float]) -> str:
     """Parts of the traffic, whatever the weights sum up to."""
     whole = sum(weights.values()) or 1.0
     return ", ".join(f"{name} {weight / whole:.1%}" for name, weight in weights.items())

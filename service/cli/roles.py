@@ -17,10 +17,10 @@ from service.imports import left_out
 from service.settings import Settings, load_settings
 
 ListenHost = Annotated[
-    str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)
+    str | None, typer.Option(help="Address to listen on.  \\[default: 127.0.0.1]", show_default=False)
 ]
 ListenPort = Annotated[
-    int | None, typer.Option(help="Port; 0 takes a free one.  [default: 8080]", show_default=False)
+    int | None, typer.Option(help="Port; 0 takes a free one.  \\[default: 8080]", show_default=False)
 ]
 Auth = Annotated[
     str | None,
@@ -30,7 +30,7 @@ Auth = Annotated[
     ),
 ]
 Gateways = Annotated[
-    int | None, typer.Option(help="Gateway processes.  [default: one per CPU]", show_default=False)
+    int | None, typer.Option(help="Gateway processes.  \\[default: one per CPU]", show_default=False)
 ]
 
 
@@ -83,7 +83,8 @@ def worker(
     models: ModelsFolder = None,
     data: DataFolder = None,
     processes: Annotated[
-        int | None, typer.Option(help="Processes with the model.  [default: one per CPU]", show_default=False)
+        int | None,
+        typer.Option(help="Processes with the model.  \\[default: one per CPU]", show_default=False),
     ] = None,
 ) -> None:
     """Do batch transform jobs beside a server that has the same data folder, until Ctrl-C or SIGTERM."""

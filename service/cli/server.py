@@ -54,7 +54,7 @@ def _at_parse(given: str | None) -> str:
 
 def _option(**more: Any) -> Any:
     told = f"AWS_ENDPOINT_URL, else where the server of this folder is, else {DEFAULT_URL}"
-    text = f"Where the server is.  [default: {told}]"
+    text = f"Where the server is.  \\[default: {told}]"
     return typer.Option("--url", envvar=URL_VARIABLE, help=text, show_default=False, **more)
 
 
@@ -236,18 +236,18 @@ def is_of_body(response: httpx.Response) -> bool:
 
 
 def error_text(response: httpx.Response) -> str:
-    """An answer that is no success, as a sentence."""
+    """An answer that is no success, as a sentence: its own, without the status, where it has one."""
     try:
         document = response.json()
     except ValueError:
         document = None
     if not isinstance(document, dict):
         return f"{response.status_code}: {response.text}{_hint_key(response)}"
-    message = (
-        document.get("OriginalMessage") or document.get("Message") or document.get("message") or document
-    )
+    message = document.get("OriginalMessage") or document.get("Message") or document.get("message")
     code = response.headers.get("x-amzn-errortype", "")
-    return f"{response.status_code}{code and ' '}{code}: {message}{_hint_key(response)}"
+    if message and not code:
+        return f"{message}{_hint_key(response)}"
+    return f"{response.status_code}{code and ' '}{code}: {message or document}{_hint_key(response)}"
 
 
 def _hint_key(response: httpx.Response) -> str:

@@ -40,10 +40,10 @@ InputLocation = Annotated[str, typer.Option("--input", help="Folder, file, or s3
 OutputLocation = Annotated[str, typer.Option("--output", help="Folder or s3://bucket/prefix.")]
 InputType = Annotated[
     str | None,
-    typer.Option(help="Type of the inputs.  [default: by the inputs' endings]", show_default=False),
+    typer.Option(help="Type of the inputs.  \\[default: by the inputs' endings]", show_default=False),
 ]
 OutputType = Annotated[
-    str | None, typer.Option(help="Type of the outputs.  [default: the model's own]", show_default=False)
+    str | None, typer.Option(help="Type of the outputs.  \\[default: the model's own]", show_default=False)
 ]
 HasHeader = Annotated[
     bool,
@@ -54,19 +54,21 @@ SplitType = Annotated[str, typer.Option(help="What a record is: None, Line, Reco
 AssembleWith = Annotated[str, typer.Option(help="What follows each answer: None or Line.")]
 BatchStrategy = Annotated[
     str | None,
-    typer.Option(help="MultiRecord or SingleRecord.  [default: MultiRecord]", show_default=False),
+    typer.Option(help="MultiRecord or SingleRecord.  \\[default: MultiRecord]", show_default=False),
 ]
 MaxPayload = Annotated[
     int | None,
     typer.Option(
-        "--max-payload-in-mb", help="Most megabytes of one request; 0: any.  [default: 6]", show_default=False
+        "--max-payload-in-mb",
+        help="Most megabytes of one request; 0: any.  \\[default: 6]",
+        show_default=False,
     ),
 ]
 MaxConcurrent = Annotated[
     int | None,
     typer.Option(
         "--max-concurrent-transforms",
-        help="Requests at once.  [default: one per CPU, or the container's]",
+        help="Requests at once.  \\[default: one per CPU, or the container's]",
         show_default=False,
     ),
 ]

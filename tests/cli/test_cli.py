@@ -55,6 +55,10 @@ def _sentence(done: "subprocess.CompletedProcess[bytes]", code: int) -> str:
         (("serve", "--help"), ("--host", "--port", "--models", "--data", "--gateways", "--auth")),
         (("container", "--help"), ("--model", "--multi-model", "/opt/ml/model")),
         (("invoke", "--help"), ("ENDPOINT", "--target-model", "--target-variant", "--target-container")),
+        (("load", "--help"), ("due. One is tried first", "[default: 10; with --requests as long as they")),
+        (("compare", "--help"), ("[default: the one of most weight]", "[default: 0.01, a point, of classes")),
+        (("experiment", "--help"), ("[default: the most frequent]", "[default: 0.01, a point, of classes")),
+        (("keys", "create", "--help"), ("[default: ./data]", "[default: invoke]", "[default: for ever]")),
     ],
 )
 def test_help_names_what_there_is(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:

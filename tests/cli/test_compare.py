@@ -125,7 +125,7 @@ def test_rows_have_the_numbers_that_they_have_in_the_file(tmp_path: Path) -> Non
     with two_variants({"a": refuse, "b": refuse}) as stub:
         done = run("e", str(tmp_path / "a.csv"), "--rows-per-request", "2", "--url", stub.url)
 
-    assert "refused rows 5 to 6: 400: Row 6 has 1 column, but row 5 has 2." in done.stderr
+    assert "refused rows 5 to 6: Row 6 has 1 column, but row 5 has 2." in done.stderr
 
 
 def test_without_labels_only_the_disagreement_is_told(tmp_path: Path) -> None:

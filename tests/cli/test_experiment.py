@@ -124,12 +124,12 @@ def refusing(status: int, **headers: str) -> Any:
 
 def test_a_refusal_has_no_colon_in_the_air_and_says_where_a_command_has_its_key_from() -> None:
     with refusing(400) as stub:
-        assert run("promote", "e", "b", "--url", stub.url).stderr == "sagebird: 400: No.\n"
+        assert run("promote", "e", "b", "--url", stub.url).stderr == "sagebird: No.\n"
     with refusing(400, **{"x-amzn-ErrorType": "ValidationError"}) as stub:
         assert run("promote", "e", "b", "--url", stub.url).stderr == "sagebird: 400 ValidationError: No.\n"
     hint = "No. Commands send the API key that SAGEBIRD_API_KEY holds: set it to a good one."
     with refusing(401) as stub:
-        assert run("promote", "e", "b", "--url", stub.url).stderr == f"sagebird: 401: {hint}\n"
+        assert run("promote", "e", "b", "--url", stub.url).stderr == f"sagebird: {hint}\n"
     with refusing(403) as stub:  # as AWS words it
         assert hint in run("logs", "e", "--url", stub.url).stderr
 
@@ -143,7 +143,7 @@ def test_a_key_that_may_only_invoke_is_told_what_was_wrong_with_its_call() -> No
     with serving(answer) as stub:
         done = CliRunner().invoke(make_app("invoke"), ["invoke", "e", "-", "--url", stub.url], input="1,2")
 
-    assert done.stderr.startswith("sagebird: 400: 3 columns")
+    assert done.stderr.startswith("sagebird: 3 columns")
 
 
 def _document(window: Any) -> dict[str, Any]:
@@ -196,6 +196,16 @@ def test_a_window_has_the_quality_of_its_predictions() -> None:
     assert "Traffic follows the most frequent outcome" in shown[0]
     assert "4 with a label, the newest of them.\n" in shown[1]
     assert "1.5" in shown[1]
+
+
+def test_changes_of_weights_are_told_as_shares_whatever_weights_sum_up_to() -> None:
+    moments = {"at": "2026-01-02T12:00:00+00:00", "reason": "won"}
+    changes = [{**moments, "weights": weights} for weights in ({"a": 0.9, "b": 0.1}, {"a": 75, "b": 25})]
+    with answering({**_document(None), "changes": changes}) as stub:
+        shown = run("experiment", "e", "--url", stub.url).stdout
+
+    for shares in ("a 90.0%, b 10.0%", "a 75.0%, b 25.0%"):
+        assert f"12:00:00+00:00: {shares} of traffic (won)\n" in shown
 
 
 def test_columns_without_a_number_are_left_out() -> None:

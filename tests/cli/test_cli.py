@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from sklearn.datasets import load_iris
+from typer.testing import CliRunner
 
+from service.cli import make_app
 from tests.conftest import ROOT, RunningServer, free_port
 
 pytestmark = pytest.mark.family
@@ -55,15 +57,26 @@ def _sentence(done: "subprocess.CompletedProcess[bytes]", code: int) -> str:
         (("serve", "--help"), ("--host", "--port", "--models", "--data", "--gateways", "--auth")),
         (("container", "--help"), ("--model", "--multi-model", "/opt/ml/model")),
         (("invoke", "--help"), ("ENDPOINT", "--target-model", "--target-variant", "--target-container")),
+    ],
+)
+def test_help_names_what_there_is(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    done = _run(*arguments)
+    shown = (done.stdout + done.stderr).decode()
+    for word in words:
+        assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         (("load", "--help"), ("due. One is tried first", "[default: 10; with --requests as long as they")),
         (("compare", "--help"), ("[default: the one of most weight]", "[default: 0.01, a point, of classes")),
         (("experiment", "--help"), ("[default: the most frequent]", "[default: 0.01, a point, of classes")),
         (("keys", "create", "--help"), ("[default: ./data]", "[default: invoke]", "[default: for ever]")),
     ],
 )
-def test_help_names_what_there_is(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
-    done = _run(*arguments)
-    shown = (done.stdout + done.stderr).decode()
+def test_help_tells_defaults_and_flows(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(make_app(arguments[0]), arguments, env={"COLUMNS": "200"}).stdout
     for word in words:
         assert word in shown
 

@@ -27,7 +27,7 @@ from service.processes.control_plane import ControlPlane, context_of, drop_order
 from service.processes.events import ModelEvents
 from service.processes.family import Lives, Shared, run_family
 from service.processes.gateway import GatewayParts, run_gateway
-from service.processes.keeper import KeeperParts, run_keeper, series_look
+from service.processes.keeper import KeeperParts, run_keeper, series_looks
 from service.processes.logs import failure_log, logs_look, open_logs
 from service.processes.model_host import (
     containers_beside,
@@ -153,7 +153,8 @@ def build_keeper(settings: Settings, shared: Shared, url: str | None) -> KeeperP
     if url is not None:
         welcome = Welcome(store, url, settings.gateways, open_artifacts(settings))
         looks = [build_declared_file(settings, store).look, *looks, welcome.look, environments_look(settings)]
-        looks += [series_look(settings, context.clock), logs_look(settings)]
+        cards = shared.containers.cards
+        looks += [*series_looks(settings, store, context.clock, shared.family, cards), logs_look(settings)]
     desk = None if shared.control is None else shared.control.open_desk(settings, store)
     if desk is not None:
         looks += desk.looks

@@ -17,6 +17,7 @@ KeepLine = Callable[[str, str, str], None]
 TRANSFORM_JOBS: Final = "/aws/sagemaker/TransformJobs"
 """The group of all batch transform jobs."""
 
+_ENDPOINTS: Final = log_group("")
 _REGISTERED: Final = "/models/"
 _INSTANCE_DIGITS: Final = 17
 # Source: botocore's model of logs, shapes LogGroupName and LogStreamName; and no space in a stream here.
@@ -47,6 +48,14 @@ def place_of_variant(endpoint: str, variant: str, model: object) -> LogPlace:
     """
     group = f"/sagebird{endpoint}" if endpoint.startswith(_REGISTERED) else log_group(endpoint)
     return LogPlace(group, f"{variant}/{_instance(f'{endpoint} {variant} {model!r}')}")
+
+
+def variant_at(place: str) -> tuple[str, str] | None:
+    """The endpoint and the variant whose lines go there, or those of one of its containers; else None."""
+    found = read_place(place)
+    if found is None or not found.group.startswith(_ENDPOINTS):
+        return None
+    return found.group.removeprefix(_ENDPOINTS), found.stream.partition("/")[0]
 
 
 def place_of_job(job: str, created_at: datetime) -> LogPlace:

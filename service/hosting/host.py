@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from service.domain.endpoint import ModelSource
 from service.errors import NotAcceptable
+from service.hosting.container_card import ContainerCard
 from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Compiling, Joined, Verdict
 from service.hosting.stopwatch import Stopwatch
@@ -311,26 +312,6 @@ class HostedModel:
     description: str = ""
     notes: tuple[str, ...] = ()
     loading: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerCard:
-    """One container of this machine: `state` is loading, ready, busy or broken.
-
-    So many of its processes are `busy`, the longest one for `busy_s` seconds; they have begun `calls`, None
-    where nobody knows, and were started anew `restarts` times, the last time for `reason`.
-    """
-
-    model: str
-    image: str
-    state: str
-    pids: tuple[int, ...]
-    busy: int
-    busy_s: float
-    calls: int | None
-    size_bytes: int
-    restarts: int
-    reason: str
 
 
 class Host(Protocol):

@@ -21,8 +21,9 @@ from service.hosting.cache.freshness import Freshness
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.calls.replica import CallLimits, InlineReplica
 from service.hosting.calls.serial import SerialReplica, said_of
+from service.hosting.container_card import ContainerCard
 from service.hosting.containers.opener import Containers
-from service.hosting.host import Call, ContainerCard, HostedModel, Interface, Model, Replica, joined_interface
+from service.hosting.host import Call, HostedModel, Interface, Model, Replica, joined_interface
 from service.hosting.programs.compiled import Verdict
 from service.hosting.runtimes.runtime import Runtime
 from service.hosting.runtimes.table import RUNTIMES, Loading, endings_of

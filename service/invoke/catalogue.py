@@ -9,7 +9,8 @@ from service.domain.endpoint import Endpoint, Fleet, ModelSource
 from service.domain.traffic import Traffic
 from service.errors import ModelFault
 from service.hosting.artifacts.examples import example_call, example_calls
-from service.hosting.host import Call, Column, ContainerCard, Host, Interface
+from service.hosting.container_card import ContainerCard
+from service.hosting.host import Call, Column, Host, Interface
 from service.invoke.directory import Directory
 from service.invoke.job_cards import JobCard, job_cards
 from service.media.types import CSV, JSON, TEXT

@@ -93,7 +93,7 @@ class Gauges:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The numbers of one slot at one moment; `live` tells whether a process still stands behind them.
+    """The numbers of one slot at one moment; `live` tells whether its process `pid` still stands behind them.
 
     They grow as long as `born` is the same: by that counts are known which begin anew.
     """
@@ -103,6 +103,7 @@ class Snapshot:
     gauges: Gauges
     live: bool
     born: int = field(default=0, compare=False)
+    pid: int = field(default=0, compare=False)
 
 
 class Registry:
@@ -175,7 +176,7 @@ class Registry:
         counts = Counts()
         with self._counting:
             counts.add(self._counts.used())
-        return Snapshot(self.slot, counts, self._gauges(), live=True, born=self._born)
+        return Snapshot(self.slot, counts, self._gauges(), live=True, born=self._born, pid=os.getpid())
 
     def flush(self) -> Snapshot:
         """Write the numbers to the slot's file, all or nothing, and return them; callable from any thread.
@@ -272,8 +273,9 @@ def _from_document(slot: str, document: dict[str, Any], fresh: bool) -> Snapshot
         },
     )
     gauges = Gauges(**{name: read_whole(number) for name, number in document["gauges"].items()})
-    live = fresh and psutil.pid_exists(read_whole(document["pid"]))
-    return Snapshot(slot, counts, gauges, live, read_whole(document["born"]))
+    pid = read_whole(document["pid"])
+    live = fresh and psutil.pid_exists(pid)
+    return Snapshot(slot, counts, gauges, live, read_whole(document["born"]), pid)
 
 
 def read_deployments(told: list[list[Any]]) -> dict[Deployment, InvocationCounter]:

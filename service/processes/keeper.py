@@ -7,9 +7,11 @@ from typing import Protocol
 
 from service.clock import Clock
 from service.errors import SagebirdError
+from service.hosting.container_card import ContainerCard
 from service.log import Trouble, get_logger
 from service.observe.series import SeriesKeeping
 from service.processes.child import is_orphaned, stop_event
+from service.processes.instances import instance_look
 from service.processes.leadership import Leadership
 from service.settings import Settings
 from service.store.store import Store
@@ -43,9 +45,11 @@ class KeeperParts:
     desk: Closing | None
 
 
-def series_look(settings: Settings, clock: Clock) -> Callable[[], None]:
-    """What writes down, each minute, what gateways have counted."""
-    return series_keeping(settings, clock).look
+def series_looks(
+    settings: Settings, store: Store, clock: Clock, family: str, cards: Callable[[], Sequence[ContainerCard]]
+) -> tuple[Callable[[], None], ...]:
+    """What writes down what gateways have counted, and what variants of this `family` use of the machine."""
+    return (series_keeping(settings, clock).look, instance_look(settings, store, clock, family, cards))
 
 
 def series_keeping(settings: Settings, clock: Clock) -> SeriesKeeping:

@@ -13,6 +13,7 @@ from service.control.registry import AnswerOperation
 from service.domain.caller import Caller
 from service.domain.kinds import Kind
 from service.observe.series import VariantSeries
+from service.observe.utilization import UtilizationSeries
 from service.processes.kept_services import kept_services
 from service.settings import Settings
 from service.store.neighbours import NeighbourStore
@@ -51,6 +52,7 @@ def _context(settings: Settings, store: Store, clock: Clock, caller: Caller) -> 
     return CloudWatchContext(
         NeighbourStore(settings.data / "neighbours.db"),
         variant_series(settings),
+        UtilizationSeries(settings.data / "series.db"),
         clock,
         caller,
         lambda endpoint, variant: _instances(store, endpoint, variant),

@@ -277,7 +277,7 @@ class _Engine(BaseHTTPRequestHandler):
 
     def get_stats(self, _box: Box, _body: bytes) -> None:
         memory = {"usage": 50 << 20, "stats": {"inactive_file": 10 << 20}}
-        self.reply(200, {"memory_stats": memory})
+        self.reply(200, {"memory_stats": memory, "cpu_stats": {"cpu_usage": {"total_usage": 1_500_000_000}}})
 
     def get_logs(self, box: Box, _body: bytes) -> None:
         self.send_response(200)

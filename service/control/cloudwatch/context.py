@@ -7,6 +7,7 @@ from typing import Any, Final
 from service.clock import Clock
 from service.domain.caller import Caller
 from service.observe.series import VariantSeries
+from service.observe.utilization import UtilizationSeries
 from service.store.neighbours import NeighbourStore
 
 CloudWatchFields = Mapping[str, Any]
@@ -24,6 +25,7 @@ class CloudWatchContext:
 
     kept: NeighbourStore
     series: VariantSeries
+    utilization: UtilizationSeries
     clock: Clock
     caller: Caller
     instances: Callable[[str, str], int]

@@ -1,11 +1,12 @@
-"""Where metrics come from: what gateways counted, and what clients told."""
+"""Where metrics come from: what gateways counted, what variants used, and what clients told."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from service.control.cloudwatch import invocations
 from service.control.cloudwatch.context import CloudWatchContext
+from service.control.cloudwatch.instances import INSTANCE_NAMES, INSTANCE_UNIT, INSTANCES, used
 from service.control.cloudwatch.invocations import ENDPOINT, NAMES, NAMESPACE, VARIANT
 from service.domain.cloudwatch.statistics import Sample, Summary, in_periods, values_of, without_units
 from service.errors import Unavailable
@@ -13,6 +14,8 @@ from service.observe.series import Datapoint
 from service.store.samples import Dimensions, Metric
 
 _MOST_SPANS: Final = 500_000  # some 100 MB
+
+_Found = TypeVar("_Found")
 
 
 class MetricWindow(NamedTuple):
@@ -72,17 +75,20 @@ def samples_of(context: CloudWatchContext, metric: Metric, since_s: float, until
     """
     if metric.namespace == NAMESPACE:
         return list(_counted(context, metric, since_s))
+    measured = _measured(context, metric, since_s) if metric.namespace == INSTANCES else ()
     with context.kept.view() as view:
-        return view.samples(metric, since_s, until_s)
+        return [*measured, *view.samples(metric, since_s, until_s)]
 
 
 def all_metrics(context: CloudWatchContext, since_s: float) -> list[Metric]:
     """The metrics of which anything is known since then, in order. Raises: Unavailable."""
     pairs = {(each.endpoint, each.variant) for each in _datapoints(context, since_s)}
     counted = [Metric(NAMESPACE, name, _variant(*pair)) for pair in pairs for name in NAMES]
+    seen = _readable(lambda: context.utilization.pairs(since_s))
+    measured = [Metric(INSTANCES, name, _variant(*pair)) for pair in seen for name in INSTANCE_NAMES]
     with context.kept.view() as view:
         told = view.metrics(since_s)
-    return sorted((*counted, *told))
+    return sorted({*counted, *measured, *told})
 
 
 def _counted(context: CloudWatchContext, metric: Metric, since_s: float) -> Iterator[Sample]:
@@ -97,12 +103,25 @@ def _counted(context: CloudWatchContext, metric: Metric, since_s: float) -> Iter
             yield Sample(each.begin_s, unit, invocations.summarize(metric.name, each.counter, instances))
 
 
+def _measured(context: CloudWatchContext, metric: Metric, since_s: float) -> Iterator[Sample]:
+    named = dict(metric.dimensions)
+    pair = (named.get(ENDPOINT, ""), named.get(VARIANT, ""))
+    if metric.name in INSTANCE_NAMES and metric.dimensions == _variant(*pair):
+        for each in _readable(lambda: context.utilization.read(*pair, since_s)):
+            yield Sample(each.begin_s, INSTANCE_UNIT, used(metric.name, each))
+
+
 def _datapoints(context: CloudWatchContext, since_s: float, endpoint: str | None = None) -> list[Datapoint]:
+    found = _readable(lambda: context.series.read(since_s, context.now_s, endpoint=endpoint))
+    return [*found.written, *found.latest]
+
+
+def _readable(read: Callable[[], _Found]) -> _Found:
+    """What is read of the series. Raises: Unavailable."""
     try:
-        found = context.series.read(since_s, context.now_s, endpoint=endpoint)
+        return read()
     except sqlite3.Error as error:
         raise Unavailable("What was counted cannot be read now: try again.") from error
-    return [*found.written, *found.latest]
 
 
 def _variant(endpoint: str, variant: str) -> Dimensions:

@@ -27,7 +27,7 @@ from service.hosting.containers.held_memory import HeldMemory
 from service.hosting.containers.members import TemplateProcess, WorkerProcess
 from service.hosting.containers.output import Output
 from service.hosting.containers.printed import Printed
-from service.hosting.containers.processes import grown_bytes, resident_bytes
+from service.hosting.containers.processes import CpuClock, grown_bytes, resident_bytes
 from service.hosting.containers.slots import Slots
 from service.hosting.containers.spec import ContainerSpec, Loaded
 from service.hosting.containers.stuck import Waiting
@@ -74,6 +74,7 @@ class Container:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_over = False
         self._held: int | None = None  # what keeps its environment from being cleared
+        self._cpu = CpuClock(forks.census)
         self._counted = -1  # calls when it was looked what its processes have started
 
     async def start(self) -> Loaded:
@@ -91,6 +92,10 @@ class Container:
     def size_bytes(self) -> int:
         """Memory that its processes hold by now; what they share with each other counts once."""
         return self._memory.held_bytes(self._memory.grown())
+
+    def cpu_s(self) -> float:
+        """Seconds of CPUs that its processes have used; workers are below what they were forked from."""
+        return self._cpu.read([template.pid for template in self._templates])
 
     def trouble(self) -> str:
         """What people should know of its processes, "" for nothing."""

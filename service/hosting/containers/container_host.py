@@ -19,6 +19,7 @@ import orjson
 
 from service.domain.log_places import KeepLine
 from service.errors import EngineFault, ModelFailure, ModelFault
+from service.hosting.container_card import ContainerCard
 from service.hosting.containers.container import Container
 from service.hosting.containers.forks import ForkServer
 from service.hosting.containers.image_container import ImageContainer
@@ -26,7 +27,6 @@ from service.hosting.containers.spec import ContainerSpec, Loaded
 from service.hosting.containers.survey import SURVEY, card_of, told
 from service.hosting.engines.engine import DockerEngine
 from service.hosting.engines.household import Household
-from service.hosting.host import ContainerCard
 from service.log import get_logger
 
 DOOR = "host.sock"

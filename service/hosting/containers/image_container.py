@@ -23,6 +23,7 @@ from service.hosting.containers.deaths import Deaths
 from service.hosting.containers.output import Lines
 from service.hosting.containers.printed import Printed
 from service.hosting.containers.spec import ContainerSpec, Loaded
+from service.hosting.engines.engine import EngineUsage
 from service.hosting.engines.household import Household
 from service.hosting.engines.packed import is_open_to_all, packed
 from service.hosting.engines.plan import CODE, MODEL, ContainerPlan, address_of, ending_of, is_run_by_root
@@ -73,7 +74,8 @@ class ImageContainer:
         self._printing: asyncio.Future[None] = loop.create_future()
         self._ending: asyncio.Future[None] = loop.create_future()
         self._keeping: asyncio.Task[None] | None = None
-        self._held_bytes = 0
+        self._used = EngineUsage(0, 0.0)
+        self._cpu_s = 0.0
         self.deaths = Deaths()
 
     async def start(self) -> Loaded:
@@ -89,7 +91,11 @@ class ImageContainer:
 
     def size_bytes(self) -> int:
         """Memory that it held when it was last looked at."""
-        return self._held_bytes
+        return self._used.held_bytes
+
+    def cpu_s(self) -> float:
+        """Seconds of CPUs that it had used by then, and those that it came in place of."""
+        return self._cpu_s
 
     def trouble(self) -> str:
         """What people should know of it, "" for nothing."""
@@ -259,7 +265,10 @@ class ImageContainer:
 
     async def _measure(self) -> None:
         with suppress(EngineFault):  # it has just ended, or the engine does not count
-            self._held_bytes = await self._engine.held_bytes(self._name)
+            before, self._used = self._used, await self._engine.usage(self._name)
+            # Another one in its place begins anew.
+            begun_s = before.cpu_s if before.cpu_s <= self._used.cpu_s else 0.0
+            self._cpu_s += self._used.cpu_s - begun_s
 
     # ------------------------------------------------------------------ what it prints, and its end
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from service.domain import obstacles
 from service.domain.image import named_image
 from service.errors import ModelFailure
+from service.hosting.container_card import ContainerCard
 from service.hosting.containers.calls import MOST_ANSWER_BYTES
 from service.hosting.containers.container_host import DOOR
 from service.hosting.containers.lease import Lease, take_lease
 from service.hosting.containers.spec import MOST_WORKERS, ContainerSpec
 from service.hosting.containers.survey import survey
 from service.hosting.environments.environments import Environments
-from service.hosting.host import ContainerCard
 from service.hosting.sharing import ArrayStore
 from service.media.types import JSON
 

@@ -1,9 +1,9 @@
-"""What processes of containers hold in memory, as the system tells it."""
+"""What processes of containers hold in memory and have used of the CPUs, as the system tells it."""
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
 
@@ -13,6 +13,8 @@ _FRESH_S = 0.5
 _MANY = 32
 _OWN = re.compile(rb"^Pss_Anon: +([0-9]+) kB$", re.MULTILINE)
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_TIMES = slice(11, 15)  # its own in user mode and in the kernel, and those of children that are gone
 
 
 def resident_bytes(pid: int) -> int:
@@ -50,8 +52,7 @@ class Census:
 
         Of very many an estimate: what a forked one holds alone takes the system half a millisecond to tell.
         """
-        if monotonic() - self._taken_s > _FRESH_S:
-            self._take()
+        self._freshen()
         below = [*self._below(pid, without)]
         if len(below) <= 2 * _MANY:
             return sum(map(_own_bytes, below))
@@ -59,6 +60,15 @@ class Census:
         largest, others = below[:_MANY], below[_MANY:]
         some = others[:: -(-len(others) // _MANY)]
         return sum(map(_own_bytes, largest)) + sum(map(_own_bytes, some)) * len(others) // len(some)
+
+    def cpu_s(self, pid: int) -> float:
+        """Seconds of CPUs that a process and all below it have used, those that are gone included."""
+        self._freshen()
+        return sum(map(_cpu_s, (pid, *self._below(pid, ()))))
+
+    def _freshen(self) -> None:
+        if monotonic() - self._taken_s > _FRESH_S:
+            self._take()
 
     def _below(self, pid: int, without: Collection[int]) -> Iterator[int]:
         for child in self._children.get(pid, ()):
@@ -83,3 +93,37 @@ def _own_bytes(pid: int) -> int:
             found = _OWN.search(file.read())
         return int(found[1]) << 10 if found else resident_bytes(pid)
     return 0
+
+
+def _cpu_s(pid: int) -> float:
+    """What a process has used, with the children that it has waited for; 0 of one that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return sum(map(int, file.read().rpartition(b") ")[2].split()[_TIMES])) / _TICKS
+    except FileNotFoundError:
+        return _cpu_elsewhere_s(pid)
+    except OSError:  # it ended meanwhile
+        return 0.0
+
+
+def _cpu_elsewhere_s(pid: int) -> float:
+    with suppress(psutil.Error):
+        return float(sum(psutil.Process(pid).cpu_times()[:4]))
+    return 0.0
+
+
+class CpuClock:
+    """How much of the CPUs some processes and all below them have used, those that are gone included."""
+
+    def __init__(self, census: Census) -> None:
+        self._census = census
+        self._known: dict[int, float] = {}
+        self._total_s = 0.0
+
+    def read(self, pids: Iterable[int]) -> float:
+        """Seconds so far, by the processes that there are now; it never goes back."""
+        now = {pid: self._census.cpu_s(pid) for pid in pids}
+        # One that has left those that it started behind has used less than before.
+        self._total_s += sum(max(0.0, used_s - self._known.get(pid, 0.0)) for pid, used_s in now.items())
+        self._known = now
+        return self._total_s

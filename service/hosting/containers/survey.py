@@ -8,9 +8,10 @@ from typing import Final, Protocol
 
 import orjson
 
+from service.hosting.container_card import ContainerCard
 from service.hosting.containers.deaths import Deaths
+from service.hosting.containers.printed import Printed
 from service.hosting.containers.spec import ContainerSpec
-from service.hosting.host import ContainerCard
 
 SURVEY: Final = b'"survey"\n'
 """What is sent instead of the spec of a container that is wanted."""
@@ -42,9 +43,14 @@ class Surveyable(Protocol):
 
     spec: ContainerSpec
     deaths: Deaths
+    printed: Printed
 
     def size_bytes(self) -> int:
         """Memory that it holds."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Seconds of CPUs that it has used."""
         ...
 
 
@@ -69,6 +75,9 @@ def card_of(
         size_bytes=container.size_bytes(),
         restarts=container.deaths.number,
         reason=container.deaths.last[:_MOST_CHARS],
+        cpu_s=container.cpu_s(),
+        key=container.spec.key,
+        places=tuple(sorted(container.printed.places)),
     )
 
 
@@ -88,4 +97,7 @@ def survey(door: Path) -> list[ContainerCard]:
                 found = orjson.loads(reader.readline())
     except (OSError, orjson.JSONDecodeError):  # it is away, and comes back
         return []
-    return [ContainerCard(**{**each, "pids": tuple(each["pids"])}) for each in found[:_MOST]]
+    lists = ("pids", "places")
+    return [
+        ContainerCard(**{**each, **{name: tuple(each[name]) for name in lists}}) for each in found[:_MOST]
+    ]

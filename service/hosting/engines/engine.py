@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -26,6 +26,7 @@ _MOST_MESSAGE_CHARS: Final = 1000
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _FRAME_HEAD_BYTES: Final = 8
 _GONE: Final = 404
+_NANOSECONDS: Final = 1e9
 _NOBODY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusted: a socket needs nobody's certificates
 
 
@@ -63,6 +64,13 @@ def image_there(environ: Mapping[str, str], name: str) -> str:
         return ""
     found = _document(response) if response.status_code == httpx.codes.OK else {}
     return str(found.get("Id", ""))
+
+
+class EngineUsage(NamedTuple):
+    """What a container holds in memory, and the seconds of CPUs that it has used since it began."""
+
+    held_bytes: int
+    cpu_s: float
 
 
 class DockerEngine:
@@ -140,13 +148,15 @@ class DockerEngine:
             if fault.status != _GONE:
                 raise
 
-    async def held_bytes(self, name: str) -> int:
-        """Memory that a container holds, without what the system may take back at once."""
+    async def usage(self, name: str) -> EngineUsage:
+        """What a container uses: memory without what the system may take back at once, and CPUs so far."""
         path = f"/containers/{name}/stats?stream=false&one-shot=true"
-        memory = _document(await self._call("GET", path)).get("memory_stats", {})
+        told = _document(await self._call("GET", path))
+        memory, cpu = told.get("memory_stats", {}), told.get("cpu_stats", {}).get("cpu_usage", {})
         stats = memory.get("stats", {})
         cached = stats.get("inactive_file", stats.get("total_inactive_file", 0))
-        return max(0, int(memory.get("usage", 0)) - int(cached))
+        held_bytes = max(0, int(memory.get("usage", 0)) - int(cached))
+        return EngineUsage(held_bytes, int(cpu.get("total_usage", 0)) / _NANOSECONDS)
 
     async def printed(self, name: str) -> AsyncIterator[tuple[int, bytes]]:
         """What a container prints, from its start to its end: the stream's number, and some bytes."""

@@ -14,6 +14,7 @@ from service.control.cloudwatch.table import CloudWatchOperations
 from service.domain.caller import Caller
 from service.observe.counts import Registry
 from service.observe.series import SeriesKeeping, VariantSeries
+from service.observe.utilization import UtilizationKeeping, UtilizationSeries
 from service.store.neighbours import NeighbourStore
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -36,10 +37,12 @@ class Watch:
         metrics, file = self.folder / "metrics", self.folder / "series.db"
         self.registry = Registry(metrics, "g0")
         self.keeping = SeriesKeeping(file, metrics, 455 * DAY_S, self.clock.now)
+        self.using = UtilizationKeeping(file, 455 * DAY_S)
         self.kept = NeighbourStore(self.folder / "neighbours.db")
         self.context = CloudWatchContext(
             self.kept,
             VariantSeries(file, metrics),
+            UtilizationSeries(file),
             self.clock,
             CALLER,
             lambda endpoint, variant: self.instances.get((endpoint, variant), 1),

@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 
 from service.faces.people.dashboard.figures import HOUR_S, Hour, HourSums, VariantRates
 from service.faces.people.pages import Served
+from service.hosting.container_card import ContainerCard
 from service.hosting.environments.keeping import EnvironmentCard, environments_there
-from service.hosting.host import ContainerCard
 from service.invoke.catalogue import EndpointCard, ModelCard, VariantCard
 from service.invoke.job_cards import JobCard
 from service.observe.failures import FailedRequest, read_failures

@@ -263,3 +263,32 @@ def test_a_threshold_that_is_no_number_is_refused(cloudwatch: Any, threshold: fl
     )
     assert status == 400
     assert cloudwatch.describe_alarms(AlarmNames=["endless"])["MetricAlarms"] == []
+
+
+def test_what_a_variant_uses_of_the_machine_is_told(cloudwatch: Any, stage: Stage) -> None:
+    stage.server.invoke("actor", b"{}")
+    namespace, names = "/aws/sagemaker/Endpoints", {"CPUUtilization", "MemoryUtilization", "DiskUtilization"}
+
+    def listed() -> set[str]:
+        found = cloudwatch.list_metrics(Namespace=namespace, Dimensions=_VARIANT)["Metrics"]
+        return {each["MetricName"] for each in found}
+
+    def highest(name: str) -> float:
+        now = datetime.now(UTC)
+        found = cloudwatch.get_metric_statistics(
+            Namespace=namespace,
+            MetricName=name,
+            Dimensions=_VARIANT,
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Average", "Maximum"],
+            Unit="Percent",
+        )
+        return max((float(point["Maximum"]) for point in found["Datapoints"]), default=0.0)
+
+    wait_for(lambda: listed() == names, rest_s=0.2)
+    wait_for(lambda: highest("MemoryUtilization") > 0, rest_s=0.2)  # its container stands by then
+    assert highest("MemoryUtilization") < 100
+    assert 0 < highest("DiskUtilization") <= 100
+    assert highest("CPUUtilization") >= 0

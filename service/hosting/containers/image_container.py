@@ -111,6 +111,7 @@ class ImageContainer:
     # ------------------------------------------------------------------ how it comes to stand
 
     async def _stand_up(self) -> None:
+        self._used = self._used._replace(cpu_s=0.0)  # what comes in another one's place begins anew
         try:
             await self._make()
             async with asyncio.timeout(self.spec.load_timeout_s):
@@ -266,9 +267,7 @@ class ImageContainer:
     async def _measure(self) -> None:
         with suppress(EngineFault):  # it has just ended, or the engine does not count
             before, self._used = self._used, await self._engine.usage(self._name)
-            # Another one in its place begins anew.
-            begun_s = before.cpu_s if before.cpu_s <= self._used.cpu_s else 0.0
-            self._cpu_s += self._used.cpu_s - begun_s
+            self._cpu_s += max(0.0, self._used.cpu_s - before.cpu_s)
 
     # ------------------------------------------------------------------ what it prints, and its end
 

@@ -10,13 +10,28 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.hosting.containers.processes import Census
+from service.hosting.containers.processes import Census, CpuClock
 
 STARTS = """
 import subprocess, sys
 small = [subprocess.Popen(["sleep", "1000"]) for _ in range(150)]
 large = "held = bytearray(b'x') * (64 << 20); print('held', flush=True); input()"
 subprocess.run([sys.executable, "-c", large])
+"""
+
+BURNS = """
+import subprocess, sys, time
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+if len(sys.argv) > 1:
+    burn(0.2)
+    sys.exit()
+burn(0.2)
+subprocess.run([sys.executable, sys.argv[0], "below"])
+print("burnt", flush=True)
+input()
 """
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux tells it")
@@ -39,3 +54,17 @@ def test_very_many_alike_are_counted_by_some_of_them_and_the_largest() -> None:
         os.killpg(starter.pid, signal.SIGKILL)
     assert exact > 64 << 20
     assert counted == pytest.approx(exact, rel=0.3)
+
+
+def test_what_was_used_counts_those_below_and_those_that_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "burns.py").write_text(BURNS)
+    command, pipe = [sys.executable, str(tmp_path / "burns.py")], subprocess.PIPE
+    clock = CpuClock(Census())
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"burnt\n"
+        used_s = clock.read([process.pid])
+        process.kill()
+    assert used_s >= 0.38  # the system counts hundredths of a second, each process by itself
+    assert clock.read([process.pid]) == used_s
+    assert clock.read([]) == used_s

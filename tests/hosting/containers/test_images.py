@@ -350,10 +350,12 @@ def test_one_that_is_not_well_any_more_is_made_anew(
         one = container(docker, tmp_path, model, broken)
         await one.start()
         assert one.size_bytes() == 40 << 20
+        assert one.cpu_s() == 1.5
         assert one.address != ""
         ill.set()
         await asyncio.to_thread(wait_until, lambda: len(engine.made) > 1 and one.address, PATIENCE_S)
         assert broken == []
+        await asyncio.to_thread(wait_until, lambda: one.cpu_s() == 3.0, PATIENCE_S)  # of both
         await one.close()
         await docker.close()
 

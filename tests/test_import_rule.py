@@ -71,6 +71,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "httptools": ("load/connection.py", "hosting/containers/web_line.py"),
         "httpx": (
             "cli/*",
+            "faces/aws/s3_answers.py",
             "faces/aws/s3_front.py",
             "hosting/containers/image_container.py",
             "hosting/engines/engine.py",

@@ -5,7 +5,7 @@ I/O here. Source: S3 API reference, "Authenticating requests", and "transferring
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -40,6 +40,9 @@ _OF_THE_HOP: Final = frozenset(
         *(b"content-length", b"proxy-connection", b"proxy-authenticate", b"http2-settings"),
     }
 )
+# An element of a listing; no name of a bucket has a character that XML writes in another way.
+_BUCKET: Final = re.compile(rb"<Bucket(?:\s[^>]*)?>.*?</Bucket\s*>", re.DOTALL)
+_BUCKET_NAME: Final = re.compile(rb"<Name(?:\s[^>]*)?>\s*([^<]*?)\s*</Name\s*>")
 # What a request means does not hang on a header that nobody signs, as Connection.
 _NEVER_OF_THE_HOP: Final = (b"x-amz-", b"content-", b"if-", b"range")
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -163,6 +166,16 @@ def listed(connection: bytes) -> frozenset[bytes]:
     """The headers that a Connection header says are for the next hop only; those of S3 never are."""
     names = (name.strip().lower() for name in connection.split(b","))
     return frozenset(name for name in names if name and not name.startswith(_NEVER_OF_THE_HOP))
+
+
+def without_buckets(document: bytes, names: Collection[str]) -> bytes:
+    """A listing of buckets without those of these names; whatever else a server says in it stays as it is."""
+
+    def shown(bucket: re.Match[bytes]) -> bytes:
+        name = _BUCKET_NAME.search(bucket[0])
+        return b"" if name is not None and name[1].decode("latin-1") in names else bucket[0]
+
+    return _BUCKET.sub(shown, document)
 
 
 def _framed_length(decoded: int, headers: Mapping[bytes, bytes]) -> int:

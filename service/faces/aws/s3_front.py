@@ -7,7 +7,6 @@ soon as they are asked to: so they are asked once a small body is proven, and mu
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
@@ -19,12 +18,12 @@ from service.clock import Clock
 from service.control.s3.receiving import Promised
 from service.domain.caller import Caller
 from service.errors import BucketFault, ClientGone, SagebirdError
+from service.faces.aws.s3_answers import pass_back, without_hidden
 from service.faces.identity import caller_of
 from service.http.asgi import Headers, Receive, Scope, Send, send_reply
 from service.http.failures import note_failure
 from service.http.reply import Asked
 from service.http.request_ids import request_ids
-from service.http.sandbox import sandbox
 from service.log import get_logger
 from service.object_settings import S3Server
 from service.objects.buckets.digests import Digests
@@ -41,7 +40,6 @@ from service.wire.s3_onward import (
     body_of,
     frame,
     frame_trailers,
-    listed,
     onward,
     split_query,
 )
@@ -51,15 +49,6 @@ _MOST_KNOWN: Final = 1024
 _KNOWN_S: Final = 10.0
 _LIMITS: Final = httpx.Limits(max_connections=_MOST_TRANSFERS, keepalive_expiry=4.0)
 _TIMES: Final = httpx.Timeout(60.0, connect=5.0)
-_NOT_ELSEWHERE: Final = ((b"cross-origin-resource-policy", b"same-origin"),)
-_OF_THE_HOP: Final = frozenset(
-    {
-        *(b"connection", b"keep-alive", b"transfer-encoding", b"server", b"date", b"upgrade", b"trailer"),
-        *(b"proxy-connection", b"proxy-authenticate", b"set-cookie"),
-    }
-)
-_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
-_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in values. Source: RFC 9110, 5.5
 _ANSWERS: Final = range(200, 600)
 _COPIED: Final = b"x-amz-copy-source"
 _OWNERS: Final = (b"x-amz-expected-bucket-owner", b"x-amz-source-expected-bucket-owner")
@@ -106,7 +95,7 @@ class S3Front:
             await self._refuse(scope, send, error)
             return
         try:
-            await _pass_back(scope, answer, send)
+            await pass_back(scope, answer, send)
         except httpx.HTTPError as error:  # the answer ends too early, which the client is to see
             self._log.warning("the S3 server broke off an answer", path=scope["path"], reason=str(error))
 
@@ -122,7 +111,7 @@ class S3Front:
         goes = self._onward(scope["method"], (bucket, raw_key), query, headers, body)
         if not body.length and not body.unpacks:
             await _check_no_body(scope["method"], coming, body)
-            return await self._ask(goes, None)
+            return await self._shown(goes) if _lists_buckets(goes, bucket) else await self._ask(goes, None)
         blocks = _unpacked(coming, body, said) if body.unpacks else _plain(coming, body)
         return await self._ask(goes, await _begun(blocks))
 
@@ -152,6 +141,15 @@ class S3Front:
             text = f"The S3 server {self._server.endpoint} answers with no status of HTTP."
             raise BucketFault("ServiceUnavailable", text)
         return answer
+
+    async def _shown(self, goes: Onward) -> httpx.Response:
+        """The answer to a listing of buckets, without those that are hidden. Raises BucketFault."""
+        answer = await self._ask(goes, None)
+        try:
+            return await without_hidden(answer, self._hidden)
+        except httpx.HTTPError as error:
+            text = f"The S3 server {self._server.endpoint} broke off its answer: please try again."
+            raise BucketFault("ServiceUnavailable", text) from error
 
     async def _send(
         self, client: httpx.AsyncClient, request: httpx.Request, *, again: bool
@@ -254,32 +252,6 @@ class _Coming:
             pass
 
 
-async def _pass_back(scope: Scope, answer: httpx.Response, send: Send) -> None:
-    """Give the answer on, as it comes. Raises httpx.HTTPError where it breaks off."""
-    try:
-        headers = [(name.lower(), value) for name, value in answer.headers.raw]
-        own: Headers = []
-        if scope["method"] in ("GET", "HEAD"):
-            own = [*_NOT_ELSEWHERE, *sandbox(answer.headers.get("content-type", ""))]
-        replaced = _OF_THE_HOP.union(name for name, _ in own)
-        replaced |= listed(b",".join(value for name, value in headers if name == b"connection"))
-        if "transfer-encoding" in answer.headers:
-            replaced |= {b"content-length"}
-        kept = [
-            (name, value) for name, value in headers if name not in replaced and _is_sendable(name, value)
-        ]
-        await send({"type": "http.response.start", "status": answer.status_code, "headers": [*kept, *own]})
-        async for block in answer.aiter_raw():
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-    finally:
-        await answer.aclose()
-
-
-def _is_sendable(name: bytes, value: bytes) -> bool:
-    return bool(_NAME.fullmatch(name)) and not _UNSENDABLE.search(value)
-
-
 def _said(scope: Scope) -> tuple[bytes, Headers]:
     """The query without a signature, and the headers with those of a presigned URL. Raises BucketFault."""
     query, hoisted = split_query(scope.get("query_string", b""))
@@ -295,6 +267,10 @@ def _of_others(headers: Headers, caller: Caller) -> Headers:
         if name in _OWNERS and value.decode("latin-1") != caller.account:
             raise BucketFault("AccessDenied", "Access Denied")
     return [(name, value) for name, value in headers if name not in _OWNERS]
+
+
+def _lists_buckets(goes: Onward, bucket: str) -> bool:
+    return goes.method == "GET" and not bucket
 
 
 async def _check_no_body(method: str, coming: _Coming, body: OnwardBody) -> None:

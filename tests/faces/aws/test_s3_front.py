@@ -449,3 +449,29 @@ def test_an_address_that_is_too_long_is_told_so() -> None:
             assert (answer.status, other.heads) == (400, [])
 
     run(test)
+
+
+def test_what_is_hidden_is_in_no_list_of_buckets() -> None:
+    def bucket(name: str) -> str:
+        return f"<Bucket><Name>{name}</Name><CreationDate>2026-01-01T00:00:00Z</CreationDate></Bucket>"
+
+    def listing(*names: str) -> bytes:
+        inside = "".join(map(bucket, names))
+        return f"<ListAllMyBucketsResult><Buckets>{inside}</Buckets></ListAllMyBucketsResult>".encode()
+
+    async def test() -> None:
+        whole = listing("a", _HIDDEN, f"{_HIDDEN}-2")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"
+        for length, body in (
+            (b"Content-Length: %d\r\n\r\n" % len(whole), whole),
+            (b"Transfer-Encoding: chunked\r\n\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(whole), whole)),
+        ):
+            async with upstream(head + length + body) as other:
+                answer = await ask(other.front(), "GET", "/")
+                assert (answer.status, answer.body) == (200, listing("a", f"{_HIDDEN}-2"))
+                assert answer.headers[b"content-length"] == b"%d" % len(answer.body)
+                assert answer.headers[b"content-type"] == b"application/xml"
+        async with upstream(head + b"Content-Length: 99\r\n\r\n<ListAll") as other:
+            assert (await ask(other.front(), "GET", "/")).status == 503
+
+    run(test)

@@ -6,8 +6,9 @@ more than from AWS: that a key is not known, that its time is over, or that the 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from hmac import compare_digest
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from service.access.keyring import UNKNOWN_PAIR, Keyring
 from service.access.sessions import read_session
@@ -15,6 +16,7 @@ from service.domain.access_keys import AccessKey
 from service.errors import CredentialsUnknown, SignatureWrong
 from service.http.asgi import Headers
 from service.wire import sigv4
+from service.wire.signed_chunks import SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER, SignedChunks
 from service.wire.sigv4 import GivenSignature
 
 SKEW_S = 15 * 60
@@ -23,6 +25,7 @@ _HOST = b"host"
 # What begins so says what is asked, so it must be signed where it is there. Source: AWS, as above.
 _MUST_BE_SIGNED = (b"x-amz-", b"x-amzn-sagemaker-")
 _OF_THE_SIGNATURE = frozenset({b"authorization"})
+_IN_SIGNED_CHUNKS: Final = frozenset({SIGNED_CHUNKS, SIGNED_CHUNKS_TRAILER})
 _WRONG = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
     "Access Key and signing method. Consult the service documentation for details."
@@ -37,6 +40,18 @@ class AskedHead(NamedTuple):
     raw_path: bytes
     query: bytes
     headers: Headers
+
+
+class BodyHash(Protocol):
+    """What a body is held against its signature by; hashlib's are such."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes of the body."""
+        ...
+
+    def hexdigest(self) -> str:
+        """What stands for all of them, in what is signed."""
+        ...
 
 
 class Claim(NamedTuple):
@@ -64,6 +79,12 @@ class Claim(NamedTuple):
     def covers_body(self) -> bool:
         """Whether the body is signed, too."""
         return self.payload not in sigv4.UNSIGNED_PAYLOADS
+
+    def new_hash(self) -> BodyHash:
+        """What takes the body, and says what `is_right` asks for."""
+        if self.payload in _IN_SIGNED_CHUNKS and self.signature.scope.is_of_objects:
+            return SignedChunks(self.signing_key, self.signature, self.payload)
+        return sha256()
 
 
 class Claims:

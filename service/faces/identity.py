@@ -7,6 +7,7 @@ from service.access.claims import AskedHead
 from service.access.permissions import Need
 from service.domain.caller import Caller
 from service.errors import CallerError
+from service.faces.proofs import Proof
 from service.http.asgi import App, Headers, Scope
 from service.http.reply import Answering
 
@@ -30,15 +31,15 @@ Around = Callable[[Callable[[Take], App]], App]
 class Admitted(NamedTuple):
     """Who sent a request.
 
-    Where he has signed it, `proof` takes the SHA-256 of its body, in hexadecimal, and raises a CallerError
-    for another than the one that was signed; until then he may be anybody, and is told no `refusal`. Where
-    it `lasts`, whoever sends the same head again in this epoch is the same. `take` counts the request once he
-    has proven who he is, and raises Throttled; his body must not be larger than `most_body_bytes`. Where so
-    many may be under way, `around` counts each until it is answered.
+    Where he has signed it, `proof` takes its body, and raises a CallerError for another than the one that was
+    signed; until then he may be anybody, and is told no `refusal`. Where it `lasts`, whoever sends the same
+    head again in this epoch is the same. `take` counts the request once he has proven who he is, and raises
+    Throttled; his body must not be larger than `most_body_bytes`. Where so many may be under way, `around`
+    counts each until it is answered.
     """
 
     caller: Caller
-    proof: Callable[[bytes], None] | None = None
+    proof: Proof | None = None
     refusal: CallerError | None = None
     lasts: bool = True
     take: Take | None = None

@@ -13,7 +13,7 @@ from service.domain.caller import Caller
 from service.errors import CallerError, CredentialsMissing, NotAllowed
 from service.faces.identity import Admitted, Deny, Make
 from service.faces.limits import RateLimits, counted
-from service.faces.proofs import SignedHead
+from service.faces.proofs import Proof, SignedHead
 from service.http.asgi import Headers
 from service.http.reply import Answered, Answering
 from service.wire import sigv4
@@ -63,11 +63,11 @@ class KeyedDoor:
     def _claimed(self, head: AskedHead, claim: Claim, need: Need) -> Admitted:
         """Who has signed a request; that he may not ask this he is told once he has proven who he is."""
         caller = self._caller(claim.key)
-        proof = partial(self._claims.check_body, claim)
+        proof = Proof(partial(self._claims.check_body, claim), claim.new_hash)
         refusal = None if permits(claim.key, need) else self._refusal(caller, claim.key, need, head.path)
         if claim.covers_body and _has_body(head.headers):
             return Admitted(caller, proof, refusal, lasts=False)
-        proof(sigv4.NO_BODY)
+        proof.check(sigv4.NO_BODY)
         if refusal is not None:
             raise refusal
         return Admitted(caller, lasts=False)

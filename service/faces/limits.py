@@ -123,10 +123,10 @@ def proven_and_counted(proof: Proof, take: Take) -> Proof:
     """A proof that counts the request, if it is one."""
 
     def prove(body_hash: bytes) -> None:
-        proof(body_hash)
+        proof.check(body_hash)
         take()
 
-    return prove
+    return Proof(prove, proof.new_hash)
 
 
 def within(most_body_bytes: int, face: App) -> App:

@@ -3,18 +3,26 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.access.alike import alike
-from service.access.claims import AskedHead, Claim, Claims
+from service.access.claims import AskedHead, BodyHash, Claim, Claims
 from service.access.credentials import read_credentials
 from service.domain.access_keys import AccessKey
 from service.errors import CallerError, ClientGone
 from service.http.asgi import App, Headers, Message, Receive, Scope, Send, read_body
 from service.http.reply import AnswerAll, Answered, Answering, AnsweringOf
 
-Proof = Callable[[bytes], None]
-"""Takes the SHA-256 of a body, in hexadecimal. Raises CallerError for another than was signed."""
+
+class Proof(NamedTuple):
+    """How a body is held against its signature.
+
+    `check` takes the end of a `new_hash` that took the body, mostly its SHA-256 in hexadecimal. It raises
+    CallerError for another body than was signed.
+    """
+
+    check: Callable[[bytes], None]
+    new_hash: Callable[[], BodyHash] = sha256
 
 
 def while_read(proof: Proof, face: App) -> App:
@@ -57,7 +65,7 @@ class _Proving:
     def __init__(self, receive: Receive, proof: Proof) -> None:
         self._receive = receive
         self._proof = proof
-        self._hash = sha256()
+        self._hash = proof.new_hash()
         self._is_proven = False
 
     async def __call__(self) -> Message:
@@ -65,7 +73,7 @@ class _Proving:
         if message["type"] == "http.request" and not self._is_proven:
             self._hash.update(message.get("body", b""))
             if not message.get("more_body", False):
-                self._proof(self._hash.hexdigest().encode("ascii"))
+                self._proof.check(self._hash.hexdigest().encode("ascii"))
                 self._is_proven = True
         return message
 

@@ -1,20 +1,38 @@
 """Bodies in AWS's own chunks (Content-Encoding: aws-chunked), checksums behind the last one. No I/O here.
 
 Source: S3 API reference, "Signature calculations … transferring payload in multiple chunks". Signatures of
-chunks are passed over.
+chunks are told to whoever watches, and passed over where nobody does.
 """
 
 import re
+from typing import Protocol
 
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\x20-\x7e]*)?\r\n")
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;([\x20-\x7e]*))?\r\n")
 _MOST_LINE_BYTES = 1024
 _MOST_TRAILERS = 16
+
+
+class ChunkWatch(Protocol):
+    """Sees the chunks of a body go by, the empty one at its end too."""
+
+    def begin(self, extension: bytes) -> None:
+        """A chunk begins, whose line says this behind its length."""
+        ...
+
+    def add(self, data: bytes) -> None:
+        """The next bytes of the chunk."""
+        ...
+
+    def end(self) -> None:
+        """The chunk has all of its bytes."""
+        ...
 
 
 class AwsChunked:
     """Takes such a body in parts of any size, and gives what is in its chunks."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: ChunkWatch | None = None) -> None:
+        self._watch = watch
         self.trailers: dict[str, str] = {}
         self.is_whole = False
         self._rest = b""
@@ -42,6 +60,10 @@ class AwsChunked:
             found.append(part)
             self._left -= len(part)
             self._ends = self._left == 0
+            if self._watch is not None:
+                self._watch.add(part)
+                if self._ends:
+                    self._watch.end()
             return at + len(part)
         if self._ends:
             if len(data) - at < 2:
@@ -66,6 +88,10 @@ class AwsChunked:
             raise ValueError("a chunk does not say how long it is")
         self._left = int(size[1], 16)
         self._is_last = self._left == 0
+        if self._watch is not None:
+            self._watch.begin(size[2] or b"")
+            if self._is_last:
+                self._watch.end()
         return end
 
     def _trailer(self, line: bytes) -> None:

@@ -33,6 +33,7 @@ from tests.conftest import RunningServer, StartServer, wait_until
 from tests.faces.attacker import find_chromium
 from tests.harness import web
 from tests.harness.browser import Browser
+from tests.harness.chunk_signer import ChunkSigner
 from tests.harness.gateways import Line, declare, events, line_to_each_gateway, make_model, port, variants
 from tests.harness.node import find_package
 
@@ -395,6 +396,27 @@ def test_an_object_is_not_kept_whose_bytes_are_not_those_that_were_signed(
 
     assert (answer.status_code, b"<Code>SignatureDoesNotMatch</Code>" in answer.content) == (403, True)
     assert s3.get_object(Bucket="bytes", Key="k")["Body"].read() == b"before"
+
+
+@pytest.mark.parametrize("trailer", ["", "x-amz-checksum-crc32:y/Q5Jg=="])
+def test_a_body_in_signed_chunks_is_taken_and_no_other(
+    keyed: Keyed, everything: Minted, trailer: str
+) -> None:
+    s3 = keyed.client("s3", everything)
+    s3.create_bucket(Bucket="chunks")
+    url, data = f"{keyed.server.url}/chunks/k", b"123456789"
+    signer = ChunkSigner(everything.key.id, everything.secret_access_key, trailer)
+
+    headers, body = signer.sign(url, data, 4)
+    taken = web.put(url, content=body, headers=headers)
+    changed = web.put(url, content=body.replace(b"5678", b"5679"), headers=headers)
+    stranger = ChunkSigner(everything.key.id, "another secret", trailer).sign(url, data)
+
+    assert taken.status_code == 200, taken.text
+    assert (changed.status_code, b"<Code>SignatureDoesNotMatch</Code>" in changed.content) == (403, True)
+    assert web.put(url, content=stranger[1], headers=stranger[0]).status_code == 403
+    assert s3.get_object(Bucket="chunks", Key="k")["Body"].read() == data
+    s3.delete_object(Bucket="chunks", Key="k")
 
 
 def test_who_may_read_buckets_may_not_write_them_and_who_may_invoke_does_neither(

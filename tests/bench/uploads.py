@@ -3,8 +3,9 @@
 Writers put objects of several sizes at a few keys, one of them shared, and one uploads in parts. At a random
 moment every process of the family is killed. The next one starts on the same data: each object must be one
 that somebody sent, with its own details, one that was acknowledged must not have gone, and nothing unfinished
-may lie about. `--large` puts and gets one object of so many MiB instead, and says how fast, beside the disk,
-and what memory that took.
+may lie about. `--alone` kills the face of buckets without the rest of a family, which starts much faster.
+`--large` puts and gets one object of so many MiB instead, and says how fast, beside the disk, and what memory
+that took.
 """
 
 import argparse
@@ -27,9 +28,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+from tests.bench.buckets_alone import READY
 from tests.bench.crashes import kill_all
 from tests.bench.figures import show_figures
-from tests.harness.family import Family, serve
+from tests.harness.family import ROOT, Family, serve
 
 _BUCKET = "kept"
 _PARTS = "parts/k"
@@ -95,13 +97,16 @@ class Writer:
         self.acknowledged.add(_PARTS)
 
 
-def measure_kills(folder: Path, note: Callable[[str], object], moments: int, seed: int) -> dict[str, Any]:
+def measure_kills(
+    folder: Path, note: Callable[[str], object], moments: int, seed: int, *, alone: bool = False
+) -> dict[str, Any]:
     """Kill everything so often. Raises AssertionError: something that was found is not right."""
     chance = random.Random(seed)
     acknowledged: set[str] = set()
     found, unfinished = 0, 0
+    start = _buckets_alone if alone else _served
     for moment in range(moments):
-        with _served(folder) as family:
+        with start(folder) as family:
             if moment == 0:
                 client(family).create_bucket(Bucket=_BUCKET)
             else:
@@ -114,7 +119,7 @@ def measure_kills(folder: Path, note: Callable[[str], object], moments: int, see
                 acknowledged |= writer.acknowledged
         unfinished += len(_debris(folder))
         note(f"moment {moment + 1} of {moments}: {len(acknowledged)} keys, {unfinished} unfinished so far")
-    with _served(folder) as family:
+    with start(folder) as family:
         found += _check(client(family), folder, acknowledged)
     return {
         "moments": moments,
@@ -200,11 +205,17 @@ def _served(folder: Path) -> Family:
     return serve(folder, models, 2, ready_path="/healthz")
 
 
+def _buckets_alone(folder: Path) -> Family:
+    program = str(ROOT / "tests" / "bench" / "buckets_alone.py")
+    return Family([program], folder / "log", READY, SAGEBIRD_DATA=str(folder / "data"))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moments", type=int, default=50, help="how often everything is killed (50)")
     parser.add_argument("--seed", type=int, default=5, help="of the moments (5)")
+    parser.add_argument("--alone", action="store_true", help="kill the face of buckets alone")
     parser.add_argument(
         "--large", type=int, metavar="MIB", help="put and get one object of this size instead"
     )
@@ -216,7 +227,11 @@ def main() -> None:
             )
             return
         figures = measure_kills(
-            Path(name), lambda text: print(text, file=sys.stderr), options.moments, options.seed
+            Path(name),
+            lambda text: print(text, file=sys.stderr),
+            options.moments,
+            options.seed,
+            alone=options.alone,
         )
     show_figures("kill -9 of everything during uploads", {f"seed {options.seed}": figures})
 

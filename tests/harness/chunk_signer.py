@@ -12,12 +12,12 @@ TRAILING = f"{PLAIN}-TRAILER"
 _NOTHING = sha256(b"").hexdigest()
 
 
-class ChunkSigner(S3SigV4Auth):
+class ChunkSigner(S3SigV4Auth):  # type: ignore[misc]  # botocore has no types
     """Signs a head by botocore, and the chunks of its body by the same key, each after the one before."""
 
     def __init__(self, key_id: str, secret: str, trailer: str = "") -> None:
         """`trailer` is a header that is to stand behind the last chunk, as `name:value`."""
-        super().__init__(Credentials(key_id, secret), "s3", "us-east-1")  # type: ignore[no-untyped-call]
+        super().__init__(Credentials(key_id, secret), "s3", "us-east-1")
         self._trailer = trailer
 
     def payload(self, request: Any) -> str:

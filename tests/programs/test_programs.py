@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT, RunningServer, StartServer
 from tests.programs import environments
+from tests.programs.battery import BUCKETS, CLIENTS, STEPS
 from tests.programs.catalogue import FOLDER, PROGRAMS
 from tests.programs.running import address, run
 
@@ -51,6 +53,16 @@ _RESOURCES = {
 @pytest.fixture(scope="module")
 def server(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
     return start_server(tmp_path_factory.mktemp("models"), gateways=1)
+
+
+def test_the_battery_of_clients_has_steps_that_its_table_shows() -> None:
+    found = {
+        step
+        for file, _ in CLIENTS.values()
+        for step in re.findall(r'^(?:await )?step\("([^"]+)"', (BUCKETS / file).read_text(), re.MULTILINE)
+    }
+
+    assert found == set(STEPS)
 
 
 def test_a_program_goes_to_its_end(server: RunningServer, tmp_path: Path) -> None:

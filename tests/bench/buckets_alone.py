@@ -18,7 +18,7 @@ from service.http.connections import ConnectionLimits
 from service.http.edge import asgi_protocol
 from service.http.server import Server
 from service.processes.buckets import clear_buckets, s3_face
-from service.settings import Settings
+from service.settings import Settings, load_settings
 from tests.faces.called import called
 
 READY = "/healthz"
@@ -47,7 +47,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 def main() -> None:
     """Serve until killed."""
-    settings = Settings()
+    settings = load_settings()
     clear_buckets(settings)
     with socket.create_server(("127.0.0.1", settings.port)) as listener:
         os.fork()

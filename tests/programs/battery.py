@@ -60,8 +60,7 @@ def main(names: Sequence[str]) -> int:
         for place, urls in (("folders", _folders), ("SeaweedFS", _in_front)):
             with urls(folder / place) as url:
                 tables[place] = {name: _ran(name, url, folder) for name in names or CLIENTS}
-    for place, table in tables.items():
-        _show(place, table)
+                _show(place, tables[place])
     right = all(set(went.values()) == {"right"} for table in tables.values() for went in table.values())
     return 0 if right else 1
 
@@ -132,6 +131,7 @@ def _in_front(folder: Path) -> Iterator[str]:
 
     with ExitStack() as stack:
         behind = stack.enter_context(Family(command, folder / "weed.log", "/healthz"))
+        stack.callback(behind.process.kill)  # it takes minutes to end, and nobody needs what it has
         family = stack.enter_context(
             _served(
                 folder,

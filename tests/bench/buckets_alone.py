@@ -6,6 +6,7 @@ the start of a family, what killed processes left is removed first; settings are
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -46,12 +47,18 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 def main() -> None:
-    """Serve until killed."""
+    """Serve until ended; the second process ends with the first."""
     settings = load_settings()
     clear_buckets(settings)
     with socket.create_server(("127.0.0.1", settings.port)) as listener:
-        os.fork()
-        asyncio.run(_serve(settings, listener))
+        second = os.fork()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            asyncio.run(_serve(settings, listener))
+        finally:
+            if second:
+                os.kill(second, signal.SIGTERM)
+                os.waitpid(second, 0)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench.deeds import DEEDS
 from tests.bench.harm import try_deaths, try_deeds, try_starts
-from tests.bench.wear import try_cycles, try_overwriting, try_state
+from tests.bench.overwriting import KINDS, try_overwriting
+from tests.bench.wear import try_cycles, try_state
 
 TRIALS: dict[str, Callable[[Path, argparse.Namespace], bool]] = {
     "state": try_state,
@@ -44,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--only", nargs="+", choices=TRIALS, default=list(TRIALS), help="which trials (all)")
     parser.add_argument("--seconds", type=float, default=15.0, help="of load beside each deed (15)")
+    parser.add_argument("--rounds", type=int, default=1, help="of load alone and beside each deed (1)")
     parser.add_argument("--deeds", nargs="+", choices=DEEDS, default=list(DEEDS), help="which deeds (all)")
     parser.add_argument("--calls", type=int, default=2000, help="of the model that keeps state (2000)")
     parser.add_argument("--cycles", type=int, default=1000, help="loads that push another model out (1000)")
     parser.add_argument("--times", type=int, default=50, help="that each model is written over (50)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="written over (all)")
     parser.add_argument("--gateways", type=int, default=2, help="of each server (2)")
     asked = parser.parse_args(arguments)
     wrong = []

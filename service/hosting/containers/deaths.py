@@ -10,7 +10,7 @@ from typing import Final
 _MANY: Final = 3
 _RECENT_S: Final = 60.0
 _AT_ONCE: Final = 10
-_EACH_S: Final = 0.05
+_EACH_S: Final = 0.1  # a fork and the end of what was forked take a fifth of that, within the kernel
 
 
 def ending(status: int) -> str:

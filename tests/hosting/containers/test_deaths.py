@@ -37,10 +37,10 @@ def test_others_come_at_once_but_one_by_one_where_very_many_died_in_a_row() -> N
         return [round(pace.wait_s(), 3) for _ in range(number)]
 
     assert waits(10) == [0.0] * 10
-    assert waits(3) == [0.05, 0.1, 0.15]
-    now_s = 100.65  # those have come, and all is as it was in the beginning
+    assert waits(3) == [0.1, 0.2, 0.3]
+    now_s = 101.3  # those have come, and all is as it was in the beginning
     assert waits(10) == [0.0] * 10
-    assert waits(1) == [0.05]
+    assert waits(1) == [0.1]
     now_s = 1000.0
     assert waits(10) == [0.0] * 10
-    assert waits(2) == [0.05, 0.1]
+    assert waits(2) == [0.1, 0.2]

@@ -16,7 +16,7 @@ from service.access.key_file import open_key_file
 from service.access.minting import Minted, mint
 from service.cli.folders import DataFolder
 from service.cli.refusal import fail
-from service.cli.told import cell, open_console, print_table
+from service.cli.told import cell, open_console, print_table, told_names
 from service.clock import SystemClock
 from service.control.access_keys import add_access_key, list_access_keys, revoke_access_key
 from service.domain.access_keys import ANY_ENDPOINT, AccessKey, Permission, matches
@@ -115,7 +115,7 @@ def _hint_names(store: Store, patterns: Sequence[str]) -> str:
     unmet = [pattern for pattern in patterns if not any(matches(pattern, name) for name in names)]
     if not names or not unmet:
         return ""
-    return f"sagebird: no endpoint is called {', '.join(unmet)} so far; there are {', '.join(names)}"
+    return f"sagebird: no endpoint is called {', '.join(unmet)} so far; there are {told_names(names)}"
 
 
 @keys.command("list")

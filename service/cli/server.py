@@ -13,6 +13,7 @@ import httpx
 import typer
 
 from service.cli.refusal import fail
+from service.cli.told import told_names
 from service.whereabouts import FILE, find_urls
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -24,7 +25,6 @@ _TRY_S = 1.0
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _KEY_FAULTS = ("MissingAuthenticationTokenException", "UnrecognizedClientException", "ExpiredTokenException")
 _KEY_HINT = f" Commands send the API key that {KEY_VARIABLE} holds: set it to a good one."
-_MOST_NAMED = 20
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]/]*\]|[^/:]+):[0-9]{1,5}(/|$)")
 _PORT = "SAGEBIRD_PORT"
 _AWS_URL = "AWS_ENDPOINT_URL"
@@ -125,11 +125,7 @@ def hint_names(url: str, name: str) -> str:
 
 def choices(cards: Any) -> str:
     """The endpoints that there are, for a sentence."""
-    names = [card["name"] for card in cards]
-    if not names:
-        return "none"
-    more = ", …" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+    return told_names([card["name"] for card in cards])
 
 
 def operate(url: str, operation: str, fields: Mapping[str, Any], service: str = "SageMaker") -> Any:

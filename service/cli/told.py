@@ -1,5 +1,7 @@
 """Names and sentences that files and other callers chose, as a terminal gets them: nothing steers it."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -7,6 +9,7 @@ from rich.table import Table
 from service.objects.beneath import shown
 
 _WIDE = 100_000
+_MOST_NAMED = 20
 
 
 def told(text: str) -> str:
@@ -17,6 +20,13 @@ def told(text: str) -> str:
 def told_lines(text: str) -> str:
     """A text of several lines: those after the first are indented, so that none passes for ours."""
     return "\n  ".join(told(line.removesuffix("\r")) for line in text.rstrip("\r\n").split("\n"))
+
+
+def told_names(names: Sequence[str]) -> str:
+    """Those that there are, for a sentence: the first twenty."""
+    if not names:
+        return "none"
+    return f"{', '.join(names[:_MOST_NAMED])}{', …' if len(names) > _MOST_NAMED else ''}"
 
 
 def open_console() -> Console:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.told import cell, print_table, told, told_lines
+from service.cli.told import cell, print_table, told, told_lines, told_names
 
 
 def test_a_name_that_is_wider_than_the_terminal_goes_on_in_the_next_line() -> None:
@@ -52,3 +52,16 @@ def test_nothing_in_a_name_steers_the_terminal(text: str, shown: str) -> None:
 )
 def test_a_text_of_several_lines_keeps_them_and_none_passes_for_ours(text: str, shown: str) -> None:
     assert told_lines(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([], "none"),
+        (["iris"], "iris"),
+        ([str(number) for number in range(20)], ", ".join(map(str, range(20)))),
+        ([str(number) for number in range(21)], ", ".join(map(str, range(20))) + ", …"),
+    ],
+)
+def test_many_names_are_not_all_told(names: list[str], said: str) -> None:
+    assert told_names(names) == said

@@ -20,12 +20,12 @@ class _Sums:
         return np.asarray(rows.sum(axis=1))
 
 
-def test_a_method_that_answers_row_by_row_is_called_once_for_each_number_of_rows() -> None:
+def test_a_method_that_answers_row_by_row_is_called_at_both_ends_for_each_number_of_rows() -> None:
     method, program = _Sums(), _Sums()
 
     check("predict", method, program, _ROWS, row_wise=True)
 
-    assert method.calls == 1 + len(CHECKED)
+    assert method.calls == 1 + sum(min(times, 2) for _, times in CHECKED)
     assert program.calls == 1 + sum(times for _, times in CHECKED)
 
 
@@ -56,11 +56,20 @@ def test_a_program_that_is_wrong_for_a_row_by_itself_is_found_where_the_method_i
         return np.asarray(rows.sum(axis=1))
 
     def program(rows: Matrix) -> Matrix:
-        return np.asarray(rows.sum(axis=1) + (len(rows) == 1 and rows[0, 0] > 0))
+        return np.asarray(rows.sum(axis=1) + (len(rows) == 1 and 0 < rows[0, 0] < _ROWS[-1, 0]))
 
     with pytest.raises(Disagreement):
         check("predict", method, program, _ROWS, row_wise=True)
-    assert asked == [0.0]
+    assert asked == [_ROWS[0, 0]]
+
+
+@pytest.mark.parametrize("row", [0, -1])
+def test_a_method_that_does_answer_otherwise_for_a_row_alone_is_found_at_either_end(row: int) -> None:
+    def method(rows: Matrix) -> Matrix:
+        return np.asarray(rows.sum(axis=1) + (len(rows) == 1 and rows[0, 0] == _ROWS[row, 0]))
+
+    with pytest.raises(Disagreement):
+        check("predict", method, _Sums(), _ROWS, row_wise=True)
 
 
 def test_each_program_is_tried_once_on_the_same_rows() -> None:

@@ -3,6 +3,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# The suite starts hundreds of processes: where nothing compiled may be kept, each would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 .NOTPARALLEL:                    # two targets must never install into one environment at once
 
 # Which interpreter makes the environment; empty: the first that works of python3.13, 3.12, 3.11, python3.

@@ -19,6 +19,7 @@ from service.store.store import Store
 _LOOK_S = 0.2
 _QUICK_LOOK_S = 0.02  # for a while after a change, when gateways have news of it
 _QUICK_FOR_S = 3.0
+_REST = 3.0  # of what a round took: processors that are short are left to the gateways, which start as well
 _DAY_S = 86_400.0
 
 
@@ -82,13 +83,15 @@ class Keeper:
         self._leads = leads
         self._looks = looks
         self._seen = 0
+        self._took_s = 0.0
         self._quick_until_s = monotonic() + _QUICK_FOR_S
         self._log = get_logger("sagebird.keeper")
         self._trouble = Trouble(self._log, "keeper cannot do its rounds")
 
     def run(self, leaves: Callable[[float], bool]) -> None:
         """Go on until `leaves`, which waits for some seconds, says that it is over."""
-        while not leaves(_QUICK_LOOK_S if monotonic() < self._quick_until_s else _LOOK_S):
+        while not leaves(self._wait_s()):
+            begun_s = monotonic()
             try:
                 self._round()
                 self._trouble.end()
@@ -96,6 +99,12 @@ class Keeper:
                 self._trouble.meet(error.message)
             except Exception:  # the edge of a loop that must outlive one bad look
                 self._log.exception("keeper could not do its round")
+            self._took_s = monotonic() - begun_s
+
+    def _wait_s(self) -> float:
+        if monotonic() >= self._quick_until_s:
+            return _LOOK_S
+        return min(max(_QUICK_LOOK_S, _REST * self._took_s), _LOOK_S)
 
     def _round(self) -> None:
         if not self._leads():

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -63,3 +64,17 @@ def test_a_keeper_that_does_not_lead_does_nothing(store: Store) -> None:
     Keeper(store, [lambda: done.append("look")], lambda: next(leads)).run(lambda seconds: next(turns))
 
     assert done == ["look"]
+
+
+@pytest.mark.parametrize("took_s", [0.0, 0.03, 0.5])
+def test_a_keeper_whose_rounds_take_long_rests_longer(store: Store, took_s: float) -> None:
+    rests: list[float] = []
+
+    def leaves(seconds: float) -> bool:
+        rests.append(seconds)
+        return len(rests) > 3
+
+    Keeper(store, [lambda: sleep(took_s)], lambda: True).run(leaves)
+
+    assert rests[0] <= min(rests[1:])
+    assert all(min(3 * took_s, 0.2) <= rest <= 0.2 for rest in rests[1:])

@@ -5,7 +5,6 @@ This file itself imports nothing heavy.
 
 import importlib
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from service.hosting.runtimes.preload import import_lightly
 
@@ -21,5 +20,5 @@ def lend(libraries: Iterable[str]) -> Callable[..., list[str]]:
         ImportError: a library that programs need is not installed.
     """
     import_lightly(libraries, but=("pandas",))
-    lent: Any = importlib.import_module(_LENT).quicken
+    lent: Callable[..., list[str]] = importlib.import_module(_LENT).quicken
     return lent

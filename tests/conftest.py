@@ -40,11 +40,20 @@ _ROOM_BYTES = 1 << 30
 START_S = 180.0  # a machine that is shared with others takes a minute for what takes a second
 
 
+_NOT_COUNTED = tuple(ROOT / "tests" / room for room in ("control", "docs", "experiments", "load", "store"))
+"""Whose tests are of rooms that no coverage is asked of: to count it takes half as long again."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a running server; tests that start processes themselves say so in their files."""
+    """Mark what needs a running server; tests that start processes themselves say so in their files.
+
+    Nor is coverage counted in what only calls other processes.
+    """
     for item in items:
         if "start_server" in getattr(item, "fixturenames", ()):
             item.add_marker("family")
+        if item.get_closest_marker("family") or any(room in item.path.parents for room in _NOT_COUNTED):
+            item.add_marker("no_cover")
 
 
 @dataclass

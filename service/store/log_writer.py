@@ -13,7 +13,7 @@ from service.errors import SagebirdError
 from service.log import Trouble, get_logger
 from service.store.logs import LogLine, LogStore
 
-_FLUSH_S: Final = 0.1
+_FLUSH_S: Final = 0.25
 _MOST_CHARS: Final = 262_118  # of a message. Source: PutLogEvents, 256 KiB with what an event counts
 _MOST_LINES_PER_S: Final = 5_000  # of one stream
 _MOST_CHARS_PER_S: Final = 1 << 21  # likewise

@@ -3,7 +3,7 @@
 An endpoint of two variants is under load at a concurrency of 16. Rounds take turns: outcomes of its answers
 are reported at a steady pace, each twice and in any order, and none are. Right is: nobody fails, every
 outcome is acknowledged, and the p99 in a round with reports is, in the median, at most 1.1 times that of the
-round before it.
+round beside it.
 
     python tests/bench/outcomes_beside.py
     python tests/bench/outcomes_beside.py --pace 2000 --seconds 5 --rounds 3
@@ -29,7 +29,7 @@ from tests.bench.beside import CONCURRENCY, CSV, prepare, report, start
 from tests.harness.gateways import declare
 from tests.harness.load import Load, Outcome, Plan, Shot
 
-_BATCH: Final = 100
+_BATCH: Final = 500
 _KNOWN: Final = 20_000
 _MOST_RATIO: Final = 1.1
 _TWO_VARIANTS: Final = """endpoints:
@@ -101,8 +101,8 @@ def try_beside(port: int, asked: argparse.Namespace) -> bool:
     beside: list[Outcome] = []
     reported = refused = 0
     _load(port, 2.0)
-    for _ in range(asked.rounds):
-        for outcomes in (alone, beside):
+    for turn in range(asked.rounds):
+        for outcomes in (alone, beside)[:: -1 if turn % 2 else 1]:
             with reporting(port, asked.pace) if outcomes is beside else nullcontext() as reporter:
                 outcomes.append(_load(port, asked.seconds))
             reported += reporter.reported if reporter else 0

@@ -4,7 +4,7 @@ A model with code prints so many lines a second, in ten calls, while `iris` besi
 concurrency of 16. Rounds take turns: the same calls that print, and that print nothing. Right is:
 
 beside   `iris` fails nobody, and its p99 in a round with lines is, in the median, at most 1.1 times that of
-         the round without before it
+         the round without beside it
 found    while it prints, the last line of a call is found by its request id through boto3 within 2 seconds
 
     python tests/bench/printing.py
@@ -88,8 +88,8 @@ def try_beside(port: int, asked: argparse.Namespace) -> bool:
     p99s: dict[int, list[float]] = {0: [], asked.lines: []}
     failed = 0
     _round(port, 0, 2.0)
-    for _ in range(asked.rounds):
-        for lines, of_rounds in p99s.items():
+    for turn in range(asked.rounds):
+        for lines, of_rounds in [*p99s.items()][:: -1 if turn % 2 else 1]:
             outcome, caller = _round(port, lines, asked.seconds)
             of_rounds.append(outcome.p99_s)
             failed += len(outcome.failures) + caller.failed

@@ -8,6 +8,8 @@ from time import monotonic
 from service.hosting.containers.printed import Printed
 
 _READ_BYTES = 1 << 16
+_FEW_BYTES = 1 << 15  # of a pipe that holds twice as many: whoever prints need not wait
+_REST_S = 0.02
 _MOST_LINE_CHARS = 4096
 _MOST_LINES = 200  # in each _INTERVAL_S, the rest is counted
 _INTERVAL_S = 5.0
@@ -39,7 +41,7 @@ class Lines:
     def _leave_out(self, lines: bytes) -> None:
         """Count lines that are not told any more, and keep the last one: what a flood brings costs little."""
         if last := lines.rstrip():
-            number = lines.count(b"\n") + 1
+            number = _count(last)
             self._left_out += number
             text = self._printed.leave_out(number, last.rpartition(b"\n")[2])
             self.last = text[:_MOST_LINE_CHARS].decode("utf-8", "replace")
@@ -71,6 +73,13 @@ class Lines:
             self._left_out = 0
 
 
+def _count(lines: bytes) -> int:
+    """How many there are that are not empty."""
+    while b"\n\n" in lines:
+        lines = lines.replace(b"\n\n", b"\n")
+    return lines.strip(b"\n").count(b"\n") + 1
+
+
 class Output:
     """Reads one pipe until all that may write to it are gone."""
 
@@ -85,6 +94,8 @@ class Output:
     @property
     def last(self) -> str:
         """The last line so far."""
+        if self._reader >= 0:
+            self._take()
         return self._lines.last
 
     def handed_over(self) -> None:
@@ -95,20 +106,32 @@ class Output:
     def close(self) -> None:
         """Read what is there, and no more."""
         if self._reader >= 0:
-            self._read()
+            self._take()
         self._end()
 
     def _read(self) -> None:
+        """Take what came, and let more come: lines cost little by the hundred, and much one by one."""
+        if 0 < self._take() < _FEW_BYTES:
+            self._loop.remove_reader(self._reader)
+            self._loop.call_later(_REST_S, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._reader >= 0:
+            self._loop.add_reader(self._reader, self._read)
+
+    def _take(self) -> int:
+        """How many bytes were there; where nobody can write any more, that was all."""
         try:
             data = os.read(self._reader, _READ_BYTES)
         except BlockingIOError:
-            return
+            return 0
         except OSError:
             data = b""
         if data:
             self._lines.add(data)
         else:
             self._end()
+        return len(data)
 
     def _end(self) -> None:
         if self._reader < 0:

@@ -20,7 +20,7 @@ MOST_CARDS: Final = 50
 """How many endpoints have cards: each is drawn anew every second."""
 
 _MOST_JOBS: Final = 10
-_SLOW_S: Final = 3.0
+_SLOW_S: Final = 5.0
 
 
 class Surveyed(Served, Protocol):

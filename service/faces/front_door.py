@@ -127,12 +127,11 @@ class Gateway:
             return Passage(NOBODY, face if origin is None else _opening(origin, face), lasts=False)
         if elsewhere is not None:
             away = partial(self._away, admitted, elsewhere, scope)
-            return Passage(admitted.caller, _around(admitted, away, admitted.take), lasts=admitted.lasts)
+            face = _within(admitted, _around(admitted, away, admitted.take))
+            return Passage(admitted.caller, face, lasts=admitted.lasts)
         own = None if self._limits is None else self._limits.of_path(method, path)
         proven = partial(self._proven, admitted, self._face(method, path), asked.encoding)
-        face = _around(admitted, proven, both(admitted.take, own))
-        if admitted.most_body_bytes is not None:
-            face = within(admitted.most_body_bytes, face)
+        face = _within(admitted, _around(admitted, proven, both(admitted.take, own)))
         return Passage(
             admitted.caller, face if origin is None else _opening(origin, face), lasts=admitted.lasts
         )
@@ -258,6 +257,11 @@ def _around(admitted: Admitted, make: Callable[[Take | None], App], take: Take |
     if admitted.around is None:
         return make(take)
     return admitted.around(lambda begin: make(both(take, begin)))
+
+
+def _within(admitted: Admitted, face: App) -> App:
+    """The face as it reads no larger bodies than the key allows."""
+    return face if admitted.most_body_bytes is None else within(admitted.most_body_bytes, face)
 
 
 def _is_description(method: str, path: str) -> bool:

@@ -87,6 +87,8 @@ def error_code(error: SagebirdError, service: Service) -> str:
 
 def code_in_xml(error: SagebirdError, *, at_objects: bool = False) -> str:
     """The code of an error for clients that read XML: those of S3 have words of their own."""
+    if at_objects and isinstance(error, PayloadTooLarge):
+        return "EntityTooLarge"
     return (_AT_OBJECTS if at_objects else _IN_FORMS).get(error.code, error.code)
 
 

@@ -55,11 +55,13 @@ class Keyed:
         *permissions: Permission,
         endpoints: Sequence[str] = ("*",),
         concurrency: int | None = None,
+        most_body_bytes: int | None = None,
     ) -> Minted:
         """A new key, once every gateway knows it."""
         key_file = open_key_file(self.server.data / "keys.secret")
         allowed = permissions or (Permission.INVOKE,)
-        minted = mint(name, allowed, endpoints, key_file, time.time(), concurrency=concurrency)
+        limits = (None, most_body_bytes, concurrency)
+        minted = mint(name, allowed, endpoints, key_file, time.time(), None, *limits)
         with self._store() as store:
             add_access_key(store, minted.key)
         for line in self.lines:
@@ -433,3 +435,19 @@ def test_who_may_read_buckets_may_not_write_them_and_who_may_invoke_does_neither
     with pytest.raises(ClientError, match="AccessDenied"):
         caller.list_objects_v2(Bucket="rights")
     assert reader.list_objects_v2(Bucket="rights")["KeyCount"] == 0
+
+
+def test_what_is_put_is_no_larger_than_its_key_allows(keyed: Keyed, everything: Minted) -> None:
+    keyed.client("s3", everything).create_bucket(Bucket="small")
+    small = keyed.client("s3", keyed.create("small", *Permission, most_body_bytes=1000))
+    upload = small.create_multipart_upload(Bucket="small", Key="parts")["UploadId"]
+    part = {"Bucket": "small", "Key": "parts", "UploadId": upload, "PartNumber": 1}
+
+    small.put_object(Bucket="small", Key="fits", Body=b"x" * 500)
+    with pytest.raises(ClientError, match=r"EntityTooLarge.*exceeded 1000 bytes"):
+        small.put_object(Bucket="small", Key="large", Body=b"x" * 1001)
+    with pytest.raises(ClientError, match="EntityTooLarge"):
+        small.upload_part(**part, Body=b"x" * 1001)
+
+    assert [each["Key"] for each in small.list_objects_v2(Bucket="small")["Contents"]] == ["fits"]
+    assert "Parts" not in small.list_parts(Bucket="small", Key="parts", UploadId=upload)

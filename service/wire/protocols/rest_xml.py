@@ -20,6 +20,7 @@ _STATUSES: Final = MappingProxyType(
         **dict.fromkeys(("ReplicationConfigurationNotFoundError", "OwnershipControlsNotFoundError"), 404),
         "ServerSideEncryptionConfigurationNotFoundError": 404,
         "ObjectLockConfigurationNotFoundError": 404,
+        "EntityTooLarge": 400,
         "AccessDenied": 403,
         "MethodNotAllowed": 405,
         **dict.fromkeys(("BucketNotEmpty", "BucketAlreadyOwnedByYou", "BucketAlreadyExists"), 409),

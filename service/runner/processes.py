@@ -147,10 +147,10 @@ def _die_with(parent: int) -> None:
 def _serve_forks(host: Socket, lenders: list[str]) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGTERM):  # it ends with its host, which lets calls end first
         signal.signal(signum, signal.SIG_IGN)
-    quicken = next(filter(None, map(_borrow, lenders)), None)
     for name in _COMMON:
         with suppress(ImportError):
             importlib.import_module(name)
+    quicken = next(filter(None, map(_borrow, lenders)), None)
     _set_apart()
     adopt()
     host.settimeout(None)
@@ -172,14 +172,15 @@ def _serve_forks(host: Socket, lenders: list[str]) -> NoReturn:
 
 def _borrow(lender: str) -> Any:
     """What a module of the server's lends; none of the server's stays where a model's code could meet it."""
-    with suppress(ImportError):
-        lent = importlib.import_module(lender).lend(_COMMON)
-        package = lender.partition(".")[0]
+    package = lender.partition(".")[0]
+    try:
+        return importlib.import_module(lender).quicken
+    except ImportError:
+        return None
+    finally:
         for module in [*sys.modules]:
             if module.partition(".")[0] == package:
                 del sys.modules[module]
-        return lent
-    return None
 
 
 def _bury(ended: _Ended, templates: set[int], host: Socket) -> None:

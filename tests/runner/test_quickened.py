@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.runner.conftest import giver
 from tests.runner.containers import Container, ForkServer, Reply
 
-LENDER = "service.hosting.runtimes.lending"
+LENDER = "service.hosting.runtimes.scripted"
 MOST_BYTES = 1 << 24
 JSON, CSV = "application/json", "text/csv"
 FUNCTIONS = {
@@ -192,35 +192,3 @@ def test_a_script_meets_no_module_of_the_servers(both: Any) -> None:
 
     assert told["compiled"] == ["predict", "predict_proba"]
     assert _ask(quick, [[250.0, 9.5]], JSON, None).json == []
-
-
-USES = """
-    import json, sys
-    late = [name for name in ("scipy.stats", "scipy.spatial", "scipy.optimize") if name in sys.modules]
-
-    def transform_fn(model, body, kind, accept):
-        from scipy.optimize import brentq
-        from scipy.spatial.distance import cityblock
-        from scipy.stats import norm, rv_continuous
-        from sklearn.gaussian_process import GaussianProcessRegressor
-        from sklearn.manifold import Isomap
-        from sklearn.neighbors import KNeighborsClassifier
-
-        rows, labels = [[0.0, 1.0], [2.0, 1.0], [4.0, 3.0], [7.0, 1.0]], [0, 0, 1, 1]
-        return json.dumps([
-            late, isinstance(norm, rv_continuous), norm.cdf(0), brentq(lambda x: x - 2, 0, 5),
-            float(cityblock(rows[0], rows[1])), Isomap(n_neighbors=2).fit(rows).transform(rows).shape,
-            KNeighborsClassifier(1, metric="cosine").fit(rows, labels).predict(rows).tolist(),
-            GaussianProcessRegressor().fit(rows, labels).predict(rows).round(6).tolist(),
-        ]), "application/json"
-    """
-"""Uses libraries that the fork server has put off, by itself and by what scikit-learn has taken of them."""
-
-
-def test_what_the_fork_server_has_put_off_is_there_for_who_uses_it(both: Any) -> None:
-    quick, _, _ = both(textwrap.dedent(USES))
-
-    late, *answers = json.loads(_ask(quick, [GOOD], JSON, None).text)
-
-    assert late == []
-    assert answers == [True, 0.5, 2.0, 2.0, [4, 2], [0, 0, 1, 1], [0.0, 0.0, 1.0, 1.0]]

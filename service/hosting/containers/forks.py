@@ -19,7 +19,7 @@ from service.hosting.containers.channel import Channel
 from service.hosting.containers.processes import Census, resident_bytes
 
 RUNNER = Path(__file__).resolve().parents[2] / "runner"
-_LENDER = "service.hosting.runtimes.lending"  # by its name alone: it is the fork server that imports it
+_LENDER = "service.hosting.runtimes.scripted"  # by its name alone: it is the fork server that imports it
 _READY_S = 120.0
 _LEAVE_S = 2.0  # to end all that it has forked
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")

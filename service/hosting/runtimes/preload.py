@@ -5,7 +5,7 @@ This file itself imports nothing heavy.
 
 import importlib
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 
 from service.hosting.memory import importing, set_apart
@@ -51,28 +51,19 @@ def preload(named: Iterable[str] = ()) -> None:
     And the modules `named`, which models here are made of; those that are not installed are passed over.
     """
     with importing(), left_out("rich"):
-        import_lightly(_MODULES)
-        for name in _MODULES:
-            importlib.import_module(name)
+        # A version of scikit-learn that does more with these than to take names from them gets the whole.
+        with suppress(ImportError, AttributeError, TypeError), put_off(*_PUT_OFF):
+            _import_all()
+        _import_all()
         for name in named:
             with suppress(ImportError):
                 importlib.import_module(name)
     set_apart()
 
 
-def import_lightly(names: Iterable[str], but: Container[str] = ()) -> None:
-    """Import these modules, those that are installed, without what they hardly need.
-
-    That is imported by who uses it, or asks for it; of what is put off, the libraries in `but` are not.
-    """
-    absent = [name for name in _PUT_OFF if name not in but]
-    for name in names:
-        # A version of a library that does more with these than to take names from them gets the whole.
-        with suppress(ImportError, AttributeError, TypeError), put_off(*absent):
-            importlib.import_module(name)
-            continue
-        with suppress(ImportError):
-            importlib.import_module(name)
+def _import_all() -> None:
+    for name in _MODULES:
+        importlib.import_module(name)
 
 
 def reseed() -> None:

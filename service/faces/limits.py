@@ -10,12 +10,16 @@ from service.errors import CallerError, PayloadTooLarge, Throttled
 from service.faces.at_once import AtOnce
 from service.faces.identity import Deny, Take
 from service.faces.proofs import Proof, answer_proven
-from service.http.asgi import App, Message, Receive, Scope, Send
+from service.http.asgi import App, Headers, Message, Receive, Scope, Send
 from service.http.reply import Answering
 from service.rates import RequestRate
 
 _ENDPOINTS = "/endpoints/"
 _INVOCATIONS = "/invocations"
+_LENGTH, _LENGTH_INSIDE = b"content-length", b"x-amz-decoded-content-length"
+_MOST_DIGITS = 18
+_PER_BYTE_AROUND = 64  # a chunk has 8 KiB or more, and a line of 86 bytes around it where it is signed
+_LEAST_BYTES_AROUND = 2048  # with the trailer
 
 
 class RateLimits:
@@ -130,25 +134,45 @@ def proven_and_counted(proof: Proof, take: Take) -> Proof:
 
 
 def within(most_body_bytes: int, face: App) -> App:
-    """A face that reads no larger bodies: what would be one raises PayloadTooLarge where it is read."""
+    """A face that reads no larger bodies: what would be one raises PayloadTooLarge where it is read.
+
+    One that says so in its head is not begun. Of a body in aws-chunks what is inside them counts.
+    """
 
     def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return face(scope, _Counting(receive, most_body_bytes), send)
+        return face(scope, _Counting(receive, most_body_bytes, *_announced(scope["headers"])), send)
 
     return call
+
+
+def _announced(headers: Headers) -> tuple[int, int]:
+    """How many bytes a body has by its head, and how many besides may be around its chunks."""
+    told = {
+        name: int(value)
+        for name, value in headers
+        if name in (_LENGTH, _LENGTH_INSIDE) and value.isdigit() and len(value) <= _MOST_DIGITS
+    }
+    inside = told.get(_LENGTH_INSIDE)
+    if inside is None:
+        return told.get(_LENGTH, 0), 0
+    return inside, inside // _PER_BYTE_AROUND + _LEAST_BYTES_AROUND
 
 
 class _Counting:
     """A `receive` that counts the bytes of a body."""
 
-    def __init__(self, receive: Receive, most_bytes: int) -> None:
+    def __init__(self, receive: Receive, most_bytes: int, announced_bytes: int, around_bytes: int) -> None:
         self._receive = receive
         self._most_bytes = most_bytes
+        self._announced_bytes = announced_bytes
+        self._around_bytes = around_bytes
         self._received = 0
 
     async def __call__(self) -> Message:
+        if self._announced_bytes > self._most_bytes:
+            raise PayloadTooLarge(self._most_bytes)
         message = await self._receive()
         self._received += len(message.get("body", b""))
-        if self._received > self._most_bytes:
+        if self._received > self._most_bytes + self._around_bytes:
             raise PayloadTooLarge(self._most_bytes)
         return message

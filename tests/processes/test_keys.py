@@ -439,15 +439,25 @@ def test_who_may_read_buckets_may_not_write_them_and_who_may_invoke_does_neither
 
 def test_what_is_put_is_no_larger_than_its_key_allows(keyed: Keyed, everything: Minted) -> None:
     keyed.client("s3", everything).create_bucket(Bucket="small")
-    small = keyed.client("s3", keyed.create("small", *Permission, most_body_bytes=1000))
+    key = keyed.create("small", *Permission, most_body_bytes=1000)
+    small, url = keyed.client("s3", key), f"{keyed.server.url}/small/chunks"
     upload = small.create_multipart_upload(Bucket="small", Key="parts")["UploadId"]
     part = {"Bucket": "small", "Key": "parts", "UploadId": upload, "PartNumber": 1}
 
-    small.put_object(Bucket="small", Key="fits", Body=b"x" * 500)
+    small.put_object(Bucket="small", Key="fits", Body=b"x" * 1000)
     with pytest.raises(ClientError, match=r"EntityTooLarge.*exceeded 1000 bytes"):
         small.put_object(Bucket="small", Key="large", Body=b"x" * 1001)
     with pytest.raises(ClientError, match="EntityTooLarge"):
         small.upload_part(**part, Body=b"x" * 1001)
 
-    assert [each["Key"] for each in small.list_objects_v2(Bucket="small")["Contents"]] == ["fits"]
+    signer = ChunkSigner(key.key.id, key.secret_access_key, "")
+    for size, status in ((1000, 200), (1001, 400)):
+        headers, body = signer.sign(url, b"x" * size)
+        assert web.put(url, content=body, headers=headers).status_code == status
+    headers, body = signer.sign(url, b"y" * 9000)
+    headers |= {"x-amz-decoded-content-length": "9" * 5000}
+    assert web.put(url, content=body, headers=headers).status_code in (400, 403)
+
+    assert [each["Key"] for each in small.list_objects_v2(Bucket="small")["Contents"]] == ["chunks", "fits"]
+    assert small.get_object(Bucket="small", Key="chunks")["Body"].read() == b"x" * 1000
     assert "Parts" not in small.list_parts(Bucket="small", Key="parts", UploadId=upload)

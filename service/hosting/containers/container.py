@@ -174,7 +174,8 @@ class Container:
 
     async def _start_process(self) -> TemplateProcess:
         channel, theirs = Channel.pair()
-        outputs = Output(self._tell("stdout"), self.printed), Output(self._tell("stderr"), self.printed)
+        out = Output(self._tell("stdout"), self.printed)
+        outputs = out, Output(self._tell("stderr"), self.printed, after=out)
         told = self.spec.for_runner(self._environment, self.printed.key)
         listener, slots = self._listener.fileno(), self.slots.descriptor
         files = (theirs.fileno(), listener, slots, *(output.writer for output in outputs))

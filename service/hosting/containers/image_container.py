@@ -69,7 +69,10 @@ class ImageContainer:
         self._look_s = look_s
         self._log = get_logger("sagebird.container").bind(model=spec.name, image=self._image)
         self._name = ""
-        self._lines = (Lines(self._tell("stdout"), self.printed), Lines(self._tell("stderr"), self.printed))
+        self._lines = (
+            Lines(self._tell("stdout"), self.printed),
+            Lines(self._tell("stderr"), self.printed, 1),
+        )
         loop = asyncio.get_running_loop()
         self._printing: asyncio.Future[None] = loop.create_future()
         self._ending: asyncio.Future[None] = loop.create_future()

@@ -1,15 +1,17 @@
 """What a container's processes print, taken over into the log; whatever they print, it harms nobody."""
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from service.hosting.containers.printed import Printed
 
 _READ_BYTES = 1 << 16
-_FEW_BYTES = 1 << 15  # of a pipe that holds twice as many: whoever prints need not wait
-_REST_S = 0.02
+_PIPE_BYTES = 1 << 18  # so that whoever prints need not wait while its pipe is at rest
+_REST_S = 0.005
 _MOST_LINE_CHARS = 4096
 _MOST_LINES = 200  # in each _INTERVAL_S, the rest is counted
 _INTERVAL_S = 5.0
@@ -18,10 +20,14 @@ _INTERVAL_S = 5.0
 class Lines:
     """One stream, told line by line."""
 
-    def __init__(self, tell: Callable[[str], None], printed: Printed | None = None) -> None:
-        """`tell` is told lines, without their ends; `printed` reads and keeps those of the container."""
+    def __init__(self, tell: Callable[[str], None], printed: Printed | None = None, stream: int = 0) -> None:
+        """`tell` is told lines, without their ends; `printed` reads and keeps those of the container.
+
+        `stream` is which of the container's this one is.
+        """
         self._tell = tell
         self._printed = Printed() if printed is None else printed
+        self._stream = stream
         self._rest = b""
         self._told = self._left_out = 0
         self._until_s = 0.0
@@ -36,20 +42,20 @@ class Lines:
             self._leave_out(whole)
         else:
             for line in filter(None, whole.split(b"\n")):
-                self._take(self._printed.read(line))
+                self._take(self._printed.read(line, self._stream))
 
     def _leave_out(self, lines: bytes) -> None:
         """Count lines that are not told any more, and keep the last one: what a flood brings costs little."""
         if last := lines.rstrip():
             number = _count(last)
             self._left_out += number
-            text = self._printed.leave_out(number, last.rpartition(b"\n")[2])
+            text = self._printed.leave_out(number, last.rpartition(b"\n")[2], self._stream)
             self.last = text[:_MOST_LINE_CHARS].decode("utf-8", "replace")
 
     def end(self) -> None:
         """Nothing more will come."""
         if self._rest:
-            self._take(self._printed.read(self._rest))
+            self._take(self._printed.read(self._rest, self._stream))
             self._rest = b""
         self._tell_left_out()
 
@@ -83,19 +89,24 @@ def _count(lines: bytes) -> int:
 class Output:
     """Reads one pipe until all that may write to it are gone."""
 
-    def __init__(self, tell: Callable[[str], None], printed: Printed | None = None) -> None:
-        """See Lines."""
-        self._lines = Lines(tell, printed)
+    def __init__(
+        self, tell: Callable[[str], None], printed: Printed | None = None, after: "Output | None" = None
+    ) -> None:
+        """See Lines. What comes `after` another one's is read when that is, behind it."""
+        self._together: list[Output] = [] if after is None else after._together
+        self._lines = Lines(tell, printed, len(self._together))
+        self._together.append(self)
         self._loop = asyncio.get_running_loop()
         self._reader, self.writer = os.pipe()
+        with suppress(OSError, AttributeError):  # not on every system, and not if somebody has many
+            fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         os.set_blocking(self._reader, False)
-        self._loop.add_reader(self._reader, self._read)
+        self._read_on()
 
     @property
     def last(self) -> str:
         """The last line so far."""
-        if self._reader >= 0:
-            self._take()
+        self._take()
         return self._lines.last
 
     def handed_over(self) -> None:
@@ -105,15 +116,25 @@ class Output:
 
     def close(self) -> None:
         """Read what is there, and no more."""
-        if self._reader >= 0:
-            self._take()
+        for _ in range(_PIPE_BYTES // _READ_BYTES):
+            if self._take() < _READ_BYTES:
+                break
         self._end()
 
     def _read(self) -> None:
         """Take what came, and let more come: lines cost little by the hundred, and much one by one."""
-        if 0 < self._take() < _FEW_BYTES:
+        if 0 < sum(output._take() for output in self._together) < _READ_BYTES:
+            for output in self._together:
+                output._rest()
+            self._loop.call_later(_REST_S, self._read_all_on)
+
+    def _read_all_on(self) -> None:
+        for output in self._together:
+            output._read_on()
+
+    def _rest(self) -> None:
+        if self._reader >= 0:
             self._loop.remove_reader(self._reader)
-            self._loop.call_later(_REST_S, self._read_on)
 
     def _read_on(self) -> None:
         if self._reader >= 0:
@@ -121,6 +142,8 @@ class Output:
 
     def _take(self) -> int:
         """How many bytes were there; where nobody can write any more, that was all."""
+        if self._reader < 0:
+            return 0
         try:
             data = os.read(self._reader, _READ_BYTES)
         except BlockingIOError:

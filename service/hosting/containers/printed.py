@@ -40,15 +40,15 @@ class Printed:
         """Where lines are kept that are of no call."""
         self._keep = keep
         self._begin = _MARK + self.key.encode()
-        self._open: dict[bytes, bytes] = {}  # lines that go on, by what they are marked with
+        self._open: dict[tuple[int, bytes], bytes] = {}  # lines that go on, by stream and mark
         self._lines = self._left_out = 0
         self._until_s = 0.0
 
-    def read(self, line: bytes) -> bytes:
-        """Have a line kept; its text, b"" where it goes on."""
+    def read(self, line: bytes, stream: int = 0) -> bytes:
+        """Have a line of a stream kept; its text, b"" where it goes on."""
         if self._keep is None:
             return line
-        found = self._split(line)
+        found = self._split(line, stream)
         if found is None:
             return b""
         shown = found.text.decode("utf-8", "replace").rstrip()
@@ -65,12 +65,12 @@ class Printed:
         """Whether no more lines are kept for the moment."""
         return self._keep is None or (self._lines >= _MOST_LINES and monotonic() < self._until_s)
 
-    def leave_out(self, number: int, last: bytes) -> bytes:
+    def leave_out(self, number: int, last: bytes, stream: int = 0) -> bytes:
         """So many lines are not kept; what the `last` of them says."""
         if self._keep is None:
             return last
         self._left_out += number
-        found = self._split(last)
+        found = self._split(last, stream)
         return b"" if found is None else found.text
 
     def _count(self, places: Collection[str]) -> None:
@@ -83,7 +83,7 @@ class Printed:
                     self._keep(place, f"… and {left_out:,} more lines, which were left out", "")
         self._lines += 1
 
-    def _split(self, line: bytes) -> _Line | None:
+    def _split(self, line: bytes, stream: int) -> _Line | None:
         """None of a line that goes on."""
         if not line.startswith(self._begin):
             return _Line(line, self.places)
@@ -92,7 +92,7 @@ class Printed:
         if len(words) <= _WORDS:
             return _Line(line, self.places)
         *named, text = words
-        name = _END.join(named)
+        name = stream, _END.join(named)
         if before := self._open.pop(name, b""):
             text = before + text
         if marked[:1] == _PART and len(text) < _MOST_BYTES and len(self._open) < _MOST_OPEN:

@@ -196,6 +196,49 @@ def test_a_flood_is_counted_and_its_last_line_known() -> None:
     assert told == [*["a"] * 200, "… and 1002 more lines, which were left out"]
 
 
+def test_what_two_streams_bring_together_is_told_in_their_order() -> None:
+    told: list[str] = []
+
+    async def read() -> None:
+        all_told = asyncio.Event()
+
+        def tell(line: str) -> None:
+            told.append(line)
+            if len(told) == 3:
+                all_told.set()
+
+        out = Output(tell)
+        err = Output(tell, after=out)
+        for output, line in ((out, b"step 1\n"), (out, b"step 2\n"), (err, b"fault\n")):
+            os.write(output.writer, line)
+            await asyncio.sleep(0)
+        await all_told.wait()
+        os.write(err.writer, b"last\n")
+        err.close()
+        out.close()
+
+    asyncio.run(read())
+
+    assert told == ["step 1", "step 2", "fault", "last"]
+
+
+def test_more_than_is_read_at_a_time_is_there_at_the_end() -> None:
+    told: list[str] = []
+
+    async def read() -> int:
+        output = Output(told.append)
+        await asyncio.sleep(0)
+        os.set_blocking(output.writer, False)
+        written = os.write(output.writer, b"".join(b"%d\n" % number for number in range(20_000)))
+        output.close()
+        return written
+
+    written = asyncio.run(read())
+
+    assert written > 1 << 16
+    assert told[-1] == "… and 19800 more lines, which were left out"
+
+
 def _open(containers: Containers, folder: Path, script: str, version: str = "") -> Lease:
     folder.mkdir(exist_ok=True)
     (folder / "inference.py").write_text(script)

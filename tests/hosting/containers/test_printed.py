@@ -36,6 +36,14 @@ def test_parts_of_a_line_are_put_together_by_process() -> None:
     assert printed.read(_mark(printed, ">", ".", 1)) == b"<1>"
 
 
+def test_parts_of_a_line_are_put_together_by_stream() -> None:
+    printed = _printed([])
+
+    assert printed.read(_mark(printed, "<", "+"), 0) == b""
+    assert printed.read(_mark(printed, "a warning"), 1) == b"a warning"
+    assert printed.read(_mark(printed, ">"), 0) == b"<>"
+
+
 def test_a_mark_with_another_key_is_text() -> None:
     kept: _Kept = []
     printed = _printed(kept)

@@ -143,7 +143,7 @@ class Crowd:
         found = []
         for connection in connections:
             rank = connection.dispensable(now_s)
-            if rank is not None:
+            if rank is not None and connection not in self._refused:  # these take nobody's place
                 found.append((rank, connection))
         found.sort(key=lambda candidate: candidate[0], reverse=True)
         self._candidates = found[-(len(connections) // 16 + 1) :]

@@ -9,7 +9,7 @@ class Busy:
     def __init__(self, connections: set["Busy"]) -> None:
         self._connections = connections
 
-    def dispensable(self, _now_s: float) -> None:
+    def dispensable(self, _now_s: float) -> tuple[int, float] | None:
         """It is busy."""
 
     def yield_place(self) -> None:
@@ -37,3 +37,31 @@ def test_of_those_that_were_refused_few_are_there_and_the_oldest_go_first() -> N
 
     assert admitted == [True, True, *[False] * 58]
     assert connections == {*come[:2], *come[-17:]}
+
+
+class Over(Busy):
+    """A connection that is closed in any case."""
+
+    def dispensable(self, _now_s: float) -> tuple[int, float]:
+        """It can be missed best."""
+        return 0, 0.0
+
+
+def test_nobody_comes_in_place_of_one_that_was_refused() -> None:
+    crowd, connections = Crowd(), set[Busy]()
+    come = [Busy(connections), Busy(connections), *(Over(connections) for _ in range(5))]
+
+    admitted = [crowd.admits(each, connections, 2, float(number)) for number, each in enumerate(come)]
+
+    assert admitted == [True, True, *[False] * 5]
+    assert connections == {*come}
+
+
+def test_who_is_over_makes_room_for_one() -> None:
+    crowd, connections = Crowd(), set[Busy]()
+    come = [Over(connections), *(Busy(connections) for _ in range(3))]
+
+    admitted = [crowd.admits(each, connections, 2, float(number)) for number, each in enumerate(come)]
+
+    assert admitted == [True, True, True, False]
+    assert connections == {*come[1:]}

@@ -127,7 +127,7 @@ class Gateway:
             return Passage(NOBODY, face if origin is None else _opening(origin, face), lasts=False)
         if elsewhere is not None:
             away = partial(self._away, admitted, elsewhere, scope)
-            face = _within(admitted, _around(admitted, away, admitted.take))
+            face = _within(admitted, _around(admitted, away, admitted.take), in_chunks=elsewhere is self._s3)
             return Passage(admitted.caller, face, lasts=admitted.lasts)
         own = None if self._limits is None else self._limits.of_path(method, path)
         proven = partial(self._proven, admitted, self._face(method, path), asked.encoding)
@@ -259,9 +259,13 @@ def _around(admitted: Admitted, make: Callable[[Take | None], App], take: Take |
     return admitted.around(lambda begin: make(both(take, begin)))
 
 
-def _within(admitted: Admitted, face: App) -> App:
+def _within(admitted: Admitted, face: App, *, in_chunks: bool = False) -> App:
     """The face as it reads no larger bodies than the key allows."""
-    return face if admitted.most_body_bytes is None else within(admitted.most_body_bytes, face)
+    return (
+        face
+        if admitted.most_body_bytes is None
+        else within(admitted.most_body_bytes, face, in_chunks=in_chunks)
+    )
 
 
 def _is_description(method: str, path: str) -> bool:

@@ -18,7 +18,7 @@ _ENDPOINTS = "/endpoints/"
 _INVOCATIONS = "/invocations"
 _LENGTH, _LENGTH_INSIDE = b"content-length", b"x-amz-decoded-content-length"
 _MOST_DIGITS = 18
-_PER_BYTE_AROUND = 64  # a chunk has 8 KiB or more, and a line of 86 bytes around it where it is signed
+_INSIDE_PER_AROUND = 64  # a chunk has 8 KiB or more, and a line of 86 bytes around it where it is signed
 _LEAST_BYTES_AROUND = 2048  # with the trailer
 
 
@@ -133,29 +133,31 @@ def proven_and_counted(proof: Proof, take: Take) -> Proof:
     return Proof(prove, proof.new_hash)
 
 
-def within(most_body_bytes: int, face: App) -> App:
+def within(most_body_bytes: int, face: App, *, in_chunks: bool = False) -> App:
     """A face that reads no larger bodies: what would be one raises PayloadTooLarge where it is read.
 
-    One that says so in its head is not begun. Of a body in aws-chunks what is inside them counts.
+    One that says so in its head is not begun. Where bodies may come `in_chunks` what is inside them counts.
     """
 
     def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return face(scope, _Counting(receive, most_body_bytes, *_announced(scope["headers"])), send)
+        return face(
+            scope, _Counting(receive, most_body_bytes, *_announced(scope["headers"], in_chunks)), send
+        )
 
     return call
 
 
-def _announced(headers: Headers) -> tuple[int, int]:
+def _announced(headers: Headers, in_chunks: bool) -> tuple[int, int]:
     """How many bytes a body has by its head, and how many besides may be around its chunks."""
     told = {
         name: int(value)
         for name, value in headers
         if name in (_LENGTH, _LENGTH_INSIDE) and value.isdigit() and len(value) <= _MOST_DIGITS
     }
-    inside = told.get(_LENGTH_INSIDE)
+    inside = told.get(_LENGTH_INSIDE) if in_chunks else None
     if inside is None:
         return told.get(_LENGTH, 0), 0
-    return inside, inside // _PER_BYTE_AROUND + _LEAST_BYTES_AROUND
+    return inside, inside // _INSIDE_PER_AROUND + _LEAST_BYTES_AROUND
 
 
 class _Counting:

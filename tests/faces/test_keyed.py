@@ -450,4 +450,6 @@ def test_a_body_is_no_larger_than_its_key_allows(server: KeyedServer) -> None:
         for sent in (_CSV | {"X-Api-Key": key.api_key}, line.sign(key, b"1,2,3")[0]):
             assert Line(server).send(sent, b"1,2,3").status == 413
 
+    pretends = _CSV | {"X-Api-Key": key.api_key, "X-Amz-Decoded-Content-Length": "2"}
+    assert Line(server).send(pretends, b"1,2,3").status == 413
     assert set(server.bodies) == {b"1,2"}

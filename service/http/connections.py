@@ -140,10 +140,10 @@ class Crowd:
 
     def _search(self, connections: Collection[Held], now_s: float) -> None:
         """Find those that can be missed best, more than one: to look through all of them takes time."""
-        found = []
+        found, refused = [], {*self._refused}  # these take nobody's place
         for connection in connections:
             rank = connection.dispensable(now_s)
-            if rank is not None and connection not in self._refused:  # these take nobody's place
+            if rank is not None and connection not in refused:
                 found.append((rank, connection))
         found.sort(key=lambda candidate: candidate[0], reverse=True)
         self._candidates = found[-(len(connections) // 16 + 1) :]

@@ -6,7 +6,6 @@ Source: contract E.3.
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -36,7 +35,6 @@ class LogPlace(NamedTuple):
         return f"{self.group} {self.stream}"
 
 
-@lru_cache(1024)  # a line is read by the same few places as those before it
 def read_place(text: str) -> LogPlace | None:
     """What `str` made of a place; None of any other text."""
     found = _PLACE.fullmatch(text)

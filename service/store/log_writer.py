@@ -8,7 +8,7 @@ import threading
 from time import monotonic, time
 from typing import Final
 
-from service.domain.log_places import read_place
+from service.domain.log_places import LogPlace, read_place
 from service.errors import SagebirdError
 from service.log import Trouble, get_logger
 from service.store.logs import LogLine, LogStore
@@ -26,9 +26,10 @@ _LEAVE_S: Final = 5.0
 class _Allowance:
     """How much a stream may still bring in this second, and what was left out of it."""
 
-    __slots__ = ("chars", "left_out", "lines", "until_s")
+    __slots__ = ("chars", "left_out", "lines", "until_s", "where")
 
-    def __init__(self) -> None:
+    def __init__(self, where: LogPlace) -> None:
+        self.where = where
         self.lines = self.chars = self.left_out = 0
         self.until_s = 0.0
 
@@ -67,15 +68,16 @@ class LogWriter:
         with self._lock:
             allowance = self._allowances.get(place)
             if allowance is None:
-                allowance = self._allowances[place] = _Allowance()
+                if (where := read_place(place)) is None:
+                    return
+                allowance = self._allowances[place] = _Allowance(where)
             if len(self._waiting) >= _MOST_WAITING or self._chars > _MOST_WAITING_CHARS:
                 allowance.left_out += 1
                 return
-            where = read_place(place)
-            if where is None or not allowance.takes(len(message), monotonic(), self._most_per_s):
+            if not allowance.takes(len(message), monotonic(), self._most_per_s):
                 return
             now_ms = int(time() * 1000) if at_ms is None else at_ms
-            self._waiting.append(LogLine(*where, now_ms, message, request))
+            self._waiting.append(LogLine(*allowance.where, now_ms, message, request))
             self._chars += len(message)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
@@ -122,8 +124,7 @@ class LogWriter:
             if now_s < allowance.until_s:
                 continue
             del self._allowances[place]
-            where = read_place(place)
-            if allowance.left_out and where is not None:
+            if allowance.left_out:
                 text = f"… and {allowance.left_out:,} more lines, which were left out"
-                told.append(LogLine(*where, int(time() * 1000), text))
+                told.append(LogLine(*allowance.where, int(time() * 1000), text))
         return told

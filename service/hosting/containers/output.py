@@ -106,7 +106,6 @@ class Output:
     @property
     def last(self) -> str:
         """The last line so far."""
-        self._take()
         return self._lines.last
 
     def handed_over(self) -> None:

@@ -204,21 +204,22 @@ class WorkerConnection:
             self._take_back(len(self._calls) - 1)
         return True
 
-    def withdraw(self, now_s: float) -> bool:
-        """Take back its only call if for a moment nobody has taken it up; whether that was so.
+    def is_passed_over(self, now_s: float) -> bool:
+        """Whether for a moment nobody has taken up its only call."""
+        if self._sent != 1 or self.is_known or now_s - self._since_s < _PATIENCE_S:
+            return False
+        return not self._unsent and self._is_unread()
+
+    def withdraw(self) -> None:
+        """Take back its only call, unless it is taken up in this very moment.
 
         A worker looks whether its caller has hung up when it has read a call, before it begins it.
         """
-        if self._sent != 1 or self.is_known or now_s - self._since_s < _PATIENCE_S:
-            return False
-        if self._unsent or not self._is_unread():
-            return False
         self._hang_up()
         if self._is_unread():
             self._end(None)
-        else:  # it was taken up in this very moment
+        else:
             self._is_doubtful = True
-        return True
 
     def _hang_up(self) -> None:
         """Say that nothing more comes."""

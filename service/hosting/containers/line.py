@@ -26,7 +26,7 @@ _FULL_S: Final = 0.002  # to wait where more connections than the system keeps a
 _AHEAD_S: Final = 0.002  # of work that may lie in a worker's socket, beyond one call
 _LONG_S: Final = 0.1  # more than that tells nothing new of how quick calls are
 _PART: Final = 0.1  # that the newest calls have in it
-_SHARED_S: Final = 0.02  # in which no more workers are asked, once they were all at others' calls
+_SHARED_S: Final = 0.05  # in which no more workers are asked, once they were all at others' calls
 
 
 class CallLine:
@@ -122,14 +122,15 @@ class CallLine:
 
         Then the other workers are at calls of other gateways, and so they are for a while.
         """
-        if len(self._connections) == 1:
+        passed_over = [each for each in self._connections if each.is_passed_over(now_s)]
+        if not passed_over or len(self._connections) == 1:
             return
-        withdrawn = [each for each in tuple(self._connections) if each.withdraw(now_s)]
-        if withdrawn:
-            if self._most == self._workers:
-                asyncio.get_running_loop().call_later(_SHARED_S, self._ask_all)
-            self._most = max(len(self._connections), 1)
-            self.serve()
+        if self._most == self._workers:
+            asyncio.get_running_loop().call_later(_SHARED_S, self._ask_all)
+        self._most = max(len(self._connections) - len(passed_over), 1)  # their calls do not go there again
+        for each in passed_over:
+            each.withdraw()
+        self.serve()
 
     def _ask_all(self) -> None:
         self._most = self._workers

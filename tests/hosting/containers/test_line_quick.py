@@ -201,6 +201,29 @@ def test_what_a_worker_is_at_is_not_taken_back(workers: Workers) -> None:
     run(test())
 
 
+def test_workers_that_are_at_calls_of_others_are_left_alone_for_a_while(workers: Workers) -> None:
+    async def test() -> None:
+        line = kept(workers, 2)
+        worker = await known(line, workers)
+        calls = send(line, "a", "lost")
+        while (body := await worker.take()) != b"lost":
+            be_quick(line)
+            await worker.answer(body)
+            calls += send(line, "more")
+        assert await (nobody := await workers.accept()).take() == b"lost"
+        calls += send(line, "b", "c", "d")  # before the first of them is answered
+        asking = asyncio.create_task(workers.accept())
+        await worker.answer(b"lost")
+        await serve_until(worker, {b"b", b"c", b"d", b"more"})
+        assert not asking.done()
+        asking.cancel()
+        await asyncio.gather(*calls)
+        line.close()
+        assert await nobody.take() == b"end"
+
+    run(test())
+
+
 def test_workers_that_were_at_calls_of_others_are_asked_again_soon(workers: Workers) -> None:
     async def test() -> None:
         line = kept(workers, 2)

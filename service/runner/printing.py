@@ -7,11 +7,15 @@ the process. Lines that are written past Python, or at no call, are not marked.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from contextlib import suppress
 from typing import Any
+
+STANDARD = 3
+"""So many descriptors are standard streams."""
 
 MARK = b"\x1e"
 _WHOLE, _PART = b".", b"+"
@@ -107,6 +111,26 @@ class Printing:
             self._call.place = ""
 
 
+def fill_standard_streams() -> bool:
+    """Have something at their descriptors, which the model may have closed: no print is to meet a caller.
+
+    Whether one was missing.
+    """
+    filled = False
+    for number in range(STANDARD):
+        try:
+            os.fstat(number)
+        except OSError:
+            # gets the lowest free number, which is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            filled = True
+    return filled
+
+
 def _write_all(number: int, data: bytes) -> None:
     while data:
-        data = data[os.write(number, data) :]
+        try:
+            data = data[os.write(number, data) :]
+        except OSError as error:
+            if error.errno != errno.EBADF or not fill_standard_streams():
+                raise

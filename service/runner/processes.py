@@ -27,8 +27,8 @@ from typing import Any, NamedTuple, NoReturn
 from .handlers import ScriptedModel
 from .loading import enter, failure, load
 from .orphans import adopt, end_all, end_children_too, end_orphans, end_with_parent
-from .printing import Printing
-from .serving import Slot, end_child, fill_standard_streams, serve
+from .printing import Printing, fill_standard_streams
+from .serving import Slot, end_child, serve
 
 _PACKET_BYTES = 1 << 20
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)

@@ -17,14 +17,13 @@ from _socket import socket as Socket  # not that of the module, which user code 
 from collections.abc import Callable
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from functools import lru_cache
-from os import O_RDWR, _exit, close, devnull, fstat, getpid, set_inheritable
-from os import open as open_file
+from os import _exit, close, getpid
 from select import POLLHUP, POLLIN, poll
 from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
 
-from .printing import Printing
+from .printing import STANDARD, Printing, fill_standard_streams
 
 FAREWELL = b"\0"
 _LOG_PLACE = "X-Sagebird-Log-Place"
@@ -33,7 +32,6 @@ _ID_CHARS = 36
 _ID_BYTES = len(_ID) + _ID_CHARS
 _FIRST_BYTES = 1 << 16
 _MOST_HEAD_BYTES = 1 << 20
-_STANDARD = 3  # so many descriptors are standard streams
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 _LEAVES_AT = 16
 _RECORD_BYTES = 24
@@ -117,7 +115,7 @@ def serve(
     while True:
         try:
             descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # as socket.py has it
-            if descriptor < _STANDARD:
+            if descriptor < STANDARD:
                 descriptor = _set_aside(descriptor)
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
@@ -141,19 +139,8 @@ def serve(
                 _end(1)  # the model closed descriptors, or has used all that there are
 
 
-def fill_standard_streams() -> None:
-    """Have something at their descriptors, which the model may have closed: no print is to meet a caller."""
-    for number in range(_STANDARD):
-        try:
-            fstat(number)
-        except OSError:
-            set_inheritable(
-                open_file(devnull, O_RDWR), True
-            )  # gets the lowest free number, which is this one
-
-
 def _set_aside(descriptor: int) -> int:
-    moved = fcntl(descriptor, F_DUPFD_CLOEXEC, _STANDARD)
+    moved = fcntl(descriptor, F_DUPFD_CLOEXEC, STANDARD)
     close(descriptor)
     fill_standard_streams()
     return moved

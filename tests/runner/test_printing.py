@@ -117,3 +117,20 @@ def test_a_script_may_close_or_replace_its_streams_and_goes_on_answering(start: 
     _ask(container, "sys.stdout = None")
 
     assert _ask(container, "pass") is not None
+
+
+def test_who_has_closed_the_descriptors_of_its_streams_may_print_and_goes_on_answering(start: Start) -> None:
+    container = start(_KEY)
+
+    assert _ask(container, "os.closerange(0, 3); print('gone')") is not None
+    assert _ask(container, "print('gone'); sys.stderr.write('gone')") is not None
+    assert "gone" not in container.log.read_text()
+
+
+def test_a_print_into_what_can_only_be_read_fails_at_once(start: Start) -> None:
+    container = start(_KEY)
+    code = "os.close(1); os.open(os.devnull, os.O_RDONLY)"
+
+    _ask(container, f"{code}\ntry: print('lost')\nexcept OSError: model['failed'] = True")
+
+    assert _ask(container, "assert model['failed']") is not None

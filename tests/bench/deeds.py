@@ -53,12 +53,16 @@ import os, socket
 result = 0
 for number in os.listdir("/proc/self/fd"):
     try:
-        each = socket.socket(fileno=os.dup(int(number)))
-        if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            each.setblocking(False)
-            result += 1
+        own = os.dup(int(number))
     except OSError:
-        pass
+        continue
+    try:
+        with socket.socket(fileno=own) as each:
+            if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                each.setblocking(False)
+                result += 1
+    except OSError:
+        os.close(own)
 """
 _SLOTS = """
 import mmap, os, struct

@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from os import getpid
 from typing import Any
 
@@ -33,6 +34,7 @@ _FOREIGN = {
 }
 _MOST_HEADER_CHARS = 1024  # Source: botocore, shapes Header and CustomAttributesHeader
 _MOST_TEXT_BYTES = 1 << 16  # of what went wrong
+_MOST_KNOWN = 256
 _UNSENDABLE = re.compile("[\x00-\x1f\x7f-\x9f]|[^\x00-\xff]")
 
 
@@ -213,21 +215,28 @@ class ScriptedModel:
 
 def _checked(status: Any, body: bytes, kind: str, found: Mapping[str, str]) -> WrittenAnswer:
     """Raises RefusedCall for what HTTP cannot carry."""
+    _check_header("Content-Type", kind)
     names = _PASSED_ON if found else ()
     headers = tuple((name, found[name.lower()]) for name in names if name.lower() in found)
-    for name, value in (("Content-Type", kind), *headers):
-        if _UNSENDABLE.search(value):
-            raise RefusedCall(
-                f"The model answers with the {name} {json.dumps(value)}, which no header can hold: it has "
-                "a line break, another control character, or a letter that is not in ISO-8859-1.",
-                500,
-            )
-        if len(value) > _MOST_HEADER_CHARS:
-            raise RefusedCall(
-                f"The model answers with the {name} {json.dumps(value[:40])}… of {len(value):,} characters: "
-                f"a header of AWS's has {_MOST_HEADER_CHARS:,} at most.",
-                500,
-            )
+    for name, value in headers:
+        _check_header(name, value)
     if type(status) is not int or not 200 <= status <= 599:
         raise RefusedCall(f"The model answers with the status {status!r}: it must be from 200 to 599.", 500)
     return WrittenAnswer(status, body, kind, headers)
+
+
+@lru_cache(_MOST_KNOWN)
+def _check_header(name: str, value: str) -> None:
+    """Raises RefusedCall for a value that is not to be sent; which ones may be is remembered."""
+    if _UNSENDABLE.search(value):
+        raise RefusedCall(
+            f"The model answers with the {name} {json.dumps(value)}, which no header can hold: it has "
+            "a line break, another control character, or a letter that is not in ISO-8859-1.",
+            500,
+        )
+    if len(value) > _MOST_HEADER_CHARS:
+        raise RefusedCall(
+            f"The model answers with the {name} {json.dumps(value[:40])}… of {len(value):,} characters: "
+            f"a header of AWS's has {_MOST_HEADER_CHARS:,} at most.",
+            500,
+        )

@@ -57,7 +57,10 @@ class Promise(Generic[Kept]):
         """The outcome is there. To be called once; raises nothing."""
         self._outcome, self._is_kept = outcome, True
         for step in self._steps:
-            self._take(step)
+            try:  # as _take does, without a call for each
+                self._outcome = step(self._outcome)
+            except Exception as error:
+                self._outcome = error
         self._steps.clear()
 
     def then(self, step: Callable[[Kept | Exception], Made | Exception]) -> "Promise[Made]":

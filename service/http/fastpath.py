@@ -195,7 +195,8 @@ class FastProtocol(Connection):
         """Send what was promised, if the client is still there."""
         if self.state == ANSWER:
             self.take(answer, self._keeps_alive and not self._leaving)
-            self._balance_reading()
+            if self.state != IDLE or self.flow.read_paused:
+                self._balance_reading()
 
     def take(self, answer: Answered | Exception, keep_alive: bool = True) -> None:
         """Send an answer, now or once it is there, or have ASGI wait for it and send it. Raises nothing."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import sys
 from contextlib import suppress
+from os import O_RDWR, devnull, fstat, getpid, set_inheritable, write
+from os import open as open_file
 from typing import Any
 
 STANDARD = 3
@@ -74,7 +75,7 @@ class _Stream(io.RawIOBase):
         return line
 
     def _write_piece(self, kind: bytes, piece: bytes) -> None:
-        words = (self._call.place, self._call.request_id, str(os.getpid()))
+        words = (self._call.place, self._call.request_id, str(getpid()))
         told = _END.join(word[:_MOST_WORD_CHARS].encode("latin-1", "replace") for word in words)
         _write_all(self._number, b"%b%b%b%b%b\n" % (self._begin, kind, told, _END, piece))
 
@@ -119,10 +120,10 @@ def fill_standard_streams() -> bool:
     filled = False
     for number in range(STANDARD):
         try:
-            os.fstat(number)
+            fstat(number)
         except OSError:
             # gets the lowest free number, which is this one
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            set_inheritable(open_file(devnull, O_RDWR), True)
             filled = True
     return filled
 
@@ -130,7 +131,7 @@ def fill_standard_streams() -> bool:
 def _write_all(number: int, data: bytes) -> None:
     while data:
         try:
-            data = data[os.write(number, data) :]
+            data = data[write(number, data) :]
         except OSError as error:
             if error.errno != errno.EBADF or not fill_standard_streams():
                 raise

@@ -210,6 +210,10 @@ class WorkerConnection:
             return False
         return not self._unsent and self._is_unread()
 
+    def hold(self) -> None:
+        """Take no more calls."""
+        self.load = _FULL
+
     def withdraw(self) -> None:
         """Take back its only call, unless it is taken up in this very moment.
 

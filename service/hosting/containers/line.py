@@ -39,13 +39,15 @@ class CallLine:
         kept_s: float = _KEPT_S,
         stuck_s: float = _STUCK_S,
         most_bytes: int = MOST_ANSWER_BYTES,
+        shared_s: float = _SHARED_S,
     ) -> None:
         """`address` is the container's socket; so many `workers` take calls there at once.
 
         An answer may have `most_bytes`; more than that is refused before it is read.
 
         Connections are kept for `kept_s` where no call waits for them. Calls that lie behind another one
-        for `stuck_s`, at most twice as long, are called back.
+        for `stuck_s`, at most twice as long, are called back. Workers that were at calls of others are left
+        alone for `shared_s`.
         """
         self.depth = DEPTH
         """How many calls a connection may have now."""
@@ -54,8 +56,10 @@ class CallLine:
         self._workers = workers
         self._kept_s = kept_s
         self._stuck_s = stuck_s
+        self._shared_s = shared_s
         self._sweeping: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
+        self._asking: asyncio.TimerHandle | None = None  # all workers again
         self._call_s = _AHEAD_S / DEPTH  # what a call takes, of late
         self.places = DEPTH * workers
         """How many calls its connections may have now."""
@@ -125,14 +129,18 @@ class CallLine:
         passed_over = [each for each in self._connections if each.is_passed_over(now_s)]
         if not passed_over or len(self._connections) == 1:
             return
-        if self._most == self._workers:
-            asyncio.get_running_loop().call_later(_SHARED_S, self._ask_all)
-        self._most = max(len(self._connections) - len(passed_over), 1)  # their calls do not go there again
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().call_later(self._shared_s, self._ask_all)
+        self._most = max(len(self._connections) - len(passed_over), 1)
+        for each in passed_over:  # before any call goes elsewhere: it must not go there again
+            each.hold()
         for each in passed_over:
             each.withdraw()
+        self._most = max(len(self._connections), 1)  # some may have been taken up after all
         self.serve()
 
     def _ask_all(self) -> None:
+        self._asking = None
         self._most = self._workers
         self.serve()
 

@@ -245,9 +245,9 @@ def test_answers_that_come_together_or_in_parts_are_each_callers_own(workers: Wo
 # ---- connections that are kept
 
 
-def kept(workers: Workers, number: int = 1) -> CallLine:
+def kept(workers: Workers, number: int = 1, shared_s: float = 0.02) -> CallLine:
     """One that keeps its connections for longer than any test takes."""
-    return CallLine(workers.address, number, kept_s=2 * LIMIT_S, stuck_s=LIMIT_S)
+    return CallLine(workers.address, number, kept_s=2 * LIMIT_S, stuck_s=LIMIT_S, shared_s=shared_s)
 
 
 async def answered(worker: Worker, call: "asyncio.Task[Answer]") -> bytes:

@@ -203,7 +203,7 @@ def test_what_a_worker_is_at_is_not_taken_back(workers: Workers) -> None:
 
 def test_workers_that_are_at_calls_of_others_are_left_alone_for_a_while(workers: Workers) -> None:
     async def test() -> None:
-        line = kept(workers, 2)
+        line = kept(workers, 2, shared_s=LIMIT_S)
         worker = await known(line, workers)
         calls = send(line, "a", "lost")
         while (body := await worker.take()) != b"lost":
@@ -220,6 +220,29 @@ def test_workers_that_are_at_calls_of_others_are_left_alone_for_a_while(workers:
         await asyncio.gather(*calls)
         line.close()
         assert await nobody.take() == b"end"
+
+    run(test())
+
+
+def test_what_nobody_took_up_goes_to_none_of_those_that_did_not_take_up_theirs(workers: Workers) -> None:
+    async def test() -> None:
+        line = kept(workers, 3, shared_s=LIMIT_S)
+        worker = await known(line, workers)
+        line.note_pace(LIMIT_S)
+        assert line.depth == 2
+        large = "b" * 80_000  # is sent at once, wherever it goes
+        calls = send(line, "a", large, "c", "d")
+        assert await worker.take() == b"a"
+        be_quick(line)
+        await asyncio.sleep(0.01)  # longer than a call waits where others are quick
+        await worker.answer(b"A")
+        await serve_until(worker, {large.encode(), b"c", b"d"})
+        assert [(await call).body for call in calls[2:]] == [b"C", b"D"]
+        assert (await calls[1]).body == large.upper().encode()
+        nobody, no_other = await workers.accept(), await workers.accept()
+        assert [await nobody.take(), await nobody.take()] == [large.encode(), b"end"]
+        assert [await no_other.take(), await no_other.take()] == [b"c", b"end"]
+        line.close()
 
     run(test())
 

@@ -3,6 +3,7 @@
 import argparse
 import http.client
 import time
+from itertools import count
 from pathlib import Path
 
 from tests.bench.beside import CSV, ask, prepare, report, start
@@ -102,31 +103,34 @@ def try_cycles(folder: Path, asked: argparse.Namespace) -> bool:
     with start(folder, models, asked.gateways, **settings) as server:
         first, last, wrong = 0, 0, 0
         begun_s = time.monotonic()
-        for cycle in range(asked.cycles):
+        for cycle in count():
+            if cycle >= asked.cycles and _loads(server.port) >= asked.cycles:
+                break  # a call that comes to a gateway which has the model by chance loads nothing
             target = {"X-Amzn-SageMaker-Target-Model": f"m{cycle % _MODELS}"}
             wrong += ask(server.port, "many", "1", CSV | target).text.strip() != "[24]"
             if cycle + 1 == _FIRST_CYCLES:
                 first = _settled_bytes(server)
         last = _settled_bytes(server)
         took_s = time.monotonic() - begun_s
-        metrics = _metrics(server.port)
-    loads, evictions = (
-        _sum(metrics, "sagebird_model_loads_total"),
-        _sum(metrics, "sagebird_model_evictions_total"),
-    )
+        loads = _loads(server.port)
+        evictions = _sum(_metrics(server.port), "sagebird_model_evictions_total")
     growth = last / first - 1
     line = (
-        f"cycles: {asked.cycles} calls of {_MODELS} models in {took_s:.0f} s, {loads:.0f} loads, "
+        f"cycles: {cycle} calls of {_MODELS} models in {took_s:.0f} s, {loads:.0f} loads, "
         f"{evictions:.0f} evictions, {wrong} wrong; {first >> 20} MiB after {_FIRST_CYCLES}, "
         f"{last >> 20} MiB at the end ({growth:+.1%})"
     )
-    return report(wrong == 0 and loads >= asked.cycles and growth <= _MOST_GROWTH, line)
+    return report(wrong == 0 and growth <= _MOST_GROWTH, line)
 
 
 def _settled_bytes(server: Family) -> int:
     """What the family holds when nothing goes on."""
     time.sleep(_SETTLE_S)
     return server.memory_bytes()
+
+
+def _loads(port: int) -> float:
+    return _sum(_metrics(port), "sagebird_model_loads_total")
 
 
 def _metrics(port: int) -> str:

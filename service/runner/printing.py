@@ -40,6 +40,7 @@ class _Stream(io.RawIOBase):
     def __init__(self, number: int, begin: bytes, call: _Call) -> None:
         super().__init__()
         self._number = number
+        self._file = _file_at(number)
         self._begin = begin
         self._call = call
         self._rest = b""
@@ -52,7 +53,7 @@ class _Stream(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         given = bytes(data)
-        if not self._call.place:
+        if not self._call.place or self._is_elsewhere():
             _write_all(self._number, given)
             return len(given)
         *lines, rest = (self._rest + given).split(b"\n")
@@ -65,7 +66,12 @@ class _Stream(io.RawIOBase):
         """Write what had no end."""
         if self._rest:
             rest, self._rest = self._rest, b""
-            self._write_piece(_WHOLE, rest)
+            if not self._is_elsewhere():
+                self._write_piece(_WHOLE, rest)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the model has put a file of its own in its place, which is to have no marks."""
+        return _file_at(self._number) != self._file
 
     def _write_parts(self, line: bytes) -> bytes:
         """Write what is too long for one piece; the rest."""
@@ -110,6 +116,15 @@ class Printing:
                     text.flush()
                     raw.end_line()
             self._call.place = ""
+
+
+def _file_at(number: int) -> tuple[int, int] | None:
+    """What a descriptor leads to, None for nothing."""
+    try:
+        found = fstat(number)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def fill_standard_streams() -> bool:

@@ -1,6 +1,7 @@
 """What a handler prints is marked with its call; what is no mark of the container's own stays text."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,3 +135,15 @@ def test_a_print_into_what_can_only_be_read_fails_at_once(start: Start) -> None:
     _ask(container, f"{code}\ntry: print('lost')\nexcept OSError: model['failed'] = True")
 
     assert _ask(container, "assert model['failed']") is not None
+
+
+def test_no_mark_gets_into_a_file_that_the_model_has_put_in_place_of_a_stream(
+    start: Start, tmp_path: Path
+) -> None:
+    container, file = start(_KEY), tmp_path / "own.txt"
+
+    _ask(container, f"print('before'); os.dup2(os.open({str(file)!r}, os.O_RDWR | os.O_CREAT), 1)")
+    _ask(container, "print('own')")
+
+    assert file.read_text() == "own\n"
+    assert "own" not in container.log.read_text()

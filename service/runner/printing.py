@@ -66,7 +66,7 @@ class _Stream(io.RawIOBase):
         """Write what had no end."""
         if self._rest:
             rest, self._rest = self._rest, b""
-            if not self._is_elsewhere():
+            if not self._is_elsewhere():  # else it is gone with the stream that it was meant for
                 self._write_piece(_WHOLE, rest)
 
     def _is_elsewhere(self) -> bool:

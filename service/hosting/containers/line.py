@@ -126,8 +126,10 @@ class CallLine:
 
         Then the other workers are at calls of other gateways, and so they are for a while.
         """
+        if len(self._connections) == 1:
+            return
         passed_over = [each for each in self._connections if each.is_passed_over(now_s)]
-        if not passed_over or len(self._connections) == 1:
+        if not passed_over:
             return
         if self._asking is None:
             self._asking = asyncio.get_running_loop().call_later(self._shared_s, self._ask_all)

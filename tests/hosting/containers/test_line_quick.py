@@ -31,6 +31,16 @@ async def known(line: CallLine, workers: Workers) -> Worker:
     return worker
 
 
+async def lose(line: CallLine, worker: Worker) -> "list[asyncio.Task[Answer]]":
+    """Calls, of which "lost" waited elsewhere until it was taken back: the worker has it now."""
+    calls = send(line, "a", "lost")
+    while (body := await worker.take()) != b"lost":
+        be_quick(line)
+        await worker.answer(body)
+        calls += send(line, "more")
+    return calls
+
+
 async def serve_until(worker: Worker, bodies: set[bytes]) -> None:
     """Answer what comes until these have come."""
     while bodies:
@@ -205,11 +215,7 @@ def test_workers_that_are_at_calls_of_others_are_left_alone_for_a_while(workers:
     async def test() -> None:
         line = kept(workers, 2, shared_s=LIMIT_S)
         worker = await known(line, workers)
-        calls = send(line, "a", "lost")
-        while (body := await worker.take()) != b"lost":
-            be_quick(line)
-            await worker.answer(body)
-            calls += send(line, "more")
+        calls = await lose(line, worker)
         assert await (nobody := await workers.accept()).take() == b"lost"
         calls += send(line, "b", "c", "d")  # before the first of them is answered
         asking = asyncio.create_task(workers.accept())
@@ -251,11 +257,7 @@ def test_workers_that_were_at_calls_of_others_are_asked_again_soon(workers: Work
     async def test() -> None:
         line = kept(workers, 2)
         worker = await known(line, workers)
-        calls = send(line, "a", "lost")
-        while (body := await worker.take()) != b"lost":
-            be_quick(line)
-            await worker.answer(body)
-            calls += send(line, "more")
+        calls = await lose(line, worker)
         assert await (nobody := await workers.accept()).take() == b"lost"
         await worker.answer(b"lost")
         answering = [asyncio.create_task(answer_all(worker))]

@@ -1,7 +1,9 @@
 """Buckets and objects by stock boto3: what a client may rely on, and what lies in the folder meanwhile."""
 
+import base64
 import hashlib
 import secrets
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -278,6 +280,28 @@ def test_a_body_in_chunks_is_put_together_and_checked_by_what_is_behind_it(
         found = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
         assert found["Body"].read() == b"123456789"
         assert (found["ContentEncoding"], found[f"Checksum{name.upper()}"]) == ("gzip", value)
+
+
+@pytest.mark.parametrize("size", [999, 70_000, 3_000_001])
+def test_a_long_body_is_put_together_whatever_the_length_of_its_chunks(
+    s3: Any, bucket: str, folder: Path, stage: Stage, size: int
+) -> None:
+    body = secrets.token_bytes(7_000_000)
+    headers = {
+        **_SIGNED,
+        "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "x-amz-trailer": "x-amz-checksum-crc32",
+        "x-amz-decoded-content-length": str(len(body)),
+        "Content-Encoding": "aws-chunked",
+    }
+    checksum = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+
+    content = _in_chunks(body, f"x-amz-checksum-crc32:{checksum}", size)
+    answer = web.put(f"{stage.url}/{bucket}/k", headers=headers, content=content)
+
+    assert answer.status_code == 200
+    assert answer.headers["etag"].strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest()
+    assert folder.joinpath("k").read_bytes() == s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
 
 
 @pytest.mark.parametrize(

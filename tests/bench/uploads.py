@@ -4,8 +4,9 @@ Writers put objects of several sizes at a few keys, one of them shared, and one 
 moment every process of the family is killed. The next one starts on the same data: each object must be one
 that somebody sent, with its own details, one that was acknowledged must not have gone, and nothing unfinished
 may lie about. `--alone` kills the face of buckets without the rest of a family, which starts much faster.
-`--large` puts and gets one object of so many MiB instead, and says how fast, beside the disk, and what memory
-that took.
+`--large` puts and gets one object of so many MiB instead, and says how fast, beside the disk before and after
+it, and what memory that took: by a stock client, which over plain HTTP sums each part up with SHA-256 besides
+MD5 and CRC32, as the server has to, and by one that is told to leave that out, as clients do over HTTPS.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from statistics import mean
 from time import monotonic, sleep
 from typing import Any
 
@@ -41,9 +43,14 @@ _LONGEST_S = 2.0
 _MIB = 1 << 20
 
 
-def client(family: Family) -> Any:
-    """A stock client that asks once."""
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
+def client(family: Family, *, signs: bool = True) -> Any:
+    """A stock client that asks once; it signs what it sends, as it does over HTTP, or does not."""
+    config = Config(
+        retries={"total_max_attempts": 1},
+        connect_timeout=10,
+        read_timeout=60,
+        s3=None if signs else {"payload_signing_enabled": False},
+    )
     return boto3.client(
         "s3",
         endpoint_url=f"http://127.0.0.1:{family.port}",
@@ -153,41 +160,63 @@ def _debris(folder: Path) -> list[Path]:
     return [*(data / "s3").rglob("*.sagebird-part"), *(data / "s3-details").glob("*/incoming/*")]
 
 
-def measure_large(folder: Path, size_mib: int) -> dict[str, Any]:
-    """Put and get one object of so many MiB."""
-    source, back, block = folder / "source", folder / "back", os.urandom(_MIB)
-    began_s = monotonic()
-    with source.open("wb") as file:
-        for _ in range(size_mib):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    disk_s = monotonic() - began_s
+def measure_large(folder: Path, size_mib: int) -> dict[str, dict[str, Any]]:
+    """Put and get one object of so many MiB, once by each kind of client."""
+    return {
+        f"{size_mib} MiB, {name}": _measure_large(folder, size_mib, signs=signs)
+        for name, signs in (("stock client", True), ("payload not signed", False))
+    }
+
+
+def _measure_large(folder: Path, size_mib: int, *, signs: bool) -> dict[str, Any]:
+    source, back = folder / "source", folder / "back"
+    disk = [_disk_rate(source, size_mib)]
     transfer = TransferConfig(multipart_chunksize=64 * _MIB, max_concurrency=4)
     with _served(folder) as family:
-        s3 = client(family)
+        s3 = client(family, signs=signs)
         s3.create_bucket(Bucket=_BUCKET)
+        os.sync()  # what is still to be written of others would be written beside this
         before, peaks = _most_bytes(family), [0]
         over = threading.Event()
         watching = threading.Thread(target=_watch, args=(family, peaks, over))
         watching.start()
         began_s = monotonic()
         s3.upload_file(str(source), _BUCKET, "large", Config=transfer)
-        up_s = monotonic() - began_s
+        up = size_mib / (monotonic() - began_s)
         began_s = monotonic()
         s3.download_file(_BUCKET, "large", str(back), Config=transfer)
-        down_s = monotonic() - began_s
+        down = size_mib / (monotonic() - began_s)
         over.set()
         watching.join()
-    with source.open("rb") as one, back.open("rb") as other:
-        assert all(one.read(_MIB) == other.read(_MIB) for _ in range(size_mib + 1)), "not what was sent"
+        with source.open("rb") as one, back.open("rb") as other:
+            assert all(one.read(_MIB) == other.read(_MIB) for _ in range(size_mib + 1)), "not what was sent"
+        s3.delete_object(Bucket=_BUCKET, Key="large")
+        s3.delete_bucket(Bucket=_BUCKET)
+    back.unlink()
+    disk.append(_disk_rate(source, size_mib))
     return {
-        "disk alone, MiB/s (written and synced)": size_mib / disk_s,
-        "up, MiB/s": size_mib / up_s,
-        "down, MiB/s": size_mib / down_s,
+        "disk alone before and after, MiB/s (written and synced)": " ".join(f"{one:.0f}" for one in disk),
+        "up, MiB/s": up,
+        "up, of the disk's rate": up / mean(disk),
+        "down, MiB/s": down,
+        "down, of the disk's rate": down / mean(disk),
         "largest process before, MiB": before / _MIB,
         "largest process at its peak, MiB": max(peaks) / _MIB,
     }
+
+
+def _disk_rate(file: Path, size_mib: int) -> float:
+    """MiB/s at which the disk takes a new file of so many MiB of no order."""
+    file.unlink(missing_ok=True)
+    os.sync()
+    block = os.urandom(_MIB)
+    began_s = monotonic()
+    with file.open("wb") as opened:
+        for _ in range(size_mib):
+            opened.write(block)
+        opened.flush()
+        os.fsync(opened.fileno())
+    return size_mib / (monotonic() - began_s)
 
 
 def _watch(family: Family, peaks: list[int], over: threading.Event) -> None:
@@ -222,9 +251,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sagebird-bench-") as name:
         if options.large is not None:
-            show_figures(
-                "one large object", {f"{options.large} MiB": measure_large(Path(name), options.large)}
-            )
+            show_figures("one large object", measure_large(Path(name), options.large))
             return
         figures = measure_kills(
             Path(name),

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple
 
 from service.errors import ValidationFault
+from service.pieces import in_pieces
 
 LABEL = "label"
 """What is reported under this name is held against the prediction; all else is an outcome by itself."""
@@ -56,6 +58,8 @@ class Reported(NamedTuple):
 def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Reported]:
     """The reports of a body: one JSON object, a list of them, one per line, or CSV with a head.
 
+    Of many it sleeps now and then.
+
     Raises:
         ValidationFault: it is none of these, or a record lacks something; the sentence says which one.
     """
@@ -64,17 +68,22 @@ def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Rep
     except UnicodeDecodeError as error:
         raise ValidationFault(f"The outcomes are no text in UTF-8 (byte {error.start + 1}).") from error
     records = _csv_records(text) if _is_csv(content_type) else _json_records(text)
-    found = [report for number, record in enumerate(records, 1) for report in _read(number, record)]
+    found: list[Reported] = []
+    number = 0
+    for piece in in_pieces(records):
+        for record in piece:
+            number += 1
+            _read(number, record, reporter, found)
     if not found:
         raise ValidationFault("There is no outcome in the request.")
-    return [report._replace(reporter=reporter) for report in found] if reporter else found
+    return found
 
 
 def _is_csv(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "text/csv"
 
 
-def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
+def _csv_records(text: str) -> Sequence[Mapping[str, Any]]:
     try:
         head, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row] or [[]]
     except csv.Error as error:
@@ -87,12 +96,12 @@ def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
             raise ValidationFault(
                 f"Row {number} of the outcomes has {len(row)} cells, the head {len(names)}."
             )
-    return (
+    return [
         {name: _Cell(cell) for name, cell in zip(names, row, strict=True) if cell.strip()} for row in rows
-    )
+    ]
 
 
-def _json_records(text: str) -> Iterable[Any]:
+def _json_records(text: str) -> Sequence[Any]:
     try:
         document = json.loads(text, parse_constant=_no_constant)
     except ValueError as whole:
@@ -113,7 +122,8 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _read(number: int, record: Any) -> Iterator[Reported]:
+def _read(number: int, record: Any, reporter: str, found: list[Reported]) -> None:
+    """Add what a record reports to what was found. Raises ValidationFault."""
     if not isinstance(record, dict):
         raise ValidationFault(f"Record {number} of the outcomes is no JSON object.")
     inference_id = record.get(_ID)
@@ -130,11 +140,17 @@ def _read(number: int, record: Any) -> Iterator[Reported]:
             "label, reward or click."
         )
     for name in names:
-        if _NAME.fullmatch(name) is None:
+        if not _is_name(name):
             raise ValidationFault(
                 f"Record {number}: {name[:40]!r} is no name of an outcome: letters, digits and _.- do."
             )
-        yield Reported(str(inference_id), name, _read_value(number, name, record[name]), at_s)
+        value = _read_value(number, name, record[name])
+        found.append(Reported(str(inference_id), name, value, at_s, reporter))
+
+
+@lru_cache(maxsize=256)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def _check_kept(number: int, name: str, text: str) -> None:

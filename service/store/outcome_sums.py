@@ -24,12 +24,14 @@ class Earned(NamedTuple):
     value: float
 
 
-class _Step(NamedTuple):
-    """What is added to the sums of an arm: outcomes, those of them that are neither 0 nor 1, and Sums."""
+class _Step:
+    """What is added to the sums of an arm: outcomes, those of them that are neither 0 nor 1, and sums."""
 
-    outcomes: int = 0
-    odd: int = 0
-    sums: Sums = Sums()
+    __slots__ = ("count", "odd", "outcomes", "squares", "total")
+
+    def __init__(self) -> None:
+        self.outcomes = self.odd = self.count = 0
+        self.total = self.squares = 0.0
 
 
 class SumBook:
@@ -42,16 +44,21 @@ class SumBook:
         """Add outcomes that were not added before."""
         steps: dict[tuple[int, str], _Step] = {}
         units = self._units([each for each in earned if each.user is not None])
-        for each in earned:
-            arm, change = each.arm, Sums(1, each.value, each.value * each.value)
-            if each.user is not None:
-                key = (each.run, each.name, each.user, each.variant)
-                arm, count, total = units.get(key, (each.arm, 0, 0.0))
-                units[key] = arm, count + 1, total + each.value
-                change = _moved(count, total, total + each.value)
-            step = steps.get((arm, each.name), _Step())
-            odd = each.value not in (0.0, 1.0)
-            steps[arm, each.name] = _Step(step.outcomes + 1, step.odd + odd, step.sums + change)
+        for arm, run, variant, user, name, value in earned:
+            count, total, squares = 1, value, value * value
+            if user is not None:
+                key = (run, name, user, variant)
+                arm, before, earlier = units.get(key, (arm, 0, 0.0))
+                units[key] = arm, before + 1, earlier + value
+                count, total, squares = _moved(before, earlier, earlier + value)
+            step = steps.get((arm, name))
+            if step is None:
+                step = steps[arm, name] = _Step()
+            step.outcomes += 1
+            step.odd += value not in (0.0, 1.0)
+            step.count += count
+            step.total += total
+            step.squares += squares
         self._write(steps, units)
 
     def forget(self, run: int, name: str) -> None:
@@ -111,16 +118,16 @@ class SumBook:
                 " count = count + excluded.count, total = total + excluded.total,"
                 " squares = squares + excluded.squares",
                 [
-                    (*key, step.outcomes, step.odd, step.sums.count, step.sums.total, step.sums.squares)
+                    (*key, step.outcomes, step.odd, step.count, step.total, step.squares)
                     for key, step in steps.items()
                 ],
             )
 
 
-def _moved(count: int, before: float, after: float) -> Sums:
-    """What becomes of the sums when a user's mean moves by one outcome more."""
+def _moved(count: int, before: float, after: float) -> tuple[int, float, float]:
+    """What becomes of a count, a sum and squares when a user's mean moves by one outcome more."""
     new = after / (count + 1)
     if not count:
-        return Sums(1, new, new * new)
+        return 1, new, new * new
     old = before / count
-    return Sums(0, new - old, new * new - old * old)
+    return 0, new - old, new * new - old * old

@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import Connection
 
 from service.experiments.reports import LABEL, Reported
+from service.pieces import in_pieces
 
 FORMAT = 1
 
@@ -147,30 +148,41 @@ def ids_of_predictions(connection: Connection, endpoint: str, ids: Sequence[str]
         " ON p.endpoint = ? AND p.inference_id = j.value",
         (_list(ids), endpoint),
     )
-    return {row[0] for row in found}
+    return {row[0] for row in found.all()}
 
 
 def known_predictions(connection: Connection, endpoint: str, ids: Sequence[str]) -> dict[str, Recorded]:
-    """Those predictions of an endpoint that are kept, by their ids."""
-    found = connection.exec_driver_sql(
-        "SELECT p.inference_id, p.arm, a.run, a.variant, a.drawn, p.user, p.answer FROM json_each(?) AS j"
-        " CROSS JOIN predictions AS p ON p.endpoint = ? AND p.inference_id = j.value"
-        " CROSS JOIN arms AS a ON a.id = p.arm",
-        (_list(ids), endpoint),
-    )
-    return {row[0]: Recorded(*row[1:]) for row in found}
+    """Those predictions of an endpoint that are kept, by their ids. Of many it sleeps now and then."""
+    known: dict[str, Recorded] = {}
+    for piece in in_pieces(ids):
+        found = connection.exec_driver_sql(
+            "SELECT p.inference_id, p.arm, a.run, a.variant, a.drawn, p.user, p.answer"
+            " FROM json_each(?) AS j"
+            " CROSS JOIN predictions AS p ON p.endpoint = ? AND p.inference_id = j.value"
+            " CROSS JOIN arms AS a ON a.id = p.arm",
+            (_list(piece), endpoint),
+        )
+        known.update((row[0], Recorded(*row[1:])) for row in found.all())
+    return known
 
 
-def known_outcomes(
-    connection: Connection, endpoint: str, reports: Sequence[Reported]
-) -> dict[tuple[str, str], Any]:
-    """What was said before of the predictions that reports are about, by their ids and names."""
-    found = connection.exec_driver_sql(
-        "SELECT o.inference_id, o.name, o.value FROM json_each(?) AS j"
-        " CROSS JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value",
-        (_list([report.inference_id for report in reports]), endpoint),
-    )
-    return {(inference_id, name): orjson.loads(value) for inference_id, name, value in found}
+def known_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) -> dict[tuple[str, str], Any]:
+    """What was said before of these predictions, by their ids and names. Of many it sleeps now and then."""
+    known: dict[tuple[str, str], Any] = {}
+    for piece in in_pieces(ids):
+        found = connection.exec_driver_sql(
+            "SELECT o.inference_id, o.name, o.value FROM json_each(?) AS j"
+            " CROSS JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value",
+            (_list(piece), endpoint),
+        )
+        known.update(((row[0], row[1]), orjson.loads(row[2])) for row in found.all())
+    return known
+
+
+def keep_outcomes(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows of outcomes that are new. Of many it sleeps now and then."""
+    for piece in in_pieces(rows):
+        connection.exec_driver_sql("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", [*piece])
 
 
 def waiting_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) -> list[Reported]:
@@ -180,7 +192,9 @@ def waiting_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) 
         " CROSS JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value WHERE o.arm IS NULL",
         (_list(ids), endpoint),
     )
-    return [Reported(inference_id, name, orjson.loads(value), None) for inference_id, name, value in found]
+    return [
+        Reported(inference_id, name, orjson.loads(value), None) for inference_id, name, value in found.all()
+    ]
 
 
 def labelled(connection: Connection, run: int, most: int) -> list[tuple[Recorded, str]]:

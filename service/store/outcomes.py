@@ -35,6 +35,7 @@ from service.store.outcome_tables import (
     forget_outcomes,
     hashed,
     ids_of_predictions,
+    keep_outcomes,
     known_outcomes,
     known_predictions,
     labelled,
@@ -299,7 +300,7 @@ class OutcomeStore:
     def _take_reports(
         self, connection: Connection, endpoint: str, reports: Sequence[Reported], now_s: float
     ) -> Receipt:
-        said = known_outcomes(connection, endpoint, reports)
+        said = known_outcomes(connection, endpoint, [report.inference_id for report in reports])
         new: list[Reported] = []
         contradicting = 0
         for report in reports:
@@ -314,8 +315,7 @@ class OutcomeStore:
         met = [report for report in new if report.inference_id in known]
         self._read_labels_first(connection, met, known)
         rows = [_row(endpoint, report, known.get(report.inference_id), now_s) for report in new]
-        if rows:
-            connection.exec_driver_sql("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        keep_outcomes(connection, rows)
         self._earn(connection, met, known)
         repeated = len(reports) - len(new) - contradicting
         receipt = Receipt(len(met), len(new) - len(met), repeated, contradicting)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import isfinite
@@ -26,7 +26,8 @@ _ID = "inference_id"
 _AT = "at"
 _MOST_ID_CHARS = 64  # as AWS has it
 _MOST_OUTCOMES = 10  # of one record
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
+_MOST_NAME_CHARS = 40
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _UNKEPT = re.compile("[\0\ud800-\udfff]")
 """What no text of a database holds: the end of a text to some readers, and halves of a character."""
 
@@ -83,7 +84,7 @@ def _is_csv(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == "text/csv"
 
 
-def _csv_records(text: str) -> Sequence[Mapping[str, Any]]:
+def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
     try:
         head, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row] or [[]]
     except csv.Error as error:
@@ -96,12 +97,12 @@ def _csv_records(text: str) -> Sequence[Mapping[str, Any]]:
             raise ValidationFault(
                 f"Row {number} of the outcomes has {len(row)} cells, the head {len(names)}."
             )
-    return [
+    return (
         {name: _Cell(cell) for name, cell in zip(names, row, strict=True) if cell.strip()} for row in rows
-    ]
+    )
 
 
-def _json_records(text: str) -> Sequence[Any]:
+def _json_records(text: str) -> Iterable[Any]:
     try:
         document = json.loads(text, parse_constant=_no_constant)
     except ValueError as whole:
@@ -140,7 +141,7 @@ def _read(number: int, record: Any, reporter: str, found: list[Reported]) -> Non
             "label, reward or click."
         )
     for name in names:
-        if not _is_name(name):
+        if len(name) > _MOST_NAME_CHARS or not _is_name(name):
             raise ValidationFault(
                 f"Record {number}: {name[:40]!r} is no name of an outcome: letters, digits and _.- do."
             )
@@ -148,7 +149,7 @@ def _read(number: int, record: Any, reporter: str, found: list[Reported]) -> Non
         found.append(Reported(str(inference_id), name, value, at_s, reporter))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # of short texts: whoever reports decides what is kept here
 def _is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 

@@ -154,7 +154,7 @@ def ids_of_predictions(connection: Connection, endpoint: str, ids: Sequence[str]
 def known_predictions(connection: Connection, endpoint: str, ids: Sequence[str]) -> dict[str, Recorded]:
     """Those predictions of an endpoint that are kept, by their ids. Of many it sleeps now and then."""
     known: dict[str, Recorded] = {}
-    for piece in in_pieces(ids):
+    for piece in in_pieces(dict.fromkeys(ids)):
         found = connection.exec_driver_sql(
             "SELECT p.inference_id, p.arm, a.run, a.variant, a.drawn, p.user, p.answer"
             " FROM json_each(?) AS j"
@@ -169,7 +169,7 @@ def known_predictions(connection: Connection, endpoint: str, ids: Sequence[str])
 def known_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) -> dict[tuple[str, str], Any]:
     """What was said before of these predictions, by their ids and names. Of many it sleeps now and then."""
     known: dict[tuple[str, str], Any] = {}
-    for piece in in_pieces(ids):
+    for piece in in_pieces(dict.fromkeys(ids)):
         found = connection.exec_driver_sql(
             "SELECT o.inference_id, o.name, o.value FROM json_each(?) AS j"
             " CROSS JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value",
@@ -182,7 +182,7 @@ def known_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) ->
 def keep_outcomes(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Write rows of outcomes that are new. Of many it sleeps now and then."""
     for piece in in_pieces(rows):
-        connection.exec_driver_sql("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", [*piece])
+        connection.exec_driver_sql("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", piece)
 
 
 def waiting_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) -> list[Reported]:

@@ -61,6 +61,19 @@ def test_parts_become_one_object_in_whatever_order_they_come(s3: Any, bucket: st
     assert refused(s3.list_parts, **upload) == (404, "NoSuchUpload")
 
 
+def test_large_parts_lie_where_they_belong_though_they_are_written_early(
+    s3: Any,  # noqa: F811
+    bucket: str,  # noqa: F811
+    folder: Path,  # noqa: F811
+) -> None:
+    parts = {number: secrets.token_bytes(20_000_000) for number in (2, 1)} | {3: secrets.token_bytes(9 << 20)}
+    upload = _begun(s3, bucket)
+
+    s3.complete_multipart_upload(MultipartUpload=_sent(s3, upload, parts), **upload)
+
+    assert (folder / "a" / "k").read_bytes() == b"".join(parts[number] for number in (1, 2, 3))
+
+
 def test_a_part_that_is_sent_again_takes_the_place_of_the_first(s3: Any, bucket: str, folder: Path) -> None:  # noqa: F811
     first, last = secrets.token_bytes(_LEAST), secrets.token_bytes(9)
     upload = _begun(s3, bucket)

@@ -12,17 +12,25 @@ from botocore.config import Config
 _GIVEN = ("content-length", "host")
 
 
-def signed_headers(endpoint: str, headers: Mapping[str, str], body: str, count: int) -> list[dict[str, str]]:
+def signed_headers(
+    endpoint: str,
+    headers: Mapping[str, str],
+    body: str,
+    count: int,
+    signer: tuple[str, str] = ("AKIDEXAMPLE", "secret"),
+    url: str = "http://127.0.0.1",
+) -> list[dict[str, str]]:
     """The headers of so many InvokeEndpoint calls, each signed by itself; nothing is sent.
 
-    `headers` may have a Content-Type and an X-Amzn-SageMaker-Target-Model.
+    `headers` may have a Content-Type and an X-Amzn-SageMaker-Target-Model; `signer` is the id of an access
+    key and its secret, `url` the server that they are for.
     """
     client = boto3.client(
         "sagemaker-runtime",
         region_name="us-east-1",
-        endpoint_url="http://127.0.0.1",
-        aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="secret",
+        endpoint_url=url,
+        aws_access_key_id=signer[0],
+        aws_secret_access_key=signer[1],
         config=Config(retries={"mode": "standard"}),
     )
     found: list[dict[str, str]] = []

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -91,6 +92,38 @@ def test_what_is_wrong_is_said_and_nothing_is_taken(body: bytes, complaint: str)
 def test_csv_needs_a_head_and_whole_rows(body: bytes, complaint: str) -> None:
     with pytest.raises(ValidationFault, match=complaint):
         read_reports("text/csv", body)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "head", "good", "bad", "join"),
+    [
+        ("text/csv", "inference_id,click\n", "a,1", "a,?", "\n"),
+        (
+            "application/json",
+            "",
+            '{"inference_id": "a", "click": 1}',
+            '{"inference_id": "a", "click": "?"}',
+            "\n",
+        ),
+    ],
+)
+def test_a_bad_record_behind_many_good_ones_is_named_by_its_number(
+    content_type: str, head: str, good: str, bad: str, join: str
+) -> None:
+    body = (head + join.join([*[good] * 199, bad])).encode()
+
+    with pytest.raises(ValidationFault, match="Record 200: click is no number"):
+        read_reports(content_type, body)
+
+
+@pytest.mark.parametrize(("length", "fits"), [(40, True), (41, False), (100_000, False)])
+def test_a_name_has_forty_characters_at_most(length: int, fits: bool) -> None:
+    body = json.dumps({"inference_id": "a", "n" * length: 1}).encode()
+    if fits:
+        assert read_reports("application/json", body)[0].name == "n" * length
+        return
+    with pytest.raises(ValidationFault, match="is no name of an outcome"):
+        read_reports("application/json", body)
 
 
 def test_more_than_a_few_outcomes_of_one_record_are_refused() -> None:

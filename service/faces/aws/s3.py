@@ -26,10 +26,13 @@ from service.wire.protocols.rest_xml import S3Faults
 from service.wire.protocols.s3 import S3Asked, S3Protocol
 from service.wire.protocols.s3_places import asked_of, bucket_of_host, split_path
 
-# So much is handed to a thread, or asked of one, at once: each time one is woken up costs some 100 us.
+# So much is handed to a thread, or asked of one, at once: each time one is woken up costs some 100 us. Many
+# transfers, each of which holds such a block, have smaller ones.
 _BLOCK_BYTES: Final = 2 << 20
-_MOST_BLOCKS_BYTES: Final = 64 << 20  # of all transfers
-_SMALL_BYTES: Final = 1 << 16
+_FEW_TRANSFERS: Final = 16
+_SMALL_BLOCK_BYTES: Final = 1 << 18
+_MOST_PARTS: Final = 4096  # of a block: each costs memory, however small it is
+_SMALL_PART_BYTES: Final = 1 << 16
 _MOST_TRANSFERS: Final = 256
 _MOST_DOCUMENT_BYTES: Final = 8 << 20  # 10,000 parts with their checksums
 _THREADS: Final = 4
@@ -141,7 +144,8 @@ class S3Face:
             parts = [part] if chunks is None else _of_chunks(chunks, part)
             gathered += parts
             size += sum(map(len, parts))
-            if size and (size >= self._most_at_once or not more):
+            is_full = size >= self._most_at_once or len(gathered) >= _MOST_PARTS
+            if size and (is_full or not more):
                 await self._run(_write, receiving, gathered, size)
                 gathered, size = [], 0
         if chunks is not None and not chunks.is_whole:
@@ -149,7 +153,7 @@ class S3Face:
 
     @property
     def _most_at_once(self) -> int:
-        return min(_BLOCK_BYTES, _MOST_BLOCKS_BYTES // self._transfers)
+        return _BLOCK_BYTES if self._transfers <= _FEW_TRANSFERS else _SMALL_BLOCK_BYTES
 
     async def _send(self, scope: Scope, send: Send, reply: Reply, output: S3Output) -> None:
         body = output.body
@@ -162,8 +166,10 @@ class S3Face:
         at = output.start
         while at < output.end:
             block = await self._run(body.read, at, min(self._most_at_once, output.end - at))
-            at += len(block)
-            await send({"type": "http.response.body", "body": block, "more_body": at < output.end})
+            for start in range(0, len(block), _SMALL_BLOCK_BYTES):  # others have their turn between
+                part = block[start : start + _SMALL_BLOCK_BYTES]
+                at += len(part)
+                await send({"type": "http.response.body", "body": part, "more_body": at < output.end})
         if output.start == output.end:
             await send({"type": "http.response.body", "body": b""})
 
@@ -181,7 +187,7 @@ class S3Face:
 
 def _write(receiving: Receiving, parts: list[bytes], size: int) -> None:
     """Write what came in parts, of `size` bytes; many small ones at once. Raises BucketFault."""
-    if size < len(parts) * _SMALL_BYTES:
+    if size < len(parts) * _SMALL_PART_BYTES:
         parts = [b"".join(parts)]
     for part in parts:
         receiving.write(part)

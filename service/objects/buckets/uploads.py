@@ -249,10 +249,10 @@ class PartWriting:
             raise cannot_write(error) from error
 
     def _begin_to_sync(self) -> None:
-        """Have the disk write what came, while more comes: else a part waits for its end, with all others."""
+        """Have the disk write what came, while more comes: else a part waits for all of it in the end."""
         start, length = max(self._offset, 0) + self._early_bytes, self.size_bytes - self._early_bytes
         self._early_bytes = self.size_bytes
-        with suppress(OSError):  # an advice: with this one Linux begins to write, and waits for nothing
+        with suppress(OSError):  # with this advice Linux begins to write, and lets go of what it has written
             os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_DONTNEED)
 
     def publish(self, etag: str, checksums: Mapping[str, str]) -> Part:

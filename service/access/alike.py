@@ -32,14 +32,14 @@ class AlikeClaims:
         "_payload_at",
         "_scope_text",
         "_signature_at",
-        "_signing_key",
+        "_signer",
     )
 
     def __init__(self, keyring: Keyring, claim: Claim, canonical: bytes, varying: Sequence[bytes]) -> None:
         """`canonical` has gaps: one for each signed header that is `varying`, one for the body's hash."""
         signature = claim.signature
         self._keyring = keyring
-        self._key, self._signing_key = claim.key, claim.signing_key
+        self._key, self._signer = claim.key, sigv4.Signer(claim.signing_key)
         self._scope_text, self._day = (
             signature.scope.text.encode("ascii"),
             signature.scope.date.encode("ascii"),
@@ -61,7 +61,7 @@ class AlikeClaims:
         body_hash = sha256(body).hexdigest().encode("ascii") if self._hashes else sigv4.UNSIGNED_PAYLOAD
         fills = [values[at] for at in self._fills]
         canonical = self._canonical % (*map(sigv4.canonical_value, fills), body_hash)
-        right = sigv4.sign(self._signing_key, date, self._scope_text, canonical)
+        right = self._signer.sign(date, self._scope_text, canonical)
         if not compare_digest(right.encode("ascii"), values[self._signature_at]):
             return wrong()
         if self._payload_at >= 0 and not compare_digest(values[self._payload_at], body_hash):

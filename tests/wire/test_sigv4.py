@@ -1,8 +1,11 @@
+import hmac
+from hashlib import sha256
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.wire.sigv4 import CredentialScope, read_scope
+from service.wire.sigv4 import CredentialScope, Signer, read_scope
 
 _SCOPE = CredentialScope("AKID", "20260102", "eu-west-1", "sagemaker")
 _CREDENTIAL = "AKID/20260102/eu-west-1/sagemaker/aws4_request"
@@ -55,3 +58,14 @@ def test_anything_else_has_no_scope(text: str | None) -> None:
 def test_no_text_breaks_it(text: str) -> None:
     scope = read_scope(text)
     assert scope is None or "/" not in scope.region
+
+
+@given(st.binary(max_size=64), st.lists(st.binary(max_size=300), min_size=1, max_size=3))
+def test_a_signer_signs_one_request_after_another_as_hmac_does(key: bytes, requests: list[bytes]) -> None:
+    signer = Signer(key)
+
+    for request in requests:
+        hashed = sha256(request).hexdigest().encode()
+        text = b"AWS4-HMAC-SHA256\n20260102T030405Z\nscope\n" + hashed
+        right = hmac.new(key, text, "sha256").hexdigest()
+        assert signer.sign(b"20260102T030405Z", b"scope", request) == right

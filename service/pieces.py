@@ -5,24 +5,30 @@ comes meanwhile waits for as long. Only for threads of their own, never where an
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import count, islice
+from itertools import islice
 from time import sleep
 from typing import Final, TypeVar
 
 _PIECE: Final = 64
-_ALIKE: Final = 16  # pieces of one length; those behind them are longer, so that pauses never come to much
+_ALIKE: Final = 16  # pauses between pieces of one length; those behind them are longer
 _PAUSE_S: Final = 0.0004
 
 _Item = TypeVar("_Item")
 
 
-def in_pieces(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """All of them, some at a time, with a short sleep between; what comes in one piece has none."""
-    left = iter(items)
-    for number in count():
-        piece = [*islice(left, _PIECE * (1 + number // _ALIKE))]
-        if not piece:
-            return
-        if number:
-            sleep(_PAUSE_S)
-        yield piece
+class Pieces:
+    """The pieces of one work: the more pauses it had, the longer they are, so that pauses stay few."""
+
+    def __init__(self) -> None:
+        """Nothing is done yet."""
+        self._pauses = 0
+
+    def of(self, items: Iterable[_Item]) -> Iterator[list[_Item]]:
+        """All of them, some at a time, with a short sleep between; what comes in one piece has none."""
+        left, is_first = iter(items), True
+        while piece := [*islice(left, _PIECE * (1 + self._pauses // _ALIKE))]:
+            if not is_first:
+                sleep(_PAUSE_S)
+                self._pauses += 1
+            is_first = False
+            yield piece

@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from service.errors import ValidationFault
-from service.pieces import in_pieces
+from service.pieces import Pieces
 
 LABEL = "label"
 """What is reported under this name is held against the prediction; all else is an outcome by itself."""
@@ -71,7 +71,7 @@ def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Rep
     records = _csv_records(text) if _is_csv(content_type) else _json_records(text)
     found: list[Reported] = []
     number = 0
-    for piece in in_pieces(records):
+    for piece in Pieces().of(records):
         for record in piece:
             number += 1
             _read(number, record, reporter, found)

@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection
 
 from service.experiments.sums import Sums
+from service.store.outcome_tables import Recorded
 
 
 class Earned(NamedTuple):
@@ -22,6 +23,11 @@ class Earned(NamedTuple):
     user: int | None
     name: str
     value: float
+
+    @classmethod
+    def of(cls, found: Recorded, name: str, value: float) -> "Earned":
+        """The outcome of a prediction that is kept."""
+        return cls(found.arm, found.run, found.variant, found.user, name, value)
 
 
 class _Step:

@@ -2,6 +2,7 @@
 
 They are no part of the state: the file may be moved away, and other ones are made. What is looked up by a
 list is CROSS JOINed to it: SQLite, which knows neither size, then goes through the list and not the table.
+Whoever is asked about very many is given the pieces of the work.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +13,7 @@ import orjson
 from sqlalchemy import Connection
 
 from service.experiments.reports import LABEL, Reported
-from service.pieces import in_pieces
+from service.pieces import Pieces
 
 FORMAT = 1
 
@@ -151,10 +152,12 @@ def ids_of_predictions(connection: Connection, endpoint: str, ids: Sequence[str]
     return {row[0] for row in found.all()}
 
 
-def known_predictions(connection: Connection, endpoint: str, ids: Sequence[str]) -> dict[str, Recorded]:
-    """Those predictions of an endpoint that are kept, by their ids. Of many it sleeps now and then."""
+def known_predictions(
+    connection: Connection, endpoint: str, ids: Sequence[str], pieces: Pieces
+) -> dict[str, Recorded]:
+    """Those predictions of an endpoint that are kept, by their ids."""
     known: dict[str, Recorded] = {}
-    for piece in in_pieces(dict.fromkeys(ids)):
+    for piece in pieces.of(dict.fromkeys(ids)):
         found = connection.exec_driver_sql(
             "SELECT p.inference_id, p.arm, a.run, a.variant, a.drawn, p.user, p.answer"
             " FROM json_each(?) AS j"
@@ -166,10 +169,12 @@ def known_predictions(connection: Connection, endpoint: str, ids: Sequence[str])
     return known
 
 
-def known_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) -> dict[tuple[str, str], Any]:
-    """What was said before of these predictions, by their ids and names. Of many it sleeps now and then."""
+def known_outcomes(
+    connection: Connection, endpoint: str, ids: Sequence[str], pieces: Pieces
+) -> dict[tuple[str, str], Any]:
+    """What was said before of these predictions, by their ids and names."""
     known: dict[tuple[str, str], Any] = {}
-    for piece in in_pieces(dict.fromkeys(ids)):
+    for piece in pieces.of(dict.fromkeys(ids)):
         found = connection.exec_driver_sql(
             "SELECT o.inference_id, o.name, o.value FROM json_each(?) AS j"
             " CROSS JOIN outcomes AS o ON o.endpoint = ? AND o.inference_id = j.value",
@@ -179,9 +184,9 @@ def known_outcomes(connection: Connection, endpoint: str, ids: Sequence[str]) ->
     return known
 
 
-def keep_outcomes(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write rows of outcomes that are new. Of many it sleeps now and then."""
-    for piece in in_pieces(rows):
+def keep_outcomes(connection: Connection, rows: Sequence[tuple[Any, ...]], pieces: Pieces) -> None:
+    """Write rows of outcomes that are new."""
+    for piece in pieces.of(rows):
         connection.exec_driver_sql("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", piece)
 
 

@@ -20,6 +20,7 @@ from service.experiments.live_agreement import LiveAgreement
 from service.experiments.reports import LABEL, Reported
 from service.experiments.sums import Sums
 from service.experiments.timeline import Mark, with_mark
+from service.pieces import Pieces
 from service.store.agreements import AGREEMENTS, add_agreements, agreement_of
 from service.store.database import begin_read, begin_write, open_engine, said_plainly
 from service.store.outcome_bounds import NAMERS, OutcomeBounds
@@ -136,9 +137,10 @@ class OutcomeStore:
         """
         found: list[Receipt | ValidationFault] = []
         with self._change() as connection:
+            pieces = Pieces()  # of all: what others wait for is the transaction
             for endpoint, reports in asked:
                 try:
-                    found.append(self._take_reports(connection, endpoint, reports, now_s))
+                    found.append(self._take_reports(connection, endpoint, reports, now_s, pieces))
                 except ValidationFault as fault:  # before anything of it was written
                     tally(connection, endpoint, {"refused": len(reports)})
                     found.append(fault)
@@ -271,7 +273,7 @@ class OutcomeStore:
         reports = waiting_outcomes(connection, endpoint, ids)
         if not reports:
             return
-        known = known_predictions(connection, endpoint, [report.inference_id for report in reports])
+        known = known_predictions(connection, endpoint, [report.inference_id for report in reports], Pieces())
         beyond = self._bounds.beyond(connection, endpoint, reports, known)
         forget_outcomes(connection, endpoint, beyond)
         tally(connection, endpoint, {"waiting": -len(beyond), "refused": len(beyond)})
@@ -298,9 +300,9 @@ class OutcomeStore:
         tally(connection, endpoint, {"waiting": -len(reports), "counted": len(reports)})
 
     def _take_reports(
-        self, connection: Connection, endpoint: str, reports: Sequence[Reported], now_s: float
+        self, connection: Connection, endpoint: str, reports: Sequence[Reported], now_s: float, pieces: Pieces
     ) -> Receipt:
-        said = known_outcomes(connection, endpoint, [report.inference_id for report in reports])
+        said = known_outcomes(connection, endpoint, [report.inference_id for report in reports], pieces)
         new: list[Reported] = []
         contradicting = 0
         for report in reports:
@@ -310,12 +312,12 @@ class OutcomeStore:
                 new.append(report)
             elif said[key] != report.value:
                 contradicting += 1
-        known = known_predictions(connection, endpoint, [report.inference_id for report in new])
+        known = known_predictions(connection, endpoint, [report.inference_id for report in new], pieces)
         self._bounds.check(connection, endpoint, said.keys(), new, known)
         met = [report for report in new if report.inference_id in known]
         self._read_labels_first(connection, met, known)
         rows = [_row(endpoint, report, known.get(report.inference_id), now_s) for report in new]
-        keep_outcomes(connection, rows)
+        keep_outcomes(connection, rows, pieces)
         self._earn(connection, met, known)
         repeated = len(reports) - len(new) - contradicting
         receipt = Receipt(len(met), len(new) - len(met), repeated, contradicting)
@@ -333,7 +335,7 @@ class OutcomeStore:
             if report.name == LABEL:
                 labels.setdefault(found.run, []).append((found, str(report.value)))
             elif found.drawn:
-                earned.append(_earned(found, report.name, float(report.value)))
+                earned.append(Earned.of(found, report.name, float(report.value)))
                 self._bounds.note(found.run, report.name)
         for run, some in labels.items():
             earned += self._label(connection, run, some)
@@ -392,9 +394,5 @@ def _grade(labels: Labels, some: Sequence[tuple[Recorded, str]]) -> list[Earned]
     for found, label in some:
         value = labels.count(found.variant, label, found.answer)
         if value is not None and found.drawn:
-            earned.append(_earned(found, LABEL, value))
+            earned.append(Earned.of(found, LABEL, value))
     return earned
-
-
-def _earned(found: Recorded, name: str, value: float) -> Earned:
-    return Earned(found.arm, found.run, found.variant, found.user, name, value)

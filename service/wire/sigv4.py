@@ -222,13 +222,15 @@ def sign(key: bytes, date: bytes, scope_text: bytes, canonical: bytes) -> str:
 class Signer:
     """Signs by one key again and again, in 1.7 us where `hmac.digest`, which looks for SHA-256, takes 4.1.
 
-    The key goes into both hashes of HMAC once. Source: RFC 2104, section 4.
+    The key goes into both hashes of HMAC once. Source: RFC 2104, sections 2 and 4.
     """
 
     __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
-        """`key` is one that `signing_key` made: of no more bytes than SHA-256 takes at once, which are 64."""
+        """`key` is one that `signing_key` made, or any other."""
+        if len(key) > _HMAC_BLOCK_BYTES:
+            key = sha256(key).digest()
         padded = key.ljust(_HMAC_BLOCK_BYTES, b"\0")
         self._inner = sha256(padded.translate(_HMAC_INNER))
         self._outer = sha256(padded.translate(_HMAC_OUTER))

@@ -56,11 +56,14 @@ class Reporter:
         self._fresh = fresh
         self._before: list[int] = []
         self._over = Event()
+        self.seconds = 0.0
         self.new = 0
         self.receipts = Counter[str]()
 
     def run(self) -> None:
-        """Do it; a batch that is late is not made up for."""
+        """Do it once more; a batch that is late is not made up for."""
+        began_s = monotonic()
+        self._over.clear()
         while not self._over.wait(self._every_s - monotonic() % self._every_s):
             new = [*islice(self._fresh, self._half)]
             numbers, self._before = [*new, *self._before], new
@@ -69,7 +72,7 @@ class Reporter:
             told = _post(self._connection, "/endpoints/shop/outcomes", json.dumps(records), _JSON)
             self.new += len(new)
             self.receipts.update(json.loads(told))
-        self._connection.close()
+        self.seconds += monotonic() - began_s
 
     def stop(self) -> None:
         """Report no more."""
@@ -114,26 +117,22 @@ def try_beside(port: int, asked: argparse.Namespace) -> bool:
     alone: list[Outcome] = []
     beside: list[Outcome] = []
     fresh = predict(port, int(asked.rounds * asked.seconds * asked.pace))
-    new, receipts = 0, Counter[str]()
-    _load(port, 2.0)
+    reporter = Reporter(port, asked.pace, asked.batch, fresh)
+    _load(port, 2.0, None)
     for turn in range(asked.rounds):
         for outcomes in (alone, beside)[:: -1 if turn % 2 else 1]:
-            reporter = Reporter(port, asked.pace, asked.batch, fresh) if outcomes is beside else None
-            with reporting(reporter):
-                outcomes.append(_load(port, asked.seconds))
-            if reporter is not None:
-                new += reporter.new
-                receipts += reporter.receipts
-            last = outcomes[-1]
+            last = _load(port, asked.seconds, reporter if outcomes is beside else None)
+            outcomes.append(last)
             print(
-                f"       {'alone' if reporter is None else 'reports':8} {last.per_second:7.0f}/s at "
+                f"       {'reports' if outcomes is beside else 'alone':8} {last.per_second:7.0f}/s at "
                 f"{CONCURRENCY}, p99 {last.p99_s * 1e3:6.2f} ms, longest {last.longest_s * 1e3:6.2f} ms",
                 flush=True,
             )
     # By pairs of rounds: a machine that others use as well is not the same a minute later.
     ratio = median(with_.p99_s / without.p99_s for without, with_ in zip(alone, beside, strict=True))
     failed = sum(len(each.failures) for each in (*alone, *beside))
-    rate = receipts.total() / asked.rounds / asked.seconds
+    new, receipts = reporter.new, reporter.receipts
+    rate = receipts.total() / reporter.seconds
     line = (
         f"p99 {ratio:.2f} x beside {rate:.0f} reports/s (at most {_MOST_RATIO} x), {failed} failed, "
         f"{new} predictions reported, counted {receipts['counted']}, known {receipts['repeated']} times"
@@ -142,8 +141,9 @@ def try_beside(port: int, asked: argparse.Namespace) -> bool:
     return report(ratio <= _MOST_RATIO and not failed and kept, line)
 
 
-def _load(port: int, seconds: float) -> Outcome:
-    with Load(Plan(port, (_CALL,), CONCURRENCY, seconds)) as load:
+def _load(port: int, seconds: float, reporter: Reporter | None) -> Outcome:
+    """The load of one round, and reports for as long as it lasts."""
+    with Load(Plan(port, (_CALL,), CONCURRENCY, seconds)) as load, reporting(reporter):
         return load.wait()
 
 
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--pace", type=int, default=1000, help="outcomes a second (1000)")
     parser.add_argument("--batch", type=int, default=500, help="outcomes reported at once (500)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each round (1.5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each round (2)")
     parser.add_argument("--rounds", type=int, default=30, help="of each kind (30)")
     parser.add_argument("--gateways", type=int, default=2, help="of the server (2)")
     asked = parser.parse_args(arguments)

@@ -5,8 +5,8 @@ moment every process of the family is killed. The next one starts on the same da
 that somebody sent, with its own details, one that was acknowledged must not have gone, and nothing unfinished
 may lie about. `--alone` kills the face of buckets without the rest of a family, which starts much faster.
 `--large` puts and gets one object of so many MiB instead, and says how fast, beside the disk before and after
-it, and what memory that took: by a stock client, which over plain HTTP sums each part up with SHA-256 besides
-MD5 and CRC32, as the server has to, and by one that is told to leave that out, as clients do over HTTPS.
+it, and by how much processes grew: by a stock client, which over plain HTTP sums each part up with SHA-256
+besides CRC32, as the server has to besides MD5, and by one that leaves SHA-256 out, as clients do over HTTPS.
 """
 
 import argparse
@@ -176,7 +176,7 @@ def _measure_large(folder: Path, size_mib: int, *, signs: bool) -> dict[str, Any
         s3 = client(family, signs=signs)
         s3.create_bucket(Bucket=_BUCKET)
         os.sync()  # what is still to be written of others would be written beside this
-        before, peaks = _most_bytes(family), [0]
+        before, peaks = _bytes_of(family), dict[int, int]()
         over = threading.Event()
         watching = threading.Thread(target=_watch, args=(family, peaks, over))
         watching.start()
@@ -185,6 +185,7 @@ def _measure_large(folder: Path, size_mib: int, *, signs: bool) -> dict[str, Any
         up = size_mib / (monotonic() - began_s)
         began_s = monotonic()
         s3.download_file(_BUCKET, "large", str(back), Config=transfer)
+        os.sync()
         down = size_mib / (monotonic() - began_s)
         over.set()
         watching.join()
@@ -200,8 +201,9 @@ def _measure_large(folder: Path, size_mib: int, *, signs: bool) -> dict[str, Any
         "up, of the disk's rate": up / mean(disk),
         "down, MiB/s": down,
         "down, of the disk's rate": down / mean(disk),
-        "largest process before, MiB": before / _MIB,
-        "largest process at its peak, MiB": max(peaks) / _MIB,
+        "largest process at its peak, MiB": max(peaks.values()) / _MIB,
+        "most that a process grew by, MiB": max(peak - before.get(pid, 0) for pid, peak in peaks.items())
+        / _MIB,
     }
 
 
@@ -219,13 +221,14 @@ def _disk_rate(file: Path, size_mib: int) -> float:
     return size_mib / (monotonic() - began_s)
 
 
-def _watch(family: Family, peaks: list[int], over: threading.Event) -> None:
+def _watch(family: Family, peaks: dict[int, int], over: threading.Event) -> None:
     while not over.wait(0.05):
-        peaks.append(_most_bytes(family))
+        for pid, size in _bytes_of(family).items():
+            peaks[pid] = max(size, peaks.get(pid, 0))
 
 
-def _most_bytes(family: Family) -> int:
-    return max(child.memory_info().rss for child in family.processes()[1:])
+def _bytes_of(family: Family) -> dict[int, int]:
+    return {child.pid: child.memory_info().rss for child in family.processes()[1:]}
 
 
 def _served(folder: Path) -> Family:

@@ -39,7 +39,7 @@ class AlikeClaims:
         """`canonical` has gaps: one for each signed header that is `varying`, one for the body's hash."""
         signature = claim.signature
         self._keyring = keyring
-        self._key, self._signer = claim.key, sigv4.Signer(claim.signing_key)
+        self._key, self._signer = claim.key, sigv4.SigningHash(claim.signing_key)
         self._scope_text, self._day = (
             signature.scope.text.encode("ascii"),
             signature.scope.date.encode("ascii"),

@@ -216,10 +216,10 @@ def signing_key(secret: str, scope: CredentialScope) -> bytes:
 
 def sign(key: bytes, date: bytes, scope_text: bytes, canonical: bytes) -> str:
     """The signature of a request in canonical form, by a key that `signing_key` made."""
-    return Signer(key).sign(date, scope_text, canonical)
+    return SigningHash(key).sign(date, scope_text, canonical)
 
 
-class Signer:
+class SigningHash:
     """Signs by one key again and again, in 1.7 us where `hmac.digest`, which looks for SHA-256, takes 4.1.
 
     The key goes into both hashes of HMAC once. Source: RFC 2104, sections 2 and 4.

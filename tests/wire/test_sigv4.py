@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.wire.sigv4 import CredentialScope, Signer, read_scope
+from service.wire.sigv4 import CredentialScope, SigningHash, read_scope
 
 _SCOPE = CredentialScope("AKID", "20260102", "eu-west-1", "sagemaker")
 _CREDENTIAL = "AKID/20260102/eu-west-1/sagemaker/aws4_request"
@@ -62,7 +62,7 @@ def test_no_text_breaks_it(text: str) -> None:
 
 @given(st.binary(max_size=200), st.lists(st.binary(max_size=300), min_size=1, max_size=3))
 def test_a_signer_signs_one_request_after_another_as_hmac_does(key: bytes, requests: list[bytes]) -> None:
-    signer = Signer(key)
+    signer = SigningHash(key)
 
     for request in requests:
         hashed = sha256(request).hexdigest().encode()

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -70,11 +71,8 @@ def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Rep
         raise ValidationFault(f"The outcomes are no text in UTF-8 (byte {error.start + 1}).") from error
     records = _csv_records(text) if _is_csv(content_type) else _json_records(text)
     found: list[Reported] = []
-    number = 0
-    for piece in Pieces().of(records):
-        for record in piece:
-            number += 1
-            _read(number, record, reporter, found)
+    for number, record in enumerate(chain.from_iterable(Pieces().of(records)), 1):
+        _read(number, record, reporter, found)
     if not found:
         raise ValidationFault("There is no outcome in the request.")
     return found

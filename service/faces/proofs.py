@@ -112,8 +112,13 @@ class SignedHead:
         found = alike(self._claims.keyring, claim, head, varying)
         if found is None:
             return None
-        check, inner = found.check, self._inner(claim.key)
-        return lambda values: Answering(partial(self._judge_alike, check, inner, values), answer_proven)
+        check, inner, deny = found.check, self._inner(claim.key), self._deny
+
+        def judge(values: Sequence[bytes], body: bytes) -> Answering:
+            error = check(values, body)
+            return inner if error is None else deny(error)
+
+        return judge
 
     def _asked(self, headers: Headers) -> tuple[AskedHead, bytes | None]:
         """The head with these headers, and its signature. Raises SignatureIncomplete, CredentialsMissing."""
@@ -126,16 +131,6 @@ class SignedHead:
         except CallerError as error:
             return self._deny(error)
         return inner
-
-    def _judge_alike(
-        self,
-        check: Callable[[Sequence[bytes], bytes], CallerError | None],
-        inner: Answering,
-        values: Sequence[bytes],
-        body: bytes,
-    ) -> Answering:
-        error = check(values, body)
-        return inner if error is None else self._deny(error)
 
 
 def answer_proven(

@@ -92,7 +92,7 @@ class FastProtocol(Connection):
             known = self.head_at_once(head) or self.heads.find(head)
             if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
                 self.state = ROUND
-                self.round.add(self, known.answering, data, end)
+                self.round.add(self, known.of(data[end:]) if known.judge else known.answering, data, end)
                 return
             self._found = head, known
         elif self.state == ROUND:
@@ -181,10 +181,10 @@ class FastProtocol(Connection):
         if epoch != self.front_door.epoch.number:  # it ended while the body was received
             self._start_over(head).take(body, more=False)
         elif self._at < len(self._unread):
-            self.take(self.round.answer(known.answering, body), keep_alive=True)
+            self.take(self.round.answer(known.of(body), body), keep_alive=True)
         else:
             self.state = ROUND
-            self.round.add(self, known.answering, body, 0)
+            self.round.add(self, known.of(body), body, 0)
 
     def _start_over(self, head: bytes) -> Exchange:
         """Have ASGI answer a request after all, whose head was found to be right."""

@@ -10,6 +10,7 @@ holds for the other, but for the length of its body.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -59,10 +60,18 @@ PASSING = frozenset(
 
 
 class Known(NamedTuple):
-    """A head that was read before: who answers its requests, and how long their bodies are."""
+    """A head that was read before: who answers its requests, and how long their bodies are.
+
+    What answers a request that has to prove what it is depends on its body: then this is for `judge` to say.
+    """
 
     answering: Answering
     body_bytes: int
+    judge: Callable[[bytes], Answering] | None = None
+
+    def of(self, body: bytes) -> Answering:
+        """What answers the request with this body."""
+        return self.answering if self.judge is None else self.judge(body)
 
 
 class _Alike(NamedTuple):
@@ -156,7 +165,9 @@ class KnownHeads:
             body_bytes = int(digits)
             if body_bytes > self._most_body_bytes:
                 return None
-        known = Known(alike.answering if alike.proven is None else alike.proven(values), body_bytes)
+        if alike.proven is not None:
+            return Known(alike.answering, body_bytes, partial(alike.proven, values))
+        known = Known(alike.answering, body_bytes)
         if alike.come_again:
             self._whole.keep(head, known, len(head))
         return known

@@ -62,8 +62,11 @@ class Answering:
     """Where each request has to show by itself that it is what it says: then this answers none of them."""
 
 
-AnsweringOf = Callable[[Sequence[bytes]], Answering]
-"""What answers one request, by those values in which its head differs from others that are like it."""
+AnsweringOf = Callable[[Sequence[bytes], bytes], Answering]
+"""What answers one request, by its body and those values in which its head differs from others like it.
+
+It raises nothing.
+"""
 
 
 class Proving(Protocol):

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from time import strptime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from service.errors import SignatureIncomplete
 from service.http.asgi import Headers
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 ALGORITHM = b"AWS4-HMAC-SHA256"
 DATE = b"x-amz-date"
@@ -237,9 +240,29 @@ class SigningHash:
 
     def sign(self, date: bytes, scope_text: bytes, canonical: bytes) -> str:
         """The signature of a request in canonical form."""
-        hashed = sha256(canonical).hexdigest().encode("ascii")
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(b"%b\n%b\n%b\n%b" % (ALGORITHM, date, scope_text, hashed))
+        return self.begin(date, scope_text, canonical).end(b"")
+
+    def begin(self, date: bytes, scope_text: bytes, canonical: bytes) -> "BegunSignature":
+        """What the signatures of all requests have in common whose canonical form begins alike."""
+        inner = self._inner.copy()
+        inner.update(b"%b\n%b\n%b\n" % (ALGORITHM, date, scope_text))
+        return BegunSignature(sha256(canonical), inner, self._outer)
+
+
+class BegunSignature:
+    """Signs requests that differ only in how their canonical form ends, which is the hash of their bodies."""
+
+    __slots__ = ("_canonical", "_inner", "_outer")
+
+    def __init__(self, canonical: "HASH", inner: "HASH", outer: "HASH") -> None:
+        """What has gone into each hash by now."""
+        self._canonical, self._inner, self._outer = canonical, inner, outer
+
+    def end(self, rest: bytes) -> str:
+        """The signature of the request whose canonical form ends with `rest`."""
+        canonical, inner, outer = self._canonical.copy(), self._inner.copy(), self._outer.copy()
+        canonical.update(rest)
+        inner.update(canonical.hexdigest().encode("ascii"))
         outer.update(inner.digest())
         return outer.hexdigest()
 

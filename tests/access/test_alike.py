@@ -51,6 +51,20 @@ def test_calls_that_differ_in_what_a_signature_makes_different_are_right(house: 
         assert template.check(_values(head), body or b"0") is None
 
 
+def test_many_kinds_of_calls_in_turn_are_each_judged_by_their_own_values(house: House) -> None:
+    _, template = _template(house)
+    heads = [house.sign(body=_BODY, headers=_HEADERS | {"Amz-Sdk-Request": f"a={n}"}) for n in range(100)]
+    calls = [_values(head) for head in heads]
+
+    for _ in range(2):
+        for number, values in enumerate(calls):
+            assert template.check(values, _BODY) is None
+            foreign = [*values]
+            foreign[1] = calls[number - 1][1]  # the signature of the call before
+            assert isinstance(template.check(foreign, _BODY), SignatureWrong)
+            assert isinstance(template.check(values, b"another"), SignatureWrong)
+
+
 def test_a_signature_is_not_good_for_another_body(house: House) -> None:
     head, template = _template(house)
 

@@ -69,3 +69,5 @@ def test_a_signer_signs_one_request_after_another_as_hmac_does(key: bytes, reque
         text = b"AWS4-HMAC-SHA256\n20260102T030405Z\nscope\n" + hashed
         right = hmac.new(key, text, "sha256").hexdigest()
         assert signer.sign(b"20260102T030405Z", b"scope", request) == right
+        begun = signer.begin(b"20260102T030405Z", b"scope", request[:100])
+        assert [begun.end(request[100:]) for _ in range(2)] == [right, right]

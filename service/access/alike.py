@@ -5,11 +5,9 @@ is verified by filling them in. Nothing is taken on trust but what is the same i
 the body and the signature are those of the call at hand, every time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from hmac import compare_digest
-from operator import itemgetter
-from typing import NamedTuple
 
 from service.access.claims import SKEW_S, AskedHead, Claim, check_fresh, wrong
 from service.access.credentials import AUTHORIZATION
@@ -18,14 +16,7 @@ from service.errors import CallerError
 from service.wire import sigv4
 
 _GAP = b"\0"  # no head holds it
-_MOST_BEGUN = 64
-
-
-class _Begun(NamedTuple):
-    """What calls that were signed in the same second have in common, mostly: it is worked out once."""
-
-    signed_s: float
-    signature: sigv4.BegunSignature
+_MOST_BEGUN = 8  # callers' clocks differ by some seconds
 
 
 class AlikeClaims:
@@ -34,14 +25,16 @@ class AlikeClaims:
     __slots__ = (
         "_begun",
         "_canonical",
+        "_date_at",
         "_day",
+        "_fills",
         "_hashes",
+        "_keeps",
         "_key",
         "_keyring",
         "_payload_at",
         "_scope_text",
         "_signature_at",
-        "_signed",
         "_signer",
     )
 
@@ -55,44 +48,43 @@ class AlikeClaims:
             signature.scope.date.encode("ascii"),
         )
         self._canonical = canonical
-        self._signature_at = varying.index(AUTHORIZATION)
+        self._date_at, self._signature_at = varying.index(sigv4.DATE), varying.index(AUTHORIZATION)
         self._payload_at = varying.index(sigv4.PAYLOAD) if sigv4.PAYLOAD in varying else -1
         self._hashes = claim.payload != sigv4.UNSIGNED_PAYLOAD
-        fills = [varying.index(name) for name in signature.headers if name in varying]
-        date_at = varying.index(sigv4.DATE)
-        # The date twice, for a getter of one thing gives no tuple.
-        self._signed: Callable[[Sequence[bytes]], tuple[bytes, ...]] = itemgetter(date_at, date_at, *fills)
-        self._begun: dict[tuple[bytes, ...], _Begun] = {}
+        self._fills = tuple(varying.index(name) for name in signature.headers if name in varying)
+        # What right calls of a second have in common is worked out once, unless each one signs something else.
+        self._keeps = self._fills == (self._date_at,)
+        self._begun: dict[bytes, sigv4.BegunSignature] = {}
 
     def check(self, values: Sequence[bytes], body: bytes) -> CallerError | None:
         """What is wrong with a call that has these values and this body; None if nothing is."""
-        signed = self._signed(values)
-        begun = self._begun.get(signed) or self._begin(signed)
-        if begun is None:
+        keyring, date = self._keyring, values[self._date_at]
+        signed_s, now_s = sigv4.read_time(date), keyring.now_s()
+        if signed_s is None or not date.startswith(self._day):
             return wrong()
-        keyring = self._keyring
-        signed_s, now_s = begun.signed_s, keyring.now_s()
         if not -SKEW_S <= now_s - signed_s <= SKEW_S or not keyring.is_good(self._key, now_s):
-            return self._out_of_date(signed[0], signed_s, now_s)
+            return self._out_of_date(date, signed_s, now_s)
+        known = self._begun.get(date)
+        begun = known or self._begin(date, values)
         body_hash = sha256(body).hexdigest().encode("ascii") if self._hashes else sigv4.UNSIGNED_PAYLOAD
-        if not compare_digest(begun.signature.end(body_hash).encode("ascii"), values[self._signature_at]):
+        if not compare_digest(begun.end(body_hash).encode("ascii"), values[self._signature_at]):
             return wrong()
         if self._payload_at >= 0 and not compare_digest(values[self._payload_at], body_hash):
             return wrong()
+        if known is None and self._keeps:  # who cannot sign has nothing kept
+            self._keep(date, begun)
         return None
 
-    def _begin(self, signed: tuple[bytes, ...]) -> _Begun | None:
-        """The calls with these signed values, but for their bodies; None if they cannot be right."""
-        date, _, *fills = signed
-        signed_s = sigv4.read_time(date)
-        if signed_s is None or not date.startswith(self._day):
-            return None
+    def _begin(self, date: bytes, values: Sequence[bytes]) -> sigv4.BegunSignature:
+        """The signatures of calls with these signed values, but for their bodies."""
+        fills = [values[at] for at in self._fills]
         canonical = self._canonical % (*map(sigv4.canonical_value, fills),)
-        begun = _Begun(signed_s, self._signer.begin(date, self._scope_text, canonical))
+        return self._signer.begin(date, self._scope_text, canonical)
+
+    def _keep(self, date: bytes, begun: sigv4.BegunSignature) -> None:
         if len(self._begun) >= _MOST_BEGUN:
             self._begun.clear()
-        self._begun[signed] = begun
-        return begun
+        self._begun[date] = begun
 
     def _out_of_date(self, date: bytes, signed_s: float, now_s: float) -> CallerError:
         """What is to be said of a call whose time, or whose key's, is over."""

@@ -115,8 +115,11 @@ class SignedHead:
         check, inner, deny = found.check, self._inner(claim.key), self._deny
 
         def judge(values: Sequence[bytes], body: bytes) -> Answering:
-            error = check(values, body)
-            return inner if error is None else deny(error)
+            try:
+                error = check(values, body)
+                return inner if error is None else deny(error)
+            except Exception as bug:  # edge: who answers the round words it, as any other fault of ours
+                return Answering(bug, _fail)
 
         return judge
 
@@ -131,6 +134,11 @@ class SignedHead:
         except CallerError as error:
             return self._deny(error)
         return inner
+
+
+def _fail(asked: Sequence[tuple[Exception, Sequence[bytes]]]) -> list[list[Answered]]:
+    """Raise what went wrong when a request was judged."""
+    raise asked[0][0]
 
 
 def answer_proven(

@@ -64,14 +64,16 @@ class Turns:
 
     def _give(self, loop: asyncio.AbstractEventLoop) -> None:
         until_s = perf_counter() + _TURNS_S
-        for _ in range(min(self._most, len(self._waiting))):
-            if not self._waiting or perf_counter() >= until_s:
-                break
-            step, _ = self._waiting.popitem(last=False)
-            step()
-        self._is_coming = bool(self._waiting)
-        if self._waiting:
-            self._call(loop)
+        try:
+            for _ in range(min(self._most, len(self._waiting))):
+                if not self._waiting or perf_counter() >= until_s:
+                    break
+                step, _ = self._waiting.popitem(last=False)
+                step()
+        finally:  # whatever went wrong with one, the others have their turn
+            self._is_coming = bool(self._waiting)
+            if self._waiting:
+                self._call(loop)
 
 
 class Paces:

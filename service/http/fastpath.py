@@ -91,8 +91,12 @@ class FastProtocol(Connection):
             head = data[:end]
             known = self.head_at_once(head) or self.heads.find(head)
             if known is not None and len(data) == end + known.body_bytes and not self.flow.write_paused:
+                answering = known.answering
+                if known.judge is not None:
+                    data, end = data[end:], 0
+                    answering = known.judge(data)
                 self.state = ROUND
-                self.round.add(self, known.of(data[end:]) if known.judge else known.answering, data, end)
+                self.round.add(self, answering, data, end)
                 return
             self._found = head, known
         elif self.state == ROUND:
@@ -183,8 +187,9 @@ class FastProtocol(Connection):
         elif self._at < len(self._unread):
             self.take(self.round.answer(known.of(body), body), keep_alive=True)
         else:
+            answering = known.of(body)
             self.state = ROUND
-            self.round.add(self, known.of(body), body, 0)
+            self.round.add(self, answering, body, 0)
 
     def _start_over(self, head: bytes) -> Exchange:
         """Have ASGI answer a request after all, whose head was found to be right."""

@@ -78,8 +78,8 @@ class _Alike(NamedTuple):
     """What is known of heads that differ in nothing but what is left out of them.
 
     Their bodies' length is at the place `length_at` among those values; below 0 it is none of them, and all
-    have bodies of `body_bytes`. Of those that `come_again` nothing else is left out. Where those values say
-    who asks, what answers is `proven` by them.
+    have bodies of `body_bytes`. Of those that `come_again` nothing else is left out. Where those values
+    and the body say who asks, what answers is `proven` by them.
     """
 
     answering: Answering

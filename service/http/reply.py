@@ -63,7 +63,7 @@ class Answering:
 
 
 AnsweringOf = Callable[[Sequence[bytes], bytes], Answering]
-"""What answers one request, by its body and those values in which its head differs from others like it.
+"""What answers one request, by those values in which its head differs from others like it, and its body.
 
 It raises nothing.
 """

@@ -223,7 +223,7 @@ def sign(key: bytes, date: bytes, scope_text: bytes, canonical: bytes) -> str:
 
 
 class SigningHash:
-    """Signs by one key again and again, in 1.7 us where `hmac.digest`, which looks for SHA-256, takes 4.1.
+    """Signs by one key again and again, in half the time of `hmac.digest`, which looks for SHA-256 each time.
 
     The key goes into both hashes of HMAC once. Source: RFC 2104, sections 2 and 4.
     """
@@ -250,7 +250,7 @@ class SigningHash:
 
 
 class BegunSignature:
-    """Signs requests that differ only in how their canonical form ends, which is the hash of their bodies."""
+    """Signs requests that differ only in how their canonical form ends."""
 
     __slots__ = ("_canonical", "_inner", "_outer")
 

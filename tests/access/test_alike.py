@@ -8,7 +8,10 @@ import pytest
 
 from service.access.alike import AlikeClaims, alike
 from service.access.claims import AskedHead
+from service.access.keyring import Keyring
 from service.errors import CallerError, CredentialsUnknown, NotAuthenticated, SignatureWrong
+from service.faces.proofs import SignedHead
+from service.http.reply import Answering
 from tests.access.conftest import House
 
 _BODY = b"5.1,3.5"
@@ -51,6 +54,47 @@ def test_calls_that_differ_in_what_a_signature_makes_different_are_right(house: 
         assert template.check(_values(head), body or b"0") is None
 
 
+def _kept(template: AlikeClaims) -> int:
+    return len(template._begun)
+
+
+def test_what_calls_of_a_second_have_in_common_is_kept_once_one_was_right(house: House) -> None:
+    signed = {"Content-Type": "text/csv"}
+    varying = [b"x-amz-date", b"authorization"]
+    head = house.sign(body=_BODY, headers=signed)
+    template = _alike(house, head, varying)
+    assert template is not None
+    values = _values(head, varying)
+
+    assert isinstance(template.check([values[0], b"0" * 64], _BODY), SignatureWrong)
+    assert isinstance(template.check(values, b"another"), SignatureWrong)
+    assert _kept(template) == 0
+    for _ in range(2):
+        assert template.check(values, _BODY) is None
+        assert _kept(template) == 1
+        assert isinstance(template.check(values, b"another"), SignatureWrong)
+        assert isinstance(template.check([values[0], b"0" * 64], _BODY), SignatureWrong)
+    house.ahead_s = 905
+    assert isinstance(template.check(values, _BODY), SignatureWrong)
+    house.ahead_s = 0
+    house.keyring.replace([])
+    assert isinstance(template.check(values, _BODY), CredentialsUnknown)
+
+
+def test_few_seconds_are_kept(house: House) -> None:
+    varying = [b"x-amz-date", b"authorization"]
+    head = house.sign(body=_BODY)
+    template = _alike(house, head, varying)
+    assert template is not None
+    day = dict(head.headers)[b"x-amz-date"][:9]
+
+    for second in range(60):  # as if each of them had been right
+        template._keep(b"%b0000%02dZ" % (day, second), template._begin(day, _values(head, varying)))
+
+    assert 1 <= _kept(template) <= 8
+    assert template.check(_values(head, varying), _BODY) is None
+
+
 def test_many_kinds_of_calls_in_turn_are_each_judged_by_their_own_values(house: House) -> None:
     _, template = _template(house)
     heads = [house.sign(body=_BODY, headers=_HEADERS | {"Amz-Sdk-Request": f"a={n}"}) for n in range(100)]
@@ -63,6 +107,7 @@ def test_many_kinds_of_calls_in_turn_are_each_judged_by_their_own_values(house: 
             foreign[1] = calls[number - 1][1]  # the signature of the call before
             assert isinstance(template.check(foreign, _BODY), SignatureWrong)
             assert isinstance(template.check(values, b"another"), SignatureWrong)
+    assert _kept(template) == 0  # each signs something else
 
 
 def test_a_signature_is_not_good_for_another_body(house: House) -> None:
@@ -173,3 +218,21 @@ def test_no_value_breaks_it(house: House) -> None:
             bytes(chance.choices(b"0123456789abcdefTZ =;-:.|", k=chance.randrange(70))) for _ in _VARYING
         ]
         assert isinstance(template.check(values, _BODY), NotAuthenticated)
+
+
+def test_what_goes_wrong_in_a_judgement_is_for_who_answers_the_round(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = Answering("inner", lambda asked: [])
+    heads = SignedHead(house.claims, "/endpoints/iris/invocations", lambda _: inner, lambda _: inner)
+    head = house.sign(body=_BODY)
+    varying = [b"x-amz-date", b"authorization"]
+    judge = heads.alike(head.headers, varying)
+    assert judge is not None
+    assert judge(_values(head, varying), _BODY) is inner
+
+    monkeypatch.setattr(Keyring, "is_good", lambda *_: 1 / 0)
+    answering = judge(_values(head, varying), _BODY)
+
+    with pytest.raises(ZeroDivisionError):
+        answering.answer_all([(answering.head, [_BODY])])

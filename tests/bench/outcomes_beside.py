@@ -64,7 +64,9 @@ class Reporter:
         began_s = monotonic()
         self._over.clear()
         while not self._over.wait(self._every_s - monotonic() % self._every_s):
-            new, body = next(self._batches)
+            new, body = next(self._batches, (0, ""))
+            if not new:
+                raise ValueError("More was reported than there are predictions.")
             told = _post(self._connection, "/endpoints/shop/outcomes", body, _JSON)
             self.new += new
             self.receipts.update(json.loads(told))

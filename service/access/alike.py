@@ -52,7 +52,7 @@ class AlikeClaims:
         self._payload_at = varying.index(sigv4.PAYLOAD) if sigv4.PAYLOAD in varying else -1
         self._hashes = claim.payload != sigv4.UNSIGNED_PAYLOAD
         self._fills = tuple(varying.index(name) for name in signature.headers if name in varying)
-        # What right calls of a second have in common is worked out once, unless each one signs something else.
+        # What right calls of a second have in common is worked out once, unless each signs something else.
         self._keeps = self._fills == (self._date_at,)
         self._begun: dict[bytes, sigv4.BegunSignature] = {}
 

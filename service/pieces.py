@@ -9,7 +9,7 @@ from itertools import islice
 from time import sleep
 from typing import Final, TypeVar
 
-_PIECE: Final = 16  # some tenths of a millisecond of what reports take, in which nobody else's call is late
+_PIECE: Final = 64
 _ALIKE: Final = 16  # pauses between pieces of one length; those behind them are longer
 _PAUSE_S: Final = 0.0004
 

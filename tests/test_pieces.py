@@ -7,7 +7,7 @@ import pytest
 from service.pieces import Pieces
 
 
-@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 1000, 100_000])
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 1000, 100_000])
 def test_each_item_comes_once_in_its_order(count: int) -> None:
     pieces = [*Pieces().of(iter(range(count)))]
 
@@ -30,5 +30,5 @@ def test_pieces_get_longer_over_all_that_one_work_goes_through() -> None:
     work = Pieces()
     by_many = sum(sum(1 for _ in work.of(range(4_000))) - 1 for _ in range(100))
 
-    assert by_many < 1_000
-    assert sum(1 for _ in Pieces().of(range(400_000))) < 1_000
+    assert by_many < 500
+    assert sum(1 for _ in Pieces().of(range(400_000))) < 500

@@ -219,7 +219,7 @@ class _Show:
         self._began_s = time.monotonic()
         self._told_s = self._looked_s = self._began_s
         self._is_proposed = False
-        self._is_decided = False
+        self._winner: str | None = None  # who has all traffic
 
     def run(self, check: Callable[[], None]) -> None:
         """Go on until somebody ends it; `check` ends it where it cannot go on."""
@@ -241,12 +241,13 @@ class _Show:
                 self._tell(now_s, f"The verdict is not to be had: {error}")
             return
         found = response.json()
-        decided = any(each["name"] == _NEW and each["share"] == 1 for each in found["variants"])
-        if decided and not self._is_decided:
-            self._is_decided = True
+        winner = next((each["name"] for each in found["variants"] if each["share"] == 1), None)
+        if winner != self._winner:
+            self._winner = winner
             why = found["changes"][-1]["reason"] if found["changes"] else ""
-            self._tell(now_s, f"{_NEW} has all traffic now ({why}): you have decided. Ctrl-C ends the demo.")
-        elif _is_better(found) and not self._is_proposed:
+            all_of_it = "" if winner is None else f"{winner} has all traffic now ({why}): you have decided. "
+            self._tell(now_s, f"{all_of_it or 'Both have traffic again. '}Ctrl-C ends the demo.")
+        elif _is_better(found) and winner is None and not self._is_proposed:
             self._is_proposed = True
             self._tell(now_s, " ".join([found["sentence"], *found["warnings"]]))
             typer.echo(self._proposal())

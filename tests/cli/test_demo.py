@@ -93,6 +93,9 @@ def test_it_comes_to_a_verdict_which_somebody_follows(followed: Followed, scratc
     assert "<svg" in shown
     assert CliRunner().invoke(make_app("promote"), command).output == "new has 100 % of the traffic\n"
     followed.wait_for(r"new has all traffic now \(new is promoted\): you have decided")
+    worse = [word.replace("new", "old") for word in command]
+    assert CliRunner().invoke(make_app("promote"), worse).output == "old has 100 % of the traffic\n"
+    followed.wait_for(r"old has all traffic now \(old is promoted\): you have decided")
     assert followed.end() == 0
     followed.wait_for("The demo is over")
     assert "failed" not in followed.said

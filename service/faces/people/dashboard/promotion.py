@@ -52,5 +52,6 @@ def preview(
         "pause": PAUSES.get(pause_s, ""),
         "sentence": "" if found is None else found["sentence"],
         "is_sure": found is not None and found["better"] == variant,
+        "is_beaten": found is not None and found["better"] not in (None, variant),
         "ends": found is not None and is_planned(found),
     }

@@ -240,6 +240,13 @@ def test_a_ramp_takes_the_steps_that_are_more_than_there_is_now() -> None:
     assert "Nothing says for sure that b is better" in page
 
 
+def test_who_would_promote_the_worse_one_is_told_so() -> None:
+    page = Renderer().fragment("promotion.html", preview(card(), document(), "a", ""))
+
+    assert "Another variant is better by its outcomes: b is better" in page
+    assert "Nothing says for sure" not in page
+
+
 def test_the_last_step_alone_is_no_ramp() -> None:
     assert json.loads(preview(card(1, 3), None, "b", "60")["request"]) == {"variant": "b"}
 

@@ -209,6 +209,14 @@ def _is_better(found: Mapping[str, Any]) -> bool:
     return any(each["challenger"] == _NEW and each["decision"] == "better" for each in comparisons)
 
 
+def _decision(winner: str | None, changes: Sequence[Mapping[str, Any]]) -> str:
+    """What is told of who has all traffic, if one has it, and of the change that gave it."""
+    if winner is None:
+        return "Both have traffic again."
+    why = changes[-1]["reason"] if changes else ""
+    return f"{winner} has all traffic now ({why}): you have decided. Ctrl-C ends the demo."
+
+
 class _Show:
     """Lets users ask, and tells how the experiment is going."""
 
@@ -244,9 +252,7 @@ class _Show:
         winner = next((each["name"] for each in found["variants"] if each["share"] == 1), None)
         if winner != self._winner:
             self._winner = winner
-            why = found["changes"][-1]["reason"] if found["changes"] else ""
-            all_of_it = "" if winner is None else f"{winner} has all traffic now ({why}): you have decided. "
-            self._tell(now_s, f"{all_of_it or 'Both have traffic again. '}Ctrl-C ends the demo.")
+            self._tell(now_s, _decision(winner, found["changes"]))
         elif _is_better(found) and winner is None and not self._is_proposed:
             self._is_proposed = True
             self._tell(now_s, " ".join([found["sentence"], *found["warnings"]]))

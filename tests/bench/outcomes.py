@@ -6,21 +6,28 @@ what was not answered is sent again, predictions and reports. A prediction that 
 when its gateway was killed is lost, and its outcome waits: `waiting` is no more than `answered, not kept`.
 
 Held against each other are what was acknowledged, what the server says, and the rows and sums of its file.
-Measured are the p99 of calls before and beside the reports, and memory.
+
+Measured are memory and the p99 of calls at a steady rate, from a process of its own. In one turn of ten
+seconds outcomes are reported, in the next none are; all else is the same in both, predictions and a gateway
+that is killed. A gateway that starts disturbs calls more than anything else: so there is the p99 without them
+as well, which says more of reports.
 """
 
 import argparse
 import http.client
 import json
+import math
 import random
 import socket
 import sqlite3
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
+from statistics import median
 from time import monotonic, sleep
 from typing import Any
 
@@ -29,17 +36,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from tests.bench.figures import show_figures
 from tests.harness.control import Control, put_model, variant
 from tests.harness.family import Family, serve
+from tests.harness.load import Load, Outcome, Plan, Shot, percentile
 
 _ENDPOINT = "shop"
 _AT_ONCE = 50
 _BATCH = 500
-_KILL_S = 10.0
-_RATE = 200.0
+_TURN_S = 10.0
+_MEANWHILE = 10  # predictions at once while calls are timed
+_MEANWHILE_PER_S = 500
+_CALLERS, _CALL_EVERY_S = 8, 0.02
+_START_S = 4.0
 _PREDICT = (
     f"POST /endpoints/{_ENDPOINT}/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
     "%sContent-Length: 1\r\n\r\n1"
 )
 _ID = "X-Amzn-SageMaker-Inference-Id: id-%d\r\n"
+_CALL = Shot(f"/endpoints/{_ENDPOINT}/invocations", "1", {"Content-Type": "text/csv"}, ("[1.0]",))
 
 
 def main() -> int:
@@ -47,10 +59,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outcomes", type=int, default=1_000_000)
     parser.add_argument("--gateways", type=int, default=2)
-    parser.add_argument("--quiet-s", type=float, default=20.0, help="how long calls alone are measured")
+    parser.add_argument(
+        "--pace", type=float, default=math.inf, help="outcomes a second (as many as are acknowledged)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = _run(Path(folder), options.outcomes, options.gateways, options.quiet_s)
+        figures = _run(Path(folder), options.outcomes, options.gateways, options.pace)
         figures |= _rows(Path(folder) / "server" / "data" / "outcomes.db")
     show_figures("outcomes", {f"{options.outcomes:,} outcomes, {options.gateways} gateways": figures})
     return 0 if _is_right(figures) else 1
@@ -66,7 +80,7 @@ def _is_right(figures: Mapping[str, Any]) -> bool:
     )
 
 
-def _run(folder: Path, number: int, gateways: int, quiet_s: float) -> dict[str, Any]:
+def _run(folder: Path, number: int, gateways: int, pace: float) -> dict[str, Any]:
     models = folder / "models"
     models.mkdir()
     rows = str(2 * number + 1000)
@@ -75,18 +89,17 @@ def _run(folder: Path, number: int, gateways: int, quiet_s: float) -> dict[str, 
         begun_s = monotonic()
         _predict(server.port, range(number // 2))
         predicted_s = monotonic() - begun_s
-        with _Calls(server.port) as alone:
-            sleep(quiet_s)
-        begun_s = monotonic()
-        with _Calls(server.port) as beside:
-            killed, memory = _report_and_kill(server, number)
-        reported_s = monotonic() - begun_s
+        turns = _Turns(server)
+        calls = Plan(server.port, (_CALL,), _CALLERS, every_s=_CALL_EVERY_S, samples=True)
+        with Load(calls) as load:
+            _report_in_turns(turns, number, pace)
+            answered = load.stop()
         document = _settled(server.port)
     recorded = sum(variant["calls"] for variant in document["variants"])
     return {
         "predictions per s": number / 2 / predicted_s,
-        "reports per s, each outcome twice": 2 * number / reported_s,
-        "gateways killed": killed,
+        "reports per s, each outcome twice": 2 * number / sum(end - start for start, end in turns.reporting),
+        "gateways killed": len(turns.kills_s),
         "acknowledged": number,
         "counted": document["tallies"]["counted"],
         "waiting": document["tallies"]["waiting"],
@@ -95,31 +108,89 @@ def _run(folder: Path, number: int, gateways: int, quiet_s: float) -> dict[str, 
         "sum of what is counted": sum(
             round(each["outcome"]["count"] * each["outcome"]["mean"]) for each in document["variants"]
         ),
-        "p99 of calls alone, ms": alone.p99_ms(),
-        "p99 of calls beside, ms": beside.p99_ms(),
-        "memory before, MB": memory[0] / 1e6,
-        "memory at most, MB": max(memory) / 1e6,
+        **_waits(answered, turns),
+        "memory before, MB": turns.memory[0] / 1e6,
+        "memory at most, MB": max(turns.memory) / 1e6,
     }
 
 
-def _report_and_kill(server: Family, number: int) -> tuple[int, list[int]]:
-    """Make the rest of the predictions and report all outcomes; how many gateways were killed, and memory."""
-    memory, killed = [server.memory_bytes()], 0
-    work = [
-        threading.Thread(target=_report_all, args=(server.port, number)),
-        threading.Thread(target=_predict, args=(server.port, range(number // 2, number))),
-    ]
-    for each in work:
-        each.start()
-    while any(each.is_alive() for each in work):
-        due_s = monotonic() + _KILL_S
-        while any(each.is_alive() for each in work) and monotonic() < due_s:
+def _waits(answered: Outcome, turns: "_Turns") -> dict[str, float]:
+    """The p99 of calls in turns without reports and in those with them, all of them and away from starts."""
+    away = [sample for sample in answered.samples if not turns.is_near_kill(sample[0])]
+    return {
+        **_compared("of calls", [*answered.samples], turns),
+        **_compared("away from starts", away, turns),
+        "pairs of turns": min(len(turns.alone), len(turns.reporting)),
+        "calls per s": answered.per_second,
+        "calls not answered": len(answered.failures),
+    }
+
+
+def _compared(name: str, samples: Sequence[tuple[float, float]], turns: "_Turns") -> dict[str, float]:
+    alone, beside = _split(samples, turns.alone), _split(samples, turns.reporting)
+    alone_s, beside_s = percentile([*chain(*alone)], 0.99), percentile([*chain(*beside)], 0.99)
+    pairs = zip(alone, beside, strict=False)
+    return {
+        f"p99 {name}, alone, ms": alone_s * 1000,
+        f"p99 {name}, beside reports, ms": beside_s * 1000,
+        f"p99 {name}, ratio": beside_s / alone_s,
+        f"p99 {name}, median ratio of pairs": median(
+            percentile(with_, 0.99) / percentile(without, 0.99) for without, with_ in pairs
+        ),
+    }
+
+
+def _split(samples: Sequence[tuple[float, float]], turns: Iterable[tuple[float, float]]) -> list[list[float]]:
+    return [[took_s for sent_s, took_s in samples if start <= sent_s < end] for start, end in turns]
+
+
+class _Turns:
+    """Turns with reports and turns without; in the midst of each a gateway is killed."""
+
+    def __init__(self, server: Family) -> None:
+        self.memory = [server.memory_bytes()]
+        self.kills_s: list[float] = []
+        self.alone: list[tuple[float, float]] = []
+        self.reporting: list[tuple[float, float]] = []
+        self.may_report = threading.Event()
+        self.server = server
+
+    def take(self, until: Sequence[threading.Thread]) -> None:
+        """One after the other, until all threads are at an end; the last one may be short."""
+        while any(each.is_alive() for each in until):
+            self._take(self.alone, until)
+            self.may_report.set()
+            self._take(self.reporting, until)
+            self.may_report.clear()
+
+    def is_near_kill(self, sent_s: float) -> bool:
+        """Whether a gateway was starting, or another had its calls."""
+        return any(0 <= sent_s - kill_s < _START_S for kill_s in self.kills_s)
+
+    def _take(self, turns: list[tuple[float, float]], until: Sequence[threading.Thread]) -> None:
+        begun_s = monotonic()
+        self._wait(begun_s + _TURN_S / 2, until)
+        random.choice(self.server.gateways()).kill()
+        self.kills_s.append(monotonic())
+        self._wait(begun_s + _TURN_S, until)
+        turns.append((begun_s, monotonic()))
+        self.memory.append(self.server.memory_bytes())
+
+    def _wait(self, due_s: float, until: Sequence[threading.Thread]) -> None:
+        while any(each.is_alive() for each in until) and monotonic() < due_s:
             sleep(0.05)
-        memory.append(server.memory_bytes())
-        if monotonic() >= due_s:
-            random.choice(server.gateways()).kill()
-            killed += 1
-    return killed, memory
+
+
+def _report_in_turns(turns: _Turns, number: int, pace: float) -> None:
+    """Make the rest of the predictions and report all outcomes."""
+    port, bodies = turns.server.port, _bodies(number)
+    reports = threading.Thread(target=_report_all, args=(port, bodies, turns.may_report, pace))
+    predictions = threading.Thread(
+        target=_predict, args=(port, range(number // 2, number), _MEANWHILE, _MEANWHILE_PER_S)
+    )
+    for each in (reports, predictions):
+        each.start()
+    turns.take([reports, predictions])
 
 
 def _settled(port: int) -> Any:
@@ -152,7 +223,7 @@ def _deploy(server: Family, data: Path) -> None:
         control.wait_in_service(_ENDPOINT)
 
 
-def _predict(port: int, numbers: Sequence[int]) -> None:
+def _predict(port: int, numbers: Sequence[int], at_once: int = _AT_ONCE, per_s: float = math.inf) -> None:
     """Ask for predictions by their numbers, again where a gateway was killed before it had answered."""
     left = list(numbers)
     while left:
@@ -161,8 +232,9 @@ def _predict(port: int, numbers: Sequence[int]) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
         ):
             while left:
-                _predict_some(connection, left[:_AT_ONCE])
-                del left[:_AT_ONCE]
+                _predict_some(connection, left[:at_once])
+                del left[:at_once]
+                sleep(at_once / per_s)
 
 
 def _predict_some(connection: socket.socket, numbers: Sequence[int]) -> None:
@@ -175,23 +247,27 @@ def _predict_some(connection: socket.socket, numbers: Sequence[int]) -> None:
         received += part
 
 
-def _report_all(port: int, number: int) -> None:
+def _report_all(port: int, bodies: Iterable[bytes], may_report: threading.Event, pace: float) -> None:
     """Report every outcome twice, in any order; each batch until it is acknowledged."""
-    draw = random.Random(1)
+    for body in bodies:
+        may_report.wait()
+        sleep(_BATCH / pace)
+        _persist(port, body)
+
+
+def _bodies(number: int) -> list[bytes]:
+    """All reports, each outcome twice; written beforehand, for that is work of the caller."""
     every = [*range(number), *range(number)]
-    draw.shuffle(every)
-    for first in range(0, len(every), _BATCH):
-        _persist(
-            port,
-            [
-                {"inference_id": f"id-{each}", "click": each % 3 == 0}
-                for each in every[first : first + _BATCH]
-            ],
-        )
+    random.Random(1).shuffle(every)
+    return [
+        json.dumps(
+            [{"inference_id": f"id-{each}", "click": each % 3 == 0} for each in every[first : first + _BATCH]]
+        ).encode()
+        for first in range(0, len(every), _BATCH)
+    ]
 
 
-def _persist(port: int, records: Sequence[dict[str, Any]]) -> None:
-    body = json.dumps(records)
+def _persist(port: int, body: bytes) -> None:
     path = f"/endpoints/{_ENDPOINT}/outcomes"
     while True:
         with suppress(OSError, http.client.HTTPException):
@@ -209,47 +285,6 @@ def _experiment(port: int) -> Any:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", f"/endpoints/{_ENDPOINT}/experiment?outcome=click")
     return json.loads(connection.getresponse().read())
-
-
-class _Calls:
-    """Calls at a steady rate from a thread, timed from when each was due; a killed gateway's are left out."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._over = threading.Event()
-        self._times_s: list[float] = []
-        self._thread = threading.Thread(target=self._call)
-
-    def __enter__(self) -> "_Calls":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def p99_ms(self) -> float:
-        """The p99 of those that were answered."""
-        return sorted(self._times_s)[len(self._times_s) * 99 // 100] * 1000
-
-    def _call(self) -> None:
-        while not self._over.is_set():
-            with (
-                suppress(OSError),
-                socket.create_connection(("127.0.0.1", self._port), timeout=10) as connection,
-            ):
-                self._call_on(connection.sendall, connection.recv)
-
-    def _call_on(self, send: Callable[[bytes], None], receive: Callable[[int], bytes]) -> None:
-        request, due_s = (_PREDICT % "").encode(), monotonic()
-        while not self._over.is_set():
-            due_s += 1 / _RATE
-            sleep(max(0.0, due_s - monotonic()))
-            begun_s = monotonic()
-            send(request)
-            if not receive(1 << 16):
-                return
-            self._times_s.append(monotonic() - begun_s)
 
 
 if __name__ == "__main__":

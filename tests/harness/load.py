@@ -49,8 +49,9 @@ class Shot:
 class Plan:
     """What to send: `shots` at random, over `concurrency` connections, for `duration_s` or `count` requests.
 
-    `fresh` makes a new connection for each request; `samples` asks for the time of every answer and for what
-    it was.
+    `fresh` makes a new connection for each request; `every_s` has each connection send at that pace, more or
+    less, instead of as soon as it has its answer; `samples` asks for the time of every answer and for what it
+    was.
     """
 
     port: int
@@ -59,6 +60,7 @@ class Plan:
     duration_s: float = 3600.0
     count: int = sys.maxsize
     fresh: bool = False
+    every_s: float = 0.0
     samples: bool = False
     timeout_s: float = 30.0
     host: str = "127.0.0.1"
@@ -284,6 +286,9 @@ class _Caller(ClientConnection):
             self._run.note_first_answer()
         if self.closing:
             self.transport.close()
+        elif every_s := self._run.plan.every_s:
+            # By chance, so that connections do not fall into step.
+            asyncio.get_running_loop().call_later(every_s * 2 * self._run.random.random(), self._go_on)
         else:
             self._go_on()
 
@@ -301,6 +306,8 @@ class _Caller(ClientConnection):
         self._run.failures.append(Failure(self._port, self.sent_s, monotonic(), reason))
 
     def _go_on(self) -> None:
+        if self.transport.is_closing():
+            return
         shot = self._run.next()
         if shot is None:
             self._over = True

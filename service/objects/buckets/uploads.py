@@ -22,6 +22,7 @@ from service.errors import BucketFault
 from service.objects.buckets.buckets import Buckets, ObjectHead, cannot_write
 from service.objects.buckets.details import Details, details_from, write_document
 from service.objects.buckets.digests import etag_of_parts, of_parts
+from service.objects.buckets.part_files import PartFiles
 from service.objects.buckets.writing import Expected, ObjectWriting, adopt
 
 MOST_PARTS: Final = 10_000
@@ -34,7 +35,6 @@ _ABOUT: Final = "about.json"
 _BODY: Final = "body"
 _SLOT: Final = "slot"
 _BLOCK: Final = 1 << 20
-_EARLY_BYTES: Final = 8 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -68,6 +68,7 @@ class Uploads:
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
+        self._files = PartFiles()
 
     def begin(self, bucket: str, key: str, details: Details, algorithm: str, checksum_type: str) -> str:
         """Begin one; tells its id. Raises BucketFault."""
@@ -125,7 +126,7 @@ class Uploads:
         """Begin to write a part, of a size if that is known. Raises BucketFault."""
         self.get(bucket, key, identifier)
         try:
-            return PartWriting(self._folder(bucket) / identifier, number, size)
+            return PartWriting(self._files, self._folder(bucket) / identifier, number, size)
         except FileNotFoundError:
             raise _no_such_upload(identifier) from None
         except OSError as error:
@@ -206,12 +207,8 @@ class Uploads:
         """While nobody else completes the upload. Raises FileNotFoundError, BucketFault."""
         if not _ID.fullmatch(identifier):
             raise _no_such_upload(identifier)
-        descriptor = os.open(self._folder(bucket) / identifier, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with _held(self._folder(bucket) / identifier):
             yield
-        finally:
-            os.close(descriptor)
 
     def _folder(self, bucket: str) -> Path:
         return self._buckets.details.uploads(bucket)
@@ -220,45 +217,32 @@ class Uploads:
 class PartWriting:
     """A write of one part. It has to be published or abandoned in the end."""
 
-    def __init__(self, folder: Path, number: int, size: int | None) -> None:
+    def __init__(self, files: PartFiles, folder: Path, number: int, size: int | None) -> None:
         """Begin. Raises OSError."""
         self.size_bytes = 0
-        self._early_bytes = 0  # that the disk was asked to write
         self._folder, self._number, self._most = folder, number, size
         self._offset, self._claim = _place(folder, number, size)
         self._name = "" if self._claim else f"part.{number}.{secrets.token_hex(8)}"
         if self._claim:
-            self._descriptor = os.open(folder / _BODY, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(folder / _BODY, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         else:
-            self._descriptor = os.open(folder / self._name, _NEW, 0o600)
+            descriptor = os.open(folder / self._name, _NEW, 0o600)
+        self._file = files.open(descriptor, max(self._offset, 0), size)
 
     def write(self, data: bytes) -> None:
         """Add bytes. Raises BucketFault."""
-        start = max(self._offset, 0) + self.size_bytes
         self.size_bytes += len(data)
         if self._most is not None and self.size_bytes > self._most:
             raise BucketFault("IncompleteBody", "The body is longer than it was said to be.")
         try:
-            view = memoryview(data)
-            while view:
-                done = os.pwrite(self._descriptor, view, start)
-                view, start = view[done:], start + done
-            if self.size_bytes - self._early_bytes >= _EARLY_BYTES:
-                self._begin_to_sync()
+            self._file.write(data)
         except OSError as error:
             raise cannot_write(error) from error
-
-    def _begin_to_sync(self) -> None:
-        """Have the disk write what came, while more comes: else a part waits for all of it in the end."""
-        start, length = max(self._offset, 0) + self._early_bytes, self.size_bytes - self._early_bytes
-        self._early_bytes = self.size_bytes
-        with suppress(OSError):  # with this advice Linux begins to write, and lets go of what it has written
-            os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_DONTNEED)
 
     def publish(self, etag: str, checksums: Mapping[str, str]) -> Part:
         """From now on this is the part of its number. Raises BucketFault."""
         try:
-            os.fdatasync(self._descriptor)
+            self._file.finish()
             now_s = datetime.now(UTC).timestamp()
             part = Part(self._number, self.size_bytes, etag, now_s, checksums, self._offset, self._name)
             file = self._folder / f"part.{self._number}.json"
@@ -277,27 +261,19 @@ class PartWriting:
 
     def abandon(self) -> None:
         """Leave nothing of it; what is published stays."""
-        if self._descriptor < 0:
-            return
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._file.close()
         for name in filter(None, (self._claim, self._name)):
             (self._folder / name).unlink(missing_ok=True)
+        self._claim = self._name = ""
 
 
 def _place(folder: Path, number: int, size: int | None) -> tuple[int, str]:
     """Where in the body a part can be written, and the file that claims it; -1 and "" where it cannot."""
     if not size:
         return -1, ""
-    slot = folder / _SLOT
-    with suppress(FileExistsError):
-        descriptor = os.open(slot, _NEW, 0o600)
-        os.write(descriptor, b"%20d" % size)  # in one step: whoever reads it has all of it, or nothing
-        os.close(descriptor)
-    text = slot.read_bytes()
-    usual = int(text) if len(text) == 20 else 0
+    usual = _usual_size(folder, size)
     offset = (number - 1) * usual
-    if not usual or size > usual or offset + size > MOST_BYTES:
+    if size > usual or offset + size > MOST_BYTES:
         return -1, ""
     claim = f"claim.{number}"
     try:
@@ -305,6 +281,27 @@ def _place(folder: Path, number: int, size: int | None) -> tuple[int, str]:
     except FileExistsError:  # it was sent before, or is being sent: that place is not to be written to
         return -1, ""
     return offset, claim
+
+
+def _usual_size(folder: Path, size: int) -> int:
+    """How large the parts of an upload are: as the first one that came, which may be this one."""
+    slot = folder / _SLOT
+    if not slot.exists():
+        with _held(folder):  # the first ones come in the same moment, and to several processes
+            if not slot.exists():
+                write_document(slot, {"size": size})
+    return int(json.loads(slot.read_bytes())["size"])
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """While nobody else holds it. Raises FileNotFoundError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _chosen(upload: Upload, parts: list[Part], wanted: Sequence[Mapping[str, Any]]) -> list[Part]:

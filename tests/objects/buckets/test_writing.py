@@ -12,7 +12,7 @@ import pytest
 from service.errors import BucketFault
 from service.objects.buckets.buckets import Buckets
 from service.objects.buckets.details import Details
-from service.objects.buckets.uploads import LEAST_PART_BYTES, PartWriting, Uploads
+from service.objects.buckets.uploads import LEAST_PART_BYTES, Uploads
 from service.objects.buckets.writing import Expected, ObjectWriting
 from tests.conftest import ROOT, wait_until
 
@@ -213,19 +213,3 @@ def test_what_is_left_of_uploads_that_were_taken_away_is_cleared(buckets: Bucket
 
     assert not half.exists()
     assert [one.id for one in uploads.all("bucket")] == [kept]
-
-
-def test_the_disk_is_asked_early_for_what_came_of_a_large_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, advice: asked.append((start, length)))
-    mib = 1 << 20
-    PartWriting(tmp_path, 1, 20 * mib).abandon()  # its size is the one of every part
-    writing = PartWriting(tmp_path, 2, 20 * mib)
-
-    for _ in range(20):
-        writing.write(b"x" * mib)
-    writing.publish("0" * 32, {})
-
-    assert asked == [(20 * mib, 8 * mib), (28 * mib, 8 * mib)]

@@ -169,7 +169,7 @@ class ObjectDetails:
         self._file.unlink(missing_ok=True)
 
 
-def write_document(file: Path, document: Mapping[str, Any]) -> None:
+def write_document(file: Path, document: Any) -> None:
     """Write a small document, whole or not at all, and durably. Raises OSError."""
     temporary = file.with_name(f"{file.name}.{secrets.token_hex(6)}{_TEMPORARY}")
     try:

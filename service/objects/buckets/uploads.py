@@ -22,7 +22,6 @@ from service.errors import BucketFault
 from service.objects.buckets.buckets import Buckets, ObjectHead, cannot_write
 from service.objects.buckets.details import Details, details_from, write_document
 from service.objects.buckets.digests import etag_of_parts, of_parts
-from service.objects.buckets.part_files import PartFiles
 from service.objects.buckets.writing import Expected, ObjectWriting, adopt
 
 MOST_PARTS: Final = 10_000
@@ -35,6 +34,7 @@ _ABOUT: Final = "about.json"
 _BODY: Final = "body"
 _SLOT: Final = "slot"
 _BLOCK: Final = 1 << 20
+_EARLY_BYTES: Final = 8 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -68,7 +68,6 @@ class Uploads:
 
     def __init__(self, buckets: Buckets) -> None:
         self._buckets = buckets
-        self._files = PartFiles()
 
     def begin(self, bucket: str, key: str, details: Details, algorithm: str, checksum_type: str) -> str:
         """Begin one; tells its id. Raises BucketFault."""
@@ -126,7 +125,7 @@ class Uploads:
         """Begin to write a part, of a size if that is known. Raises BucketFault."""
         self.get(bucket, key, identifier)
         try:
-            return PartWriting(self._files, self._folder(bucket) / identifier, number, size)
+            return PartWriting(self._folder(bucket) / identifier, number, size)
         except FileNotFoundError:
             raise _no_such_upload(identifier) from None
         except OSError as error:
@@ -217,32 +216,45 @@ class Uploads:
 class PartWriting:
     """A write of one part. It has to be published or abandoned in the end."""
 
-    def __init__(self, files: PartFiles, folder: Path, number: int, size: int | None) -> None:
+    def __init__(self, folder: Path, number: int, size: int | None) -> None:
         """Begin. Raises OSError."""
         self.size_bytes = 0
+        self._early_bytes = 0  # that the disk was asked to write
         self._folder, self._number, self._most = folder, number, size
         self._offset, self._claim = _place(folder, number, size)
         self._name = "" if self._claim else f"part.{number}.{secrets.token_hex(8)}"
         if self._claim:
-            descriptor = os.open(folder / _BODY, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(folder / _BODY, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         else:
-            descriptor = os.open(folder / self._name, _NEW, 0o600)
-        self._file = files.open(descriptor, max(self._offset, 0), size)
+            self._descriptor = os.open(folder / self._name, _NEW, 0o600)
 
     def write(self, data: bytes) -> None:
         """Add bytes. Raises BucketFault."""
+        start = max(self._offset, 0) + self.size_bytes
         self.size_bytes += len(data)
         if self._most is not None and self.size_bytes > self._most:
             raise BucketFault("IncompleteBody", "The body is longer than it was said to be.")
         try:
-            self._file.write(data)
+            view = memoryview(data)
+            while view:
+                done = os.pwrite(self._descriptor, view, start)
+                view, start = view[done:], start + done
+            if self.size_bytes - self._early_bytes >= _EARLY_BYTES:
+                self._begin_to_sync()
         except OSError as error:
             raise cannot_write(error) from error
+
+    def _begin_to_sync(self) -> None:
+        """Have the disk write what came, while more comes: else a part waits for all of it in the end."""
+        start, length = max(self._offset, 0) + self._early_bytes, self.size_bytes - self._early_bytes
+        self._early_bytes = self.size_bytes
+        with suppress(OSError):  # with this advice Linux begins to write, and lets go of what it has written
+            os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_DONTNEED)
 
     def publish(self, etag: str, checksums: Mapping[str, str]) -> Part:
         """From now on this is the part of its number. Raises BucketFault."""
         try:
-            self._file.finish()
+            os.fdatasync(self._descriptor)
             now_s = datetime.now(UTC).timestamp()
             part = Part(self._number, self.size_bytes, etag, now_s, checksums, self._offset, self._name)
             file = self._folder / f"part.{self._number}.json"
@@ -261,10 +273,12 @@ class PartWriting:
 
     def abandon(self) -> None:
         """Leave nothing of it; what is published stays."""
-        self._file.close()
+        if self._descriptor < 0:
+            return
+        os.close(self._descriptor)
+        self._descriptor = -1
         for name in filter(None, (self._claim, self._name)):
             (self._folder / name).unlink(missing_ok=True)
-        self._claim = self._name = ""
 
 
 def _place(folder: Path, number: int, size: int | None) -> tuple[int, str]:
@@ -289,8 +303,8 @@ def _usual_size(folder: Path, size: int) -> int:
     if not slot.exists():
         with _held(folder):  # the first ones come in the same moment, and to several processes
             if not slot.exists():
-                write_document(slot, {"size": size})
-    return int(json.loads(slot.read_bytes())["size"])
+                write_document(slot, size)
+    return int(json.loads(slot.read_bytes()))
 
 
 @contextmanager

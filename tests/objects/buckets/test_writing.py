@@ -6,13 +6,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from service.errors import BucketFault
 from service.objects.buckets.buckets import Buckets
 from service.objects.buckets.details import Details
-from service.objects.buckets.uploads import LEAST_PART_BYTES, Uploads
+from service.objects.buckets.uploads import LEAST_PART_BYTES, PartWriting, Uploads
 from service.objects.buckets.writing import Expected, ObjectWriting
 from tests.conftest import ROOT, wait_until
 
@@ -192,6 +193,25 @@ def test_parts_of_one_size_become_the_object_without_being_copied(buckets: Bucke
     assert uploads.all("bucket") == []
 
 
+def test_parts_that_come_in_the_same_moment_are_not_copied_either(buckets: Buckets, tmp_path: Path) -> None:
+    uploads, number_of_parts = Uploads(buckets), 8
+    together = Barrier(number_of_parts)
+
+    def write(number: int) -> None:
+        together.wait()
+        part = uploads.write_part("bucket", "k", identifier, number, 3)
+        part.write(b"%03d" % number)
+        part.publish(f"{number}" * 32, {})
+
+    for _ in range(20):
+        identifier = uploads.begin("bucket", "k", Details(""), "", "")
+        with ThreadPoolExecutor(number_of_parts) as threads:
+            list(threads.map(write, range(1, number_of_parts + 1)))
+        (body,) = (tmp_path / "details" / "bucket" / "uploads").glob(f"{identifier}/body")
+        assert body.read_bytes() == b"".join(b"%03d" % number for number in range(1, number_of_parts + 1))
+        uploads.abort("bucket", "k", identifier)
+
+
 def test_a_part_is_no_longer_than_it_was_said_to_be(buckets: Buckets) -> None:
     uploads = Uploads(buckets)
     identifier = uploads.begin("bucket", "k", Details(""), "", "")
@@ -213,3 +233,19 @@ def test_what_is_left_of_uploads_that_were_taken_away_is_cleared(buckets: Bucket
 
     assert not half.exists()
     assert [one.id for one in uploads.all("bucket")] == [kept]
+
+
+def test_the_disk_is_asked_early_for_what_came_of_a_large_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, advice: asked.append((start, length)))
+    mib = 1 << 20
+    PartWriting(tmp_path, 1, 20 * mib).abandon()  # its size is the one of every part
+    writing = PartWriting(tmp_path, 2, 20 * mib)
+
+    for _ in range(20):
+        writing.write(b"x" * mib)
+    writing.publish("0" * 32, {})
+
+    assert asked == [(20 * mib, 8 * mib), (28 * mib, 8 * mib)]

@@ -1,5 +1,6 @@
 """Where the server of a data folder is: it says so in a file there, and commands read it."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 FILE = "server.json"
+LOCK = "serve.lock"
+"""What a server holds for as long as it serves from a data folder."""
 
 
 @contextmanager
@@ -33,9 +36,27 @@ def told(data: Path, urls: Sequence[str]) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def find_urls(data: Path) -> tuple[str, ...]:
-    """Where the server of a data folder said it is; nothing if it did not, or not so that it can be read."""
-    urls = _read(data).get("urls")
+def is_served(data: Path) -> bool:
+    """Whether a server has a data folder for itself, or is about to."""
+    try:
+        with (data / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there was none yet, or it is nobody's whom we know
+        return False
+    return False
+
+
+def find_urls(data: Path, pid: int | None = None) -> tuple[str, ...]:
+    """Where the server of a data folder said it is; nothing if it did not, or not so that it can be read.
+
+    With a `pid` only what that process said counts.
+    """
+    document = _read(data)
+    if pid is not None and document.get("pid") != pid:
+        return ()
+    urls = document.get("urls")
     return tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else ()
 
 

@@ -1,9 +1,11 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from service.whereabouts import FILE, find_urls, told
+from service.processes.startup import only_one
+from service.whereabouts import FILE, find_urls, is_served, told
 from tests.conftest import StartServer
 
 
@@ -20,6 +22,20 @@ def test_what_a_killed_server_left_is_replaced(tmp_path: Path) -> None:
 
     with told(tmp_path, ["http://new:1"]):
         assert find_urls(tmp_path) == ("http://new:1",)
+
+
+def test_what_another_process_said_does_not_count_where_one_is_meant(tmp_path: Path) -> None:
+    with told(tmp_path, ["http://a:1"]):
+        assert find_urls(tmp_path, os.getpid()) == ("http://a:1",)
+        assert find_urls(tmp_path, os.getpid() + 1) == ()
+
+
+def test_a_folder_is_served_from_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
+    assert not is_served(tmp_path / "not there")
+    assert not is_served(tmp_path)
+    with only_one(tmp_path):
+        assert is_served(tmp_path)
+    assert not is_served(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"urls": 3}', '{"urls": [3, null]}', "{}", "\xff"])

@@ -20,7 +20,7 @@ import typer
 from service.cli.demo_users import ENDPOINT, DemoUsers, Measured
 from service.cli.refusal import fail
 from service.cli.told import told
-from service.whereabouts import find_urls
+from service.whereabouts import find_urls, is_served
 
 _OLD: Final = "old"
 _NEW: Final = "new"
@@ -62,14 +62,17 @@ def demo(
     """
     with ExitStack() as stack, suppress(KeyboardInterrupt):
         stack.enter_context(_endings())
-        folder = _folder(data, stack)
         _check_free(port)
+        folder = _folder(data, stack)
+        is_going_on = (folder / "data").exists()
         typer.echo("Two models are trained on the iris data set ...")
         flowers = _prepare(folder / "models")
         server = stack.enter_context(_server(folder, port))
         url = _wait_ready(folder, server)
         client = stack.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
         typer.echo(_introduction(url, rate, data))
+        if is_going_on:
+            typer.echo("It goes on with the experiment that was kept there, and with its last shares.\n")
         users = DemoUsers(client, flowers, rate, random.Random(), time.monotonic())  # noqa: S311 - no secret
         _Show(client, users, url).run(lambda: _check_lives(folder, server))
     typer.echo("The demo is over." + ("" if data is None else f" What it made is in {told(str(data))}."))
@@ -104,6 +107,9 @@ def _folder(data: Path | None, stack: ExitStack) -> Path:
             fail(f"{data} holds something else: name a folder that is empty, or not there yet.")
     except OSError as error:
         fail(f"{data} cannot be used: {error.strerror}.")
+    if is_served(data / "data"):
+        place = next(iter(find_urls(data / "data")), "")
+        fail(f"A demo runs in {data} already{place and f', on {place}'}: name another folder for this one.")
     return data.resolve()
 
 
@@ -170,7 +176,7 @@ def _wait_ready(folder: Path, server: subprocess.Popen[bytes]) -> str:
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
         _check_lives(folder, server)
-        for url in find_urls(folder / "data")[:1]:
+        for url in find_urls(folder / "data", server.pid)[:1]:
             with suppress(httpx.HTTPError):
                 if httpx.get(f"{url}/readyz", timeout=5, trust_env=False).is_success:
                     return url

@@ -23,7 +23,7 @@ from service.processes.keeper import series_keeping
 from service.settings import DEPLOYMENTS, Settings
 from service.store.migrate import check_whole, upgrade_tables
 from service.store.store import Store
-from service.whereabouts import find_server, told
+from service.whereabouts import LOCK, find_server, told
 
 _BACKLOG = 2048
 _FOR_NOBODY_ELSE = 0o077
@@ -149,7 +149,7 @@ def _restrict(path: Path, without: int) -> None:
 @contextmanager
 def only_one(data: Path) -> Iterator[None]:
     """Hold the data folder's lock, so that two servers never share one state. Raises StartupError."""
-    path = data / "serve.lock"
+    path = data / LOCK
     with ExitStack() as stack:
         try:
             fcntl.flock(stack.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 from service.cli import make_app
 from service.cli.demo_users import DemoUsers
+from service.processes.startup import only_one
+from service.whereabouts import told
 from tests.conftest import START_S, free_port
 from tests.harness import web
 from tests.harness.played_http import Answered, PlayedServer, played
@@ -121,6 +123,29 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     assert told.exit_code == 1
     assert "holds something else" in told.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_in_which_a_demo_runs_is_left_to_it(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "endpoints.yaml").write_text("# The endpoints of `sagebird demo`.")
+    (tmp_path / "server.log").write_text("said by the first")
+    (tmp_path / "data").mkdir()
+    with only_one(tmp_path / "data"), told(tmp_path / "data", ["http://127.0.0.1:9"]):
+        done = CliRunner().invoke(
+            make_app("demo"), ["demo", "--data", str(tmp_path), "--port", str(free_port())]
+        )
+
+    assert done.exit_code == 1
+    already = f"A demo runs in {tmp_path} already, on http://127.0.0.1:9"
+    assert done.stderr == f"sagebird: {already}: name another folder for this one.\n"
+    assert (tmp_path / "server.log").read_text() == "said by the first"
+
+
+def test_a_port_that_is_taken_leaves_no_folder(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        arguments = ["demo", "--port", str(other.getsockname()[1]), "--data", str(tmp_path / "new")]
+        assert CliRunner().invoke(make_app("demo"), arguments).exit_code == 1
+    assert not (tmp_path / "new").exists()
 
 
 class Flower:

@@ -69,6 +69,6 @@ def _warnings(report: Mapping[str, Any], control: str) -> Iterator[str]:
                 "trust a comparison."
             )
     failures = {name: [count_up(each["failed"], each["requests"])] for name, each in variants.items()}
-    yield from failure_warnings(control, failures)
+    yield from failure_warnings(control, failures).values()
     latencies = {name: each["latency"]["histogram"] for name, each in variants.items()}
-    yield from latency_warnings(control, latencies)
+    yield from latency_warnings(control, latencies).values()

@@ -37,7 +37,7 @@ _Outcome = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Which outcome a policy follows.  \\[default: the most frequent]",
+        help="Which outcome decides.  \\[default: the most frequent]",
         show_default=False,
     ),
 ]
@@ -76,15 +76,18 @@ def promote(
     timing = {"reason": reason, "pause_s": pause}
     wanted: dict[str, Any] = {"stop": True}
     chosen = {"outcome": outcome, "less": less or None, "floor": floor}
+    given = {name: value for name, value in chosen.items() if value is not None}
     if variant is not None:
-        wanted = {"variant": variant, **timing, **({} if ramp is None else {"ramp": _percents(ramp)})}
+        steps = {} if ramp is None else {"ramp": _percents(ramp)}
+        wanted = {"variant": variant, **timing, **steps, **given}
     elif policy is not None:
-        given = {name: value for name, value in chosen.items() if value is not None}
         wanted = {"policy": policy.value, **timing, **given}
     if variant is None and ramp is not None:
         fail("--ramp goes with the VARIANT that it is for.")
-    if policy is None and any(value is not None for value in chosen.values()):
-        fail("--outcome, --less and --floor go with --policy.")
+    if policy is None and floor is not None:
+        fail("--floor goes with --policy.")
+    if stop and (outcome is not None or less):
+        fail("--outcome and --less say how a VARIANT or a --policy is judged.")
     path = f"/endpoints/{quote(endpoint, safe='')}/promote"
     found = call(url, "POST", path, content=json.dumps(wanted), headers=_HEADERS).json()
     if as_json:

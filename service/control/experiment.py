@@ -71,7 +71,9 @@ def describe_experiment(
     control = wish.control if wish.control in weights else _control(weights, run)
     outcome = wish.outcome or usual_outcome(run)
     verdict = None if run is None or outcome is None else _judge(run, names, control, outcome, now_s, wish)
-    warnings = [*_share_warnings(run), *_guard_warnings(names, control, counters)]
+    guards = _guard_warnings(names, control, counters)
+    warnings = [*_share_warnings(run), *(sentence for _, sentence in guards)]
+    variants = [_variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names]
     return {
         "endpoint": endpoint.name,
         "status": endpoint.status.value,
@@ -80,7 +82,10 @@ def describe_experiment(
         "control": control,
         "outcome": outcome,
         "outcomes": {} if run is None else {name: count for name, (count, _) in sorted(run.outcomes.items())},
-        "variants": [_variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names],
+        "variants": [
+            {**each, "warnings": [sentence for name, sentence in guards if name == each["name"]]}
+            for each in variants
+        ],
         "verdict": verdict,
         "sentence": _sentence(names, run, outcome, verdict),
         "warnings": warnings,
@@ -90,6 +95,24 @@ def describe_experiment(
         "window": _window(names, lately, now_s, wish),
         "changes": list(changes),
     }
+
+
+def objections(document: Mapping[str, Any], variant: str) -> list[str]:
+    """What speaks against giving a variant more traffic, in sentences.
+
+    That traffic is not shared out as it should be, guard rails that it breaks, or a verdict against it: what
+    others do is no reason to take traffic from it.
+    """
+    others = {
+        sentence for each in document["variants"] if each["name"] != variant for sentence in each["warnings"]
+    }
+    bad = {"better"} if document["control"] == variant else {"worse"}
+    against = [
+        each["sentence"]
+        for each in (document["verdict"] or {}).get("comparisons", ())
+        if variant in (document["control"], each["challenger"]) and each["decision"] in bad
+    ]
+    return [*(sentence for sentence in document["warnings"] if sentence not in others), *against]
 
 
 def looked_at(endpoint: Endpoint) -> Fleet | None:
@@ -186,13 +209,14 @@ def _share_warnings(run: Run | None) -> list[str]:
 
 def _guard_warnings(
     names: Sequence[str], control: str | None, counters: Mapping[str, InvocationCounter]
-) -> list[str]:
+) -> list[tuple[str, str]]:
+    """Which variant breaks a guard rail, and a sentence about that."""
     known = {name: counters[name] for name in names if name in counters and counters[name].requests}
     if control is None or control not in known:
         return []
     failures = {name: [count_up(_errors(each, 5), each.requests)] for name, each in known.items()}
     latencies = {name: _buckets(each) for name, each in known.items()}
-    return [*failure_warnings(control, failures), *latency_warnings(control, latencies)]
+    return [*failure_warnings(control, failures).items(), *latency_warnings(control, latencies).items()]
 
 
 def _errors(counter: InvocationCounter, status_class: int) -> int:

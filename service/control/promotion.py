@@ -24,6 +24,7 @@ from service.store.store import Store
 RAMPS = "ramps"
 """The name of the fact that has the ramp of each endpoint that ever had one, the newest."""
 
+_MEMBERS = ("variant", "ramp", "pause_s", "reason", "outcome", "less")
 _MOST_STEPS = 20
 _LEAST_PAUSE_S = 1.0
 _LOOK_S = 1.0
@@ -34,7 +35,8 @@ _ROUNDING = 1e-9  # of shares
 class Ramp:
     """Percents that a variant is to have one after the other, and how far that is.
 
-    `weights` are those of now, `before` those that the endpoint goes back to if something is wrong.
+    `weights` are those of now, `before` those that the endpoint goes back to if something is wrong, which the
+    verdict by an `outcome` says, too: the most frequent one if it is None, of which `less` may be better.
     """
 
     variant: str
@@ -47,32 +49,38 @@ class Ramp:
     step: int = 0
     state: Literal["running", "done", "stopped"] = "running"
     why: str = ""
+    outcome: str | None = None
+    less: bool = False
 
     def shown(self) -> dict[str, Any]:
         """What people are told of it."""
-        names = ("variant", "steps", "step", "pause_s", "next_at", "state", "why")
-        return {name: value for name, value in asdict(self).items() if name in names}
+        hidden = ("generation", "weights", "before")
+        return {name: value for name, value in asdict(self).items() if name not in hidden}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for: a variant, percents on the way to all traffic, and the pause after each."""
+    """What is asked for: a variant, percents on the way to all traffic, and the pause after each.
+
+    `outcome` and `less` are as those of a ramp.
+    """
 
     variant: str
     steps: tuple[float, ...] = (100.0,)
     pause_s: float = 3600.0
     reason: str = ""
+    outcome: str | None = None
+    less: bool = False
 
 
 def read_wanted(document: Any) -> Wanted:
     """What a document asks for. Raises ValidationFault."""
     if not isinstance(document, dict) or not isinstance(document.get("variant"), str):
         raise ValidationFault("The request must be a JSON object that names a variant.")
-    unknown = document.keys() - {"variant", "ramp", "pause_s", "reason"}
+    unknown = document.keys() - {*_MEMBERS}
     if unknown:
-        raise ValidationFault(
-            f"There is no {', '.join(sorted(unknown))}: variant, ramp, pause_s and reason are."
-        )
+        there = f"{', '.join(_MEMBERS[:-1])} and {_MEMBERS[-1]}"
+        raise ValidationFault(f"There is no {', '.join(sorted(unknown))}: {there} are.")
     steps, pause_s = document.get("ramp", [100]), document.get("pause_s", 3600)
     if not isinstance(steps, list) or not all(_is_number(each) and 0 < each <= 100 for each in steps):
         raise ValidationFault("ramp must be a list of percents above 0, as [5, 25, 50, 100].")
@@ -80,10 +88,11 @@ def read_wanted(document: Any) -> Wanted:
         raise ValidationFault(f"ramp must have 1 to {_MOST_STEPS} percents, each above the one before.")
     if not _is_number(pause_s) or not _LEAST_PAUSE_S <= pause_s <= 30 * 86_400:
         raise ValidationFault("pause_s must be the seconds between two steps, from 1 to 30 days.")
-    reason = document.get("reason", "")
-    if not isinstance(reason, str):
-        raise ValidationFault("reason must be a text.")
-    return Wanted(document["variant"], tuple(map(float, steps)), float(pause_s), reason)
+    reason, outcome, less = document.get("reason", ""), document.get("outcome"), document.get("less", False)
+    if not isinstance(reason, str) or not isinstance(outcome, str | None) or not isinstance(less, bool):
+        raise ValidationFault("reason and outcome must be texts, less true or false.")
+    percents = tuple(map(float, steps))
+    return Wanted(document["variant"], percents, float(pause_s), reason, outcome or None, less)
 
 
 def _is_number(value: Any) -> bool:
@@ -106,7 +115,8 @@ def promote(resources: Resources, name: str, wanted: Wanted) -> Ramp:
         raise ValidationFault(f"The endpoint {name} has no variant {wanted.variant[:63]}: it has {there}.")
     before = dict(fleet.weights)
     steps = steps_left(wanted.steps, before, wanted.variant)
-    ramp = Ramp(wanted.variant, steps, wanted.pause_s, fleet.generation, before, before, "", step=-1)
+    begun = Ramp(wanted.variant, steps, wanted.pause_s, fleet.generation, before, before, "", step=-1)
+    ramp = replace(begun, outcome=wanted.outcome, less=wanted.less)
     reason = wanted.reason or (f"{wanted.variant} is promoted" if len(steps) == 1 else "")
     return _keep(resources, name, _step(resources, name, ramp, reason))
 
@@ -128,7 +138,11 @@ def stop_ramp(resources: Resources, name: str, why: str) -> Ramp | None:
 def ramp_of(facts: Facts, name: str) -> Ramp | None:
     """The newest ramp of an endpoint."""
     found = (facts.fact(RAMPS) or {}).get(name)
-    return None if found is None else Ramp(**{**found, "steps": tuple(found["steps"])})
+    return None if found is None else _read(found)
+
+
+def _read(found: Mapping[str, Any]) -> Ramp:
+    return Ramp(**{**found, "steps": tuple(found["steps"])})
 
 
 def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp:
@@ -163,12 +177,15 @@ class Ramps:
     """Takes the steps of all ramps when they are due."""
 
     def __init__(
-        self, store: Store, context: OperationContext, broken_of: Callable[[str], Sequence[str]]
+        self,
+        store: Store,
+        context: OperationContext,
+        objections_to: Callable[[str, Ramp], Sequence[str]],
     ) -> None:
-        """`broken_of` says in sentences which guard rails an endpoint breaks."""
+        """`objections_to` says in sentences what speaks against going on with a ramp of an endpoint."""
         self._store = store
         self._context = context
-        self._broken_of = broken_of
+        self._objections_to = objections_to
         self._next_s = 0.0
 
     def look(self) -> None:
@@ -177,30 +194,30 @@ class Ramps:
         if now_s < self._next_s:
             return
         self._next_s = now_s + _LOOK_S
-        running = [
-            name for name, ramp in (self._store.fact(RAMPS) or {}).items() if ramp["state"] == "running"
-        ]
-        for name in running:
-            broken = self._broken_of(name)
+        ramps = {name: _read(found) for name, found in (self._store.fact(RAMPS) or {}).items()}
+        for name, ramp in ramps.items():
+            if ramp.state != "running":
+                continue
+            against = self._objections_to(name, ramp)
             with self._store.change() as change:
-                self._look(Resources(change, self._context), name, broken)
+                self._look(Resources(change, self._context), name, ramp, against)
 
-    def _look(self, resources: Resources, name: str, broken: Sequence[str]) -> None:
+    def _look(self, resources: Resources, name: str, judged: Ramp, against: Sequence[str]) -> None:
         ramp, resource = ramp_of(resources, name), resources.find(Kind.ENDPOINT, name)
-        if ramp is None or ramp.state != "running":
+        if ramp != judged:  # another one was begun meanwhile: its turn comes
             return
         endpoint = None if resource is None else endpoint_of(resource)
         why = hindrance(endpoint, ramp)
         if why:
             stop_ramp(resources, name, why)
         elif endpoint is not None and not endpoint.busy:
-            self._move(resources, name, ramp, broken)
+            self._move(resources, name, ramp, against)
 
-    def _move(self, resources: Resources, name: str, ramp: Ramp, broken: Sequence[str]) -> None:
+    def _move(self, resources: Resources, name: str, ramp: Ramp, against: Sequence[str]) -> None:
         try:
-            if broken:
-                weigh(resources, name, ramp.before, f"back to before: {broken[0]}")
-                _keep(resources, name, replace(ramp, weights=ramp.before, state="stopped", why=broken[0]))
+            if against:
+                weigh(resources, name, ramp.before, f"back to before: {against[0]}")
+                _keep(resources, name, replace(ramp, weights=ramp.before, state="stopped", why=against[0]))
             elif resources.clock.now() >= datetime.fromisoformat(ramp.next_at):
                 _keep(resources, name, _step(resources, name, ramp))
         except CallerError as error:

@@ -20,8 +20,10 @@ from service.store.store import Store
 class Judge(Protocol):
     """Who knows what endpoints are worth."""
 
-    def broken(self, endpoint: str) -> Sequence[str]:
-        """What speaks against a challenger, in sentences: a guard rail, or the verdict."""
+    def objections(
+        self, endpoint: str, variant: str, outcome: str | None = None, *, less: bool = False
+    ) -> Sequence[str]:
+        """What speaks against a variant, in sentences: a guard rail, or the verdict by an outcome."""
         ...
 
     def warnings(self, endpoint: str) -> Sequence[str]:
@@ -88,7 +90,11 @@ class TrafficPlans:
     """Goes on with all plans."""
 
     def __init__(self, store: Store, context: OperationContext, judge: Judge) -> None:
-        self._ramps = Ramps(store, context, judge.broken)
+        self._ramps = Ramps(
+            store,
+            context,
+            lambda name, ramp: judge.objections(name, ramp.variant, ramp.outcome, less=ramp.less),
+        )
         self._allocations = Allocations(store, context, judge.warnings, judge.run_of)
 
     def look(self) -> None:

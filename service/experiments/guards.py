@@ -18,29 +18,29 @@ Bucket = tuple[float, float, int]
 """Latencies from, below, and how many."""
 
 
-def failure_warnings(control: str, failures: Mapping[str, Sequence[Sums]]) -> list[str]:
-    """A sentence for each challenger that surely fails more often.
+def failure_warnings(control: str, failures: Mapping[str, Sequence[Sums]]) -> dict[str, str]:
+    """A sentence for each challenger that surely fails more often, by its name.
 
     `failures` are requests as 1 (failed) or 0, by variant and period of unchanged weights.
     """
-    warnings = []
+    warnings = {}
     for name in (name for name in failures if name != control):
         interval = difference_interval(failures[control], failures[name], True, ALPHA)
         if interval is not None and interval.lower > 0:
             how = as_range(interval.lower, interval.upper, True)
-            warnings.append(f"{name} fails more often than {control}: by {how}.")
+            warnings[name] = f"{name} fails more often than {control}: by {how}."
     return warnings
 
 
-def latency_warnings(control: str, latencies: Mapping[str, Sequence[Bucket]]) -> list[str]:
+def latency_warnings(control: str, latencies: Mapping[str, Sequence[Bucket]]) -> dict[str, str]:
     """A sentence for each challenger whose slowest hundredth is surely slower, from ascending buckets."""
     lowest, highest = quantile_interval(latencies[control], SLOW_SHARE, ALPHA / 2)
-    warnings = []
+    warnings = {}
     for name in (name for name in latencies if name != control):
         lower, upper = quantile_interval(latencies[name], SLOW_SHARE, ALPHA / 2)
         if lower > highest:
             times = f"{_milliseconds(lower, upper)} against {_milliseconds(lowest, highest)}"
-            warnings.append(f"{name} answers later than {control}: p99 {times}.")
+            warnings[name] = f"{name} answers later than {control}: p99 {times}."
     return warnings
 
 

@@ -15,6 +15,7 @@ from service.control.experiment import (
     Wish,
     describe_experiment,
     looked_at,
+    objections,
     write_experiment,
 )
 from service.control.history import changes_of
@@ -116,22 +117,22 @@ class OutcomeClerk:
             self._cleared_s = monotonic()
             self._trouble.meet(error.message)
 
-    def broken(self, endpoint: str) -> Sequence[str]:
-        """What speaks against a challenger of an endpoint, in sentences: a guard rail, or the verdict."""
-        document = self._known_document(endpoint)
-        comparisons = (document.get("verdict") or {}).get("comparisons", [])
-        worse = [each["sentence"] for each in comparisons if each["decision"] == "worse"]
-        return [*self.warnings(endpoint), *worse]
+    def objections(
+        self, endpoint: str, variant: str, outcome: str | None = None, *, less: bool = False
+    ) -> Sequence[str]:
+        """What speaks against a variant of an endpoint, in sentences: a guard rail, or the verdict."""
+        document = self._known_document(endpoint, Wish(outcome, less))
+        return objections(document, variant) if document else []
 
     def warnings(self, endpoint: str) -> Sequence[str]:
         """The guard rails that a variant of an endpoint breaks, in sentences."""
-        found: Sequence[str] = self._known_document(endpoint).get("warnings", [])
+        found: Sequence[str] = self._known_document(endpoint, Wish()).get("warnings", [])
         return found
 
-    def _known_document(self, endpoint: str) -> Mapping[str, Any]:
+    def _known_document(self, endpoint: str, wish: Wish) -> Mapping[str, Any]:
         """The document of an endpoint's experiment, empty where it is gone: its plans have to be ended."""
         try:
-            return self._document(endpoint, Wish())
+            return self._document(endpoint, wish)
         except NothingThere:
             return {}
 

@@ -43,6 +43,10 @@ def told(asked: Asked) -> Any:
     [
         (("b",), {"variant": "b"}),
         (("b", "--ramp", "5,50", "--reason", "won"), {"variant": "b", "ramp": [5, 50], "reason": "won"}),
+        (
+            ("b", "--ramp", "5,100", "--outcome", "refund", "--less"),
+            {"variant": "b", "ramp": [5, 100], "outcome": "refund", "less": True},
+        ),
         (("--policy", "top-two"), {"policy": "top-two"}),
         (
             ("--policy", "thompson", "--outcome", "fee", "--less", "--floor", "2", "--pause", "60"),

@@ -28,7 +28,9 @@ class Shop:
             *(variant(name, InitialVariantWeight=w) for name, w in (("a", 8.0), ("b", 0.0), ("c", 2.0)))
         )
 
-    def broken(self, endpoint: str) -> list[str]:
+    def objections(
+        self, endpoint: str, variant: str, outcome: str | None = None, *, less: bool = False
+    ) -> list[str]:
         return [*self.rails, f"c of {endpoint} is worse than a by 2 to 5 points."]
 
     def warnings(self, _endpoint: str) -> list[str]:

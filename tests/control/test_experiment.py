@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from service.control.experiment import Wish, describe_experiment, write_experiment
+from service.control.experiment import Wish, describe_experiment, objections, write_experiment
 from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant
 from service.experiments.reports import Reported
 from service.observe.counter import InvocationCounter
@@ -96,6 +96,24 @@ def test_a_variant_that_is_better_is_named_with_its_lead(told: Told) -> None:
     assert told.document(Wish(less=True))["sentence"].startswith("b is worse than a by ")
     assert told.document(Wish(control="b"))["sentence"].startswith("a is worse than b by ")
     assert told.document(Wish(outcome="other"))["sentence"].startswith("Keep going")
+
+
+def test_only_what_is_said_of_a_variant_speaks_against_it(told: Told) -> None:
+    told.tell("a", clicks(0.5))
+    told.tell("b", clicks(0.2))
+
+    document = told.document(a=counted(0.01, 2_000), b=counted(5.0, 2_000))
+    slower, worse = document["warnings"][0], document["sentence"]
+
+    assert slower.startswith("b answers later than a")
+    assert [each["warnings"] for each in document["variants"]] == [[], [slower]]
+    assert objections(document, "b") == [slower, worse]
+    assert objections(document, "a") == []
+    assert objections(told.document(Wish(less=True)), "b") == []
+    assert objections(told.document(Wish(less=True)), "a") == [told.document(Wish(less=True))["sentence"]]
+    assert objections(told.document(Wish(control="b")), "b") == [
+        "a is better than b by " + worse.split(" by ")[1]
+    ]
 
 
 def test_labels_are_judged_by_what_was_predicted(told: Told) -> None:

@@ -20,10 +20,16 @@ class Ramped:
     def __init__(self, control: Control) -> None:
         self.control = control
         self.broken: list[str] = []
-        self.ramps = Ramps(control.store, control.context, lambda _name: self.broken)
+        self.judged: list[tuple[str, str | None, bool]] = []
+        self.ramps = Ramps(control.store, control.context, self._judge)
         control.serve(
             *(variant(name, InitialVariantWeight=w) for name, w in (("a", 8.0), ("b", 0.0), ("c", 2.0)))
         )
+
+    def _judge(self, name: str, ramp: Ramp) -> list[str]:
+        assert name == "iris"
+        self.judged.append((ramp.variant, ramp.outcome, ramp.less))
+        return self.broken
 
     def promote(self, **document: Any) -> Ramp:
         with self.control.store.change() as change:
@@ -62,6 +68,18 @@ def test_a_promoted_variant_has_all_traffic_and_the_history_says_why(ramped: Ram
     assert ramped.look() == ramp_of(ramped.control.store, "iris")
     assert ramped.promote(variant="b").state == "done"  # nothing changes, and nothing is noted
     assert ramped.reasons() == ["it won"]
+
+
+def test_a_ramp_is_judged_by_its_own_variant_and_outcome(ramped: Ramped) -> None:
+    ramped.promote(variant="b", ramp=[10, 100], outcome="refund", less=True)
+    going_on = ramped.look()
+    ramped.promote(variant="c", ramp=[50, 100])
+    ramped.look()
+
+    assert ramped.judged == [("b", "refund", True), ("c", None, False)]
+    assert going_on is not None
+    assert going_on.shown()["outcome"] == "refund"
+    assert going_on.shown()["less"] is True
 
 
 def test_a_ramp_takes_its_steps_when_they_are_due_and_leaves_the_others_their_shares(ramped: Ramped) -> None:
@@ -193,7 +211,9 @@ def test_what_cannot_be_promoted_is_refused_and_changes_nothing(ramped: Ramped) 
         ({"variant": "b", "ramp": [5, 5]}, "each above the one before"),
         ({"variant": "b", "pause_s": 0}, "pause_s must be"),
         ({"variant": "b", "pause_s": "1"}, "pause_s must be"),
-        ({"variant": "b", "reason": 1}, "reason must be"),
+        ({"variant": "b", "reason": 1}, "reason and outcome must be"),
+        ({"variant": "b", "outcome": 1}, "reason and outcome must be"),
+        ({"variant": "b", "less": "yes"}, "less true or false"),
     ],
 )
 def test_a_request_that_says_something_else_is_refused(document: Any, complaint: str) -> None:

@@ -35,9 +35,10 @@ def test_who_is_surely_slower_or_fails_more_often_is_named() -> None:
     slow = {"a": buckets(200, 1, 11), "b": buckets(200, 11, 21), "c": buckets(200, 1, 11)}
     fails = {"a": [count_up(3, 2_000)], "b": [count_up(200, 2_000)], "c": [count_up(4, 2_000)]}
 
-    (later,) = latency_warnings("a", slow)
-    (often,) = failure_warnings("a", fails)
+    ((slower, later),) = latency_warnings("a", slow).items()
+    ((failing, often),) = failure_warnings("a", fails).items()
 
+    assert (slower, failing) == ("b", "b")
     assert later.startswith("b answers later than a: p99 ")
     assert later.endswith(" ms.")
     assert often.startswith("b fails more often than a: by ")
@@ -45,11 +46,11 @@ def test_who_is_surely_slower_or_fails_more_often_is_named() -> None:
 
 
 def test_who_is_faster_and_never_fails_breaks_no_rail() -> None:
-    assert latency_warnings("a", {"a": buckets(200, 11, 21), "b": buckets(200, 1, 11)}) == []
-    assert failure_warnings("a", {"a": [count_up(200, 2_000)], "b": [count_up(0, 2_000)]}) == []
+    assert latency_warnings("a", {"a": buckets(200, 11, 21), "b": buckets(200, 1, 11)}) == {}
+    assert failure_warnings("a", {"a": [count_up(200, 2_000)], "b": [count_up(0, 2_000)]}) == {}
 
 
 def test_slowness_without_an_end_is_said_as_at_least() -> None:
-    (later,) = latency_warnings("a", {"a": buckets(2_000, 1, 2), "b": buckets(2, 100, 200)})
+    (later,) = latency_warnings("a", {"a": buckets(2_000, 1, 2), "b": buckets(2, 100, 200)}).values()
 
     assert "p99 at least " in later

@@ -200,7 +200,7 @@ def test_the_document_tells_of_what_was_handed_in(house: House) -> None:
     assert [each["users"] for each in document["variants"]] == [1, 0]
     assert document["outcomes"] == {"click": 1}
     assert document["ramp"] is None
-    assert house.clerk.broken("iris") == []
+    assert house.clerk.objections("iris", "b") == []
     again = run(lambda: house.post.experiment("iris", {"outcome": "click", "worth": "0.1"}))
     assert again.body == reply.body
 
@@ -211,13 +211,14 @@ def test_requests_and_errors_are_those_of_the_models_that_serve(house: House) ->
         registry.invocation("iris", "a", 1).count(0.001)
         registry.invocation("iris", "b", 1).count_error(0.001, "ModelError", 5)
     registry.flush()
-    assert any("b fails more often than a" in each for each in house.clerk.broken("iris"))
+    assert any("b fails more often than a" in each for each in house.clerk.objections("iris", "b"))
+    assert house.clerk.objections("iris", "a") == []  # what b does is no reason to keep traffic from a
 
     house.serve(generation=2)  # b is mended
     registry.invocation("iris", "b", 2).count(0.001)
     registry.flush()
 
-    wait_until(lambda: house.clerk.broken("iris") == [], 60)
+    wait_until(lambda: house.clerk.objections("iris", "b") == [], 60)
     document = json.loads(run(lambda: house.post.experiment("iris", {})).body)
     assert [(each["requests"], each["server_errors"]) for each in document["variants"]] == [(0, 0), (1, 0)]
 
@@ -236,7 +237,7 @@ def test_what_variants_say_of_the_same_rows_is_told(house: House) -> None:
     (pair,) = found["pairs"]
     assert (pair["control"], pair["variant"], pair["rows"], pair["differing"]) == ("a", "b", 2, 1)
     house.serve(generation=2)
-    wait_until(lambda: house.clerk.broken("iris") == [], 60)
+    wait_until(lambda: house.clerk.objections("iris", "b") == [], 60)
     wait_until(
         lambda: json.loads(run(lambda: house.post.experiment("iris", {})).body)["agreement"] is None, 60
     )  # of other models

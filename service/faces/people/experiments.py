@@ -64,7 +64,7 @@ _PROMOTION = {
             "enum": ["thompson", "top-two"],
             "description": "In place of a variant: traffic follows outcomes until it is stopped",
         },
-        "outcome": {"type": "string", "description": "Which one it follows; the most frequent"},
+        "outcome": {"type": "string", "description": "Which one decides; the most frequent"},
         "less": {"type": "boolean", "description": "Less of it is better"},
         "floor": {"type": "number", "description": "Percent that every variant keeps; 1"},
         "stop": {"type": "boolean", "description": "Ends a ramp or a policy where it is, instead"},

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
 
-from service.experiments.sums import Sums
+from service.experiments.sums import Sums, sum_up
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class NumberQuality:
         error = predicted - label
         self.errors += Sums(1, error, error * error)
         self.absolute += abs(error)
-        self.labels += Sums(1, label, label * label)
+        self.labels += sum_up([label])
 
     def merge(self, other: "NumberQuality") -> None:
         """Count what another process counted."""

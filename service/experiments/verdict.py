@@ -26,6 +26,9 @@ _MOST_GROWTH = 1e6
 Decision = Literal["better", "worse", "same", "open"]
 
 
+_EQUAL = "All outcomes of {} are equal, and all of {}: what is chance cannot be told from them."
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked of outcomes.
@@ -132,7 +135,9 @@ def _compare(
 ) -> Comparison:
     if interval is None:
         missing = max(FEW_NUMBERS - min(found), 1) * len(found)
-        return Comparison(name, None, None, None, 1.0, "open", missing, _wait(question, missing))
+        are_few = min(found) < FEW_NUMBERS
+        sentence = _wait(question, missing) if are_few else _EQUAL.format(question.control, name)
+        return Comparison(name, None, None, None, 1.0, "open", missing, sentence)
     decision = _decide(question, interval, worth)
     more = _missing(interval, sum(found), worth) if decision == "open" else 0
     sentence = _sentence(question, name, interval, decision, more, worth)

@@ -1,7 +1,8 @@
 """Sums of outcomes by arm and name, in which each user counts once, as the mean of his outcomes.
 
 Calls of one user are no independent draws where he always has the same variant, so intervals would be too
-narrow if each counted. A call of nobody counts for itself.
+narrow if each counted. A call of nobody counts for itself. All sums of a run and a name are from one shift,
+which its first outcome decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import orjson
 from sqlalchemy import Connection
 
-from service.experiments.sums import Sums
+from service.experiments.sums import Sums, shift_for
 from service.store.outcome_tables import Recorded
 
 
@@ -50,13 +51,16 @@ class SumBook:
         """Add outcomes that were not added before."""
         steps: dict[tuple[int, str], _Step] = {}
         units = self._units([each for each in earned if each.user is not None])
+        shifts = self._shifts({(each.run, each.name): each.value for each in reversed(earned)})
         for arm, run, variant, user, name, value in earned:
-            count, total, squares = 1, value, value * value
+            shift = shifts[run, name]
+            count, total = 1, value - shift
+            squares = total * total
             if user is not None:
                 key = (run, name, user, variant)
                 arm, before, earlier = units.get(key, (arm, 0, 0.0))
                 units[key] = arm, before + 1, earlier + value
-                count, total, squares = _moved(before, earlier, earlier + value)
+                count, total, squares = _moved(before, earlier, earlier + value, shift)
             step = steps.get((arm, name))
             if step is None:
                 step = steps[arm, name] = _Step()
@@ -72,14 +76,21 @@ class SumBook:
         self._connection.exec_driver_sql(
             "DELETE FROM sums WHERE name = ? AND arm IN (SELECT id FROM arms WHERE run = ?)", (name, run)
         )
-        self._connection.exec_driver_sql("DELETE FROM units WHERE run = ? AND name = ?", (run, name))
+        for statement in (
+            "DELETE FROM units WHERE run = ? AND name = ?",
+            "DELETE FROM shifts WHERE run = ? AND name = ?",
+        ):
+            self._connection.exec_driver_sql(statement, (run, name))
 
     def of_arm(self, arm: int) -> dict[str, Sums]:
         """The sums of an arm by name."""
         found = self._connection.exec_driver_sql(
-            "SELECT name, count, total, squares FROM sums WHERE arm = ?", (arm,)
+            "SELECT s.name, s.count, s.total, s.squares, COALESCE(h.shift, 0.0) FROM sums AS s"
+            " JOIN arms AS a ON a.id = s.arm LEFT JOIN shifts AS h ON h.run = a.run AND h.name = s.name"
+            " WHERE s.arm = ?",
+            (arm,),
         )
-        return {name: Sums(count, total, squares) for name, count, total, squares in found}
+        return {name: Sums(*figures) for name, *figures in found}
 
     def outcomes(self, run: int) -> dict[str, tuple[int, bool]]:
         """How many outcomes a run has by name, and whether all of them are 0 or 1."""
@@ -89,6 +100,27 @@ class SumBook:
             (run,),
         )
         return {name: (count, not odd) for name, count, odd in found}
+
+    def _shifts(self, firsts: Mapping[tuple[int, str], float]) -> dict[tuple[int, str], float]:
+        """The shift of each run and name; of what has no sums yet it is that of the first outcome."""
+        execute = self._connection.exec_driver_sql
+        shifts: dict[tuple[int, str], float] = {}
+        for key, first in firsts.items():
+            found = execute("SELECT shift FROM shifts WHERE run = ? AND name = ?", key).first()
+            if found is None:
+                shifts[key] = 0.0 if self._has_sums(key) else shift_for(first)
+                execute("INSERT INTO shifts VALUES (?, ?, ?)", (*key, shifts[key]))
+            else:
+                shifts[key] = found.shift
+        return shifts
+
+    def _has_sums(self, key: tuple[int, str]) -> bool:
+        """Whether something was summed up before there were shifts."""
+        found = self._connection.exec_driver_sql(
+            "SELECT 1 FROM arms AS a JOIN sums AS s ON s.arm = a.id WHERE a.run = ? AND s.name = ? LIMIT 1",
+            key,
+        )
+        return found.first() is not None
 
     def _units(self, earned: Sequence[Earned]) -> dict[tuple[int, str, int, str], tuple[int, int, float]]:
         """What is known of these users: the arm that has them, how many outcomes, and their total."""
@@ -130,10 +162,10 @@ class SumBook:
             )
 
 
-def _moved(count: int, before: float, after: float) -> tuple[int, float, float]:
+def _moved(count: int, before: float, after: float, shift: float) -> tuple[int, float, float]:
     """What becomes of a count, a sum and squares when a user's mean moves by one outcome more."""
-    new = after / (count + 1)
+    new = after / (count + 1) - shift
     if not count:
         return 1, new, new * new
-    old = before / count
+    old = before / count - shift
     return 0, new - old, new * new - old * old

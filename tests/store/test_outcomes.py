@@ -112,6 +112,52 @@ def test_a_user_counts_once_as_the_mean_of_what_came_of_him(store: OutcomeStore)
     assert [(arm.calls, arm.users) for arm in run.arms] == [(1, 2)]
 
 
+def at_a_time(store: OutcomeStore, users: Iterable[str | None]) -> None:
+    """Numbers as times since 1970: those of b are 5 more, and both vary by 1."""
+    for number, user in enumerate(users):
+        arm, more = (A, 0.0) if number % 2 else (B, 5.0)
+        store.take_predictions([predicted(number, arm, user)])
+        reports = [clicked(number, 1.7e9 + more + number // 2 % 2)]
+        store.take_reports([("iris", reports)], 101.0)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_numbers_that_are_far_from_0_keep_what_they_differ_in(memory_path: Path, named: bool) -> None:
+    users = [f"u{number % 50}" if named else None for number in range(200)]
+    opened = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+    at_a_time(opened, users[:100])
+    opened.close()
+    again = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 100_000)
+    at_a_time(again, users)
+    found = sums(again)
+    again.close()
+
+    assert found["b"].mean - found["a"].mean == pytest.approx(5.0, abs=1e-6)
+    for each in found.values():
+        assert each.count == (25 if named else 100)
+        assert each.deviations <= each.count / 4
+        if not named:
+            assert each.deviations == pytest.approx(25.0)
+
+
+def test_what_was_summed_up_before_there_were_shifts_goes_on_without_one(memory_path: Path) -> None:
+    file = memory_path / "outcomes.db"
+    opened = OutcomeStore(file, HOUR_S, 100_000)
+    opened.take_predictions([predicted(1), predicted(2)])
+    opened.take_reports([("iris", [clicked(1, 0.5)])], 101.0)
+    opened.close()
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE sums SET total = 20.0, squares = 400.0")
+        database.execute("DROP TABLE shifts")
+
+    again = OutcomeStore(file, HOUR_S, 100_000)
+    again.take_reports([("iris", [clicked(2, 30.0)])], 101.0)
+    found = sums(again)
+    again.close()
+
+    assert found == {"a": Sums(2, 50.0, 1300.0)}
+
+
 def test_calls_that_named_their_variant_prove_nothing_about_it(store: OutcomeStore) -> None:
     store.take_predictions([predicted(1, NAMED), predicted(2, B)])
 

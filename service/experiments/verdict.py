@@ -26,6 +26,9 @@ _MOST_GROWTH = 1e6
 Decision = Literal["better", "worse", "same", "open"]
 
 
+_FEW_TO_PLAN = 10
+"""Below so many of a variant what is estimated of it is no ground to say how many more it takes."""
+
 _EQUAL = "All outcomes of {} are equal, and all of {}: what is chance cannot be told from them."
 
 
@@ -141,6 +144,8 @@ def _compare(
     decision = _decide(question, interval, worth)
     more = _missing(interval, sum(found), worth) if decision == "open" else 0
     sentence = _sentence(question, name, interval, decision, more, worth)
+    if decision == "open" and min(found) < _FEW_TO_PLAN:
+        sentence = f"Keep going: there are too few {question.noun} yet to say how many it takes."
     return Comparison(
         name, interval.value, interval.lower, interval.upper, interval.p_value, decision, more, sentence
     )

@@ -52,6 +52,14 @@ def test_the_open_are_told_how_long_at_this_rate() -> None:
     assert " more clicks, " in said
 
 
+def test_a_handful_is_no_ground_for_a_plan() -> None:
+    question = Question("a", binary=True, per_second=0.05, noun="clicks")
+
+    said = sentence(question, count_up(3, 4), count_up(0, 1))
+
+    assert said == "Keep going: there are too few clicks yet to say how many it takes."
+
+
 def test_as_many_more_as_were_announced_decide_if_nothing_changes() -> None:
     one, two = count_up(400, 1_000), count_up(430, 1_000)
     (open_one,) = judge(_CLASSES, {"a": [one], "b": [two]})["comparisons"]

@@ -11,7 +11,6 @@ from hmac import compare_digest
 from typing import Final, NamedTuple, Protocol
 
 from service.access.keyring import UNKNOWN_PAIR, Keyring
-from service.access.sessions import read_session
 from service.domain.access_keys import AccessKey
 from service.errors import CredentialsUnknown, SignatureWrong
 from service.http.asgi import Headers
@@ -100,7 +99,8 @@ class Claims:
 
         Raises:
             SignatureIncomplete: it is none.
-            CredentialsUnknown, CredentialsExpired: nobody who may sign has signed it.
+            CredentialsUnknown, CredentialsExpired: nobody who may sign has signed it, or the token of the
+                session is another.
             SignatureWrong: it is not the right one, or not for this time.
         """
         fields = dict(head.headers)
@@ -110,7 +110,7 @@ class Claims:
             else sigv4.read_header(authorization, fields)
         )
         key = self.keyring.of_id(signature.scope.access_key)
-        if signature.has_token != (read_session(signature.scope.access_key) is not None):
+        if not self.keyring.has_token(signature.scope.access_key, signature.token):
             raise CredentialsUnknown(UNKNOWN_PAIR, signed=True)
         check_time(signature, self.keyring.now_s())
         payload = _payload(head, signature, fields)

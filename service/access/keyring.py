@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from hmac import compare_digest
 
 from service.access.key_file import KeyFile
 from service.access.minting import digest_of
-from service.access.sessions import read_session
+from service.access.sessions import read_session, token_of
 from service.domain.access_keys import AccessKey
 from service.errors import CredentialsExpired, CredentialsUnknown
 from service.http.remembered import Remembered
@@ -87,6 +88,14 @@ class Keyring:
         if session is None or (key.expires_at is not None and key.expires_at <= session.expires_s):
             return key
         return replace(key, expires_at=session.expires_s)
+
+    def has_token(self, access_key: str, token: bytes | None) -> bool:
+        """Whether an access key id comes with the token that belongs to it: a session's own, else none."""
+        is_session = read_session(access_key) is not None
+        if token is None or not is_session:
+            return token is None and not is_session
+        right = token_of(access_key, self._key_file.secret_of(access_key))
+        return compare_digest(token, right.encode("ascii"))
 
     def signing_key(self, scope: CredentialScope) -> bytes:
         """What a key of this ring signs with on one day, in one region, for one service."""

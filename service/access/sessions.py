@@ -55,8 +55,13 @@ class SessionMaker:
             secret = b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
         else:
             secret = self._key_file.secret_of(session_id)
-        token = hmac.digest(secret.encode("ascii"), _OF_TOKENS + session_id.encode("ascii"), sha256)
-        return Session(session_id, secret, b64encode(token).decode("ascii"), expires_s)
+        return Session(session_id, secret, token_of(session_id, secret), expires_s)
+
+
+def token_of(session_id: str, secret: str) -> str:
+    """The token of a session, by its id and its secret access key."""
+    token = hmac.digest(secret.encode("ascii"), _OF_TOKENS + session_id.encode("ascii"), sha256)
+    return b64encode(token).decode("ascii")
 
 
 def read_session(access_key_id: str) -> SessionClaim | None:

@@ -76,7 +76,7 @@ class GivenSignature:
     """How a request says that it is signed: claims, not facts.
 
     `headers` are the names of those that are signed. One in an address is good for `lasts_s` from its date
-    on; `in_query` says that it is one.
+    on; `in_query` says that it is one. Credentials of a session come with its `token`.
     """
 
     scope: CredentialScope
@@ -85,7 +85,7 @@ class GivenSignature:
     date: bytes
     in_query: bool = False
     lasts_s: int = 0
-    has_token: bool = False
+    token: bytes | None = None
 
 
 def read_scope(authorization: str | None) -> CredentialScope | None:
@@ -137,7 +137,7 @@ def read_header(authorization: bytes, headers: Mapping[bytes, bytes]) -> GivenSi
     if date is None:
         raise SignatureIncomplete("Authorization header requires existence of a 'X-Amz-Date' header.")
     return _signature(
-        given[b"Credential"], given[b"SignedHeaders"], given[b"Signature"], date, has_token=TOKEN in headers
+        given[b"Credential"], given[b"SignedHeaders"], given[b"Signature"], date, token=headers.get(TOKEN)
     )
 
 
@@ -173,12 +173,12 @@ def read_query(query: bytes) -> GivenSignature:
         given[b"X-Amz-Date"],
         in_query=True,
         lasts_s=int(given[b"X-Amz-Expires"]),
-        has_token=b"X-Amz-Security-Token" in given,
+        token=given.get(b"X-Amz-Security-Token"),
     )
 
 
 def _signature(
-    credential: bytes, headers: bytes, hexdigest: bytes, date: bytes, **more: int | bool
+    credential: bytes, headers: bytes, hexdigest: bytes, date: bytes, **more: int | bytes | None
 ) -> GivenSignature:
     scope = read_scope(credential.decode("latin-1"))
     if scope is None:

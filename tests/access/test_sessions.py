@@ -2,17 +2,47 @@
 
 import time
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
-from service.access.sessions import SessionMaker, read_session
+from service.access.sessions import Session, SessionMaker, read_session
 from service.errors import CredentialsExpired, CredentialsUnknown
 from service.wire import sigv4
-from tests.access.conftest import House
+from tests.access.conftest import SIGNERS, House
+
+
+def _session(house: House, lasts_s: float = 900.0) -> Session:
+    return SessionMaker(house.key_file).begin(house.minted.key.id, time.time() + lasts_s)
 
 
 def _begun(house: House, lasts_s: float = 900.0) -> str:
-    return SessionMaker(house.key_file).begin(house.minted.key.id, time.time() + lasts_s).id
+    return _session(house, lasts_s).id
+
+
+def _let_in(house: House, signer: str, key_id: str, secret: str, token: str = "") -> None:
+    """Let a request in that is signed so. Raises: NotAuthenticated."""
+    service = "s3" if signer.startswith("s3") else "sagemaker"
+    brought = {"key_id": key_id, "secret": secret, "token": token}
+    head = house.sign("GET", body=b"", headers={}, signer=signer, service=service, **brought)
+    claim = house.claims.read(head, dict(head.headers).get(b"authorization"))
+    house.claims.check_body(claim, sha256(b"").hexdigest().encode())
+
+
+@pytest.mark.provenance("documented")
+@pytest.mark.parametrize("signer", SIGNERS)
+def test_a_session_is_let_in_with_its_own_token_and_with_no_other(house: House, signer: str) -> None:
+    session, other = _session(house), _session(house)
+    pair = (session.id, session.secret_access_key)
+
+    _let_in(house, signer, *pair, token=session.token)
+    for token in ("bogus", other.token, session.token[:-1], f"{session.token}=", "\u00e9"):
+        with pytest.raises(CredentialsUnknown, match="The security token included in the request is invalid"):
+            _let_in(house, signer, *pair, token=token)
+    with pytest.raises(CredentialsUnknown):
+        _let_in(house, signer, *pair)
+    with pytest.raises(CredentialsUnknown):
+        _let_in(house, signer, house.minted.key.id, house.minted.secret_access_key, token=session.token)
 
 
 def test_a_session_is_its_key_for_a_while(house: House) -> None:

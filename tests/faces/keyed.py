@@ -11,6 +11,7 @@ from types import TracebackType
 from service.access.key_file import open_key_file
 from service.access.keyring import Keyring
 from service.access.minting import Minted, mint
+from service.access.sessions import Session, SessionMaker
 from service.access.token_buckets import TokenBuckets
 from service.domain.access_keys import AccessKey, Permission
 from service.domain.caller import Caller
@@ -97,6 +98,10 @@ class KeyedServer:
         self._keys[minted.key.id] = minted.key
         self._have_keys()
         return minted
+
+    def begin_session(self, minted: Minted) -> Session:
+        """Credentials of a key for a while, as STS gives them."""
+        return SessionMaker(self._key_file).begin(minted.key.id, time.time() + 900)
 
     def begin_anew(self) -> None:
         """Forget all keys, and what was asked."""

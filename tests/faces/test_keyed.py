@@ -5,7 +5,7 @@ import json
 import random
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -75,10 +75,11 @@ class Line:
         path: str = PATH,
         method: str = "POST",
         signer: Any = SigV4Auth,
+        token: str | None = None,
         **headers: str,
     ) -> tuple[dict[str, str], str]:
         """The headers of a request that is signed now, and its path, in which the signature may be."""
-        pair = Credentials(minted.key.id, minted.secret_access_key)
+        pair = Credentials(minted.key.id, minted.secret_access_key, token)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = AWSRequest(method, f"{self.server.url}{path}", headers=_CSV | named, data=body)
         signer(pair, "sagemaker", "us-east-1").add_auth(request)
@@ -185,6 +186,26 @@ def test_what_was_signed_cannot_be_changed_once_heads_are_known(server: KeyedSer
 
     assert server.bodies == []
     assert line.send(headers).by == key.key.name
+
+
+def test_another_token_of_a_session_is_refused_although_its_head_is_known(server: KeyedServer) -> None:
+    key, line = server.mint(Permission.INVOKE, Permission.READ), Line(server)
+    session, other = server.begin_session(key), server.begin_session(key)
+    pair = Minted(replace(key.key, id=session.id), session.secret_access_key, "")
+    for _ in range(3):
+        assert line.send(line.sign(pair, token=session.token)[0]).by == key.key.name
+    server.bodies.clear()
+
+    for token in ("bogus", other.token, None):
+        for _ in range(3):
+            _refused(line.send(line.sign(pair, token=token)[0]), 403, "UnrecognizedClientException")
+        headers, path = line.sign(pair, b"", "/status", "GET", SigV4QueryAuth, token=token)
+        _refused(line.send(headers, b"", path, "GET"), 403, "UnrecognizedClientException")
+
+    assert server.bodies == []
+    assert line.send(line.sign(pair, token=session.token)[0]).by == key.key.name
+    headers, path = line.sign(pair, b"", "/status", "GET", SigV4QueryAuth, token=session.token)
+    assert line.send(headers, b"", path, "GET").by == key.key.name
 
 
 def test_an_old_signature_is_refused_although_its_head_is_known(server: KeyedServer) -> None:

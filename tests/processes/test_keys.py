@@ -197,6 +197,13 @@ def test_credentials_of_a_role_may_what_their_key_may_and_no_more(keyed: Keyed) 
         _of_session(keyed, "logs", given, token).describe_log_groups()
     with pytest.raises(ClientError, match="UnrecognizedClient"):
         _of_session(keyed, "sagemaker-runtime", given, None).invoke_endpoint(**asked)
+    for service, call, code in (
+        ("sts", "get_caller_identity", "InvalidClientTokenId"),
+        ("s3", "list_buckets", "InvalidAccessKeyId"),
+        ("sagemaker", "list_endpoints", "UnrecognizedClient"),
+    ):
+        with pytest.raises(ClientError, match=code):
+            getattr(_of_session(keyed, service, given, "bogus"), call)()
     wrong = {**given, "SecretAccessKey": key.secret_access_key}
     with pytest.raises(ClientError, match="InvalidSignature"):
         _of_session(keyed, "sagemaker-runtime", wrong, token).invoke_endpoint(**asked)

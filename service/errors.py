@@ -181,7 +181,7 @@ class Throttled(CallerError):
 
 
 class NotPermitted(CallerError):
-    """A call of IAM or STS that is not served, in the one form after which their clients go on."""
+    """A call of IAM or STS that is not served, or not for a session, as their clients go on after it."""
 
     code = "AccessDenied"
 

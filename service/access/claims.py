@@ -79,6 +79,11 @@ class Claim(NamedTuple):
         """Whether the body is signed, too."""
         return self.payload not in sigv4.UNSIGNED_PAYLOADS
 
+    @property
+    def session_id(self) -> str:
+        """The access key id of the session that has signed; "" where the key itself has."""
+        return "" if self.signature.token is None else self.signature.scope.access_key
+
     def new_hash(self) -> BodyHash:
         """What takes the body, and says what `is_right` asks for."""
         if self.payload in _IN_SIGNED_CHUNKS and self.signature.scope.is_of_objects:

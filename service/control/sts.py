@@ -10,16 +10,25 @@ from service.clock import Clock
 from service.control.identity import ROLE_ID, caller_identity
 from service.domain import unserved
 from service.domain.caller import Caller
-from service.errors import ValidationFault
+from service.errors import NotPermitted, ValidationFault
 
 _Fields = Mapping[str, Any]
 _HOUR_S: Final = 3_600
 _HALF_A_DAY_S: Final = 43_200
 _ROLE: Final = ":role/"
+# Source: AWS, what is called by the credentials of a session.
+_CHAINED: Final = (
+    "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
+)
+_BY_SESSION: Final = "Cannot call GetSessionToken with session credentials"
 
 
 class StsOperations:
-    """Runs operations of STS. What they give is good for no more than who asks for it may do himself."""
+    """Runs operations of STS. What they give is good for no more than who asks for it may do himself.
+
+    Nor does a session prolong itself: what it is given in turn lasts an hour at most. Source: AWS, "Role
+    chaining", and its page about GetSessionToken.
+    """
 
     def __init__(self, sessions: SessionMaker, clock: Clock) -> None:
         self._sessions = sessions
@@ -38,7 +47,10 @@ class StsOperations:
         role = arn.partition(_ROLE)[2].rpartition("/")[2]
         if not arn.startswith("arn:") or not role:
             raise ValidationFault(f"{arn} is invalid")
-        session = self._begin(caller, fields.get("DurationSeconds", _HOUR_S))
+        lasts_s = fields.get("DurationSeconds", _HOUR_S)
+        if caller.session_id and lasts_s > _HOUR_S:
+            raise ValidationFault(_CHAINED)
+        session = self._begin(caller, lasts_s)
         user = {
             "AssumedRoleId": f"{ROLE_ID}:{name}",
             "Arn": caller.arns.assumed_role(role, name),
@@ -46,7 +58,9 @@ class StsOperations:
         return {"Credentials": _shown(session), "AssumedRoleUser": user, "PackedPolicySize": 0}
 
     def get_session_token(self, caller: Caller, fields: _Fields) -> Mapping[str, Any]:
-        """GetSessionToken."""
+        """GetSessionToken: for keys alone."""
+        if caller.session_id:
+            raise NotPermitted(_BY_SESSION)
         return {"Credentials": _shown(self._begin(caller, fields.get("DurationSeconds", _HALF_A_DAY_S)))}
 
     def get_caller_identity(self, caller: Caller, _fields: _Fields) -> Mapping[str, Any]:

@@ -15,7 +15,8 @@ class Caller(NamedTuple):
     `account` has 12 digits. What a signature claims of its region names nobody: requests of any are served
     as those of the server's own. `principal` is the session's name in the role that every caller has assumed,
     `permissions` are the names of what he may do with the whole server, see access_keys.Permission. `key_id`
-    is that of his access key, "" where nobody is asked for one.
+    is that of his access key, "" where nobody is asked for one; `session_id` that of the session of it by
+    which he asks, "" where he asks by the key itself.
     """
 
     account: str
@@ -23,6 +24,7 @@ class Caller(NamedTuple):
     principal: str = ANONYMOUS
     permissions: str = EVERYTHING
     key_id: str = ""
+    session_id: str = ""
 
     @property
     def arns(self) -> Arns:

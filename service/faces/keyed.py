@@ -62,7 +62,7 @@ class KeyedDoor:
 
     def _claimed(self, head: AskedHead, claim: Claim, need: Need) -> Admitted:
         """Who has signed a request; that he may not ask this he is told once he has proven who he is."""
-        caller = self._caller(claim.key)
+        caller = self._caller(claim.key)._replace(session_id=claim.session_id)
         proof = Proof(partial(self._claims.check_body, claim), claim.new_hash)
         refusal = None if permits(claim.key, need) else self._refusal(caller, claim.key, need, head.path)
         if claim.covers_body and _has_body(head.headers):

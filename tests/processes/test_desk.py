@@ -15,7 +15,7 @@ from service.http.reply import Asked, Reply
 from service.processes.desk import Desk
 from tests.conftest import wait_until
 
-SOMEONE = Caller("123456789012", "cn-north-1", "alice", key_id="a-key")
+SOMEONE = Caller("123456789012", "cn-north-1", "alice", key_id="a-key", session_id="a-session")
 LARGE = bytes(range(256)) * 8192
 
 
@@ -60,7 +60,7 @@ def test_requests_come_back_as_the_other_process_answers_them(desk: Desk) -> Non
         replies = asyncio.run(run())
 
     expected = [(b"x-amz-target", b"SageMaker.X"), (b"odd", b"\xe9"), (b"id", b"an-id")]
-    expected.append((b"by", b"123456789012/cn-north-1/alice/" + EVERYTHING.encode() + b"/a-key"))
+    expected.append((b"by", b"123456789012/cn-north-1/alice/" + EVERYTHING.encode() + b"/a-key/a-session"))
     assert [(reply.status, reply.headers) for reply in replies] == [(418, expected)] * 40
     assert all(reply.body == LARGE[number:][::-1] for number, reply in enumerate(replies))
 

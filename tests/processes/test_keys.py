@@ -190,7 +190,6 @@ def test_credentials_of_a_role_may_what_their_key_may_and_no_more(keyed: Keyed) 
         assert runtime.invoke_endpoint(**asked)["Body"].read() == b"[7.0]"
     again = _of_session(keyed, "sts", given, token)
     assert again.get_caller_identity()["Arn"].endswith("/night")
-    assert again.get_session_token(DurationSeconds=900)["Credentials"]["AccessKeyId"]
     with pytest.raises(ClientError, match="AccessDenied"):
         _of_session(keyed, "sagemaker", given, token).list_endpoints()
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -207,6 +206,33 @@ def test_credentials_of_a_role_may_what_their_key_may_and_no_more(keyed: Keyed) 
     wrong = {**given, "SecretAccessKey": key.secret_access_key}
     with pytest.raises(ClientError, match="InvalidSignature"):
         _of_session(keyed, "sagemaker-runtime", wrong, token).invoke_endpoint(**asked)
+
+
+@pytest.mark.provenance("documented")
+def test_a_session_is_given_no_longer_one(keyed: Keyed) -> None:
+    key = keyed.create("chained", Permission.INVOKE)
+    role = {"RoleArn": "arn:aws:iam::000000000000:role/any", "RoleSessionName": "batch"}
+    first = keyed.client("sts", key)
+    for given in (
+        first.get_session_token(DurationSeconds=129_600)["Credentials"],
+        first.assume_role(**role, DurationSeconds=43_200)["Credentials"],
+    ):
+        sts = _of_session(keyed, "sts", given, given["SessionToken"])
+
+        with pytest.raises(ClientError, match=r"AccessDenied.*Cannot call GetSessionToken") as caught:
+            sts.get_session_token(DurationSeconds=900)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+        with pytest.raises(
+            ClientError, match=r"ValidationError.*1 hour session limit.*role chaining"
+        ) as caught:
+            sts.assume_role(**role, DurationSeconds=3601)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        for lasts in ({}, {"DurationSeconds": 3600}):
+            chained = sts.assume_role(**role, **lasts)["Credentials"]
+            assert chained["Expiration"] < given["Expiration"]
+        again = _of_session(keyed, "sts", chained, chained["SessionToken"])
+        with pytest.raises(ClientError, match="1 hour session limit"):
+            again.assume_role(**role, DurationSeconds=43_200)
 
 
 def test_a_large_document_is_signed_and_permitted_like_any_other(keyed: Keyed, everything: Minted) -> None:

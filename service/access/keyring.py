@@ -56,6 +56,10 @@ class Keyring:
         is_known = known is key or (known is not None and replace(key, expires_at=known.expires_at) == known)
         return is_known and not key.has_expired(now_s)
 
+    def is_still_good(self, key: AccessKey) -> bool:
+        """Whether a key that was found is one now."""
+        return self.is_good(key, self.now_s())
+
     def check(self, key: AccessKey) -> None:
         """Say why a key that was found is good no more. Raises CredentialsUnknown, CredentialsExpired."""
         if key.has_expired(self.now_s()):

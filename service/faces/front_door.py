@@ -132,9 +132,8 @@ class Gateway:
         own = None if self._limits is None else self._limits.of_path(method, path)
         proven = partial(self._proven, admitted, self._face(method, path), asked.encoding)
         face = _within(admitted, _around(admitted, proven, both(admitted.take, own)))
-        return Passage(
-            admitted.caller, face if origin is None else _opening(origin, face), lasts=admitted.lasts
-        )
+        face = face if origin is None else _opening(origin, face)
+        return Passage(admitted.caller, face, lasts=admitted.lasts, is_good=admitted.is_good)
 
     def _away(self, admitted: Admitted, face: App, scope: Scope, take: Take | None) -> App:
         """The face of another service, which words refusals itself and reads bodies before it acts."""

@@ -28,6 +28,15 @@ Around = Callable[[Callable[[Take], App]], App]
 """Makes a face of what makes one for each request, given what counts that; it is over when the face is."""
 
 
+IsGood = Callable[[], bool]
+"""Whether who came in would be let in again: an answer that has no end of its own ends with that."""
+
+
+def for_ever() -> bool:
+    """For whom nobody takes it back."""
+    return True
+
+
 class Admitted(NamedTuple):
     """Who sent a request.
 
@@ -35,7 +44,7 @@ class Admitted(NamedTuple):
     signed; until then he may be anybody, and is told no `refusal`. Where it `lasts`, whoever sends the same
     head again in this epoch is the same. `take` counts the request once he has proven who he is, and raises
     Throttled; his body must not be larger than `most_body_bytes`. Where so many may be under way, `around`
-    counts each until it is answered.
+    counts each until it is answered. `is_good` says whether his key is one still.
     """
 
     caller: Caller
@@ -45,6 +54,7 @@ class Admitted(NamedTuple):
     take: Take | None = None
     most_body_bytes: int | None = None
     around: Around | None = None
+    is_good: IsGood = for_ever
 
 
 class Doorkeeper(Protocol):
@@ -85,11 +95,12 @@ class OpenDoor:
 class Passage:
     """What one head leads to. Requests that begin alike may share it, so it holds nothing of their bodies."""
 
-    __slots__ = ("caller", "face", "lasts", "prepared")
+    __slots__ = ("caller", "face", "is_good", "lasts", "prepared")
 
-    def __init__(self, caller: Caller, face: App, *, lasts: bool = True) -> None:
+    def __init__(self, caller: Caller, face: App, *, lasts: bool = True, is_good: IsGood = for_ever) -> None:
         self.caller = caller
         self.face = face
+        self.is_good = is_good
         self.lasts = lasts
         """Whether the next request with the same head may have it, too."""
         self.prepared: Any = None

@@ -58,6 +58,7 @@ class KeyedDoor:
             take=self._limits.of_key(key),
             most_body_bytes=key.most_body_bytes,
             around=None if at_once is None else at_once.around,
+            is_good=partial(self._keyring.is_still_good, key),
         )
 
     def _claimed(self, head: AskedHead, claim: Claim, need: Need) -> Admitted:

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.access.sessions import SessionMaker
 from service.errors import CredentialsExpired, CredentialsUnknown
 from service.wire import sigv4
 from tests.access.conftest import House
@@ -45,6 +46,22 @@ def test_an_expired_key_is_told_that_it_is(house: House) -> None:
         house.keyring.of_api_key(house.minted.api_key.encode())
     with pytest.raises(CredentialsExpired):
         house.keyring.of_id(house.minted.key.id)
+
+
+def test_whoever_came_in_is_told_when_his_key_is_good_no_more(house: House) -> None:
+    key = replace(house.minted.key, expires_at=time.time() + 1200)
+    house.keyring.replace([key])
+    session = SessionMaker(house.key_file).begin(key.id, time.time() + 900)
+    by_session = house.keyring.of_id(session.id)
+
+    for ahead_s, key_is_good, session_is_good in ((0, True, True), (901, True, False), (1201, False, False)):
+        house.ahead_s = ahead_s
+        assert house.keyring.is_still_good(key) == key_is_good
+        assert house.keyring.is_still_good(by_session) == session_is_good
+    house.ahead_s = 0
+    house.keyring.replace([replace(key, revoked_at=1.0)])
+    assert not house.keyring.is_still_good(key)
+    assert not house.keyring.is_still_good(by_session)
 
 
 def test_a_key_that_stays_is_good_for_whoever_found_it_before_others_came(house: House) -> None:

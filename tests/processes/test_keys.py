@@ -1,5 +1,6 @@
 """A server that asks for keys, as AWS's clients, commands and programs meet it, with two gateways."""
 
+import http.client
 import json
 import os
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,28 @@ def test_a_revoked_key_is_refused_by_every_gateway_while_it_is_used(keyed: Keyed
         assert {_ask(line, minted) for _ in range(5)} == {401}
     with pytest.raises(ClientError, match="UnrecognizedClientException"):
         client.invoke_endpoint(EndpointName="one", ContentType="text/csv", Body=b"1")
+
+
+def test_an_open_page_ends_with_its_key_and_no_other_does(keyed: Keyed) -> None:
+    gone, stays = keyed.create("leaver", Permission.READ), keyed.create("stayer", Permission.READ)
+    with _live(keyed, gone) as ending, _live(keyed, stays) as going_on:
+        assert ending.readline().startswith(b"data: ")
+        assert going_on.readline().startswith(b"data: ")
+
+        keyed.revoke(gone)
+
+        ending.read()  # to its end
+        assert all(going_on.readline() for _ in range(7))  # three events more
+
+
+@contextmanager
+def _live(keyed: Keyed, minted: Minted) -> Iterator[http.client.HTTPResponse]:
+    """What an open dashboard is sent."""
+    line = http.client.HTTPConnection("127.0.0.1", port(keyed.server), timeout=60)
+    line.request("GET", "/dashboard/live", headers={"X-Api-Key": minted.api_key})
+    with closing(line), line.getresponse() as answer:
+        assert answer.status == 200
+        yield answer
 
 
 def test_nothing_secret_is_in_the_log_nor_in_the_database(keyed: Keyed, everything: Minted) -> None:

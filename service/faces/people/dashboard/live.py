@@ -40,15 +40,15 @@ class Live:
         self._log = get_logger("sagebird.gateway")
         self._trouble = Trouble(self._log, "dashboard cannot look")
 
-    async def follow(self) -> AsyncIterator[bytes]:
-        """Server-sent events, until the server stops or nobody asks for more."""
+    async def follow(self, is_good: Callable[[], bool] = lambda: True) -> AsyncIterator[bytes]:
+        """Server-sent events, until the server stops, nobody asks for more, or his key `is_good` no more."""
         self._followers += 1
         if self._producer is None:
             self._news = {}
             self._producer = asyncio.create_task(self._produce())
         seen = _NEVER
         try:
-            while not self._is_over():
+            while not self._is_over() and is_good():
                 if not self._news or seen == self._turn:
                     async with self._turned:
                         await self._turned.wait()

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service.domain.traffic import Traffic
+from service.faces.identity import passage_of
 from service.faces.people.dashboard.board import Board, Picture
 from service.faces.people.dashboard.forms import form_of
 from service.faces.people.dashboard.live import Live, News
@@ -41,9 +42,10 @@ def add_dashboard(app: FastAPI, served: Served, board: Board, is_over: Callable[
         return _fragment(renderer().main(board.look()))
 
     @app.get("/dashboard/live", include_in_schema=False)
-    async def follow() -> Response:
+    async def follow(request: Request) -> Response:
         told = {**_NOT_KEPT, "x-accel-buffering": "no"}
-        return StreamingResponse(live.follow(), media_type="text/event-stream", headers=told)
+        is_good = passage_of(request.scope).is_good
+        return StreamingResponse(live.follow(is_good), media_type="text/event-stream", headers=told)
 
     @app.get("/dashboard/shares", include_in_schema=False)
     def shares(request: Request) -> Response:

@@ -124,6 +124,23 @@ def test_when_the_server_stops_pages_are_let_go() -> None:
     run(watch)
 
 
+def test_a_page_whose_key_is_good_no_more_is_let_go_and_the_others_go_on() -> None:
+    async def watch(scene: Scene) -> None:
+        good = {"one": True}
+        one, other = scene.live.follow(lambda: good["one"]), scene.live.follow()
+        await scene.turn(one, other)
+        good["one"] = False
+        scene.news = {"parts": {"a": "2", "b": "1"}}
+        (event,) = await scene.turn(other)
+        assert read(event) == {"parts": {"a": "2"}}
+        with pytest.raises(StopAsyncIteration):
+            await sent(one)
+        with pytest.raises(StopAsyncIteration):  # nor is one let in that comes late
+            await sent(scene.live.follow(lambda: good["one"]))
+
+    run(watch)
+
+
 @pytest.mark.parametrize("trouble", [Unavailable("the store is away"), RuntimeError("a bug")])
 def test_a_look_that_fails_is_told_and_the_next_one_counts(
     trouble: Exception, caplog: pytest.LogCaptureFixture

@@ -209,11 +209,15 @@ def _rate(text: str | None, burst: int | None) -> RequestRate | None:
 
 
 def _size(text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
-        size = None if text is None else parse_size(text)
-    except ValueError as error:
-        fail(f"--max-body {error}.")
-    return size if isinstance(size, int) else None
+        size = parse_size(text)
+    except ValueError:
+        size = None
+    if "%" in text or not isinstance(size, int):
+        fail(f"{text!r} is no size for a body, such as 500, 100kB or 2MB.")
+    return size
 
 
 def _told_size(size_bytes: int) -> str:

@@ -131,7 +131,8 @@ class Gateway:
             return Passage(admitted.caller, face, lasts=admitted.lasts)
         own = None if self._limits is None else self._limits.of_path(method, path)
         proven = partial(self._proven, admitted, self._face(method, path), asked.encoding)
-        face = _within(admitted, _around(admitted, proven, both(admitted.take, own)))
+        face = _around(admitted, proven, both(admitted.take, own))
+        face = _within(admitted, face, packed=asked.encoding is not None)
         face = face if origin is None else _opening(origin, face)
         return Passage(admitted.caller, face, lasts=admitted.lasts, is_good=admitted.is_good)
 
@@ -153,7 +154,7 @@ class Gateway:
         if admitted.refusal is not None:
             face = self._denying(admitted.refusal)
         elif encoding is not None:
-            face = self._unpacking(encoding, face)
+            face = self._unpacking(encoding, _within(admitted, face))
         proof = admitted.proof
         if proof is None:
             return face if take is None else counting(take, face, self._denying)
@@ -258,13 +259,10 @@ def _around(admitted: Admitted, make: Callable[[Take | None], App], take: Take |
     return admitted.around(lambda begin: make(both(take, begin)))
 
 
-def _within(admitted: Admitted, face: App, *, in_chunks: bool = False) -> App:
+def _within(admitted: Admitted, face: App, *, in_chunks: bool = False, packed: bool = False) -> App:
     """The face as it reads no larger bodies than the key allows."""
-    return (
-        face
-        if admitted.most_body_bytes is None
-        else within(admitted.most_body_bytes, face, in_chunks=in_chunks)
-    )
+    most_bytes = admitted.most_body_bytes
+    return face if most_bytes is None else within(most_bytes, face, in_chunks=in_chunks, packed=packed)
 
 
 def _is_description(method: str, path: str) -> bool:

@@ -11,6 +11,7 @@ from service.faces.at_once import AtOnce
 from service.faces.identity import Deny, Take
 from service.faces.proofs import Proof, answer_proven
 from service.http.asgi import App, Headers, Message, Receive, Scope, Send
+from service.http.encodings import growth_bytes
 from service.http.reply import Answering
 from service.rates import RequestRate
 
@@ -133,16 +134,19 @@ def proven_and_counted(proof: Proof, take: Take) -> Proof:
     return Proof(prove, proof.new_hash)
 
 
-def within(most_body_bytes: int, face: App, *, in_chunks: bool = False) -> App:
+def within(most_body_bytes: int, face: App, *, in_chunks: bool = False, packed: bool = False) -> App:
     """A face that reads no larger bodies: what would be one raises PayloadTooLarge where it is read.
 
     One that says so in its head is not begun. Where bodies may come `in_chunks` what is inside them counts.
+    Of `packed` ones it is for whoever unpacks them to count what is inside.
     """
 
     def call(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        return face(
-            scope, _Counting(receive, most_body_bytes, *_announced(scope["headers"], in_chunks)), send
-        )
+        announced, around = _announced(scope["headers"], in_chunks)
+        if packed:
+            around = growth_bytes(most_body_bytes)
+            announced -= around
+        return face(scope, _Counting(receive, most_body_bytes, announced, around), send)
 
     return call
 

@@ -30,8 +30,13 @@ def unpacked(encoding: bytes, scope: Scope, receive: Receive, limit_bytes: int) 
         shown = "".join(char if char.isprintable() else "?" for char in name[:100].decode("latin-1"))
         raise UnsupportedEncoding(f"The Content-Encoding {shown} is not read; send gzip, deflate or none.")
     headers = [header for header in scope["headers"] if header[0] not in _OF_THE_PACKED]
-    most_bytes = limit_bytes + limit_bytes // 8 + 1024  # what cannot be packed grows a little
+    most_bytes = limit_bytes + growth_bytes(limit_bytes)
     return {**scope, "headers": headers}, _Unpacking(receive, limit_bytes, most_bytes)
+
+
+def growth_bytes(limit_bytes: int) -> int:
+    """By how much a body of so many bytes may grow while it is packed, as what cannot be packed does."""
+    return limit_bytes // 8 + 1024
 
 
 class _Unpacking:

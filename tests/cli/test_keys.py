@@ -126,6 +126,8 @@ def test_a_list_says_how_large_a_body_may_be(tmp_path: Path) -> None:
         (("create", "--name", "a", "--endpoints", "a/b"), "no name of an endpoint"),
         (("create", "--name", "a", "--endpoints", ","), "Name the endpoints"),
         (("create", "--name", "a", "--endpoints", "iris", "--allow", "read"), "can only invoke"),
+        (("create", "--name", "a", "--max-body", "50%"), "'50%' is no size for a body, such as 500, 100kB"),
+        (("create", "--name", "a", "--max-body", "large"), "'large' is no size for a body"),
         (("create", "--name", "a", "--expires", "soon"), "no time for a key"),
         (("create", "--name", "a", "--expires", "0d"), "no time for a key"),
         (("revoke", "SBKA"), "There is no key SBKA"),

@@ -1,8 +1,10 @@
 """Who comes in by which key, by both ways in, and what he is told who does not."""
 
+import gzip
 import http.client
 import json
 import random
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +19,7 @@ from service.access.minting import Minted
 from service.domain.access_keys import Permission
 from service.rates import RequestRate
 from tests.contracts.http_server import Talk
-from tests.faces.keyed import ORIGIN, KeyedServer
+from tests.faces.keyed import LIMIT_BYTES, ORIGIN, KeyedServer
 
 PATH = "/endpoints/iris/invocations"
 _CSV = {"Content-Type": "text/csv"}
@@ -474,3 +476,21 @@ def test_a_body_is_no_larger_than_its_key_allows(server: KeyedServer) -> None:
     pretends = _CSV | {"X-Api-Key": key.api_key, "X-Amz-Decoded-Content-Length": "2"}
     assert Line(server).send(pretends, b"1,2,3").status == 413
     assert set(server.bodies) == {b"1,2"}
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+@pytest.mark.parametrize("path", [PATH, "/invocations", "/"])
+def test_of_a_compressed_body_counts_what_it_unpacks_to(
+    server: KeyedServer, pack: Callable[[bytes], bytes], path: str
+) -> None:
+    fits, packs = random.Random(1).randbytes(1000), {"Content-Encoding": "gzip"}
+    key = server.mint(Permission.INVOKE, Permission.MANAGE, most_body_bytes=len(fits))
+    for body, status in ((fits, 200), (b"1" * 1001, 413), (b"1" * LIMIT_BYTES, 413), (fits * 20, 413)):
+        packed = pack(body)
+        server.bodies.clear()
+        signed, _ = Line(server).sign(key, packed, path)
+        for sent in (_CSV | packs | {"X-Api-Key": key.api_key}, signed | packs):
+            answer = Line(server).send(sent, packed, path)
+            assert answer.status == status
+            assert answer.body == body if status == 200 else b"exceeded 1000 bytes" in answer.body
+        assert server.bodies == [body] * 2 * (status == 200)

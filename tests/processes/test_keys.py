@@ -1,5 +1,6 @@
 """A server that asks for keys, as AWS's clients, commands and programs meet it, with two gateways."""
 
+import gzip
 import http.client
 import json
 import os
@@ -165,6 +166,23 @@ def test_a_key_has_so_many_requests_under_way_in_all_gateways_together(keyed: Ke
         assert held.recv(1 << 16).startswith(b"HTTP/1.1 200")
     for line in keyed.lines:
         wait_until(lambda line=line: _ask(line, key) == 200)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [(_PATH, 200), ("/models/none/invoke", 404), ("/endpoints/one/outcomes", 400)]
+)
+def test_a_key_with_a_largest_body_gets_no_more_in_by_packing_it(
+    keyed: Keyed, path: str, status: int
+) -> None:
+    key = keyed.create("narrow", most_body_bytes=100)
+    packs = _CSV | {"Content-Encoding": "gzip", "X-Api-Key": key.api_key}
+    sizes = (1, 100_000)
+    answers = [
+        web.post(keyed.server.url + path, content=gzip.compress(b"1" * size), headers=packs) for size in sizes
+    ]
+
+    assert [answer.status_code for answer in answers] == [status, 413]
+    assert "exceeded 100 bytes" in answers[1].text
 
 
 def _of_session(keyed: Keyed, service: str, given: dict[str, Any], token: str | None) -> Any:

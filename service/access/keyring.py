@@ -16,7 +16,7 @@ from service.wire.sigv4 import CredentialScope
 _MOST_API_KEY_BYTES = 256
 _SIGNING_KEYS = 4096
 _SIGNING_KEYS_BYTES = 1 << 20
-_SIGNING_KEY_BYTES = 256  # of memory with what it is known by, about
+_SIGNING_KEY_BYTES = 256  # of memory with what it is known by, about; a token as well
 
 UNKNOWN_PAIR = "The security token included in the request is invalid."
 _EXPIRED_PAIR = "The security token included in the request is expired"
@@ -37,6 +37,7 @@ class Keyring:
         self._by_id: dict[str, AccessKey] = {}
         self._by_digest: dict[bytes, AccessKey] = {}
         self._signing_keys = Remembered[CredentialScope, bytes](_SIGNING_KEYS, _SIGNING_KEYS_BYTES)
+        self._tokens = Remembered[str, bytes](_SIGNING_KEYS, _SIGNING_KEYS_BYTES)
 
     def replace(self, keys: Iterable[AccessKey]) -> None:
         """Have these keys and no others. Those that stay as they are stay the same objects."""
@@ -45,6 +46,7 @@ class Keyring:
         self._by_id = {key.id: key for key in kept if not key.is_revoked}
         self._by_digest = {bytes.fromhex(key.digest): key for key in self._by_id.values()}
         self._signing_keys.forget()
+        self._tokens.forget()
 
     def all(self) -> list[AccessKey]:
         """All that are here, expired ones too."""
@@ -98,8 +100,11 @@ class Keyring:
         is_session = read_session(access_key) is not None
         if token is None or not is_session:
             return token is None and not is_session
-        right = token_of(access_key, self._key_file.secret_of(access_key))
-        return compare_digest(token, right.encode("ascii"))
+        right = self._tokens.find(access_key)
+        if right is None:
+            right = token_of(access_key, self._key_file.secret_of(access_key)).encode("ascii")
+            self._tokens.keep(access_key, right, _SIGNING_KEY_BYTES)
+        return compare_digest(token, right)
 
     def signing_key(self, scope: CredentialScope) -> bytes:
         """What a key of this ring signs with on one day, in one region, for one service."""

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
@@ -42,6 +44,17 @@ class _Cell(str):
     """A text of CSV, which may stand for a number or a truth value: JSON has these itself."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Twice:
+    """An object of JSON that says something twice, in the place of either word."""
+
+    name: str
+
+
+_NUMBERS = (_Cell, int, float)  # made once: each record has some
+_LABELS = (str, int, float)
 
 
 class Reported(NamedTuple):
@@ -90,6 +103,8 @@ def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
     names = [name.strip() for name in head]
     if _ID not in names:
         raise ValidationFault(f"The first line of CSV must name its columns, and {_ID} among them.")
+    if twice := _named_twice(name for name in names if name):  # spreadsheets leave columns without a name
+        raise ValidationFault(f"The first line of CSV names {twice[:40]!r} twice.")
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):
             raise ValidationFault(
@@ -102,12 +117,10 @@ def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
 
 def _json_records(text: str) -> Iterable[Any]:
     try:
-        document = json.loads(text, parse_constant=_no_constant)
+        document = _DECODER.decode(text)
     except ValueError as whole:
         try:
-            return [
-                json.loads(line, parse_constant=_no_constant) for line in text.splitlines() if line.strip()
-            ]
+            return [_DECODER.decode(line) for line in text.splitlines() if line.strip()]
         except ValueError:
             raise ValidationFault(f"The outcomes are neither JSON nor JSON lines: {whole}.") from whole
         except RecursionError:
@@ -121,9 +134,24 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
 
 
+def _object_of(pairs: Sequence[tuple[str, Any]]) -> Mapping[str, Any] | _Twice:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Twice(_named_twice(name for name, _ in pairs))
+
+
+def _named_twice(names: Iterable[str]) -> str:
+    """A name that is there more than once, "" if none is."""
+    return next((name for name, number in Counter(names).items() if number > 1), "")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object_of, parse_constant=_no_constant)
+
+
 def _read(number: int, record: Any, reporter: str, found: list[Reported]) -> None:
     """Add what a record reports to what was found. Raises ValidationFault."""
     if not isinstance(record, dict):
+        if isinstance(record, _Twice):
+            raise ValidationFault(f"Record {number} of the outcomes names {record.name[:40]!r} twice.")
         raise ValidationFault(f"Record {number} of the outcomes is no JSON object.")
     inference_id = record.get(_ID)
     if not isinstance(inference_id, str) or not 1 <= len(inference_id) <= _MOST_ID_CHARS:
@@ -162,7 +190,7 @@ def _check_kept(number: int, name: str, text: str) -> None:
 def _read_value(number: int, name: str, value: Any) -> _Value:
     if name == LABEL:
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if isinstance(value, str | int | float) and 1 <= len(text.strip()) <= MOST_CHARS:
+        if isinstance(value, _LABELS) and 1 <= len(text.strip()) <= MOST_CHARS:
             _check_kept(number, LABEL, text)
             return text
         raise ValidationFault(
@@ -170,7 +198,7 @@ def _read_value(number: int, name: str, value: Any) -> _Value:
         )
     found = _WORDS.get(value.strip().lower()) if isinstance(value, _Cell) else None
     try:
-        found = float(value) if found is None and isinstance(value, _Cell | int | float) else found
+        found = float(value) if found is None and isinstance(value, _NUMBERS) else found
     except (ValueError, OverflowError):
         found = None
     if found is None or not isfinite(found) or abs(found) > MOST:

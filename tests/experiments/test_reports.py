@@ -50,6 +50,17 @@ def test_outcomes_are_read_as_json_lines_or_csv(
         (b'{"inference_id": "%b", "x": 1}' % (b"x" * 65), "1 to 64 characters"),
         (b'{"inference_id": "a"}', "has 0 outcomes"),
         (b'{"inference_id": "a", "x y": 1}', "is no name of an outcome"),
+        (b'{"inference_id": "a", "buy": true, "buy": false}', "Record 1 of the outcomes names 'buy' twice"),
+        (
+            b'[{"inference_id": "a", "buy": 1}, {"inference_id": "a", "buy": 1, "inference_id": "b"}]',
+            "Record 2 of the outcomes names 'inference_id' twice",
+        ),
+        (
+            b'{"inference_id": "a", "buy": 1}\n{"inference_id": "a", "at": 1, "buy": 1, "at": 2}',
+            "Record 2 of the outcomes names 'at' twice",
+        ),
+        (b'{"inference_id": "a", "": 1, "": 1}', "Record 1 of the outcomes names '' twice"),
+        (b'{"inference_id": "a", "click": {"x": 1, "x": 2}}', "click is no number"),
         (b'{"inference_id": "a", "click": "perhaps"}', "click is no number"),
         (b'{"inference_id": "a", "click": "yes"}', "click is no number, nor true or false"),
         (b'{"inference_id": "a", "click": "1"}', "click is no number, nor true or false"),
@@ -87,6 +98,9 @@ def test_what_is_wrong_is_said_and_nothing_is_taken(body: bytes, complaint: str)
         (b"inference_id,click\na\n", "Row 1 of the outcomes has 1 cells, the head 2"),
         (b'inference_id,click\n"a,1\n', "no CSV"),
         (b"inference_id,click\na,\n", "has 0 outcomes"),
+        (b"inference_id,buy, buy\na,1,0\n", "The first line of CSV names 'buy' twice"),
+        (b"inference_id,inference_id,buy\na,b,0\n", "names 'inference_id' twice"),
+        (b"inference_id,at,buy,at\na,1,0,2\n", "names 'at' twice"),
     ],
 )
 def test_csv_needs_a_head_and_whole_rows(body: bytes, complaint: str) -> None:
@@ -137,3 +151,9 @@ def test_more_than_a_few_outcomes_of_one_record_are_refused() -> None:
 def test_a_nul_in_csv_is_refused_as_in_json() -> None:
     with pytest.raises(ValidationFault, match="inference_id has a NUL"):
         read_reports("text/csv", b"inference_id,click\na\0b,1\n")
+
+
+def test_columns_without_a_name_do_no_harm_while_they_are_empty() -> None:
+    assert read_reports("text/csv", b"inference_id,click,,\na,1,,\n") == [Reported("a", "click", 1.0, None)]
+    with pytest.raises(ValidationFault, match="Record 1: '' is no name of an outcome"):
+        read_reports("text/csv", b"inference_id,click,,\na,1,,2\n")

@@ -117,17 +117,40 @@ def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
 
 def _json_records(text: str) -> Iterable[Any]:
     try:
-        document = _DECODER.decode(text)
-    except ValueError as whole:
         try:
-            return [_DECODER.decode(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            raise ValidationFault(f"The outcomes are neither JSON nor JSON lines: {whole}.") from whole
-        except RecursionError:
-            raise ValidationFault("The outcomes are nested too deeply.") from None
+            document = _DECODER.decode(text)
+        except ValueError as whole:
+            return _json_lines(text, whole)
     except RecursionError:
         raise ValidationFault("The outcomes are nested too deeply.") from None
     return document if isinstance(document, list) else [document]
+
+
+def _json_lines(text: str, whole: ValueError) -> list[Any]:
+    """The records of lines; they end with a line feed alone, since texts may have whatever else ends lines.
+
+    Where the first line is none, `whole` says what is wrong with the text as one document.
+    """
+    records: list[Any] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(_DECODER.decode(line))
+        except ValueError as error:
+            if not records:
+                raise ValidationFault(
+                    f"The outcomes are neither JSON nor JSON lines: {_place(whole)}."
+                ) from whole
+            raise ValidationFault(f"The outcomes are no JSON lines: {_place(error, number)}.") from error
+    return records
+
+
+def _place(error: ValueError, line: int | None = None) -> str:
+    """What is wrong with JSON and where: in the line that it says, or in the one that all of it was."""
+    if not isinstance(error, json.JSONDecodeError):
+        return f"{error}" if line is None else f"{error}: line {line}"
+    return f"{error.msg}: line {error.lineno if line is None else line} column {error.colno}"
 
 
 def _no_constant(name: str) -> float:

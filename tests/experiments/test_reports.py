@@ -157,3 +157,40 @@ def test_columns_without_a_name_do_no_harm_while_they_are_empty() -> None:
     assert read_reports("text/csv", b"inference_id,click,,\na,1,,\n") == [Reported("a", "click", 1.0, None)]
     with pytest.raises(ValidationFault, match="Record 1: '' is no name of an outcome"):
         read_reports("text/csv", b"inference_id,click,,\na,1,,2\n")
+
+
+_GOOD = '{"inference_id": "a", "click": 1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (f"{_GOOD}\n\n{_GOOD[:-1]}\n{_GOOD}", "no JSON lines: Expecting ',' delimiter: line 3 column 33."),
+        (f"{_GOOD}\r\n{_GOOD}\r\nclick", "no JSON lines: Expecting value: line 3 column 1."),
+        (f"{_GOOD}\n{_GOOD} {_GOOD}", "no JSON lines: Extra data: line 2 column 35."),
+        (
+            f'{_GOOD}\n{{"inference_id": "a", "click": NaN}}',
+            "no JSON lines: NaN is no number of JSON: line 2.",
+        ),
+        (f"{_GOOD[:-1]}\n{_GOOD}", "neither JSON nor JSON lines: Expecting ',' delimiter: line 2 column 1."),
+        (f"{_GOOD} {_GOOD}", "neither JSON nor JSON lines: Extra data: line 1 column 35."),
+        (
+            f"[\n{_GOOD},\n{_GOOD}\n{_GOOD}]",
+            "neither JSON nor JSON lines: Expecting ',' delimiter: line 4 column 1.",
+        ),
+        (f"{_GOOD}\n" + "[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_the_line_that_is_wrong_is_named_of_json_lines_and_of_json(text: str, complaint: str) -> None:
+    with pytest.raises(ValidationFault, match=complaint):
+        read_reports("application/json", text.encode())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085"])
+def test_json_lines_may_have_texts_with_other_ends_of_lines(mark: str, end: str) -> None:
+    line = json.dumps({"inference_id": "a", "label": f"x{mark}y"}, ensure_ascii=False)
+
+    reports = read_reports("application/json", end.join([line, line, ""]).encode())
+
+    assert reports == [Reported("a", "label", f"x{mark}y", None)] * 2

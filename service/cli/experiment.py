@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,11 +18,11 @@ from service.cli.compare_view import quality_table, show_verdict
 from service.cli.media import guessed_type, known_type
 from service.cli.promote import plan_lines, traffic_shares
 from service.cli.refusal import fail
-from service.cli.server import Url, call
+from service.cli.report_parts import ReportPart, cut_reports
+from service.cli.server import Url, ask, call, error_text
 from service.cli.told import cell, open_console, print_table, told
-from service.media.types import CSV, JSON
+from service.media.types import JSON
 
-_MOST_BYTES = 500_000  # of one request
 _MOST_CHANGES = 5
 
 _Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="Name of the endpoint.")]
@@ -49,9 +49,8 @@ def outcomes(
     body = _read(file)
     content_type = known_type(file) or guessed_type(body)
     counts: dict[str, int] = {}
-    for part in _parts(content_type, body):
-        response = call(url, "POST", _path(endpoint, "outcomes"), content=part, headers=_typed(content_type))
-        for name, number in response.json().items():
+    for part in cut_reports(content_type, body):
+        for name, number in _report(url, endpoint, content_type, part).items():
             counts[name] = counts.get(name, 0) + number
     if as_json:
         typer.echo(json.dumps(counts))
@@ -114,6 +113,24 @@ def experiment(
         _show(document)
 
 
+def _report(url: str, endpoint: str, content_type: str, part: ReportPart) -> Mapping[str, int]:
+    """What became of a part of a file; where it is refused that is told of the file, and what was kept."""
+    try:
+        path, headers = _path(endpoint, "outcomes"), _typed(content_type)
+        response = ask(url, "POST", path, content=part.body, headers=headers)
+        if not response.is_success:
+            fail(part.told_of_file(error_text(response)))
+    except typer.Exit:
+        if part.records_before:
+            sys.stderr.write(
+                f"The first {part.records_before:,} records were reported before. To report the whole file "
+                "again does no harm: each counts once.\n"
+            )
+        raise
+    counts: Mapping[str, int] = response.json()
+    return counts
+
+
 def _path(endpoint: str, what: str) -> str:
     return f"/endpoints/{quote(endpoint, safe='')}/{what}"
 
@@ -127,30 +144,6 @@ def _read(file: str) -> bytes:
         return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}.")
-
-
-def _parts(content_type: str, body: bytes) -> Iterator[bytes]:
-    """A large file in several requests: lines stay whole, and a head is repeated. A list goes as lines."""
-    if len(body) <= _MOST_BYTES:
-        yield body
-        return
-    try:
-        records = None if content_type == CSV else json.loads(body)
-    except ValueError:
-        records = None  # JSON lines
-    if isinstance(records, list):
-        body = b"\n".join(json.dumps(record).encode() for record in records)
-    head, lines = b"", body.splitlines(keepends=True)
-    if content_type == CSV:
-        head, lines = lines[0], lines[1:]
-    part, size = [head], len(head)
-    for line in lines:
-        if size + len(line) > _MOST_BYTES and len(part) > 1:
-            yield b"".join(part)
-            part, size = [head], len(head)
-        part.append(line)
-        size += len(line)
-    yield b"".join(part)
 
 
 def _show(document: Mapping[str, Any]) -> None:

@@ -1,15 +1,19 @@
 """`sagebird experiment` and `promote`: what they ask a server, and how they say what it answers."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli import make_app
+from service.errors import ValidationFault
 from service.experiments.class_quality import ClassQuality
 from service.experiments.live_agreement import LiveTally
 from service.experiments.number_quality import NumberQuality
+from service.experiments.reports import read_reports
+from service.store.outcome_tables import Receipt
 from tests.load.stub import Asked, Reply, serving
 
 _RAMP = {
@@ -148,6 +152,58 @@ def test_a_key_that_may_only_invoke_is_told_what_was_wrong_with_its_call() -> No
         done = CliRunner().invoke(make_app("invoke"), ["invoke", "e", "-", "--url", stub.url], input="1,2")
 
     assert done.stderr.startswith("sagebird: 3 columns")
+
+
+def taking(asked: Asked) -> Reply:
+    """What a server says to outcomes: it keeps them, or refuses them whole."""
+    ids = {"x-amzn-RequestId": "1"}
+    try:
+        reports = read_reports(asked.headers["content-type"], asked.body)
+    except ValidationFault as fault:
+        return Reply(400, json.dumps({"message": fault.message}).encode(), headers=ids)
+    receipt = Receipt(len(reports), 0, 0, 0)
+    return Reply(body=json.dumps(receipt._asdict()).encode(), headers=ids)
+
+
+def test_a_bad_record_of_a_large_file_is_named_with_how_many_were_reported(tmp_path: Path) -> None:
+    file = tmp_path / "clicks.jsonl"
+    good = [json.dumps({"inference_id": f"id-{number}", "click": 1}) for number in range(40_000)]
+    file.write_text("\n".join([*good, good[0].replace("1", '"?"')]))
+    with serving(taking) as stub:
+        done = run("outcomes", "e", str(file), "--url", stub.url)
+    kept = sum(asked.body.count(b"click") for asked in stub.asked[:-1])
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "sagebird: Record 40001: click is no number, nor true or false.\n"
+        f"The first {kept:,} records were reported before. To report the whole file again does no harm: each "
+        "counts once.\n"
+    )
+
+
+def test_of_a_file_that_goes_whole_only_the_bad_record_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "clicks.csv"
+    file.write_text("inference_id,click\na,1\nb,?\n")
+    with serving(taking) as stub:
+        done = run("outcomes", "e", str(file), "--url", stub.url)
+        file.write_text("inference_id,click\na,1\nb,0\n")
+        fine = run("outcomes", "e", str(file), "--url", stub.url)
+
+    assert done.stderr == "sagebird: Record 2: click is no number, nor true or false.\n"
+    assert fine.stdout == "2 counted, 0 wait for their prediction, 0 were known\n"
+
+
+def test_what_was_reported_is_told_where_the_server_goes_away_in_the_midst(tmp_path: Path) -> None:
+    file = tmp_path / "clicks.csv"
+    file.write_text("inference_id,click\n" + "".join(f"id-{number:06},1\n" for number in range(60_000)))
+    with serving(
+        lambda asked: taking(asked) if asked.body.count(b"id-000000") else Reply(raw=b"", close=True)
+    ) as stub:
+        done = run("outcomes", "e", str(file), "--url", stub.url)
+    kept = stub.asked[0].body.count(b"id-")
+
+    assert done.exit_code == 1
+    assert f"The first {kept:,} records were reported before." in done.stderr
 
 
 def _document(window: Any) -> dict[str, Any]:

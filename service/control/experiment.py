@@ -27,6 +27,7 @@ WINDOWS: Mapping[str, float] = MappingProxyType({"hour": 3600.0, "day": 86_400.0
 
 _QUANTILES = (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99))
 _NOTHING = InvocationCounter()
+_NO_TALLIES: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,12 @@ def describe_experiment(
     now_s: float,
     wish: Wish,
     lately: Lately | None = None,
+    tallies: Mapping[str, int] = _NO_TALLIES,
 ) -> dict[str, Any]:
     """The document; `counters` are those of each variant of the fleet, `changes` those of its weights.
 
-    `lately` is about the window that the wish names, None if that is empty.
+    `lately` is about the window that the wish names, None if that is empty; `tallies` are of the endpoint,
+    whatever its models are.
     """
     fleet = looked_at(endpoint)
     weights = dict(fleet.weights) if fleet is not None else {}
@@ -91,7 +94,7 @@ def describe_experiment(
         "warnings": warnings,
         "share_p_value": None if run is None else mismatch_p_value(_picks(run)),
         "better": _better(verdict, warnings),
-        "tallies": _tallies(run),
+        "tallies": _tallies(tallies),
         "window": _window(names, lately, now_s, wish),
         "changes": list(changes),
     }
@@ -285,9 +288,9 @@ def _better(verdict: Mapping[str, Any] | None, warnings: Sequence[str]) -> str |
     return max(better, key=lambda each: abs(each["difference"]))["challenger"] if better else None
 
 
-def _tallies(run: Run | None) -> dict[str, int]:
+def _tallies(tallies: Mapping[str, int]) -> dict[str, int]:
     names = ("counted", "waiting", "unknown", "repeated", "contradicting", "refused", "dropped")
-    return {name: 0 if run is None else run.tallies.get(name, 0) for name in names}
+    return {name: tallies.get(name, 0) for name in names}
 
 
 def _window(names: Sequence[str], lately: Lately | None, now_s: float, wish: Wish) -> dict[str, Any] | None:

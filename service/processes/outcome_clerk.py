@@ -271,8 +271,8 @@ class OutcomeClerk:
         counters = self._counters(endpoint)
         lately = None if wish.window is None else self._lately(name, wish.window)
         with self._turn:  # labels are counted in memory
-            run = self._outcomes().run(name)
-            document = describe_experiment(endpoint, run, counters, changes, time(), wish, lately)
+            run, tallies = self._outcomes().run(name), self._outcomes().tallies(name)
+            document = describe_experiment(endpoint, run, counters, changes, time(), wish, lately, tallies)
             compared = document["verdict"] is not None
             agreement = self._outcomes().agreement(name)
             document["timeline"] = self._outcomes().timeline(name, _about(document)) if compared else []

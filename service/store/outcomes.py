@@ -68,7 +68,7 @@ class ArmTally:
 class Run:
     """An endpoint's fleet since its first prediction, and all that came of it.
 
-    `outcomes` are how many there are by name, and whether all are 0 or 1. `tallies` are of the endpoint.
+    `outcomes` are how many there are by name, and whether all are 0 or 1.
     """
 
     generation: int
@@ -76,7 +76,6 @@ class Run:
     arms: tuple[ArmTally, ...]
     outcomes: Mapping[str, tuple[int, bool]]
     labels: Labels
-    tallies: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +164,13 @@ class OutcomeStore:
                 ArmTally(variant, dict(orjson.loads(weights)), calls, users, book.of_arm(arm))
                 for arm, variant, weights, calls, users in rows
             )
-            tallies = tallies_of(connection, endpoint)
             labels = self._labels_of(connection, number)
-            return Run(generation, begun_s, arms, book.outcomes(number), labels, tallies)
+            return Run(generation, begun_s, arms, book.outcomes(number), labels)
+
+    def tallies(self, endpoint: str) -> dict[str, int]:
+        """What is counted of an endpoint by name, whether or not a prediction was recorded."""
+        with said_plainly(self._engine), begin_read(self._engine) as connection:
+            return tallies_of(connection, endpoint)
 
     def timeline(self, endpoint: str, about: str) -> list[Mark]:
         """How the experiment of an endpoint has gone, [] if nothing is kept of this one."""
@@ -177,8 +180,7 @@ class OutcomeStore:
     def mark(self, endpoint: str, about: str, mark: Mark) -> None:
         """Keep how an experiment is now; what is kept of another one of the endpoint goes."""
         with self._change(durable=False) as connection:
-            marks = with_mark(marks_of(connection, endpoint, about), mark)
-            keep_marks(connection, endpoint, about, marks)
+            keep_marks(connection, endpoint, about, with_mark(marks_of(connection, endpoint, about), mark))
 
     def agreement(self, endpoint: str) -> LiveAgreement | None:
         """How variants answered the same live rows, None if none was asked of two."""

@@ -46,7 +46,7 @@ class Shop:
         number = sum(n for _, n in self.clicks.values())
         fleet = self.control.endpoint().active
         assert fleet is not None
-        return Run(fleet.generation, 0.0, arms, {"click": (number, True), "rare": (3, True)}, Labels(), {})
+        return Run(fleet.generation, 0.0, arms, {"click": (number, True), "rare": (3, True)}, Labels())
 
     def ask(self, **document: Any) -> Mapping[str, Any]:
         with self.control.store.change() as change:

@@ -57,7 +57,8 @@ class Told:
         **counters: InvocationCounter,
     ) -> dict[str, Any]:
         run = self.store.run("iris")
-        document = describe_experiment(endpoint(), run, counters, [], NOW_S, wish, lately)
+        tallies = self.store.tallies("iris")
+        document = describe_experiment(endpoint(), run, counters, [], NOW_S, wish, lately, tallies)
         found: dict[str, Any] = orjson.loads(write_experiment(document))
         return found
 
@@ -211,3 +212,23 @@ def test_without_calls_outcomes_or_a_second_variant_that_is_said(told: Told) -> 
     assert other["since"] is None  # those calls were answered by other models
     nothing = Endpoint("iris", EndpointStatus.DELETING)
     assert describe_experiment(nothing, None, {}, [], NOW_S, Wish())["variants"] == []
+
+
+def test_outcomes_that_came_before_any_prediction_are_told_as_waiting(told: Told) -> None:
+    told.store.take_reports([("iris", [Reported(str(at), "click", 1.0, None) for at in range(3)])], 901.0)
+
+    document = told.document()
+
+    assert (document["tallies"]["waiting"], document["tallies"]["counted"]) == (3, 0)
+    assert document["since"] is None
+
+
+def test_tallies_of_an_endpoint_are_told_with_other_models_too(told: Told) -> None:
+    told.tell("a", clicks(0.2))
+    run, tallies = told.store.run("iris"), told.store.tallies("iris")
+
+    other = describe_experiment(
+        endpoint(generation=2), run, {}, [], NOW_S, Wish(), lately=None, tallies=tallies
+    )
+
+    assert (other["tallies"]["counted"], other["outcomes"]) == (600, {})

@@ -205,6 +205,14 @@ def test_the_document_tells_of_what_was_handed_in(house: House) -> None:
     assert again.body == reply.body
 
 
+def test_what_waits_is_told_before_any_call_was_recorded(house: House) -> None:
+    report(house, click("1"), click("2"))
+
+    document = json.loads(run(lambda: house.post.experiment("iris", {})).body)
+
+    assert (document["tallies"]["waiting"], document["since"]) == (2, None)
+
+
 def test_requests_and_errors_are_those_of_the_models_that_serve(house: House) -> None:
     registry = Registry(house.metrics, "g0")
     for _ in range(2_000):

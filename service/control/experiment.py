@@ -14,6 +14,7 @@ import orjson
 
 from service.domain.endpoint import Endpoint, Fleet
 from service.domain.traffic import Traffic
+from service.errors import ValidationFault
 from service.experiments.guards import failure_warnings, latency_warnings
 from service.experiments.reports import LABEL
 from service.experiments.shares import ALARM, Picks, mismatch_p_value
@@ -26,6 +27,7 @@ WINDOWS: Mapping[str, float] = MappingProxyType({"hour": 3600.0, "day": 86_400.0
 """How many seconds the last hour has, and the like."""
 
 _QUANTILES = (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99))
+_MOST_NAMED = 10
 _NOTHING = InvocationCounter()
 _NO_TALLIES: Mapping[str, int] = MappingProxyType({})
 
@@ -63,6 +65,9 @@ def describe_experiment(
 
     `lately` is about the window that the wish names, None if that is empty; `tallies` are of the endpoint,
     whatever its models are.
+
+    Raises:
+        ValidationFault: the wish names a control that there is not.
     """
     fleet = looked_at(endpoint)
     weights = dict(fleet.weights) if fleet is not None else {}
@@ -71,9 +76,11 @@ def describe_experiment(
     if lately is not None and (fleet is None or lately.generation != fleet.generation):
         lately = None
     names = [*weights]
-    control = wish.control if wish.control in weights else _control(weights, run)
+    if wish.control is not None and wish.control not in weights:
+        raise ValidationFault(f"{endpoint.name} has no variant {wish.control[:64]!r}: it has {_few(names)}.")
+    control = _control(weights, run) if wish.control is None else wish.control
     outcome = wish.outcome or usual_outcome(run)
-    verdict = None if run is None or outcome is None else _judge(run, names, control, outcome, now_s, wish)
+    verdict = _judge(run, names, control, outcome, now_s, wish)
     guards = _guard_warnings(names, control, counters)
     warnings = [*_share_warnings(run), *(sentence for _, sentence in guards)]
     variants = [_variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names]
@@ -136,11 +143,11 @@ def _control(weights: Mapping[str, float], run: Run | None) -> str | None:
 
 
 def _judge(
-    run: Run, names: Sequence[str], control: str | None, outcome: str, now_s: float, wish: Wish
+    run: Run | None, names: Sequence[str], control: str | None, outcome: str | None, now_s: float, wish: Wish
 ) -> dict[str, Any] | None:
-    if control is None or len(names) < 2:
+    """None where there is nothing to compare, or no such outcome: how many it takes nobody knows then."""
+    if run is None or control is None or len(names) < 2 or outcome is None or outcome not in run.outcomes:
         return None
-    count, _ = run.outcomes.get(outcome, (0, True))
     binary, more_is_better = meaning_of(run, outcome, less=wish.less)
     lasted_s = now_s - run.begun_s
     question = Question(
@@ -148,7 +155,7 @@ def _judge(
         binary,
         more_is_better=more_is_better,
         worth=wish.worth,
-        per_second=_sums(run, outcome).count / lasted_s if lasted_s > 0 and count else None,
+        per_second=_sums(run, outcome).count / lasted_s if lasted_s > 0 else None,
         noun="users with an outcome" if any(arm.users for arm in run.arms) else "outcomes",
     )
     sums = outcomes_of(run, [control, *(name for name in names if name != control)], outcome)
@@ -276,8 +283,24 @@ def _sentence(
     if outcome is None:
         return "No outcome was reported yet."
     if verdict is None:
-        return ""
+        return say_unheard(outcome, run)
     return " ".join(comparison["sentence"] for comparison in verdict["comparisons"])
+
+
+def say_unheard(outcome: str, run: Run | None) -> str:
+    """That nothing of this name is among the outcomes, and which there are: "" where it is among them."""
+    known = {} if run is None else run.outcomes
+    if outcome in known:
+        return ""
+    others = f": there {'is' if len(known) == 1 else 'are'} {_few(sorted(known))}" if known else ""
+    return f"No outcome named {outcome[:40]!r} was reported and counted yet{others}."
+
+
+def _few(names: Sequence[str]) -> str:
+    """Names for a sentence: the first ten."""
+    more = len(names) - _MOST_NAMED
+    shown = [*names[:_MOST_NAMED], *([f"{more} more"] if more > 0 else [])]
+    return " and ".join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part) or "none"
 
 
 def _better(verdict: Mapping[str, Any] | None, warnings: Sequence[str]) -> str | None:

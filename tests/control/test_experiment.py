@@ -10,6 +10,7 @@ import pytest
 
 from service.control.experiment import Wish, describe_experiment, objections, write_experiment
 from service.domain.endpoint import Endpoint, EndpointStatus, Fleet, ModelSource, Variant
+from service.errors import ValidationFault
 from service.experiments.reports import Reported
 from service.observe.counter import InvocationCounter
 from service.store.outcome_tables import Arm, Predicted
@@ -96,7 +97,6 @@ def test_a_variant_that_is_better_is_named_with_its_lead(told: Told) -> None:
     assert document["tallies"]["counted"] == 1200
     assert told.document(Wish(less=True))["sentence"].startswith("b is worse than a by ")
     assert told.document(Wish(control="b"))["sentence"].startswith("a is worse than b by ")
-    assert told.document(Wish(outcome="other"))["sentence"].startswith("Keep going")
 
 
 def test_only_what_is_said_of_a_variant_speaks_against_it(told: Told) -> None:
@@ -232,3 +232,46 @@ def test_tallies_of_an_endpoint_are_told_with_other_models_too(told: Told) -> No
     )
 
     assert (other["tallies"]["counted"], other["outcomes"]) == (600, {})
+
+
+def test_an_outcome_that_nobody_has_reported_is_said_to_be_none_with_those_that_there_are(told: Told) -> None:
+    told.tell("a", clicks(0.2))
+    assert told.document(Wish(outcome="clik"))["sentence"] == (
+        "No outcome named 'clik' was reported and counted yet: there is click."
+    )
+    told.tell("b", [1.0], "amount")
+
+    document = told.document(Wish(outcome="clik"))
+
+    assert document["sentence"] == (
+        "No outcome named 'clik' was reported and counted yet: there are amount and click."
+    )
+    assert (document["verdict"], document["better"], document["outcome"]) == (None, None, "clik")
+    assert document["outcomes"] == {"amount": 1, "click": 600}
+    assert told.document(Wish(outcome="amount"))["sentence"].startswith("Keep going")
+
+
+def test_an_outcome_is_none_where_nothing_at_all_was_reported(told: Told) -> None:
+    told.store.take_predictions([Predicted(Arm("iris", 1, _EVEN, "a"), "x", "anna", 900.0, None)])
+
+    assert told.document(Wish(outcome="clik"))["sentence"] == (
+        "No outcome named 'clik' was reported and counted yet."
+    )
+
+
+def test_of_many_outcomes_the_first_are_named(told: Told) -> None:
+    for number in range(12):
+        told.tell("a", [1.0], f"x{number:02}")
+
+    assert told.document(Wish(outcome="clik"))["sentence"].endswith(
+        "there are x00, x01, x02, x03, x04, x05, x06, x07, x08, x09 and 2 more."
+    )
+
+
+def test_a_control_that_there_is_not_is_refused_with_the_variants_that_there_are(told: Told) -> None:
+    told.tell("a", clicks(0.2))
+
+    with pytest.raises(ValidationFault, match=r"^iris has no variant 'c': it has a and b\.$"):
+        told.document(Wish(control="c"))
+    with pytest.raises(ValidationFault, match="it has none"):
+        describe_experiment(Endpoint("iris", EndpointStatus.DELETING), None, {}, [], NOW_S, Wish(control="a"))

@@ -286,6 +286,7 @@ def test_an_endpoint_that_is_gone_is_not_marked(house: House) -> None:
         ("iris", {"worth": "much"}, 400),
         ("iris", {"worth": "-1"}, 400),
         ("iris", {"window": "year"}, 400),
+        ("iris", {"control": "c"}, 400),
     ],
 )
 def test_a_document_that_cannot_be_made_is_refused_with_a_sentence(

@@ -105,6 +105,8 @@ def _answer_lines(endpoint: str, found: Mapping[str, Any]) -> list[str]:
     if skipped := found.get("skipped"):
         percents = ", ".join(f"{step:g}" for step in skipped)
         lines.append(f"Left out, since {found['ramp']['variant']} had as much already: {percents} %")
+    if note := found.get("note"):  # servers of before say none
+        lines.append(note)
     return lines
 
 

@@ -16,6 +16,7 @@ from service.control.experiment import (
     describe_experiment,
     looked_at,
     objections,
+    say_unheard,
     write_experiment,
 )
 from service.control.history import changes_of
@@ -96,7 +97,8 @@ class OutcomeClerk:
             if kind == EXPERIMENT:
                 return Reply(200, _JSON, write_experiment(self._experiment(endpoint, asked.body)))
             act = ask_both if kind == ASK_BOTH else plan_traffic
-            return Reply(200, _JSON, json.dumps(self._act(act, caller, endpoint, asked.body)).encode())
+            done = self._act(act, caller, endpoint, asked.body)
+            return Reply(200, _JSON, json.dumps({**done, **self._note(endpoint, done)}).encode())
         except SagebirdError as error:
             return _refusal(error)
         except Exception:  # the edge of a request: the others go on
@@ -324,6 +326,24 @@ class OutcomeClerk:
             done = act(Resources(change, self._context.of(caller)), endpoint, document)
         self._fresh.clear()
         return done
+
+    def _note(self, endpoint: str, done: Mapping[str, Any]) -> dict[str, str]:
+        """That a policy follows an outcome of which there is none yet: it may come, or be misspelt."""
+        outcome = _followed(done)
+        try:
+            note = "" if outcome is None else say_unheard(outcome, self.run_of(endpoint))
+        except SagebirdError:  # what was asked for is done: to say no more than that is no failure
+            return {}
+        return {"note": note} if note else {}
+
+
+def _followed(done: Mapping[str, Any]) -> str | None:
+    """The outcome that a policy follows from now on; None where there is no policy, or it takes any."""
+    allocation = done.get("allocation")
+    followed: str | None = None
+    if allocation is not None and allocation["state"] == "running":
+        followed = allocation["outcome"]
+    return followed
 
 
 def _about(document: Mapping[str, Any]) -> str:

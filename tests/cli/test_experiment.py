@@ -124,6 +124,15 @@ def test_it_is_said_which_steps_would_have_taken_traffic_away_and_that_nothing_w
     assert stopped == "e keeps its weights: nothing was under way\n"
 
 
+def test_it_is_said_that_a_policy_follows_an_outcome_that_nobody_has_reported() -> None:
+    note = "No outcome named 'clik' was reported and counted yet: there is click."
+    with answering({"ramp": None, "allocation": {**_ALLOCATION, "outcome": "clik"}, "note": note}) as stub:
+        said = run("promote", "e", "--policy", "thompson", "--outcome", "clik", "--url", stub.url).stdout
+
+    assert said.startswith("Traffic follows clik by thompson:")
+    assert said.endswith(f"\n{note}\n")
+
+
 def refusing(status: int, **headers: str) -> Any:
     """A server that refuses everything in the same words."""
     body = b'{"__type": "MissingAuthenticationTokenException", "message": "No."}'

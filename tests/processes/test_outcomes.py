@@ -339,6 +339,29 @@ def test_traffic_follows_what_was_handed_in(house: House) -> None:
     assert document["window"]["labels"] == 0
 
 
+@pytest.mark.parametrize(
+    ("asked", "note"),
+    [
+        ({"policy": "thompson", "outcome": "clik"}, "No outcome named 'clik' was reported and counted yet"),
+        ({"policy": "thompson", "outcome": "click"}, ""),
+        ({"policy": "thompson"}, ""),
+        ({"variant": "b"}, ""),
+        ({"stop": True}, ""),
+    ],
+)
+def test_a_policy_that_follows_what_nobody_has_reported_begins_and_that_is_said(
+    house: House, asked: dict[str, Any], note: str
+) -> None:
+    house.record("1")
+    run(house.post.flush)
+    report(house, click("1"))
+
+    begun = run(lambda: house.post.promote(CALLER, "iris", json.dumps(asked).encode()))
+
+    assert begun.status == 200
+    assert json.loads(begun.body).get("note", "").partition(":")[0] == note
+
+
 def test_what_was_on_its_way_when_a_gateway_was_told_to_stop_is_handed_in_again(memory_path: Path) -> None:
     house = House(memory_path)
     house.record(*map(str, range(1200)))
@@ -429,10 +452,11 @@ def test_a_file_that_cannot_be_opened_keeps_nobody_from_anything_else(memory_pat
 
     house.clerk.look()
     ((status, document),) = report(house, click("1"))
+    followed = run(lambda: house.post.promote(CALLER, "iris", b'{"policy": "thompson", "outcome": "click"}'))
     promoted = run(lambda: house.post.promote(CALLER, "iris", b'{"variant": "b"}'))
 
     assert (status, "is damaged" in document["message"]) == (500, True)
-    assert promoted.status == 200
+    assert (promoted.status, followed.status) == (200, 200)
     (memory_path / "outcomes.db").unlink()  # as somebody does who reads the log
     assert report(house, click("1"))[0][0] == 200
     house.close()

@@ -76,14 +76,12 @@ def describe_experiment(
     if lately is not None and (fleet is None or lately.generation != fleet.generation):
         lately = None
     names = [*weights]
-    if wish.control is not None and wish.control not in weights:
-        raise ValidationFault(f"{endpoint.name} has no variant {wish.control[:64]!r}: it has {_few(names)}.")
-    control = _control(weights, run) if wish.control is None else wish.control
+    control = _control(weights, run) if wish.control is None else _known(wish.control, endpoint, names)
     outcome = wish.outcome or usual_outcome(run)
     verdict = _judge(run, names, control, outcome, now_s, wish)
     guards = _guard_warnings(names, control, counters)
     warnings = [*_share_warnings(run), *(sentence for _, sentence in guards)]
-    variants = [_variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names]
+    shown = {name: _variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names}
     return {
         "endpoint": endpoint.name,
         "status": endpoint.status.value,
@@ -93,8 +91,8 @@ def describe_experiment(
         "outcome": outcome,
         "outcomes": {} if run is None else {name: count for name, (count, _) in sorted(run.outcomes.items())},
         "variants": [
-            {**each, "warnings": [sentence for name, sentence in guards if name == each["name"]]}
-            for each in variants
+            {**shown[name], "warnings": [sentence for whose, sentence in guards if whose == name]}
+            for name in names
         ],
         "verdict": verdict,
         "sentence": _sentence(names, run, outcome, verdict),
@@ -140,6 +138,13 @@ def _control(weights: Mapping[str, float], run: Run | None) -> str | None:
     first = dict(run.arms[0].weights) if run is not None and run.arms else weights
     known = [name for name in weights if name in first]
     return max(known, key=lambda name: first[name], default=None)
+
+
+def _known(control: str, endpoint: Endpoint, names: Sequence[str]) -> str:
+    """The control that was asked for. Raises ValidationFault where it is no variant."""
+    if control not in names:
+        raise ValidationFault(f"{endpoint.name} has no variant {control[:64]!r}: it has {_few(names)}.")
+    return control
 
 
 def _judge(

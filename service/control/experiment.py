@@ -81,7 +81,7 @@ def describe_experiment(
     verdict = _judge(run, names, control, outcome, now_s, wish)
     guards = _guard_warnings(names, control, counters)
     warnings = [*_share_warnings(run), *(sentence for _, sentence in guards)]
-    shown = {name: _variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names}
+    variants = [_variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names]
     return {
         "endpoint": endpoint.name,
         "status": endpoint.status.value,
@@ -90,10 +90,7 @@ def describe_experiment(
         "control": control,
         "outcome": outcome,
         "outcomes": {} if run is None else {name: count for name, (count, _) in sorted(run.outcomes.items())},
-        "variants": [
-            {**shown[name], "warnings": [sentence for whose, sentence in guards if whose == name]}
-            for name in names
-        ],
+        "variants": [_warned(each, guards) for each in variants],
         "verdict": verdict,
         "sentence": _sentence(names, run, outcome, verdict),
         "warnings": warnings,
@@ -232,6 +229,10 @@ def _guard_warnings(
     failures = {name: [count_up(_errors(each, 5), each.requests)] for name, each in known.items()}
     latencies = {name: _buckets(each) for name, each in known.items()}
     return [*failure_warnings(control, failures).items(), *latency_warnings(control, latencies).items()]
+
+
+def _warned(variant: Mapping[str, Any], guards: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {**variant, "warnings": [sentence for name, sentence in guards if name == variant["name"]]}
 
 
 def _errors(counter: InvocationCounter, status_class: int) -> int:

@@ -92,8 +92,9 @@ def _run(folder: Path, number: int, gateways: int, pace: float) -> dict[str, Any
         turns = _Turns(server)
         calls = Plan(server.port, (_CALL,), _CALLERS, every_s=_CALL_EVERY_S, samples=True)
         with Load(calls) as load:
-            _report_in_turns(turns, number, pace)
+            predictions = _report_in_turns(turns, number, pace)
             answered = load.stop()
+        predictions.join()
         document = _settled(server.port)
     recorded = sum(variant["calls"] for variant in document["variants"])
     return {
@@ -155,34 +156,34 @@ class _Turns:
         self.may_report = threading.Event()
         self.server = server
 
-    def take(self, until: Sequence[threading.Thread]) -> None:
-        """One after the other, until all threads are at an end; the last one may be short."""
-        while any(each.is_alive() for each in until):
-            self._take(self.alone, until)
+    def take(self, reports: threading.Thread) -> None:
+        """One after the other, for as long as there is something to report; the last one may be short."""
+        while reports.is_alive():
+            self._take(self.alone, reports)
             self.may_report.set()
-            self._take(self.reporting, until)
+            self._take(self.reporting, reports)
             self.may_report.clear()
 
     def is_near_kill(self, sent_s: float) -> bool:
         """Whether a gateway was starting, or another had its calls."""
         return any(0 <= sent_s - kill_s < _START_S for kill_s in self.kills_s)
 
-    def _take(self, turns: list[tuple[float, float]], until: Sequence[threading.Thread]) -> None:
+    def _take(self, turns: list[tuple[float, float]], reports: threading.Thread) -> None:
         begun_s = monotonic()
-        self._wait(begun_s + _TURN_S / 2, until)
+        self._wait(begun_s + _TURN_S / 2, reports)
         random.choice(self.server.gateways()).kill()
         self.kills_s.append(monotonic())
-        self._wait(begun_s + _TURN_S, until)
+        self._wait(begun_s + _TURN_S, reports)
         turns.append((begun_s, monotonic()))
         self.memory.append(self.server.memory_bytes())
 
-    def _wait(self, due_s: float, until: Sequence[threading.Thread]) -> None:
-        while any(each.is_alive() for each in until) and monotonic() < due_s:
+    def _wait(self, due_s: float, reports: threading.Thread) -> None:
+        while reports.is_alive() and monotonic() < due_s:
             sleep(0.05)
 
 
-def _report_in_turns(turns: _Turns, number: int, pace: float) -> None:
-    """Make the rest of the predictions and report all outcomes."""
+def _report_in_turns(turns: _Turns, number: int, pace: float) -> threading.Thread:
+    """Report all outcomes while the other predictions are made; the thread that still makes some."""
     port, bodies = turns.server.port, _bodies(number)
     reports = threading.Thread(target=_report_all, args=(port, bodies, turns.may_report, pace))
     predictions = threading.Thread(
@@ -190,7 +191,10 @@ def _report_in_turns(turns: _Turns, number: int, pace: float) -> None:
     )
     for each in (reports, predictions):
         each.start()
-    turns.take([reports, predictions])
+    turns.take(reports)
+    if not predictions.is_alive():
+        raise ValueError("Predictions ended before the reports did: turns are not alike.")
+    return predictions
 
 
 def _settled(port: int) -> Any:

@@ -43,7 +43,7 @@ _AT_ONCE = 50
 _BATCH = 500
 _TURN_S = 10.0
 _MEANWHILE = 10  # predictions at once while calls are timed
-_MEANWHILE_PER_S = 500
+_MEANWHILE_PER_S = 500  # and less where outcomes are reported slowly: an eighth as many would end with them
 _CALLERS, _CALL_EVERY_S = 8, 0.02
 _START_S = 4.0
 _PREDICT = (
@@ -187,7 +187,7 @@ def _report_in_turns(turns: _Turns, number: int, pace: float) -> threading.Threa
     port, bodies = turns.server.port, _bodies(number)
     reports = threading.Thread(target=_report_all, args=(port, bodies, turns.may_report, pace))
     predictions = threading.Thread(
-        target=_predict, args=(port, range(number // 2, number), _MEANWHILE, _MEANWHILE_PER_S)
+        target=_predict, args=(port, range(number // 2, number), _MEANWHILE, min(_MEANWHILE_PER_S, pace / 9))
     )
     for each in (reports, predictions):
         each.start()

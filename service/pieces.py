@@ -1,17 +1,18 @@
 """Long work whose caller can wait some milliseconds more, in pieces: between two of them others get on.
 
 A niceness alone does not do: Linux lets a thread that has begun go on for some milliseconds, and a call that
-comes meanwhile waits for as long. Only for threads of their own, never where an event loop runs.
+comes meanwhile waits for as long. Nor are short pauses enough where such work never ends: so it rests for at
+least as long as it worked. Only for threads of their own, never where an event loop runs.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from time import sleep
+from time import perf_counter, sleep
 from typing import Final, TypeVar
 
-_PIECE: Final = 64
-_ALIKE: Final = 16  # pauses between pieces of one length; those behind them are longer
-_PAUSE_S: Final = 0.0004
+_PIECE: Final = 16
+_ALIKE: Final = 64  # pauses between pieces of one length; those behind them are longer
+_PAUSE_S: Final = 0.0004  # at least: a piece is often done sooner
 
 _Item = TypeVar("_Item")
 
@@ -24,11 +25,15 @@ class Pieces:
         self._pauses = 0
 
     def of(self, items: Iterable[_Item]) -> Iterator[list[_Item]]:
-        """All of them, some at a time, with a short sleep between; what comes in one piece has none."""
-        left, is_first = iter(items), True
+        """All of them, some at a time, with a sleep between; what comes in one piece has none.
+
+        It sleeps for as long as the caller had the piece before.
+        """
+        left, took_s = iter(items), 0.0
         while piece := [*islice(left, _PIECE * (1 + self._pauses // _ALIKE))]:
-            if not is_first:
-                sleep(_PAUSE_S)
+            if took_s:
+                sleep(max(_PAUSE_S, took_s))
                 self._pauses += 1
-            is_first = False
+            begun_s = perf_counter()
             yield piece
+            took_s = perf_counter() - begun_s

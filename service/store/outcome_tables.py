@@ -31,6 +31,7 @@ STATEMENTS = (
     " name TEXT NOT NULL, value TEXT NOT NULL, at_s REAL, taken_s REAL NOT NULL, arm INTEGER,"
     " PRIMARY KEY (endpoint, inference_id, name)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS outcomes_by_age ON outcomes (taken_s)",
+    "CREATE INDEX IF NOT EXISTS outcomes_waiting ON outcomes (endpoint, taken_s) WHERE arm IS NULL",
     "CREATE TABLE IF NOT EXISTS users (run INTEGER NOT NULL, user INTEGER NOT NULL,"
     " PRIMARY KEY (run, user)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS units (run INTEGER NOT NULL, name TEXT NOT NULL, user INTEGER NOT NULL,"

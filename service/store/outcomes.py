@@ -24,6 +24,7 @@ from service.pieces import Pieces
 from service.store.agreements import AGREEMENTS, add_agreements, agreement_of
 from service.store.database import begin_read, begin_write, open_engine, said_plainly
 from service.store.outcome_bounds import NAMERS, OutcomeBounds
+from service.store.outcome_retention import Retention
 from service.store.outcome_sums import Earned, SumBook
 from service.store.outcome_tables import (
     FORMAT,
@@ -50,7 +51,6 @@ from service.store.timelines import STATEMENT, keep_marks, marks_of
 
 _MOST_LABELS = 100_000  # of which the quality is known after a start
 _MOST_LATELY = 50_000
-_CHUNK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,7 @@ class OutcomeStore:
             StartupError: another release wrote the file.
         """
         self._engine = open_engine(file)
-        self._window_s = window_s
-        self._most = most
+        self._retention = Retention(window_s, most)
         self._arms: dict[Arm, tuple[int, int]] = {}  # its id, and its run's
         self._labels: dict[int, Labels] = {}
         self._bounds = OutcomeBounds()
@@ -211,30 +210,13 @@ class OutcomeStore:
 
     def clear(self, now_s: float) -> bool:
         """Let go of what is too old or too much: of a lot, a part. True if there may be more."""
-        before_s = now_s - self._window_s
         with self._change(durable=False) as connection:
-            execute = connection.exec_driver_sql
-            too_many = execute("SELECT COUNT(*) FROM predictions").scalar_one() > self._most
-            cleared = execute(
-                "DELETE FROM predictions WHERE (endpoint, inference_id) IN (SELECT endpoint, inference_id"
-                " FROM predictions ORDER BY at_s LIMIT ?) AND (at_s < ? OR ?)",
-                (_CHUNK, before_s, too_many),
-            )
-            too_many = execute("SELECT COUNT(*) FROM outcomes").scalar_one() > self._most
-            old = execute(
-                "SELECT endpoint, inference_id, name, arm FROM outcomes WHERE taken_s < ? OR ?"
-                " ORDER BY taken_s LIMIT ?",
-                (before_s, too_many, _CHUNK),
-            ).all()
-            gone = [tuple(row[:3]) for row in old]
-            if gone:
-                execute("DELETE FROM outcomes WHERE endpoint = ? AND inference_id = ? AND name = ?", gone)
-                # Else what is reported once more would count once more.
-                ids = [each[:2] for each in gone]
-                execute("DELETE FROM predictions WHERE endpoint = ? AND inference_id = ?", ids)
-            for endpoint, number in Counter(row.endpoint for row in old if row.arm is None).items():
-                tally(connection, endpoint, {"unknown": number, "waiting": -number})
-        return max(cleared.rowcount, len(old)) >= _CHUNK
+            return self._retention.clear(connection, now_s)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there are more outcomes than are kept."""
+        return self._retention.is_over
 
     @contextmanager
     def _change(self, *, durable: bool = True) -> Iterator[Connection]:
@@ -246,6 +228,7 @@ class OutcomeStore:
             self._arms.clear()
             self._labels.clear()
             self._bounds.forget()
+            self._retention.forget()
             raise
 
     def _take_predictions(self, connection: Connection, endpoint: str, some: Sequence[Predicted]) -> None:
@@ -278,6 +261,7 @@ class OutcomeStore:
         known = known_predictions(connection, endpoint, [report.inference_id for report in reports], Pieces())
         beyond = self._bounds.beyond(connection, endpoint, reports, known)
         forget_outcomes(connection, endpoint, beyond)
+        self._retention.add(connection, -len(beyond))
         tally(connection, endpoint, {"waiting": -len(beyond), "refused": len(beyond)})
         self._count_met(connection, endpoint, [each for each in reports if each not in beyond], known)
 
@@ -319,6 +303,7 @@ class OutcomeStore:
         met = [report for report in new if report.inference_id in known]
         self._read_labels_first(connection, met, known)
         rows = [_row(endpoint, report, known.get(report.inference_id), now_s) for report in new]
+        self._retention.add(connection, len(rows))
         keep_outcomes(connection, rows, pieces)
         self._earn(connection, met, known)
         repeated = len(reports) - len(new) - contradicting

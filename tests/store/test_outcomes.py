@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from service.errors import StartupError, ValidationFault
+from service.errors import StartupError, Unavailable, ValidationFault
 from service.experiments.live_agreement import LiveAgreement
 from service.experiments.reports import Reported
 from service.experiments.sums import Sums, sum_up
@@ -215,7 +215,8 @@ def test_labels_that_turn_out_to_be_numbers_are_all_counted_anew(store: OutcomeS
 def test_what_is_old_or_too_much_goes_and_the_sums_stay(memory_path: Path) -> None:
     store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
     store.take_predictions([predicted(n) for n in range(1500)])
-    store.take_reports([("iris", [clicked(n) for n in range(1500)])], 101.0)
+    for at_s, some in ((101.0, range(500)), (101.5, range(500, 1500))):
+        store.take_reports([("iris", [clicked(n) for n in some])], at_s)
     before = sums(store)
 
     store.clear(102.0)
@@ -236,15 +237,52 @@ def test_a_repeated_report_counts_no_more_when_its_row_had_to_go_before_its_pred
     store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
     store.take_predictions([predicted(n) for n in range(600)])
     names = ("click", "sold")
-    store.take_reports(
-        [("iris", [Reported(f"id-{n}", each, 1.0, None) for n in range(600) for each in names])], 101.0
-    )
+    for at_s, some in ((101.0, range(100)), (101.5, range(100, 600))):
+        reports = [Reported(f"id-{n}", each, 1.0, None) for n in some for each in names]
+        store.take_reports([("iris", reports)], at_s)
 
     store.clear(102.0)  # 1,200 outcomes of 600 predictions
     assert store.take_reports([("iris", [clicked(5)])], 103.0) == [Receipt(waiting=1)]
 
     assert sums(store) == {"a": Sums(600, 600.0, 600.0)}
     store.close()
+
+
+def test_ids_that_are_made_up_push_nothing_away_that_others_reported(memory_path: Path) -> None:
+    store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
+    store.take_predictions([predicted(n) for n in range(50)])
+    store.take_reports([("iris", [clicked(n) for n in range(50)])], 101.0)
+    store.take_reports([("iris", [clicked(n) for n in range(90, 140)])], 102.0)  # before their predictions
+    store.take_reports([("other", [clicked(n) for n in range(9000)])], 103.0)
+    assert store.is_over
+
+    while store.clear(104.0):
+        pass
+    store.take_predictions([predicted(n) for n in range(90, 140)])
+    later = [Reported(f"id-{n}", "purchase", 1.0, None) for n in range(50)]
+
+    assert not store.is_over
+    assert store.take_reports([("iris", later)], 105.0) == [Receipt(counted=50)]
+    assert sums(store)["a"] == Sums(100, 100.0, 100.0)
+    tallies = store.tallies("other")
+    assert tallies["unknown"] > 8000
+    assert tallies["waiting"] + tallies["unknown"] == 9000
+    store.close()
+
+
+def test_more_than_is_kept_is_refused_until_others_have_gone(memory_path: Path) -> None:
+    store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
+    store.take_reports([("iris", [clicked(n) for n in range(11_000)])], 101.0)
+
+    with pytest.raises(Unavailable, match="More outcomes are reported than can be kept"):
+        store.take_reports([("iris", [clicked(11_000)])], 102.0)
+    again = store.take_reports([("iris", [clicked(1)])], 102.0)
+    store.clear(103.0)
+    after = store.take_reports([("iris", [clicked(11_000)])], 104.0)
+    store.close()
+
+    assert again == [Receipt(repeated=1)]
+    assert after == [Receipt(waiting=1)]
 
 
 def test_of_a_lot_that_is_old_a_part_goes_at_a_time(store: OutcomeStore) -> None:

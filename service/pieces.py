@@ -5,10 +5,11 @@ comes meanwhile waits for as long. Nor are short pauses enough where such work n
 least as long as it worked. Only for threads of their own, never where an event loop runs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter, sleep
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 _PIECE: Final = 16
 _ALIKE: Final = 64  # pauses between pieces of one length; those behind them are longer
@@ -37,3 +38,29 @@ class Pieces:
             begun_s = perf_counter()
             yield piece
             took_s = perf_counter() - begun_s
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[_Item]):
+    """Some of the items of the sequence at a place, those from `begin` on."""
+
+    place: int
+    begin: int
+    items: Sequence[_Item]
+
+
+def slices(sequences: Sequence[Sequence[_Item]], most: int) -> Iterator[list[Slice[_Item]]]:
+    """Sequences in their order, `most` items at a time: small ones together, a large one in several parts."""
+    some: list[Slice[_Item]] = []
+    left = most
+    for place, items in enumerate(sequences):
+        begin = 0
+        while begin < len(items):
+            some.append(Slice(place, begin, items[begin : begin + left]))
+            begin += len(some[-1].items)
+            left -= len(some[-1].items)
+            if not left:
+                yield some
+                some, left = [], most
+    if some:
+        yield some

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from service.cli.refusal import fail
+from service.experiments.reports import MOST_OUTCOMES, MOST_REPORTS
 from service.media.types import CSV
 
 _MOST_BYTES = 500_000  # of one request
+_MOST_RECORDS = MOST_REPORTS // MOST_OUTCOMES
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _PLACE = re.compile(r"\b(Record|Row|line) ([0-9]+)\b")
 
@@ -38,7 +40,7 @@ def cut_reports(content_type: str, body: bytes) -> Iterator[ReportPart]:
 
     The command ends where it cannot be cut.
     """
-    if len(body) <= _MOST_BYTES:
+    if len(body) <= _MOST_BYTES and body.count(b"\n") < _MOST_RECORDS and body.count(b"{") <= _MOST_RECORDS:
         yield ReportPart(body)
         return
     try:
@@ -61,7 +63,7 @@ def _joined(
     part: list[bytes] = []
     size = records_before = lines_before = 0
     for record in map(str.encode, records):
-        if part and len(head) + size + len(record) > _MOST_BYTES:
+        if part and (len(head) + size + len(record) > _MOST_BYTES or len(part) == _MOST_RECORDS):
             yield ReportPart(head + between.join(part) + end, records_before, lines_before)
             records_before += sum(1 for each in part if each.strip())
             lines_before += len(part)

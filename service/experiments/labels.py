@@ -1,7 +1,9 @@
 """Labels as they come, one by one: what the outcome of each prediction is, and how good all of them are.
 
 What is predicted (which classes, or numbers) shows from labels and answers alone, so it may have to be told
-anew when a label comes that was not known: then all that was counted has to be counted again.
+anew when a label comes that was not known: then all that was counted has to be counted again. Where that is a
+lot, such labels are taken for wrong ones until there are enough of them: whoever makes up labels must not be
+able to have all counted again and again.
 """
 
 from collections import Counter
@@ -17,6 +19,8 @@ from service.experiments.number_quality import NumberQuality
 from service.experiments.reports import MOST
 
 _SAMPLE = 200
+_QUICKLY_COUNTED = 10_000  # so many labels are counted again as soon as a new one comes
+_STRANGE = 0.01  # of those beyond: so many have to be new
 _MOST_NAMES = 50
 _MOST_OTHERS = 50  # names beside the classes, which figures tell apart
 _OTHER_LABELS, _OTHER_ANSWERS = "other labels", "other answers"
@@ -35,6 +39,9 @@ class Labels:
         self._names: set[str] = set()
         self._others: set[str] = set()
         self._sample: list[Any] = []
+        self._counted = 0
+        self._strange: set[str] = set()  # names of labels that nobody has learnt yet
+        self._strangers = 0  # labels with such names
 
     @property
     def binary(self) -> bool:
@@ -54,17 +61,34 @@ class Labels:
 
     def meet(self, pairs: Iterable[tuple[str, str]]) -> bool:
         """Look at pairs before they are counted; True if all has to be counted anew."""
-        if not self.learn(pairs):
+        pairs = [*pairs]
+        if self._counted > _QUICKLY_COUNTED:
+            if not self._are_strange_enough(pairs):
+                return False
+            self._names |= self._strange
+            self._strange, self._strangers = set(), 0
+        elif not self.learn(pairs):
             return False
         before, self.task = self.task, tell_task(sorted(self._names), self._sample)
         return before != self.task
 
+    def _are_strange_enough(self, pairs: Iterable[tuple[str, str]]) -> bool:
+        """Whether so many labels were not known by now that it is worth to count all again."""
+        room = _MOST_NAMES - len(self._names)
+        for label, _ in pairs if room > 0 else ():
+            if (name := canonical(label)) not in self._names:
+                self._strangers += 1
+                if len(self._strange) < room:
+                    self._strange.add(name)
+        return self._strangers > (self._counted - _QUICKLY_COUNTED) * _STRANGE
+
     def forget(self) -> None:
         """Count from the beginning."""
-        self.quality, self.unclear, self._others = {}, 0, set()
+        self.quality, self.unclear, self._others, self._counted = {}, 0, set(), 0
 
     def count(self, variant: str, label: str, answer: str | None) -> float | None:
         """Count a prediction that was met: 1 or 0 for right or wrong, or how far off; None: unclear."""
+        self._counted += 1
         graded = None if self.task is None or answer is None else _graded(self.task, label, answer)
         if graded is None:
             self.unclear += 1

@@ -25,10 +25,15 @@ MOST_CHARS = 256
 MOST = 1e100
 """How great a number may be: squares are summed up."""
 
+MOST_OUTCOMES = 10
+"""How many outcomes a record may have."""
+
+MOST_REPORTS = 10_000
+"""How many outcomes a request may have: about two seconds of work."""
+
 _ID = "inference_id"
 _AT = "at"
 _MOST_ID_CHARS = 64  # as AWS has it
-_MOST_OUTCOMES = 10  # of one record
 _MOST_NAME_CHARS = 40
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _UNKEPT = re.compile("[\0\ud800-\udfff]")
@@ -86,6 +91,8 @@ def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Rep
     found: list[Reported] = []
     for number, record in enumerate(chain.from_iterable(Pieces().of(records)), 1):
         _read(number, record, reporter, found)
+        if len(found) > MOST_REPORTS:
+            raise ValidationFault(f"A request has {MOST_REPORTS:,} outcomes at most: report them in several.")
     if not found:
         raise ValidationFault("There is no outcome in the request.")
     return found
@@ -184,9 +191,9 @@ def _read(number: int, record: Any, reporter: str, found: list[Reported]) -> Non
     _check_kept(number, _ID, inference_id)
     at_s = _read_time(number, record.get(_AT))
     names = [name for name in record if name not in (_ID, _AT)]
-    if not 1 <= len(names) <= _MOST_OUTCOMES:
+    if not 1 <= len(names) <= MOST_OUTCOMES:
         raise ValidationFault(
-            f"Record {number} of the outcomes has {len(names)} outcomes: it takes 1 to {_MOST_OUTCOMES}, as "
+            f"Record {number} of the outcomes has {len(names)} outcomes: it takes 1 to {MOST_OUTCOMES}, as "
             "label, reward or click."
         )
     for name in names:

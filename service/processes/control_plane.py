@@ -25,7 +25,7 @@ from service.invoke.recording import Recorder
 from service.processes.buckets import s3_face
 from service.processes.desk import Desk
 from service.processes.neighbours import alarm_look, neighbours, variant_series
-from service.processes.outcome_clerk import OutcomeClerk
+from service.processes.outcome_clerk import OutcomeClerk, takes_long
 from service.processes.outcome_post import OutcomePost
 from service.settings import Settings
 from service.store.outcomes import OutcomeStore
@@ -69,7 +69,7 @@ class ControlPlane:
             OutcomeStore, settings.outcome_file, settings.outcome_days * _DAY_S, settings.outcome_rows
         )
         clerk = OutcomeClerk(opens, store, context, variant_series(settings))
-        self.outcomes.open(clerk.answer)
+        self.outcomes.open(clerk.answer, takes_long)
         plans = TrafficPlans(store, context, clerk)
         alarms = alarm_look(settings, store, context.clock, context.caller)
         return OpenDesks((self.desk, self.outcomes), clerk, (clerk.look, plans.look, alarms))

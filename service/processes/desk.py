@@ -4,6 +4,8 @@ A document is read and checked in a few steps that hold a process's interpreter 
 gateway that read one of two megabytes would keep its callers waiting for a third of a second. So gateways
 hand such requests in here, and the keeper, for whom nobody waits, answers them.
 
+What takes long is done one after the other by a thread of its own, so that all else goes past it.
+
 Each request travels over a pair of sockets of its own, of which one end is passed to the keeper: neither a
 gateway nor a keeper that dies in the middle leaves anything behind for the next one.
 """
@@ -13,13 +15,15 @@ import contextlib
 import json
 import mmap
 import os
+import queue
 import socket
 import struct
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from service.domain.caller import Caller
 from service.errors import Unavailable
@@ -38,6 +42,14 @@ _PIECE_BYTES = 1 << 18
 _AWAY = "The server could not finish the request: try again."
 
 
+class _Handed(NamedTuple):
+    """A request that was read, and where its answer goes."""
+
+    connection: socket.socket
+    caller: Caller
+    asked: Asked
+
+
 class Desk:
     """Where requests are handed in and answered. Made before the family forks."""
 
@@ -48,6 +60,7 @@ class Desk:
         self._closed = mmap.mmap(-1, 1)
         self._clerks: list[threading.Thread] = []
         self._over = threading.Event()
+        self._long: queue.SimpleQueue[_Handed] = queue.SimpleQueue()
         self._log = get_logger("sagebird.desk")
 
     # ---- a gateway's side
@@ -59,7 +72,10 @@ class Desk:
 
     async def hand_in(self, caller: Caller, asked: Asked) -> Reply:
         """The answer to a caller's request. Raises Unavailable: begun, not finished, or taken by nobody."""
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:  # no more files may be open
+            raise Unavailable(_AWAY) from error
         with theirs:
             mine.setblocking(False)
             reader, writer = await asyncio.open_connection(sock=mine)
@@ -89,12 +105,21 @@ class Desk:
 
     # ---- the keeper's side
 
-    def open(self, answer: Callable[[Caller, Asked], Reply]) -> None:
+    def open(
+        self,
+        answer: Callable[[Caller, Asked], Reply],
+        takes_long: Callable[[Asked], bool] = lambda asked: False,
+    ) -> None:
         """Have requests answered, in threads. `answer` raises nothing."""
-        for number in range(_AT_ONCE):
-            clerk = threading.Thread(target=self._work, args=(answer,), name=f"desk-{number}", daemon=True)
+        lives = [partial(self._work, answer, takes_long)] * _AT_ONCE
+        for number, life in enumerate([*lives, partial(self._work_long, answer)]):
+            clerk = threading.Thread(target=life, name=f"desk-{number}", daemon=True)
             clerk.start()
             self._clerks.append(clerk)
+
+    def waiting_long(self) -> int:
+        """How many requests that take long nobody has begun yet."""
+        return self._long.qsize()
 
     def close(self) -> None:
         """Finish what was handed in, and take no more."""
@@ -109,10 +134,8 @@ class Desk:
         self._outside.close()
         self._inside.close()
 
-    def _work(self, answer: Callable[[Caller, Asked], Reply]) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # a thread has a niceness of its own on Linux only
-            if sys.platform == "linux":
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    def _work(self, answer: Callable[[Caller, Asked], Reply], takes_long: Callable[[Asked], bool]) -> None:
+        _give_way()
         while True:
             try:
                 _, ends, _, _ = socket.recv_fds(self._inside, 1, 1)
@@ -124,19 +147,65 @@ class Desk:
                 self._log.exception("desk is closed")
                 return
             for end in ends:
-                self._serve(socket.socket(fileno=end), answer)
+                handed = self._read(socket.socket(fileno=end))
+                if handed is not None and takes_long(handed.asked):
+                    self._long.put(handed)
+                elif handed is not None:
+                    self._serve(handed, answer)
 
-    def _serve(self, connection: socket.socket, answer: Callable[[Caller, Asked], Reply]) -> None:
-        with connection:
+    def _work_long(self, answer: Callable[[Caller, Asked], Reply]) -> None:
+        _give_way()
+        while True:
             try:
-                connection.settimeout(_WAIT_S)
-                lengths = _LENGTHS.unpack(_read_exactly(connection, _LENGTHS.size))
-                caller, request_id, path, headers = json.loads(_read_exactly(connection, lengths[0]))
-                body = _read_exactly(connection, lengths[1])
-                reply = answer(Caller(*caller), Asked(_bytes(headers), body, request_id, path))
+                handed = self._long.get(timeout=_LOOK_S)
+            except queue.Empty:
+                if self._over.is_set():
+                    return
+                continue
+            if _is_left(handed.connection):  # whoever tries again does not wait for both
+                handed.connection.close()
+            else:
+                self._serve(handed, answer)
+
+    def _read(self, connection: socket.socket) -> _Handed | None:
+        try:
+            connection.settimeout(_WAIT_S)
+            lengths = _LENGTHS.unpack(_read_exactly(connection, _LENGTHS.size))
+            caller, request_id, path, headers = json.loads(_read_exactly(connection, lengths[0]))
+            body = _read_exactly(connection, lengths[1])
+        except (OSError, EOFError) as error:  # the gateway is gone
+            self._log.warning("request not read", reason=str(error))
+            connection.close()
+            return None
+        return _Handed(connection, Caller(*caller), Asked(_bytes(headers), body, request_id, path))
+
+    def _serve(self, handed: _Handed, answer: Callable[[Caller, Asked], Reply]) -> None:
+        with handed.connection as connection:
+            try:
+                reply = answer(handed.caller, handed.asked)
                 connection.sendall(_packed([reply.status, _texts(reply.headers)], reply.body))
-            except (OSError, EOFError) as error:  # the gateway is gone
+            except OSError as error:  # the gateway is gone
                 self._log.warning("request not answered", reason=str(error))
+
+
+def _give_way() -> None:
+    """Let all that serves calls go before this thread."""
+    with contextlib.suppress(OSError, AttributeError):  # a thread has a niceness of its own on Linux only
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+def _is_left(connection: socket.socket) -> bool:
+    """Whether nobody waits for the answer any more."""
+    connection.setblocking(False)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(_WAIT_S)
 
 
 def _read_exactly(connection: socket.socket, count: int) -> bytes:

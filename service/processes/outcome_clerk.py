@@ -35,8 +35,9 @@ from service.http.reply import Asked, Reply
 from service.log import Trouble, get_logger
 from service.observe.counter import InvocationCounter
 from service.observe.series import VariantSeries
+from service.processes.report_keeping import UNFINISHED, ReportKeeping
 from service.store.outcome_messages import unpack_predictions
-from service.store.outcome_tables import Predicted, Receipt
+from service.store.outcome_tables import Predicted
 from service.store.outcomes import Lately, OutcomeStore, Run
 from service.store.store import Store
 
@@ -44,7 +45,6 @@ PREDICTIONS, REPORTS, EXPERIMENT, PROMOTE = b"predictions", b"reports", b"experi
 AGREEMENTS, ASK_BOTH = b"agreements", b"ask-both"
 """What is asked for, by the name of the first header; the others are its parts."""
 
-_UNFINISHED = "The server could not finish the request: try again."
 _JSON: Headers = [(b"Content-Type", b"application/json")]
 _CLEAR_S = 30.0
 _FRESH_S = 1.0
@@ -72,6 +72,7 @@ class OutcomeClerk:
         self._context = context
         self._series = series
         self._turn = Lock()
+        self._reports = ReportKeeping(self._outcomes, self._turn)
         self._cleared_s = 0.0
         self._fresh: dict[tuple[str, Wish], tuple[float, dict[str, Any]]] = {}
         self._windows: dict[tuple[str, str], tuple[float, Lately | None]] = {}
@@ -103,12 +104,12 @@ class OutcomeClerk:
             return _refusal(error)
         except Exception:  # the edge of a request: the others go on
             self._log.exception("request for outcomes failed")
-            return _refusal(Unavailable(_UNFINISHED))
+            return _refusal(Unavailable(UNFINISHED))
 
     def look(self) -> None:
         """Note how experiments go, and let go of what is too old, now and then."""
         self._mark_some()
-        if monotonic() - self._cleared_s <= _CLEAR_S:
+        if monotonic() - self._cleared_s <= _CLEAR_S and not (self._opened and self._opened.is_over()):
             return
         try:
             with self._turn:
@@ -203,26 +204,11 @@ class OutcomeClerk:
             found.append([200, {}])
             taken.append((name, reports))
         self._moved.update(name for name, _ in taken)
-        for place, receipt in zip(places, self._keep(taken), strict=True):
+        for place, receipt in zip(places, self._reports.keep(taken), strict=True):
             found[place] = (
                 _refused(receipt) if isinstance(receipt, SagebirdError) else [200, receipt._asdict()]
             )
         return found
-
-    def _keep(self, taken: Sequence[tuple[str, Sequence[Reported]]]) -> Sequence[Receipt | SagebirdError]:
-        """What became of each report: those of all in one transaction, or each by itself where one is bad."""
-        if not taken:
-            return []
-        try:
-            with self._turn:
-                return self._outcomes().take_reports(taken, time())
-        except SagebirdError as error:  # it is the database's, whoever reports
-            return [error] * len(taken)
-        except Exception:  # the edge of a report: those that came together with it are kept
-            if len(taken) == 1:
-                self._log.exception("outcomes of %s failed", taken[0][0])
-                return [Unavailable(_UNFINISHED)]
-        return [receipt for each in taken for receipt in self._keep([each])]
 
     def _check_known(self, endpoint: str) -> None:
         """Raise NothingThere: what is reported of whatever anybody names would have no end."""
@@ -344,6 +330,11 @@ def _followed(done: Mapping[str, Any]) -> str | None:
     if allocation is not None and allocation["state"] == "running":
         followed = allocation["outcome"]
     return followed
+
+
+def takes_long(asked: Asked) -> bool:
+    """Whether others should not wait until a request is answered."""
+    return asked.headers[0][0] == REPORTS
 
 
 def _about(document: Mapping[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """What one gateway hands in of predictions and outcomes, and has answered: the keeper's desk does the work.
 
 A gateway reads no outcome and opens no file: it passes bodies on. Those that come while one waits for its
-answer are handed in together, so that many small reports cost one transaction.
+answer are handed in together, so that many small reports cost one transaction. Reporters take turns: one who
+has a lot to report makes nobody else wait for all of it.
 """
 
 import asyncio
 import json
 import random
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import time
@@ -30,6 +32,8 @@ _FLUSH_S = 0.25
 _AT_ONCE = 500  # predictions: it takes a millisecond to pack them
 _MOST_BYTES = 1 << 20
 _MOST_WAITING_BYTES = 16 << 20
+_MOST_OF_ONE_BYTES = 8 << 20  # of one reporter at one endpoint
+_PATIENCE_S = 30.0  # of a report until it is kept
 _LAST_S = 2.0
 _JSON: Headers = [(b"Content-Type", b"application/json")]
 _STOPPING = "The server is stopping: try again."
@@ -43,6 +47,11 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Reply]
     reporter: str
 
+    @property
+    def whose(self) -> tuple[str, str]:
+        """Whose turn it is in."""
+        return self.endpoint, self.reporter
+
 
 class OutcomePost:
     """Hands in at a desk."""
@@ -53,8 +62,8 @@ class OutcomePost:
         self._desk = desk
         self._caller = caller
         self._left: tuple[list[Predicted], dict[str, int]] | None = None  # what nobody has taken yet
-        self._waiting: list[_Waiting] = []
-        self._waiting_bytes = 0  # of those on their way, too
+        self._waiting: dict[tuple[str, str], deque[_Waiting]] = {}  # whose turn is next comes first
+        self._waiting_bytes = Counter[tuple[str, str]]()  # of those on their way, too
         self._sending: asyncio.Task[None] | None = None
         self._shadow: ShadowCalls | None = None
         self._trouble = Trouble(get_logger("sagebird.outcomes"), "predictions not handed in")
@@ -71,17 +80,24 @@ class OutcomePost:
 
     async def report(self, endpoint: str, content_type: str, body: bytes, reporter: str = "") -> Reply:
         """Have outcomes kept; whoever has a 200 has them kept for good."""
-        if self._waiting_bytes + len(body) > _MOST_WAITING_BYTES:
-            return _unavailable(_BUSY)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(endpoint, content_type, body, answer, reporter))
-        self._waiting_bytes += len(body)
+        waiting = _Waiting(endpoint, content_type, body, answer, reporter)
+        own, size = waiting.whose, self._waiting_bytes
+        if size[own] + len(body) > _MOST_OF_ONE_BYTES or size.total() + len(body) > _MOST_WAITING_BYTES:
+            return _unavailable(_BUSY)
+        self._waiting.setdefault(own, deque()).append(waiting)
+        size[own] += len(body)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
         try:
-            return await answer
+            async with asyncio.timeout(_PATIENCE_S):
+                return await answer
+        except TimeoutError:
+            return _unavailable(_BUSY)
         finally:
-            self._waiting_bytes -= len(body)
+            size[own] -= len(body)
+            if not size[own]:
+                del size[own]
 
     async def experiment(self, endpoint: str, asked: Mapping[str, str]) -> Reply:
         """The document of an endpoint's experiment."""
@@ -142,8 +158,7 @@ class OutcomePost:
 
     async def _send(self) -> None:
         try:
-            while self._waiting:
-                some = self._take_some()
+            while some := self._take_some():
                 for each, reply in zip(some, await self._hand_in(some), strict=True):
                     if not each.answer.done():
                         each.answer.set_result(reply)
@@ -151,13 +166,21 @@ class OutcomePost:
             self._sending = None
 
     def _take_some(self) -> list[_Waiting]:
-        size, number = 0, 0
-        for each in self._waiting:
-            size += len(each.body)
-            if number and size > _MOST_BYTES:
+        """What is handed in next: one report of each who waits, and again, as long as there is room."""
+        some: list[_Waiting] = []
+        size = 0
+        while self._waiting:
+            whose, line = next(iter(self._waiting.items()))
+            first = line[0]
+            if some and size + len(first.body) > _MOST_BYTES:
                 break
-            number += 1
-        some, self._waiting = self._waiting[:number], self._waiting[number:]
+            del self._waiting[whose]
+            line.popleft()
+            if line:
+                self._waiting[whose] = line  # at the end
+            if not first.answer.done():  # else nobody waits for it any more
+                some.append(first)
+                size += len(first.body)
         return some
 
     async def _hand_in(self, some: list[_Waiting]) -> list[Reply]:

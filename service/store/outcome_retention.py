@@ -34,7 +34,6 @@ class Retention:
         """Count anew: a transaction failed."""
         self._rows = None
 
-    @property
     def is_over(self) -> bool:
         """Whether there are more outcomes than are kept."""
         return self._rows is not None and self._rows > self._most

@@ -213,10 +213,9 @@ class OutcomeStore:
         with self._change(durable=False) as connection:
             return self._retention.clear(connection, now_s)
 
-    @property
     def is_over(self) -> bool:
         """Whether there are more outcomes than are kept."""
-        return self._retention.is_over
+        return self._retention.is_over()
 
     @contextmanager
     def _change(self, *, durable: bool = True) -> Iterator[Connection]:

@@ -114,3 +114,32 @@ def test_what_is_told_of_answers_can_be_written() -> None:
     labels.count("a", "x", '["\\ud800"]')
 
     assert orjson.dumps(labels.quality["a"].document())
+
+
+def test_labels_that_are_made_up_have_little_counted_again() -> None:
+    labels = Labels()
+    for number in range(20_000):
+        labels.meet([(str(number % 2), "[0]")])
+        labels.count("a", str(number % 2), "[0]")
+
+    again = 0
+    for number in range(500):
+        if labels.meet([(f"word {number % 40}", "[0]")]):
+            again += 1
+        assert labels.count("a", f"word {number % 40}", "[0]") == 0.0
+
+    assert again == 1  # once a hundredth of the labels beyond ten thousand were strange
+    assert labels.task is not None
+    assert {"0", "1", "word 0", "word 39"} <= {*labels.task.classes}
+
+
+def test_a_class_that_comes_late_is_known_once_it_is_no_rarity() -> None:
+    labels = Labels()
+    for number in range(20_000):
+        labels.meet([(str(number % 2), f"[{number % 2}]")])
+        labels.count("a", str(number % 2), f"[{number % 2}]")
+
+    assert not labels.meet([("2", "[2]")] * 50)
+    assert labels.task == Task(("0", "1"))
+    assert labels.meet([("2", "[2]")] * 51)
+    assert labels.task == Task(("0", "1", "2"))

@@ -101,3 +101,49 @@ def test_a_desk_that_closes_finishes_what_was_handed_in(desk: Desk) -> None:
 
     desk.open(slowly)
     assert asyncio.run(run()).body == b"ba"
+
+
+def test_what_takes_long_holds_up_nothing_else(desk: Desk) -> None:
+    go = threading.Event()
+
+    def answer(caller: Caller, request: Asked) -> Reply:
+        if request.body == b"long":
+            go.wait(20)
+        return echo(caller, request)
+
+    async def run() -> list[bytes]:
+        long = [asyncio.create_task(desk.hand_in(SOMEONE, asked(b"long"))) for _ in range(3)]
+        short = await asyncio.gather(*(desk.hand_in(SOMEONE, asked(b"short")) for _ in range(3)))
+        assert not any(task.done() for task in long)
+        go.set()
+        return [reply.body for reply in [*short, *await asyncio.gather(*long)]]
+
+    desk.open(answer, lambda request: request.body == b"long")
+    assert asyncio.run(run()) == [*[b"trohs"] * 3, *[b"gnol"] * 3]
+    desk.close()
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun(desk: Desk) -> None:
+    go, begun = threading.Event(), list[bytes]()
+
+    def answer(caller: Caller, request: Asked) -> Reply:
+        begun.append(request.body)
+        go.wait(20)
+        return echo(caller, request)
+
+    async def run() -> Reply:
+        first = asyncio.create_task(desk.hand_in(SOMEONE, asked(b"first")))
+        await asyncio.to_thread(wait_until, lambda: begun)
+        left = asyncio.create_task(desk.hand_in(SOMEONE, asked(b"left")))
+        last = asyncio.create_task(desk.hand_in(SOMEONE, asked(b"last")))
+        await asyncio.to_thread(wait_until, lambda: desk.waiting_long() == 2)
+        left.cancel()
+        await asyncio.wait([left])
+        go.set()
+        await first
+        return await last
+
+    desk.open(answer, lambda request: True)
+    assert asyncio.run(run()).body == b"tsal"
+    assert begun == [b"first", b"last"]
+    desk.close()

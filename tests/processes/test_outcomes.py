@@ -421,10 +421,11 @@ def test_reports_that_nobody_takes_up_do_not_fill_the_memory(memory_path: Path) 
 
     async def act() -> list[int]:
         reports = [
-            asyncio.ensure_future(house.post.report("iris", "application/json", body)) for _ in range(18)
+            asyncio.ensure_future(house.post.report("iris", "application/json", body, reporter))
+            for reporter in [*"a" * 9, *"b" * 9, "c"]
         ]
-        done, _ = await asyncio.wait(reports, return_when=asyncio.FIRST_COMPLETED)
-        refused = [task.result().status for task in done]
+        await asyncio.wait(reports, return_when=asyncio.FIRST_COMPLETED)
+        refused = [task.result().status for task in reports if task.done()]
         house.desk.open(house.clerk.answer)
         return [*refused, *(reply.status for reply in await asyncio.gather(*reports))]
 
@@ -432,8 +433,68 @@ def test_reports_that_nobody_takes_up_do_not_fill_the_memory(memory_path: Path) 
     after = report(house, body)
     house.close()
 
-    assert statuses == [503, 503, *[200] * 16, 503, 503]
+    own = [*[200] * 8, 503]  # 8 MiB of one reporter, and 16 of all
+    assert statuses == [503, 503, 503, *own, *own, 503]
     assert after[0][0] == 200
+
+
+def test_who_reports_a_lot_makes_nobody_wait_for_all_of_it(memory_path: Path) -> None:
+    house, order = House(memory_path), []
+
+    async def act() -> None:
+        async def told(reporter: str) -> None:
+            reply = await house.post.report("iris", "application/json", body, reporter)
+            order.append((reporter, reply.status))
+
+        body = click("1").ljust(600_000)
+        reports = [asyncio.create_task(told(reporter)) for reporter in [*"a" * 6, "b"]]
+        await asyncio.sleep(0)
+        house.desk.open(house.clerk.answer)
+        await asyncio.gather(*reports)
+
+    run(act)
+    house.close()
+
+    assert order[:2] == [("a", 200), ("b", 200)]
+    assert order[2:] == [("a", 200)] * 5
+
+
+def test_of_a_large_report_some_is_kept_at_a_time(house: House) -> None:
+    ids = [str(number) for number in range(1000)]
+    house.record(*ids)
+    run(house.post.flush)
+    large = json.dumps([{"inference_id": each, "click": 1} for each in [*ids, *ids]]).encode()
+
+    answers = report(house, large, click("1"), click("7777"))
+
+    kept = {"counted": 1000, "waiting": 0, "repeated": 1000, "contradicting": 0}
+    assert answers[0] == (200, kept)
+    assert [answers[at][1]["repeated"] + answers[at][1]["waiting"] for at in (1, 2)] == [1, 1]
+
+
+def test_a_request_has_so_many_outcomes_and_no_more(house: House) -> None:
+    rows = "".join(f"{number},1,1,1,1,1,1,1,1,1,1\n" for number in range(1001))
+    body = ("inference_id,a,b,c,d,e,f,g,h,i,j\n" + rows).encode()
+
+    reply = run(lambda: house.post.report("iris", "text/csv", body))
+
+    assert reply.status == 400
+    assert json.loads(reply.body)["message"] == (
+        "A request has 10,000 outcomes at most: report them in several."
+    )
+
+
+def test_what_is_wrong_late_in_a_large_report_is_told_with_what_is_kept(house: House) -> None:
+    names = [f"x{number}" for number in range(60)]
+    fine = [{"inference_id": str(number), "click": 1} for number in range(200)]
+    bad = [{"inference_id": f"bad-{name}", name: 1} for name in names]
+
+    ((status, document),) = report(house, json.dumps([*fine, *bad]).encode())
+
+    assert status == 400
+    assert document["message"].endswith("The 128 outcomes before that are kept.")
+    again = report(house, json.dumps(fine[:128]).encode())
+    assert again[0][1]["repeated"] == 128
 
 
 def test_what_is_old_is_cleared_now_and_then(house: House) -> None:

@@ -254,14 +254,14 @@ def test_ids_that_are_made_up_push_nothing_away_that_others_reported(memory_path
     store.take_reports([("iris", [clicked(n) for n in range(50)])], 101.0)
     store.take_reports([("iris", [clicked(n) for n in range(90, 140)])], 102.0)  # before their predictions
     store.take_reports([("other", [clicked(n) for n in range(9000)])], 103.0)
-    assert store.is_over
+    assert store.is_over()
 
     while store.clear(104.0):
         pass
     store.take_predictions([predicted(n) for n in range(90, 140)])
     later = [Reported(f"id-{n}", "purchase", 1.0, None) for n in range(50)]
 
-    assert not store.is_over
+    assert not store.is_over()
     assert store.take_reports([("iris", later)], 105.0) == [Receipt(counted=50)]
     assert sums(store)["a"] == Sums(100, 100.0, 100.0)
     tallies = store.tallies("other")

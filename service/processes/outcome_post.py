@@ -30,7 +30,7 @@ from service.store.outcome_tables import Predicted
 
 _FLUSH_S = 0.25
 _AT_ONCE = 500  # predictions: it takes a millisecond to pack them
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 16  # of reports that are handed in together; more makes others wait longer
 _MOST_WAITING_BYTES = 16 << 20
 _MOST_OF_ONE_BYTES = 8 << 20  # of one reporter at one endpoint
 _PATIENCE_S = 30.0  # of a report until it is kept

@@ -124,7 +124,8 @@ def plan_lines(document: Mapping[str, Any]) -> list[str]:
 def _ramp_line(ramp: Mapping[str, Any]) -> str:
     percent = ramp["steps"][ramp["step"]]
     if ramp["state"] == "running":
-        return f"{ramp['variant']} has {percent:g} %, the next step is due at {_time(ramp['next_at'])}"
+        has = "stays at" if ramp.get("holds") and ramp["step"] == 0 else "has"  # servers of before never hold
+        return f"{ramp['variant']} {has} {percent:g} %, the next step is due at {_time(ramp['next_at'])}"
     if ramp["state"] == "stopped":
         return f"The ramp of {ramp['variant']} was stopped at {percent:g} %: {ramp['why']}"
     return f"{ramp['variant']} has {percent:g} % of the traffic"

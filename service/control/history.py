@@ -20,11 +20,15 @@ class Facts(Protocol):
 
 def note_change(resources: Resources, endpoint: str, before: Fleet | None, after: Fleet, reason: str) -> None:
     """Keep a change of weights; what changes none is no change."""
-    if before is not None and before.weights == after.weights:
-        return
+    if before is None or before.weights != after.weights:
+        note_decision(resources, endpoint, dict(after.weights), reason)
+
+
+def note_decision(resources: Resources, endpoint: str, weights: Mapping[str, float], reason: str) -> None:
+    """Keep what was decided on weights, be it that they stay as they are."""
     change = {
         "at": resources.clock.now().isoformat(timespec="seconds"),
-        "weights": dict(after.weights),
+        "weights": dict(weights),
         "reason": reason[:_MOST_CHARS],
         "by": resources.context.caller.principal,
     }

@@ -1,7 +1,8 @@
 """Giving a variant all traffic, at once or in steps: by the same function as AWS's operation changes weights.
 
 A ramp is a fact. Whoever leads takes its steps, and ends it where a guard rail is broken, where somebody else
-changes weights, or where the endpoint is no longer the same.
+changes weights, or where the endpoint is no longer the same. It takes nothing away: what the variant has is
+its first step, which is held for a pause as the others are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from service.control.endpoints import endpoint_of
-from service.control.history import Facts
+from service.control.history import Facts, note_decision
 from service.control.resources import OperationContext, Resources
 from service.control.weighing import hindrance, weigh
 from service.domain import sentences
@@ -19,6 +20,7 @@ from service.domain.endpoint import unknown_variants
 from service.domain.kinds import Kind
 from service.domain.traffic import Traffic
 from service.errors import CallerError, ValidationFault
+from service.experiments.words import as_duration
 from service.store.store import Store
 
 RAMPS = "ramps"
@@ -35,6 +37,7 @@ _ROUNDING = 1e-9  # of shares
 class Ramp:
     """Percents that a variant is to have one after the other, and how far that is.
 
+    Where it `holds`, the first of them is what the variant had already, and the weights stay for a pause.
     `weights` are those of now, `before` those that the endpoint goes back to if something is wrong, which the
     verdict by an `outcome` says, too: the most frequent one if it is None, of which `less` may be better.
     """
@@ -51,6 +54,7 @@ class Ramp:
     why: str = ""
     outcome: str | None = None
     less: bool = False
+    holds: bool = False
 
     def shown(self) -> dict[str, Any]:
         """What people are told of it."""
@@ -100,7 +104,7 @@ def _is_number(value: Any) -> bool:
 
 
 def promote(resources: Resources, name: str, wanted: Wanted) -> Ramp:
-    """Take the first step of a ramp, which may be the only one.
+    """Take the first step of a ramp, which may be the only one, or none where nothing is left to do.
 
     Raises:
         ValidationFault: as UpdateEndpointWeightsAndCapacities, or there is no such variant.
@@ -114,17 +118,37 @@ def promote(resources: Resources, name: str, wanted: Wanted) -> Ramp:
         there = ", ".join(dict(fleet.weights))
         raise ValidationFault(f"The endpoint {name} has no variant {wanted.variant[:63]}: it has {there}.")
     before = dict(fleet.weights)
-    steps = steps_left(wanted.steps, before, wanted.variant)
+    steps, holds = steps_from(wanted.steps, before, wanted.variant)
     begun = Ramp(wanted.variant, steps, wanted.pause_s, fleet.generation, before, before, "", step=-1)
-    ramp = replace(begun, outcome=wanted.outcome, less=wanted.less)
-    reason = wanted.reason or (f"{wanted.variant} is promoted" if len(steps) == 1 else "")
-    return _keep(resources, name, _step(resources, name, ramp, reason))
+    ramp = replace(begun, outcome=wanted.outcome, less=wanted.less, holds=holds)
+    return _keep(resources, name, _step(resources, name, ramp, wanted.reason))
 
 
-def steps_left(steps: Sequence[float], weights: Mapping[str, float], variant: str) -> tuple[float, ...]:
-    """The percents that are more than the variant has, the last one at least: a ramp takes nothing away."""
+def steps_from(
+    steps: Sequence[float], weights: Mapping[str, float], variant: str
+) -> tuple[tuple[float, ...], bool]:
+    """The percents of a ramp from the weights of now on, and whether the first is what the variant has.
+
+    It is where that is a step or more; those above it follow.
+    """
     has = 100 * Traffic([*weights.items()]).shares()[variant]
-    return tuple(step for step in steps if step > has + _ROUNDING) or (steps[-1],)
+    above = tuple(step for step in steps if step > has + _ROUNDING)
+    return (above, False) if len(above) == len(steps) else ((round(has, 6), *above), True)
+
+
+def say_beginning(ramp: Ramp) -> str:
+    """What a ramp does before it gives anything, without its subject; "" where it gives at once."""
+    first, *later = (f"{step:g} %" for step in ramp.steps)
+    if not ramp.holds or not later:
+        return ""
+    return f"stays at {first} for {as_duration(ramp.pause_s)} first, then {', then '.join(later)}"
+
+
+def say_nothing_left(ramp: Ramp) -> str:
+    """That the variant had all that was wanted already; "" where there was anything to do."""
+    if not ramp.holds or len(ramp.steps) > 1:
+        return ""
+    return f"Nothing is left to do: {ramp.variant} has {ramp.steps[0]:g} % already."
 
 
 def stop_ramp(resources: Resources, name: str, why: str) -> Ramp | None:
@@ -148,13 +172,23 @@ def _read(found: Mapping[str, Any]) -> Ramp:
 def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp:
     """Take the next step."""
     step = ramp.step + 1
-    percent = ramp.steps[step]
-    weights = ramp_weights(ramp.before, ramp.variant, percent)
-    said = reason or f"{ramp.variant} goes to {percent:g} %, step {step + 1} of {len(ramp.steps)}"
-    weigh(resources, name, weights, said)
+    is_held = ramp.holds and step == 0
+    weights = ramp.before if is_held else ramp_weights(ramp.before, ramp.variant, ramp.steps[step])
+    said = reason or _say_step(ramp, step)
+    weigh(resources, name, weights, said)  # what is held, too: it is refused where a change would be
+    if is_held and len(ramp.steps) > 1:
+        note_decision(resources, name, weights, said)
     state: Literal["running", "done"] = "done" if step + 1 == len(ramp.steps) else "running"
     next_at = resources.clock.now() + timedelta(seconds=ramp.pause_s)
     return replace(ramp, step=step, weights=weights, state=state, next_at=next_at.isoformat())
+
+
+def _say_step(ramp: Ramp, step: int) -> str:
+    if ramp.holds and step == 0:
+        return f"{ramp.variant} {say_beginning(ramp)}"
+    if len(ramp.steps) == 1:
+        return f"{ramp.variant} is promoted"
+    return f"{ramp.variant} goes to {ramp.steps[step]:g} %, step {step + 1} of {len(ramp.steps)}"
 
 
 def ramp_weights(before: Mapping[str, float], variant: str, percent: float) -> dict[str, float]:
@@ -166,6 +200,13 @@ def ramp_weights(before: Mapping[str, float], variant: str, percent: float) -> d
     rest = 100 - percent
     shares = {name: weight / whole if whole else 1 / len(others) for name, weight in others.items()}
     return {name: percent if name == variant else rest * shares[name] for name in before}
+
+
+def _go_back(resources: Resources, name: str, ramp: Ramp, why: str) -> None:
+    if ramp.weights == ramp.before:  # it was held until now: that it goes no further is worth a line
+        note_decision(resources, name, ramp.before, f"{ramp.variant} stays as before: {why}")
+    else:
+        weigh(resources, name, ramp.before, f"back to before: {why}")
 
 
 def _keep(resources: Resources, name: str, ramp: Ramp) -> Ramp:
@@ -216,7 +257,7 @@ class Ramps:
     def _move(self, resources: Resources, name: str, ramp: Ramp, against: Sequence[str]) -> None:
         try:
             if against:
-                weigh(resources, name, ramp.before, f"back to before: {against[0]}")
+                _go_back(resources, name, ramp, against[0])
                 _keep(resources, name, replace(ramp, weights=ramp.before, state="stopped", why=against[0]))
             elif resources.clock.now() >= datetime.fromisoformat(ramp.next_at):
                 _keep(resources, name, _step(resources, name, ramp))

@@ -11,7 +11,15 @@ from service.control.allocation import (
     stop_allocation,
 )
 from service.control.history import Facts
-from service.control.promotion import Ramps, promote, ramp_of, read_wanted, stop_ramp
+from service.control.promotion import (
+    Ramps,
+    promote,
+    ramp_of,
+    read_wanted,
+    say_beginning,
+    say_nothing_left,
+    stop_ramp,
+)
 from service.control.resources import OperationContext, Resources
 from service.store.outcomes import Run
 from service.store.store import Store
@@ -38,8 +46,8 @@ class Judge(Protocol):
 def plan_traffic(resources: Resources, name: str, document: Any) -> dict[str, Any]:
     """Do what a document asks for, in place of what was under way; the plans of now, and what was done.
 
-    `skipped` are the steps of a ramp that would have taken traffic away from the variant, `stopped` is
-    whether anything was under way.
+    `skipped` are the steps of a ramp that would have taken traffic away from the variant, and a `note` says
+    that it keeps what it has at first, or for good; `stopped` is whether anything was under way.
 
     Raises:
         ValidationFault: it asks for nothing that can be done.
@@ -76,7 +84,10 @@ def _read(document: Any) -> Callable[[Resources, str], Mapping[str, Any]]:
     def give(resources: Resources, name: str) -> Mapping[str, Any]:
         ramp = promote(resources, name, wanted)
         stop_allocation(resources, name, f"{wanted.variant} was promoted.")
-        return {"skipped": [step for step in wanted.steps if step not in ramp.steps]}
+        first = say_beginning(ramp)
+        note = f"It {first}." if first else say_nothing_left(ramp)
+        skipped = [step for step in wanted.steps if step not in ramp.steps]
+        return {"skipped": skipped, **({"note": note} if note else {})}
 
     return give
 

@@ -119,6 +119,13 @@ def test_it_is_said_which_steps_would_have_taken_traffic_away_and_that_nothing_w
         assert run("promote", "e", "b", "--ramp", "5,25,100", "--url", stub.url).stdout == (
             "b has 100 % of the traffic\nLeft out, since b had as much already: 5, 25 %\n"
         )
+    note = "It stays at 50 % for 1 minute first, then 100 %."
+    held = {**_RAMP, "steps": [50, 100], "state": "running", "holds": True}
+    with answering({"ramp": held, "allocation": None, "skipped": [5.0, 25.0], "note": note}) as stub:
+        assert run("promote", "e", "b", "--ramp", "5,25,50,100", "--url", stub.url).stdout == (
+            "b stays at 50 %, the next step is due at 2026-01-02 12:00:00 UTC\n"
+            f"Left out, since b had as much already: 5, 25 %\n{note}\n"
+        )
     with answering({"ramp": _RAMP, "allocation": None, "stopped": False}) as stub:
         stopped = run("promote", "e", "--stop", "--url", stub.url).stdout
     assert stopped == "e keeps its weights: nothing was under way\n"

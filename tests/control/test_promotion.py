@@ -8,7 +8,7 @@ import pytest
 
 from service.control.history import changes_of
 from service.control.promotion import Ramp, Ramps, promote, ramp_of, read_wanted, stop_ramp
-from service.control.resources import Resources
+from service.control.resources import OperationContext, Resources
 from service.control.traffic_plans import plan_traffic
 from service.errors import ValidationFault
 from tests.control.conftest import Control, opened, variant
@@ -36,6 +36,13 @@ class Ramped:
             ramp = promote(Resources(change, self.control.context), "iris", read_wanted(document))
         self.control.settle()
         return ramp
+
+    def plan(self, document: Any) -> dict[str, Any]:
+        """The answer to what is asked for."""
+        with self.control.store.change() as change:
+            done = plan_traffic(Resources(change, self.control.context), "iris", document)
+        self.control.settle()
+        return done
 
     def look(self, seconds: float = 2.0) -> Ramp | None:
         """What the ramp is after some time."""
@@ -104,29 +111,80 @@ def test_a_ramp_takes_its_steps_when_they_are_due_and_leaves_the_others_their_sh
 
 
 @pytest.mark.parametrize(
-    ("ramp", "steps", "first"),
+    ("ramp", "steps", "holds"),
     [
-        ([5, 25, 50, 100], (100.0,), 100.0),
-        ([5, 25, 80, 90, 100], (90.0, 100.0), 90.0),  # it has 80 already
-        ([5, 50], (50.0,), 50.0),  # none is left: the last one
+        ([5, 25, 50, 100], (80.0, 100.0), True),  # it has 80 already
+        ([5, 25, 80, 90, 100], (80.0, 90.0, 100.0), True),
+        ([81, 100], (81.0, 100.0), False),
     ],
 )
-def test_a_ramp_takes_no_traffic_away(
-    ramped: Ramped, ramp: list[int], steps: tuple[float, ...], first: float
+def test_what_a_variant_has_already_is_the_first_step_of_its_ramp(
+    ramped: Ramped, ramp: list[int], steps: tuple[float, ...], holds: bool
 ) -> None:
     begun = ramped.promote(variant="a", ramp=ramp, pause_s=60)
 
-    assert (begun.steps, begun.step) == (steps, 0)
+    assert (begun.steps, begun.step, begun.state, begun.holds) == (steps, 0, "running", holds)
     weights = ramped.weights()
-    assert 100 * weights["a"] / sum(weights.values()) == pytest.approx(first)
+    assert 100 * weights["a"] / sum(weights.values()) == pytest.approx(steps[0])
+
+
+def test_a_ramp_that_holds_goes_on_after_its_pause_and_a_restart(ramped: Ramped) -> None:
+    begun = ramped.promote(variant="a", ramp=[5, 90, 100], pause_s=60)
+    context = ramped.control.context
+    ramped.control.reopen()
+    ramped.ramps = Ramps(ramped.control.store, OperationContext(context.caller, context.clock), lambda *_: [])
+
+    assert ramped.look(30) == begun
+    assert ramped.weights() == {"a": 8.0, "b": 0.0, "c": 2.0}
+    later = ramped.look(31)
+    assert later is not None
+    assert (later.step, later.state) == (1, "running")
+    assert ramped.weights() == pytest.approx({"a": 90.0, "b": 0.0, "c": 10.0})
+    done = ramped.look(61)
+    assert done is not None
+    assert done.state == "done"
+    assert ramped.reasons() == [
+        "a stays at 80 % for 1 minute first, then 90 %, then 100 %",
+        "a goes to 90 %, step 2 of 3",
+        "a goes to 100 %, step 3 of 3",
+    ]
+
+
+def test_guard_rails_hold_while_a_ramp_does(ramped: Ramped) -> None:
+    ramped.promote(variant="a", ramp=[50, 100], pause_s=60)
+    ramped.broken = ["a fails more often than c: by 2 to 5 points."]
+
+    stopped = ramped.look(2)
+
+    assert stopped is not None
+    assert (stopped.state, stopped.why) == ("stopped", ramped.broken[0])
+    assert ramped.weights() == {"a": 8.0, "b": 0.0, "c": 2.0}
+    assert ramped.reasons()[-1] == f"a stays as before: {ramped.broken[0]}"
+
+
+@pytest.mark.parametrize("ramp", [[5, 50], [80]])
+def test_where_no_step_is_left_nothing_changes(ramped: Ramped, ramp: list[int]) -> None:
+    begun = ramped.promote(variant="a", ramp=ramp)
+
+    assert (begun.steps, begun.state) == ((80.0,), "done")
+    assert ramped.weights() == {"a": 8.0, "b": 0.0, "c": 2.0}
+    assert ramped.reasons() == []
+
+
+def test_the_answer_says_that_a_variant_keeps_what_it_has_at_first_or_for_good(ramped: Ramped) -> None:
+    assert ramped.plan({"variant": "a", "ramp": [50, 100]})["note"] == (
+        "It stays at 80 % for 1 hour first, then 100 %."
+    )
+    assert "note" not in ramped.plan({"variant": "a", "ramp": [90, 100]})
+    assert "note" not in ramped.plan({"variant": "a"})
+    for ramp in ([5, 100], [100]):
+        done = ramped.plan({"variant": "a", "ramp": ramp})
+        assert done["ramp"]["state"] == "done"
+        assert done["note"] == "Nothing is left to do: a has 100 % already."
 
 
 def test_the_answer_names_steps_that_were_skipped_and_whether_anything_was_stopped(ramped: Ramped) -> None:
-    def plan(document: Any) -> dict[str, Any]:
-        with ramped.control.store.change() as change:
-            done = plan_traffic(Resources(change, ramped.control.context), "iris", document)
-        ramped.control.settle()
-        return done
+    plan = ramped.plan
 
     assert plan({"stop": True})["stopped"] is False
     assert plan({"variant": "a", "ramp": [5, 90, 100]})["skipped"] == [5.0]

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import orjson
 
-from service.control.promotion import ramp_weights
+from service.control.promotion import ramp_weights, steps_from
 from service.domain.traffic import Traffic
 from service.faces.people.dashboard.experiment import is_planned
 from service.invoke.catalogue import EndpointCard
 
 STEPS: Final = (5.0, 25.0, 50.0, 100.0)
-"""The percents of a ramp, of which those count that are more than the variant has."""
+"""The percents of a ramp, which begins with what the variant has where that is more than one of them."""
 
 PAUSES: Final[Mapping[str, str]] = MappingProxyType(
     {"60": "1 minute", "600": "10 minutes", "3600": "1 hour", "86400": "1 day"}
@@ -30,11 +30,9 @@ def preview(
     before = {each.name: each.share for each in serving}
     if variant not in before or (pause_s and pause_s not in PAUSES):
         return {"problem": "The endpoint has other variants by now.", "request": ""}
-    has = 100 * before[variant]
-    steps = [step for step in STEPS if step > has + _LEAST] if pause_s else [100.0]
-    first, *later = steps or [100.0]
-    weights = ramp_weights({each.name: each.weight for each in serving}, variant, first)
-    after = Traffic([*weights.items()]).shares()
+    weights = {each.name: each.weight for each in serving}
+    (first, *later), holds = steps_from(STEPS if pause_s else (100.0,), weights, variant)
+    after = Traffic([*(weights if holds else ramp_weights(weights, variant, first)).items()]).shares()
     moves = [
         {"name": name, "before": share, "after": after[name]}
         for name, share in before.items()
@@ -42,11 +40,12 @@ def preview(
     ]
     request: dict[str, Any] = {"variant": variant}
     if later:
-        request |= {"ramp": steps, "pause_s": int(pause_s)}
+        request |= {"ramp": STEPS, "pause_s": int(pause_s)}
     return {
         "problem": "",
-        "request": orjson.dumps(request).decode() if moves else "",
+        "request": orjson.dumps(request).decode() if moves or later else "",
         "moves": moves,
+        "held": first / 100 if holds else None,
         "variant": variant,
         "later": [step / 100 for step in later],
         "pause": PAUSES.get(pause_s, ""),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -160,6 +161,7 @@ def test_warnings_ramps_and_changes_are_told_and_nothing_of_them_is_markup() -> 
         "state": "stopped",
         "why": "<b>late</b>",
         "next_at": "2026",
+        "holds": False,
     }
     change = {
         "at": "2026-01-02T12:00:00+00:00",
@@ -172,6 +174,8 @@ def test_warnings_ramps_and_changes_are_told_and_nothing_of_them_is_markup() -> 
     for text in ("at 5 %: &lt;b&gt;late", "a 25 %, b 75 %", "&lt;i&gt;", "alice", "&lt;u&gt;Beware."):
         assert text in page
     assert "2026-01-02 12:00:00" in page
+    held = html(ramp={**ramp, "steps": [50, 100], "state": "running", "holds": True})
+    assert "b goes up in steps: it stays at 50 %, the next step" in held
 
 
 def test_live_rows_on_which_variants_differ_are_told_and_nothing_of_them_is_markup() -> None:
@@ -230,14 +234,36 @@ def test_a_preview_says_what_the_request_does() -> None:
     assert '<span class="good">b is better' in page
 
 
-def test_a_ramp_takes_the_steps_that_are_more_than_there_is_now() -> None:
-    said = preview(card(), None, "b", "600")
+def words_of(said: Mapping[str, Any]) -> str:
+    """What people read of a preview."""
+    return re.sub("<[^>]*>", "", Renderer().fragment("promotion.html", said))
 
-    assert json.loads(said["request"]) == {"variant": "b", "ramp": [25.0, 50.0, 100.0], "pause_s": 600}
-    assert said["moves"][1] == {"name": "b", "before": 0.1, "after": 0.25}
-    page = Renderer().fragment("promotion.html", said)
-    assert "gets 50 %, 100 %, each 10 minutes after the one before" in page
+
+def test_a_ramp_gives_its_first_step_at_once_where_that_is_more_than_there_is_now() -> None:
+    said = preview(card(97, 3), None, "b", "600")
+
+    assert json.loads(said["request"]) == {"variant": "b", "ramp": [5.0, 25.0, 50.0, 100.0], "pause_s": 600}
+    assert said["moves"][1] == {"name": "b", "before": 0.03, "after": 0.05}
+    page = words_of(said)
+    assert "b from 3 % to 5 % now; then b gets 25 %, 50 %, 100 %, each 10 minutes after the one" in page
     assert "Nothing says for sure that b is better" in page
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (7, 3, "b stays at 30 % for 1 hour first; then b gets 50 %, 100 %, each 1 hour after"),
+        (1, 1, "b stays at 50 % for 1 hour first; then b gets 100 %. It goes back"),
+        (1, 3, "b stays at 75 % for 1 hour first; then b gets 100 %. It goes back"),
+    ],
+)
+def test_a_ramp_stays_first_at_what_the_variant_has_and_says_so(a: float, b: float, words: str) -> None:
+    said = preview(card(a, b), None, "b", "3600")
+
+    assert json.loads(said["request"]) == {"variant": "b", "ramp": [5.0, 25.0, 50.0, 100.0], "pause_s": 3600}
+    assert said["moves"] == []
+    assert words in words_of(said)
+    assert words not in words_of(preview(card(a, b), None, "b", ""))
 
 
 def test_who_would_promote_the_worse_one_is_told_so() -> None:
@@ -247,12 +273,9 @@ def test_who_would_promote_the_worse_one_is_told_so() -> None:
     assert "Nothing says for sure" not in page
 
 
-def test_the_last_step_alone_is_no_ramp() -> None:
-    assert json.loads(preview(card(1, 3), None, "b", "60")["request"]) == {"variant": "b"}
-
-
-def test_who_has_all_traffic_gets_no_more() -> None:
-    said = preview(card(0, 1), document(), "b", "")
+@pytest.mark.parametrize("pause_s", ["", "60"])
+def test_who_has_all_traffic_gets_no_more(pause_s: str) -> None:
+    said = preview(card(0, 1), document(), "b", pause_s)
 
     assert said["request"] == ""
     assert "Nothing would change" in Renderer().fragment("promotion.html", said)

@@ -186,7 +186,7 @@ def test_the_better_variant_is_promoted_once_somebody_says_so(page: Browser, ser
     _says(page, "forest from 20 % to 100 %")
     assert page.run(f"{_IRIS}.querySelector('.promotion select').value") == "forest"
     _choose(page, "forest", "86400")
-    _says(page, "then forest gets 50 %, 100 %, each 1 day after the one before")
+    _says(page, "forest stays at 20 % for 1 day first; then forest gets 25 %, 50 %, 100 %, each 1 day")
     _choose(page, "forest", "")
     _says(page, "forest from 20 % to 100 %")
     assert _shares(server) == shares  # nothing happens before somebody says so

@@ -55,7 +55,7 @@ async function send(form, body) {
     });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.message ?? found.Message ?? answer.statusText);
-    told.textContent = say(body, found.ramp);
+    told.textContent = say(body, found);
     form.querySelector(".preview").textContent = "";
   } catch (error) {
     told.className = "told bad";
@@ -64,4 +64,5 @@ async function send(form, body) {
   }
 }
 
-const say = (body, ramp) => (body === STOP ? "It is stopped." : `${ramp.variant} has ${ramp.steps[ramp.step]} %.`);
+const say = (body, { ramp, note }) =>
+  body === STOP ? "It is stopped." : `${ramp.variant} has ${ramp.steps[ramp.step]} %.${note ? ` ${note}` : ""}`;

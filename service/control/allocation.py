@@ -12,11 +12,12 @@ from typing import Any, Literal, get_args
 
 from service.control.endpoints import endpoint_of
 from service.control.experiment import meaning_of, outcomes_of, usual_outcome
-from service.control.history import Facts
+from service.control.history import MOST_REASON_CHARS, Facts
 from service.control.ownership import check_editable
 from service.control.resources import OperationContext, Resources
-from service.control.weighing import hindrance, weigh
+from service.control.weighing import hindrance, on_behalf, reasoned, weigh
 from service.domain import sentences
+from service.domain.caller import ANONYMOUS
 from service.domain.kinds import Kind
 from service.errors import CallerError, ValidationFault
 from service.experiments.allotment import Allotment, Policy, allot, with_floor
@@ -41,7 +42,8 @@ class Allocation:
     """How an endpoint's traffic follows its outcomes, and how far that is.
 
     `floor` is in percent, and what every variant has at least; without an `outcome` it is the most frequent
-    one. `weights` are those of now, `before` those that the endpoint goes back to if something is wrong.
+    one. `weights` are those of now, `before` those that the endpoint goes back to if something is wrong. `by`
+    is who began it.
     """
 
     policy: Policy
@@ -57,6 +59,7 @@ class Allocation:
     state: Literal["running", "stopped"] = "running"
     why: str = ""
     reason: str = ""
+    by: str = ANONYMOUS
 
     def shown(self) -> dict[str, Any]:
         """What people are told of it."""
@@ -129,11 +132,12 @@ def begin_allocation(resources: Resources, name: str, wanted: WantedPolicy) -> A
         weights,
         before,
         resources.clock.now().isoformat(),
-        reason=wanted.reason,
+        reason=wanted.reason[:MOST_REASON_CHARS],
+        by=resources.context.caller.principal,
     )
     if weights != before:
         said = f"{wanted.policy} begins, each variant has {wanted.floor:g} % or more"
-        weigh(resources, name, weights, _reasoned(begun, said))
+        weigh(resources, name, weights, reasoned(begun.reason, said))
     return _keep(resources, name, begun)
 
 
@@ -158,11 +162,6 @@ def _begun(before: Mapping[str, float], floor: float) -> dict[str, float]:
     if min(shares.values()) * 100 >= floor:
         return dict(before)
     return _percents(with_floor(shares, floor / 100))
-
-
-def _reasoned(allocation: Allocation, said: str) -> str:
-    """What the history keeps of a change: why people wanted it, and why it is this one."""
-    return f"{allocation.reason}: {said}" if allocation.reason else said
 
 
 def _percents(shares: Mapping[str, float]) -> dict[str, float]:
@@ -201,8 +200,9 @@ class Allocations:
             if found["state"] == "running":
                 broken = self._warnings_of(name)
                 run = self._run_of(name) if self._is_due(found["next_at"]) else None
+                context = on_behalf(self._context, "policy", found.get("by", ANONYMOUS))
                 with self._store.change() as change:
-                    self._look(Resources(change, self._context), name, broken, run)
+                    self._look(Resources(change, context), name, broken, run)
 
     def _is_due(self, next_at: str) -> bool:
         return self._context.clock.now() >= datetime.fromisoformat(next_at)
@@ -259,6 +259,7 @@ def _follow(resources: Resources, name: str, allocation: Allocation, outcome: st
     if max(abs(weight - 100 * now[each] / whole) for each, weight in weights.items()) >= _LEAST_CHANGE:
         best = max(found.best, key=lambda each: found.best[each])
         chance = f"{best} is best with a probability of {found.best[best]:.0%}"
-        weigh(resources, name, weights, _reasoned(allocation, f"{allocation.policy} by {outcome}: {chance}"))
+        said = f"{allocation.policy} by {outcome}: {chance}"
+        weigh(resources, name, weights, reasoned(allocation.reason, said))
         later = replace(later, weights=weights, changes=allocation.changes + 1)
     _keep(resources, name, later)

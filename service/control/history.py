@@ -7,7 +7,9 @@ from service.control.resources import Resources
 from service.domain.endpoint import Fleet
 
 _MOST = 100
-_MOST_CHARS = 300
+
+MOST_REASON_CHARS = 300
+"""How much is kept of why weights were changed."""
 
 
 class Facts(Protocol):
@@ -29,7 +31,7 @@ def note_decision(resources: Resources, endpoint: str, weights: Mapping[str, flo
     change = {
         "at": resources.clock.now().isoformat(timespec="seconds"),
         "weights": dict(weights),
-        "reason": reason[:_MOST_CHARS],
+        "reason": reason[:MOST_REASON_CHARS],
         "by": resources.context.caller.principal,
     }
     resources.put_fact(_name(endpoint), [*changes_of(resources, endpoint), change][-_MOST:])

@@ -12,10 +12,11 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from service.control.endpoints import endpoint_of
-from service.control.history import Facts, note_decision
+from service.control.history import MOST_REASON_CHARS, Facts, note_decision
 from service.control.resources import OperationContext, Resources
-from service.control.weighing import hindrance, weigh
+from service.control.weighing import hindrance, on_behalf, reasoned, weigh
 from service.domain import sentences
+from service.domain.caller import ANONYMOUS
 from service.domain.endpoint import unknown_variants
 from service.domain.kinds import Kind
 from service.domain.traffic import Traffic
@@ -40,6 +41,7 @@ class Ramp:
     Where it `holds`, the first of them is what the variant had already, and the weights stay for a pause.
     `weights` are those of now, `before` those that the endpoint goes back to if something is wrong, which the
     verdict by an `outcome` says, too: the most frequent one if it is None, of which `less` may be better.
+    `by` is who began it.
     """
 
     variant: str
@@ -55,6 +57,8 @@ class Ramp:
     outcome: str | None = None
     less: bool = False
     holds: bool = False
+    reason: str = ""
+    by: str = ANONYMOUS
 
     def shown(self) -> dict[str, Any]:
         """What people are told of it."""
@@ -120,8 +124,15 @@ def promote(resources: Resources, name: str, wanted: Wanted) -> Ramp:
     before = dict(fleet.weights)
     steps, holds = steps_from(wanted.steps, before, wanted.variant)
     begun = Ramp(wanted.variant, steps, wanted.pause_s, fleet.generation, before, before, "", step=-1)
-    ramp = replace(begun, outcome=wanted.outcome, less=wanted.less, holds=holds)
-    return _keep(resources, name, _step(resources, name, ramp, wanted.reason))
+    ramp = replace(
+        begun,
+        outcome=wanted.outcome,
+        less=wanted.less,
+        holds=holds,
+        reason=wanted.reason[:MOST_REASON_CHARS],
+        by=resources.context.caller.principal,
+    )
+    return _keep(resources, name, _step(resources, name, ramp))
 
 
 def steps_from(
@@ -169,12 +180,12 @@ def _read(found: Mapping[str, Any]) -> Ramp:
     return Ramp(**{**found, "steps": tuple(found["steps"])})
 
 
-def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp:
+def _step(resources: Resources, name: str, ramp: Ramp) -> Ramp:
     """Take the next step."""
     step = ramp.step + 1
     is_held = ramp.holds and step == 0
     weights = ramp.before if is_held else ramp_weights(ramp.before, ramp.variant, ramp.steps[step])
-    said = reason or _say_step(ramp, step)
+    said = _say_step(ramp, step)
     weigh(resources, name, weights, said)  # what is held, too: it is refused where a change would be
     if is_held and len(ramp.steps) > 1:
         note_decision(resources, name, weights, said)
@@ -184,11 +195,12 @@ def _step(resources: Resources, name: str, ramp: Ramp, reason: str = "") -> Ramp
 
 
 def _say_step(ramp: Ramp, step: int) -> str:
-    if ramp.holds and step == 0:
-        return f"{ramp.variant} {say_beginning(ramp)}"
     if len(ramp.steps) == 1:
-        return f"{ramp.variant} is promoted"
-    return f"{ramp.variant} goes to {ramp.steps[step]:g} %, step {step + 1} of {len(ramp.steps)}"
+        return ramp.reason or f"{ramp.variant} is promoted"
+    if ramp.holds and step == 0:
+        return reasoned(ramp.reason, f"{ramp.variant} {say_beginning(ramp)}")
+    to = f"{ramp.variant} goes to {ramp.steps[step]:g} %, step {step + 1} of {len(ramp.steps)}"
+    return reasoned(ramp.reason, to)
 
 
 def ramp_weights(before: Mapping[str, float], variant: str, percent: float) -> dict[str, float]:
@@ -240,8 +252,9 @@ class Ramps:
             if ramp.state != "running":
                 continue
             against = self._objections_to(name, ramp)
+            context = on_behalf(self._context, "ramp", ramp.by)
             with self._store.change() as change:
-                self._look(Resources(change, self._context), name, ramp, against)
+                self._look(Resources(change, context), name, ramp, against)
 
     def _look(self, resources: Resources, name: str, judged: Ramp, against: Sequence[str]) -> None:
         ramp, resource = ramp_of(resources, name), resources.find(Kind.ENDPOINT, name)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from service.control.endpoints import update_weights_and_capacities
-from service.control.resources import Resources
+from service.control.resources import OperationContext, Resources
 from service.domain.endpoint import Endpoint
 
 
@@ -31,6 +31,16 @@ def weigh(resources: Resources, name: str, weights: Mapping[str, float], reason:
     desired = [{"VariantName": variant, "DesiredWeight": weight} for variant, weight in weights.items()]
     fields = {"EndpointName": name, "DesiredWeightsAndCapacities": desired}
     update_weights_and_capacities(resources, fields, reason)
+
+
+def reasoned(reason: str, said: str) -> str:
+    """What the history keeps of a change: why people wanted it, and why it is this one."""
+    return f"{reason}: {said}" if reason else said
+
+
+def on_behalf(context: OperationContext, plan: str, by: str) -> OperationContext:
+    """The context in which a plan of somebody, a "ramp", say, goes on by itself: the history names both."""
+    return context.of(context.caller._replace(principal=f"{plan} of {by}"))
 
 
 def hindrance(endpoint: Endpoint | None, plan: TrafficPlan) -> str:

@@ -148,6 +148,19 @@ def test_a_broken_guard_rail_takes_the_weights_back_and_a_worse_variant_does_not
     assert shop.look(120) == stopped
 
 
+def test_the_history_says_whose_policy_has_changed_the_weights(shop: Shop) -> None:
+    context = shop.control.context
+    shop.control.context = context.of(context.caller._replace(principal="alice"))
+    shop.ask(policy="thompson", pause_s=60)
+    shop.clicks = dict.fromkeys("abc", (200, 1000)) | {"b": (300, 1000)}
+    shop.look()
+    shop.rails = ["b fails more often than a: by 2 to 5 points."]
+    shop.look()
+
+    by = [change["by"] for change in changes_of(shop.control.store, "iris")]
+    assert by == ["alice", "policy of alice", "policy of alice"]
+
+
 def test_one_plan_takes_the_place_of_another_and_stop_ends_it_where_it_is(shop: Shop) -> None:
     shop.ask(variant="b", ramp=[10, 100])
     both = shop.ask(policy="thompson")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.control.history import changes_of
-from service.control.promotion import Ramp, Ramps, promote, ramp_of, read_wanted, stop_ramp
+from service.control.promotion import RAMPS, Ramp, Ramps, promote, ramp_of, read_wanted, stop_ramp
 from service.control.resources import OperationContext, Resources
 from service.control.traffic_plans import plan_traffic
 from service.errors import ValidationFault
@@ -148,6 +148,37 @@ def test_a_ramp_that_holds_goes_on_after_its_pause_and_a_restart(ramped: Ramped)
         "a goes to 90 %, step 2 of 3",
         "a goes to 100 %, step 3 of 3",
     ]
+
+
+def test_every_step_keeps_the_reason_and_says_whose_ramp_it_is(ramped: Ramped) -> None:
+    context = ramped.control.context
+    ramped.control.context = context.of(context.caller._replace(principal="alice"))
+    ramped.promote(variant="b", ramp=[10, 50, 100], pause_s=60, reason="new prices")
+    ramped.look(61)
+    ramped.broken = ["b fails more often than a: by 2 to 5 points."]
+    ramped.look()
+
+    changes = changes_of(ramped.control.store, "iris")
+    assert [(change["by"], change["reason"]) for change in changes] == [
+        ("alice", "new prices: b goes to 10 %, step 1 of 3"),
+        ("ramp of alice", "new prices: b goes to 50 %, step 2 of 3"),
+        ("ramp of alice", f"back to before: {ramped.broken[0]}"),
+    ]
+
+
+def test_a_ramp_of_an_older_version_goes_on(ramped: Ramped) -> None:
+    ramped.promote(variant="b", ramp=[10, 100], pause_s=60)
+    with ramped.control.store.change() as change:
+        ramps = change.fact(RAMPS)
+        newer = ("holds", "reason", "by", "outcome", "less")
+        kept = {name: value for name, value in ramps["iris"].items() if name not in newer}
+        change.put_fact(RAMPS, {"iris": kept})
+
+    done = ramped.look(61)
+
+    assert done is not None
+    assert done.state == "done"
+    assert changes_of(ramped.control.store, "iris")[-1]["by"] == "ramp of caller"
 
 
 def test_guard_rails_hold_while_a_ramp_does(ramped: Ramped) -> None:

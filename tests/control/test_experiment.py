@@ -175,7 +175,18 @@ def test_a_challenger_that_fails_or_is_late_is_warned_of_and_not_recommended(tol
         "b answers later",
     ]
     assert [each["server_errors"] for each in document["variants"]] == [0, 300]
-    assert document["variants"][1]["latency"]["p50_ms"] == 500.0
+    assert document["variants"][1]["latency"]["p50_ms"] == 350.0
+
+
+def test_latencies_are_told_within_buckets_as_the_dashboard_does(told: Told) -> None:
+    told.tell("a", clicks(0.2))
+    slow = counted(0.4, 300)
+    slow.count(0.15, 0.0, 700)
+
+    first, second = told.document(a=slow)["variants"]
+
+    assert first["latency"] == {"p50_ms": 171.0, "p90_ms": 400.0, "p99_ms": 490.0}
+    assert second["latency"] == {"p50_ms": None, "p90_ms": None, "p99_ms": None}
 
 
 def test_traffic_that_is_not_as_the_weights_say_is_warned_of(told: Told) -> None:

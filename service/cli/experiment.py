@@ -21,6 +21,7 @@ from service.cli.refusal import fail
 from service.cli.report_parts import ReportPart, cut_reports
 from service.cli.server import Url, ask, call, error_text
 from service.cli.told import cell, open_console, print_table, told
+from service.experiments.words import say_others
 from service.media.types import JSON
 
 _MOST_CHANGES = 5
@@ -156,6 +157,8 @@ def _show(document: Mapping[str, Any]) -> None:
         show_verdict(console, quality, document["verdict"])
     else:
         _say(console, document["sentence"], "bold")
+    if others := say_others(document["endpoint"], document["outcomes"], document["outcome"]):
+        _say(console, others)
     for warning in document["warnings"]:
         _say(console, warning, "red")
     for line in agreement_lines(document.get("agreement")):  # servers of before have none

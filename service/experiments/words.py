@@ -1,8 +1,10 @@
 """Numbers of experiments in sentences: points, ranges, durations, rough counts."""
 
+from collections.abc import Mapping
 from math import floor, inf, log10
 
 _UNITS = ((86_400.0, "days", "day"), (3_600.0, "hours", "hour"), (60.0, "minutes", "minute"))
+_MOST_NAMED = 10
 
 
 def as_size(size: float, binary: bool) -> str:
@@ -31,6 +33,20 @@ def as_duration(time_s: float) -> str:
             text = _brief(time_s / unit_s)
             return f"{text} {one if text == '1' else many}"
     return f"{max(1, round(time_s))} s"
+
+
+def say_others(endpoint: str, outcomes: Mapping[str, int], judged: str | None) -> str:
+    """Which outcomes there are beside the one that is judged, and how to ask for the most frequent of them.
+
+    `outcomes` are how many there are by name; "" where there is no other.
+    """
+    others = sorted(outcomes.keys() - {judged}, key=lambda name: (-outcomes[name], name))
+    if judged not in outcomes or not others:
+        return ""
+    more = len(others) - _MOST_NAMED
+    shown = [f"{name} ({outcomes[name]:,})" for name in others[:_MOST_NAMED]]
+    listed = ", ".join([*shown, *([f"{more} more"] if more > 0 else [])])
+    return f"Also reported: {listed}: sagebird experiment {endpoint} --outcome {others[0]}"
 
 
 def _brief(number: float) -> str:

@@ -241,7 +241,9 @@ def _document(window: Any) -> dict[str, Any]:
     return {
         **{
             "variants": variants,
+            "endpoint": "e",
             "outcome": "label",
+            "outcomes": {"label": 20},
             "verdict": None,
             "sentence": "Keep going.",
             "warnings": [],
@@ -282,6 +284,17 @@ def test_changes_of_weights_are_told_as_shares_whatever_weights_sum_up_to() -> N
 
     for shares in ("a 90.0%, b 10.0%", "a 75.0%, b 25.0%"):
         assert f"12:00:00+00:00: {shares} of traffic (won)\n" in shown
+
+
+def test_outcomes_beside_the_judged_one_are_named_with_how_to_ask_for_them() -> None:
+    document = {**_document(None), "outcome": "amount", "outcomes": {"amount": 250, "click": 240}}
+    with answering(document) as stub:
+        both = run("experiment", "e", "--url", stub.url).stdout
+    with answering(_document(None)) as stub:
+        alone = run("experiment", "e", "--url", stub.url).stdout
+
+    assert "Keep going.\nAlso reported: click (240): sagebird experiment e --outcome click\n" in both
+    assert "Also reported" not in alone
 
 
 def test_columns_without_a_number_are_left_out() -> None:

@@ -2,7 +2,7 @@ from math import inf
 
 import pytest
 
-from service.experiments.words import about, as_duration, as_range, as_size
+from service.experiments.words import about, as_duration, as_range, as_size, say_others
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,19 @@ def test_counts_are_rough(count: float, words: str) -> None:
 )
 def test_times_are_in_the_unit_that_suits_them(time_s: float, words: str) -> None:
     assert as_duration(time_s) == words
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "judged"), [({}, None), ({"click": 3}, "click"), ({"click": 3}, "clik")]
+)
+def test_where_nothing_else_is_reported_nothing_is_said_of_it(
+    outcomes: dict[str, int], judged: str | None
+) -> None:
+    assert say_others("shop", outcomes, judged) == ""
+
+
+def test_of_many_other_outcomes_the_most_frequent_are_named() -> None:
+    said = say_others("shop", {f"x{number:02}": 1_000 + number for number in range(13)}, "x12")
+
+    assert said.startswith("Also reported: x11 (1,011), x10 (1,010), ")
+    assert said.endswith(", x02 (1,002), 2 more: sagebird experiment shop --outcome x11")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from service.experiments.words import say_others
+
 WIDTH: Final = 300
 HEIGHT: Final = 90
 MOST_CLASSES: Final = 12
@@ -51,6 +53,7 @@ def drawn(found: Mapping[str, Any]) -> dict[str, Any]:
     qualities = [(variant["name"], variant["quality"]) for variant in found["variants"]]
     return {
         "found": found,
+        "others": say_others(found["endpoint"], found["outcomes"], found["outcome"]),
         "plan": "running" if is_planned(found) else "",
         "binary": verdict["binary"],
         "counted": _counted(found["variants"]),

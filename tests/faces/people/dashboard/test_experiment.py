@@ -40,6 +40,7 @@ def document(**more: Any) -> dict[str, Any]:
         "endpoint": "iris",
         "control": "a",
         "outcome": "click",
+        "outcomes": {"click": 200},
         "variants": [
             {"name": name, "users": 90, "calls": 1, "outcome": own, "quality": None} for name in "ab"
         ],
@@ -102,6 +103,13 @@ def test_the_card_says_the_sentence_and_each_variants_figures() -> None:
     assert "+10.0 points" in page
     assert "<polygon" in page
     assert 'data-better="b"' in page
+
+
+def test_outcomes_beside_the_judged_one_are_named_with_how_to_ask_for_them() -> None:
+    page = html(outcomes={"click": 200, "refund": 3, "amount": 40})
+
+    assert "Also reported: amount (40), refund (3): sagebird experiment iris --outcome amount</p>" in page
+    assert "Also reported" not in html()
 
 
 def test_outcomes_that_are_amounts_are_no_shares() -> None:

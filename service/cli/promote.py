@@ -41,6 +41,15 @@ _Outcome = Annotated[
         show_default=False,
     ),
 ]
+_Pause = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        metavar="SECONDS",
+        help="Pause after each step of a ramp, or look of a policy at outcomes.  \\[default: 3600]",
+        show_default=False,
+    ),
+]
 _Floor = Annotated[
     float | None,
     typer.Option(
@@ -57,9 +66,7 @@ def promote(
     outcome: _Outcome = None,
     less: Annotated[bool, typer.Option("--less", help="Less of that outcome is better.")] = False,
     floor: _Floor = None,
-    pause: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Pause after each step, or look at outcomes.")
-    ] = 3600,
+    pause: _Pause = None,
     reason: Annotated[str, typer.Option(help="Kept in the history of weights.")] = "",
     stop: Annotated[bool, typer.Option("--stop", help="End a ramp or a policy where it is.")] = False,
     url: Url = "",
@@ -73,19 +80,20 @@ def promote(
     if asked != 1:
         both = ": one of them, not both" if asked else ""
         fail(f"Name the variant to promote, a --policy, or --stop to end what is under way{both}.")
-    timing = {"reason": reason, "pause_s": pause}
     wanted: dict[str, Any] = {"stop": True}
-    chosen = {"outcome": outcome, "less": less or None, "floor": floor}
+    chosen = {"outcome": outcome, "less": less or None, "floor": floor, "pause_s": pause}
     given = {name: value for name, value in chosen.items() if value is not None}
     if variant is not None:
         steps = {} if ramp is None else {"ramp": _percents(ramp)}
-        wanted = {"variant": variant, **timing, **steps, **given}
+        wanted = {"variant": variant, "reason": reason, **steps, **given}
     elif policy is not None:
-        wanted = {"policy": policy.value, **timing, **given}
+        wanted = {"policy": policy.value, "reason": reason, **given}
     if variant is None and ramp is not None:
         fail("--ramp goes with the VARIANT that it is for.")
     if policy is None and floor is not None:
         fail("--floor goes with --policy.")
+    if policy is None and ramp is None and pause is not None:
+        fail("--pause goes with --ramp or --policy: without them there is one step, at once.")
     if stop and (outcome is not None or less):
         fail("--outcome and --less say how a VARIANT or a --policy is judged.")
     path = f"/endpoints/{quote(endpoint, safe='')}/promote"

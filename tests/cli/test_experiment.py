@@ -51,6 +51,7 @@ def told(asked: Asked) -> Any:
             ("b", "--ramp", "5,100", "--outcome", "refund", "--less"),
             {"variant": "b", "ramp": [5, 100], "outcome": "refund", "less": True},
         ),
+        (("b", "--ramp", "5,100", "--pause", "5"), {"variant": "b", "ramp": [5, 100], "pause_s": 5}),
         (("--policy", "top-two"), {"policy": "top-two"}),
         (
             ("--policy", "thompson", "--outcome", "fee", "--less", "--floor", "2", "--pause", "60"),
@@ -65,7 +66,7 @@ def test_a_promotion_asks_for_what_was_given(arguments: tuple[str, ...], wanted:
 
     assert (done.exit_code, done.stdout) == (0, "e has no ramp and no policy\n")
     (asked,) = stub.asked
-    usual = {} if "stop" in wanted else {"reason": "", "pause_s": 3600}
+    usual = {} if "stop" in wanted else {"reason": ""}
     assert (asked.path, told(asked)) == ("/endpoints/e/promote", {**usual, **wanted})
 
 
@@ -86,6 +87,8 @@ def test_a_variant_and_the_end_of_what_is_under_way_are_not_both_asked_for() -> 
         ("b", "--floor", "2"),
         ("--stop", "--less"),
         ("b", "--ramp", "few"),
+        ("b", "--pause", "5"),
+        ("--stop", "--pause", "5"),
     ],
 )
 def test_what_says_nothing_together_is_refused_before_anybody_is_asked(arguments: tuple[str, ...]) -> None:
@@ -94,6 +97,15 @@ def test_what_says_nothing_together_is_refused_before_anybody_is_asked(arguments
 
     assert done.exit_code != 0
     assert not stub.asked
+
+
+def test_a_pause_without_steps_is_refused_in_a_sentence() -> None:
+    with answering({}) as stub:
+        said = run("promote", "e", "b", "--pause", "5", "--url", stub.url).stderr
+
+    assert (
+        said == "sagebird: --pause goes with --ramp or --policy: without them there is one step, at once.\n"
+    )
 
 
 def test_people_are_told_how_a_policy_goes_and_how_it_ended() -> None:

@@ -27,7 +27,8 @@ FEW_PART = 0.2
 class Interval:
     """What is not excluded, and the evidence against 0 as a p-value that may be looked at any time.
 
-    `estimate` and its `alpha` are what plans of how many more are made from.
+    Differences of shares are between -1 and 1. `estimate` and its `alpha` are what plans of how many more are
+    made from.
     """
 
     value: float
@@ -46,7 +47,8 @@ def mean_interval(sums: Sums, binary: bool, alpha: float) -> tuple[float, float]
     if estimate is None:
         return None
     reach = means.half_width(estimate, alpha * _late_part(binary))
-    return estimate.value - reach, estimate.value + reach
+    lower, upper = estimate.value - reach, estimate.value + reach
+    return (max(0.0, lower), min(1.0, upper)) if binary else (lower, upper)
 
 
 def difference_interval(
@@ -56,7 +58,7 @@ def difference_interval(
     if _is_exact(control, challenger, binary):
         return _exact_difference(control, challenger, alpha)
     estimate = _approximate(control, challenger, binary)
-    return None if estimate is None else _around(estimate, alpha, _late_part(binary))
+    return None if estimate is None else _around(estimate, alpha, binary)
 
 
 def difference_evidence(
@@ -96,17 +98,20 @@ def paired_interval(differences: Sums, binary: bool, alpha: float) -> Interval |
     if not binary and differences.count < FEW_NUMBERS:
         return None
     estimate = means.estimate_mean(differences)
-    return None if estimate is None else _around(estimate, alpha, _late_part(binary))
+    return None if estimate is None else _around(estimate, alpha, binary)
 
 
 def _is_few(sums: Sums) -> bool:
     return min(sums.total, sums.count - sums.total) < FEW_BOTH
 
 
-def _around(estimate: Estimate, alpha: float, part: float) -> Interval:
+def _around(estimate: Estimate, alpha: float, binary: bool) -> Interval:
+    part = _late_part(binary)
     reach = means.half_width(estimate, alpha * part)
     p_value = _p_value(log(part) + means.log_evidence(estimate, 0.0))
     lower, upper = estimate.value - reach, estimate.value + reach
+    if binary:  # the normal approximation knows no bounds, which shares have
+        lower, upper = max(-1.0, lower), min(1.0, upper)
     return Interval(estimate.value, lower, upper, p_value, estimate, alpha * part)
 
 

@@ -196,3 +196,21 @@ def test_the_same_rows_say_more_than_as_many_others() -> None:
     assert apart is not None
     assert paired.value == pytest.approx(apart.value)
     assert paired.upper - paired.lower < (apart.upper - apart.lower) / 2
+
+
+def test_intervals_of_shares_stay_within_what_shares_can_be() -> None:
+    rare, usual = count_up(20, 60), count_up(40, 60)
+    alpha = 1e-9
+    apart = difference_interval([rare], [usual], True, alpha)
+    rows = paired_interval(Sums(60, 5.0, 45.0), True, alpha)
+    numbers = difference_interval([rare], [usual], False, alpha)
+    share, unbounded = mean_interval(rare, True, alpha), mean_interval(rare, False, alpha)
+
+    assert apart is not None
+    assert rows is not None
+    assert numbers is not None
+    assert share is not None
+    assert unbounded is not None
+    assert (apart.upper, rows.lower, rows.upper) == (1.0, -1.0, 1.0)
+    assert (share[0], unbounded[0] < 0) == (0.0, True)
+    assert numbers.upper > 1.0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any, Final
 
 from service.experiments.words import say_others
@@ -58,7 +59,7 @@ def drawn(found: Mapping[str, Any]) -> dict[str, Any]:
         "binary": verdict["binary"],
         "counted": _counted(found["variants"]),
         "comparisons": {comparison["challenger"]: comparison for comparison in verdict["comparisons"]},
-        "course": course_of(found["timeline"], names),
+        "course": course_of(found["timeline"], names, binary=verdict["binary"]),
         "matrices": [_matrix(name, quality) for name, quality in qualities if quality],
         "changes": [_in_shares(change) for change in reversed(found["changes"][-_MOST_CHANGES:])],
     }
@@ -83,15 +84,15 @@ def is_planned(found: Mapping[str, Any]) -> bool:
     )
 
 
-def course_of(timeline: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Course | None:
-    """The intervals over time; None while there are not two of them."""
+def course_of(timeline: Sequence[Mapping[str, Any]], names: Sequence[str], *, binary: bool) -> Course | None:
+    """The intervals over time; None while there are not two of them. Differences of shares reach to 1."""
     marks = [mark for mark in timeline if any(each["lower"] is not None for each in mark["comparisons"])]
     if len(marks) < 2:
         return None
     times = [datetime.fromisoformat(mark["at"]) for mark in marks]
     whole_s = (times[-1] - times[0]).total_seconds() or 1.0
     across = [WIDTH * (each - times[0]).total_seconds() / whole_s for each in times]
-    reach = _reach(marks)
+    reach = min(_reach(marks), 1.0 if binary else inf)
     bands = [
         band
         for place, name in enumerate(names)

@@ -75,7 +75,9 @@ def points(text: str) -> list[tuple[float, float]]:
 
 
 def test_the_interval_over_time_lies_in_its_frame_with_no_difference_in_the_middle() -> None:
-    course = course_of([mark(0, -0.9, 0.0, 0.9), mark(30, -0.1, 0.1, 0.3), mark(40, 0.0, 0.1, 0.2)], "ab")
+    course = course_of(
+        [mark(0, -0.9, 0.0, 0.9), mark(30, -0.1, 0.1, 0.3), mark(40, 0.0, 0.1, 0.2)], "ab", binary=True
+    )
 
     assert course is not None
     (band,) = course.bands
@@ -92,7 +94,15 @@ def test_the_interval_over_time_lies_in_its_frame_with_no_difference_in_the_midd
     "marks", [[], [mark(1, -0.1, 0.0, 0.1)], [mark(1, None, None, None), mark(2, -0.1, 0.0, 0.1)]]
 )
 def test_nothing_is_drawn_of_what_is_no_course_yet(marks: Sequence[Mapping[str, Any]]) -> None:
-    assert course_of(marks, "ab") is None
+    assert course_of(marks, "ab", binary=True) is None
+
+
+def test_the_edge_of_differences_of_shares_is_a_hundred_points_at_most() -> None:
+    marks = [mark(0, -0.9, 0.0, 0.9), mark(30, -0.1, 0.4, 0.95), mark(40, 0.0, 0.5, 1.04)]
+    verdict = document()["verdict"]
+
+    assert "the upper edge +100.0 points<" in html(timeline=marks)
+    assert "the upper edge +1.196<" in html(timeline=marks, verdict={**verdict, "binary": False})
 
 
 def test_the_card_says_the_sentence_and_each_variants_figures() -> None:

@@ -29,6 +29,8 @@ WINDOWS: Mapping[str, float] = MappingProxyType({"hour": 3600.0, "day": 86_400.0
 
 _QUANTILES = (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99))
 _MOST_NAMED = 10
+_QUIET_S, _QUIET_GAPS = 60.0, 10.0
+"""Nothing comes any more after a minute without an outcome, and ten times as long as is between two."""
 _NOTHING = InvocationCounter()
 _NO_TALLIES: Mapping[str, int] = MappingProxyType({})
 
@@ -61,11 +63,12 @@ def describe_experiment(
     wish: Wish,
     lately: Lately | None = None,
     tallies: Mapping[str, int] = _NO_TALLIES,
+    quiet_s: float = 0.0,
 ) -> dict[str, Any]:
     """The document; `counters` are those of each variant of the fleet, `changes` those of its weights.
 
     `lately` is about the window that the wish names, None if that is empty; `tallies` are of the endpoint,
-    whatever its models are.
+    whatever its models are. `quiet_s` is how long ago the last outcome was reported, inf if nobody knows.
 
     Raises:
         ValidationFault: the wish names a control that there is not.
@@ -79,7 +82,7 @@ def describe_experiment(
     names = [*weights]
     control = _control(weights, run) if wish.control is None else _known(wish.control, endpoint, names)
     outcome = wish.outcome or usual_outcome(run)
-    verdict = _judge(run, names, control, outcome, now_s, wish)
+    verdict = _judge(run, names, control, outcome, _rate(run, outcome, now_s, quiet_s), wish)
     guards = _guard_warnings(names, control, counters)
     warnings = [*_share_warnings(run), *(sentence for _, sentence in guards)]
     variants = [_variant(name, weights, run, counters.get(name, _NOTHING), verdict) for name in names]
@@ -146,23 +149,36 @@ def _known(control: str, endpoint: Endpoint, names: Sequence[str]) -> str:
 
 
 def _judge(
-    run: Run | None, names: Sequence[str], control: str | None, outcome: str | None, now_s: float, wish: Wish
+    run: Run | None,
+    names: Sequence[str],
+    control: str | None,
+    outcome: str | None,
+    per_second: float | None,
+    wish: Wish,
 ) -> dict[str, Any] | None:
     """None where there is nothing to compare, or no such outcome: how many it takes nobody knows then."""
     if run is None or control is None or len(names) < 2 or outcome is None or outcome not in run.outcomes:
         return None
     binary, more_is_better = meaning_of(run, outcome, less=wish.less)
-    lasted_s = now_s - run.begun_s
     question = Question(
         control,
         binary,
         more_is_better=more_is_better,
         worth=wish.worth,
-        per_second=_sums(run, outcome).count / lasted_s if lasted_s > 0 else None,
+        per_second=per_second,
         noun="users with an outcome" if any(arm.users for arm in run.arms) else "outcomes",
     )
     sums = outcomes_of(run, [control, *(name for name in names if name != control)], outcome)
     return judge(question, sums)
+
+
+def _rate(run: Run | None, outcome: str | None, now_s: float, quiet_s: float) -> float | None:
+    """How many outcomes come per second, on average; None where none comes any more, or nobody knows."""
+    count = 0 if run is None or outcome is None else _sums(run, outcome).count
+    if run is None or not count or now_s <= run.begun_s:
+        return None
+    gap_s = (now_s - run.begun_s) / count
+    return None if quiet_s > max(_QUIET_S, _QUIET_GAPS * gap_s) else 1 / gap_s
 
 
 def outcomes_of(run: Run, names: Sequence[str], outcome: str) -> dict[str, list[Sums]]:

@@ -29,6 +29,9 @@ Decision = Literal["better", "worse", "same", "open"]
 _FEW_TO_PLAN = 10
 """Below so many of a variant what is estimated of it is no ground to say how many more it takes."""
 
+_FEW_MORE = 10
+"""Below so many more their number says nothing that holds until it is read."""
+
 _EQUAL = "All outcomes of {} are equal, and all of {}: what is chance cannot be told from them."
 
 
@@ -189,5 +192,7 @@ def _sentence(
 
 
 def _wait(question: Question, more: int) -> str:
+    if more < _FEW_MORE:
+        return f"Keep going: a few more {question.noun}."
     when = "" if not question.per_second else f", {as_duration(more / question.per_second)} at this rate"
     return f"Keep going: about {about(more)} more {question.noun}{when}."

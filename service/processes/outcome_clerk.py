@@ -51,6 +51,7 @@ _FRESH_S = 1.0
 _FRESH_WINDOW_S = 10.0
 _KNOWN_S = 10.0
 _MOST_FRESH = 100
+_MOST_CAME = 10_000
 _MARK_S = 5.0
 _MOST_MARKED = 20  # experiments at a time: the keeper has other things to look at
 
@@ -78,6 +79,7 @@ class OutcomeClerk:
         self._windows: dict[tuple[str, str], tuple[float, Lately | None]] = {}
         self._marked_s = 0.0
         self._moved: set[str] = set()  # endpoints of which outcomes came since they were marked
+        self._came_s: dict[str, float] = {}  # endpoints, and when something was reported of them
         self._known: dict[str, float] = {}  # endpoints that are there, and when they were looked for
         self._log = get_logger("sagebird.outcomes")
         self._trouble = Trouble(self._log, "outcomes cannot be kept")
@@ -204,11 +206,19 @@ class OutcomeClerk:
             found.append([200, {}])
             taken.append((name, reports))
         self._moved.update(name for name, _ in taken)
-        for place, receipt in zip(places, self._reports.keep(taken), strict=True):
-            found[place] = (
-                _refused(receipt) if isinstance(receipt, SagebirdError) else [200, receipt._asdict()]
-            )
+        for place, (name, _), receipt in zip(places, taken, self._reports.keep(taken), strict=True):
+            if isinstance(receipt, SagebirdError):
+                found[place] = _refused(receipt)
+                continue
+            found[place] = [200, receipt._asdict()]
+            if receipt.counted or receipt.waiting:
+                self._note_arrival(name)
         return found
+
+    def _note_arrival(self, endpoint: str) -> None:
+        if len(self._came_s) >= _MOST_CAME:
+            self._came_s.clear()
+        self._came_s[endpoint] = monotonic()
 
     def _check_known(self, endpoint: str) -> None:
         """Raise NothingThere: what is reported of whatever anybody names would have no end."""
@@ -260,7 +270,10 @@ class OutcomeClerk:
         lately = None if wish.window is None else self._lately(name, wish.window)
         with self._turn:  # labels are counted in memory
             run, tallies = self._outcomes().run(name), self._outcomes().tallies(name)
-            document = describe_experiment(endpoint, run, counters, changes, time(), wish, lately, tallies)
+            quiet_s = now_s - self._came_s.get(name, -inf)
+            document = describe_experiment(
+                endpoint, run, counters, changes, time(), wish, lately, tallies, quiet_s
+            )
             compared = document["verdict"] is not None
             agreement = self._outcomes().agreement(name)
             document["timeline"] = self._outcomes().timeline(name, _about(document)) if compared else []

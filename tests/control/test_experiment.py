@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,12 @@ class Told:
         self,
         wish: Wish = Wish(),  # noqa: B008 - a value
         lately: Lately | None = None,
+        quiet_s: float = 0.0,
         **counters: InvocationCounter,
     ) -> dict[str, Any]:
         run = self.store.run("iris")
         tallies = self.store.tallies("iris")
-        document = describe_experiment(endpoint(), run, counters, [], NOW_S, wish, lately, tallies)
+        document = describe_experiment(endpoint(), run, counters, [], NOW_S, wish, lately, tallies, quiet_s)
         found: dict[str, Any] = orjson.loads(write_experiment(document))
         return found
 
@@ -211,6 +213,25 @@ def test_weights_that_change_make_periods_and_the_control_stays_who_it_was(told:
     assert document["share_p_value"] > 0.01
     (comparison,) = document["verdict"]["comparisons"]
     assert abs(comparison["difference"]) < 0.01  # means over all of it differ by 0.16
+
+
+@pytest.mark.parametrize(("quiet_s", "is_told"), [(0.0, True), (59.0, True), (61.0, False), (inf, False)])
+def test_how_long_it_takes_is_told_while_outcomes_come(told: Told, quiet_s: float, is_told: bool) -> None:
+    told.tell("a", clicks(0.20))
+    told.tell("b", clicks(0.22))
+
+    sentence = told.document(quiet_s=quiet_s)["sentence"]
+
+    assert sentence.startswith("Keep going: about ")
+    assert sentence.endswith(" at this rate.") is is_told
+
+
+def test_outcomes_that_come_rarely_are_no_end_of_them(told: Told) -> None:
+    told.tell("a", [2.5, 7.0], "amount")
+    told.tell("b", [1.5, 4.0], "amount")  # four in a hundred seconds
+
+    assert told.document(quiet_s=240.0)["sentence"].endswith(" at this rate.")
+    assert not told.document(quiet_s=260.0)["sentence"].endswith(" at this rate.")
 
 
 def test_without_calls_outcomes_or_a_second_variant_that_is_said(told: Told) -> None:

@@ -52,6 +52,17 @@ def test_the_open_are_told_how_long_at_this_rate() -> None:
     assert " more clicks, " in said
 
 
+def test_of_less_than_ten_more_neither_number_nor_time_is_told() -> None:
+    question = Question("a", binary=False, per_second=2.0)
+    numbers = Sums(49, 5.0, 9.0)
+
+    assert sentence(question, numbers, Sums(46, 5.0, 9.0)) == "Keep going: a few more outcomes."
+    assert (
+        sentence(question, numbers, Sums(45, 5.0, 9.0))
+        == "Keep going: about 10 more outcomes, 5 s at this rate."
+    )
+
+
 def test_a_handful_is_no_ground_for_a_plan() -> None:
     question = Question("a", binary=True, per_second=0.05, noun="clicks")
 

@@ -58,14 +58,23 @@ class House:
         self.metrics = folder / "metrics"
         self.serve(generation=1)
         self.desk = Desk()
-        self.clerk = OutcomeClerk(
-            lambda: OutcomeStore(folder / "outcomes.db", 3600.0, 100_000),
-            self.store,
-            OperationContext(CALLER, ManualClock(NOON)),
-            VariantSeries(folder / "series.db", folder / "metrics"),
-        )
+        self.folder = folder
+        self.clerk = self._new_clerk()
         self.recorder = Recorder(lambda: Directory(1, {}, {"iris": ROUTE}), lambda: 100.0, "all")
         self.post = OutcomePost(self.desk, self.recorder, CALLER)
+
+    def _new_clerk(self) -> OutcomeClerk:
+        return OutcomeClerk(
+            lambda: OutcomeStore(self.folder / "outcomes.db", 3600.0, 100_000),
+            self.store,
+            OperationContext(CALLER, ManualClock(NOON)),
+            VariantSeries(self.folder / "series.db", self.folder / "metrics"),
+        )
+
+    def take_over(self) -> None:
+        """Have another clerk go on, as after a restart of the keeper."""
+        self.clerk.close()
+        self.clerk = self._new_clerk()
 
     def serve(self, generation: int) -> None:
         """Have the endpoint serve a fleet."""
@@ -89,7 +98,7 @@ class House:
 @pytest.fixture
 def house(memory_path: Path) -> Iterator[House]:
     made = House(memory_path)
-    made.desk.open(made.clerk.answer)
+    made.desk.open(lambda caller, asked: made.clerk.answer(caller, asked))  # whoever is the clerk then
     yield made
     made.close()
 
@@ -114,6 +123,29 @@ def report(house: House, *bodies: bytes, endpoint: str = "iris") -> list[tuple[i
 
 def click(inference_id: str) -> bytes:
     return json.dumps({"inference_id": inference_id, "click": 1}).encode()
+
+
+def test_whoever_takes_over_names_no_time_before_outcomes_come_again(house: House) -> None:
+    asked = Invocation(CALLER, "iris", Call(b"1", None, None), inference_id="x")
+    for number in range(41):
+        house.recorder.note(ROUTE, asked, "ab"[number % 2], str(number), b"[0]")
+    run(house.post.flush)
+    clicks = [json.dumps({"inference_id": str(n), "click": n // 2 % 2}).encode() for n in range(41)]
+    report(house, *clicks[:40])
+
+    def sentence() -> str:
+        return str(json.loads(run(lambda: house.post.experiment("iris", {})).body)["sentence"])
+
+    before = sentence()
+    house.take_over()
+    after = sentence()
+    report(house, clicks[0])  # known before: nothing has come
+    repeated = sentence()
+    report(house, clicks[40])
+
+    assert [each.startswith("Keep going: about ") for each in (before, after, repeated)] == [True] * 3
+    assert [each.endswith(" at this rate.") for each in (before, after, repeated)] == [True, False, False]
+    wait_until(lambda: sentence().endswith(" at this rate."), 60)
 
 
 def test_reports_that_come_together_are_answered_each_by_its_own_receipt(house: House) -> None:

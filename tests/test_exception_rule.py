@@ -42,6 +42,7 @@ BROAD: Mapping[str, str] = MappingProxyType(
         "processes/keeper.py": "a loop that must outlive one bad look",
         "processes/key_watch.py": "a loop that must outlive one bad look",
         "processes/outcome_clerk.py": "the edge of a request that was handed in",
+        "processes/report_keeping.py": "the edge of a report: those that came together with it are kept",
         "processes/supervisor.py": "a child process: nothing may return into the parent's code",
     }
 )

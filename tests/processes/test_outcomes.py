@@ -471,7 +471,7 @@ def test_reports_that_nobody_takes_up_do_not_fill_the_memory(memory_path: Path) 
 
 
 def test_who_reports_a_lot_makes_nobody_wait_for_all_of_it(memory_path: Path) -> None:
-    house, order = House(memory_path), []
+    house, order = House(memory_path), list[tuple[str, int]]()
 
     async def act() -> None:
         async def told(reporter: str) -> None:

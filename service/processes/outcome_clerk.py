@@ -322,6 +322,8 @@ class OutcomeClerk:
         except (ValueError, RecursionError) as error:
             raise ValidationFault(f"The request is no JSON: {error}.") from error
         with self._store.change() as change:
+            if change.get(Kind.ENDPOINT, endpoint) is None:
+                raise NothingThere(f"There is no endpoint {endpoint}.")
             done = act(Resources(change, self._context.of(caller)), endpoint, document)
         self._fresh.clear()
         return done

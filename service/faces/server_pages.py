@@ -45,7 +45,8 @@ def server_pages(
 
     series = VariantSeries(settings.data / "series.db", measured)
     board = Board(catalogue, series, measured, settings.data / "environments", Verdicts(experiments).look)
-    found = create_pages(catalogue, follower.pending, follower.problems, metrics, experiments)
+    watched = (follower.pending, follower.problems, metrics)
+    found = create_pages(catalogue, *watched, experiments, settings.user_header)
     problems, limit = follower.default_problems, settings.max_body_bytes
     found.include_router(create_router(registered, predictor.answer, rounds, problems, limit))
     add_dashboard(found, catalogue, board, draining)

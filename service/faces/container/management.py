@@ -71,12 +71,20 @@ def create_router(
     """
     router = APIRouter(tags=["container"])
 
-    @router.get("/ping", summary="Health as SageMaker asks for it: 200 when predictions can be answered")
+    @router.get(
+        "/ping",
+        operation_id="ping",
+        summary="Health as SageMaker asks for it: 200 when predictions can be answered",
+    )
     async def ping() -> Response:
         found = problems()
         return Response("\n".join(found), 503 if found else 200, media_type="text/plain")
 
-    @router.get("/execution-parameters", summary="What batch transform may send at once")
+    @router.get(
+        "/execution-parameters",
+        operation_id="execution_parameters",
+        summary="What batch transform may send at once",
+    )
     async def execution_parameters() -> Response:
         document = {
             "MaxConcurrentTransforms": os.cpu_count() or 1,
@@ -86,14 +94,15 @@ def create_router(
         return _json(200, document)
 
     models = _ModelRoutes(registered, answer, rounds, max_body_bytes)
-    for method, path, route, summary in (
-        ("GET", "/models", models.list_all, "The models that were registered here"),
-        ("POST", "/models", models.register, "Load a model: {model_name, url}"),
-        ("GET", "/models/{name:path}", models.describe, "One registered model"),
-        ("DELETE", "/models/{name:path}", models.unregister, "Unload a model"),
-        ("POST", "/models/{name:path}/invoke", models.invoke, "A prediction by one registered model"),
+    one, invoke = "/models/{name:path}", "/models/{name:path}/invoke"
+    for method, path, route, operation_id, summary in (
+        ("GET", "/models", models.list_all, "list_models", "The models that were registered here"),
+        ("POST", "/models", models.register, "register_model", "Load a model: {model_name, url}"),
+        ("GET", one, models.describe, "describe_model", "One registered model"),
+        ("DELETE", one, models.unregister, "unregister_model", "Unload a model"),
+        ("POST", invoke, models.invoke, "predict_with_model", "A prediction by one registered model"),
     ):
-        router.add_api_route(path, route, methods=[method], summary=summary)
+        router.add_api_route(path, route, methods=[method], operation_id=operation_id, summary=summary)
     return router
 
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import orjson
 from fastapi import FastAPI, Request, Response
 
+from service.faces.people.experiment_schemas import answers
 from service.faces.people.pages import Served
 from service.faces.people.schemas import answer_content, request_example, request_schema, request_types
 from service.faces.people.shown import json_answer
@@ -65,19 +66,8 @@ DESCRIPTION: Final = {
 """The schema of the document."""
 _NAME: Final = {"name": "name", "in": "path", "required": True, "schema": _TEXT}
 _OPENAPI: Final[Mapping[str, Any]] = {
-    "operationId": "describe_endpoint",
     "parameters": [_NAME],
-    "responses": {
-        "200": {"description": "The endpoint", "content": {JSON: {"schema": DESCRIPTION}}},
-        "404": {
-            "description": "There is no such endpoint",
-            "content": {
-                JSON: {
-                    "schema": {"type": "object", "properties": {"message": _TEXT}, "required": ["message"]}
-                }
-            },
-        },
-    },
+    "responses": answers(DESCRIPTION, "The endpoint", own=[404]),
 }
 
 
@@ -89,6 +79,7 @@ def add_endpoint_document(app: FastAPI, served: Served) -> None:
         "/endpoints/{name}",
         tags=["predictions"],
         summary="What an endpoint takes and gives: columns, classes, examples that work",
+        operation_id="describe_endpoint",
         openapi_extra={**_OPENAPI},
     )
     def describe(request: Request) -> Response:

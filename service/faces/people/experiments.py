@@ -9,6 +9,7 @@ from service.domain.access_keys import Permission
 from service.domain.caller import Caller
 from service.errors import ClientGone, PayloadTooLarge
 from service.faces.identity import caller_of
+from service.faces.people.experiment_schemas import REPORT_BODY, answers, component
 from service.faces.people.models_api import in_query
 from service.http.asgi import read_body
 from service.http.reply import Reply
@@ -20,29 +21,6 @@ MOST_BYTES = 1 << 20
 
 _WISHES = ("outcome", "less", "worth", "control", "window")
 _NAME: dict[str, Any] = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-_OUTCOME = {
-    "type": "object",
-    "properties": {
-        "inference_id": {
-            "type": "string",
-            "description": "What the answer says in X-Amzn-SageMaker-Inference-Id",
-        },
-        "at": {"description": "When, in ISO 8601 or seconds since 1970"},
-        "label": {"description": "What would have been right: held against the prediction"},
-    },
-    "required": ["inference_id"],
-    "additionalProperties": {"description": "Any other outcome: a number, true or false"},
-}
-_REPORT = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            JSON: {"schema": {"oneOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]}},
-            "application/jsonlines": {"schema": {"type": "string"}},
-            "text/csv": {"schema": {"type": "string"}},
-        },
-    }
-}
 _ASK_BOTH = {
     "type": "object",
     "properties": {"ask_both": {"type": "number", "description": "Percents of calls, 0 for none"}},
@@ -100,7 +78,15 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
         "/endpoints/{name}/outcomes",
         tags=["experiments"],
         summary="Report what came of predictions: JSON, JSON lines or CSV",
-        openapi_extra={"parameters": [_NAME], **_REPORT},
+        operation_id="report_outcomes",
+        description="A body over 1 MiB is answered by 413 and a sentence as text/plain.",
+        openapi_extra={
+            "parameters": [_NAME],
+            "requestBody": REPORT_BODY,
+            "responses": answers(
+                component("Receipt"), "What became of the outcomes, once they are safe on disk"
+            ),
+        },
     )
     async def report(request: Request) -> Response:
         content_type = request.headers.get("content-type", JSON)
@@ -112,7 +98,11 @@ def add_experiments(app: FastAPI, experiments: Experiments) -> None:
         "/endpoints/{name}/experiment",
         tags=["experiments"],
         summary="What variants are worth: traffic, errors, outcomes with intervals, a sentence",
-        openapi_extra={"parameters": [_NAME, *map(in_query, _WISHES)]},
+        operation_id="describe_experiment",
+        openapi_extra={
+            "parameters": [_NAME, *map(in_query, _WISHES)],
+            "responses": answers(component("Experiment"), "What is known of the experiment"),
+        },
     )
     async def experiment(request: Request) -> Response:
         reply = await experiments.experiment(request.path_params["name"], dict(request.query_params))
@@ -128,9 +118,11 @@ def _add_changes(app: FastAPI, experiments: Experiments, new_id: Callable[[], st
         "/endpoints/{name}/experiment",
         tags=["experiments"],
         summary="Have a share of calls asked of a second variant, too, in the background",
+        operation_id="ask_both",
         openapi_extra={
             "parameters": [_NAME],
             "requestBody": {"required": True, "content": {JSON: {"schema": _ASK_BOTH}}},
+            "responses": answers(component("AskedBoth"), "What holds now"),
         },
     )
     async def ask_both(request: Request) -> Response:
@@ -142,9 +134,11 @@ def _add_changes(app: FastAPI, experiments: Experiments, new_id: Callable[[], st
         "/endpoints/{name}/promote",
         tags=["experiments"],
         summary="Give a variant all traffic, at once or in steps, or have traffic follow outcomes",
+        operation_id="promote_variant",
         openapi_extra={
             "parameters": [_NAME],
             "requestBody": {"required": True, "content": {JSON: {"schema": _PROMOTION}}},
+            "responses": answers(component("Promoted"), "The plans of now, and what was done"),
         },
     )
     async def promote(request: Request) -> Response:

@@ -1,11 +1,13 @@
 """The OpenAPI document: FastAPI's own routes, and a path per endpoint with schemas and examples that work."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.faces.people.experiment_schemas import EXPERIMENT_SCHEMAS
 from service.faces.people.models_api import SCHEMAS, describe_models_api
 from service.faces.people.schemas import (
     BUILT_IN,
@@ -15,6 +17,7 @@ from service.faces.people.schemas import (
     request_types,
 )
 from service.invoke.catalogue import EndpointCard, Manual
+from service.settings import COOKIE, USER_HEADER
 
 _TEXT = {"type": "string"}
 
@@ -50,13 +53,21 @@ _ERRORS = {
 # 413 is told in words: it alone is a text here, and beside it no typed client could read the others' Message.
 _RUNTIME_ERRORS: dict[str, tuple[str, str | None]] = {
     "400": ("ValidationError: the request does not fit the endpoint", "Error"),
-    "403": ("AccessDeniedException: a host or a web page that may not ask", "Error"),
+    "401": ("Keys are asked for, and there is none, or no good one: the name says which", "Error"),
+    "403": (
+        "AccessDeniedException: a host or a web page that may not ask, a key that does not allow it",
+        "Error",
+    ),
     "415": ("UnsupportedMediaTypeException: the Content-Encoding is not read", "Error"),
     "424": (
         "ModelError: the model refused the request or failed; OriginalStatusCode says which",
         "ModelError",
     ),
-    "429": ("ModelNotReadyException: the target model is still loading", "Error"),
+    "429": (
+        "ThrottlingException: more requests than a rate allows; ModelNotReadyException: the target model is "
+        "still loading",
+        "Error",
+    ),
     "500": ("InternalFailure: a bug; the log has it under the request id", "Error"),
     "503": ("ServiceUnavailable: too many calls are waiting", "Error"),
 }
@@ -74,10 +85,19 @@ _CONTAINER_ERRORS: dict[str, tuple[str, str | None]] = {
 }
 
 
+_OUTCOMES_BY = "by which outcomes are reported of the prediction"
+
+
 def describe_api(
-    app: FastAPI, cards: list[EndpointCard], manual_of: Callable[[str], Manual]
+    app: FastAPI,
+    cards: list[EndpointCard],
+    manual_of: Callable[[str], Manual],
+    user_header: str = USER_HEADER,
 ) -> dict[str, Any]:
-    """The document for what is served at this moment."""
+    """The document for what is served at this moment; `user_header` is what SAGEBIRD_USER_HEADER names.
+
+    How traffic is shared out is not in it: clients are made of it, and stay as they are when that changes.
+    """
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -85,41 +105,56 @@ def describe_api(
         description="Predictions by your models, as SageMaker's runtime API answers them.",
     )
     paths: dict[str, Any] = {}
+    ids = _operation_ids([card.name for card in cards])
     for card in cards:
-        manual = manual_of(card.name)
-        paths[f"/endpoints/{card.name}/invocations"] = {"post": _invoke(card, manual)}
+        invoke = {"operationId": ids[card.name], **_invoke(card, manual_of(card.name), user_header)}
+        paths[f"/endpoints/{card.name}/invocations"] = {"post": invoke}
         if card.default:
-            paths["/invocations"] = {"post": _invoke_default(card, manual)}
+            paths["/invocations"] = {"post": _by_contract(card, invoke)}
     own = document.get("paths", {})
     describe_models_api(own)
     document["paths"] = {**paths, **own}
-    document["components"] = {"schemas": {**_ERRORS, **SCHEMAS}}
+    document["components"] = {"schemas": {**_ERRORS, **SCHEMAS, **EXPERIMENT_SCHEMAS}}
     return document
 
 
-def _invoke(card: EndpointCard, manual: Manual) -> dict[str, Any]:
-    shares = ", ".join(
-        f"{variant.name} {variant.share:.0%}" for variant in card.variants if not variant.pending
-    )
+def _operation_ids(names: Sequence[str]) -> dict[str, str]:
+    """What the operation of each endpoint is called: `bird-strike` has invoke_bird_strike.
+
+    Names that come to the same are numbered, behind the one that is written so.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        found.setdefault(re.sub(r"[^a-z0-9]+", "_", parts).strip("_"), []).append(name)
+    return {
+        name: f"invoke_{snake}" if number == 1 else f"invoke_{snake}_no{number}"
+        for snake, alike in found.items()
+        for number, name in enumerate(
+            sorted(alike, key=lambda name: (name != snake.replace("_", "-"), name)), 1
+        )
+    }
+
+
+def _invoke(card: EndpointCard, manual: Manual, user_header: str) -> dict[str, Any]:
     return {
         "tags": ["predictions"],
-        "operationId": f"invoke_{card.name}",
-        "summary": f"Predict with {card.name} ({shares})",
+        "summary": f"Predict with {card.name}",
         "description": "A body over the limit is answered by 413 and a sentence as text/plain.",
-        "parameters": _parameters(card, manual),
+        "parameters": _parameters(card, manual, user_header),
         "requestBody": {"required": True, "content": _content(manual)},
         "responses": {"200": _answer(manual), **_errors(_RUNTIME_ERRORS, "x-amzn-ErrorType")},
     }
 
 
-def _invoke_default(card: EndpointCard, manual: Manual) -> dict[str, Any]:
+def _by_contract(card: EndpointCard, invoke: dict[str, Any]) -> dict[str, Any]:
     """The same call by the container's contract: its errors are sentences, and their statuses the model's."""
     return {
-        **_invoke(card, manual),
+        **invoke,
         "operationId": "invocations",
         "summary": f"Predict with {card.name}, as a SageMaker container is called",
         "tags": ["container"],
-        "responses": {"200": _answer(manual), **_errors(_CONTAINER_ERRORS)},
+        "responses": {"200": invoke["responses"]["200"], **_errors(_CONTAINER_ERRORS)},
     }
 
 
@@ -139,6 +174,7 @@ def _answer(manual: Manual) -> dict[str, Any]:
         "description": "The model's answer",
         "headers": {
             "x-Amzn-Invoked-Production-Variant": _response_header("The variant that answered"),
+            "X-Amzn-SageMaker-Inference-Id": _response_header(f"Of a recorded call, {_OUTCOMES_BY}"),
             "x-amzn-RequestId": _response_header("By which the log is found"),
         },
         "content": answer_content(manual),
@@ -163,7 +199,7 @@ def _response_header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": _TEXT}
 
 
-def _parameters(card: EndpointCard, manual: Manual) -> list[dict[str, Any]]:
+def _parameters(card: EndpointCard, manual: Manual, user_header: str) -> list[dict[str, Any]]:
     variants = [variant.name for variant in card.variants if not variant.pending]
     scripted = manual.interface is not None and manual.interface.scripted
     accept = "The type of the answer"
@@ -175,6 +211,8 @@ def _parameters(card: EndpointCard, manual: Manual) -> list[dict[str, Any]]:
     parameters = [
         _header("Accept", accept, enum=[] if scripted else list(BUILT_IN)),
         _header("X-Amzn-SageMaker-Target-Variant", "Ask this variant, whatever its weight", enum=variants),
+        _user(user_header),
+        _header("X-Amzn-SageMaker-Inference-Id", f"What the call is named, {_OUTCOMES_BY}"),
         _header("X-Amzn-SageMaker-Custom-Attributes", "Passed to the model's own code"),
     ]
     if card.models:
@@ -187,6 +225,14 @@ def _parameters(card: EndpointCard, manual: Manual) -> list[dict[str, Any]]:
         names = list(card.containers)
         parameters.insert(0, _header(hostname, what, names, names[0], required=True))
     return parameters
+
+
+def _user(setting: str) -> dict[str, Any]:
+    """The header or the cookie that says for which user a call is."""
+    what = "For which user the call is, who then always has the same variant"
+    if setting.lower().startswith(COOKIE):
+        return {**_header(setting[len(COOKIE) :], what), "in": "cookie"}
+    return _header(setting, what)
 
 
 def _header(

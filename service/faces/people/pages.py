@@ -24,6 +24,7 @@ from service.http.failures import note_stray
 from service.http.request_ids import request_ids
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, ModelCard
 from service.log import get_logger
+from service.settings import USER_HEADER
 from service.wire.services import ACTIONS
 
 _STATIC = Path(__file__).parent / "static"
@@ -66,8 +67,9 @@ def create_pages(
     problems: Callable[[], list[str]],
     metrics: Callable[[], tuple[bytes, str]],
     experiments: Experiments | None = None,
+    user_header: str = USER_HEADER,
 ) -> FastAPI:
-    """The pages; where there are `experiments`, theirs too.
+    """The pages; where there are `experiments`, theirs too. `user_header` is the setting's.
 
     `pending` says what keeps this gateway from being ready, `problems` what does not answer as declared,
     `metrics` gives the exposition and its Content-Type; the last may block.
@@ -76,7 +78,7 @@ def create_pages(
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     _add_client(app)
     _add_health(app, pending, problems, metrics)
-    _add_docs(app, served)
+    _add_docs(app, served, user_header)
     _add_overview(app, served)
     if experiments is not None:
         add_experiments(app, experiments)
@@ -90,20 +92,26 @@ def _add_health(
     problems: Callable[[], list[str]],
     metrics: Callable[[], tuple[bytes, str]],
 ) -> None:
-    @app.get("/healthz", tags=["health"], summary="200 while this process is alive")
+    @app.get("/healthz", tags=["health"], operation_id="healthz", summary="200 while this process is alive")
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
     @app.get(
         "/readyz",
         tags=["health"],
+        operation_id="readyz",
         summary="200 once every declared endpoint is up or has failed; names those that failed",
     )
     async def readyz() -> Response:
         ready, found = not pending(), problems()
         return text_answer("\n".join([*(["ready"] if ready else []), *found, ""]), 200 if ready else 503)
 
-    @app.get("/metrics", tags=["health"], summary="Prometheus metrics, summed over the gateways")
+    @app.get(
+        "/metrics",
+        tags=["health"],
+        operation_id="metrics",
+        summary="Prometheus metrics, summed over the gateways",
+    )
     def show_metrics() -> Response:
         body, content_type = metrics()
         return Response(body, headers={"content-type": content_type})
@@ -118,20 +126,21 @@ def _add_client(app: FastAPI) -> None:
         return Response(script, media_type="text/javascript", headers={"cache-control": "max-age=3600"})
 
 
-def _add_docs(app: FastAPI, served: Served) -> None:
+def _add_docs(app: FastAPI, served: Served, user_header: str) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse((_STATIC / "docs.html").read_text(encoding="utf-8"))
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> Response:
-        return json_answer(describe_api(app, served.endpoints(MOST_SHOWN), served.manual))
+        return json_answer(describe_api(app, served.endpoints(MOST_SHOWN), served.manual, user_header))
 
 
 def _add_overview(app: FastAPI, served: Served) -> None:
     @app.get(
         "/status",
         tags=["people"],
+        operation_id="status",
         summary="Endpoints and models as JSON; the example of one endpoint for the target model, if asked",
         openapi_extra={"parameters": [in_query("endpoint"), in_query("target_model")]},
     )

@@ -8,13 +8,22 @@ from typing import Any
 
 from sagebird_client import Client
 from sagebird_client.api.container import invocations
+from sagebird_client.api.experiments import describe_experiment, promote_variant, report_outcomes
 from sagebird_client.api.predictions import (
     describe_endpoint,
     invoke_bird_strike,
     invoke_catalogue,
     invoke_iris,
 )
-from sagebird_client.models import DescribeEndpointResponse200, ModelError
+from sagebird_client.models import (
+    DescribeEndpointResponse200,
+    EndpointError,
+    Experiment,
+    ModelError,
+    Outcome,
+    PromoteVariantBody,
+    Receipt,
+)
 from sagebird_client.models.invoke_bird_strike_json_body_item import InvokeBirdStrikeJsonBodyItem
 from sagebird_client.models.invoke_catalogue_x_amzn_sage_maker_target_model import (
     InvokeCatalogueXAmznSageMakerTargetModel as Target,
@@ -86,3 +95,22 @@ check(isinstance(refused.parsed, ModelError), "by the error that the document na
 assert isinstance(refused.parsed, ModelError)
 check(refused.parsed.original_status_code == 400, "with the model's own status")
 check("no rows" in refused.parsed.original_message, "and its own words")
+
+# An A/B test: a user keeps his variant, what came of it is reported by the answer's own id, and read again
+sent = invoke_iris.sync_detailed(client=client, body=[record], x_sagebird_user="anna")
+outcome = Outcome(inference_id=sent.headers["x-amzn-sagemaker-inference-id"])
+outcome["click"] = True
+receipt = report_outcomes.sync("iris", client=client, body=outcome)
+assert isinstance(receipt, Receipt)
+check(receipt.counted + receipt.waiting == 1, "an outcome is reported of a user's call")
+
+experiment = describe_experiment.sync("iris", client=client, window="day")
+assert isinstance(experiment, Experiment)
+check([each.name for each in experiment.variants] == ["logistic", "forest"], "an experiment is told")
+check(experiment.better is None and experiment.ramp is None, "by its members")
+
+outcome["click"] = "maybe"
+unfit = report_outcomes.sync("iris", client=client, body=outcome)
+check(isinstance(unfit, EndpointError) and "click" in unfit.message, "an outcome that is none is refused")
+unknown = promote_variant.sync("nobody", client=client, body=PromoteVariantBody(stop=True))
+check(isinstance(unknown, EndpointError), "who is not there is not promoted")

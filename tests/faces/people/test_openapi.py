@@ -19,6 +19,7 @@ from service.faces.people.openapi import describe_api
 from service.invoke.catalogue import EndpointCard, ExampleRequest, Manual, VariantCard
 from tests.conftest import RunningServer, StartServer
 from tests.harness import web
+from tests.harness.schemas import hold
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +129,11 @@ def test_every_example_request_works_and_is_what_its_schema_says(
                 continue
             answer = _send(samples, path, operation, content_type, content["example"])
             assert answer.status_code == 200, (path, content_type, answer.text)
-            _hold(content["example"], content["schema"], document)
+            hold(content["example"], content["schema"], document)
             told = operation["responses"]["200"]["content"]
             kind = answer.headers["content-type"].partition(";")[0]
             assert kind in told or "*/*" in told
-            _hold(answer.json(), told.get(kind, {"schema": {}})["schema"], document)
+            hold(answer.json(), told.get(kind, {"schema": {}})["schema"], document)
             sent[content_type] = sent.get(content_type, 0) + 1
     assert sent == {"text/csv": 4, "application/json": 4, "application/jsonlines": 2}
 
@@ -174,7 +175,7 @@ def test_errors_have_the_shape_that_is_told(
         kind = answer.headers["content-type"].partition(";")[0]
         assert kind in told, (path, answer.status_code)
         if kind == "application/json":
-            _hold(answer.json(), told[kind]["schema"], document)
+            hold(answer.json(), told[kind]["schema"], document)
 
 
 def test_names_types_and_classes_come_from_the_models(document: dict[str, Any]) -> None:
@@ -199,63 +200,6 @@ def test_names_types_and_classes_come_from_the_models(document: dict[str, Any]) 
         "predictions"
     ]
     assert predictions["items"]["properties"]["damage"] == {"type": "string", "enum": ["no", "yes"]}
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "array": (list,),
-    "object": (dict,),
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
-
-
-_KNOWN_WORDS = {
-    "type",
-    "enum",
-    "anyOf",
-    "items",
-    "minItems",
-    "maxItems",
-    "properties",
-    "required",
-    "additionalProperties",
-    "description",
-    "format",
-}
-
-
-def _hold(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:
-    """Hold a value to a schema, as far as the document's schemas go."""
-    if "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    assert schema.keys() <= _KNOWN_WORDS
-    if "anyOf" in schema:
-        assert any(_holds(value, each, document) for each in schema["anyOf"]), (value, schema)
-    if "type" in schema:
-        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        assert isinstance(value, tuple(kind for name in kinds for kind in _TYPES[name])), (value, schema)
-    assert value in schema.get("enum", [value])
-    if isinstance(value, list):
-        assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
-        for item in value:
-            _hold(item, schema.get("items", {}), document)
-    if isinstance(value, dict):
-        members = schema.get("properties", {})
-        assert set(schema.get("required", ())) <= value.keys()
-        assert schema.get("additionalProperties", True) or value.keys() <= members.keys()
-        for name, item in value.items():
-            _hold(item, members.get(name, {}), document)
-
-
-def _holds(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> bool:
-    try:
-        _hold(value, schema, document)
-    except AssertionError:
-        return False
-    return True
 
 
 def test_required_headers_and_choices_are_told(document: dict[str, Any]) -> None:
@@ -330,9 +274,9 @@ def test_models_of_texts_and_of_words_without_examples_are_described_too(
             if "example" in content:
                 answer = _send(server, path, operation, content_type, content["example"])
                 assert answer.status_code == 200, (path, content_type, answer.text)
-                _hold(content["example"], content["schema"], found)
+                hold(content["example"], content["schema"], found)
                 told = operation["responses"]["200"]["content"]["application/json"]["schema"]
-                _hold(answer.json(), told, found)
+                hold(answer.json(), told, found)
                 sent += 1
     assert sent >= 4
     texts = found["paths"]["/endpoints/texts/invocations"]["post"]

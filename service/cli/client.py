@@ -15,9 +15,10 @@ def client(
     lang: Annotated[str, typer.Option(help="ts, js, python or curl.")] = "curl",
     url: Url = "",
 ) -> None:
-    """Print a snippet that asks an endpoint: ready to run, with the endpoint's own columns and an example.
+    """Print a snippet that asks an endpoint: ready to use, with the endpoint's own columns and an example.
 
-    A key is read where it runs, from SAGEBIRD_API_KEY.
+    In ts, js and python it is a module that also reports what came of predictions. A key is read where it
+    runs, from SAGEBIRD_API_KEY.
     """
     write = LANGUAGES.get(lang.lower())
     if write is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shlex import quote
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import quote as quote_path
 
 _JSON: Final = "application/json"
 _CSV: Final = "text/csv"
@@ -17,6 +18,7 @@ _PLAIN: Final = MappingProxyType(
         "integer": "number",
     }
 )
+_RECEIPT: Final = ("counted", "waiting", "repeated", "contradicting")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -36,6 +38,11 @@ class DescribedEndpoint:
     def url(self) -> str:
         """Where it is asked."""
         return f"{self.server}{self.found['invocations']}"
+
+    @property
+    def outcomes_url(self) -> str:
+        """Where it is told what came of its predictions."""
+        return f"{self.server}/endpoints/{quote_path(self.name, safe='')}/outcomes"
 
     @property
     def target(self) -> str | None:
@@ -82,31 +89,49 @@ def _octal(character: str) -> str:
 
 
 def as_python(asked: DescribedEndpoint) -> str:
-    """A module without dependencies, which asks its example when it is run."""
+    """A module without dependencies, which asks its example where it is run by itself."""
     rows = asked.body.rstrip()
     is_json = asked.content_type == _JSON
     example = repr(json.loads(rows)) if is_json and rows else repr(rows)
     body = "json.dumps(rows)" if is_json else "rows"
-    return f'''"""Predictions of an endpoint of sagebird; needs nothing but Python."""
+    return f'''"""Predictions of an endpoint of sagebird, and what came of them; needs nothing but Python."""
 
 import json
 import os
 import urllib.request
 
 URL = {asked.url!r}
+OUTCOMES_URL = {asked.outcomes_url!r}
 HEADERS = {asked.headers!r}
 
 
 def predict(rows, user=""):
-    """What the endpoint answers; the same user always asks the same variant."""
+    """What the endpoint answers, by which variant, and the id by which outcomes are reported of it.
+
+    The same user always asks the same variant; a call without a user has no id.
+    """
     headers = {{**HEADERS, "Accept": "application/json"}}
     if user:
         headers["X-Sagebird-User"] = user
+    with _send(URL, headers, {body}) as answer:
+        return {{
+            "answer": json.load(answer),
+            "variant": answer.headers["x-amzn-invoked-production-variant"],
+            "id": answer.headers["x-amzn-sagemaker-inference-id"],
+        }}
+
+
+def report_outcome(id, outcome):
+    """Say what came of a prediction, by its id: {{"click": True}}."""
+    body = json.dumps({{"inference_id": id, **outcome}})
+    with _send(OUTCOMES_URL, {{"Content-Type": "application/json"}}, body) as answer:
+        return json.load(answer)
+
+
+def _send(url, headers, body):
     if os.environ.get({_KEY!r}):
         headers["X-Api-Key"] = os.environ[{_KEY!r}]
-    request = urllib.request.Request(URL, {body}.encode(), headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+    return urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=60)
 
 
 if __name__ == "__main__":
@@ -114,41 +139,66 @@ if __name__ == "__main__":
 
 
 def as_javascript(asked: DescribedEndpoint) -> str:
-    """A module for node and browsers, which asks its example when it is run."""
-    return _script(asked, "rows", 'user = ""', "")
+    """A module for node and browsers, with its example in a comment: it is there to be imported."""
+    return _script(asked, typed=False)
 
 
 def as_typescript(asked: DescribedEndpoint) -> str:
     """The same with the types of rows and of the answer."""
-    types = [f"export type Rows = {_type(asked.found['input']['schema'])};"]
-    types.append(f"export type Answer = {_type(asked.found['output']['schema'])};")
-    if asked.content_type != _JSON:
-        types[0] = "export type Rows = string;"
-    types.append("declare const process: { env: Record<string, string | undefined> } | undefined;")
-    return _script(asked, "rows: Rows", 'user: string = ""', "\n".join(types) + "\n\n")
+    rows = _type(asked.found["input"]["schema"]) if asked.content_type == _JSON else "string"
+    types = (
+        f"export type Rows = {rows};",
+        f"export type Answer = {_type(asked.found['output']['schema'])};",
+        "export type Prediction = { answer: Answer; variant: string | null; id: string | null };",
+        f"export type Receipt = {{ {'; '.join(f'{each}: number' for each in _RECEIPT)} }};",
+        "declare const process: { env: Record<string, string | undefined> } | undefined;",
+    )
+    return "\n".join(types) + "\n\n" + _script(asked, typed=True)
 
 
-def _script(asked: DescribedEndpoint, rows: str, user: str, types: str) -> str:
+def _script(asked: DescribedEndpoint, *, typed: bool) -> str:
+    def of(kind: str) -> str:
+        return f": {kind}" if typed else ""
+
     is_json = asked.content_type == _JSON
-    typed = bool(types)
     body = "JSON.stringify(rows)" if is_json else "rows"
     text = asked.body.rstrip()
     example = (json.dumps(json.loads(text)) if text else "[]") if is_json else json.dumps(text)
     headers = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in asked.headers.items())
-    return f"""{types}const url = {json.dumps(asked.url)};
+    strings = "Record<string, string>"
+    return f"""const url = {json.dumps(asked.url)};
+const outcomesUrl = {json.dumps(asked.outcomes_url)};
 const key = typeof process === "undefined" ? undefined : process.env.{_KEY};
 
-// What the endpoint answers; the same user always asks the same variant.
-export async function predict({rows}, {user}){": Promise<Answer>" if typed else ""} {{
-  const headers{": Record<string, string>" if typed else ""} = {{ {headers}, Accept: "application/json" }};
+// What the endpoint answers, by which variant, and the id by which outcomes are reported of it.
+// The same user always asks the same variant; a call without a user has no id.
+export async function predict(rows{of("Rows")}, user{of("string")} = ""){of("Promise<Prediction>")} {{
+  const headers{of(strings)} = {{ {headers}, Accept: "application/json" }};
   if (user) headers["X-Sagebird-User"] = user;
-  if (key) headers["X-Api-Key"] = key;
-  const answer = await fetch(url, {{ method: "POST", headers, body: {body} }});
-  if (!answer.ok) throw new Error(`${{answer.status}}: ${{await answer.text()}}`);
-  return {"(await answer.json()) as Answer" if typed else "answer.json()"};
+  const answer = await send(url, headers, {body});
+  return {{
+    answer: {"(await answer.json()) as Answer" if typed else "await answer.json()"},
+    variant: answer.headers.get("x-amzn-invoked-production-variant"),
+    id: answer.headers.get("x-amzn-sagemaker-inference-id"),
+  }};
 }}
 
-console.log(JSON.stringify(await predict({example})));"""
+// Say what came of a prediction, by its id: {{ click: true }}.
+export async function reportOutcome(id{of("string")}, outcome{of("object")}){of("Promise<Receipt>")} {{
+  const body = JSON.stringify({{ inference_id: id, ...outcome }});
+  const answer = await send(outcomesUrl, {{ "Content-Type": "application/json" }}, body);
+  return {"(await answer.json()) as Receipt" if typed else "await answer.json()"};
+}}
+
+async function send(url{of("string")}, headers{of(strings)}, body{of("string")}){of("Promise<Response>")} {{
+  if (key) headers["X-Api-Key"] = key;
+  const answer = await fetch(url, {{ method: "POST", headers, body }});
+  if (!answer.ok) throw new Error(`${{answer.status}}: ${{await answer.text()}}`);
+  return answer;
+}}
+
+// For example:
+// console.log(JSON.stringify(await predict({example}, "anna")));"""
 
 
 def _type(schema: Mapping[str, Any]) -> str:

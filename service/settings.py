@@ -113,8 +113,8 @@ class Settings(ObjectSettings):
     )
     cors_origins: Names = Field(
         (),
-        description="Origins whose web pages may ask for predictions, comma-separated, as "
-        "`http://localhost:3000`; `*` for any.",
+        description="Origins whose web pages may ask for predictions, report outcomes and read what "
+        "endpoints take, comma-separated, as `http://localhost:3000`; `*` for any.",
     )
     user_header: str = Field(
         USER_HEADER,

@@ -3,8 +3,9 @@
 A browser runs pages of strangers beside this server's own. Three things keep them out. A page can have its
 own name point here (DNS rebinding), but not have the browser send another Host: so only known hosts are
 served. A page of another origin is told by the browser's Origin and Sec-Fetch-Site: it may ask for
-predictions where a setting allows it, and for nothing else. And what a form can send, and any page with it,
-changes nothing. None of this keeps programs out: whoever reaches the port with one is free anyway.
+predictions where a setting allows it, report what came of them, read what an endpoint takes and gives, as
+forms need it, and nothing else. And what a form can send, and any page with it, changes nothing. None of this
+keeps programs out: whoever reaches the port with one is free anyway.
 """
 
 import socket
@@ -185,7 +186,10 @@ def is_deliberate(authorization: bytes) -> bool:
 
 
 def is_prediction(path: str) -> bool:
-    """Whether what is asked below a path is answered by a model and changes nothing."""
+    """Whether what is asked below a path is answered by a model and changes nothing, or is part of asking.
+
+    Outcomes are, and what an endpoint says of itself.
+    """
     if path.startswith("/endpoints/"):
         return not path.endswith(_OF_PEOPLE)
     if path == "/invocations":
@@ -263,7 +267,7 @@ def _wrong_page(origin: str, path: str, predicts: bool, allowed: bool = False) -
         return f"Pages of {shown} ask for predictions by POST only."
     return (
         f"Pages of {shown} may not call {_shown(path.encode('utf-8', 'replace'))}: SAGEBIRD_CORS_ORIGINS "
-        "opens predictions to other origins, and nothing else."
+        "opens predictions, their outcomes and descriptions of endpoints to other origins, and nothing else."
     )
 
 

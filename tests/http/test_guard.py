@@ -77,7 +77,20 @@ def test_a_preflight_from_an_allowed_page_allows_a_prediction(open_server: Runni
     assert private.headers["access-control-allow-private-network"] == "true"
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/models/a", "/status", "/metrics", "/openapi.json"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_an_allowed_page_reads_what_an_endpoint_takes(open_server: RunningServer, method: str) -> None:
+    answer = _ask(open_server, method, "/endpoints/iris", {"Origin": _PAGE})
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == _PAGE
+    assert method == "HEAD" or answer.json()["input"]["columns"]
+    assert _preflight(open_server, "/endpoints/iris", _PAGE, "GET").is_success
+    assert _ask(open_server, method, "/endpoints/iris", {"Origin": _EVIL}).status_code == 403
+
+
+_CLOSED = ("/", "/models", "/models/a", "/status", "/metrics", "/openapi.json", "/endpoints/iris/experiment")
+
+
+@pytest.mark.parametrize("path", [*_CLOSED, "/endpoints/iris/promote"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_nothing_but_predictions_is_opened_even_to_an_allowed_page(
     open_server: RunningServer, path: str, method: str
@@ -88,7 +101,7 @@ def test_nothing_but_predictions_is_opened_even_to_an_allowed_page(
     ):
         assert answer.status_code == 403
         assert not [name for name in answer.headers if name.startswith("access-control")]
-        assert "SAGEBIRD_CORS_ORIGINS opens predictions to other origins, and nothing else" in answer.text
+        assert "SAGEBIRD_CORS_ORIGINS opens predictions, their outcomes and descriptions" in answer.text
 
 
 def test_a_refused_preflight_names_the_setting_to_the_caller_and_in_the_log(

@@ -93,6 +93,61 @@ def test_it_tries_again_as_the_server_says(tmp_path: Path) -> None:
     assert "x-amzn-sagemaker-target-variant" not in headers
 
 
+# What the module waits for is noted and over at once: node's own timers go on as ever.
+_NOTED = """
+const waits = [], later = globalThis.setTimeout;
+globalThis.setTimeout = (done, ms, ...more) => {
+  if (!new Error().stack.includes("client.mjs")) return later(done, ms, ...more);
+  waits.push(ms);
+  return later(done, 0);
+};
+"""
+
+
+@needs_node
+def test_who_is_told_to_wait_waits_no_shorter_and_not_as_long_as_others(tmp_path: Path) -> None:
+    wait = (429, {"Retry-After": "2"}, b"")
+    with played([*[wait] * 24, *[_GOOD] * 12]) as server:
+        waits = in_node(
+            tmp_path,
+            server,
+            f"{_NOTED}configure({{ retries: 99 }});\n"
+            "await Promise.all([...Array(12)].map(() => predict('i', '1,2')));\n"
+            "console.log(JSON.stringify(waits));",
+        )
+
+    assert len(server.asked) == 36
+    assert len(set(waits)) == 24
+    assert min(waits) >= 2000
+    assert max(waits) < 2000 + 30_000
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("said", "turns"),
+    [
+        ({}, [[200, 400], [200, 600], [200, 1000]]),
+        ({"Retry-After": "1"}, [[1000, 2000], [1000, 3000], [1000, 4000]]),
+    ],
+)
+def test_how_long_it_waits_grows_from_turn_to_turn_up_to_a_limit(
+    tmp_path: Path, said: dict[str, str], turns: list[list[float]]
+) -> None:
+    with played([*[(503, said, b"")] * 3, _GOOD] * 2) as server:
+        found = in_node(
+            tmp_path,
+            server,
+            f"{_NOTED}configure({{ longest: 3 }});\n"
+            "for (const drawn of [0, 1]) { Math.random = () => drawn; await predict('i', '1,2'); }\n"
+            "console.log(JSON.stringify(waits));",
+        )
+
+    shortest, longest = found[:3], found[3:]
+    assert [list(each) for each in zip(shortest, longest, strict=True)] == [
+        pytest.approx(each) for each in turns
+    ]
+
+
 @needs_node
 def test_without_an_address_it_says_what_is_missing(tmp_path: Path) -> None:
     with played([]) as server:

@@ -2,7 +2,7 @@
 const set = { url: new URL(import.meta.url).origin, key: "", userHeader: "X-Sagebird-User", retries: 4, longest: 30 };
 const json = "application/json";
 
-/** Another server, a key, how often to try again, how many seconds to wait. */
+/** Another server, a key, how often to try again, the longest wait. */
 export const configure = (given) => Object.assign(set, given);
 
 /** The server's refusal: its sentence, status and request id. */
@@ -47,16 +47,13 @@ async function send(endpoint, action, given, body, options) {
     const url = `${set.url}/endpoints/${encodeURIComponent(endpoint)}/${action}`;
     const answer = await fetch(url, { method: "POST", headers, body, ...options });
     if (answer.ok) return answer;
-    const wait = pause(answer.headers.get("retry-after"), turn);
-    const again = [429, 503].includes(answer.status) && turn < set.retries && wait <= set.longest;
+    const said = answer.headers.get("retry-after");
+    const least = said === null ? 0.2 : Math.max(0, +said || (Date.parse(said) - Date.now()) / 1000 || 0);
+    const again = [429, 503].includes(answer.status) && turn < set.retries && least <= set.longest;
     if (!again) throw new Refusal(answer, await answer.text());
+    // Apart from others.
+    const wait = least + Math.random() * Math.min(2 ** turn * (least || 0.1), set.longest);
     await new Promise((done) => setTimeout(done, 1000 * wait));
     options.signal?.throwIfAborted();
   }
-}
-
-// Seconds, as told or doubling.
-function pause(said, turn) {
-  if (said === null) return 2 ** turn * (0.1 + 0.1 * Math.random());
-  return Math.max(0, +said || (Date.parse(said) - Date.now()) / 1000 || 0);
 }

@@ -40,6 +40,7 @@ _UNKEPT = re.compile("[\0\ud800-\udfff]")
 """What no text of a database holds: the end of a text to some readers, and halves of a character."""
 
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}  # of spreadsheets where commas are in numbers
 _EARLIEST_S, _LATEST_S = 0.0, 253_402_300_799.0  # the year 9999
 
 _Value = float | str
@@ -78,7 +79,8 @@ class Reported(NamedTuple):
 def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Reported]:
     """The reports of a body: one JSON object, a list of them, one per line, or CSV with a head.
 
-    Of many it sleeps now and then.
+    A row of CSV whose cells for outcomes are all empty reports nothing: of CSV there may be none. Of many it
+    sleeps now and then.
 
     Raises:
         ValidationFault: it is none of these, or a record lacks something; the sentence says which one.
@@ -87,13 +89,15 @@ def read_reports(content_type: str, body: bytes, reporter: str = "") -> list[Rep
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValidationFault(f"The outcomes are no text in UTF-8 (byte {error.start + 1}).") from error
-    records = _csv_records(text) if _is_csv(content_type) else _json_records(text)
+    is_csv = _is_csv(content_type)
+    records = _csv_records(text) if is_csv else _json_records(text)
     found: list[Reported] = []
+    number = 0
     for number, record in enumerate(chain.from_iterable(Pieces().of(records)), 1):
         _read(number, record, reporter, found)
         if len(found) > MOST_REPORTS:
             raise ValidationFault(f"A request has {MOST_REPORTS:,} outcomes at most: report them in several.")
-    if not found:
+    if not found and not (is_csv and number):  # a part of a large file may have empty rows alone
         raise ValidationFault("There is no outcome in the request.")
     return found
 
@@ -106,10 +110,14 @@ def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
     try:
         head, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row] or [[]]
     except csv.Error as error:
-        raise ValidationFault(f"The outcomes are no CSV: {error}.") from error
+        raise ValidationFault(f"The outcomes are no CSV: {error}.{_separator_hint(text)}") from error
     names = [name.strip() for name in head]
     if _ID not in names:
-        raise ValidationFault(f"The first line of CSV must name its columns, and {_ID} among them.")
+        raise ValidationFault(
+            f"The first line of CSV must name its columns, and {_ID} among them.{_separator_hint(text)}"
+        )
+    if not {*names} - {_ID, _AT, ""}:
+        raise ValidationFault("The first line of CSV must name an outcome, as label, reward or click.")
     if twice := _named_twice(name for name in names if name):  # spreadsheets leave columns without a name
         raise ValidationFault(f"The first line of CSV names {twice[:40]!r} twice.")
     for number, row in enumerate(rows, 1):
@@ -120,6 +128,13 @@ def _csv_records(text: str) -> Iterable[Mapping[str, Any]]:
     return (
         {name: _Cell(cell) for name, cell in zip(names, row, strict=True) if cell.strip()} for row in rows
     )
+
+
+def _separator_hint(text: str) -> str:
+    """What is probably wrong where a head has what others separate cells by, "" if it has not."""
+    head = text.partition("\n")[0]
+    found = next((word for mark, word in _OTHER_SEPARATORS.items() if mark in head), None)
+    return "" if found is None else f" It has {found}: cells are separated by commas."
 
 
 def _json_records(text: str) -> Iterable[Any]:
@@ -191,6 +206,8 @@ def _read(number: int, record: Any, reporter: str, found: list[Reported]) -> Non
     _check_kept(number, _ID, inference_id)
     at_s = _read_time(number, record.get(_AT))
     names = [name for name in record if name not in (_ID, _AT)]
+    if not names and isinstance(inference_id, _Cell):
+        return  # nobody knows yet what came of it: a table of all predictions has such rows
     if not 1 <= len(names) <= MOST_OUTCOMES:
         raise ValidationFault(
             f"Record {number} of the outcomes has {len(names)} outcomes: it takes 1 to {MOST_OUTCOMES}, as "
@@ -232,7 +249,8 @@ def _read_value(number: int, name: str, value: Any) -> _Value:
     except (ValueError, OverflowError):
         found = None
     if found is None or not isfinite(found) or abs(found) > MOST:
-        raise ValidationFault(f"Record {number}: {name} is no number, nor true or false.")
+        words = "true, false, yes or no" if isinstance(value, _Cell) else "true or false"
+        raise ValidationFault(f"Record {number}: {name} is no number, nor {words}.")
     return found
 
 

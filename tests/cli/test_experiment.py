@@ -217,7 +217,7 @@ def test_of_a_file_that_goes_whole_only_the_bad_record_is_named(tmp_path: Path) 
         file.write_text("inference_id,click\na,1\nb,0\n")
         fine = run("outcomes", "e", str(file), "--url", stub.url)
 
-    assert done.stderr == "sagebird: Record 2: click is no number, nor true or false.\n"
+    assert done.stderr == "sagebird: Record 2: click is no number, nor true, false, yes or no.\n"
     assert fine.stdout == "2 counted, 0 wait for their prediction, 0 were known\n"
 
 

@@ -97,7 +97,16 @@ def test_what_is_wrong_is_said_and_nothing_is_taken(body: bytes, complaint: str)
         (b"id,click\na,1\n", "must name its columns"),
         (b"inference_id,click\na\n", "Row 1 of the outcomes has 1 cells, the head 2"),
         (b'inference_id,click\n"a,1\n', "no CSV"),
-        (b"inference_id,click\na,\n", "has 0 outcomes"),
+        (b"inference_id,click\n,1\n", "Record 1 of the outcomes has no inference_id"),
+        (b"inference_id,click\n", "no outcome in the request"),
+        (b"inference_id,at\na,1\n", "must name an outcome"),
+        (
+            b"inference_id;click\na;1\n",
+            "inference_id among them. It has semicolons: cells are separated by commas.",
+        ),
+        (b"inference_id\tclick\na\t1\n", "It has tabs: cells are separated by commas."),
+        (b'"inference_id";"click"\n"a";1\n', "no CSV: .* It has semicolons"),
+        (b"inference_id,click\na,1\nb,maybe\n", "Record 2: click is no number, nor true, false, yes or no."),
         (b"inference_id,buy, buy\na,1,0\n", "The first line of CSV names 'buy' twice"),
         (b"inference_id,inference_id,buy\na,b,0\n", "names 'inference_id' twice"),
         (b"inference_id,at,buy,at\na,1,0,2\n", "names 'at' twice"),
@@ -151,6 +160,14 @@ def test_more_than_a_few_outcomes_of_one_record_are_refused() -> None:
 def test_a_nul_in_csv_is_refused_as_in_json() -> None:
     with pytest.raises(ValidationFault, match="inference_id has a NUL"):
         read_reports("text/csv", b"inference_id,click\na\0b,1\n")
+
+
+def test_rows_of_csv_without_an_outcome_report_nothing() -> None:
+    body = b"inference_id,click,label,at\na,,,5\nb,0,,\nc,,,\n"
+    assert read_reports("text/csv", body) == [Reported("b", "click", 0.0, None)]
+    assert read_reports("text/csv", b"inference_id,click\na,\nb, \n") == []
+    with pytest.raises(ValidationFault, match="Record 3: click is no number"):
+        read_reports("text/csv", b"inference_id,click\na,\nb,1\nc,?\n")
 
 
 def test_columns_without_a_name_do_no_harm_while_they_are_empty() -> None:

@@ -160,6 +160,15 @@ def test_reports_that_come_together_are_answered_each_by_its_own_receipt(house: 
     assert report(house, click("1"))[0][1]["repeated"] == 1
 
 
+def test_a_table_in_which_nothing_is_known_yet_is_taken_and_counts_nothing(house: House) -> None:
+    house.record("1")
+    run(house.post.flush)
+
+    reply = run(lambda: house.post.report("iris", "text/csv", b"inference_id,click\n1,\n2,\n"))
+
+    assert (reply.status, set(json.loads(reply.body).values())) == (200, {0})
+
+
 def poison(folder: Path, table: str) -> None:
     """Have the database refuse one row, as it would by a fault of ours that nobody knows of yet."""
     with closing(sqlite3.connect(folder / "outcomes.db")) as connection:

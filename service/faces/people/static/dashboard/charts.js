@@ -1,5 +1,6 @@
 // Two small charts for each endpoint: what its variants did in the last hour, by the minute.
 
+import { clock } from "./clock.js";
 import { lonely } from "./lonely.js";
 
 const HEIGHT = 130;
@@ -64,6 +65,7 @@ function options(box, what, place, lines) {
   return {
     width: Math.max(place.clientWidth, 120),
     height: HEIGHT,
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"), // marks on whole quarters of an hour there
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 }, sync: { key: box.dataset.charts } },
     scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
@@ -86,10 +88,9 @@ function tell(box, plot, what) {
   if (at == null || at === undefined || plot.cursor.left < 0) return;
   const unit = what === "rate" ? "/s" : " ms";
   const told = plot.series.slice(1).map((each, i) => [each.label, plot.data[i + 1][at]]).filter(([name, value]) => value != null && !(name === "errors" && !value));
-  place.textContent = `${clock(plot.data[0][at])} · ${told.map(([name, value]) => `${name} ${short(value)}${unit}`).join(" · ")}`;
+  place.textContent = `${clock(plot.data[0][at])} UTC · ${told.map(([name, value]) => `${name} ${short(value)}${unit}`).join(" · ")}`;
 }
 
-const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 const short = (number) => (number >= 10000 ? `${+(number / 1000).toPrecision(3)}k` : `${+number.toPrecision(3)}`);
 
 new ResizeObserver(() => {

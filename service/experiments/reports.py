@@ -237,7 +237,8 @@ def _check_kept(number: int, name: str, text: str) -> None:
 def _read_value(number: int, name: str, value: Any) -> _Value:
     if name == LABEL:
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if isinstance(value, _LABELS) and 1 <= len(text.strip()) <= MOST_CHARS:
+        is_endless = isinstance(value, float) and not isfinite(value)  # 1e999 is read as that
+        if isinstance(value, _LABELS) and not is_endless and 1 <= len(text.strip()) <= MOST_CHARS:
             _check_kept(number, LABEL, text)
             return text
         raise ValidationFault(

@@ -68,6 +68,7 @@ def test_outcomes_are_read_as_json_lines_or_csv(
         (b'{"inference_id": "a", "click": 1e999}', "click is no number"),
         (b'{"inference_id": "a", "click": [1]}', "click is no number"),
         (b'{"inference_id": "a", "label": null}', "a label is a word or a number"),
+        (b'{"inference_id": "a", "label": 1e999}', "a label is a word or a number"),
         (b'{"inference_id": "a", "label": " "}', "a label is a word or a number"),
         (b'{"inference_id": "a", "click": 1, "at": "soon"}', "at is no time"),
         (b'{"inference_id": "a", "click": 1, "at": -5}', "at is no time"),

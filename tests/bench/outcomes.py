@@ -186,14 +186,16 @@ def _report_in_turns(turns: _Turns, number: int, pace: float) -> threading.Threa
     """Report all outcomes while the other predictions are made; the thread that still makes some."""
     port, bodies = turns.server.port, _bodies(number)
     reports = threading.Thread(target=_report_all, args=(port, bodies, turns.may_report, pace))
+    slowly, is_over = min(_MEANWHILE_PER_S, pace / 9), threading.Event()
     predictions = threading.Thread(
-        target=_predict, args=(port, range(number // 2, number), _MEANWHILE, min(_MEANWHILE_PER_S, pace / 9))
+        target=_predict, args=(port, range(number // 2, number), _MEANWHILE, slowly, is_over)
     )
     for each in (reports, predictions):
         each.start()
     turns.take(reports)
     if not predictions.is_alive():
         raise ValueError("Predictions ended before the reports did: turns are not alike.")
+    is_over.set()
     return predictions
 
 
@@ -227,9 +229,19 @@ def _deploy(server: Family, data: Path) -> None:
         control.wait_in_service(_ENDPOINT)
 
 
-def _predict(port: int, numbers: Sequence[int], at_once: int = _AT_ONCE, per_s: float = math.inf) -> None:
-    """Ask for predictions by their numbers, again where a gateway was killed before it had answered."""
+def _predict(
+    port: int,
+    numbers: Sequence[int],
+    at_once: int = _AT_ONCE,
+    per_s: float = math.inf,
+    is_over: threading.Event | None = None,
+) -> None:
+    """Ask for predictions by their numbers, again where a gateway was killed before it had answered.
+
+    So many a second, until it `is_over` what they are asked for meanwhile.
+    """
     left = list(numbers)
+    is_over = is_over or threading.Event()
     while left:
         with (
             suppress(OSError),
@@ -238,7 +250,7 @@ def _predict(port: int, numbers: Sequence[int], at_once: int = _AT_ONCE, per_s: 
             while left:
                 _predict_some(connection, left[:at_once])
                 del left[:at_once]
-                sleep(at_once / per_s)
+                is_over.wait(at_once / per_s)
 
 
 def _predict_some(connection: socket.socket, numbers: Sequence[int]) -> None:

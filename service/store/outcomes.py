@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 from sqlalchemy import Connection
 
-from service.errors import StartupError, ValidationFault
+from service.errors import SagebirdError, StartupError, Unavailable, ValidationFault
 from service.experiments.answers import Task
 from service.experiments.labels import Labels
 from service.experiments.live_agreement import LiveAgreement
@@ -128,12 +128,12 @@ class OutcomeStore:
 
     def take_reports(
         self, asked: Sequence[tuple[str, Sequence[Reported]]], now_s: float
-    ) -> list[Receipt | ValidationFault]:
+    ) -> list[Receipt | SagebirdError]:
         """Keep what is reported of endpoints; once this returns, it is kept whatever happens.
 
         Where there is a fault in the place of a receipt nothing of that report is kept.
         """
-        found: list[Receipt | ValidationFault] = []
+        found: list[Receipt | SagebirdError] = []
         with self._change() as connection:
             pieces = Pieces()  # of all: what others wait for is the transaction
             for endpoint, reports in asked:
@@ -142,6 +142,8 @@ class OutcomeStore:
                 except ValidationFault as fault:  # before anything of it was written
                     tally(connection, endpoint, {"refused": len(reports)})
                     found.append(fault)
+                except Unavailable as full:  # likewise: others may still report what is there
+                    found.append(full)
         return found
 
     def run(self, endpoint: str) -> Run | None:

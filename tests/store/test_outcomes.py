@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from service.errors import StartupError, Unavailable, ValidationFault
+from service.errors import SagebirdError, StartupError, Unavailable, ValidationFault
 from service.experiments.live_agreement import LiveAgreement
 from service.experiments.reports import Reported
 from service.experiments.sums import Sums, sum_up
@@ -274,14 +274,14 @@ def test_more_than_is_kept_is_refused_until_others_have_gone(memory_path: Path) 
     store = OutcomeStore(memory_path / "outcomes.db", HOUR_S, 1000)
     store.take_reports([("iris", [clicked(n) for n in range(11_000)])], 101.0)
 
-    with pytest.raises(Unavailable, match="More outcomes are reported than can be kept"):
-        store.take_reports([("iris", [clicked(11_000)])], 102.0)
-    again = store.take_reports([("iris", [clicked(1)])], 102.0)
+    refused, again = store.take_reports([("iris", [clicked(11_000)]), ("iris", [clicked(1)])], 102.0)
     store.clear(103.0)
     after = store.take_reports([("iris", [clicked(11_000)])], 104.0)
     store.close()
 
-    assert again == [Receipt(repeated=1)]
+    assert isinstance(refused, Unavailable)
+    assert refused.message == "More outcomes are reported than can be kept at once: try again."
+    assert again == Receipt(repeated=1)
     assert after == [Receipt(waiting=1)]
 
 
@@ -446,7 +446,7 @@ def by_key(reports: list[Reported], key: str) -> list[Reported]:
 def test_a_key_that_may_not_manage_uses_up_no_names_of_others(store: OutcomeStore) -> None:
     store.take_predictions([predicted(number) for number in range(9)])
 
-    def say(number: int, prefix: str, names: int, key: str = "") -> Receipt | ValidationFault:
+    def say(number: int, prefix: str, names: int, key: str = "") -> Receipt | SagebirdError:
         reports = by_key(named(number, [f"{prefix}{each}" for each in range(names)]), key)
         return store.take_reports([("iris", reports)], 101.0)[0]
 

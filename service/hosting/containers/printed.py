@@ -5,7 +5,7 @@ lines are kept each second.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -32,13 +32,14 @@ class _Line(NamedTuple):
 class Printed:
     """What one container prints."""
 
-    def __init__(self, keep: KeepLine | None = None) -> None:
-        """`keep` keeps its lines, if anybody does."""
+    def __init__(self, keep: KeepLine | None = None, clock: Callable[[], float] = monotonic) -> None:
+        """`keep` keeps its lines, if anybody does; `clock` tells seconds."""
         self.key = secrets.token_hex(8) if keep is not None else ""
         """What its processes mark their lines with, "" for not at all."""
         self.places: set[str] = set()
         """Where lines are kept that are of no call."""
         self._keep = keep
+        self._clock = clock
         self._begin = _MARK + self.key.encode()
         self._open: dict[tuple[int, bytes], bytes] = {}  # lines that go on, by stream and mark
         self._lines = self._left_out = 0
@@ -63,7 +64,7 @@ class Printed:
 
     def is_flooded(self) -> bool:
         """Whether no more lines are kept for the moment."""
-        return self._keep is None or (self._lines >= _MOST_LINES and monotonic() < self._until_s)
+        return self._keep is None or (self._lines >= _MOST_LINES and self._clock() < self._until_s)
 
     def leave_out(self, number: int, last: bytes, stream: int = 0) -> bytes:
         """So many lines are not kept; what the `last` of them says."""
@@ -75,8 +76,9 @@ class Printed:
 
     def _count(self, places: Collection[str]) -> None:
         """Count a line, and begin a new interval if it is time."""
-        if monotonic() >= self._until_s:
-            self._lines, self._until_s = 0, monotonic() + _INTERVAL_S
+        now_s = self._clock()
+        if now_s >= self._until_s:
+            self._lines, self._until_s = 0, now_s + _INTERVAL_S
             left_out, self._left_out = self._left_out, 0
             if self._keep is not None and left_out:
                 for place in places:

@@ -1,13 +1,16 @@
 """Marks of lines are read as the runner writes them; whoever has no key can mark nothing."""
 
+from collections.abc import Callable
+from time import monotonic
+
 from service.hosting.containers.output import Lines
 from service.hosting.containers.printed import Printed
 
 _Kept = list[tuple[str, str, str]]
 
 
-def _printed(kept: _Kept) -> Printed:
-    found = Printed(lambda place, text, request: kept.append((place, text, request)))
+def _printed(kept: _Kept, clock: Callable[[], float] = monotonic) -> Printed:
+    found = Printed(lambda place, text, request: kept.append((place, text, request)), clock)
     found.places.add("/g load")
     return found
 
@@ -71,10 +74,16 @@ def test_parts_without_end_do_not_fill_memory() -> None:
 def test_of_a_flood_what_is_left_out_is_counted() -> None:
     kept: _Kept = []
     told: list[str] = []
-    lines = Lines(told.append, _printed(kept))
+    seconds = [100.0]
+    lines = Lines(told.append, _printed(kept, lambda: seconds[0]))
 
     lines.add(b"x\n" * 100_000)
+    lines.add(b"x\n" * 100_000)
+    assert [text for _, text, _ in kept] == ["x"] * 4_000
+    seconds[0] += 1.0
     lines.add(b"y\n" * 100_000)
 
-    assert len(kept) <= 3 * 4_000
+    left_out, *others = (text for _, text, _ in kept[4_000:])
+    assert left_out == "… and 196,000 more lines, which were left out"
+    assert others == ["y"] * 4_000
     assert lines.last == "y"

@@ -38,7 +38,8 @@ from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
-from service.store.store import DEFAULT_ENDPOINT, EDITABLE_ENDPOINTS, NOTICES, Store
+from service.store.remembered import Remembered
+from service.store.store import DEFAULT_ENDPOINT, EDITABLE_ENDPOINTS, NOTICES, Store, View
 
 DECLARED_CONFIGS = "declared_configs"
 """The fact that maps each declared endpoint to its configuration as it was declared last."""
@@ -84,6 +85,7 @@ class DeclaredFile:
         self.scanned: tuple[str, ...] = ()
         self._next_scan_s = 0.0
         self._declared: tuple[Path, ...] = ()  # single models, as they were declared last
+        self._pending = Remembered(store, _pending)
         self._versions = Versions(context, self._loading, settle_s, monotonic)
         self._next_versions_s = 0.0
         self._settle_s = settle_s
@@ -185,16 +187,19 @@ class DeclaredFile:
         return self._versions.settled()
 
     def _loading(self) -> set[str]:
-        """Where the models lie that declared endpoints are to go over to."""
-        with self._store.view() as view:
-            changing = view.of_kind(Kind.ENDPOINT, _CHANGING, declared=True)
-        pending = [fleet for fleet in (endpoint_of(each).pending for each in changing) if fleet is not None]
-        return {
-            part.location.rstrip("/")
-            for fleet in pending
-            for variant in fleet.variants
-            for part in variant.source.parts
-        }
+        return self._pending.get()[1]
+
+
+def _pending(view: View) -> set[str]:
+    """Where the models lie that declared endpoints are to go over to."""
+    changing = view.of_kind(Kind.ENDPOINT, _CHANGING, declared=True)
+    pending = [fleet for fleet in (endpoint_of(each).pending for each in changing) if fleet is not None]
+    return {
+        part.location.rstrip("/")
+        for fleet in pending
+        for variant in fleet.variants
+        for part in variant.source.parts
+    }
 
 
 def _stamp_of(file: Path) -> _Stamp | None:

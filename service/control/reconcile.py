@@ -1,7 +1,7 @@
 """Makes statuses follow what the gateways report. The keeper's work."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import Final
 
 from service.control.endpoints import endpoint_of, save_endpoint
 from service.control.resources import OperationContext, Resources
@@ -10,36 +10,54 @@ from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
 from service.store.members import LEASE_S, LeaseWatch
+from service.store.remembered import Remembered
 from service.store.store import Store, View
 
 _UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
+
+_ALIVE_LOOK_S: Final = 1.0
+"""Seconds between two looks at which gateways live while no endpoint waits for them."""
 
 _SETTLED = (EndpointStatus.IN_SERVICE, EndpointStatus.FAILED)
 
 
 def reconciling(store: Store, context: OperationContext) -> Callable[[], int]:
     """What settles endpoints, by the gateways whose leases are renewed."""
-    return partial(reconcile, store, context, LeaseWatch(context.clock, LEASE_S).is_alive)
+    return Reconciler(store, context, LeaseWatch(context.clock, LEASE_S).is_alive).look
 
 
-def reconcile(store: Store, context: OperationContext, is_alive: Callable[[str, int], bool]) -> int:
-    """Settle every endpoint by the reports of the gateways that are alive; returns how many moved.
+class Reconciler:
+    """Settles every endpoint by the reports of the gateways that are alive; `look` again and again.
 
-    `is_alive` is told a gateway's name and its last beat. The reports of those that are gone are forgotten.
+    The reports of gateways that are gone are forgotten.
     """
-    gateways = _living_gateways(store, is_alive)
-    with store.view() as view:
-        revision, unsettled = view.revision(), _unsettled(view)
-    if not any(_moves(resource, gateways, revision + 1) for resource in unsettled):
-        return 0  # the usual case takes no write lock
-    moved: list[Resource] = []
-    with store.change() as change:
-        resources = Resources(change, context)
-        for resource in _unsettled(change):
-            moved += _settle(resources, resource, gateways)
-    for resource in moved:
-        _note(resource)
-    return len(moved)
+
+    def __init__(self, store: Store, context: OperationContext, is_alive: Callable[[str, int], bool]) -> None:
+        """`is_alive` is told a gateway's name and its last beat."""
+        self._store = store
+        self._context = context
+        self._is_alive = is_alive
+        self._unsettled = Remembered(store, _unsettled)
+        self._next_alive_s = 0.0
+
+    def look(self) -> int:
+        """Settle what has got that far; returns how many moved. Raises Unavailable."""
+        revision, unsettled = self._unsettled.get()
+        now_s = self._context.clock.monotonic()
+        if not unsettled and now_s < self._next_alive_s:
+            return 0  # nothing waits for what gateways report
+        self._next_alive_s = now_s + _ALIVE_LOOK_S
+        gateways = _living_gateways(self._store, self._is_alive)
+        if not any(_moves(resource, gateways, revision + 1) for resource in unsettled):
+            return 0  # the usual case takes no write lock
+        moved: list[Resource] = []
+        with self._store.change() as change:
+            resources = Resources(change, self._context)
+            for resource in _unsettled(change):
+                moved += _settle(resources, resource, gateways)
+        for resource in moved:
+            _note(resource)
+        return len(moved)
 
 
 def _unsettled(view: View) -> list[Resource]:

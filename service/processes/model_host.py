@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +27,8 @@ from service.settings import DEPLOYMENTS, Settings
 from service.store.log_writer import LogWriter
 from service.store.logs import LogStore
 
-_LOOK_S = 0.05
+_LOOK_S = 0.5
+_END_LOOK_S = 0.02  # whoever has asked for the end waits for it
 _DAY_S = 86_400.0
 _HANDLED = (signal.SIGTERM, signal.SIGINT)
 
@@ -139,17 +140,19 @@ async def _live(folder: Path, parent_pid: int, images: bool, logs: LogStore | No
     host = ContainerHost(folder, ForkServer(environment, end_adopted), environment, household, keep)
     await host.open()
     measuring = loop.create_task(host.measure())
-    end = loop.create_future()
-
-    def look() -> None:
-        if is_orphaned(parent_pid) or (stop.is_set() and not host.is_needed):
-            end.set_result(None)
-        else:
-            loop.call_later(_LOOK_S, look)
-
-    look()
-    await end
+    while not is_orphaned(parent_pid) and (host.is_needed or not stop.is_set()):
+        await _rest(stop)
     measuring.cancel()
     await host.close()
     if writer is not None:
         writer.close()
+
+
+async def _rest(stop: asyncio.Event) -> None:
+    """Rest until it is time to see whether there is an end: soon once somebody asked for it."""
+    if stop.is_set():
+        await asyncio.sleep(_END_LOOK_S)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LOOK_S):
+            await stop.wait()

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Delete, Select, Table, delete, select, update
 
@@ -46,6 +46,11 @@ REGISTERED_MODELS = "registered_models"
 """The fact that maps names of the multi-model container contract to where their models are."""
 
 
+# Asked for again and again: SQLAlchemy need not find out each time what they say.
+_REVISION: Final = select(revisions.c.revision)
+_REVISIONS: Final = select(revisions.c.revision, revisions.c.forgotten)
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """What was written or removed after some revision, as of `revision`.
@@ -69,7 +74,7 @@ class View:
 
     def revision(self) -> int:
         """The revision of the picture."""
-        return int(self._connection.execute(select(revisions.c.revision)).scalar_one())
+        return int(self._connection.execute(_REVISION).scalar_one())
 
     def get(self, kind: Kind, name: str) -> Resource | None:
         """One resource, None if there is none of that name."""
@@ -221,7 +226,7 @@ class Store:
         That is everything when `revision` is 0, too long ago, or not one of this database.
         """
         with said_plainly(self._engine), begin_read(self._engine) as connection:
-            now, forgotten = connection.execute(select(revisions.c.revision, revisions.c.forgotten)).one()
+            now, forgotten = connection.execute(_REVISIONS).one()
             if revision == now:
                 return Delta(now, complete=False)
             complete = not max(1, forgotten) <= revision < now

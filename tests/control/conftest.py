@@ -13,7 +13,7 @@ import pytest
 
 from service.clock import ManualClock
 from service.control.endpoints import endpoint_of
-from service.control.reconcile import reconcile
+from service.control.reconcile import Reconciler
 from service.control.registry import Operations
 from service.control.resources import OperationContext
 from service.domain.caller import Caller
@@ -165,7 +165,8 @@ class Control:
 
     def keep(self, alive: Collection[int] | None = None) -> int:
         """One round of the keeper; how many endpoints moved. All gateways live unless `alive` names some."""
-        return reconcile(self.store, self.context, lambda member, beat: alive is None or int(member) in alive)
+        one = Reconciler(self.store, self.context, lambda member, beat: alive is None or int(member) in alive)
+        return one.look()
 
     def settle(self, state: WarmState = WarmState.WARM, reason: str = "") -> None:
         """One gateway reports and the keeper makes its rounds, until nothing moves any more."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.control.reconcile import reconcile
+from service.control.reconcile import Reconciler
 from service.control.registry import Operations
 from service.domain.endpoint import EndpointStatus
 from service.domain.kinds import Kind
@@ -164,7 +164,7 @@ def test_whatever_callers_and_the_keeper_do_at_once_the_end_is_legal(
         with closing(Store(control.folder / "state.db")) as store:
             while not over.is_set():
                 control.report()
-                moved += reconcile(store, control.context, lambda _member, _beat: True)
+                moved += Reconciler(store, control.context, lambda _member, _beat: True).look()
         return moved
 
     with ThreadPoolExecutor(CALLERS + 1) as pool:

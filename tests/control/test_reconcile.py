@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.control.reconcile import reconcile
+from service.control.reconcile import Reconciler
 from service.domain import sentences
 from service.domain.endpoint import WarmReport, WarmState
 from service.domain.kinds import Kind
@@ -189,11 +189,11 @@ def test_what_another_keeper_settled_meanwhile_is_left_alone(control: Control) -
     def is_alive(member: str, beat: int) -> bool:
         if not asked:  # the other one is quicker, between this one's reading and writing
             asked.append(int(member))
-            reconcile(other, control.context, lambda _member, _beat: True)
+            Reconciler(other, control.context, lambda _member, _beat: True).look()
         return True
 
     before = control.store.revision()
-    assert reconcile(control.store, control.context, is_alive) == 0
+    assert Reconciler(control.store, control.context, is_alive).look() == 0
     assert control.store.revision() == before + 1
     other.close()
 

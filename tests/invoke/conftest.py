@@ -10,7 +10,7 @@ import pytest
 from service.clock import SystemClock
 from service.control.declaration import read_declaration
 from service.control.declared import apply_declaration
-from service.control.reconcile import reconcile
+from service.control.reconcile import Reconciler
 from service.control.resources import OperationContext
 from service.domain.caller import Caller
 from service.hosting.artifacts.archive import Limits
@@ -68,7 +68,7 @@ class World:
 
     def reconcile(self) -> None:
         """One round of the keeper."""
-        reconcile(self.store, CONTEXT, lambda member, beat: True)
+        Reconciler(self.store, CONTEXT, lambda member, beat: True).look()
 
     def predictor(self) -> Predictor:
         return Predictor(lambda: self.follower.directory, self.draws.pop, self.registry)

@@ -12,6 +12,7 @@ in one go. If they lie there for long they are called back: nobody waits for wha
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Final
 
 from service.errors import ModelUnreachable
@@ -27,6 +28,7 @@ _AHEAD_S: Final = 0.002  # of work that may lie in a worker's socket, beyond one
 _LONG_S: Final = 0.1  # more than that tells nothing new of how quick calls are
 _PART: Final = 0.1  # that the newest calls have in it
 _SHARED_S: Final = 0.05  # in which no more workers are asked, once they were all at others' calls
+_MOST_SHARED: Final = 16.0  # times as long, where they were so again and again
 
 
 class CallLine:
@@ -47,7 +49,7 @@ class CallLine:
 
         Connections are kept for `kept_s` where no call waits for them. Calls that lie behind another one
         for `stuck_s`, at most twice as long, are called back. Workers that were at calls of others are left
-        alone for `shared_s`.
+        alone for `shared_s`, and for twice as long each time that they still are.
         """
         self.depth = DEPTH
         """How many calls a connection may have now."""
@@ -56,7 +58,8 @@ class CallLine:
         self._workers = workers
         self._kept_s = kept_s
         self._stuck_s = stuck_s
-        self._shared_s = shared_s
+        self._shared_s = self._rest_s = shared_s
+        self._asked_s = 0.0  # when all workers were asked last
         self._sweeping: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
         self._asking: asyncio.TimerHandle | None = None  # all workers again
@@ -132,7 +135,8 @@ class CallLine:
         if not passed_over:
             return
         if self._asking is None:
-            self._asking = asyncio.get_running_loop().call_later(self._shared_s, self._ask_all)
+            self._rest_s = self._next_rest_s(now_s)
+            self._asking = asyncio.get_running_loop().call_later(self._rest_s, self._ask_all)
         self._most = max(len(self._connections) - len(passed_over), 1)
         for each in passed_over:  # before any call goes elsewhere: it must not go there again
             each.hold()
@@ -141,8 +145,15 @@ class CallLine:
         self._most = max(len(self._connections), 1)  # some may have been taken up after all
         self.serve()
 
+    def _next_rest_s(self, now_s: float) -> float:
+        """How long the others are left alone: to ask in vain takes a worker away from somebody for a moment."""
+        if now_s - self._asked_s > self._rest_s:  # they were not all at others' calls for a while
+            return self._shared_s
+        return min(2.0 * self._rest_s, _MOST_SHARED * self._shared_s)
+
     def _ask_all(self) -> None:
         self._asking = None
+        self._asked_s = monotonic()
         self._most = self._workers
         self.serve()
 

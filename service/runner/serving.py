@@ -19,7 +19,17 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from functools import lru_cache
 from os import _exit, close, getpid
 from select import POLLHUP, POLLIN, poll
-from socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, SHUT_RDWR, SOCK_STREAM
+from socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_DONTWAIT,
+    MSG_PEEK,
+    MSG_WAITALL,
+    SCM_RIGHTS,
+    SHUT_RDWR,
+    SOCK_STREAM,
+    SOL_SOCKET,
+)
 from time import monotonic_ns
 from typing import NamedTuple, NoReturn
 
@@ -41,8 +51,13 @@ _MOST_KNOWN = 256
 _MOST_KNOWN_BYTES = 1024
 _TURN_NS = 5_000_000  # that a connection has where others wait
 _MOMENT_MS = 1  # that its caller has for the next call where others wait
+_QUIET_NS = 300_000  # for which an answer may lie there before its caller is told
+_INT_BYTES = 4  # of a descriptor
+_BELL_BYTES = CMSG_SPACE(_INT_BYTES)
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)  # 0 where the system does not tell
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN)  # the caller's end, not ours
+_UNHEARD = (*_GONE, errno.EAGAIN)  # or enough rings lie there that he has not heard yet
 
 
 class WrittenAnswer(NamedTuple):
@@ -119,12 +134,15 @@ def serve(
                 descriptor = _set_aside(descriptor)
             connection = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
             connection.settimeout(None)
+            bell = _Bell()
             try:
-                if not _answer_all(connection, listener, slot, answer, printing, own):
+                received = bell.take(connection)
+                if not _answer_all(connection, received, bell, listener, slot, answer, printing, own):
                     connection.send(FAREWELL, _NO_SIGNAL)  # raises where nobody listens any more
                 connection.shutdown(SHUT_RDWR)  # a process that a handler started may hold it, too
             finally:
                 connection.close()
+                bell.close()
             if slot.is_last():
                 _end(0)
         except BaseException as error:  # edge: an alarm of the model's that rang between two calls, say
@@ -170,18 +188,19 @@ def _end(status: int) -> NoReturn:
 
 def _answer_all(
     connection: Socket,
+    received: bytes,
+    bell: _Bell,
     listener: Socket,
     slot: Slot,
     answer: Callable[[Request], WrittenAnswer],
     printing: Printing,
     own: int,
 ) -> bool:
-    """Answer one call after the other that comes over a connection.
+    """Answer one call after the other that comes over a connection, of which some is `received` already.
 
     False: whoever stays at it is to be told that nothing more of what he has sent is taken up.
     """
     turn = _Turn(connection, listener)
-    received = b""
     stays, behind = False, True  # behind: more has come, as far as is known
     while True:
         if stays and not turn.goes_on(behind):
@@ -202,8 +221,62 @@ def _answer_all(
         printing.leave()  # before its caller can ask what was printed
         _write(connection, reply)
         slot.end()
+        bell.tell(bool(received))
         if slot.is_last():
             return not stays
+
+
+class _Bell:
+    """What the caller of a connection hears once he has been answered, if he has brought one.
+
+    He is not woken by the answers themselves, each of which would cost as much as many a call: it is rung
+    once all is answered that was received, or the first of these answers has lain there for a moment.
+    """
+
+    __slots__ = ("_bell", "_since_ns")
+
+    def __init__(self) -> None:
+        self._bell: Socket | None = None
+        self._since_ns = 0  # when the first of the answers was written that nobody was told of, 0 for none
+
+    def take(self, connection: Socket) -> bytes:
+        """Receive the first bytes over a connection, and the bell that comes with them."""
+        received, beside, _, _ = connection.recvmsg(_FIRST_BYTES, _BELL_BYTES, _CLOSE_ON_EXEC)
+        for level, kind, data in beside:
+            if level == SOL_SOCKET and kind == SCM_RIGHTS and len(data) >= _INT_BYTES:
+                descriptor = int.from_bytes(data[:_INT_BYTES], sys.byteorder)
+                if descriptor < STANDARD:
+                    descriptor = _set_aside(descriptor)
+                self._bell = Socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
+        return received
+
+    def tell(self, more: bool) -> None:
+        """An answer is written; whether `more` calls are received that are to be answered next."""
+        if more:
+            now_ns = monotonic_ns()
+            if not self._since_ns:
+                self._since_ns = now_ns
+            if now_ns - self._since_ns < _QUIET_NS:
+                return
+        self._ring()
+
+    def close(self) -> None:
+        """Nothing more comes, and the connection is closed."""
+        if self._bell is not None:
+            try:
+                self._ring()
+            finally:
+                self._bell.close()
+
+    def _ring(self) -> None:
+        self._since_ns = 0
+        if self._bell is None:
+            return
+        try:
+            self._bell.send(b"\0", MSG_DONTWAIT | _NO_SIGNAL)
+        except OSError as error:
+            if error.errno not in _UNHEARD:
+                raise
 
 
 class _Turn:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from service.errors import ModelDied, ModelFault
+from service.hosting.containers.bell import Bell
 from service.hosting.containers.calls import ENDED, READ_BYTES, AnswerStream
 from service.hosting.host import Outcome
 from service.hosting.stopwatch import Stopwatch
@@ -103,12 +104,16 @@ class WorkerConnection:
     """One connection, and the calls that were sent over it, in their order."""
 
     __slots__ = (
-        *("_answers", "_at", "_calls", "_has_hung_up", "_is_doubtful", "_is_old", "_line", "_loop", "_ready"),
-        *("_sent", "_since_s", "_socket", "_unknown", "_unsent", "is_known", "load"),
+        *("_answers", "_at", "_bell", "_calls", "_has_hung_up", "_is_doubtful", "_is_old", "_is_watched"),
+        *("_line", "_loop", "_ready", "_sent", "_since_s", "_socket", "_unknown", "_unsent"),
+        *("is_known", "load"),
     )
 
-    def __init__(self, line: ConnectionUser, address: str) -> None:
-        """Connect. Raises OSError."""
+    def __init__(self, line: ConnectionUser, address: str, bell: Bell | None = None) -> None:
+        """Connect. Its worker rings the `bell`, and then this is to be `read`; without one it is watched.
+
+        Raises OSError.
+        """
         self._line = line
         self._loop = asyncio.get_running_loop()
         self._calls: deque[Begun] = deque()
@@ -133,7 +138,16 @@ class WorkerConnection:
         except BaseException:
             self._socket.close()
             raise
-        self._loop.add_reader(self._socket, self._read)
+        self._bell = bell  # that is still to be handed over
+        self._is_watched = False
+        if bell is None:
+            self.watch()
+
+    def watch(self) -> None:
+        """Read what comes as it comes."""
+        if not self._is_watched:
+            self._is_watched = True
+            self._loop.add_reader(self._socket, self.read)
 
     def take(self, asked: Begun) -> None:
         """Have a call answered: sent at once where the worker can begin it, else soon, with others."""
@@ -161,11 +175,11 @@ class WorkerConnection:
             return
         data = ready[0] if len(ready) == 1 else b"".join(ready)
         try:
-            sent = self._socket.send(data)
+            sent = self._hand_over(data)
         except BlockingIOError:
             sent = 0
         except OSError:  # of which the reader hears, who may have been told that already
-            self._loop.call_soon(self._read)
+            self._loop.call_soon(self.read)
             if self._sent > 1:  # it was kept, and nobody took the calls
                 self._take_back(len(ready))
                 self._line.serve()
@@ -176,6 +190,19 @@ class WorkerConnection:
             self._unsent = data[sent:]
             self.load = _FULL
             self._loop.add_writer(self._socket, self._write)
+
+    def _hand_over(self, data: bytes) -> int:
+        """Send as much as there is room for; its first bytes bring the bell."""
+        if self._bell is None:
+            return self._socket.send(data)
+        sent = self._socket.sendmsg([data], self._bell.handed_over)
+        self._bell = None
+        return sent
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it has calls."""
+        return bool(self._calls)
 
     @property
     def is_ahead(self) -> bool:
@@ -280,7 +307,7 @@ class WorkerConnection:
 
     def _write(self) -> None:
         try:
-            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            self._unsent = self._unsent[self._hand_over(self._unsent) :]
         except BlockingIOError:
             return
         except OSError:
@@ -291,15 +318,21 @@ class WorkerConnection:
                 self.load = len(self._calls) + self._unknown
             self._line.serve()
 
-    def _read(self) -> None:
-        """Read all that is there: that the other end has gone uvloop tells once, whatever is left to read."""
-        for _ in range(_MOST_READS):
+    def read(self) -> bool:
+        """Read all that is there; whether anything was.
+
+        That the other end has gone uvloop tells once, whatever is left to read.
+        """
+        for number in range(_MOST_READS):
             if not self._read_part():
-                return
-        self._loop.call_soon(self._read)  # others have their turn meanwhile
+                return number > 0
+            if self._socket.fileno() < 0:
+                return True
+        self._loop.call_soon(self.read)  # others have their turn meanwhile
+        return True
 
     def _read_part(self) -> bool:
-        """Read some of what is there, and do what it asks for; whether there may be more."""
+        """Read some of what is there, and do what it asks for; whether there was anything."""
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -307,7 +340,7 @@ class WorkerConnection:
         except OSError:  # something lay unread at the other end; a single call is not taken up then
             single = self._sent > 1 and len(self._calls) == 1 and not self._has_hung_up
             self._end(None if single else ModelDied(ENDED))
-            return False
+            return True
         answers, line = self._answers, self._line
         found = answers.add(data)
         before = line.gather()
@@ -323,7 +356,7 @@ class WorkerConnection:
                     self._end(None)
         finally:
             line.send(before)
-        return self._socket.fileno() >= 0
+        return True
 
     def _settle(self, found: list[Outcome]) -> None:
         """Hand on answers."""
@@ -351,7 +384,8 @@ class WorkerConnection:
         """Close; the call that the worker is at fails by the fault, those behind it are sent elsewhere."""
         if self._socket.fileno() < 0:
             return
-        self._loop.remove_reader(self._socket)
+        if self._is_watched:
+            self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._socket.close()
         self._ready.clear()

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Final
 
 from service.errors import ModelUnreachable
+from service.hosting.containers.bell import Bell
 from service.hosting.containers.calls import MOST_ANSWER_BYTES, written
 from service.hosting.containers.connection import DEPTH, MOST_DEPTH, Begun, WorkerConnection
 from service.hosting.host import Call, Outcome
@@ -23,6 +24,7 @@ from service.hosting.stopwatch import Stopwatch
 
 _KEPT_S: Final = 0.5  # without a call; at most twice as long
 _STUCK_S: Final = 0.05  # behind another call; at most twice as long
+_CHECK_S: Final = 0.01  # between two looks at what nobody rang for
 _FULL_S: Final = 0.002  # to wait where more connections than the system keeps are in line
 _AHEAD_S: Final = 0.002  # of work that may lie in a worker's socket, beyond one call
 _LONG_S: Final = 0.1  # more than that tells nothing new of how quick calls are
@@ -42,6 +44,8 @@ class CallLine:
         stuck_s: float = _STUCK_S,
         most_bytes: int = MOST_ANSWER_BYTES,
         shared_s: float = _SHARED_S,
+        *,
+        rings: bool = False,
     ) -> None:
         """`address` is the container's socket; so many `workers` take calls there at once.
 
@@ -49,7 +53,8 @@ class CallLine:
 
         Connections are kept for `kept_s` where no call waits for them. Calls that lie behind another one
         for `stuck_s`, at most twice as long, are called back. Workers that were at calls of others are left
-        alone for `shared_s`, and for twice as long each time that they still are.
+        alone for `shared_s`, and for twice as long each time that they still are. Workers that can ring a
+        bell (bell) do so where the line `rings`.
         """
         self.depth = DEPTH
         """How many calls a connection may have now."""
@@ -68,6 +73,10 @@ class CallLine:
         """How many calls its connections may have now."""
         self._waiting: deque[Begun] = deque()
         self._connections: list[WorkerConnection] = []
+        self._rings = rings
+        self._bell: Bell | None = None
+        self._checking: asyncio.TimerHandle | None = None
+        self._is_closed = False
         self._laden: list[WorkerConnection] = []  # with requests that are to be sent
         self._will_send = False
         self._most = workers  # connections for now: other gateways may have the other workers
@@ -80,6 +89,8 @@ class CallLine:
         asked = Begun(written(call, "keep-alive"), told, watch)
         self._waiting.append(asked)
         self.serve()
+        if self._rings and self._checking is None:
+            self._checking = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
         return asked
 
     def serve(self) -> None:
@@ -110,13 +121,17 @@ class CallLine:
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
+        self._is_closed = True
         for connection in tuple(self._connections):
             connection.close_if_idle()
+        self._drop_bell()
 
     def leave(self, connection: WorkerConnection) -> None:
         """A connection is closed."""
         if connection in self._connections:
             self._connections.remove(connection)
+        if self._is_closed:
+            self._drop_bell()
 
     def note_pace(self, call_s: float) -> None:
         """Calls took so long, each of them: so many lie in a socket as take no longer than a moment."""
@@ -146,7 +161,7 @@ class CallLine:
         self.serve()
 
     def _next_rest_s(self, now_s: float) -> float:
-        """How long the others are left alone: to ask in vain takes a worker away from somebody for a moment."""
+        """How long the others are left alone: asking in vain may take a worker away from somebody."""
         if now_s - self._asked_s > self._rest_s:  # they were not all at others' calls for a while
             return self._shared_s
         return min(2.0 * self._rest_s, _MOST_SHARED * self._shared_s)
@@ -182,6 +197,37 @@ class CallLine:
     def _send_now(self) -> None:
         self.send(False)
 
+    # ------------------------------------------------------------------ what workers ring for
+
+    def _hear(self) -> bool:
+        """Take what workers have answered; whether there was anything."""
+        before, heard = self.gather(), False
+        try:
+            for connection in tuple(self._connections):
+                heard = connection.read() or heard
+        finally:
+            self.send(before)
+        if self._bell is not None and self._bell.is_worn:
+            self._rings = False
+            for connection in self._connections:
+                connection.watch()
+            self._bell.close()
+            self._bell = None
+        return heard
+
+    def _check(self) -> None:
+        """See what has come though nobody rang: the worker is at a call that takes long, or has died."""
+        self._checking = None
+        self._hear()
+        if self._rings and any(each.is_asked for each in self._connections):
+            self._checking = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
+
+    def _drop_bell(self) -> None:
+        """Let go of what nobody is left to ring."""
+        if self._bell is not None and not self._connections:
+            self._bell.close()
+            self._bell = None
+
     # ------------------------------------------------------------------ what is done from time to time
 
     def _sweep(self) -> None:
@@ -190,6 +236,7 @@ class CallLine:
             connection.age()
         if self._connections:
             self.keep()
+        self._drop_bell()
 
     def _look(self) -> None:
         """Call back what has lain behind the same call since this was done last."""
@@ -215,7 +262,9 @@ class CallLine:
         if len(self._connections) >= self._most:
             return best
         try:
-            connection = WorkerConnection(self, self._address)
+            if self._rings and self._bell is None:
+                self._bell = Bell(self._hear)
+            connection = WorkerConnection(self, self._address, self._bell)
         except BlockingIOError:
             asyncio.get_running_loop().call_later(_FULL_S, self.serve)
             return None

@@ -59,7 +59,7 @@ class _OtherProcess:
         self._sharers = sharers
         self._program = program
         self._fronting = fronting
-        self._line = CallLine(lease.address, lease.workers, most_bytes=most_bytes)
+        self._line = CallLine(lease.address, lease.workers, most_bytes=most_bytes, rings=True)
 
     @property
     def places(self) -> int:

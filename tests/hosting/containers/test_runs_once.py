@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from service.errors import ModelDied
 from service.hosting.containers.line import CallLine
 from service.hosting.host import Call
@@ -42,21 +44,22 @@ async def call_all(line: CallLine, waiting: Iterator[str]) -> dict[str, str]:
     return told
 
 
-async def answers(address: str) -> dict[str, str]:
+async def answers(address: str, *, rings: bool) -> dict[str, str]:
     waiting = bodies()
-    lines = [CallLine(address, 2, stuck_s=0.01) for _ in range(2)]
+    lines = [CallLine(address, 2, stuck_s=0.01, rings=rings) for _ in range(2)]
     found = await asyncio.gather(*(call_all(line, waiting) for line in lines for _ in range(CALLERS)))
     for line in lines:
         line.close()
     return {body: told for some in found for body, told in some.items()}
 
 
-def test_each_call_is_run_once_whatever_becomes_of_those_before_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rings", [False, True])
+def test_each_call_is_run_once_whatever_becomes_of_those_before_it(tmp_path: Path, rings: bool) -> None:
     program = tmp_path / "inference.py"
     program.write_text(RUNS)
     with model_host(workers=2) as containers:
         lease = containers.open(tmp_path, "1", {}, program, (tmp_path,))
-        told = asyncio.run(answers(lease.address))
+        told = asyncio.run(answers(lease.address, rings=rings))
         lease.close()
     assert told == {body: "died" if body.startswith("ends") else body for body in bodies()}
     assert Counter((tmp_path / "runs").read_text().splitlines()) == Counter(bodies())

@@ -1,0 +1,217 @@
+"""Workers ring once all is answered that they had received; whoever does not ring is heard soon enough."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from service.errors import ModelDied
+from service.hosting.containers.calls import FAREWELL, written
+from service.hosting.containers.line import CallLine
+from service.hosting.host import Call
+from tests.harness.containers import model_host
+from tests.harness.played_workers import LIMIT_S, Worker, Workers, run, run_as_gateways_do, send
+
+SCRIPT = """
+import time
+def model_fn(model_dir): return None
+def transform_fn(model, body, content_type, accept):
+    time.sleep(float(body))
+    return body, "text/plain"
+"""
+
+
+class Ringer(Worker):
+    """A worker that was handed a bell."""
+
+    bell: socket.socket | None = None
+
+    async def _more(self, before: bytes = b"") -> bytes:
+        if self.bell is not None:
+            return await super()._more(before)
+        data = b""
+        while not data:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self.connection, 65_536, 1)
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+        self.bell = socket.socket(fileno=descriptors[0])
+        self._rest += data
+        return data
+
+    def ring(self) -> None:
+        assert self.bell is not None
+        self.bell.send(b"\0")
+
+    def ring_until_nobody_hears(self) -> Iterator[None]:
+        with suppress(BrokenPipeError):
+            while True:
+                self.ring()
+                yield
+
+
+Accept = Callable[[], Awaitable[Ringer]]
+
+
+@pytest.fixture
+def accept(workers: Workers) -> Iterator[Accept]:
+    """Takes the next connection."""
+    taken: list[Ringer] = []
+
+    async def found() -> Ringer:
+        taken.append(Ringer((await workers.accept()).connection))
+        return taken[-1]
+
+    yield found
+    for each in taken:
+        if each.bell is not None:
+            each.bell.close()
+
+
+def ringing(workers: Workers, number: int = 1) -> CallLine:
+    return CallLine(workers.address, number, kept_s=2 * LIMIT_S, stuck_s=LIMIT_S, rings=True)
+
+
+def test_what_is_answered_is_told_when_the_worker_rings(workers: Workers, accept: Accept) -> None:
+    async def test() -> None:
+        line = ringing(workers)
+        first, second = send(line, "a", "b")
+        worker = await accept()
+        assert [await worker.take(), await worker.take()] == [b"a", b"b"]
+        await worker.answer(b"A")
+        await worker.answer(b"B")
+        worker.ring()
+        assert [(await first).body, (await second).body] == [b"A", b"B"]
+        line.close()
+        assert await worker.take() == b"end"
+
+    run_as_gateways_do(test())
+
+
+@pytest.mark.parametrize("way", [run, run_as_gateways_do])
+def test_an_answer_that_nobody_rang_for_is_told_soon(
+    workers: Workers, accept: Accept, way: Callable[[Coroutine[object, object, None]], None]
+) -> None:
+    async def test() -> None:
+        line = ringing(workers)
+        first, second = send(line, "a", "b")
+        worker = await accept()
+        assert await worker.take() == b"a"
+        await worker.answer(b"A")
+        assert (await first).body == b"A"
+        assert await worker.take() == b"b"
+        worker.die()
+        with pytest.raises(ModelDied):
+            await second
+        line.close()
+
+    way(test())
+
+
+def test_who_takes_leave_unheard_gets_nothing_more(workers: Workers, accept: Accept) -> None:
+    async def test() -> None:
+        line = ringing(workers)
+        (first,) = send(line, "a")
+        worker = await accept()
+        assert await worker.take() == b"a"
+        await worker.answer(b"A")
+        worker.ring()
+        assert (await first).body == b"A"
+        worker.connection.send(FAREWELL)
+        worker.die()
+        (second,) = send(line, "b")
+        other = await accept()
+        assert await other.take() == b"b"
+        await other.answer(b"B")
+        assert (await second).body == b"B"
+        line.close()
+
+    run_as_gateways_do(test())
+
+
+def test_who_rings_in_vain_again_and_again_is_heard_no_more(workers: Workers, accept: Accept) -> None:
+    async def test() -> None:
+        line = ringing(workers)
+        calls = send(line, "a")
+        worker = await accept()
+        assert await worker.take() == b"a"
+        for _ in worker.ring_until_nobody_hears():
+            await asyncio.sleep(0)
+        await worker.answer(b"A")
+        assert (await calls[0]).body == b"A"
+        calls = send(line, "b", "c")
+        assert [await worker.take(), await worker.take()] == [b"b", b"c"]
+        await worker.answer(b"B")
+        await worker.answer(b"C")
+        assert [(await call).body for call in calls] == [b"B", b"C"]
+        line.close()
+
+    run_as_gateways_do(test())
+
+
+def test_a_line_that_is_over_leaves_nothing_open(workers: Workers, accept: Accept) -> None:
+    async def test() -> None:
+        before = set(os.listdir("/proc/self/fd"))
+        line = CallLine(workers.address, 1, kept_s=0.01, rings=True)
+        (call,) = send(line, "a")
+        worker = await accept()
+        assert await worker.take() == b"a"
+        line.close()  # its call goes on
+        await worker.answer(b"A")
+        worker.ring()
+        assert (await call).body == b"A"
+        assert await worker.take() == b"end"
+        assert worker.bell is not None
+        worker.bell.close()
+        worker.connection.close()
+        assert set(os.listdir("/proc/self/fd")) == before
+
+    run(test())
+
+
+def asked(*bodies: str) -> bytes:
+    return b"".join(written(Call(body.encode(), "text/plain", None), "keep-alive") for body in bodies)
+
+
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    read = b""
+    while not read.endswith(end):
+        more = connection.recv(65_536)
+        assert more, read
+        read += more
+    return read
+
+
+def test_a_real_worker_rings_once_for_what_it_received_together(tmp_path: Path) -> None:
+    program = tmp_path / "inference.py"
+    program.write_text(SCRIPT)
+    with model_host(workers=1) as containers:
+        lease = containers.open(tmp_path, "1", {}, program, (tmp_path,))
+        with closing(lease), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(LIMIT_S)
+            connection.connect(lease.address)
+            own, bell = socket.socketpair()
+            own.settimeout(LIMIT_S)
+            socket.send_fds(connection, [asked("0", "0.0", "0.00")], [bell.fileno()])
+            bell.close()
+            assert own.recv(100) == b"\0"
+            own.setblocking(False)
+            assert connection.recv(65_536).count(b"HTTP/1.1 200") == 3
+
+            connection.sendall(asked("0", "0.5"))
+            read_until(connection, b"\r\n\r\n0")
+            with pytest.raises(BlockingIOError):  # it is at the next call, and has told nobody yet
+                own.recv(100)
+            read_until(connection, b"\r\n\r\n0.5")
+            own.settimeout(LIMIT_S)
+            assert own.recv(100) == b"\0"
+            connection.shutdown(socket.SHUT_WR)
+            assert read_until(connection, FAREWELL) == FAREWELL
+            assert connection.recv(100) == b""
+            assert own.recv(100) == b"\0"  # that it has closed is told as well
+            assert own.recv(100) == b""
+            own.close()

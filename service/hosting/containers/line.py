@@ -89,7 +89,7 @@ class CallLine:
         asked = Begun(written(call, "keep-alive"), told, watch)
         self._waiting.append(asked)
         self.serve()
-        if self._rings and self._checking is None:
+        if self._bell is not None and self._checking is None:
             self._checking = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
         return asked
 
@@ -219,8 +219,18 @@ class CallLine:
         """See what has come though nobody rang: the worker is at a call that takes long, or has died."""
         self._checking = None
         self._hear()
-        if self._rings and any(each.is_asked for each in self._connections):
+        if self._bell is not None and any(each.is_asked for each in self._connections):
             self._checking = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
+
+    def _bell_now(self) -> Bell | None:
+        """What the worker of the next connection rings: several calls under way may be answered together."""
+        if not self._rings or (
+            len(self._waiting) < 2 and not any(each.is_asked for each in self._connections)
+        ):
+            return None
+        if self._bell is None:
+            self._bell = Bell(self._hear)
+        return self._bell
 
     def _drop_bell(self) -> None:
         """Let go of what nobody is left to ring."""
@@ -262,9 +272,7 @@ class CallLine:
         if len(self._connections) >= self._most:
             return best
         try:
-            if self._rings and self._bell is None:
-                self._bell = Bell(self._hear)
-            connection = WorkerConnection(self, self._address, self._bell)
+            connection = WorkerConnection(self, self._address, self._bell_now())
         except BlockingIOError:
             asyncio.get_running_loop().call_later(_FULL_S, self.serve)
             return None

@@ -165,8 +165,19 @@ def give_back(holder: list[object]) -> None:
     witnesses = list(_witnesses(holder[0], _WITNESS_DEPTH))
     holder.clear()
     if not witnesses or any(witness() is not None for witness in witnesses):
-        with _COLLECTING:
-            gc.collect()
+        give_back_garbage()
+    else:
+        _trim()
+
+
+def give_back_garbage() -> None:
+    """Return to the machine what long work has left, cycles included: a reader of pickles is often in one.
+
+    Blocking: milliseconds, in which no other thread gets on. Garbage that holds large arrays would else wait
+    until enough small objects have come, which in a process that only answers may be never.
+    """
+    with _COLLECTING:
+        gc.collect()
     _trim()
 
 

@@ -10,10 +10,17 @@ import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 
-from service.hosting.memory import give_back, importing, keep_big_arrays_apart, keep_trimmed
+from service.hosting.memory import (
+    give_back,
+    give_back_garbage,
+    importing,
+    keep_big_arrays_apart,
+    keep_trimmed,
+)
 
 MODEL_BYTES = 64 * 2**20
 LOADS = 8
@@ -287,3 +294,16 @@ def test_what_a_burst_took_goes_back_once_its_connections_are_gone() -> None:
         return most - process.memory_info().rss
 
     assert asyncio.run(burst()) > 40 << 20
+
+
+def test_garbage_in_a_circle_is_given_back() -> None:
+    left: list[object] = []
+    left.append(left)
+    array = np.zeros(1 << 20)
+    witness = weakref.ref(array)
+    left.append(array)
+    del left, array
+
+    give_back_garbage()
+
+    assert witness() is None

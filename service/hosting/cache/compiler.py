@@ -10,6 +10,7 @@ from service.hosting.cache.cache import ModelCache
 from service.hosting.cache.entry import Entry
 from service.hosting.cache.source import ModelKey, Observer
 from service.hosting.host import Call, Model
+from service.hosting.memory import give_back_garbage
 from service.hosting.programs.compiled import Verdict
 from service.log import get_logger
 from service.media.codec import decode
@@ -18,6 +19,7 @@ Example = Callable[[ModelKey], Call | None]
 Told = Callable[[ModelKey, Verdict], None]
 
 _KNOWN = 1000
+_LARGE_BYTES = 1 << 26  # of a model: what trying it leaves behind is worth a look for garbage
 
 
 class Compiler:
@@ -91,7 +93,11 @@ class Compiler:
 
     def _work(self, entry: Entry, known: Verdict | None) -> Verdict | None:
         compiling = entry.model.traits.compiling
-        return compiling.run(self._rows(entry.key) if known is None else None, known)
+        try:
+            return compiling.run(self._rows(entry.key) if known is None else None, known)
+        finally:
+            if entry.size_bytes > _LARGE_BYTES:
+                give_back_garbage()
 
     def _rows(self, key: ModelKey) -> object:
         call = self._example(key)

@@ -8,6 +8,7 @@ from functools import partial
 
 from service.hosting.artifacts.unpacked import Room, unpacked_bytes
 from service.hosting.footprint import SMALLEST_BYTES, measure
+from service.hosting.memory import give_back_garbage
 from service.hosting.programs.compiled import Compiling
 from service.hosting.runtimes import sklearn
 from service.hosting.runtimes.finding import find_file
@@ -36,6 +37,7 @@ def _load_shared(contents: Contents, store: ArrayStore) -> FlavourModel:
         size_bytes = max(own_bytes + shared_bytes // store.sharers, SMALLEST_BYTES)
         model = _model(contents, predictor, size_bytes)
     weakref.finalize(model, arrays.close)
+    give_back_garbage()
     return model
 
 

@@ -219,7 +219,7 @@ def _answer_all(
         if getpid() != own:
             _end(0)  # a child that the handler forked
         printing.leave()  # before its caller can ask what was printed
-        _write(connection, reply)
+        _write(connection, reply, bell)
         slot.end()
         bell.tell(bool(received))
         if slot.is_last():
@@ -258,17 +258,18 @@ class _Bell:
                 self._since_ns = now_ns
             if now_ns - self._since_ns < _QUIET_NS:
                 return
-        self._ring()
+        self.ring()
 
     def close(self) -> None:
         """Nothing more comes, and the connection is closed."""
         if self._bell is not None:
             try:
-                self._ring()
+                self.ring()
             finally:
                 self._bell.close()
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Have him look at once."""
         self._since_ns = 0
         if self._bell is None:
             return
@@ -372,13 +373,14 @@ def _rest(connection: Socket, body: bytes, wanted: int) -> bytes:
     return b"".join(parts)
 
 
-def _write(connection: Socket, answer: WrittenAnswer) -> None:
+def _write(connection: Socket, answer: WrittenAnswer, bell: _Bell) -> None:
     status, body, content_type, headers = answer
     whole = _answer_head(status, len(body), content_type, headers)
     if len(body) < _FIRST_BYTES:
         connection.sendall(whole + body, _NO_SIGNAL)
     else:
         connection.sendall(whole, _NO_SIGNAL)
+        bell.ring()  # so that what does not fit in is read as it comes
         connection.sendall(body, _NO_SIGNAL)
 
 

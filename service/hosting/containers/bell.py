@@ -34,7 +34,7 @@ class Bell:
 
     @property
     def is_worn(self) -> bool:
-        """Whether it was rung in vain again and again: its holder wants to keep this process busy."""
+        """Whether it was rung in vain far more often than not: its holder keeps this process busy."""
         return self._vain >= _MOST_VAIN
 
     def close(self) -> None:
@@ -46,4 +46,4 @@ class Bell:
     def _hear(self) -> None:
         with suppress(OSError):  # whatever was done to it: what there is tells
             self._own.recv(_READ_BYTES)
-        self._vain = 0 if self._heard() else self._vain + 1
+        self._vain = max(self._vain - 1, 0) if self._heard() else self._vain + 1

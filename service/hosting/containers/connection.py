@@ -6,7 +6,7 @@ Not in here: which call goes over which connection (line).
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from fcntl import ioctl
 from struct import unpack
@@ -15,10 +15,10 @@ from time import monotonic
 from typing import Final, Protocol
 
 from service.errors import ModelDied, ModelFault
+from service.hosting.containers.begun import Begun
 from service.hosting.containers.bell import Bell
 from service.hosting.containers.calls import ENDED, READ_BYTES, AnswerStream
 from service.hosting.host import Outcome
-from service.hosting.stopwatch import Stopwatch
 
 DEPTH: Final = 2
 """Calls of one connection at once: that which its worker is at, and the next one."""
@@ -30,31 +30,6 @@ _FULL: Final = 1 << 20  # calls, more than any connection may have
 _LARGE_BYTES: Final = 1 << 16  # of requests that do not wait for others
 _MOST_READS: Final = 16  # in a row
 _PATIENCE_S: Final = 0.002  # in which a worker takes up a connection if one is free
-
-
-class Begun:
-    """A call in line or at a worker."""
-
-    __slots__ = ("connection", "request", "told", "watch")
-
-    def __init__(self, request: bytes, told: Callable[[Outcome], None], watch: Stopwatch) -> None:
-        self.request = request
-        self.connection: WorkerConnection | None = None
-        self.told: Callable[[Outcome], None] | None = told
-        """Who waits for it; None if nobody does any more."""
-        self.watch = watch
-
-    def tell(self, outcome: Outcome) -> None:
-        """Tell who waits, if somebody still does."""
-        told, self.told = self.told, None
-        if told is not None:
-            told(outcome)
-
-    def give_up(self) -> None:
-        """See promise.BegunCall: the worker that is at it sees it, and the calls behind it go elsewhere."""
-        self.told = None
-        if self.connection is not None:
-            self.connection.give_up(self)
 
 
 class ConnectionUser(Protocol):
@@ -109,11 +84,8 @@ class WorkerConnection:
         *("is_known", "load"),
     )
 
-    def __init__(self, line: ConnectionUser, address: str, bell: Bell | None = None) -> None:
-        """Connect. Its worker rings the `bell`, and then this is to be `read`; without one it is watched.
-
-        Raises OSError.
-        """
+    def __init__(self, line: ConnectionUser, address: str) -> None:
+        """Connect; then `listen`. Raises OSError."""
         self._line = line
         self._loop = asyncio.get_running_loop()
         self._calls: deque[Begun] = deque()
@@ -138,13 +110,18 @@ class WorkerConnection:
         except BaseException:
             self._socket.close()
             raise
-        self._bell = bell  # that is still to be handed over
+        self._bell: Bell | None = None  # that is still to be handed over
         self._is_watched = False
+
+    def listen(self, bell: Bell | None) -> None:
+        """Have its worker ring the `bell`, whereupon this is to be `read`; without one it is watched."""
+        self._bell = bell
         if bell is None:
             self.watch()
 
     def watch(self) -> None:
         """Read what comes as it comes."""
+        self._bell = None
         if not self._is_watched:
             self._is_watched = True
             self._loop.add_reader(self._socket, self.read)
@@ -195,7 +172,13 @@ class WorkerConnection:
         """Send as much as there is room for; its first bytes bring the bell."""
         if self._bell is None:
             return self._socket.send(data)
-        sent = self._socket.sendmsg([data], self._bell.handed_over)
+        try:
+            sent = self._socket.sendmsg([data], self._bell.handed_over)
+        except BlockingIOError:
+            raise
+        except OSError:  # the other end is gone, or too many descriptors are on their way just now
+            self.watch()
+            return self._socket.send(data)
         self._bell = None
         return sent
 
@@ -203,6 +186,13 @@ class WorkerConnection:
     def is_asked(self) -> bool:
         """Whether it has calls."""
         return bool(self._calls)
+
+    def is_spent(self) -> bool:
+        """Whether its worker has said something unasked, or has gone, of which nobody has heard yet."""
+        if self._is_watched or self._calls or not (self._sent and self._has_news()):
+            return False
+        self._loop.call_soon(self.read)
+        return True
 
     @property
     def is_ahead(self) -> bool:
@@ -343,6 +333,8 @@ class WorkerConnection:
             return True
         answers, line = self._answers, self._line
         found = answers.add(data)
+        if not (answers.is_between or answers.is_farewell):
+            self.watch()  # the rest is on its way, and nobody rings before all of it is written
         before = line.gather()
         try:
             self._settle(found)

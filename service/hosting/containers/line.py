@@ -12,13 +12,15 @@ in one go. If they lie there for long they are called back: nobody waits for wha
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
 from service.errors import ModelUnreachable
+from service.hosting.containers.begun import Begun
 from service.hosting.containers.bell import Bell
 from service.hosting.containers.calls import MOST_ANSWER_BYTES, written
-from service.hosting.containers.connection import DEPTH, MOST_DEPTH, Begun, WorkerConnection
+from service.hosting.containers.connection import DEPTH, MOST_DEPTH, WorkerConnection
 from service.hosting.host import Call, Outcome
 from service.hosting.stopwatch import Stopwatch
 
@@ -89,8 +91,6 @@ class CallLine:
         asked = Begun(written(call, "keep-alive"), told, watch)
         self._waiting.append(asked)
         self.serve()
-        if self._bell is not None and self._checking is None:
-            self._checking = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
         return asked
 
     def serve(self) -> None:
@@ -103,6 +103,7 @@ class CallLine:
             if connection is None:
                 return
             connection.take(self._waiting.popleft())
+            self._check_later()
 
     def take_back(self, calls: Iterable[Begun]) -> None:
         """Put calls that no worker had begun first in line again; the last of them comes first."""
@@ -218,8 +219,15 @@ class CallLine:
     def _check(self) -> None:
         """See what has come though nobody rang: the worker is at a call that takes long, or has died."""
         self._checking = None
-        self._hear()
-        if self._bell is not None and any(each.is_asked for each in self._connections):
+        try:
+            self._hear()
+        finally:
+            if any(each.is_asked for each in self._connections):
+                self._check_later()
+
+    def _check_later(self) -> None:
+        """Once for all that is under way, however it came there."""
+        if self._bell is not None and self._checking is None:
             self._checking = asyncio.get_running_loop().call_later(_CHECK_S, self._check)
 
     def _bell_now(self) -> Bell | None:
@@ -229,7 +237,8 @@ class CallLine:
         ):
             return None
         if self._bell is None:
-            self._bell = Bell(self._hear)
+            with suppress(OSError):  # there are no descriptors left for it
+                self._bell = Bell(self._hear)
         return self._bell
 
     def _drop_bell(self) -> None:
@@ -265,20 +274,21 @@ class CallLine:
         best, least = None, self.depth
         for each in self._connections:
             load = each.load
-            if load < least:
+            if load < least and not (load == 0 and each.is_spent()):
                 best, least = each, load
                 if not load:
                     return each
         if len(self._connections) >= self._most:
             return best
         try:
-            connection = WorkerConnection(self, self._address, self._bell_now())
+            connection = WorkerConnection(self, self._address)
         except BlockingIOError:
             asyncio.get_running_loop().call_later(_FULL_S, self.serve)
             return None
         except OSError as error:
             self._refuse(f"The model's process cannot be reached: {error}.")
             return None
+        connection.listen(self._bell_now())
         self._connections.append(connection)
         return connection
 

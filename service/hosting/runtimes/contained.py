@@ -7,8 +7,8 @@ from functools import partial
 
 from service.errors import ModelFailure
 from service.hosting.artifacts.requirements import missing_requirements
+from service.hosting.containers.begun import Begun
 from service.hosting.containers.calls import ask_blocking
-from service.hosting.containers.connection import Begun
 from service.hosting.containers.lease import Lease
 from service.hosting.containers.line import CallLine
 from service.hosting.containers.opener import Containers

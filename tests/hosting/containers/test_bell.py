@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from service.errors import ModelDied
+from service.hosting.containers.begun import Begun
+from service.hosting.containers.bell import Bell
 from service.hosting.containers.calls import FAREWELL, written
+from service.hosting.containers.connection import WorkerConnection
 from service.hosting.containers.line import CallLine
-from service.hosting.host import Call
+from service.hosting.host import Answer, Call, Outcome
+from service.hosting.stopwatch import Stopwatch
 from tests.harness.containers import model_host
-from tests.harness.played_workers import LIMIT_S, Worker, Workers, run, run_as_gateways_do, send
+from tests.harness.played_workers import LIMIT_S, Worker, Workers, line_to, run, run_as_gateways_do, send
 
 SCRIPT = """
 import time
@@ -22,6 +26,12 @@ def model_fn(model_dir): return None
 def transform_fn(model, body, content_type, accept):
     time.sleep(float(body))
     return body, "text/plain"
+"""
+
+DIES = """
+import os
+def model_fn(model_dir): return None
+def transform_fn(model, body, content_type, accept): os._exit(1)
 """
 
 
@@ -186,6 +196,102 @@ def test_a_line_that_is_over_leaves_nothing_open(workers: Workers, accept: Accep
 
 def asked(*bodies: str) -> bytes:
     return b"".join(written(Call(body.encode(), "text/plain", None), "keep-alive") for body in bodies)
+
+
+def test_what_an_answer_brings_about_is_looked_for_once(workers: Workers, accept: Accept) -> None:
+    """Whoever is told of an answer may call again at once, while what nobody rang for is being looked for."""
+
+    async def test() -> None:
+        line, _ = await ringing(workers)
+        more = [b"c", b"d", b"e"]
+        over = asyncio.get_running_loop().create_future()
+
+        def told(_outcome: Outcome) -> None:
+            if more:
+                line.begin(Call(more.pop(0), None, None), told, Stopwatch())
+            elif not over.done():
+                over.set_result(None)
+
+        line.begin(Call(b"a", None, None), told, Stopwatch())
+        worker = await accept()
+        for body in (b"a", b"c", b"d", b"e"):
+            assert await worker.take() == body
+            await worker.answer(body)  # and rings for none
+        await over
+        looks = [each for each in asyncio.get_running_loop()._scheduled if each._callback == line._check]  # type: ignore[attr-defined]
+        assert len([each for each in looks if not each.cancelled()]) <= 1
+        line.close()
+
+    run(test())
+
+
+def test_a_bell_that_cannot_be_handed_over_is_done_without(workers: Workers) -> None:
+    async def test() -> None:
+        bell = Bell(lambda: False)
+        told: asyncio.Queue[Outcome] = asyncio.Queue()
+        connection = WorkerConnection(line_to(workers, 1), workers.address)
+        connection.listen(bell)
+        bell.close()
+        connection.take(Begun(asked("a"), told.put_nowait, Stopwatch()))
+        worker = await workers.accept()
+        assert await worker.take() == b"a"
+        await worker.answer(b"A")
+        assert await told.get() == Answer(b"A", "text/plain")
+
+    run_as_gateways_do(test())
+
+
+def test_the_rest_of_a_large_answer_is_read_as_it_comes(workers: Workers, accept: Accept) -> None:
+    async def test() -> None:
+        line, _ = await ringing(workers)
+        (call,) = send(line, "a")
+        worker = await accept()
+        assert await worker.take() == b"a"
+        (there,) = (each for each in line._connections if not each._is_watched)
+        body = b"x" * (8 << 20)
+        answering = asyncio.create_task(worker.answer(body))
+        while not there._is_watched:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
+        await answering
+        assert (await call).body == body
+        line.close()
+
+    run_as_gateways_do(test())
+
+
+def test_what_a_worker_says_unasked_is_nobodys_answer(workers: Workers, accept: Accept) -> None:
+    async def test() -> None:
+        line, _ = await ringing(workers, stuck_s=0.01)
+        (first,) = send(line, "a")
+        worker = await accept()
+        assert await worker.take() == b"a"
+        await worker.answer(b"A")
+        assert (await first).body == b"A"
+        await worker.answer(b"unasked")
+        (second,) = send(line, "b")
+        other = await accept()
+        assert await other.take() == b"b"
+        await other.answer(b"B")
+        assert (await second).body == b"B"
+        line.close()
+
+    run_as_gateways_do(test())
+
+
+def test_each_caller_of_a_real_worker_that_dies_hears_of_it(tmp_path: Path) -> None:
+    program = tmp_path / "inference.py"
+    program.write_text(DIES)
+
+    async def test(line: CallLine) -> None:
+        calls = send(line, "a", "b", "c")
+        outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), LIMIT_S)
+        assert [type(each) for each in outcomes] == [ModelDied] * 3
+        line.close()
+
+    with model_host(workers=1) as containers:
+        lease = containers.open(tmp_path, "1", {}, program, (tmp_path,))
+        with closing(lease):
+            run_as_gateways_do(test(CallLine(lease.address, 1, rings=True)))
 
 
 def read_until(connection: socket.socket, end: bytes) -> bytes:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from service.errors import ModelDied, ModelUnreachable
-from service.hosting.containers.connection import Begun, WorkerConnection
+from service.hosting.containers.begun import Begun
+from service.hosting.containers.connection import WorkerConnection
 from service.hosting.containers.lease import take_lease
 from service.hosting.containers.orphans import _adopted, adopt
 from service.hosting.containers.spec import ContainerSpec
@@ -52,6 +53,7 @@ def test_a_first_call_that_cannot_even_be_written_fails_as_its_worker_died(worke
     async def test() -> None:
         told: asyncio.Queue[Outcome] = asyncio.Queue()
         connection = WorkerConnection(line_to(workers, 1), workers.address)
+        connection.listen(None)
         (await workers.accept()).die()
         connection.take(Begun(b"POST / HTTP/1.1\r\n\r\n", told.put_nowait, Stopwatch()))
         assert isinstance(await told.get(), ModelDied)

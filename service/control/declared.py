@@ -38,7 +38,7 @@ from service.domain.image import BUILT_IN
 from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
-from service.store.remembered import Remembered
+from service.store.reading import KnownReading
 from service.store.store import DEFAULT_ENDPOINT, EDITABLE_ENDPOINTS, NOTICES, Store, View
 
 DECLARED_CONFIGS = "declared_configs"
@@ -85,7 +85,7 @@ class DeclaredFile:
         self.scanned: tuple[str, ...] = ()
         self._next_scan_s = 0.0
         self._declared: tuple[Path, ...] = ()  # single models, as they were declared last
-        self._pending = Remembered(store, _pending)
+        self._pending = KnownReading(store, _pending)
         self._versions = Versions(context, self._loading, settle_s, monotonic)
         self._next_versions_s = 0.0
         self._settle_s = settle_s

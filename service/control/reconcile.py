@@ -10,7 +10,7 @@ from service.domain.kinds import Kind
 from service.domain.resource import Resource
 from service.log import get_logger
 from service.store.members import LEASE_S, LeaseWatch
-from service.store.remembered import Remembered
+from service.store.reading import KnownReading
 from service.store.store import Store, View
 
 _UNDER_WAY = tuple(status for status in UNSETTLED if status is not EndpointStatus.FAILED)
@@ -37,7 +37,7 @@ class Reconciler:
         self._store = store
         self._context = context
         self._is_alive = is_alive
-        self._unsettled = Remembered(store, _unsettled)
+        self._unsettled = KnownReading(store, _unsettled)
         self._next_alive_s = 0.0
 
     def look(self) -> int:

@@ -8,7 +8,7 @@ from service.store.store import Store, View
 _Read = TypeVar("_Read")
 
 
-class Remembered(Generic[_Read]):
+class KnownReading(Generic[_Read]):
     """One reading, read anew once the store's revision has moved. For one thread at a time.
 
     It is of what moves the revision: resources and facts, not what gateways report.

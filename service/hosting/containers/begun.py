@@ -18,7 +18,7 @@ class Sender(Protocol):
 class Begun:
     """A call in line or at a worker."""
 
-    __slots__ = ("connection", "request", "told", "watch")
+    __slots__ = ("connection", "is_sent_again", "request", "told", "watch")
 
     def __init__(self, request: bytes, told: Callable[[Outcome], None], watch: Stopwatch) -> None:
         self.request = request
@@ -26,6 +26,8 @@ class Begun:
         self.told: Callable[[Outcome], None] | None = told
         """Who waits for it; None if nobody does any more."""
         self.watch = watch
+        self.is_sent_again = False
+        """Whether a worker has died that had taken up its connection, but not the call."""
 
     def tell(self, outcome: Outcome) -> None:
         """Tell who waits, if somebody still does."""

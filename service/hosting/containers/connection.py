@@ -327,9 +327,8 @@ class WorkerConnection:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
             return False
-        except OSError:  # something lay unread at the other end; a single call is not taken up then
-            single = self._sent > 1 and len(self._calls) == 1 and not self._has_hung_up
-            self._end(None if single else ModelDied(ENDED))
+        except OSError:  # something lay unread at the other end
+            self._end(None if self._is_untouched() else ModelDied(ENDED))
             return True
         answers, line = self._answers, self._line
         found = answers.add(data)
@@ -349,6 +348,16 @@ class WorkerConnection:
         finally:
             line.send(before)
         return True
+
+    def _is_untouched(self) -> bool:
+        """Whether what lay unread is the only call, and may go elsewhere: over a new connection but once.
+
+        Linux has a process that is to be killed still accept a connection that came meanwhile.
+        """
+        if len(self._calls) != 1 or self._has_hung_up:
+            return False
+        again, self._calls[0].is_sent_again = self._calls[0].is_sent_again, True
+        return self._sent > 1 or not again
 
     def _settle(self, found: list[Outcome]) -> None:
         """Hand on answers."""

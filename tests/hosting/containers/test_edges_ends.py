@@ -19,7 +19,7 @@ from service.hosting.containers.orphans import _adopted, adopt
 from service.hosting.containers.spec import ContainerSpec
 from service.hosting.host import Answer, Call, Outcome
 from service.hosting.stopwatch import Stopwatch
-from tests.harness.played_workers import Workers, line_to, run
+from tests.harness.played_workers import Workers, line_to, run, send
 
 _SET_ADOPT, _GET_ADOPT = 36, 37  # of prctl
 NAP = [sys.executable, "-ISc", "input()"]
@@ -58,6 +58,27 @@ def test_a_first_call_that_cannot_even_be_written_fails_as_its_worker_died(worke
         connection.take(Begun(b"POST / HTTP/1.1\r\n\r\n", told.put_nowait, Stopwatch()))
         assert isinstance(await told.get(), ModelDied)
         assert told.empty()
+
+    run(test())
+
+
+def test_a_first_call_that_lay_unread_is_sent_to_another_worker_once(workers: Workers) -> None:
+    """A process that is to be killed takes up the connection, and dies before it reads."""
+
+    async def test() -> None:
+        line = line_to(workers, 1)
+        (call,) = send(line, "a")
+        (await workers.accept()).die()
+        other = await workers.accept()
+        assert await other.take() == b"a"
+        await other.answer(b"A")
+        assert (await call).body == b"A"
+
+        (call,) = send(line, "b")
+        for _ in range(2):
+            (await workers.accept()).die()
+        with pytest.raises(ModelDied):
+            await call
 
     run(test())
 

@@ -24,7 +24,7 @@ def test_a_look_tells_what_was_done_since_the_last_one(tmp_path: Path) -> None:
     work = watch.look()
 
     assert work.model_s == {ONE: 0.5, OTHER: 0.125}
-    assert work.cpu_s > 0.05  # the system counts it by hundredths of a second, of two kinds
+    assert work.cpu_s >= 0.07  # the system counts it by hundredths of a second, of two kinds
     assert watch.look().model_s == {}
 
 

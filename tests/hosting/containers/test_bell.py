@@ -132,7 +132,13 @@ def test_an_answer_that_nobody_rang_for_is_told_soon(
     way(test())
 
 
-def test_who_takes_leave_unheard_gets_nothing_more(workers: Workers, accept: Accept) -> None:
+UNASKED = b"HTTP/1.1 200 -\r\nContent-Length: 7\r\n\r\nunasked"
+
+
+@pytest.mark.parametrize(("last_words", "dies"), [(FAREWELL, False), (FAREWELL, True), (UNASKED, False)])
+def test_what_a_worker_says_unheard_is_nobodys_answer_and_the_last_of_it(
+    workers: Workers, accept: Accept, last_words: bytes, dies: bool
+) -> None:
     async def test() -> None:
         line, _ = await ringing(workers, stuck_s=0.01)
         (first,) = send(line, "a")
@@ -141,8 +147,9 @@ def test_who_takes_leave_unheard_gets_nothing_more(workers: Workers, accept: Acc
         await worker.answer(b"A")
         worker.ring()
         assert (await first).body == b"A"
-        worker.connection.send(FAREWELL)
-        worker.die()
+        worker.connection.send(last_words)
+        if dies:
+            worker.die()
         (second,) = send(line, "b")
         other = await accept()
         assert await other.take() == b"b"
@@ -254,25 +261,6 @@ def test_the_rest_of_a_large_answer_is_read_as_it_comes(workers: Workers, accept
             await asyncio.sleep(0.001)
         await answering
         assert (await call).body == body
-        line.close()
-
-    run_as_gateways_do(test())
-
-
-def test_what_a_worker_says_unasked_is_nobodys_answer(workers: Workers, accept: Accept) -> None:
-    async def test() -> None:
-        line, _ = await ringing(workers, stuck_s=0.01)
-        (first,) = send(line, "a")
-        worker = await accept()
-        assert await worker.take() == b"a"
-        await worker.answer(b"A")
-        assert (await first).body == b"A"
-        await worker.answer(b"unasked")
-        (second,) = send(line, "b")
-        other = await accept()
-        assert await other.take() == b"b"
-        await other.answer(b"B")
-        assert (await second).body == b"B"
         line.close()
 
     run_as_gateways_do(test())

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 from service.errors import ObjectChanged, ObjectFault
 from service.objects.beneath import Spot, folders_below, open_plain, take_after, version_of
 from service.objects.objects import ABSENT, Sink, numbered
+from service.objects.trail import Trail
 
 PART: Final = ".sagebird-part"
 """How the names of unfinished files end."""
@@ -208,6 +209,7 @@ class _File:
         self._file = file
         self._target = target
         self._finished = False
+        self._trail = Trail(file.fileno())
 
     @property
     def version(self) -> str:
@@ -222,6 +224,7 @@ class _File:
             self._file.write(data)
         except OSError as error:
             raise _cannot_write(self._target, error) from error
+        self._trail.passed(len(data))
 
     def finish(self) -> None:
         """Bring everything to the disk. Raises ObjectFault."""
@@ -231,6 +234,7 @@ class _File:
             self._file.flush()
             set_apart(self._file.fileno())
             os.fsync(self._file.fileno())
+            self._trail.ended()
         except OSError as error:
             raise _cannot_write(self._target, error) from error
         self._finished = True

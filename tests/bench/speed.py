@@ -8,11 +8,12 @@ from statistics import median
 from typing import Any
 
 from tests.bench.contestants import Scenario, contestants, make_scenarios, running, shots
-from tests.bench.wrk import check, shoot
+from tests.bench.wrk import WrongAnswers, check, shoot
 from tests.harness.family import Family
 from tests.harness.load import Shot
 
 CONCURRENCIES = (1, 16, 64)
+_LONGEST_S = 30.0
 Note = Callable[[str], None]
 
 
@@ -84,10 +85,17 @@ def _measure_scenario(
 
 
 def burst_at(family: Family, requests: tuple[Shot, ...], concurrency: int, duration_s: float) -> Round:
-    """Load for so long, and what the server used meanwhile. Raises WrongAnswers."""
+    """Load for so long, and what the server used meanwhile. Raises WrongAnswers.
+
+    A burst in which the server answers nothing is repeated, twice as long, for a rate of 0 is no figure.
+    """
     begun_s = family.cpu_s()
     burst = shoot(family.port, requests, concurrency, duration_s)
     used_s = family.cpu_s() - begun_s
+    if not burst.answers:
+        if duration_s > _LONGEST_S:
+            raise WrongAnswers(f"not one answer to {concurrency} callers within {duration_s:g} s")
+        return burst_at(family, requests, concurrency, duration_s * 2)
     return Round(
         burst.per_second,
         burst.p50_ms,

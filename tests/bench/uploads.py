@@ -40,6 +40,7 @@ _PARTS = "parts/k"
 _PART = 5 << 20
 _SIZES = (1_000, 300_000, 3_000_000)
 _LONGEST_S = 2.0
+_SETTLE_S = 15.0
 _MIB = 1 << 20
 
 
@@ -175,7 +176,7 @@ def _measure_large(folder: Path, size_mib: int, *, signs: bool) -> dict[str, Any
     with _served(folder) as family:
         s3 = client(family, signs=signs)
         s3.create_bucket(Bucket=_BUCKET)
-        os.sync()  # what is still to be written of others would be written beside this
+        _settle()
         before, peaks = _bytes_of(family), dict[int, int]()
         over = threading.Event()
         watching = threading.Thread(target=_watch, args=(family, peaks, over))
@@ -183,6 +184,7 @@ def _measure_large(folder: Path, size_mib: int, *, signs: bool) -> dict[str, Any
         began_s = monotonic()
         s3.upload_file(str(source), _BUCKET, "large", Config=transfer)
         up = size_mib / (monotonic() - began_s)
+        _settle()
         began_s = monotonic()
         s3.download_file(_BUCKET, "large", str(back), Config=transfer)
         os.sync()
@@ -210,7 +212,7 @@ def _measure_large(folder: Path, size_mib: int, *, signs: bool) -> dict[str, Any
 def _disk_rate(file: Path, size_mib: int) -> float:
     """MiB/s at which the disk takes a new file of so many MiB of no order."""
     file.unlink(missing_ok=True)
-    os.sync()
+    _settle()
     block = os.urandom(_MIB)
     began_s = monotonic()
     with file.open("wb") as opened:
@@ -219,6 +221,17 @@ def _disk_rate(file: Path, size_mib: int) -> float:
         opened.flush()
         os.fsync(opened.fileno())
     return size_mib / (monotonic() - began_s)
+
+
+def _settle() -> None:
+    """Wait until the disk and the memory are at rest.
+
+    What is still to be written of others would be written beside what is measured. And on a virtual machine
+    whose host takes free memory back, a file is written several times as fast into pages that another one
+    has left a second ago: the disk alone would be measured with those, and what is held against it not.
+    """
+    os.sync()
+    sleep(_SETTLE_S)
 
 
 def _watch(family: Family, peaks: dict[int, int], over: threading.Event) -> None:

@@ -19,6 +19,7 @@ from service.objects.beneath import Spot, version_of
 from service.objects.buckets.details import BucketFacts, Details, DetailsFolder, unknown
 from service.objects.buckets.listing import Walk
 from service.objects.buckets.names import check_new_bucket, is_bucket, names_of
+from service.objects.trail import Trail
 from service.objects.writing import remove_abandoned, remove_abandoned_in
 
 _CALLED: Final = "s3:/"
@@ -42,12 +43,16 @@ class OpenObject:
     def __init__(self, head: ObjectHead, descriptor: int) -> None:
         self.head = head
         self._descriptor = descriptor
+        self._trail: Trail | None = None
 
     def read(self, start: int, size: int) -> bytes:
-        """So many bytes from `start` on. Raises BucketFault where the file has become shorter."""
+        """So many bytes from `start` on, where the last read ended. Raises BucketFault: it became shorter."""
         data = os.pread(self._descriptor, size, start)
         if not data and size:
             raise BucketFault("InternalError", "The object has changed while it was read.")
+        if self._trail is None:
+            self._trail = Trail(self._descriptor, start)
+        self._trail.passed(len(data))
         return data
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from service.objects.buckets.buckets import Buckets, ObjectHead, cannot_write
 from service.objects.buckets.details import Details, details_from, write_document
 from service.objects.buckets.digests import etag_of_parts, of_parts
 from service.objects.buckets.writing import Expected, ObjectWriting, adopt
+from service.objects.trail import Trail
 
 MOST_PARTS: Final = 10_000
 LEAST_PART_BYTES: Final = 5 << 20
@@ -34,7 +35,6 @@ _ABOUT: Final = "about.json"
 _BODY: Final = "body"
 _SLOT: Final = "slot"
 _BLOCK: Final = 1 << 20
-_EARLY_BYTES: Final = 8 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -219,7 +219,6 @@ class PartWriting:
     def __init__(self, folder: Path, number: int, size: int | None) -> None:
         """Begin. Raises OSError."""
         self.size_bytes = 0
-        self._early_bytes = 0  # that the disk was asked to write
         self._folder, self._number, self._most = folder, number, size
         self._offset, self._claim = _place(folder, number, size)
         self._name = "" if self._claim else f"part.{number}.{secrets.token_hex(8)}"
@@ -227,6 +226,7 @@ class PartWriting:
             self._descriptor = os.open(folder / _BODY, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         else:
             self._descriptor = os.open(folder / self._name, _NEW, 0o600)
+        self._trail = Trail(self._descriptor, max(self._offset, 0))
 
     def write(self, data: bytes) -> None:
         """Add bytes. Raises BucketFault."""
@@ -239,22 +239,15 @@ class PartWriting:
             while view:
                 done = os.pwrite(self._descriptor, view, start)
                 view, start = view[done:], start + done
-            if self.size_bytes - self._early_bytes >= _EARLY_BYTES:
-                self._begin_to_sync()
         except OSError as error:
             raise cannot_write(error) from error
-
-    def _begin_to_sync(self) -> None:
-        """Have the disk write what came, while more comes: else a part waits for all of it in the end."""
-        start, length = max(self._offset, 0) + self._early_bytes, self.size_bytes - self._early_bytes
-        self._early_bytes = self.size_bytes
-        with suppress(OSError):  # with this advice Linux begins to write, and lets go of what it has written
-            os.posix_fadvise(self._descriptor, start, length, os.POSIX_FADV_DONTNEED)
+        self._trail.passed(len(data))
 
     def publish(self, etag: str, checksums: Mapping[str, str]) -> Part:
         """From now on this is the part of its number. Raises BucketFault."""
         try:
             os.fdatasync(self._descriptor)
+            self._trail.ended()
             now_s = datetime.now(UTC).timestamp()
             part = Part(self._number, self.size_bytes, etag, now_s, checksums, self._offset, self._name)
             file = self._folder / f"part.{self._number}.json"

@@ -7,6 +7,7 @@ rates; what is wanted was set on a quiet one with two processors.
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,8 @@ import boto3
 from tests.bench.contestants import Scenario, running, shots
 from tests.bench.speed import Case
 from tests.bench.wrk import check
+from tests.harness.family import Family
+from tests.harness.load import Shot
 
 _ONE, _MANY, _FOREST, _FLEET = (
     "one row, logistic",
@@ -73,8 +76,11 @@ class Judged:
     met: bool
 
 
-def judge(table: Mapping[Case, Mapping[str, float]], client_us: float) -> list[Judged]:
-    """Every target that was measured, with as many processes as were tried at most."""
+def judge(table: Mapping[Case, Mapping[str, float]], client_us: Mapping[str, float]) -> list[Judged]:
+    """Every target that was measured, with as many processes as were tried at most.
+
+    `client_us` is what `measure_client` found.
+    """
     gateways = max(case.gateways for case in table)
     found = []
     for target in TARGETS:
@@ -96,7 +102,8 @@ def judge(table: Mapping[Case, Mapping[str, float]], client_us: float) -> list[J
             )
         )
     wanted = f"at most {_MOST_CLIENT_US:.3g}"
-    return [*found, Judged("W6, a boto3 client", "CPU us", wanted, client_us, client_us <= _MOST_CLIENT_US)]
+    name, ours_us = f"W6, boto3 (bare: {client_us[_BARE]:.0f})", client_us[_OURS]
+    return [*found, Judged(name, "CPU us", wanted, ours_us, ours_us <= _MOST_CLIENT_US)]
 
 
 def show_targets(judged: Sequence[Judged]) -> None:
@@ -109,18 +116,36 @@ def show_targets(judged: Sequence[Judged]) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def measure_client(folder: Path, note: Callable[[str], None]) -> float:
-    """Processor time of a gateway for a call of a real boto3 client, in a loop, in microseconds.
+def measure_client(folder: Path, note: Callable[[str], None]) -> dict[str, float]:
+    """Processor time of a process that takes calls for one of a real boto3 client in a loop, in microseconds.
 
-    `folder` holds the models of the speed tables.
+    By server: of a bare one, too, for most of it is what the system takes to wake up for each call. `folder`
+    holds the models of the speed tables.
     """
     note("a boto3 client in a loop")
-    place = folder / "client"
+    place, models = folder / "client", folder / "models"
     place.mkdir()
-    request = shots(Scenario(_ONE, ("logistic",)), _OURS, folder / "models")[0]
-    with running(_OURS, place, folder / "models", 1) as family:
-        check(family.port, (request,))
-        client: Any = boto3.client(
+    scenario = Scenario(_ONE, ("logistic",))
+    with ExitStack() as stack:
+        loops = {}
+        for server in (_OURS, _BARE):
+            family = stack.enter_context(running(server, place, models, 1))
+            request = shots(scenario, server, models)[0]
+            check(family.port, (request,))
+            loops[server] = _Loop(family, request)
+        for loop in loops.values():
+            loop.warm_up()
+        rounds = [{server: loop.burst_us(_CALLS) for server, loop in loops.items()} for _ in range(_ROUNDS)]
+    return {server: median(each[server] for each in rounds) for server in loops}
+
+
+class _Loop:
+    """A client that calls again and again, one call after the other."""
+
+    def __init__(self, family: Family, request: Shot) -> None:
+        (self._process,) = family.gateways()
+        self._request = request
+        self._client: Any = boto3.client(
             "sagemaker-runtime",
             region_name="us-east-1",
             endpoint_url=f"http://127.0.0.1:{family.port}",
@@ -128,24 +153,26 @@ def measure_client(folder: Path, note: Callable[[str], None]) -> float:
             aws_secret_access_key="secret",
         )
 
-        (gateway,) = family.gateways()
+    def warm_up(self) -> None:
+        """Until the process has nothing else to do."""
+        _wait_idle(self._used_s)
+        self.burst_us(_CALLS // 5)
 
-        def used_s() -> float:
-            times = gateway.cpu_times()
-            return times.user + times.system
+    def burst_us(self, calls: int) -> float:
+        """What a call costs the process, of so many."""
+        begun_s = self._used_s()
+        for _ in range(calls):
+            answer = self._client.invoke_endpoint(
+                EndpointName="logistic",
+                ContentType=self._request.headers["Content-Type"],
+                Body=self._request.body,
+            )
+            answer["Body"].read()
+        return (self._used_s() - begun_s) / calls * 1e6
 
-        def burst_us(calls: int) -> float:
-            begun_s = used_s()
-            for _ in range(calls):
-                answer = client.invoke_endpoint(
-                    EndpointName="logistic", ContentType=request.headers["Content-Type"], Body=request.body
-                )
-                answer["Body"].read()
-            return (used_s() - begun_s) / calls * 1e6
-
-        _wait_idle(used_s)
-        burst_us(_CALLS // 5)
-        return median(burst_us(_CALLS) for _ in range(_ROUNDS))
+    def _used_s(self) -> float:
+        times = self._process.cpu_times()
+        return times.user + times.system
 
 
 def _wait_idle(used_s: Callable[[], float]) -> None:

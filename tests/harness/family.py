@@ -39,7 +39,7 @@ class Family:
 
         A function gives another program's command line for a port.
         """
-        self.port = _free_port()
+        self.port = free_port()
         self.log = log
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SAGEBIRD_")}
         with log.open("wb") as stream:
@@ -187,7 +187,8 @@ def _listens(process: psutil.Process) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.harness.family import Family, serve
+from tests.harness.family import Family, free_port, serve
 from tests.programs import environments
 from tests.programs.catalogue import FOLDER
 from tests.programs.running import address
@@ -121,7 +121,7 @@ def _in_front(folder: Path) -> Iterator[str]:
     identities.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
 
     def command(port: int) -> list[str]:
-        others = [f"-{role}={port + 1 + at}" for at, role in enumerate(_PORTS)]
+        others = [f"-{role}={free_port()}" for role in _PORTS]
         loopback = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64", "-volume.max=40"]
         s3 = ["-s3", f"-s3.port={port}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-filer"]
         return [

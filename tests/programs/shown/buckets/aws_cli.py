@@ -1,11 +1,13 @@
 """The battery by the aws CLI: mb, cp, ls, sync, presign, rm, rb."""
 
+import os
 import subprocess
 from pathlib import Path
 
 from steps import BUCKET, LARGE, ODD, fetch, same, step
 
 PLACE = f"s3://{BUCKET}"
+LONG_AGO_S = 1_700_000_000
 
 
 def aws(*words: str) -> str:
@@ -31,7 +33,9 @@ def large() -> None:
 def sync() -> None:
     for number in range(5):
         Path("tree", str(number)).mkdir(parents=True)
-        Path("tree", str(number), "file").write_text(str(number))
+        file = Path("tree", str(number), "file")
+        file.write_text(str(number))
+        os.utime(file, (LONG_AGO_S, LONG_AGO_S))  # S3 tells whole seconds, which a new file may be ahead of
     aws("s3", "sync", "tree", f"{PLACE}/tree")
     same(aws("s3", "sync", "tree", f"{PLACE}/tree"), "")
     Path("tree", "0", "file").unlink()

@@ -24,23 +24,29 @@ class Trail:
         self._descriptor = descriptor
         self._first = self._told = self._end = start
 
-    def passed(self, size: int) -> None:
-        """So many bytes more were written or read: the disk begins to write them while others come."""
+    def wrote(self, size: int) -> None:
+        """So many bytes more were written: the disk begins with them while others come."""
         self._end += size
         if self._end - self._told >= _STEP_BYTES:
-            self._give_back(min(self._told, max(self._first, KEPT_BYTES, self._end - _LAG_BYTES)))
-            self._told = self._end
+            self._advise(min(self._told, max(self._first, KEPT_BYTES, self._end - _LAG_BYTES)))
 
-    def ended(self) -> None:
-        """No more comes, and all of it is on the disk; of short streams everything stays."""
+    def read(self, size: int) -> None:
+        """So many bytes more were read."""
+        self._end += size
+        if self._end - self._told >= _STEP_BYTES:
+            self._advise(max(self._told, KEPT_BYTES))
+
+    def synced(self) -> None:
+        """All that was written is on the disk, and no more comes; of short streams everything stays."""
         if self._end - self._first >= _STEP_BYTES:
-            self._give_back(max(self._first, KEPT_BYTES))
+            self._advise(max(self._first, KEPT_BYTES))
 
-    def _give_back(self, start: int) -> None:
+    def _advise(self, start: int) -> None:
         """With this advice Linux begins to write what is not written yet, and lets go of what is.
 
         What somebody has mapped stays.
         """
-        if start < self._end:
+        self._told = self._end
+        if start < self._end and hasattr(os, "posix_fadvise"):
             with suppress(OSError):  # a file system may know no such advice
                 os.posix_fadvise(self._descriptor, start, self._end - start, os.POSIX_FADV_DONTNEED)

@@ -224,7 +224,7 @@ class _File:
             self._file.write(data)
         except OSError as error:
             raise _cannot_write(self._target, error) from error
-        self._trail.passed(len(data))
+        self._trail.wrote(len(data))
 
     def finish(self) -> None:
         """Bring everything to the disk. Raises ObjectFault."""
@@ -234,7 +234,7 @@ class _File:
             self._file.flush()
             set_apart(self._file.fileno())
             os.fsync(self._file.fileno())
-            self._trail.ended()
+            self._trail.synced()
         except OSError as error:
             raise _cannot_write(self._target, error) from error
         self._finished = True

@@ -100,3 +100,12 @@ def test_what_is_read_of_a_long_object_is_given_back_but_not_short_reads(
     assert all(opened.read(at, _MIB) == _BLOCK for at in range(0, _LONG_MIB * _MIB, _MIB))
     opened.close()
     assert _resident_mib(file, _KEPT_MIB, _LONG_MIB) <= 1
+
+
+def test_what_is_read_of_the_beginning_stays_in_memory(folder: Path, buckets: Buckets) -> None:
+    file = folder / "s3/kept/k"
+    _write(file, 16)
+    opened = buckets.open("kept", "k")
+    assert all(opened.read(at, _MIB) == _BLOCK for at in range(0, 16 * _MIB, _MIB))
+    opened.close()
+    assert _resident_mib(file, 0, 16) > 8

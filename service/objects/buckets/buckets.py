@@ -52,7 +52,7 @@ class OpenObject:
             raise BucketFault("InternalError", "The object has changed while it was read.")
         if self._trail is None:
             self._trail = Trail(self._descriptor, start)
-        self._trail.passed(len(data))
+        self._trail.read(len(data))
         return data
 
     def close(self) -> None:

@@ -241,13 +241,13 @@ class PartWriting:
                 view, start = view[done:], start + done
         except OSError as error:
             raise cannot_write(error) from error
-        self._trail.passed(len(data))
+        self._trail.wrote(len(data))
 
     def publish(self, etag: str, checksums: Mapping[str, str]) -> Part:
         """From now on this is the part of its number. Raises BucketFault."""
         try:
             os.fdatasync(self._descriptor)
-            self._trail.ended()
+            self._trail.synced()
             now_s = datetime.now(UTC).timestamp()
             part = Part(self._number, self.size_bytes, etag, now_s, checksums, self._offset, self._name)
             file = self._folder / f"part.{self._number}.json"

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import secrets
 import zlib
 from collections.abc import Iterator
@@ -557,6 +558,22 @@ def test_a_presigned_url_is_all_that_is_needed(stage: Stage, bucket: str, put: A
         ]
         == "3"
     )
+
+
+def test_a_presigned_url_whose_time_is_over_is_refused(stage: Stage, bucket: str, put: Any) -> None:
+    put("k", b"0")
+    params = {"Bucket": bucket, "Key": "k"}
+    link = client(stage.url, signature_version="s3v4").generate_presigned_url("get_object", Params=params)
+    assert web.get(link).status_code == 200
+    over = re.sub("X-Amz-Date=[0-9]{8}T", "X-Amz-Date=20201231T", link)
+    old = client(stage.url, signature_version="s3")
+    for url in (over, old.generate_presigned_url("get_object", Params=params, ExpiresIn=-60)):
+        answer = web.get(url)
+        assert (answer.status_code, "<Code>AccessDenied</Code>" in answer.text) == (403, True)
+        assert "<Message>Request has expired</Message><" in answer.text
+        assert "<ServerTime>" in answer.text
+        assert web.put(url, content=b"1").status_code == 403
+    assert read(old, bucket, "k") == b"0"
 
 
 def test_a_virtual_host_names_the_bucket(stage: Stage, bucket: str, put: Any) -> None:

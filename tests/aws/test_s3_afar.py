@@ -197,6 +197,8 @@ def test_presigned_urls_of_this_server_lead_there(s3: Any, bucket: str) -> None:
 
     assert (put.status_code, got.content) == (200, b"by url")
     assert got.headers["cross-origin-resource-policy"] == "same-origin"
+    over = web.get(s3.generate_presigned_url("get_object", Params=named, ExpiresIn=-60))
+    assert (over.status_code, "Request has expired" in over.text) == (403, True)
 
 
 def test_who_names_another_owner_is_refused(s3: Any, bucket: str) -> None:

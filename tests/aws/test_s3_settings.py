@@ -127,10 +127,14 @@ def test_what_switches_off_is_kept_and_what_would_be_a_lie_is_refused(s3: Any, b
         (s3.put_bucket_website, {"WebsiteConfiguration": {"IndexDocument": {"Suffix": "index.html"}}}),
     ):
         assert refused(call, Bucket=bucket, **members) == (501, "NotImplemented")
-    assert refused(s3.put_bucket_acl, Bucket=bucket, ACL="public-read") == (
-        400,
-        "AccessControlListNotSupported",
-    )
+    s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    s3.put_object_acl(Bucket=bucket, Key="k", ACL="private")
+    for call, named in ((s3.put_bucket_acl, {}), (s3.put_object_acl, {"Key": "k"})):
+        assert refused(call, Bucket=bucket, **named, ACL="public-read") == (
+            400,
+            "AccessControlListNotSupported",
+        )
+    assert refused(s3.put_object_acl, Bucket=bucket, Key="none", ACL="private") == (404, "NoSuchKey")
 
 
 def test_settings_go_with_their_bucket(s3: Any, bucket: str) -> None:

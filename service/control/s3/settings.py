@@ -130,9 +130,11 @@ def _policy_status(context: S3Context, fields: S3Fields) -> S3Output:
     return S3Output({"PolicyStatus": {"IsPublic": False}})
 
 
-def _put_acl(context: S3Context, fields: S3Fields) -> S3Output:
-    """PutBucketAcl: the only one there is may be put again."""
+def put_acl(context: S3Context, fields: S3Fields) -> S3Output:
+    """PutBucketAcl and PutObjectAcl: the only one there is may be put again."""
     context.buckets.bucket(fields["Bucket"])
+    if "Key" in fields:
+        context.buckets.head(fields["Bucket"], fields["Key"])
     grants = fields.get("AccessControlPolicy", {}).get("Grants", [])
     canned = fields.get("ACL", "private")
     if canned not in ("private", "bucket-owner-full-control") or len(grants) > 1:
@@ -199,7 +201,7 @@ SETTINGS: Final = MappingProxyType[str, S3Operation](
             _PAYMENT,
         ),
         "GetBucketRequestPayment": partial(_get, _PAYMENT),
-        "PutBucketAcl": _put_acl,
+        "PutBucketAcl": put_acl,
         "PutBucketLogging": partial(
             _not_put, "PutBucketLogging: what is asked is in its own log", "BucketLoggingStatus"
         ),

@@ -33,6 +33,7 @@ _ANSWERED: Final = MappingProxyType[str, S3Operation](
         "DeleteObjects": objects.delete_objects,
         "CopyObject": objects.copy_object,
         "GetObjectAcl": buckets.get_acl,
+        "PutObjectAcl": settings.put_acl,
         "GetObjectAttributes": objects.get_object_attributes,
         "GetObjectTagging": objects.get_object_tagging,
         "PutObjectTagging": objects.put_object_tagging,

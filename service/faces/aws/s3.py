@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+from service.clock import Clock, SystemClock
 from service.control.s3.context import Receiving, S3Fields, S3Output
 from service.control.s3.receiving import is_chunked
 from service.control.s3.table import S3Operations
@@ -24,6 +25,7 @@ from service.log import get_logger
 from service.wire.aws_chunked import AwsChunked
 from service.wire.protocols.rest_xml import S3Faults
 from service.wire.protocols.s3 import S3Asked, S3Protocol
+from service.wire.protocols.s3_links import check_link
 from service.wire.protocols.s3_places import asked_of, bucket_of_host, split_path
 
 # So much is handed to a thread, or asked of one, at once: each time one is woken up costs some 100 us. Many
@@ -36,6 +38,7 @@ _SMALL_PART_BYTES: Final = 1 << 16
 _MOST_TRANSFERS: Final = 256
 _MOST_DOCUMENT_BYTES: Final = 8 << 20  # 10,000 parts with their checksums
 _THREADS: Final = 4
+_SYSTEM: Final = SystemClock()
 
 # Pages of other origins must not get hold of an object as a picture or a script either.
 _NOT_ELSEWHERE: Final = ((b"cross-origin-resource-policy", b"same-origin"),)
@@ -52,8 +55,10 @@ class S3Face:
         operations: S3Operations,
         has_bucket: Callable[[str], bool],
         bases: Sequence[str] = (),
+        clock: Clock = _SYSTEM,
     ) -> None:
         """The protocol is loaded for the first request; below the names `bases` a host may name a bucket."""
+        self._clock = clock
         self._load = load
         self._protocol: S3Protocol | None = None
         self._operations = operations
@@ -103,7 +108,9 @@ class S3Face:
         named = bucket_of_host(host.decode("latin-1"), self._bases)
         if named and ((scope["method"] == "PUT" and not bucket) or self._has_bucket(named)):
             bucket, key = named, split_path(b"/" + scope["raw_path"])[1]
-        return asked_of(scope, bucket, key)
+        asked = asked_of(scope, bucket, key)
+        check_link(asked.query, self._clock.now())
+        return asked
 
     async def _output(
         self, scope: Scope, protocol: S3Protocol, operation: str, asked: S3Asked, receive: Receive

@@ -31,7 +31,8 @@ from service.objects.buckets.names import check_bucket_name, is_bucket_name
 from service.wire import sigv4
 from service.wire.aws_chunked import AwsChunked
 from service.wire.protocols.rest_xml import S3Faults
-from service.wire.protocols.s3_places import bucket_of_host, split_path
+from service.wire.protocols.s3_links import check_link
+from service.wire.protocols.s3_places import bucket_of_host, read_query, split_path
 from service.wire.s3_onward import (
     BLOCK_BYTES,
     Onward,
@@ -103,6 +104,7 @@ class S3Front:
         """The answer of the server, whose body is to come. Raises SagebirdError."""
         query, headers = _said(scope)
         said = dict(headers)
+        check_link(read_query(scope.get("query_string", b"")), self._clock.now())
         bucket, raw_key = await self._place(scope)
         self._check_source(said.get(_COPIED))
         body = body_of(said)

@@ -67,7 +67,10 @@ def _tokens(expression: str) -> Iterator[tuple[str, str]]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise ValidationFault(f"{text[at:].strip()[:20]!r} is nothing that is known here")
+            unknown = text[at:].strip()
+            if unknown[0] in "'\"":
+                raise ValidationFault("what takes text in quotes, such as SEARCH, is not served")
+            raise ValidationFault(f"{unknown[:20]!r} is nothing that is known here")
         at = found.end()
         number, name, sign = found.groups()
         yield ("number", number) if number else ("name", name) if name else ("sign", sign)

@@ -74,6 +74,12 @@ def test_what_is_not_understood_is_refused(expression: str) -> None:
         evaluate(expression, _SETTING)
 
 
+@pytest.mark.parametrize("expression", ["SEARCH('{AWS}', 'Sum')", 'm1 + SEARCH("x")'])
+def test_a_search_is_told_not_to_be_served(expression: str) -> None:
+    with pytest.raises(ValidationFault, match="such as SEARCH, is not served"):
+        evaluate(expression, _SETTING)
+
+
 @pytest.mark.parametrize(
     "expression",
     [

@@ -30,7 +30,7 @@ def _dated(query: Mapping[str, str]) -> tuple[float, dict[str, str]]:
     """When a link of the newer kind ends, and what it says of that. Raises BucketFault."""
     lasts, begin_s = query.get("X-Amz-Expires", ""), read_time(query.get("X-Amz-Date", "").encode())
     if begin_s is None:
-        raise _malformed('X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd\'T\'HHmmss\'Z\'"')
+        raise _malformed("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
     if not _is_number(lasts):
         raise _malformed("X-Amz-Expires should be a number")
     if int(lasts) > _MOST_LASTING_S:

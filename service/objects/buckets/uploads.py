@@ -147,15 +147,15 @@ class Uploads:
             with self._locked(bucket, identifier):
                 upload = self.get(bucket, key, identifier)
                 parts = _chosen(upload, self.parts(bucket, identifier), wanted)
-                self._make(bucket, upload, parts, expected)
+                made = self._make(bucket, upload, parts, expected)
                 self._remove(bucket, identifier)
+                return made
         except (BucketFault, FileNotFoundError) as error:
             done = self._buckets.find(bucket, key) if self._buckets.bucket(bucket) else None
             if done is not None and done.details.upload == identifier:
                 self._remove(bucket, identifier)
                 return done
             raise error if isinstance(error, BucketFault) else _no_such_upload(identifier) from None
-        return self._buckets.head(bucket, key)
 
     def clear(self) -> None:
         """Remove what killed processes left of uploads that they were making or taking away."""
@@ -163,7 +163,7 @@ class Uploads:
             for half in folder.glob(".*"):
                 shutil.rmtree(half, ignore_errors=True)
 
-    def _make(self, bucket: str, upload: Upload, parts: list[Part], expected: Expected) -> None:
+    def _make(self, bucket: str, upload: Upload, parts: list[Part], expected: Expected) -> ObjectHead:
         folder = self._folder(bucket) / upload.id
         details = _details_of(upload, parts)
         size = sum(part.size_bytes for part in parts)
@@ -171,14 +171,15 @@ class Uploads:
             raise BucketFault(
                 "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size."
             )
-        whole = _is_one_piece(parts)
-        if whole and adopt(self._buckets, bucket, upload.key, expected, folder / _BODY, size, details):
-            return
+        if _is_one_piece(parts):
+            adopted = adopt(self._buckets, bucket, upload.key, expected, folder / _BODY, size, details)
+            if adopted is not None:
+                return adopted
         writing = ObjectWriting(self._buckets, bucket, upload.key, expected)
         try:
             for block in _blocks(folder, parts):
                 writing.write(block)
-            writing.publish(details)
+            return writing.publish(details)
         finally:
             writing.abandon()
 

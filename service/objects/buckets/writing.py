@@ -3,9 +3,11 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -82,24 +84,23 @@ class ObjectWriting:
             raise _told(fault) from fault
 
     def publish(self, details: Details) -> ObjectHead:
-        """Give it its key. Raises BucketFault, after which it is abandoned."""
+        """Give it its key; tells what it is, whatever gets that key next.
+
+        Raises BucketFault, after which it is abandoned.
+        """
         try:
             if self._file is None:
-                self._publish_folder(details)
+                head = self._publish_folder(details)
             else:
                 version = self._sink.version
-                with publishing(self._buckets, self._bucket, self._key, self._expected, version, details):
-                    file, self._file = self._file, None
-                    file.__exit__(None, None, None)
+                written = ObjectHead(self._key, self.size_bytes, datetime.now(UTC), version, details)
+                head = publish_as(self._buckets, self._bucket, self._expected, written, self._give_name)
             sync_folder(self._spot.parent)
         except ObjectFault as fault:
             raise _told(fault) from fault
         finally:
             self.abandon()
-        found = self._buckets.find(self._bucket, self._key)
-        if found is None:  # removed in this very moment
-            raise no_such_key(self._key)
-        return found
+        return head
 
     def abandon(self) -> None:
         """Leave nothing of it; what is published stays."""
@@ -110,7 +111,12 @@ class ObjectWriting:
             self._buckets.prune(self._bucket, self._spot.parent)
         self._stack.close()
 
-    def _publish_folder(self, details: Details) -> None:
+    def _give_name(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.__exit__(None, None, None)
+
+    def _publish_folder(self, details: Details) -> ObjectHead:
         with self._buckets.details.locked(self._bucket, self._key) as known:
             self._expected.check(self._key, self._buckets.find(self._bucket, self._key))
             try:
@@ -119,30 +125,44 @@ class ObjectWriting:
             except OSError as error:
                 raise _refused(error) from error
             known.keep({"folder": details})
+            written = ObjectHead(self._key, 0, datetime.now(UTC), "folder", details)
+            return _as_found(self._buckets, self._bucket, written)
 
 
-@contextmanager
-def publishing(
-    buckets: Buckets, bucket: str, key: str, expected: Expected, version: str, details: Details
-) -> Iterator[None]:
-    """In the block a file of this version is given the name of an object. Raises BucketFault."""
+def publish_as(
+    buckets: Buckets, bucket: str, expected: Expected, written: ObjectHead, give_name: Callable[[], object]
+) -> ObjectHead:
+    """Have a file that was written given the name of an object; tells what it is then. Raises BucketFault."""
+    key = written.key
     with buckets.details.locked(bucket, key) as known:
         found = buckets.find(bucket, key)
         expected.check(key, found)
-        versions = {version: details}
+        versions = {written.version: written.details}
         if found is not None:
             versions[found.version] = found.details
         try:
             known.keep(versions)
-            yield
+            give_name()
         except OSError as error:
             raise _refused(error) from error
+        return _as_found(buckets, bucket, written)
+
+
+def _as_found(buckets: Buckets, bucket: str, written: ObjectHead) -> ObjectHead:
+    """What was written as it is found, before others of this server may change it.
+
+    Where somebody has changed it by hand in this moment it was written all the same, just now.
+    """
+    found = buckets.find(bucket, written.key)
+    if found is not None and found.version == written.version:
+        return found
+    return replace(written, modified=written.modified.replace(microsecond=0))
 
 
 def adopt(
     buckets: Buckets, bucket: str, key: str, expected: Expected, file: Path, size: int, details: Details
-) -> bool:
-    """Give a file that was written elsewhere the name of an object; False where it is on another disk.
+) -> ObjectHead | None:
+    """Give a file that was written elsewhere the name of an object; None where it is on another disk.
 
     Raises: BucketFault.
     """
@@ -152,18 +172,19 @@ def adopt(
         try:
             with spot.parent.folder(make=True) as folder, file.open("r+b") as opened:
                 if os.fstat(folder).st_dev != os.fstat(opened.fileno()).st_dev:
-                    return False
+                    return None
                 opened.truncate(size)
                 take_after(opened.fileno(), folder)
                 set_apart(opened.fileno())
                 os.fsync(opened.fileno())
                 version = version_of(os.fstat(opened.fileno()))
-                with publishing(buckets, bucket, key, expected, version, details):
-                    os.replace(file, spot.name, dst_dir_fd=folder)
+                written = ObjectHead(key, size, datetime.now(UTC), version, details)
+                name = partial(os.replace, file, spot.name, dst_dir_fd=folder)
+                head = publish_as(buckets, bucket, expected, written, name)
                 os.fsync(folder)
         except OSError as error:
             raise _refused(error) from error
-    return True
+    return head
 
 
 def clear_way(spot: Spot) -> None:

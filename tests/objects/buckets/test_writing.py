@@ -6,7 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
@@ -249,3 +249,37 @@ def test_the_disk_is_asked_early_for_what_came_of_a_large_part(
     writing.publish("0" * 32, {})
 
     assert asked == [(start * mib, 4 * mib) for start in range(20, 40, 4)]
+
+
+@pytest.mark.parametrize("by_parts", [False, True])
+def test_who_writes_is_told_of_the_own_object_whatever_others_do(buckets: Buckets, by_parts: bool) -> None:
+    over = Event()
+    uploads = Uploads(buckets)
+
+    def disturb() -> None:
+        while not over.is_set():
+            _put(buckets, "k", b"other", "another one's")
+            buckets.delete("bucket", "k")
+
+    def write(etag: str) -> str:
+        if not by_parts:
+            writing = ObjectWriting(buckets, "bucket", "k", _ANY)
+            writing.write(b"1")
+            return writing.publish(Details(etag)).details.etag
+        upload = uploads.begin("bucket", "k", Details("", metadata={"e": etag}), "", "")
+        part = uploads.write_part("bucket", "k", upload, 1, 1)
+        part.write(b"1")
+        part.publish(etag, {})
+        wanted = [{"PartNumber": 1, "ETag": etag}]
+        return uploads.complete("bucket", "k", upload, wanted, _ANY).details.metadata["e"]
+
+    with ThreadPoolExecutor(2) as threads:
+        disturbing = threads.submit(disturb)
+        try:
+            for number in range(150):
+                etag = f"{number:032x}"
+                assert write(etag) == etag
+        finally:
+            over.set()
+        disturbing.result()
+    assert not by_parts or uploads.all("bucket") == []

@@ -134,6 +134,17 @@ def test_what_switches_off_is_kept_and_what_would_be_a_lie_is_refused(s3: Any, b
             400,
             "AccessControlListNotSupported",
         )
+        by_header = refused(
+            call, Bucket=bucket, **named, GrantRead='uri="http://acs.amazonaws.com/groups/all"'
+        )
+        assert by_header == (400, "AccessControlListNotSupported")
+        kept = s3.get_bucket_acl(Bucket=bucket)
+        policy = {"Owner": kept["Owner"], "Grants": kept["Grants"]}
+        call(Bucket=bucket, **named, AccessControlPolicy=policy)
+        everybody = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
+        policy = {**policy, "Grants": [{"Grantee": everybody, "Permission": "READ"}]}
+        by_body = refused(call, Bucket=bucket, **named, AccessControlPolicy=policy)
+        assert by_body == (400, "AccessControlListNotSupported")
     assert refused(s3.put_object_acl, Bucket=bucket, Key="none", ACL="private") == (404, "NoSuchKey")
 
 

@@ -136,8 +136,10 @@ def put_acl(context: S3Context, fields: S3Fields) -> S3Output:
     if "Key" in fields:
         context.buckets.head(fields["Bucket"], fields["Key"])
     grants = fields.get("AccessControlPolicy", {}).get("Grants", [])
+    others = [one for one in grants if one.get("Grantee", {}).get("ID", "") != context.owner["ID"]]
+    by_header = any(name.startswith("Grant") for name in fields)
     canned = fields.get("ACL", "private")
-    if canned not in ("private", "bucket-owner-full-control") or len(grants) > 1:
+    if canned not in ("private", "bucket-owner-full-control") or others or by_header:
         raise BucketFault("AccessControlListNotSupported", "The bucket does not allow ACLs")
     return S3Output()
 

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -93,7 +93,7 @@ class ObjectWriting:
                 head = self._publish_folder(details)
             else:
                 version = self._sink.version
-                written = ObjectHead(self._key, self.size_bytes, datetime.now(UTC), version, details)
+                written = ObjectHead(self._key, self.size_bytes, _just_now(), version, details)
                 head = publish_as(self._buckets, self._bucket, self._expected, written, self._give_name)
             sync_folder(self._spot.parent)
         except ObjectFault as fault:
@@ -125,7 +125,7 @@ class ObjectWriting:
             except OSError as error:
                 raise _refused(error) from error
             known.keep({"folder": details})
-            written = ObjectHead(self._key, 0, datetime.now(UTC), "folder", details)
+            written = ObjectHead(self._key, 0, _just_now(), "folder", details)
             return _as_found(self._buckets, self._bucket, written)
 
 
@@ -151,12 +151,15 @@ def publish_as(
 def _as_found(buckets: Buckets, bucket: str, written: ObjectHead) -> ObjectHead:
     """What was written as it is found, before others of this server may change it.
 
-    Where somebody has changed it by hand in this moment it was written all the same, just now.
+    Where somebody has changed it by hand in this moment it was written all the same.
     """
     found = buckets.find(bucket, written.key)
-    if found is not None and found.version == written.version:
-        return found
-    return replace(written, modified=written.modified.replace(microsecond=0))
+    return found if found is not None and found.version == written.version else written
+
+
+def _just_now() -> datetime:
+    """As times of objects are told: in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def adopt(
@@ -178,7 +181,7 @@ def adopt(
                 set_apart(opened.fileno())
                 os.fsync(opened.fileno())
                 version = version_of(os.fstat(opened.fileno()))
-                written = ObjectHead(key, size, datetime.now(UTC), version, details)
+                written = ObjectHead(key, size, _just_now(), version, details)
                 name = partial(os.replace, file, spot.name, dst_dir_fd=folder)
                 head = publish_as(buckets, bucket, expected, written, name)
                 os.fsync(folder)

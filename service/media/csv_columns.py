@@ -50,12 +50,10 @@ def read_columns(body: bytes, kinds: Sequence[CellKind], piece_bytes: int = _PIE
 
     It is read in pieces of `piece_bytes`, so that they stay in the processor's cache.
     """
-    body = body.rstrip(b"\r\n")
-    form = _Form(b'"' in body, b"\r" in body)
-    if form.of_windows:
-        body = body.replace(b"\r\n", b"\n")
-    if not body or len(kinds) < 2 or b"\r" in body or b"\0" in body or not _is_text(body):
+    lines = clean_lines(body)
+    if lines is None or len(kinds) < 2:
         return None
+    body, form = lines.text, _Form(b'"' in lines.text, lines.of_windows)
     parts: list[_Numbers] = []
     for start, end in pieces(body, len(body) if form.has_quotes else piece_bytes):
         part = _read_piece(body[start : end - (body[end - 1] == _NEWLINE)], kinds, form)
@@ -63,6 +61,25 @@ def read_columns(body: bytes, kinds: Sequence[CellKind], piece_bytes: int = _PIE
             return None
         parts.append(part)
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Text whose lines end in a newline alone, with none at its end; whether they ended as in Windows."""
+
+    text: bytes
+    of_windows: bool
+
+
+def clean_lines(body: bytes) -> Lines | None:
+    """The lines of a body; None where it is not so simple, or there are none."""
+    lines = body.rstrip(b"\r\n")
+    of_windows = b"\r" in lines
+    if of_windows:
+        lines = lines.replace(b"\r\n", b"\n")
+    if not lines or b"\r" in lines or b"\0" in lines or not _is_text(lines):
+        return None
+    return Lines(lines, of_windows)
 
 
 def _is_text(body: bytes) -> bool:

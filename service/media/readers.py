@@ -18,7 +18,8 @@ import numpy.typing as npt
 import orjson
 
 from service.errors import BadPayload
-from service.media.csv_quick import NUMBER_BYTES, read_csv_block, read_csv_quickly
+from service.media.csv_numbers import read_csv_block, read_csv_quickly
+from service.media.csv_quick import NUMBER_BYTES
 from service.media.npy import read_npy
 from service.media.split_frame import SPLIT, read_split
 from service.media.tables import (

@@ -56,13 +56,14 @@ class Spellings:
         self._values = np.array([np.nan if value is None else value for _, value in spelled])
         self._refused = np.array([value is None for _, value in spelled], dtype=np.bool_)
         self._strict = bool(self._refused.any())
-        self._other = other
+        self.known = {text: None if value is None else float(value) for text, value in spelled}
+        self.other = other
         self._index = _Index(self._keys) if spelled else None
 
     def find(self, text: Text, starts: _Places, ends: _Places) -> _Numbers | None:
         """What cells stand for that begin and end there, in a text without zeros; None: that is not known."""
         if self._index is None:
-            return None if self._other is None else np.full(len(starts), self._other)
+            return None if self.other is None else np.full(len(starts), self.other)
         sizes = ends - starts
         keys = [text.keys(starts, sizes, number) for number in range(len(self._keys))]
         places = self._index.find(keys)
@@ -74,7 +75,7 @@ class Spellings:
         values = self._values.take(places)
         if is_known.all():
             return values
-        return None if self._other is None else np.where(is_known, values, self._other)
+        return None if self.other is None else np.where(is_known, values, self.other)
 
 
 class _Index:

@@ -19,7 +19,8 @@ from service.hosting.host import Answer, Call, Model, Outcome, ShortWay
 from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Joined, Quick
 from service.media.codec import OUTPUTS, Accept, choose_accept, decode, encode
-from service.media.csv_quick import count_newlines, read_csv_quickly
+from service.media.csv_numbers import read_csv_quickly
+from service.media.csv_quick import count_newlines
 from service.media.digits import write_digits
 from service.media.types import CSV, JSON
 

@@ -23,9 +23,32 @@ from service.hosting.programs.trees import (
     choose_tree,
     repeat_rows,
 )
+from service.hosting.programs.walks import Walks, of_histograms
 
 _WHOLE = 2.0**53
 """Up to here float64 holds all whole numbers."""
+
+
+class _WalkedStages:
+    """The trees of all stages, walked by the kernel. `scores` adds up their leaves, stage by stage."""
+
+    def __init__(self, estimator: Any) -> None:
+        """Raises NotCompilable for what is not for the kernel."""
+        each = int(estimator.n_trees_per_iteration_)
+        trees = [tree.nodes for stage in estimator._predictors for tree in stage]
+        if sum(nodes.nbytes for nodes in trees) > MAX_BYTES:
+            raise NotCompilable("its trees are too large")
+        self._start = np.broadcast_to(np.asarray(estimator._baseline_prediction, np.float64), (1, each))
+        self._walks = Walks(
+            [of_histograms(nodes, number % each) for number, nodes in enumerate(trees)],
+            int(estimator.n_features_in_),
+            each,
+            narrow=False,
+        )
+
+    def scores(self, rows: Any) -> Any:
+        """(n, trees per stage), for rows as the trees were fitted with."""
+        return self._walks.add_to(np.repeat(self._start, len(rows), axis=0), rows)
 
 
 class _MergedStages:
@@ -106,11 +129,18 @@ def _merge(trees: Sequence[Any], selector: int) -> Any:
 
 
 def _scores(estimator: Any) -> Step:
-    merged = _MergedStages(estimator)
+    stages = _stages(estimator)
     if estimator.is_categorical_ is None:
-        return merged.scores
+        return stages.scores
     encode = _encoded(estimator)
-    return lambda rows: merged.scores(encode(rows))
+    return lambda rows: stages.scores(encode(rows))
+
+
+def _stages(estimator: Any) -> _WalkedStages | _MergedStages:
+    try:
+        return _WalkedStages(estimator)
+    except NotCompilable:
+        return _MergedStages(estimator)
 
 
 def _encoded(estimator: Any) -> Step:

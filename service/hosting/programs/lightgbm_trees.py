@@ -14,6 +14,7 @@ import numpy as np
 from service.errors import NotCompilable
 from service.hosting.programs.intervals import NodeFields, Split, bounds_of, put_split
 from service.hosting.programs.trees import CELLS_AT_ONCE, add_up, choose_tree, repeat_rows
+from service.hosting.programs.walks import Walks, of_histograms
 
 Arrays = Mapping[str, Any]
 """What a file says of one tree: arrays of float64 by their names."""
@@ -56,11 +57,26 @@ def read_scores(
     return Scores(parts, features, groups), thresholds
 
 
+def _walks_of(trees: Sequence[Any], features: int, groups: int) -> Walks | None:
+    """The trees for the kernel, if there is one and they are for it."""
+    try:
+        laid = [of_histograms(nodes, number % groups) for number, nodes in enumerate(trees)]
+        return Walks(laid, features, groups, narrow=False)
+    except NotCompilable:
+        return None
+
+
 class Scores:
     """All trees as one, as in trees. Called with rows it gives their raw scores (n, groups) float64."""
 
     def __init__(self, trees: Sequence[Any], features: int, groups: int) -> None:
         """`trees` are the nodes of each, as many for each group as for any other."""
+        self._groups = groups
+        self._walks = _walks_of(trees, features, groups)
+        if self._walks is None:
+            self._make_one(trees, features, groups)
+
+    def _make_one(self, trees: Sequence[Any], features: int, groups: int) -> None:
         from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 
         none = np.zeros((0, 8), np.uint32)
@@ -76,6 +92,8 @@ class Scores:
         small = np.abs(rows) <= _ZERO
         if small.any():
             rows = np.where(small, 0.0, rows)
+        if self._walks is not None:
+            return self._walks.add_to(np.zeros((len(rows), self._groups)), rows)
         most = self._most_rows
         if len(rows) <= most:
             return self._part(rows)

@@ -21,13 +21,10 @@ from service.hosting.programs import histograms as programs_histograms
 from service.hosting.programs import linear as programs_linear
 from service.hosting.programs import rows as programs_rows
 from service.hosting.programs import texts as programs_texts
-from service.hosting.programs import tree_tables as programs_tree_tables
 from service.hosting.programs import trees as programs_trees
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.probes import parts_of
 from service.hosting.programs.program import Methods, check_plain, classify, only_single, stackable
-
-_NODE_BYTES = 64
 
 PREDICT, PROBABILITIES, DECISION, TRANSFORM = "predict", "predict_proba", "decision_function", "transform"
 
@@ -56,8 +53,7 @@ def size_bytes(estimator: Any) -> int:
     for part in parts_of(estimator):
         tree = getattr(part, "tree_", None)
         if tree is not None:
-            total += tree.node_count * (_NODE_BYTES + 8 * tree.n_outputs * tree.max_n_classes)
-            total += programs_tree_tables.table_bytes(tree)
+            total += programs_trees.held_bytes(tree)
         total += getattr(getattr(part, "nodes", None), "nbytes", 0)
         steps = _steps(part) if type(part).__name__ == "Pipeline" else []
         total += programs_texts.size_bytes(steps) if steps and programs_texts.is_vectorizer(steps[0]) else 0

@@ -10,7 +10,7 @@ each: then a tree stays in the processor's cache. Very many go through tables of
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType, MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,15 +18,66 @@ from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.domain import Domain, Wide
 from service.hosting.programs.program import Methods, by_rows, classify, taking
-from service.hosting.programs.tree_tables import LEAST_ROWS, TreeTables, have_tables
+from service.hosting.programs.tree_tables import LEAST_ROWS, TreeTables, have_tables, table_bytes
+from service.hosting.programs.walks import NODE, Walks, have_kernel, of_scikit_learn
 
 _NO_CHILD = -1
+_NODE_BYTES = 64
 CELLS_AT_ONCE = 2**17
 """Cells of the widened rows that are walked in one go, so that they stay in the processor's cache."""
 MANY_ROWS = 64
 """From here on each tree is called by itself: a call costs less than to hand each row on as often."""
 MAX_BYTES = 256 << 20
 """Largest merged tree: it is held besides the model itself."""
+
+
+class Forest(Protocol):
+    """Trees of one model, whose leaves are added up."""
+
+    @property
+    def held(self) -> tuple[Any, ...]:
+        """What it holds besides the model's own."""
+        ...
+
+    def sums(self, rows: Any) -> Any:
+        """(n, outputs, classes): added tree by tree, from 0, as scikit-learn adds."""
+        ...
+
+
+class WalkedTrees:
+    """Trees of one model, walked by the kernel. `sums` adds up their leaves, in the order of the trees."""
+
+    def __init__(self, trees: Sequence[Any], features: int) -> None:
+        values = trees[0].value
+        size_bytes = sum(held_bytes(tree) for tree in trees)
+        if size_bytes > MAX_BYTES:
+            raise NotCompilable(f"its trees hold {size_bytes >> 20} MiB, of which no copy is made")
+        self._shape = values.shape[1:]
+        outputs = values[0].size
+        self._walks = Walks(
+            [of_scikit_learn(tree.__getstate__()["nodes"], tree.value) for tree in trees],
+            features,
+            outputs,
+            narrow=True,
+        )
+
+    @property
+    def held(self) -> tuple[Any, ...]:
+        """What it holds besides the model's own."""
+        return self._walks.held
+
+    def sums(self, rows: Any) -> Any:
+        """(n, outputs, classes): added tree by tree, from 0, as scikit-learn adds."""
+        totals = np.zeros((len(rows), *self._shape))
+        return self._walks.add_to(totals, rows)
+
+
+def held_bytes(tree: Any) -> int:
+    """What a forest's program holds of one of its trees, besides the model."""
+    values = 8 * tree.n_outputs * tree.max_n_classes
+    if have_kernel():
+        return int(tree.node_count * (NODE.itemsize + values))
+    return int(tree.node_count * (_NODE_BYTES + values)) + table_bytes(tree)
 
 
 class MergedTrees:
@@ -149,9 +200,9 @@ def choose_tree(top: Any, starts: Any, selector: int) -> int:
     return deepest
 
 
-def merged_in(steps: Iterable[Step]) -> list[MergedTrees]:
-    """The merged trees that programs are made of."""
-    found: dict[int, MergedTrees] = {}
+def forests_in(steps: Iterable[Step]) -> list[Forest]:
+    """The forests that programs are made of."""
+    found: dict[int, Forest] = {}
     left: list[Any] = list(steps)
     seen: set[int] = set()
     while left:
@@ -159,7 +210,7 @@ def merged_in(steps: Iterable[Step]) -> list[MergedTrees]:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        if isinstance(each, MergedTrees):
+        if isinstance(each, MergedTrees | WalkedTrees):
             found[id(each)] = each
         elif isinstance(each, FunctionType):
             left += [cell.cell_contents for cell in each.__closure__ or ()]
@@ -194,15 +245,16 @@ def _tree_regressor(estimator: Any) -> Methods:
     return {"predict": lambda rows: values(rows)[:, :, 0]}
 
 
-def _merged(estimator: Any) -> MergedTrees:
+def _forest(estimator: Any) -> Forest:
     trees = [each.tree_ for each in estimator.estimators_]
-    return MergedTrees(trees, int(estimator.n_features_in_))
+    make = WalkedTrees if have_kernel() else MergedTrees
+    return make(trees, int(estimator.n_features_in_))
 
 
 def _forest_classifier(estimator: Any) -> Methods:
     if estimator.n_outputs_ != 1:
         raise NotCompilable("it predicts several outputs")
-    forest, count = _merged(estimator), len(estimator.estimators_)
+    forest, count = _forest(estimator), len(estimator.estimators_)
     return {
         "predict_proba": lambda rows: forest.sums(rows)[:, 0, :] / count,
         "predict": classify(lambda rows: forest.sums(rows)[:, 0, :] / count, estimator.classes_),
@@ -210,26 +262,46 @@ def _forest_classifier(estimator: Any) -> Methods:
 
 
 def _forest_regressor(estimator: Any) -> Methods:
-    forest, count = _merged(estimator), len(estimator.estimators_)
+    forest, count = _forest(estimator), len(estimator.estimators_)
     if estimator.n_outputs_ == 1:
         return {"predict": lambda rows: forest.sums(rows)[:, 0, 0] / count}
     return {"predict": lambda rows: forest.sums(rows)[:, :, 0] / count}
 
 
 def _boosted_scores(estimator: Any) -> Step:
-    from sklearn.ensemble._gradient_boosting import predict_stages
-
     if not (isinstance(estimator.init_, str) or type(estimator.init_).__name__.startswith("Dummy")):
         raise NotCompilable("it starts from another estimator's predictions")
-    stages, rate = estimator.estimators_, estimator.learning_rate
     start = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_)))
+    add = _stages_by_kernel(estimator) if have_kernel() else _stages(estimator)
+    return lambda rows: add(np.repeat(start, len(rows), axis=0), rows)
 
-    def scores(rows: Any) -> Any:
-        raw = np.repeat(start, len(rows), axis=0)
+
+def _stages_by_kernel(estimator: Any) -> Callable[[Any, Any], Any]:
+    """What adds all stages to raw scores (n, classes)."""
+    rate, outputs = estimator.learning_rate, estimator.estimators_.shape[1]
+    trees = [(each.tree_, place) for stage in estimator.estimators_ for place, each in enumerate(stage)]
+    walks = Walks(
+        [
+            of_scikit_learn(tree.__getstate__()["nodes"], rate * tree.value[:, :1, :1], place)
+            for tree, place in trees
+        ],
+        int(estimator.n_features_in_),
+        outputs,
+        narrow=True,
+    )
+    return walks.add_to
+
+
+def _stages(estimator: Any) -> Callable[[Any, Any], Any]:
+    from sklearn.ensemble._gradient_boosting import predict_stages
+
+    stages, rate = estimator.estimators_, estimator.learning_rate
+
+    def add(raw: Any, rows: Any) -> Any:
         predict_stages(stages, np.ascontiguousarray(rows, dtype=np.float32), rate, raw)
         return raw
 
-    return scores
+    return add
 
 
 def _boosted_classifier(estimator: Any) -> Methods:

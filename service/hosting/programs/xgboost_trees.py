@@ -19,6 +19,7 @@ from service.errors import NotCompilable
 from service.hosting.programs.intervals import NodeFields, Split, bounds_of, put_split
 from service.hosting.programs.program import expit
 from service.hosting.programs.trees import CELLS_AT_ONCE, add_up, choose_tree, repeat_rows
+from service.hosting.programs.walks import Walks, of_scikit_learn
 
 _NO_CHILD: Final = -1
 _WHOLE: Final = ("left_children", "right_children", "split_indices", "default_left")
@@ -202,10 +203,27 @@ def _thresholds(trees: Sequence[_Tree]) -> dict[int, Any]:
     return {int(column): nodes["threshold"][columns == column] for column in np.unique(columns)}
 
 
+def _walks_of(trees: Sequence[_Tree], features: int, groups: int) -> Walks | None:
+    """The trees for the kernel, if there is one and they are for it."""
+    try:
+        laid = [
+            of_scikit_learn(tree.nodes, tree.values, number % groups) for number, tree in enumerate(trees)
+        ]
+        return Walks(laid, features, groups, narrow=True, single=True)
+    except NotCompilable:
+        return None
+
+
 class Margins:
     """All trees as one, as in trees. Called with rows it gives their raw scores (n, groups) float32."""
 
     def __init__(self, trees: Sequence[_Tree], features: int, start: Any) -> None:
+        self._start = start
+        self._walks = _walks_of(trees, features, len(start))
+        if self._walks is None:
+            self._make_one(trees, features, start)
+
+    def _make_one(self, trees: Sequence[_Tree], features: int, start: Any) -> None:
         from sklearn.tree._tree import Tree
 
         joints, groups = len(trees) - 1, len(start)
@@ -220,13 +238,15 @@ class Margins:
                 "values": self._values.astype(np.float64).reshape(-1, 1, 1),
             }
         )
-        self._start = start
         self._shape = (len(trees) // groups, groups)
         self._numbers = np.arange(len(trees), dtype=np.float32)
         self._most_rows = max(1, CELLS_AT_ONCE // (len(trees) * (features + 1)))
 
     def __call__(self, rows: Any) -> Any:
         """Raw scores (n, groups), added up from the base score on, tree by tree."""
+        if self._walks is not None:
+            totals = np.tile(self._start.astype(np.float64), (len(rows), 1))
+            return self._walks.add_to(totals, rows).astype(np.float32)
         most = self._most_rows
         if len(rows) <= most:
             return self._part(rows)

@@ -17,7 +17,8 @@ from service.errors import BadPayload, NotCompilable
 from service.hosting.programs.blocks import GAP, STRANGER, UNKNOWN, Words
 from service.hosting.runtimes.columns import DType, FittedColumn
 from service.hosting.runtimes.reading import Reading, frame_of
-from service.media.csv_columns import CellKind, read_columns
+from service.media.csv_columns import CellKind
+from service.media.csv_words import LEAST_BYTES, ColumnReader
 from service.media.readers import Matrix
 from service.media.spellings import Spellings
 from service.media.tables import GAPS, TRUTHS, CsvBody, Table
@@ -25,9 +26,10 @@ from service.media.tables import GAPS, TRUTHS, CsvBody, Table
 _CODED: Final = frozenset({DType.WORD, DType.TRUTH})
 _TRUTHS: Final = (False, True)
 _EXACT: Final = 2**53  # beyond it whole numbers of one column may not be of one type
-_LARGE_BYTES: Final = 4000  # from here on all cells of CSV are found at once
 _TRUTHS_SPELLED: Final = MappingProxyType({**TRUTHS, "0": False, "1": True})
 _Cell = Callable[[Any], Any]
+Order = tuple[int, ...] | None
+"""Where the columns of the model are in a body; None: as in the model."""
 
 
 class _NotPlain(Exception):
@@ -49,6 +51,7 @@ class Coding:
         self._cells: list[_Cell] = []
         self._spelled: list[_Cell] = []
         self._kinds: list[CellKind] = []
+        self._reader: tuple[Order, ColumnReader] | None = None
 
     def _first_values(self, column: FittedColumn) -> tuple[Any, ...] | None:
         if column.kind is DType.TEXT:
@@ -80,6 +83,7 @@ class Coding:
         self._spelled = [_reader(column, codes) for column, codes in spelled]
         with suppress(ValueError):  # some word is not for those that look at all cells at once
             self._kinds = [_kind_of_cells(column, codes) for column, codes in spelled]
+        self._reader = None
 
     def _codes(self, place: int, *, spelled: bool) -> "_Codes":
         """Codes by cells of a body, or by what the reader of CSV makes of these."""
@@ -144,7 +148,7 @@ class Coding:
         return np.array(found, np.float64)
 
     def _code_csv(self, body: CsvBody) -> Matrix:
-        rows: Matrix | None = self._code_block(body) if len(body.body) >= _LARGE_BYTES else None
+        rows: Matrix | None = self._code_block(body) if len(body.body) >= LEAST_BYTES else None
         return self._reading.read(body, self._code_columns) if rows is None else rows
 
     def _code_block(self, given: CsvBody) -> Matrix | None:
@@ -153,11 +157,18 @@ class Coding:
         kinds = self._kinds
         if not kinds or (heading is not None and len(heading) != len(kinds)):
             return None
-        if order is None:
-            return read_columns(body, kinds)
-        placed = dict(zip(order, kinds, strict=True))
-        rows = read_columns(body, [placed[place] for place in range(len(kinds))])
-        return None if rows is None else np.ascontiguousarray(rows[:, order])
+        rows = self._reader_of(None if order is None else tuple(order)).read(body)
+        return rows if rows is None or order is None else np.ascontiguousarray(rows[:, order])
+
+    def _reader_of(self, order: Order) -> ColumnReader:
+        """The reader of columns in this order; it is kept for the next body, which is likely to be alike."""
+        if self._reader is None or self._reader[0] != order:
+            kinds = self._kinds
+            if order is not None:
+                placed = dict(zip(order, kinds, strict=True))
+                kinds = [placed[place] for place in range(len(kinds))]
+            self._reader = order, ColumnReader(kinds)
+        return self._reader[1]
 
     def code_columns(self, columns: Sequence[Any]) -> Matrix | None:
         """Coded rows of arrays of numbers, and of lists of what else the estimator is given; None as `code`.

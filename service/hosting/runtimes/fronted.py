@@ -22,7 +22,8 @@ from service.hosting.programs.compiled import Compiling, Verdict, may_compile
 from service.hosting.runtimes.file_programs import CallHeaders, Form, Predict, ReadFile
 from service.hosting.runtimes.runtime import Contents
 from service.log import get_logger
-from service.media.csv_quick import read_csv_quickly, read_csv_with_gaps, read_json_rows_quickly
+from service.media.csv_numbers import read_csv_quickly, read_csv_with_gaps
+from service.media.csv_quick import read_json_rows_quickly
 from service.media.types import CSV, JSON
 
 AskContainer = Callable[[Call], Answer]

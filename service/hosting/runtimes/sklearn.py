@@ -23,7 +23,7 @@ from service.hosting.programs import table as programs
 from service.hosting.programs.compiled import Joined, Quick, answers_by_row
 from service.hosting.programs.domain import bare
 from service.hosting.programs.probes import parts_of
-from service.hosting.programs.trees import merged_in
+from service.hosting.programs.trees import forests_in
 from service.hosting.runtimes.coding import Coding
 from service.hosting.runtimes.drift import drift_sentences, ignore_missing_names, listen
 from service.hosting.runtimes.faults import code_fault
@@ -223,7 +223,7 @@ class SklearnModel:
             return self._made()
         with self._arrays_of_programs() as arrays:
             found = self._made()
-            arrays.exchange([merged.held for merged in merged_in(map(bare, found.values()))])
+            arrays.exchange([merged.held for merged in forests_in(map(bare, found.values()))])
         weakref.finalize(self, arrays.close)
         return found
 

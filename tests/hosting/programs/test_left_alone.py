@@ -37,7 +37,7 @@ from service.hosting.programs.blocks import (
 from service.hosting.programs.compiled import NotForPrograms
 from service.hosting.programs.domain import Domain, Wide, bare
 from service.hosting.programs.preparation import prepare
-from service.hosting.programs.trees import merged_in
+from service.hosting.programs.trees import forests_in
 
 _TEXTS, _LABELS = ["good film", "bad film", "a film so good", "bad bad"] * 3, [1, 0] * 6
 _RANDOM = np.random.default_rng(5)
@@ -213,7 +213,7 @@ def test_what_is_made_of_a_table_cell_by_cell_is_made_once() -> None:
 
 def test_a_forest_of_very_large_trees_is_not_copied() -> None:
     forest = RandomForestRegressor(1, bootstrap=False).fit(_ROWS, _NUMBERS)
-    forest.estimators_ *= 1000
+    forest.estimators_ *= 5000
     with pytest.raises(NotCompilable, match=r"its trees hold \d{3} MiB, of which no copy is made"):
         programs.build(forest)
 
@@ -233,13 +233,13 @@ def _forest(seed: int) -> Any:
 def test_merged_trees_are_found_wherever_programs_hold_them() -> None:
     rows, numbers = _ROWS[:50], _NUMBERS[:50]
     one = programs.build(_forest(0).fit(rows, numbers))
-    (held,) = merged_in([bare(one["predict"])])
-    assert merged_in([Wide(one["predict"], Domain.GAPS)]) == [held]
-    assert merged_in([lambda given: one["predict"](given)]) == [held]
+    (held,) = forests_in([bare(one["predict"])])
+    assert forests_in([Wide(one["predict"], Domain.GAPS)]) == [held]
+    assert forests_in([lambda given: one["predict"](given)]) == [held]
     voting = VotingRegressor([("a", _forest(1)), ("b", _forest(2))]).fit(rows, numbers)
-    assert len(merged_in(programs.build(voting).values())) == 2
+    assert len(forests_in(programs.build(voting).values())) == 2
     lone = programs.build(DecisionTreeRegressor(max_depth=2).fit(rows, numbers))
-    assert merged_in(lone.values()) == []
+    assert forests_in(lone.values()) == []
 
 
 def test_a_category_that_is_infinite_is_not_taken_for_one_that_is_unknown() -> None:

@@ -102,4 +102,3 @@ def test_what_tables_hold_is_counted_beforehand() -> None:
     ]
 
     assert sum(held) == sum(map(table_bytes, trees))
-    assert programs.size_bytes(forest) > sum(held)

@@ -101,7 +101,7 @@ models: $(RUNTIME)  ## Train the sample models that are missing or out of date
 .PHONY: clean
 clean:  ## Remove the environment, caches and trained samples; data/ stays, it is yours
 	rm -rf .venv .venv-sdk .client build dist *.egg-info .coverage .coverage.* .coverage-hosts.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f models/*/model.joblib models/*/.built
+	rm -f models/*/model.joblib models/*/.built service/native/*.so service/native/*.pyd
 	find service tests models -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made anew when its interpreter is gone or the checkout was moved (its scripts hold the old path).
@@ -126,10 +126,12 @@ SUITABLE := import sys, venv; from importlib.util import find_spec as has; \
 	if "$$python" -c 'import ensurepip' 2>/dev/null; then "$$python" -m venv .venv; \
 	else "$$python" -m venv --without-pip .venv && "$$python" -m pip --python .venv install --quiet pip; fi
 
+# What is built where there is a C compiler.
+KERNELS := $(wildcard service/native/*.[ch])
 # What your models need beside scikit-learn.
 LISTED := $(wildcard models/requirements.txt)
 
-$(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt $(LISTED)
+$(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt $(KERNELS) $(LISTED)
 	@echo "Installing sagebird and what it runs with (about a minute the first time)"
 	@$(call install,setuptools)
 	@$(call install,--no-build-isolation --editable . $(LISTED:%=--requirement %))
@@ -144,7 +146,7 @@ $(RUNTIME): .venv/pyvenv.cfg pyproject.toml constraints.txt $(LISTED)
 	  --only-binary :all: --requirement tests/aws/control/sdk/requirements.txt
 	@touch $@
 
-$(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt $(LISTED)
+$(DEV): .venv/pyvenv.cfg pyproject.toml constraints.txt $(KERNELS) $(LISTED)
 	@echo "Installing sagebird and what it is tested with (about a minute the first time)"
 	@$(call install,setuptools)
 	@$(call install,--no-build-isolation --editable '.[dev]' $(LISTED:%=--requirement %))

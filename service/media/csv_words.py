@@ -29,14 +29,14 @@ class ColumnReader:
             )
 
     def read(self, body: bytes) -> npt.NDArray[np.float64] | None:
-        """Rows (n, columns); None where only the strict way can tell, see tables."""
+        """Rows (n, columns), by columns in memory; None where only the strict way can tell, see tables."""
         if self._kernel is None:
             return csv_columns.read_columns(body, self._kinds)
         lines = csv_columns.clean_lines(body)
         numbers = None if lines is None else self._kernel.read(lines.text)
         if lines is None or numbers is None:
             return None
-        rows = np.frombuffer(numbers, np.float64).reshape(-1, len(self._kinds))
+        rows = np.frombuffer(numbers, np.float64).reshape(len(self._kinds), -1).T
         if lines.of_windows and b'"' in lines.text and len(rows) <= lines.text.count(b"\n"):
             return None  # some end of a line was within quotes, and nobody knows any more what end it was
         return rows

@@ -18,6 +18,18 @@ def read_rows(body: Buffer, gaps: bool = ..., /) -> tuple[bytearray, int] | None
     anything but numbers of JSON with spaces around them.
     """
 
+def look_over(rows: Buffer, /) -> int:
+    """What numbers are in rows: 0 such as float32 holds, 1 gaps too, 2 others; 3 not of float64."""
+
+def lay_beside(out: Buffer, rows: int, parts: tuple[tuple[int, Buffer, Buffer | None, bool], ...], /) -> bool:
+    """Fill rows (rows, width) float64 with parts side by side. False where a table lacks a code.
+
+    A part: its numbers in each row; codes (rows) float64 and the table (codes, numbers) that they are rows
+    of, or numbers (rows, numbers) and None; whether these lie in memory by columns.
+
+    Raises: ValueError where parts are not of so many rows, or not as wide as the rows.
+    """
+
 class Columns:
     """Reads CSV of words and numbers, each column by its kind.
 
@@ -31,7 +43,7 @@ class Columns:
         """Raises: ValueError for no columns or too many, or too many spellings."""
 
     def read(self, body: bytes, /) -> bytearray | None:
-        """Numbers (rows, columns) float64 of UTF-8 with lines that end in a newline, none behind the last.
+        """Numbers (columns, rows) float64 of UTF-8 with lines that end in a newline, none behind the last.
 
         None where a cell is refused, quotes are not simply around a cell, or rows differ in width.
         """

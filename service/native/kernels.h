@@ -8,6 +8,8 @@
 
 #define MOST_COLUMNS 100000
 
+LOCAL PyObject *lay_beside(PyObject *module, PyObject *arguments);
+LOCAL PyObject *look_over(PyObject *module, PyObject *given);
 LOCAL PyObject *read_rows(PyObject *module, PyObject *arguments);
 LOCAL extern PyType_Spec columns_spec;
 LOCAL extern PyType_Spec trees_spec;

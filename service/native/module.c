@@ -43,6 +43,8 @@ static PyObject *know_powers(PyObject *module, PyObject *given) {
 
 static PyMethodDef functions[] = {
     {"know_powers", know_powers, METH_O, NULL},
+    {"lay_beside", lay_beside, METH_VARARGS, NULL},
+    {"look_over", look_over, METH_O, NULL},
     {"read_rows", read_rows, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

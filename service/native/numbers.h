@@ -119,9 +119,13 @@ static inline const char *read_number(const char *start, const char *end, double
     int negative = at < end && *at == '-';
     at += negative;
     first = at;
-    at = read_digits(at, end, &digits);
+    if (at == end || !is_digit(*at)) return NULL;
+    digits = (uint64_t)(*at++ - '0');
+    if (at < end && is_digit(*at)) {
+        if (*first == '0') return NULL;
+        at = read_digits(at, end, &digits);
+    }
     count = at - first;
-    if (count == 0 || (*first == '0' && count > 1)) return NULL;
     if (at < end && *at == '.') {
         point = ++at;
         at = read_digits(at, end, &digits);

@@ -53,6 +53,7 @@ PyObject *read_rows(PyObject *module, PyObject *arguments) {
     line = body.len ? memchr(start, '\n', (size_t)body.len) : NULL;
     columns = count(start, line == NULL ? end : line, ',') + 1;
     rows = line == NULL ? 1 : count(line, end, '\n') + 1;
+    if (columns == 1) gaps = 0; /* the row would be blank */
     /* Behind every cell but the last stands a separator, so that room is made for no more than there can be. */
     if (body.len == 0 || rows > (body.len + 1) / columns) {
         PyBuffer_Release(&body);

@@ -5,7 +5,7 @@ code of each word, its place among those that any step treats in a way of its ow
 a column of words is a table by codes, which is made once; only numbers are worked on row by row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,8 +14,9 @@ import numpy as np
 from service.errors import NotCompilable
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.compiled import NotForPrograms
-from service.hosting.programs.domain import LIMIT, Domain
+from service.hosting.programs.domain import is_gapped, is_plain
 from service.media.readers import Matrix
+from service.native import kernels
 
 GAP: Final = 0
 """The code of a cell without a value, in a column of words."""
@@ -92,7 +93,7 @@ class NumberBlock:
 
     `gaps`: nan may be among them. `picked`: they are these columns, as they came. `column` and `table`: they
     are the rows (codes, width) of the table, by the codes of one column. `by_row`: those of a row do not
-    depend on how many rows there are.
+    depend on how many rows there are. `lay` puts them where a second array has room for them, row after row.
     """
 
     step: Step
@@ -102,6 +103,7 @@ class NumberBlock:
     column: int = -1
     table: Matrix | None = None
     by_row: bool = True
+    lay: Callable[[Any, Any], None] | None = None
 
 
 Block = WordBlock | NumberBlock
@@ -203,8 +205,31 @@ def together(blocks: Blocks) -> NumberBlock:
     def step(rows: Any) -> Any:
         return np.concatenate([each(rows) for each in steps], axis=-1)
 
-    by_row = all(part.by_row for part in numbers)
-    return NumberBlock(step, blocks.width, gaps=any(part.gaps for part in numbers), by_row=by_row)
+    by_row, gaps = all(part.by_row for part in numbers), any(part.gaps for part in numbers)
+    return NumberBlock(step, blocks.width, gaps=gaps, by_row=by_row, lay=_laying(numbers))
+
+
+def _laying(numbers: Sequence[NumberBlock]) -> Callable[[Any, Any], None] | None:
+    """What the kernel puts side by side, at once: tables by codes, and what other steps make."""
+    if kernels is None:
+        return None
+    lay_beside = kernels.lay_beside
+
+    def lay(rows: Any, out: Any) -> None:
+        if not lay_beside(out, len(rows), tuple(_part(each, rows) for each in numbers)):
+            raise NotForPrograms
+
+    return lay
+
+
+def _part(block: NumberBlock, rows: Any) -> tuple[int, Any, Any, bool]:
+    """As `lay_beside` takes a part of rows (n, features)."""
+    if block.table is not None:
+        return block.width, np.ascontiguousarray(rows[:, block.column]), block.table, True
+    found = block.step(rows)
+    if found.flags.f_contiguous:
+        return block.width, found.T, None, True
+    return block.width, np.ascontiguousarray(found), None, False
 
 
 def then(block: NumberBlock, step: Step, width: int, *, gaps: bool, by_cell: bool = False) -> NumberBlock:
@@ -226,13 +251,13 @@ def then(block: NumberBlock, step: Step, width: int, *, gaps: bool, by_cell: boo
 
 def whole(rows: Any) -> Any:
     """The rows, in which every number is one that float32 holds. Raises NotForPrograms."""
-    if not np.vdot(rows, rows) < LIMIT:
+    if not is_plain(rows):
         raise NotForPrograms
     return rows
 
 
 def gapped(rows: Any) -> Any:
     """The rows, in which every number is nan or one that float32 holds. Raises NotForPrograms."""
-    if not np.vdot(rows, rows) < LIMIT and not Domain.GAPS.holds(rows):
+    if not is_gapped(rows):
         raise NotForPrograms
     return rows

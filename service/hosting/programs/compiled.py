@@ -30,7 +30,7 @@ from service.hosting.programs.agreement import (
     check_stacks,
     quiet,
 )
-from service.hosting.programs.domain import LIMIT, Domain, bare, domain_of, widened
+from service.hosting.programs.domain import Domain, bare, domain_of, is_plain, widened
 from service.hosting.programs.probes import boundary_rows, probe_rows
 from service.hosting.programs.speeds import Speeds, faster_for, measure
 from service.hosting.programs.text_probes import probe_texts
@@ -151,7 +151,7 @@ class Quick:
     def holds(self, rows: Matrix) -> bool:
         """Whether nothing is in rows (n, features) that is not for it."""
         # Wrong for nan, infinity and numbers beyond float32, each of which makes the sum so too.
-        return bool(np.vdot(rows, rows) < LIMIT) or self._domain.holds(rows)
+        return is_plain(rows) or self._domain.holds(rows)
 
     @property
     def takes_texts(self) -> bool:

@@ -11,9 +11,34 @@ from typing import Any
 import numpy as np
 
 from service.hosting.programs.agreement import Step
+from service.native import kernels
 
 LIMIT = float(np.finfo(np.float32).max) ** 2
 """The square of the largest number that float32 holds: below it a sum of squares has nothing larger in it."""
+
+_PLAIN, _GAPS, _BEYOND = range(3)
+
+
+def is_plain(rows: Any) -> bool:
+    """Whether float32 holds every number of rows."""
+    found = _look_over(rows)
+    return found == _PLAIN if found <= _BEYOND else bool(np.vdot(rows, rows) < LIMIT)
+
+
+def is_gapped(rows: Any) -> bool:
+    """Whether every number of rows is nan, or one that float32 holds."""
+    found = _look_over(rows)
+    if found <= _BEYOND:
+        return found <= _GAPS
+    held = np.where(np.isnan(rows), 0.0, rows)
+    return bool(np.vdot(held, held) < LIMIT)
+
+
+def _look_over(rows: Any) -> int:
+    """What the kernel says of their numbers, as they lie in memory; more than _BEYOND if it says nothing."""
+    if kernels is None:
+        return _BEYOND + 1
+    return int(kernels.look_over(rows if rows.flags.c_contiguous else rows.ravel("K")))
 
 
 class Domain(Enum):
@@ -27,8 +52,7 @@ class Domain(Enum):
     def holds(self, rows: Any) -> bool:
         """Whether rows, which are known not to be plain, are in it."""
         if self is Domain.GAPS:
-            held = np.where(np.isnan(rows), 0.0, rows)
-            return bool(np.vdot(held, held) < LIMIT)
+            return is_gapped(rows)
         return self is Domain.ANY
 
 

@@ -125,13 +125,17 @@ def _prepare(leading: Sequence[Any], blocks: Blocks, words: Words) -> Blocks:
 def _making(numbers: NumberBlock, plain: Step, real: Any) -> Step:
     """Coded rows to the model's own, in the memory order that they have in scikit-learn."""
     turned = isinstance(real, np.ndarray) and real.flags.f_contiguous and not real.flags.c_contiguous
-    step, by_row = numbers.step, numbers.by_row
+    step, by_row, lay = numbers.step, numbers.by_row, None if turned else numbers.lay
 
     def make_many(rows: Any) -> Any:
         made = np.empty((len(rows), numbers.width), order="F" if turned else "C")
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            made[part] = plain(step(rows[part]))
+            if lay is None:
+                made[part] = plain(step(rows[part]))
+            else:
+                lay(rows[part], made[part])
+                plain(made[part])
         return made
 
     def make(rows: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from service.hosting.programs.agreement import Step
 from service.hosting.programs.compiled import NotForPrograms
-from service.hosting.programs.domain import LIMIT, Domain, Wide
+from service.hosting.programs.domain import Domain, Wide, is_plain
 
 Methods = dict[str, Step]
 """Programs by the name of the method that they stand for."""
@@ -67,7 +67,7 @@ def check_plain(rows: Any) -> Any:
 
     Scikit-learn refuses nan and infinity there, trees also what float32 cannot hold. Raises NotForPrograms.
     """
-    if not np.vdot(rows, rows) < LIMIT:
+    if not is_plain(rows):
         raise NotForPrograms
     return rows
 

@@ -158,7 +158,7 @@ class Coding:
         if not kinds or (heading is not None and len(heading) != len(kinds)):
             return None
         rows = self._reader_of(None if order is None else tuple(order)).read(body)
-        return rows if rows is None or order is None else np.ascontiguousarray(rows[:, order])
+        return rows if rows is None or order is None else np.asfortranarray(rows[:, order])
 
     def _reader_of(self, order: Order) -> ColumnReader:
         """The reader of columns in this order; it is kept for the next body, which is likely to be alike."""

@@ -214,7 +214,7 @@ def test_what_is_made_of_a_table_cell_by_cell_is_made_once() -> None:
 def test_a_forest_of_very_large_trees_is_not_copied() -> None:
     forest = RandomForestRegressor(1, bootstrap=False).fit(_ROWS, _NUMBERS)
     forest.estimators_ *= 5000
-    with pytest.raises(NotCompilable, match=r"its trees hold \d{3} MiB, of which no copy is made"):
+    with pytest.raises(NotCompilable, match=r"its trees hold \d+ MiB, of which no copy is made"):
         programs.build(forest)
 
 
@@ -222,7 +222,7 @@ def test_boosting_of_very_large_trees_is_not_copied() -> None:
     how: dict[str, Any] = {"max_leaf_nodes": None, "min_samples_leaf": 1, "early_stopping": False}
     model = HistGradientBoostingRegressor(max_iter=1, **how).fit(_ROWS, _NUMBERS)
     model._predictors *= (300 << 20) // model._predictors[0][0].nodes.nbytes
-    with pytest.raises(NotCompilable, match=r"its trees hold \d{3} MiB, of which no copy is made"):
+    with pytest.raises(NotCompilable, match=r"its trees hold \d+ MiB, of which no copy is made"):
         programs.build(model)
 
 

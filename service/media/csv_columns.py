@@ -64,14 +64,14 @@ def read_columns(body: bytes, kinds: Sequence[CellKind], piece_bytes: int = _PIE
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class CsvLines:
     """Text whose lines end in a newline alone, with none at its end; whether they ended as in Windows."""
 
     text: bytes
     of_windows: bool
 
 
-def clean_lines(body: bytes) -> Lines | None:
+def clean_lines(body: bytes) -> CsvLines | None:
     """The lines of a body; None where it is not so simple, or there are none."""
     lines = body.rstrip(b"\r\n")
     of_windows = b"\r" in lines
@@ -79,7 +79,7 @@ def clean_lines(body: bytes) -> Lines | None:
         lines = lines.replace(b"\r\n", b"\n")
     if not lines or b"\r" in lines or b"\0" in lines or not _is_text(lines):
         return None
-    return Lines(lines, of_windows)
+    return CsvLines(lines, of_windows)
 
 
 def _is_text(body: bytes) -> bool:

@@ -18,6 +18,7 @@ from service.hosting.calls.text_lane import text_lane_of
 from service.hosting.host import Answer, Call, Model, Outcome, ShortWay
 from service.hosting.joinable import Joinable
 from service.hosting.programs.compiled import Joined, Quick
+from service.hosting.programs.domain import is_plain
 from service.media.codec import OUTPUTS, Accept, choose_accept, decode, encode
 from service.media.csv_numbers import read_csv_quickly
 from service.media.csv_quick import count_newlines
@@ -27,8 +28,6 @@ from service.media.types import CSV, JSON
 MOST_ROWS = 2048
 """Rows that are joined; a call that brings more by itself is answered by itself."""
 
-# A sum of squares: far below what programs leave to the estimator, also when all rows are added up.
-_PLAIN = 1e60
 # Of bodies that are read as one, about: more of them stay in no cache, and large ones have another reader.
 _MOST_BYTES = 20_000
 _MOST_LABELS = 256
@@ -146,7 +145,7 @@ class Lane:
         rows = read_csv_quickly(together) if len(together) <= 2 * _MOST_BYTES else None
         if rows is None:
             return None
-        plain = bool(np.vdot(rows, rows) < _PLAIN)
+        plain = is_plain(rows)
         return self.answer_rows(rows, bodies, plain=plain) if plain or len(bodies) == 1 else None
 
     def answer_rows(self, rows: Any, bodies: Sequence[bytes], *, plain: bool = True) -> list[Outcome] | None:
@@ -271,7 +270,7 @@ def _read_together(parts: Iterable[Sequence[bytes]]) -> Any | None:
     """All rows (n, features) of some bodies, one after the other; None if they cannot be read as one."""
     together = b"\n".join([body for bodies in parts for body in bodies])
     rows = read_csv_quickly(together) if len(together) <= _MOST_BYTES else None
-    return rows if rows is not None and np.vdot(rows, rows) < _PLAIN else None
+    return rows if rows is not None and is_plain(rows) else None
 
 
 def _spans(bodies: Iterable[bytes]) -> Iterator[tuple[int, int]]:
@@ -306,7 +305,7 @@ def _groups(model: Joinable, parts: Iterable[_Part]) -> Iterator[list[_Part]]:
 
 def _is_plain(rows: Any) -> bool:
     """Whether rows hold nothing for which a model, or its program, goes another way for all of them."""
-    return isinstance(rows, np.ndarray) and bool(np.vdot(rows, rows) < _PLAIN)
+    return isinstance(rows, np.ndarray) and is_plain(rows)
 
 
 def _in_bounds(group: list[_Part]) -> Iterator[list[_Part]]:

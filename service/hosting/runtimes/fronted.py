@@ -19,6 +19,7 @@ import numpy as np
 from service.errors import NotCompilable
 from service.hosting.host import Answer, Call, Outcome, ShortWay
 from service.hosting.programs.compiled import Compiling, Verdict, may_compile
+from service.hosting.programs.domain import is_gapped
 from service.hosting.runtimes.file_programs import CallHeaders, Form, Predict, ReadFile
 from service.hosting.runtimes.runtime import Contents
 from service.log import get_logger
@@ -29,7 +30,6 @@ from service.media.types import CSV, JSON
 AskContainer = Callable[[Call], Answer]
 
 _MOST_BODY_BYTES: Final = 20_000
-_PLAIN: Final = 1e60  # a sum of squares, as in calls/joining
 _MOST_S: Final = 0.001  # that a call may hold up the event loop
 _BYTES_PER_FILE_BYTE: Final = 4  # that a program takes, at most
 _READING: Final = 3  # times as much while the file is read
@@ -62,7 +62,7 @@ class _Program:
         rows = read[0]
         if rows.shape[1] != self.features or len(rows) > self.most_rows * len(bodies):
             return None
-        return read if np.vdot(rows, rows) < _PLAIN or _are_plain(rows[rows == rows]) else None
+        return read if is_gapped(rows) else None
 
     def _read_csv(self, bodies: Sequence[bytes]) -> tuple[Any, Sequence[int]] | None:
         together = bodies[0] if len(bodies) == 1 else b"\n".join(bodies)
@@ -82,10 +82,6 @@ class _Program:
                 return None
             parts.append(part)
         return np.concatenate(parts) if len(parts) > 1 else parts[0], [len(part) for part in parts]
-
-
-def _are_plain(known: Any) -> bool:
-    return bool(np.vdot(known, known) < _PLAIN)
 
 
 class Fronting(Compiling):

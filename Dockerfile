@@ -8,9 +8,12 @@ ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /app
-# A compiler for service/native; where Debian's packages cannot be reached the image is built without, and is slower.
-RUN { timeout 120 apt-get update -qq && timeout 180 apt-get install -qq --no-install-recommends gcc libc6-dev; } \
-      >/dev/null 2>&1 || echo "no C compiler could be installed: CSV is read and trees are walked by numpy"
+# A compiler for service/native, and headers where the Python is Debian's own, which keeps them apart. Where Debian's
+# packages cannot be reached the image is built without, and is slower.
+RUN headers=$(python -c 'import sysconfig; print(sysconfig.get_paths()["include"])') \
+ && { timeout 120 apt-get update -qq && timeout 300 apt-get install -qq --no-install-recommends gcc libc6-dev \
+      $([ -e "$headers/Python.h" ] || echo python3-dev); } >/dev/null 2>&1 \
+ || echo "no C compiler could be installed: CSV is read and trees are walked by numpy"
 RUN python -m venv /opt/build && python -m venv --without-pip /opt/sagebird
 # Libraries before the source: a change of code does not install them again.
 COPY constraints.txt pyproject.toml ./

@@ -20,7 +20,18 @@ import pytest
 # sideways. Rooms within a room have shelves of its layer, and are named with it.
 LAYERS = (
     (
-        ("errors", "floods", "imports", "machine", "native", "origins", "pieces", "promise", "rates", "runner"),
+        (
+            "errors",
+            "floods",
+            "imports",
+            "machine",
+            "native",
+            "origins",
+            "pieces",
+            "promise",
+            "rates",
+            "runner",
+        ),
         ("object_settings", "setting_kinds"),
         ("arn", "clock", "log", "s3uri", "settings", "whereabouts"),
     ),
